@@ -1,0 +1,1 @@
+"""lfdash: a dashboard for LLaMA-Factory."""

@@ -1,0 +1,1 @@
+"""Ways to start a run. One module each, one interface (`base.Launcher`)."""

@@ -1,0 +1,89 @@
+"""What every launcher offers and answers. Expected failures are values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from typing import Any, Literal, Protocol
+
+from lfdash.plan import LaunchPlan
+from lfdash.run import Exit, RunPaths, RunRecord
+
+Level = Literal["graceful", "term", "kill"]
+Phase = Literal["starting", "running", "ended", "lost"]
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A run that this process watches: one it started (`process`), or one it found (None: adopted)."""
+
+    run_id: str
+    attempt: int
+    paths: RunPaths
+    process: Popen[bytes] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Launched:
+    """The run was started."""
+
+    handle: Handle
+
+    @property
+    def run_id(self) -> str:
+        return self.handle.run_id
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Nothing was started or changed. The text of `code` is in the locales' [outcomes]; `params` fill it."""
+
+    code: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a launcher knows about an attempt.
+
+    phase: "lost" = over, and nobody saw how. exit: how it ended (phase "ended"). wish: the hardest stop
+    wish left. started: epoch seconds; elapsed: seconds since the start of one that is alive, where known.
+    """
+
+    phase: Phase
+    exit: Exit | None = None
+    wish: str | None = None
+    started: float | None = None
+    elapsed: float | None = None
+
+
+class Launcher(Protocol):
+    """Starts runs and says how they do. No method waits for a run."""
+
+    name: str
+
+    def plan(self, plan: LaunchPlan) -> LaunchPlan:
+        """The plan as this launcher will run it; what the user previews. Pure."""
+        ...
+
+    def submit(self, plan: LaunchPlan, record: RunRecord, secrets: Mapping[str, str]) -> Launched | Refused:
+        """Makes the run's folder and starts it: completely, or not at all. Exactly once per folder."""
+        ...
+
+    def adopt(self, paths: RunPaths, record: RunRecord) -> Handle:
+        """A handle on a run that another process started."""
+        ...
+
+    def poll(self, handle: Handle) -> Status:
+        """How the run does now."""
+        ...
+
+    def stop(self, handle: Handle, level: Level) -> Refused | None:
+        """Leaves the wish to stop; a harder one may follow. Refused("not_running") when it is over."""
+        ...
+
+    def logs(self, handle: Handle) -> Path:
+        """The file that holds the run's output."""
+        ...
