@@ -15,8 +15,7 @@ ARGS_FILE = "training_args.yaml"
 # another implementation (launcher.py, cli.py) or make it believe that it is a rank of another job
 # (torch, extras/misc.py). What a job sets itself wins.
 UNSET = (
-    "LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT",
-    "NNODES", "NODE_RANK", "NPROC_PER_NODE", "RDZV_ID", "TORCHELASTIC_RUN_ID",
+    "LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_PORT", "NNODES", "NODE_RANK", "NPROC_PER_NODE", "RDZV_ID",
     "FORCE_TORCHRUN", "USE_V1", "USE_RAY", "USE_KT", "USE_MCA",
 )  # fmt: skip
 

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lfdash.metrics import Progress
-from lfdash.run import RunPaths, RunRecord, RunState
+from lfdash.errors import RecordError
+from lfdash.launchers.base import Status
+from lfdash.logs import collapse, last_error, read_last, tail_bytes
+from lfdash.metrics import Progress, is_closing, progress
+from lfdash.run import TERMINAL, Exit, RunPaths, RunRecord, RunState
+
+DEPTH = 5  # folders below saves/ in which runs are looked for
+FRESH_S = 120.0  # a plain CLI run whose log changed that recently counts as running
+ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
+WEIGHTS = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,10 +57,10 @@ class RunView:
     state: RunState
     record: RunRecord | None = None
     attempt: int = 1
-    progress: Progress = Progress()
+    progress: Progress = field(default_factory=Progress)
     exit_code: int | None = None
     error: str | None = None
-    saved: Saved = Saved()
+    saved: Saved = field(default_factory=Saved)
     awaiting: str | None = None
     started: float | None = None
     ended: float | None = None
@@ -52,3 +69,285 @@ class RunView:
     def paths(self) -> RunPaths:
         """The names of the files in its folder."""
         return RunPaths(self.path)
+
+
+# -- finding --------------------------------------------------------------------------------------------
+
+
+def elsewhere(workspace: Path) -> Path:
+    """The folder with one file for each run whose output lies outside saves/; each holds a path."""
+    return workspace / ".lfdash" / "elsewhere"
+
+
+def find_runs(workspace: Path) -> list[Path]:
+    """Folders of all runs: below saves/, and those noted as lying elsewhere. Absolute, in no order."""
+    found = list(walk(workspace / "saves", DEPTH))
+    try:
+        notes = list(elsewhere(workspace).iterdir())
+    except OSError:
+        notes = []
+    for note in notes:
+        try:
+            path = Path(note.read_text(encoding="utf-8").strip())
+        except (OSError, ValueError):
+            continue
+        if path.is_absolute() and RunPaths(path).record.exists():
+            found.append(path)
+    return found
+
+
+def walk(folder: Path, depth: int) -> Iterator[Path]:
+    """Run folders below `folder`; does not look inside one, nor into hidden folders (half-made runs)."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    names = {entry.name for entry in entries}
+    paths = RunPaths(folder)
+    if paths.record.name in names or paths.trainer_log.name in names:
+        yield folder
+    elif depth:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                yield from walk(folder / entry.name, depth - 1)
+
+
+def plain_id(workspace: Path, path: Path) -> str:
+    """A stable id for a run of the plain CLI: from its place."""
+    return "cli-" + hashlib.sha256(relative(workspace, path).encode()).hexdigest()[:12]
+
+
+def relative(workspace: Path, path: Path) -> str:
+    """The folder as users write it: relative to the workspace, or absolute when it lies elsewhere."""
+    return path.relative_to(workspace).as_posix() if path.is_relative_to(workspace) else str(path)
+
+
+# -- judging --------------------------------------------------------------------------------------------
+
+
+def judge(status: Status, *, complete: bool) -> RunState:
+    """The state of an attempt. complete: whether its training reached its last step and wrote its results.
+
+    Exit code 0 does not tell stopped from finished, so the wish counts, unless it came too late. An exit
+    code that nobody saw is judged by the results on disk.
+    """
+    if status.phase in ("starting", "running"):
+        if status.wish:
+            return RunState.STOPPING
+        return RunState.STARTING if status.phase == "starting" else RunState.RUNNING
+    if status.exit is None:
+        if complete:
+            return RunState.SUCCEEDED
+        return RunState.STOPPED if status.wish else RunState.LOST
+    if status.exit.code == 0 and complete:
+        return RunState.SUCCEEDED
+    if status.exit.stop:
+        return RunState.STOPPED
+    return RunState.SUCCEEDED if status.exit.code == 0 else RunState.FAILED
+
+
+def is_complete(paths: RunPaths, since: float) -> bool:
+    """Whether a training that began at `since` (epoch seconds, file system's clock) reached its last step and
+    saved: trainer_state.json at top level is written at the end, also of a stopped one."""
+    try:
+        if paths.trainer_state.stat().st_mtime < since:
+            return False
+        state = json.loads(paths.trainer_state.read_text(encoding="utf-8"))
+        return bool(state["global_step"] >= state["max_steps"] > 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def read_saved(paths: RunPaths) -> Saved:
+    """What lies in the folder now."""
+    try:
+        names = os.listdir(paths.root)
+    except OSError:
+        return Saved()
+    matches = [re.fullmatch(r"checkpoint-(\d+)", name) for name in names]
+    checkpoints = tuple(sorted(int(match[1]) for match in matches if match))
+    model = "adapter" if any(name in names for name in ADAPTERS) else None
+    if model is None and any(name in names for name in WEIGHTS):
+        model = "model"
+    return Saved(model, saved_step(paths) if model else None, checkpoints)
+
+
+def saved_step(paths: RunPaths) -> int | None:
+    """The step that the top-level weights were saved at."""
+    try:
+        return int(json.loads(paths.trainer_state.read_text(encoding="utf-8"))["global_step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_error(paths: RunPaths, ended: Exit) -> str | None:
+    """Why a run failed, in one line: why it could not start, else its exception, else the signal that killed
+    it, else the last line of its output."""
+    if ended.error:
+        return ended.error
+    found = last_error(paths.console)
+    if found or ended.code is None:
+        return found
+    if ended.code < 0:
+        return f"{signal.strsignal(-ended.code) or 'signal'} ({signal_name(-ended.code)})"
+    lines = tail_bytes(paths.console, 1 << 14).decode("utf-8", "replace").split("\n")
+    return next((text for text in (collapse(line) for line in reversed(lines)) if text), None)
+
+
+def signal_name(number: int) -> str:
+    """SIGSEGV for 11."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+def awaiting(status: Status, found: Progress) -> str:
+    """What a stop waits for; see RunView."""
+    if status.wish in ("term", "kill"):
+        return status.wish
+    if found.step is None:
+        return "data"
+    return "evaluation" if found.step == found.total else "save"
+
+
+def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status) -> RunView:
+    """How a recorded run stands."""
+    control = paths.attempt(record.last.number)
+    try:
+        since = control.spec.stat().st_mtime
+    except OSError:
+        since = record.last.started or 0.0
+    if known(record):
+        state = record.last.state
+    else:
+        state = judge(status, complete=status.phase in ("ended", "lost") and is_complete(paths, since))
+    found = progress(read_last(paths.trainer_log)) if written_since(paths.trainer_log, since) else Progress()
+    ended = status.exit
+    failed = state is RunState.FAILED or (state is RunState.STOPPED and ended is not None and (ended.code or 0) > 0)
+    return RunView(
+        run_id=record.run_id,
+        name=record.name,
+        path=paths.root,
+        output_dir=relative(workspace, paths.root),
+        state=state,
+        record=record,
+        attempt=record.last.number,
+        progress=timed(found, state, status.elapsed if ended is None else ended.seconds),
+        exit_code=ended.code if ended else None,
+        error=read_error(paths, ended) if failed and ended else None,
+        saved=read_saved(paths),
+        awaiting=awaiting(status, found) if state is RunState.STOPPING else None,
+        started=record.last.started,
+        ended=ended.ended if ended else None,
+    )
+
+
+def written_since(path: Path, since: float) -> bool:
+    """Whether a file changed since then: a resumed run's log still tells of the attempt before."""
+    try:
+        return path.stat().st_mtime >= since
+    except OSError:
+        return False
+
+
+def timed(found: Progress, state: RunState, elapsed: float | None) -> Progress:
+    """Progress with the time since the start (the log's own begins with the training), and none that remains
+    for a run that is not training."""
+    remaining = found.remaining_s if state is RunState.RUNNING else None
+    return replace(found, elapsed_s=found.elapsed_s if elapsed is None else elapsed, remaining_s=remaining)
+
+
+def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> RunView:
+    """A run that has no record of ours: what its log shows. error: why its run.json cannot be read."""
+    rows = read_last(paths.trainer_log)
+    try:
+        changed: float | None = paths.trainer_log.stat().st_mtime
+    except OSError:
+        changed = None
+    if rows and (is_closing(rows[-1]) or paths.all_results.exists()):
+        state = RunState.SUCCEEDED
+    elif changed is not None and time.time() - changed < FRESH_S:
+        state = RunState.RUNNING
+    else:
+        state = RunState.LOST
+    return RunView(
+        run_id=plain_id(workspace, paths.root),
+        name=paths.root.name,
+        path=paths.root,
+        output_dir=relative(workspace, paths.root),
+        state=state,
+        progress=progress(rows),
+        error=error,
+        saved=read_saved(paths),
+        ended=changed if state in TERMINAL else None,
+    )
+
+
+# -- scanning -------------------------------------------------------------------------------------------
+
+Poll = Callable[[RunPaths, RunRecord], Status]
+Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass
+class Cached:
+    """What the last look at a folder found, and what its files looked like then."""
+
+    signature: Signature
+    view: RunView
+
+
+def signature(paths: RunPaths) -> Signature:
+    """Changes whenever a run that is over could look different."""
+    return tuple(mark(path) for path in (paths.root, paths.record, paths.exit, paths.trainer_log))
+
+
+def mark(path: Path) -> tuple[int, int, int] | None:
+    """Identity of a file's content, cheaply; None when it is missing."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
+    """How the run in a folder stands; None when there is none any more."""
+    paths = RunPaths(path)
+    try:
+        record = RunRecord.from_json(paths.record.read_text(encoding="utf-8"))
+    except RecordError as error:
+        return view_plain(workspace, paths, str(error))
+    except (OSError, ValueError):
+        return view_plain(workspace, paths) if paths.trainer_log.exists() else None
+    return view_run(workspace, paths, record, known(record) or poll(paths, record))
+
+
+def known(record: RunRecord) -> Status | None:
+    """The status that the record itself tells: that of an attempt whose end was written down."""
+    last = record.last
+    if last.exit is None or last.state not in TERMINAL:
+        return None
+    return Status("ended", last.exit, last.stop, last.started)
+
+
+def scan(workspace: Path, cache: dict[Path, Cached], poll: Poll, folders: list[Path] | None = None) -> list[RunView]:
+    """The runs of a workspace, newest first. Runs that are over are read again only when a file changed.
+
+    cache: kept by the caller between calls. poll: asks the launcher. folders: where to look (default: all).
+    """
+    for path in find_runs(workspace) if folders is None else folders:
+        seen = signature(RunPaths(path))
+        held = cache.get(path)
+        if held is not None and held.signature == seen and held.view.state in TERMINAL:
+            continue
+        view = look(workspace, path, poll)
+        if view is None:
+            cache.pop(path, None)
+        else:
+            cache[path] = Cached(seen, view)
+    for path in [path for path in cache if not path.exists()]:
+        del cache[path]
+    views = [held.view for held in cache.values()]
+    return sorted(views, key=lambda view: view.started or view.ended or 0.0, reverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any, Literal, Protocol
 
 from lfdash.plan import LaunchPlan
 from lfdash.run import Exit, RunPaths, RunRecord
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 Level = Literal["graceful", "term", "kill"]
 Phase = Literal["starting", "running", "ended", "lost"]
@@ -87,3 +92,11 @@ class Launcher(Protocol):
     def logs(self, handle: Handle) -> Path:
         """The file that holds the run's output."""
         ...
+
+
+def refused_by(error: OSError, path: Path) -> Refused:
+    """The outcome for a failure of the file system: disk, readonly, exists or start_failed."""
+    for code, numbers in (("disk", DISK_FULL), ("readonly", NOT_WRITABLE), ("exists", TAKEN)):
+        if error.errno in numbers:
+            return Refused(code, {"path": str(path)})
+    return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})

@@ -1,0 +1,96 @@
+"""What this machine has: GPUs (through the driver's NVML, without torch), processors, memory, disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pynvml  # type: ignore[import-untyped]
+
+BF16_SINCE = (8, 0)  # compute capability with bfloat16 arithmetic (Ampere)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU. index: as CUDA_VISIBLE_DEVICES counts it in PCI order; memory in bytes."""
+
+    index: int
+    name: str
+    memory_total: int
+    memory_used: int
+    bf16: bool
+
+
+@dataclass(frozen=True)
+class Devices:
+    """All of them. Memory and disk in bytes. problem: why no GPU could be asked for, when a driver is there."""
+
+    gpus: tuple[Gpu, ...]
+    cpu_count: int
+    memory_total: int
+    memory_available: int
+    disk_free: int | None
+    problem: str | None = None
+
+    @property
+    def bf16(self) -> bool:
+        """Whether bf16 works on every GPU; False without one."""
+        return bool(self.gpus) and all(gpu.bf16 for gpu in self.gpus)
+
+
+def probe(folder: Path | None = None) -> Devices:
+    """Looks at the machine; `folder` is where free disk space is asked for. Takes milliseconds."""
+    gpus, problem = read_gpus()
+    memory = psutil.virtual_memory()
+    return Devices(gpus, cpus(), memory.total, memory.available, free(folder), problem)
+
+
+def cpus() -> int:
+    """Processors that this process may use: fewer than there are in a container or under taskset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free(folder: Path | None) -> int | None:
+    """Free bytes on the disk of `folder`; None when unknown."""
+    try:
+        return None if folder is None else psutil.disk_usage(str(folder)).free
+    except OSError:
+        return None
+
+
+def read_gpus() -> tuple[tuple[Gpu, ...], str | None]:
+    """The GPUs that runs can see, and why none can be asked for when NVML is there but fails."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError_LibraryNotFound:
+        return (), None  # no NVIDIA driver: an ordinary machine
+    except pynvml.NVMLError as error:
+        return (), str(error)
+    try:
+        found = tuple(read_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError as error:
+        return (), str(error)
+    finally:
+        pynvml.nvmlShutdown()
+    return tuple(gpu for gpu in found if visible(gpu.index)), None
+
+
+def read_gpu(index: int) -> Gpu:
+    """Asks NVML about one GPU. NVMLError when it is gone."""
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    name = pynvml.nvmlDeviceGetName(handle)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    capability = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle))
+    text = name.decode() if isinstance(name, bytes) else str(name)
+    return Gpu(index, text, int(memory.total), int(memory.used), capability >= BF16_SINCE)
+
+
+def visible(index: int) -> bool:
+    """Whether the server's own CUDA_VISIBLE_DEVICES lets a GPU through; names (UUIDs) are not judged."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return True
+    words = [word.strip() for word in listed.split(",") if word.strip()]
+    return str(index) in words or any(not word.lstrip("-").isdigit() for word in words)

@@ -1,0 +1,122 @@
+"""Makes the folder of a run (completely, or not at all, and exactly once) and reads its control files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lfdash import shim
+from lfdash.errors import RecordError
+from lfdash.launchers.base import Handle, Refused, refused_by
+from lfdash.plan import LaunchPlan
+from lfdash.run import AttemptPaths, Exit, RunPaths, RunRecord
+
+RESERVED = 4096  # bytes held for exit.json
+
+
+def make(plan: LaunchPlan, record: RunRecord) -> RunPaths | Refused:
+    """Writes the plan's files, the record (stamped with time and host) and the control files.
+
+    Refused: exists, disk, readonly, start_failed; then nothing is left behind.
+    """
+    paths = RunPaths(Path(plan.cwd) / plan.output_dir)
+    if os.path.lexists(paths.root):
+        return Refused("exists", {"path": plan.output_dir})
+    now = time.time()
+    record = replace(record.with_last(started=now), created=now, host=os.uname().nodename)
+    top = topmost_missing(paths.root.parent)
+    try:
+        paths.root.parent.mkdir(parents=True, exist_ok=True)
+        refused = build(paths, plan, record)
+    except OSError as error:
+        refused = refused_by(error, paths.root)
+    if refused is not None:
+        remove_empty(paths.root.parent, top)
+        return refused
+    return paths
+
+
+def topmost_missing(folder: Path) -> Path | None:
+    """The highest ancestor (or the folder itself) that does not exist yet."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    return missing[-1] if missing else None
+
+
+def remove_empty(folder: Path, top: Path | None) -> None:
+    """Removes the folders that were made for a launch that failed, as far as they are empty."""
+    while top is not None and (folder == top or top in folder.parents):
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord) -> Refused | None:
+    """Makes the whole folder under a temporary name, then renames it. OSError leaves nothing behind.
+
+    A rename onto a folder that is not empty fails, so of several launches one wins.
+    """
+    draft = RunPaths(paths.root.with_name(f".{paths.root.name}.{plan.run_id}.new"))
+    try:
+        draft.root.mkdir()
+        for name, text in plan.files.items():
+            write(draft.root / name, text)
+        write(draft.record, record.to_json())
+        write_control(draft.attempt(plan.attempt), paths, plan)
+        if os.path.lexists(paths.root):  # rename would silently take the place of an empty folder
+            return Refused("exists", {"path": plan.output_dir})
+        shim.sync_folder(str(draft.root))
+        os.rename(draft.root, paths.root)
+    finally:
+        shutil.rmtree(draft.root, ignore_errors=True)
+    return None
+
+
+def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan) -> None:
+    """The attempt's control files; `paths` = where they will lie."""
+    control.root.mkdir(parents=True)
+    spec = {
+        "run_id": plan.run_id, "attempt": plan.attempt, "argv": list(plan.argv), "cwd": plan.cwd,
+        "marker": marker(plan.run_id, plan.attempt), "console": str(paths.console), "exit": str(paths.exit),
+    }  # fmt: skip
+    write(control.spec, json.dumps(spec))
+    write(control.reserve, " " * RESERVED)
+    write(control.armed, "")
+
+
+def write(path: Path, text: str) -> None:
+    """Writes and syncs a new file, with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def marker(run_id: str, attempt: int) -> str:
+    """What the environment of the run's processes carries."""
+    return f"{run_id}.{attempt}"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file; empty when it is missing or broken."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_exit(handle: Handle) -> Exit | None:
+    """The exit record of this attempt; that of an older one does not end it."""
+    try:
+        found = Exit.from_json(read_json(handle.paths.exit))
+    except RecordError:
+        return None
+    return found if (found.run_id, found.attempt) == (handle.run_id, handle.attempt) else None

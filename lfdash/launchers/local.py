@@ -1,0 +1,179 @@
+"""Runs on this machine: a folder, and a shim that supervises the process (Linux)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lfdash import shim
+from lfdash.launchers import folder
+from lfdash.launchers.base import Handle, Launched, Level, Refused, Status, refused_by
+from lfdash.launchers.folder import read_exit, read_json
+from lfdash.plan import LaunchPlan
+from lfdash.run import LEVELS, AttemptPaths, Exit, RunPaths, RunRecord
+
+FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
+STARTUP_S = 10.0  # an adopted attempt without a lock file may still be starting that long
+
+
+class LocalLauncher:
+    """Starts each run as a child of this process, in a session of its own; the child survives this process."""
+
+    name = "local"
+
+    def plan(self, plan: LaunchPlan) -> LaunchPlan:
+        """The plan as it is: nothing is added on this machine."""
+        return plan
+
+    def submit(self, plan: LaunchPlan, record: RunRecord, secrets: Mapping[str, str]) -> Launched | Refused:
+        """Makes the run's folder beside its place, renames it there (the exactly-once gate), starts the shim.
+
+        Refused: not_linux, cli_missing, space, exists, disk, readonly, start_failed. Then nothing is left behind.
+        """
+        refused = check(plan)
+        if refused is not None:
+            return refused
+        paths = folder.make(plan, replace(record, launcher=self.name))
+        return paths if isinstance(paths, Refused) else start(paths, plan, secrets)
+
+    def adopt(self, paths: RunPaths, record: RunRecord) -> Handle:
+        """A handle without a process: the files, the lock and /proc say how it does."""
+        return Handle(record.run_id, record.last.number, paths)
+
+    def poll(self, handle: Handle) -> Status:
+        """Order of truth: exit.json, the shim's lock, the run's processes, then lost."""
+        control = handle.paths.attempt(handle.attempt)
+        if handle.process is not None:
+            handle.process.poll()  # reaps the shim; nobody else may wait for it
+        wish = control.read_wish()
+        ended = read_exit(handle)
+        if ended is not None:
+            return Status("ended", ended, wish, ended.started)
+        child = read_json(control.child)
+        started = child.get("started")
+        if holder(control.lock) or starting(handle, control, child):
+            return Status("running" if child else "starting", None, wish, started, elapsed(child))
+        members = shim.marked(folder.marker(handle.run_id, handle.attempt))
+        if members:  # the shim was killed
+            if wish == "kill":  # one round may miss a process that was just being made
+                shim.send(members, signal.SIGKILL)
+            return Status("running", None, wish, started, elapsed(child))
+        ended = read_exit(handle)  # it may have been written between the two looks
+        if ended is not None:
+            return Status("ended", ended, wish, ended.started)
+        if not child:
+            return Status("ended", never_started(handle, control), wish)
+        return Status("lost", None, wish, started)
+
+    def stop(self, handle: Handle, level: Level) -> Refused | None:
+        """Renames the run's token (needs no free block) and wakes the shim.
+
+        Without a shim the signals are sent from here. A softer wish after a harder one changes nothing.
+        """
+        status = self.poll(handle)
+        if status.phase in ("ended", "lost"):
+            return Refused("not_running")
+        control = handle.paths.attempt(handle.attempt)
+        if status.wish is not None and LEVELS.index(status.wish) > LEVELS.index(level):
+            return None
+        token = control.armed if status.wish is None else control.stop(status.wish)
+        try:
+            if token != control.stop(level):
+                os.rename(token, control.stop(level))
+        except FileNotFoundError:  # another page was quicker; its wish stands, and the shim sees it
+            pass
+        except OSError as error:
+            return refused_by(error, control.root)
+        pid = holder(control.lock)
+        if pid > 0 and shim.start_ticks(pid) == read_json(control.child).get("shim_ticks"):
+            shim.send([pid], signal.SIGUSR2)  # only hurries it up: it looks twice a second anyway
+        elif not pid:
+            shim.pass_on(shim.marked(folder.marker(handle.run_id, handle.attempt)), level)
+        return None
+
+    def logs(self, handle: Handle) -> Path:
+        """The run's console.log."""
+        return handle.paths.console
+
+
+def check(plan: LaunchPlan) -> Refused | None:
+    """What speaks against a start, seen before anything is written."""
+    if not sys.platform.startswith("linux"):
+        return Refused("not_linux", {"platform": sys.platform})
+    if shutil.which(plan.argv[0]) is None:
+        return Refused("cli_missing", {"path": plan.argv[0]})
+    if plan.env.get("FORCE_TORCHRUN") and any(len(word.split()) != 1 for word in plan.argv[1:]):
+        return Refused("space", {"path": plan.output_dir})  # launcher.py splits torchrun's command at spaces
+    return None
+
+
+def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> Launched | Refused:
+    """Starts the shim of a folder that was just made; takes the folder away when that fails."""
+    control = paths.attempt(plan.attempt)
+    env = {name: value for name, value in os.environ.items() if name not in (*plan.unset, shim.MARKER)}
+    command = [sys.executable, "-I", "-S", str(Path(shim.__file__).resolve()), str(control.root)]
+    try:
+        with control.shim_log.open("ab") as log:
+            process = subprocess.Popen(
+                command, env={**env, **plan.env, **secrets}, cwd="/", stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True,
+            )  # fmt: skip
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument or a value
+        shutil.rmtree(paths.root, ignore_errors=True)
+        return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})
+    return Launched(Handle(plan.run_id, plan.attempt, paths, process))
+
+
+def holder(lock: Path) -> int:
+    """Pid of the process that holds the shim's lock; 0: nobody; -1: somebody in another pid namespace.
+
+    F_GETLK only asks: unlike a trial lock it can never make the shim's own attempt fail.
+    """
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
+        kind, _, _, _, pid = struct.unpack(FLOCK, answer)
+    finally:
+        os.close(descriptor)
+    return 0 if kind == fcntl.F_UNLCK else int(pid) or -1
+
+
+def starting(handle: Handle, control: AttemptPaths, child: Mapping[str, Any]) -> bool:
+    """Whether a shim that does not hold its lock yet may still come."""
+    if handle.process is not None:
+        return handle.process.poll() is None
+    if child or control.lock.exists():
+        return False
+    try:
+        return time.time() - control.armed.stat().st_mtime < STARTUP_S
+    except OSError:
+        return False
+
+
+def elapsed(child: Mapping[str, Any]) -> float | None:
+    """Seconds since the start by the clock that nobody sets; None after a reboot or without a child."""
+    if not child or child.get("boot_id") != shim.boot_id():
+        return None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - float(child["clock"])
+
+
+def never_started(handle: Handle, control: AttemptPaths) -> Exit:
+    """The end of an attempt whose shim went before it started anything."""
+    try:
+        lines = control.shim_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return Exit(handle.run_id, handle.attempt, None, lines[-1] if lines else None)

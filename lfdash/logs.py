@@ -1,0 +1,259 @@
+"""Reads files that grow: whole lines only, each exactly once, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+Row = dict[str, Any]
+
+CHUNK = 1 << 20  # bytes read at once
+HEAD = 256  # first bytes remembered: of two trainer logs they differ in speed, if in nothing else
+BLOCK = 10_240  # bytes; Streamlit sends unchanged messages of at least this size as a hash
+KEEP = 40  # closed blocks
+ERROR_TAIL = 1 << 19  # bytes looked at for a traceback
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far a file was read. `inode`, `head` (its first bytes): which file; `rest`: a line begun; `bad`: lines
+    that were no rows.
+
+    `generation` counts how often the file was found truncated or replaced: rows read before are void then.
+    """
+
+    offset: int = 0
+    inode: int | None = None
+    head: bytes = b""
+    rest: bytes = b""
+    bad: int = 0
+    generation: int = 0
+
+    def fits(self, file: BinaryIO) -> bool:
+        """Whether an open file is the one that was read, and not cut since."""
+        stat = os.fstat(file.fileno())
+        file.seek(0)
+        same = self.inode in (None, stat.st_ino) and file.read(HEAD).startswith(self.head)
+        return same and stat.st_size >= self.offset
+
+    def moved(self, file: BinaryIO, rest: bytes = b"", bad: int = 0) -> Cursor:
+        """The cursor at the place up to which `file` has been read."""
+        offset = file.tell()
+        file.seek(0)
+        head = file.read(min(HEAD, offset))
+        return Cursor(offset, os.fstat(file.fileno()).st_ino, head, rest, bad, self.generation)
+
+
+def read_lines(path: Path, cursor: Cursor) -> tuple[list[bytes], Cursor]:
+    """The lines that a file gained since `cursor`, and the cursor to go on from.
+
+    A line counts when its newline is there. A missing file gives none. When the file was truncated or replaced
+    (seen by its inode, size and first bytes), it is read from the start and `generation` grows.
+    """
+    try:
+        file = path.open("rb")
+    except OSError:
+        return [], cursor
+    with file:
+        if not cursor.fits(file):
+            cursor = Cursor(bad=cursor.bad, generation=cursor.generation + 1)
+        file.seek(cursor.offset)
+        found: list[bytes] = []
+        rest = cursor.rest
+        while chunk := file.read(CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            found += lines
+        return found, cursor.moved(file, rest, cursor.bad)
+
+
+def read_new(path: Path, cursor: Cursor) -> tuple[list[Row], Cursor]:
+    """The rows that a JSON-lines file gained since `cursor`; see `read_lines`.
+
+    NaN and Infinity are accepted (LLaMA-Factory writes bare ones); garbage is counted, not raised.
+    """
+    lines, cursor = read_lines(path, cursor)
+    rows: list[Row] = []
+    bad = parse(lines, rows)
+    return rows, replace(cursor, bad=cursor.bad + bad)
+
+
+def parse(lines: list[bytes], rows: list[Row]) -> int:
+    """Appends the mappings among JSON `lines` to `rows`; how many other non-empty lines there were."""
+    bad = 0
+    for line in lines:
+        line = line.strip(b"\0 \r\t")
+        if not line:
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:  # also UnicodeDecodeError
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        else:
+            bad += 1
+    return bad
+
+
+def read_last(path: Path, size: int = 1 << 16) -> list[Row]:
+    """The rows in the last `size` bytes of a JSON-lines file; a cut first and an open last line are left out."""
+    rows: list[Row] = []
+    lines = tail_bytes(path, size).split(b"\n")
+    parse(lines[:-1], rows)
+    return rows
+
+
+def tail_bytes(path: Path, size: int, start: int = 0) -> bytes:
+    """At most the last `size` bytes of a file from `start` on, cut at a line's beginning; empty when missing."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, 2)
+            begin = max(start, end - size)
+            file.seek(begin)
+            data = file.read()
+    except OSError:
+        return b""
+    return data[data.find(b"\n") + 1 :] if begin > start else data
+
+
+# -- console --------------------------------------------------------------------------------------------
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def collapse(line: str) -> str:
+    """What a terminal would show of one line: the last state of a progress bar, no colours."""
+    line = ANSI.sub("", line)
+    if "\r" in line:
+        line = next((part for part in reversed(line.split("\r")) if part.strip()), "")
+    return line.rstrip()
+
+
+class ConsoleTail:
+    """Follows a console log as blocks of text: closed ones of at least `block` bytes that never change, and an
+    open one at the end. Keeps the last `keep` closed blocks; `dropped` = bytes of the file left out before.
+    """
+
+    def __init__(self, path: Path, *, block: int = BLOCK, keep: int = KEEP) -> None:
+        self.path = path
+        self._block, self._keep = block, keep
+        self._reset()
+
+    def _reset(self) -> None:
+        self.dropped = 0
+        self._cursor = Cursor()
+        self._closed: deque[tuple[str, int]] = deque()  # text, its bytes in the file
+        self._open: list[str] = []
+        self._open_size = 0  # of what is shown: a progress bar of a megabyte is one line
+        self._open_raw = 0
+        self._line = b""
+
+    def poll(self) -> bool:
+        """Reads what is new; whether anything was. Starts again when the file was truncated or replaced."""
+        try:
+            file = self.path.open("rb")
+        except OSError:
+            return False
+        with file:
+            if not self._cursor.fits(file):
+                self._reset()
+            begin = self._cursor.offset or self._skip(os.fstat(file.fileno()).st_size)
+            file.seek(begin)
+            while chunk := file.read(CHUNK):
+                self._take(chunk)
+            self._cursor = self._cursor.moved(file)
+        return self._cursor.offset > begin
+
+    def _skip(self, size: int) -> int:
+        """Where a first look begins: not with what would be dropped at once (a log of gigabytes)."""
+        # ten times what is kept, since progress bars shrink when they are collapsed
+        self.dropped = max(0, size - 10 * self._block * self._keep)
+        return self.dropped
+
+    def _take(self, chunk: bytes) -> None:
+        *lines, self._line = (self._line + chunk).split(b"\n")
+        if len(self._line) > self._block and b"\r" in self._line:
+            self._line = self._line[self._line.rstrip(b"\r").rfind(b"\r") :]  # earlier states of the bar are gone
+        for line in lines:
+            text = collapse(line.decode("utf-8", "replace"))
+            self._open.append(text)
+            self._open_size += len(text.encode()) + 1
+            self._open_raw += len(line) + 1
+            if self._open_size >= self._block:
+                self._close()
+
+    def _close(self) -> None:
+        self._closed.append(("\n".join(self._open), self._open_raw))
+        self._open, self._open_size, self._open_raw = [], 0, 0
+        if len(self._closed) > self._keep:
+            self.dropped += self._closed.popleft()[1]
+
+    def blocks(self) -> tuple[str, ...]:
+        """The text, oldest block first; the last one is open and may still change."""
+        last = collapse(self._line.decode("utf-8", "replace"))
+        tail = "\n".join([*self._open, last] if last else self._open)
+        closed = tuple(text for text, _ in self._closed)
+        return (*closed, tail) if tail.strip() else closed
+
+
+# -- why a run failed -----------------------------------------------------------------------------------
+
+RANK = re.compile(r"^\[?(?:default|rank)(\d+)\]?:\s?")
+# at a line's end: a progress bar may stand before it, without a newline between
+TRACEBACK = re.compile(r"(?:\[?(?:default|rank)\d+\]?:\s?)?Traceback \(most recent call last\):$")
+CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
+EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?::(?:\s.*)?)?$")
+LAUNCHERS = ("CalledProcessError", "ChildFailedError", "SystemExit", "SignalException")  # they only pass it on
+
+
+def last_error(console: Path, start: int = 0) -> str | None:
+    """The exception line of a failed run, from the last part of its console log; None without a traceback.
+
+    Under torchrun that of the first rank that failed (the other ranks and the launchers fail of it); else the
+    last one. start: byte at which the attempt's output begins.
+    """
+    text = tail_bytes(console, ERROR_TAIL, start).decode("utf-8", "replace")
+    found = tracebacks([collapse(line) for line in text.split("\n")])
+    real = [item for item in found if item[1].split(":")[0].rpartition(".")[2] not in LAUNCHERS]
+    ranked = [line for rank, line in real if rank is not None]
+    if ranked:
+        return ranked[0]
+    chosen = real or found
+    return chosen[-1][1] if chosen else None
+
+
+def tracebacks(lines: list[str]) -> list[tuple[str | None, str]]:
+    """(rank, exception line) of each traceback in order; of a chain of exceptions only the last."""
+    found: list[tuple[str | None, str]] = []
+    inside: set[str | None] = set()  # ranks whose traceback is open: ranks write at the same time
+    chained: set[str | None] = set()
+    for line in lines:
+        opening = TRACEBACK.search(line)
+        line = opening.group() if opening else line
+        match = RANK.match(line)
+        rank = match.group(1) if match else None
+        body = line[match.end() :] if match else line
+        if body.startswith(CHAINED):
+            chained.add(rank)
+        elif opening:
+            inside.add(rank)
+        elif rank in inside and body and not body[0].isspace() and EXCEPTION.match(body):
+            inside.discard(rank)
+            if rank in chained:
+                chained.discard(rank)
+                drop_last(found, rank)
+            found.append((rank, body))
+    return found
+
+
+def drop_last(found: list[tuple[str | None, str]], rank: str | None) -> None:
+    """Removes the newest entry of a rank."""
+    for place in range(len(found) - 1, -1, -1):
+        if found[place][0] == rank:
+            del found[place]
+            return
