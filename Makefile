@@ -1,0 +1,49 @@
+# lfdash. `make` alone lists the targets.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+SETUP   = @$(PYTHON) tools/setup.py --venv $(VENV)
+WORKSPACE ?= $(or $(LFDASH_WORKSPACE),workspace)
+CHROMIUM ?= $(shell command -v chromium || echo /usr/bin/chromium)
+
+.PHONY: help run test lint types golden e2e bench upstream clean setup-run setup-dev
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: setup-run  ## set up, make the demo workspace, serve on http://127.0.0.1:8501 (ARGS="--port 9000")
+	@$(BIN)/python -m lfdash.demo $(WORKSPACE)
+	@exec $(BIN)/python -m lfdash --workspace $(WORKSPACE) $(ARGS)
+
+test: setup-dev  ## set up, run all tests but those that need a browser (ARGS="-k name")
+	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
+
+lint: setup-dev  ## ruff: rules and format of the imports
+	$(BIN)/ruff check .
+
+types: setup-dev  ## mypy, strict on core and machinery
+	$(BIN)/mypy
+
+golden: setup-dev  ## rewrite the golden files; look at the difference before you commit it
+	LFDASH_GOLDEN=write $(BIN)/python -m pytest -k golden
+
+e2e: setup-dev  ## drive the real server in Chromium
+	@test -x "$(CHROMIUM)" || { echo "Chromium is missing. On Debian: apt-get install -y chromium (elsewhere: make e2e CHROMIUM=/path/to/chromium)"; exit 1; }
+	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+
+bench: setup-dev  ## time to a usable page and memory, beside LlamaBoard
+	$(BIN)/python bench/startup.py $(ARGS)
+
+upstream: setup-dev  ## rewrite configs/upstream.json from the installed LLaMA-Factory
+	$(BIN)/python -m lfdash.upstream_snapshot
+
+clean:  ## remove caches and builds; .venv and workspaces stay
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+setup-run:
+	$(SETUP) --extras train
+
+setup-dev:
+	$(SETUP) --extras train,dev
