@@ -325,9 +325,9 @@ def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
 
 
 def known(record: RunRecord) -> Status | None:
-    """The status that the record itself tells: that of an attempt whose end was written down."""
+    """The status that the record itself tells: that of an attempt whose end was seen and written down."""
     last = record.last
-    if last.exit is None or last.state not in TERMINAL:
+    if last.exit is None or last.exit.code is None or last.state not in TERMINAL:
         return None
     return Status("ended", last.exit, last.stop, last.started)
 

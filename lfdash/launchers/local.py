@@ -23,7 +23,7 @@ from lfdash.plan import LaunchPlan
 from lfdash.run import LEVELS, AttemptPaths, Exit, RunPaths, RunRecord
 
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
-STARTUP_S = 10.0  # an adopted attempt without a lock file may still be starting that long
+STARTUP_S = 30.0  # an adopted attempt that started nothing yet may still do so that long
 
 
 class LocalLauncher:
@@ -155,10 +155,8 @@ def starting(handle: Handle, control: AttemptPaths, child: Mapping[str, Any]) ->
     """Whether a shim that does not hold its lock yet may still come."""
     if handle.process is not None:
         return handle.process.poll() is None
-    if child or control.lock.exists():
-        return False
     try:
-        return time.time() - control.armed.stat().st_mtime < STARTUP_S
+        return not child and time.time() - control.spec.stat().st_mtime < STARTUP_S
     except OSError:
         return False
 
