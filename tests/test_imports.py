@@ -1,0 +1,223 @@
+"""The architecture, told by imports: core <- machinery <- ui <- pages; nothing heavy in the web process."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lfdash.fields import BY_ID
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "lfdash"
+
+# Every module stands on one floor; a new one has to be put on the list before the tests pass.
+CORE = {
+    "args", "convert", "diagnose", "errors", "field", "fields", "job", "logs",
+    "metrics", "plan", "presets", "rules", "run", "stages", "upstream", "yamlio",
+}  # fmt: skip
+MACHINERY = {
+    "cli", "datasets", "devices", "launchers.base", "launchers.fake", "launchers.folder",
+    "launchers.local", "probe", "registry", "shim", "store", "workspace",
+}  # fmt: skip
+# Programs: started as processes of their own, imported by nobody.
+PROGRAMS = {"__main__", "demo", "probe_script"}
+PACKAGES = {"", "launchers", "ui"}  # only an __init__.py with a docstring
+
+# What core may use beside the standard library and itself.
+CORE_MAY = {"*": {"yaml"}, "metrics": {"numpy"}, "logs": {"numpy"}}
+CORE_NEVER = {"subprocess", "multiprocessing", "socket", "urllib", "http", "asyncio"}
+MACHINERY_MAY = {"yaml", "numpy", "psutil", "pynvml", "filelock"}
+HEAVY = {"torch", "transformers", "llamafactory", "gradio", "accelerate", "peft", "trl", "datasets"}
+# A tiny parent of every run, which starts with `python -I -S`: no lfdash, no site-packages.
+STDLIB_ONLY = {"shim", "probe_script"}
+
+
+def name_of(path: Path) -> str:
+    """`launchers.local` for lfdash/launchers/local.py; `launchers` for its __init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+PAGES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def absolute(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """Dotted names that an import statement may load; `from a import b` may load the module a.b."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    else:
+        assert node.level == 0, "relative imports hide which floor they reach"
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """All that a file imports, wherever in the file, but for what only type checkers read."""
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    nodes = [
+        node
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in typing_only
+    ]
+    return frozenset(name for node in nodes for name in absolute(node))
+
+
+def tops(path: Path) -> set[str]:
+    """The distributions a file imports from, without lfdash's own."""
+    return {name.partition(".")[0] for name in imports(path)} - {"lfdash", "__future__"}
+
+
+def outside(path: Path) -> set[str]:
+    return tops(path) - set(sys.stdlib_module_names)
+
+
+def own(path: Path) -> set[str]:
+    """The modules of lfdash that a file imports, as names of this test."""
+    found = set()
+    for name in imports(path):
+        head, _, rest = name.partition(".")
+        if head != "lfdash":
+            continue
+        while rest and rest not in MODULES:  # `from lfdash.run import RunState` names a class, not a module
+            rest = rest.rpartition(".")[0]
+        found.add(rest)
+    return found - {""}
+
+
+def calls(path: Path, attribute: str) -> bool:
+    return any(isinstance(node, ast.Attribute) and node.attr == attribute for node in ast.walk(tree(path)))
+
+
+def floor(names: set[str]) -> list[str]:
+    return sorted(names & MODULES.keys())
+
+
+def test_every_module_stands_on_a_floor() -> None:
+    known = CORE | MACHINERY | PROGRAMS | PACKAGES
+    new = {name for name in MODULES if name not in known and not name.startswith("ui.")}
+    assert not new, f"say in tests/test_imports.py on which floor these stand: {sorted(new)}"
+    assert not known - MODULES.keys(), "listed here, but gone"
+
+
+def test_a_package_holds_no_code() -> None:
+    for name in PACKAGES & MODULES.keys():
+        assert all(isinstance(node, ast.Expr) for node in tree(MODULES[name]).body), name
+
+
+@pytest.mark.parametrize("name", floor(CORE))
+def test_core_needs_nothing_but_the_standard_library_and_yaml(name: str) -> None:
+    path = MODULES[name]
+    assert outside(path) <= CORE_MAY["*"] | CORE_MAY.get(name, set())
+    assert not tops(path) & CORE_NEVER
+    assert own(path) <= CORE
+
+
+@pytest.mark.parametrize("name", floor(MACHINERY))
+def test_machinery_never_draws(name: str) -> None:
+    path = MODULES[name]
+    assert outside(path) <= MACHINERY_MAY
+    assert own(path) <= CORE | MACHINERY | {"launchers"}
+
+
+@pytest.mark.parametrize("name", sorted(STDLIB_ONLY & MODULES.keys()))
+def test_what_runs_alone_imports_the_standard_library_only(name: str) -> None:
+    allowed = HEAVY if name == "probe_script" else set()  # run inside LLaMA-Factory's own environment
+    assert outside(MODULES[name]) <= allowed
+    assert not own(MODULES[name])
+
+
+def test_programs_are_imported_by_nobody() -> None:
+    for name, path in MODULES.items():
+        assert not own(path) & PROGRAMS, f"{name} imports a program"
+
+
+def test_only_the_pages_and_the_entry_import_the_interface() -> None:
+    for name, path in MODULES.items():
+        if not name.startswith("ui") and name != "__main__":
+            assert not {used for used in own(path) if used.startswith("ui")}, name
+    for page in PAGES:
+        assert own(page), f"{page.name} draws nothing"
+        assert all(used.startswith("ui.") for used in own(page)), f"{page.name} has logic of its own"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"demo", "probe_script"}))
+def test_nothing_in_the_web_process_imports_torch(name: str) -> None:
+    assert not tops(MODULES[name]) & HEAVY
+
+
+def test_one_place_holds_what_all_sessions_share() -> None:
+    users = [name for name, path in MODULES.items() if calls(path, "cache_resource")]
+    assert users == ["ui.session"]
+
+
+def is_job_key(key: ast.expr, names: dict[str, object]) -> bool:
+    """Whether an index of the session may be a field's id; what cannot be known counts as one."""
+    if isinstance(key, ast.JoinedStr):
+        start = key.values[0]
+        return not isinstance(start, ast.Constant) or str(start.value).startswith(("top.", "train.", "eval."))
+    try:
+        value = eval(ast.unparse(key), names)  # the module's own constants
+    except (NameError, AttributeError):
+        return True
+    return value in BY_ID
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("ui.") and name != "ui.form"])
+def test_only_the_form_writes_job_keys(name: str) -> None:
+    names = vars(importlib.import_module(f"lfdash.{name}"))
+    written = [
+        ast.unparse(node)
+        for node in ast.walk(tree(MODULES[name]))
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.ctx, ast.Store | ast.Del)
+        and ast.unparse(node.value).endswith("session_state")
+        and is_job_key(node.slice, names)
+    ]
+    assert not written
+
+
+def loaded_by(modules: Iterable[str]) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after importing these, away from the project."""
+    lines = [f"import lfdash.{name}" for name in modules]
+    script = "\n".join([*lines, "import sys", "print(*{name.partition('.')[0] for name in sys.modules})"])
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=90)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_core_in_a_fresh_interpreter() -> None:
+    loaded = loaded_by(floor(CORE))
+    assert {"lfdash", "yaml"} <= loaded
+    assert not loaded & ({"streamlit", "altair", "pandas", "psutil"} | HEAVY)
+
+
+def test_machinery_in_a_fresh_interpreter() -> None:
+    loaded = loaded_by(floor(MACHINERY))
+    assert {"lfdash", "psutil"} <= loaded
+    assert not loaded & ({"streamlit", "altair", "pandas"} | HEAVY)
+
+
+def test_the_web_process_in_a_fresh_interpreter() -> None:
+    loaded = loaded_by(name for name in MODULES if name.startswith("ui."))
+    assert "streamlit" in loaded
+    assert not loaded & HEAVY
