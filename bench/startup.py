@@ -1,0 +1,225 @@
+"""What it costs until the page can be used: lfdash beside LlamaBoard, in one run, in the same Chromium.
+
+    python bench/startup.py [--rounds 3]
+
+Each round starts one server, opens it in a fresh browser and waits until Start can be pressed, then does the
+same with the other. Reported: seconds until then, CPU seconds of the server's processes (the browser's are not
+counted), and their resident memory, then and after IDLE seconds with the page open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Error, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DEADLINE = 180.0  # s until a server must answer and its page be usable
+IDLE = 5.0  # s with the page open before the memory at rest is read
+MB = 1e6
+
+
+class NotUp(Exception):
+    """A server ended, or its page did not become usable."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One measurement; the order of the fields is the order of the columns."""
+
+    seconds: float  # wall time from start to a usable page
+    cpu: float  # s, user + system, all processes of the server, until the page is usable
+    memory: float  # MB resident, when the page is usable
+    idle_cpu: float  # s of CPU in IDLE seconds with the page open
+    idle_memory: float  # MB resident afterwards
+
+
+COLUMNS = ("until usable s", "server CPU s", "memory MB", f"CPU s in {IDLE:.0f} s idle", "idle memory MB")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A dashboard: how it is started on a port in a folder, and when its page counts as usable."""
+
+    name: str
+    command: Callable[[int, Path], Sequence[str]]
+    env: Callable[[int], dict[str, str]]
+    usable: Callable[[Page], None]
+
+
+def lfdash_usable(page: Page) -> None:
+    page.wait_for_selector(".st-key-start button:enabled", timeout=DEADLINE * 1000)
+
+
+def llamaboard_usable(page: Page) -> None:
+    """Its buttons are drawn before Gradio has connected them, so the status of the tab is waited for too."""
+    page.get_by_role("button", name="Start", exact=True).first.wait_for(timeout=DEADLINE * 1000)
+    page.wait_for_load_state("networkidle", timeout=DEADLINE * 1000)
+
+
+SUBJECTS = (
+    Subject(
+        "lfdash",
+        lambda port, work: [sys.executable, "-m", "lfdash", "--workspace", str(work), "--port", str(port)],
+        lambda port: {},
+        lfdash_usable,
+    ),
+    Subject(
+        "LlamaBoard",
+        lambda port, work: [str(Path(sys.executable).with_name("llamafactory-cli")), "webui"],
+        lambda port: {
+            "GRADIO_SERVER_NAME": "127.0.0.1",
+            "GRADIO_SERVER_PORT": str(port),
+            "GRADIO_ANALYTICS_ENABLED": "False",
+        },
+        llamaboard_usable,
+    ),
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def processes(root: psutil.Process) -> list[psutil.Process]:
+    """The server and all its descendants that live."""
+    return [root, *root.children(recursive=True)]
+
+
+def used(root: psutil.Process) -> tuple[float, float]:
+    """CPU seconds and resident MB of the server's tree; children that ended count through their parents."""
+    cpu = memory = 0.0
+    for process in processes(root):
+        try:
+            times = process.cpu_times()
+            memory += process.memory_info().rss / MB
+        except psutil.NoSuchProcess:
+            continue  # ended while we looked: its time is in its parent's children_* on the next look
+        cpu += times.user + times.system + times.children_user + times.children_system
+    return cpu, memory
+
+
+@contextmanager
+def started(subject: Subject, port: int, work: Path) -> Iterator[psutil.Process]:
+    """The server's process; ended, with all it started, when the block is left."""
+    log = work / f"{subject.name}.log"
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **subject.env(port)}
+    with log.open("w") as out:
+        child = subprocess.Popen(
+            list(subject.command(port, work)), cwd=work, env=env, stdout=out, stderr=subprocess.STDOUT
+        )
+    root = psutil.Process(child.pid)
+    try:
+        yield root
+    except NotUp as error:
+        raise NotUp(f"{subject.name}: {error}\n{log.read_text()[-2000:]}") from error
+    finally:
+        for process in processes(root) if root.is_running() else []:
+            process.kill()
+        child.wait(20)
+
+
+def wait_for_port(port: int, root: psutil.Process, deadline: float) -> None:
+    """Returns when somebody listens; NotUp when the process ends or the time is over."""
+    while time.monotonic() < deadline:
+        if not root.is_running() or root.status() == psutil.STATUS_ZOMBIE:
+            raise NotUp("the server ended by itself")
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise NotUp(f"nothing listens after {DEADLINE:.0f} s")
+
+
+def measure(subject: Subject, open_page: Callable[[], Page], work: Path) -> Cost:
+    """One start of one dashboard, up to a page that can be used and a few seconds at rest."""
+    port = free_port()
+    work.mkdir(parents=True)
+    begin = time.monotonic()
+    with started(subject, port, work) as root:
+        wait_for_port(port, root, begin + DEADLINE)
+        page = open_page()
+        try:
+            page.goto(f"http://127.0.0.1:{port}/", timeout=DEADLINE * 1000)
+            subject.usable(page)
+        except Error as error:
+            raise NotUp(f"the page did not become usable: {error.message.splitlines()[0]}") from error
+        seconds = time.monotonic() - begin
+        cpu, memory = used(root)
+        time.sleep(IDLE)  # the measurement itself: what the open page costs at rest
+        idle_cpu, idle_memory = used(root)
+        page.context.close()
+        return Cost(seconds, cpu, memory, idle_cpu - cpu, idle_memory)
+
+
+def line(name: str, values: Sequence[float], form: str = "{:>20.2f}") -> str:
+    return f"{name:<22}" + "".join(form.format(value) for value in values)
+
+
+def report(costs: dict[str, list[Cost]]) -> None:
+    """Every round, the medians, and ours as a share of theirs."""
+    print("\n" + f"{'':<22}" + "".join(f"{column:>20}" for column in COLUMNS))
+    medians = {}
+    for name, rounds in costs.items():
+        for number, cost in enumerate(rounds, 1):
+            print(line(f"{name} {number}", astuple(cost)))
+        medians[name] = [statistics.median(column) for column in zip(*map(astuple, rounds), strict=True)]
+    print()
+    for name, values in medians.items():
+        print(line(f"{name}, median", values))
+    ours, theirs = (medians[subject.name] for subject in SUBJECTS)
+    print(line("lfdash / LlamaBoard", [a / b if b else float("nan") for a, b in zip(ours, theirs, strict=True)]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Start-up cost of lfdash beside LlamaBoard.")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each (3)")
+    rounds = parser.parse_args().rounds
+    costs: dict[str, list[Cost]] = {subject.name: [] for subject in SUBJECTS}
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lfdash-bench-")))
+        driver = stack.enter_context(sync_playwright())
+
+        def open_page() -> Page:
+            context = browser.new_context(viewport={"width": 1440, "height": 900})
+            return context.new_page()
+
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            for number in range(1, rounds + 1):
+                for subject in SUBJECTS:
+                    cost = measure(subject, open_page, scratch / f"{subject.name}-{number}")
+                    costs[subject.name].append(cost)
+                    print(f"round {number}: {subject.name} usable after {cost.seconds:.1f} s", flush=True)
+        except NotUp as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 1
+        finally:
+            browser.close()
+    report(costs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
