@@ -3,8 +3,8 @@
     python bench/startup.py [--rounds 3]
 
 Each round starts one server, opens it in a fresh browser and waits until Start can be pressed, then does the
-same with the other. Reported: seconds until then, CPU seconds of the server's processes (the browser's are not
-counted), and their resident memory, then and after IDLE seconds with the page open.
+same with the other. Reported: seconds until then, CPU seconds of the server's processes (not the browser's)
+and their resident memory, then and after IDLE seconds with the page open.
 """
 
 from __future__ import annotations
@@ -189,7 +189,8 @@ def report(costs: dict[str, list[Cost]]) -> None:
     for name, values in medians.items():
         print(line(f"{name}, median", values))
     ours, theirs = (medians[subject.name] for subject in SUBJECTS)
-    print(line("lfdash / LlamaBoard", [a / b if b else float("nan") for a, b in zip(ours, theirs, strict=True)]))
+    shares = [a / b if b else float("nan") for a, b in zip(ours, theirs, strict=True)]
+    print(line("lfdash / LlamaBoard", shares))
 
 
 def main() -> int:
