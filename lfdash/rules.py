@@ -1,0 +1,266 @@
+"""RULES: what several values say together, and what the world says to them.
+
+Cross-field rules are those of LLaMA-Factory's own parser (llamafactory/hparams/parser.py and *_args.py); each
+row is a condition over the built arguments, so that it also sees arguments without a field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from lfdash.args import build_args
+from lfdash.field import Problem, Value
+from lfdash.fields import BY_ARG, FIELDS
+from lfdash.job import Facts, JobConfig, check, details
+from lfdash.stages import BY_CODE
+
+Args = Mapping[str, Any]
+EXTRA = "train.extra_args"
+OUTPUT = "train.output_dir"
+DATASET = "train.dataset"
+STAGE = "train.training_stage"
+METHOD = "top.finetuning_type"
+MODEL_PATH = "top.model_path"
+PEFT_ONLY = ("loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init")
+LAYER_OPTIMIZERS = ("use_galore", "use_apollo", "use_badam")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One condition that stops a run: where it shows, its text, when it is broken, and the certain cure."""
+
+    field: str
+    code: str
+    broken: Callable[[Args], object]
+    fix: Mapping[str, Value | None] | None = None
+
+
+def stage(args: Args) -> str:
+    return str(args.get("stage", "sft"))
+
+
+def method(args: Args) -> str:
+    return str(args.get("finetuning_type", "lora"))
+
+
+def number(args: Args, name: str) -> float:
+    """A numeric argument; 0 when it is missing or something else."""
+    value = args.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+
+
+def zero3(args: Args) -> bool:
+    return "z3" in str(args.get("deepspeed", ""))
+
+
+def many(args: Args, names: tuple[str, ...]) -> int:
+    return sum(bool(args.get(name)) for name in names)
+
+
+RULES = (
+    Rule("train.use_galore", "lora_galore", lambda a: method(a) == "lora" and many(a, LAYER_OPTIMIZERS)),
+    Rule("train.use_galore", "one_optimizer", lambda a: many(a, LAYER_OPTIMIZERS) > 1),
+    Rule("train.mask_history", "mask_prompt", lambda a: a.get("mask_history") and a.get("train_on_prompt")),
+    Rule(
+        "train.neat_packing", "neat_sft", lambda a: stage(a) != "sft" and a.get("neat_packing"),
+        {"train.neat_packing": None},
+    ),
+    Rule(
+        "train.train_on_prompt", "prompt_sft",
+        lambda a: stage(a) != "sft" and (a.get("train_on_prompt") or a.get("mask_history")),
+        {"train.train_on_prompt": None, "train.mask_history": None},
+    ),
+    Rule("train.use_llama_pro", "llama_pro", lambda a: method(a) == "full" and a.get("use_llama_pro")),
+    Rule("train.use_pissa", "lora_only", lambda a: method(a) != "lora" and many(a, PEFT_ONLY)),
+    Rule(
+        "train.use_pissa", "pissa_stage",
+        lambda a: a.get("pissa_init")
+        and (stage(a) in ("ppo", "kto") or (stage(a) == "dpo" and a.get("pref_loss") not in ("orpo", "simpo"))),
+    ),
+    Rule("top.quantization_bit", "quant_method", lambda a: a.get("quantization_bit") and method(a) not in ("lora", "oft")),
+    Rule("train.use_pissa", "quant_pissa", lambda a: a.get("quantization_bit") and a.get("pissa_init")),
+    Rule("train.resize_vocab", "quant_resize", lambda a: a.get("quantization_bit") and a.get("resize_vocab")),
+    Rule("top.checkpoint_path", "adapter_method", lambda a: a.get("adapter_name_or_path") and method(a) != "lora"),
+    Rule(
+        "train.create_new_adapter", "quant_new_adapter",
+        lambda a: a.get("quantization_bit") and a.get("adapter_name_or_path") and a.get("create_new_adapter"),
+    ),
+    Rule(
+        "train.eval_dataset", "eval_twice", lambda a: a.get("eval_dataset") and number(a, "val_size") > 1e-6,
+        {"train.val_size": None},
+    ),
+    Rule(
+        "train.eval_strategy", "eval_needs_data",
+        lambda a: a.get("eval_strategy", "no") != "no" and not a.get("eval_dataset") and number(a, "val_size") < 1e-6,
+    ),
+    Rule(
+        "train.early_stopping_steps", "early_needs_eval",
+        lambda a: a.get("early_stopping_steps") and a.get("eval_strategy", "no") == "no",
+    ),
+    Rule("train.early_stopping_steps", "early_needs_metric", lambda a: a.get("early_stopping_steps") and not a.get("metric_for_best_model")),
+    Rule("train.load_best_model_at_end", "best_stage", lambda a: stage(a) in ("rm", "ppo") and a.get("load_best_model_at_end")),
+    Rule(
+        "train.reward_model_type", "reward_type",
+        lambda a: stage(a) == "ppo" and a.get("reward_model_type", "lora") == "lora" and method(a) != "lora",
+        {"train.reward_model_type": "full"},
+    ),
+    Rule("train.image_max_pixels", "image_pixels", lambda a: 0 < number(a, "image_max_pixels") < number(a, "image_min_pixels")),
+    Rule("train.video_max_pixels", "video_pixels", lambda a: 0 < number(a, "video_max_pixels") < number(a, "video_min_pixels")),
+    Rule("train.compute_type", "fp16_bf16", lambda a: a.get("fp16") and a.get("bf16")),
+    Rule("train.compute_type", "pure_bf16_zero3", lambda a: a.get("pure_bf16") and zero3(a)),
+    Rule("train.use_pissa", "pissa_zero3", lambda a: a.get("pissa_init") and zero3(a)),
+    Rule("top.booster", "unsloth_zero3", lambda a: a.get("use_unsloth") and zero3(a)),
+    Rule("train.ds_stage", "galore_deepspeed", lambda a: a.get("deepspeed") and (a.get("use_galore") or a.get("use_apollo"))),
+    Rule("train.val_size", "ppo_eval", lambda a: stage(a) == "ppo" and (number(a, "val_size") > 1e-6 or a.get("eval_dataset"))),
+    Rule("train.logging_steps", "steps_zero", lambda a: a.get("logging_steps") == 0, {"train.logging_steps": 5}),
+    Rule("train.logging_steps", "steps_whole", lambda a: fraction(a, "logging_steps")),
+    Rule("train.save_steps", "steps_whole", lambda a: fraction(a, "save_steps")),
+    Rule("train.eval_steps", "steps_whole", lambda a: fraction(a, "eval_steps")),
+    Rule("train.warmup_ratio", "warmup_twice", lambda a: number(a, "warmup_steps") > 0 and number(a, "warmup_ratio") > 0),
+)  # fmt: skip
+
+
+def fraction(args: Args, name: str) -> bool:
+    """A number of steps above 1 that is not whole (below 1 it is a share of all steps)."""
+    value = number(args, name)
+    return value > 1 and not value.is_integer()
+
+
+def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
+    """Everything wrong with a job: missing values, values, combinations, then what the world says."""
+    args = build_args(job)
+    return (
+        *missing(args),
+        *bad_values(job),
+        *bad_extra(job),
+        *bad_name(job, facts),
+        *(Problem(rule.field, rule.code, {}, fix=rule.fix) for rule in RULES if rule.broken(args)),
+        *bad_data(args, facts),
+        *bad_machine(args, facts),
+    )
+
+
+def missing(args: Args) -> Iterator[Problem]:
+    """What Runner._initialize asks for, and the command itself."""
+    if not args.get("model_name_or_path"):
+        yield Problem(MODEL_PATH, "model_missing")
+    if not args.get("output_dir"):
+        yield Problem(OUTPUT, "name_missing")
+    if not args.get("dataset"):
+        yield Problem(DATASET, "dataset_missing")
+    if stage(args) == "ppo" and not args.get("reward_model"):
+        yield Problem("train.reward_model", "reward_missing")
+    if not args.get("do_train"):
+        yield Problem("train.do_train", "train_off", fix={"train.do_train": True})
+    if not args.get("template") and stage(args) != "pt":
+        yield Problem("top.template", "template_missing", level="warning")
+
+
+def bad_values(job: JobConfig) -> Iterator[Problem]:
+    """Values that came from elsewhere than the form and are outside their field's range."""
+    for row in FIELDS:
+        value = job.values.get(row.id)
+        code = check(row, value) if value is not None and job.sends(row) else ""
+        if code:
+            yield Problem(row.id, code, details(row, value))
+
+
+def bad_extra(job: JobConfig) -> Iterator[Problem]:
+    """Extra arguments that a field of the form already gives."""
+    sent = build_args(JobConfig(job.kind, job.values))
+    for name in job.extra:
+        row = BY_ARG.get(name)
+        if row is not None and name in sent:
+            yield Problem(EXTRA, "extra_clash", {"name": name, "field": row.id})
+
+
+def bad_name(job: JobConfig, facts: Facts) -> Iterator[Problem]:
+    """A run name that is no name, a path outside the allowed folders, a folder that exists."""
+    name = job.run_name
+    if not name:
+        return
+    code = name_code(name, facts.roots)
+    if code:
+        yield Problem(OUTPUT, code, {"value": name})
+    elif facts.run_exists:
+        yield Problem(OUTPUT, "name_taken", {"value": name})
+
+
+def name_code(name: str, roots: tuple[str, ...]) -> str:
+    """What is wrong with a run name or path; "" when nothing is."""
+    if re.search(r"[\x00-\x1f\x7f\\]", name) or name != name.strip() or name.startswith(("-", ".", "~")):
+        return "name_bad"
+    if "/" not in name:
+        return "name_long" if len(name.encode()) > 200 else ""
+    path = PurePosixPath(name)
+    if ".." in path.parts:
+        return "name_dots"
+    if path.is_absolute():
+        return (
+            "" if any(path.is_relative_to(root) and str(path) != root for root in roots) else "name_outside"
+        )
+    return "" if path.parts[0] == "saves" and len(path.parts) > 1 else "name_separator"
+
+
+def listed(value: Any) -> list[str]:
+    """Dataset names of an argument: a comma-separated string or a list."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def bad_data(args: Args, facts: Facts) -> Iterator[Problem]:
+    """Datasets that do not exist or do not suit the stage."""
+    if facts.dataset_problem is not None:
+        yield facts.dataset_problem
+    ranked = BY_CODE[stage(args)].ranked if stage(args) in BY_CODE else None
+    for argument, field_id in (("dataset", DATASET), ("eval_dataset", "train.eval_dataset")):
+        for name in listed(args.get(argument)):
+            if facts.datasets is not None and facts.dataset_problem is None and name not in facts.datasets:
+                known = ", ".join(sorted(facts.datasets)) or "–"
+                yield Problem(field_id, "dataset_unknown", {"value": name, "known": known})
+            elif ranked is not None and facts.ranking.get(name, ranked) != ranked:
+                yield Problem(
+                    field_id, "dataset_ranked" if not ranked else "dataset_unranked", {"value": name}
+                )
+
+
+def bad_machine(args: Args, facts: Facts) -> Iterator[Problem]:
+    """What this machine or its packages cannot do."""
+    if facts.gpus == 0:
+        if args.get("pure_bf16"):
+            yield Problem("train.compute_type", "pure_bf16_cpu", fix={"train.compute_type": "fp32"})
+        elif args.get("bf16") and not args.get("use_cpu"):
+            yield Problem("train.compute_type", "bf16_cpu", fix={"train.compute_type": "fp32"})
+        if args.get("quantization_bit"):
+            yield Problem("top.quantization_bit", "quant_cpu", level="warning")
+    if facts.packages is None:
+        return
+    if stage(args) == "ppo" and not trl_runs_ppo(facts.packages.get("trl", "")):
+        yield Problem(STAGE, "ppo_trl", {"version": facts.packages.get("trl") or "–"})
+    for argument, package in PACKAGES.items():
+        if args.get(argument) and package not in facts.packages:
+            row = BY_ARG.get(argument)
+            yield Problem(row.id if row else EXTRA, "package_missing", {"package": package})
+
+
+# option -> distribution that LLaMA-Factory asks for before it trains (hparams/parser.py, _check_extra_dependencies)
+PACKAGES = {
+    "use_unsloth": "unsloth",
+    "enable_liger_kernel": "liger-kernel",
+    "use_galore": "galore-torch",
+    "use_apollo": "apollo-torch",
+    "use_badam": "badam",
+    "use_swanlab": "swanlab",
+    "deepspeed": "deepspeed",
+}
+
+
+def trl_runs_ppo(version: str) -> bool:
+    """Whether PPO accepts this trl: 0.8.6 to 0.9.6 (llamafactory/train/ppo/trainer.py)."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    return found is not None and (0, 8, 6) <= tuple(map(int, found.groups())) <= (0, 9, 6)

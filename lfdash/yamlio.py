@@ -1,0 +1,170 @@
+"""YAML in and out: LLaMA-Factory's own files, read as its OmegaConf reads them.
+
+PyYAML takes `5e-5` for text and `2024-01-01` for a date, OmegaConf (which LLaMA-Factory uses) for a number and
+for text; so both are read and written here as OmegaConf does.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from lfdash.errors import ConfigError
+from lfdash.fields import BY_ARG
+
+MAX_BYTES = 1_000_000
+MAX_NODES = 20_000  # of the composed document, aliases followed: a bomb of aliases is small on disk
+ENVIRONMENT = "# environment:"
+FLOAT = re.compile(
+    r"^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)"
+    r"|\.[0-9_]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+)
+SECTIONS = (
+    "model",
+    "method",
+    "dataset",
+    "output",
+    "train",
+    "eval",
+)  # the headings of LLaMA-Factory's examples
+SECTION_OF_GROUP = {
+    "run": "output", "model": "model", "method": "method", "data": "dataset", "hyper": "train", "lora": "method",
+    "freeze": "method", "oft": "method", "preference": "method", "ppo": "method", "multimodal": "method",
+    "evaluation": "eval", "saving": "output", "optimization": "train", "samples": "dataset", "loading": "model",
+    "optimizers": "method", "devices": "train", "tracking": "output", "advanced": "train",
+}  # fmt: skip
+SECTION_OF_ARG = {
+    "template": "dataset", "dataset_dir": "dataset", "do_train": "method", "deepspeed": "method",
+    "resume_from_checkpoint": "train", "dataloader_num_workers": "dataset", "image_max_pixels": "model",
+    "image_min_pixels": "model", "video_max_pixels": "model", "video_min_pixels": "model",
+}  # fmt: skip
+
+
+class Loader(yaml.SafeLoader):
+    """Safe, with OmegaConf's numbers and without dates; a repeated key is an error."""
+
+
+class Dumper(yaml.SafeDumper):
+    """Quotes every text that OmegaConf would read as a number."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, rx) for tag, rx in rows if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")
+    ]
+    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
+Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
+
+
+def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    """A mapping whose keys are all different."""
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str | int | float | bool | None):
+            raise ConfigError(
+                f"line {key_node.start_mark.line + 1}: a key must be a word", key_node.start_mark.line + 1
+            )
+        if key in seen:
+            line = key_node.start_mark.line + 1
+            raise ConfigError(f"line {line}: {key!r} is given twice", line)
+        seen.add(key)
+    return {
+        loader.construct_object(key_node, deep=True): loader.construct_object(value_node, deep=True)
+        for key_node, value_node in node.value
+    }
+
+
+Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A configuration file: the arguments, and the environment that its header comment names."""
+
+    args: dict[str, Any]
+    env: dict[str, str]
+
+
+def load(text: str) -> Document:
+    """Reads YAML or JSON. ConfigError says what is wrong, with the line where there is one."""
+    if len(text.encode()) > MAX_BYTES:
+        raise ConfigError(f"larger than {MAX_BYTES // 1000} kB, which no configuration is")
+    try:
+        node = yaml.compose(text, Loader=Loader)
+        if node is not None and size(node) > MAX_NODES:
+            raise ConfigError(f"more than {MAX_NODES} values, which no configuration has")
+        found = yaml.load(text, Loader=Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        where = f"line {line}: " if line else ""
+        raise ConfigError(f"{where}not valid YAML: {error.problem or error.context}", line) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"not valid YAML: {str(error).splitlines()[0]}") from error
+    if found is None:
+        found = {}
+    if not isinstance(found, dict):
+        raise ConfigError(f"a mapping of names to values is needed, this is a {type(found).__name__}")
+    wrong = [key for key in found if not isinstance(key, str)]
+    if wrong:
+        raise ConfigError(f"{wrong[0]!r} is not a name")
+    return Document(found, environment(text))
+
+
+def size(node: yaml.Node, limit: int = MAX_NODES) -> int:
+    """Number of values with aliases followed; stops counting above `limit`."""
+    total, todo = 0, [node]
+    while todo and total <= limit:
+        here = todo.pop()
+        total += 1
+        if isinstance(here, yaml.MappingNode):
+            todo.extend(part for pair in here.value for part in pair)
+        elif isinstance(here, yaml.SequenceNode):
+            todo.extend(here.value)
+    return total
+
+
+def environment(text: str) -> dict[str, str]:
+    """What the header comment says about the environment (`# environment: A=1 B='x y'`)."""
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        if line.startswith(ENVIRONMENT):
+            try:
+                words = shlex.split(line.removeprefix(ENVIRONMENT))
+            except ValueError:
+                return {}
+            return dict(word.split("=", 1) for word in words if "=" in word)
+    return {}
+
+
+def dump(args: Mapping[str, Any], header: Sequence[str] = (), env: Mapping[str, str] | None = None) -> str:
+    """Arguments as YAML under the headings that LLaMA-Factory's examples use.
+
+    header: comment lines. env: what must be set to run it; kept in a comment that `load` reads back.
+    """
+    lines = [f"# {line}" for line in header]
+    if env:
+        lines.append(ENVIRONMENT + " " + " ".join(f"{k}={shlex.quote(v)}" for k, v in sorted(env.items())))
+    blocks = ["\n".join(lines)] if lines else []
+    for section in SECTIONS:
+        part = {name: value for name, value in args.items() if section_of(name) == section}
+        if part:
+            body = yaml.dump(part, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
+            blocks.append(f"### {section}\n{body.rstrip()}")
+    return "\n\n".join(blocks) + "\n" if args else "\n".join([*lines, "{}\n"])
+
+
+def section_of(name: str) -> str:
+    """The heading an argument stands under; `train` for those without a row."""
+    if name in SECTION_OF_ARG:
+        return SECTION_OF_ARG[name]
+    row = BY_ARG.get(name)
+    return SECTION_OF_GROUP[row.group] if row else "train"
