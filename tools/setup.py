@@ -232,8 +232,8 @@ def explain(lines: list[str], venv: Path, need: float) -> str:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     for pattern, advice in CAUSES.items():
         if re.search(pattern, text):
-            errors = [line for line in lines if line.lstrip().lower().startswith("error")]
-            said = f"\n  pip said: {errors[-1].strip()[:300]}" if errors else ""
+            errors = [line.strip() for line in lines if line.lstrip().startswith("ERROR:")]
+            said = f"\n  pip said: {errors[0][:300]}" if errors else ""
             return advice.format(venv=venv, need=need, tmp=tmp, python=python) + said
     shown = "\n".join(f"  {line}" for line in lines[-KEPT:])
     return f"The installation failed; its last lines were:\n{shown}\nRun the same command again to go on."
