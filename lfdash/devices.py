@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import pynvml  # type: ignore[import-untyped]
+import pynvml
 
 BF16_SINCE = (8, 0)  # compute capability with bfloat16 arithmetic (Ampere)
 

@@ -377,4 +377,3 @@ def downsample(x: Column, y: Column, n: int) -> tuple[Column, Column]:
     ends = np.append(edges[1:], len(x)) - 1
     chosen = np.unique(np.concatenate((order[edges], order[ends])))
     return x[chosen], y[chosen]
-

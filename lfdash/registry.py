@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,7 +14,7 @@ from filelock import FileLock, Timeout
 from lfdash import shim
 from lfdash.launchers.base import Handle, Launched, Launcher, Level, Refused, Status, refused_by
 from lfdash.plan import LaunchPlan
-from lfdash.run import TERMINAL, RunPaths, RunRecord, RunState
+from lfdash.run import ALLOWED, TERMINAL, RunPaths, RunRecord, RunState
 from lfdash.store import Cached, RunView, elsewhere, scan
 
 WALK_EVERY = 10  # looks at the alive runs between two searches for folders that others made
@@ -73,7 +74,8 @@ class ProcessRegistry:
             if not everything:
                 folders = [path for path, held in self._cache.items() if held.view.state not in TERMINAL]
             views = scan(self.workspace, self._cache, self._poll, folders)
-            self._views = tuple(self._noted(view) for view in views)
+            before = {view.run_id: view for view in self._views}
+            self._views = tuple(self._noted(settled(before.get(view.run_id), view)) for view in views)
             self._reap()
 
     def _poll(self, paths: RunPaths, record: RunRecord) -> Status:
@@ -195,3 +197,14 @@ def check_output(plan: LaunchPlan) -> Refused | None:
     if ".." in Path(plan.output_dir).parts:
         return Refused("outside", {"path": plan.output_dir})
     return None
+
+
+def settled(before: RunView | None, now: RunView) -> RunView:
+    """`now`, or with the state of `before` when that attempt cannot have come from there to here: what a look
+    between two writes of another process finds must not be shown, let alone written down."""
+    if before is None or before.record is None or before.attempt != now.attempt:
+        return now
+    if now.state is before.state or now.state in ALLOWED[before.state]:
+        return now
+    logger.warning("run %s seems to go from %s to %s", now.run_id, before.state, now.state)
+    return replace(now, state=before.state)

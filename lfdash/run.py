@@ -42,7 +42,7 @@ ALLOWED: Mapping[RunState, frozenset[RunState]] = {
     RunState.RUNNING: TERMINAL | {RunState.STOPPING},
     RunState.STOPPING: TERMINAL,
     # without an exit code a run may look lost for a moment and then be found
-    RunState.LOST: TERMINAL | {RunState.RUNNING, RunState.STOPPING},
+    RunState.LOST: TERMINAL - {RunState.LOST} | {RunState.RUNNING, RunState.STOPPING},
     RunState.SUCCEEDED: frozenset(),
     RunState.FAILED: frozenset(),
     RunState.STOPPED: frozenset(),

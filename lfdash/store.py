@@ -337,7 +337,11 @@ def scan(workspace: Path, cache: dict[Path, Cached], poll: Poll, folders: list[P
 
     cache: kept by the caller between calls. poll: asks the launcher. folders: where to look (default: all).
     """
-    for path in find_runs(workspace) if folders is None else folders:
+    if folders is None:
+        folders = find_runs(workspace)
+        for path in cache.keys() - set(folders):
+            del cache[path]
+    for path in folders:
         seen = signature(RunPaths(path))
         held = cache.get(path)
         if held is not None and held.signature == seen and held.view.state in TERMINAL:
@@ -347,7 +351,5 @@ def scan(workspace: Path, cache: dict[Path, Cached], poll: Poll, folders: list[P
             cache.pop(path, None)
         else:
             cache[path] = Cached(seen, view)
-    for path in [path for path in cache if not path.exists()]:
-        del cache[path]
     views = [held.view for held in cache.values()]
     return sorted(views, key=lambda view: view.started or view.ended or 0.0, reverse=True)

@@ -75,7 +75,9 @@ def test_a_run_that_ends_by_itself_succeeds_and_says_what_it_saved(registry: Pro
         ("segfault", -signal.SIGSEGV, "Segmentation fault (SIGSEGV)"),
     ],
 )
-def test_a_run_that_fails_says_why(registry: ProcessRegistry, workspace: Path, fail: str, code: int, error: str) -> None:
+def test_a_run_that_fails_says_why(
+    registry: ProcessRegistry, workspace: Path, fail: str, code: int, error: str
+) -> None:
     view = wait_end(registry, launch(registry, plan_for(workspace, fail=fail)).run_id)
     assert (view.state, view.exit_code, view.error) == (RunState.FAILED, code, error)
     assert view.saved.model is None
@@ -206,7 +208,8 @@ sys.stdin.read()
 def launch_elsewhere(workspace: Path, **args: object) -> subprocess.Popen[str]:
     """Another dashboard process, which started a run and waits."""
     process = subprocess.Popen(
-        [sys.executable, "-c", OTHER, str(workspace), json.dumps(args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", OTHER, str(workspace), json.dumps(args)], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
         start_new_session=True, cwd=Path(__file__).parents[1],
     )  # fmt: skip
     assert process.stdout is not None

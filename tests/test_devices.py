@@ -1,0 +1,78 @@
+"""What the machine has; the driver is stood in for, since most machines have none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+
+from lfdash import devices
+from lfdash.devices import Gpu, probe
+
+CARDS = [("A", (9, 0)), ("B", (8, 0)), (b"C", (7, 5))]
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver with three GPUs."""
+    stands = {
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetCount": lambda: len(CARDS),
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetName": lambda index: CARDS[index][0],
+        "nvmlDeviceGetMemoryInfo": lambda index: SimpleNamespace(total=100 + index, used=index),
+        "nvmlDeviceGetCudaComputeCapability": lambda index: CARDS[index][1],
+    }
+    for name, stand in stands.items():
+        monkeypatch.setattr(pynvml, name, stand)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_gpus_are_listed_with_what_they_can(driver: None) -> None:
+    found = probe()
+    assert found.gpus == (Gpu(0, "A", 100, 0, True), Gpu(1, "B", 101, 1, True), Gpu(2, "C", 102, 2, False))
+    assert not found.bf16 and found.problem is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "indices"), [("0,1", [0, 1]), ("1", [1]), ("", []), ("-1", []), ("GPU-5a", [0, 1, 2])]
+)
+def test_the_servers_own_choice_limits_them(
+    driver: None, monkeypatch: pytest.MonkeyPatch, listed: str, indices: list[int]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    found = probe()
+    assert [gpu.index for gpu in found.gpus] == indices
+    assert found.bf16 == (indices in ([0, 1], [1]))
+
+
+def test_without_a_driver_there_is_no_gpu_and_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise pynvml.NVMLError_LibraryNotFound
+
+    monkeypatch.setattr(pynvml, "nvmlInit", missing)
+    found = probe()
+    assert (found.gpus, found.problem, found.bf16) == ((), None, False)
+
+
+def test_a_driver_that_fails_is_told_and_closed(driver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    def broken() -> int:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", broken)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: closed.append(1))
+    found = probe()
+    assert found.gpus == () and found.problem and closed == [1]
+
+
+def test_the_rest_of_the_machine(tmp_path: Path) -> None:
+    found = probe(tmp_path)
+    assert found.cpu_count >= 1 and 0 < found.memory_available <= found.memory_total
+    assert found.disk_free is not None and found.disk_free > 0
+    assert probe(tmp_path / "missing").disk_free is None and probe().disk_free is None
+    assert devices.cpus() == found.cpu_count

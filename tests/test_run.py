@@ -1,0 +1,103 @@
+"""States, file names and records of runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from lfdash.errors import RecordError
+from lfdash.plan import LaunchPlan, make_plan
+from lfdash.run import ALLOWED, STOPPABLE, TERMINAL, Attempt, Exit, RunPaths, RunRecord, RunState
+
+
+@pytest.fixture
+def plan() -> LaunchPlan:
+    return make_plan(
+        run_id="abc", args={"stage": "sft"}, env={"A": "1"}, secrets=("KEY",), files={}, cli="cli", cwd="/w",
+        output_dir="saves/m/lora/r",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def record(plan: LaunchPlan) -> RunRecord:
+    return RunRecord.new(plan, kind="train", name="r", model="m", stage="sft", method="lora")
+
+
+def test_every_state_has_a_row_and_leads_somewhere_or_is_an_end() -> None:
+    assert set(ALLOWED) == set(RunState)
+    assert set(RunState) == TERMINAL | STOPPABLE and not TERMINAL & STOPPABLE
+    for state, following in ALLOWED.items():
+        assert state not in following
+        assert bool(following) or state in TERMINAL
+    assert not ALLOWED[RunState.SUCCEEDED] and RunState.RUNNING in ALLOWED[RunState.LOST]
+    assert RunState.RUNNING not in ALLOWED[RunState.STOPPING]
+
+
+def test_a_record_survives_its_file(record: RunRecord) -> None:
+    ended = Exit("abc", 1, 0, None, ("graceful",), 2, 1.5, 3.5, 2.0)
+    record = record.with_last(state=RunState.STOPPED, stop="graceful", exit=ended, started=1.5)
+    text = record.to_json()
+    assert RunRecord.from_json(text) == record
+    assert text.endswith("}\n") and json.loads(text)["version"] == 1
+    assert json.loads(text)["attempts"][0]["exit"]["code"] == 0
+
+
+def test_a_new_record_names_secrets_and_holds_the_first_attempt(record: RunRecord) -> None:
+    assert record.secrets == ("KEY",) and record.launcher == "local"
+    assert record.last == Attempt(1, ("cli", "train", "saves/m/lora/r/training_args.yaml"), record.last.env)
+    assert record.last.env["A"] == "1" and "KEY" not in record.last.env
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "cannot be read"),
+        ("[]", "cannot be read"),
+        ("{", "cannot be read"),
+        ('{"version": 1}', "run_id"),
+        ('{"version": 99}', "version 99, this lfdash reads up to 1"),
+    ],
+)
+def test_a_record_that_cannot_be_read_says_why(text: str, says: str) -> None:
+    with pytest.raises(RecordError, match=says):
+        RunRecord.from_json(text)
+
+
+def test_a_record_without_attempts_or_with_a_strange_state_is_refused(record: RunRecord) -> None:
+    data = json.loads(record.to_json())
+    with pytest.raises(RecordError, match="no attempt"):
+        RunRecord.from_json(json.dumps({**data, "attempts": []}))
+    data["attempts"][0]["state"] = "DANCING"
+    with pytest.raises(RecordError, match="DANCING"):
+        RunRecord.from_json(json.dumps(data))
+
+
+def test_an_exit_record_ignores_what_it_does_not_know() -> None:
+    ended = Exit("a", 1, -9, None, ("kill",), 0, 1.0, 2.0, 1.0)
+    assert Exit.from_json({**asdict(ended), "sent": ["SIGKILL"], "stop": ["kill"]}) == ended
+    with pytest.raises(RecordError, match="code"):
+        Exit.from_json({"run_id": "a", "attempt": 1})
+
+
+def test_a_listing_leaves_the_control_files_out(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path / "run")
+    assert paths.listing() == []
+    paths.attempt(1).root.mkdir(parents=True)
+    paths.attempt(1).spec.write_text("{}")
+    (paths.root / "checkpoint-2").mkdir()
+    (paths.root / "checkpoint-2" / "a.bin").write_bytes(b"12345")
+    paths.console.write_text("x")
+    assert [(name, size) for name, size, _ in paths.listing()] == [("checkpoint-2/a.bin", 5), ("console.log", 1)]
+
+
+def test_the_hardest_wish_counts(tmp_path: Path) -> None:
+    control = RunPaths(tmp_path).attempt(7)
+    assert control.root.name == "007" and control.read_wish() is None
+    control.root.mkdir(parents=True)
+    control.stop("graceful").touch()
+    assert control.read_wish() == "graceful"
+    control.stop("kill").touch()
+    assert control.read_wish() == "kill"
