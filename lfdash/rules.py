@@ -192,17 +192,15 @@ def bad_name(job: JobConfig, facts: Facts) -> Iterator[Problem]:
 
 def name_code(name: str, roots: tuple[str, ...]) -> str:
     """What is wrong with a run name or path; "" when nothing is."""
+    path = PurePosixPath(name)
+    if ".." in path.parts:
+        return "name_dots"
     if re.search(r"[\x00-\x1f\x7f\\]", name) or name != name.strip() or name.startswith(("-", ".", "~")):
         return "name_bad"
     if "/" not in name:
         return "name_long" if len(name.encode()) > 200 else ""
-    path = PurePosixPath(name)
-    if ".." in path.parts:
-        return "name_dots"
     if path.is_absolute():
-        return (
-            "" if any(path.is_relative_to(root) and str(path) != root for root in roots) else "name_outside"
-        )
+        return "" if any(path.is_relative_to(root) and str(path) != root for root in roots) else "name_outside"
     return "" if path.parts[0] == "saves" and len(path.parts) > 1 else "name_separator"
 
 
@@ -224,9 +222,7 @@ def bad_data(args: Args, facts: Facts) -> Iterator[Problem]:
                 known = ", ".join(sorted(facts.datasets)) or "–"
                 yield Problem(field_id, "dataset_unknown", {"value": name, "known": known})
             elif ranked is not None and facts.ranking.get(name, ranked) != ranked:
-                yield Problem(
-                    field_id, "dataset_ranked" if not ranked else "dataset_unranked", {"value": name}
-                )
+                yield Problem(field_id, "dataset_ranked" if not ranked else "dataset_unranked", {"value": name})
 
 
 def bad_machine(args: Args, facts: Facts) -> Iterator[Problem]:

@@ -1,0 +1,48 @@
+"""A program: what the installed LlamaBoard builds from states of its form.
+
+`python board_oracle.py STATES.jsonl RESULTS.jsonl`: one JSON object a line, element id -> value; the results
+hold `args` (its `_parse_train_args`), `clean` (what it writes to training_args.yaml) or `error`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+class ElementsAreIds:
+    """Stands where LlamaBoard's manager of Gradio elements does: an element is its own id."""
+
+    def get_elem_by_id(self, elem_id: str) -> str:
+        return elem_id
+
+    def get_id_by_elem(self, elem: str) -> str:
+        return elem
+
+
+def main() -> None:
+    source, target = (Path(name).absolute() for name in sys.argv[1:3])
+    os.chdir(tempfile.mkdtemp())  # LlamaBoard reads its user settings from the working directory
+    from llamafactory.extras.constants import MULTIMODAL_SUPPORTED_MODELS
+    from llamafactory.webui.common import _clean_cmd
+    from llamafactory.webui.runner import Runner
+
+    runner = Runner(ElementsAreIds(), demo_mode=False)  # type: ignore[arg-type]
+    with source.open(encoding="utf-8") as states, target.open("w", encoding="utf-8") as results:
+        for line in states:
+            state = json.loads(line)
+            result: dict[str, Any] = {"multimodal": state["top.model_name"] in MULTIMODAL_SUPPORTED_MODELS}
+            try:
+                result["args"] = runner._parse_train_args(state)
+                result["clean"] = _clean_cmd(result["args"])
+            except (ValueError, TypeError, KeyError) as error:
+                result["error"] = repr(error)
+            results.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()

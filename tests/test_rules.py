@@ -1,0 +1,147 @@
+"""Problems: an accepted and a refused job for every rule, and for what the world says."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash.args import job_from_args
+from lfdash.field import Problem
+from lfdash.job import Facts, JobConfig
+from lfdash.rules import RULES, name_code
+
+LOCALE = Path(__file__).parents[1] / "lfdash" / "locales" / "en.toml"
+GOOD: dict[str, Any] = {
+    "stage": "sft", "do_train": True, "finetuning_type": "lora", "model_name_or_path": "org/m", "template": "qwen",
+    "dataset": "a", "output_dir": "saves/m/lora/r",
+}  # fmt: skip
+PPO = {"stage": "ppo", "reward_model": "r", "reward_model_type": "lora"}
+FACTS = Facts(datasets=frozenset({"a", "pairs"}), ranking={"a": False, "pairs": True}, roots=("/ws", "/data"))
+# rule -> arguments on top of GOOD that break it, and what cures them
+BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "lora_galore": ({"use_galore": True}, {"finetuning_type": "full"}),
+    "one_optimizer": ({"use_galore": True, "use_badam": True, "finetuning_type": "full"}, {"use_badam": False}),
+    "mask_prompt": ({"mask_history": True, "train_on_prompt": True}, {"mask_history": False}),
+    "neat_sft": ({"stage": "pt", "neat_packing": True}, {"neat_packing": False}),
+    "prompt_sft": ({"stage": "pt", "train_on_prompt": True}, {"stage": "sft"}),
+    "llama_pro": ({"finetuning_type": "full", "use_llama_pro": True}, {"finetuning_type": "freeze"}),
+    "lora_only": ({"finetuning_type": "full", "use_dora": True}, {"finetuning_type": "lora"}),
+    "pissa_stage": ({"stage": "kto", "pissa_init": True}, {"stage": "sft"}),
+    "quant_method": ({"finetuning_type": "full", "quantization_bit": 4}, {"finetuning_type": "oft"}),
+    "quant_pissa": ({"quantization_bit": 4, "pissa_init": True}, {"pissa_init": False}),
+    "quant_resize": ({"quantization_bit": 4, "resize_vocab": True}, {"resize_vocab": False}),
+    "adapter_method": ({"finetuning_type": "oft", "adapter_name_or_path": "x"}, {"finetuning_type": "lora"}),
+    "quant_new_adapter": (
+        {"quantization_bit": 4, "adapter_name_or_path": "x", "create_new_adapter": True},
+        {"create_new_adapter": False},
+    ),
+    "eval_twice": ({"eval_dataset": "a", "val_size": 0.1}, {"val_size": 0.0}),
+    "eval_needs_data": ({"eval_strategy": "steps"}, {"val_size": 0.1}),
+    "early_needs_eval": ({"early_stopping_steps": 3, "metric_for_best_model": "x"}, {"eval_strategy": "steps", "val_size": 0.1}),
+    "early_needs_metric": (
+        {"early_stopping_steps": 3, "eval_strategy": "steps", "val_size": 0.1},
+        {"metric_for_best_model": "eval_loss"},
+    ),
+    "best_stage": ({"stage": "rm", "dataset": "pairs", "load_best_model_at_end": True}, {"stage": "dpo"}),
+    "reward_type": ({**PPO, "finetuning_type": "full"}, {"reward_model_type": "full"}),
+    "image_pixels": ({"image_max_pixels": 10, "image_min_pixels": 20}, {"image_min_pixels": 5}),
+    "video_pixels": ({"video_max_pixels": 10, "video_min_pixels": 20}, {"video_min_pixels": 5}),
+    "fp16_bf16": ({"fp16": True, "bf16": True}, {"fp16": False}),
+    "pure_bf16_zero3": ({"pure_bf16": True, "deepspeed": "deepspeed/ds_z3_config.json"}, {"pure_bf16": False}),
+    "pissa_zero3": ({"pissa_init": True, "deepspeed": "deepspeed/ds_z3_config.json"}, {"pissa_init": False}),
+    "unsloth_zero3": ({"use_unsloth": True, "deepspeed": "deepspeed/ds_z3_config.json"}, {"use_unsloth": False}),
+    "galore_deepspeed": (
+        {"finetuning_type": "full", "use_galore": True, "deepspeed": "deepspeed/ds_z2_config.json"},
+        {"use_galore": False},
+    ),
+    "ppo_eval": ({**PPO, "val_size": 0.1}, {"val_size": 0.0}),
+    "steps_zero": ({"logging_steps": 0}, {"logging_steps": 1}),
+    "steps_whole": ({"save_steps": 2.5}, {"save_steps": 0.5}),
+    "warmup_twice": ({"warmup_steps": 5, "warmup_ratio": 0.1}, {"warmup_steps": 0}),
+}  # fmt: skip
+
+
+def codes(args: dict[str, Any], facts: Facts = FACTS) -> set[str]:
+    return {problem.code for problem in job_from_args(args).problems(facts)}
+
+
+def test_a_good_job_has_no_problem() -> None:
+    assert job_from_args(GOOD).problems(FACTS) == ()
+
+
+@pytest.mark.parametrize("code", sorted({rule.code for rule in RULES}))
+def test_each_rule_refuses_and_accepts(code: str) -> None:
+    trigger, cure = BROKEN[code]
+    assert code in codes({**GOOD, **trigger})
+    assert code not in codes({**GOOD, **trigger, **cure})
+
+
+@pytest.mark.parametrize(
+    ("gone", "code"),
+    [
+        ("model_name_or_path", "model_missing"), ("output_dir", "name_missing"), ("dataset", "dataset_missing"),
+        ("do_train", "train_off"), ("template", "template_missing"),
+    ],
+)  # fmt: skip
+def test_what_is_missing(gone: str, code: str) -> None:
+    assert codes({key: value for key, value in GOOD.items() if key != gone}) == {code}
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("run-1", ""), ("прогон 2", ""), ("../x", "name_dots"), ("a/../b", "name_dots"), ("a/b", "name_separator"),
+        ("saves/m/lora/r", ""), ("/ws/saves/x", ""), ("/data/x", ""), ("/etc/x", "name_outside"),
+        ("/ws", "name_outside"), ("/wsx/y", "name_outside"), ("a\\b", "name_bad"), (".hidden", "name_bad"),
+        ("-rf", "name_bad"), (" x", "name_bad"), ("a\nb", "name_bad"), ("~root", "name_bad"), ("x" * 201, "name_long"),
+        ("saves/../../x", "name_dots"), ("..", "name_dots"), ("saves", ""),
+    ],
+)  # fmt: skip
+def test_run_names(name: str, code: str) -> None:
+    found = name_code(name, ("/ws", "/data"))
+    assert found == code
+
+
+def test_what_the_world_says() -> None:
+    def one(args: dict[str, Any], facts: Facts) -> Problem:
+        (problem,) = job_from_args({**GOOD, **args}).problems(facts)
+        return problem
+
+    assert one({"dataset": "nope"}, FACTS).params == {"value": "nope", "known": "a, pairs"}
+    assert one({"dataset": "pairs"}, FACTS).code == "dataset_ranked"
+    assert one({"stage": "dpo"}, FACTS).code == "dataset_unranked"
+    assert one({"bf16": True}, Facts(gpus=0)).fix == {"train.compute_type": "fp32"}
+    assert one({"pure_bf16": True}, Facts(gpus=0)).code == "pure_bf16_cpu"
+    assert codes({**GOOD, "bf16": True, "use_cpu": True}, Facts(gpus=0)) == set()
+    assert codes({**GOOD, "bf16": True}, Facts(gpus=None)) == set()
+    assert one({}, Facts(run_exists=True)).code == "name_taken"
+    assert one(PPO, Facts(packages={"trl": "0.24.0"})).params == {"version": "0.24.0"}
+    assert codes({**GOOD, **PPO}, Facts(packages={"trl": "0.9.6"})) == set()
+    assert one({"deepspeed": "x.json"}, Facts(packages={})).params == {"package": "deepspeed"}
+    broken = Problem("train.dataset_dir", "datasets_syntax", {"file": "f", "line": 3, "column": 1, "reason": "r"})
+    assert one({"dataset": "nope"}, Facts(datasets=frozenset(), dataset_problem=broken)) == broken
+
+
+def test_extra_arguments_that_clash_with_the_form() -> None:
+    job = JobConfig("train", job_from_args(GOOD).values, {"dataset": "b", "weight_decay": 0.1})
+    (problem,) = job.problems(Facts())
+    assert (problem.code, problem.params) == ("extra_clash", {"name": "dataset", "field": "train.dataset"})
+
+
+def test_fixes_cure() -> None:
+    for rule in RULES:
+        if rule.fix is None or rule.code == "steps_zero":
+            continue
+        args = {**GOOD, **BROKEN[rule.code][0]}
+        values = {**job_from_args(args).values, **{k: v for k, v in rule.fix.items() if v is not None}}
+        cured = {key: value for key, value in values.items() if rule.fix.get(key, value) is not None}
+        after = {problem.code for problem in JobConfig("train", cured).problems(FACTS)}
+        assert rule.code not in after
+
+
+def test_every_problem_has_a_text() -> None:
+    texts = tomllib.loads(LOCALE.read_text(encoding="utf-8"))["problems"]
+    assert {rule.code for rule in RULES} <= set(texts)

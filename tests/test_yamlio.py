@@ -1,0 +1,104 @@
+"""YAML in and out: read as OmegaConf reads it, safe against hostile files."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lfdash.errors import ConfigError
+from lfdash.yamlio import dump, load
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
+LIKE_NUMBERS = (
+    "5e-5",
+    "1e4",
+    "1_000.0",
+    ".5",
+    "0x10",
+    "010",
+    "1:30",
+    "yes",
+    "null",
+    "2024-01-01",
+    "~",
+    "",
+    "a: b",
+    "#x",
+)
+
+
+@given(st.dictionaries(st.text("abc_", min_size=1, max_size=6), values, max_size=6))
+@settings(deadline=None)
+def test_what_is_written_is_read(args: dict[str, Any]) -> None:
+    assert load(dump(args, ["title"])).args == args
+
+
+@pytest.mark.parametrize("text", LIKE_NUMBERS)
+def test_texts_that_look_like_something_else(text: str) -> None:
+    written = dump({"value": text})
+    assert load(written).args == {"value": text}
+    assert yaml.safe_load(written) == {"value": text}
+
+
+@pytest.mark.train_env
+@pytest.mark.parametrize("value", [*LIKE_NUMBERS, 5e-5, 1e-10, 3, True, None, 1e16, [1, "a"]])
+def test_omegaconf_reads_the_same(value: Any) -> None:
+    omegaconf = pytest.importorskip("omegaconf")
+    read = omegaconf.OmegaConf.to_container(omegaconf.OmegaConf.create(dump({"value": value})))
+    assert read == {"value": value}
+    assert type(read["value"]) is type(value)
+
+
+def test_numbers_without_a_point_are_numbers() -> None:
+    assert load("a: 5e-5\nb: 1e4\nc: 2024-01-01\nd: .inf").args == {
+        "a": 5e-5,
+        "b": 1e4,
+        "c": "2024-01-01",
+        "d": math.inf,
+    }
+
+
+def test_headings_and_environment() -> None:
+    text = dump({"stage": "sft", "model_name_or_path": "m", "val_size": 0.1}, ["Title"], {"A": "x y", "B": "1"})
+    assert text.startswith("# Title\n# environment: A='x y' B=1\n\n### model\nmodel_name_or_path: m\n\n### method\n")
+    assert load(text).env == {"A": "x y", "B": "1"}
+    assert "### eval\nval_size: 0.1" in text
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{b}: &{b} [{','.join(['*' + a] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "line"),
+    [
+        ("a: [1", "line 1", 1),
+        ("x: 1\ny: {", "line 2", 2),
+        ("- a\n- b", "mapping", None),
+        ("just words", "mapping", None),
+        ("a: 1\nb: 2\na: 3", "'a' is given twice", 3),
+        ("1: x", "1 is not a name", None),
+        ("a: !!python/object/apply:os.system ['true']", "constructor", 1),
+        ("x" * 1_000_001, "larger", None),
+        (BOMB, "more than", None),
+        ("a: \x00", "not valid", None),
+        ("? [a, b]\n: 1", "key", 1),
+    ],
+)
+def test_hostile_and_broken_files(text: str, says: str, line: int | None) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        load(text)
+    assert caught.value.line == line
+
+
+def test_json_and_empty_files_are_read() -> None:
+    assert load('{"a": [1, 2.5], "b": null}').args == {"a": [1, 2.5], "b": None}
+    assert load("").args == {}
+    assert load("# only a comment\n").args == {}
