@@ -70,9 +70,8 @@ def lfdash_usable(page: Page) -> None:
 
 
 def llamaboard_usable(page: Page) -> None:
-    """Its buttons are drawn before Gradio has connected them, so the status of the tab is waited for too."""
+    """Its Start button is seen. (Gradio keeps a stream open, so the network is never idle.)"""
     page.get_by_role("button", name="Start", exact=True).first.wait_for(timeout=DEADLINE * 1000)
-    page.wait_for_load_state("networkidle", timeout=DEADLINE * 1000)
 
 
 SUBJECTS = (
