@@ -1,0 +1,50 @@
+"""The workspace: one folder with data, models, runs and what the dashboard keeps for itself."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of a workspace. `root` is absolute; runs are started in it."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Datasets, with dataset_info.json."""
+        return self.root / "data"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def deepspeed(self) -> Path:
+        """DeepSpeed's configuration files, which jobs name relative to the workspace."""
+        return self.root / "deepspeed"
+
+    @property
+    def saves(self) -> Path:
+        """Runs: saves/<model>/<method>/<run>."""
+        return self.root / "saves"
+
+    @property
+    def private(self) -> Path:
+        """Draft of the form, settings, caches."""
+        return self.root / ".lfdash"
+
+    def prepare(self, deepspeed: Path) -> None:
+        """Makes the folders that are missing, and copies the DeepSpeed files of `deepspeed` that are.
+
+        Raises OSError when the disk does not let it.
+        """
+        for folder in (self.data, self.models, self.deepspeed, self.saves, self.private):
+            folder.mkdir(parents=True, exist_ok=True)
+        for source in sorted(deepspeed.glob("*.json")):
+            target = self.deepspeed / source.name
+            if not target.exists():
+                shutil.copyfile(source, target)
