@@ -164,7 +164,7 @@ def write_text_atomic(path: str, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError:
+    except (OSError, UnicodeError):
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
@@ -263,15 +263,19 @@ class Shim:
         except OSError as error:
             print(f"child.json: {error}", file=sys.stderr, flush=True)
 
-    def reap(self) -> None:
-        """Takes the exit status of whoever ended."""
+    def reap(self) -> bool:
+        """Takes the exit status of whoever ended; whether anybody is left.
+
+        The kernel's word: orphans become children of a subreaper, so whoever is alive has an ancestor here,
+        while a look at /proc can miss a process that is just being made.
+        """
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == self.child:
                 self.status = status
 
@@ -284,18 +288,17 @@ class Shim:
             return b""
 
     def watch(self) -> None:
-        """Until the main process is gone: passes stop wishes on, each level once, SIGKILL until it worked."""
+        """Until the main process is gone: passes stop wishes on, each level once."""
         asked_by_signal = False
         while True:
             self.reap()
             if self.status is not None:
                 return
             level = wished(self.folder) or ("graceful" if asked_by_signal else None)
-            if level is not None and (level not in self.acted or level == "kill"):
+            if level is not None and level not in self.acted:
                 self.sent.append(pass_on(descendants(os.getpid()), level))
-                if level not in self.acted:
-                    self.acted.append(level)
-            heard = self.listen(0.1 if level == "kill" else POLL_S)
+                self.acted.append(level)
+            heard = self.listen(POLL_S)
             asked_by_signal = asked_by_signal or signal.SIGTERM in heard
 
     def sweep(self) -> None:
@@ -306,7 +309,8 @@ class Shim:
         began = time.monotonic()
         patience = RANKS_S if "SIGABRT" in self.sent else SETTLE_S
         terminated: float | None = None
-        while left := descendants(os.getpid()):
+        while self.reap():
+            left = descendants(os.getpid())
             now = time.monotonic()
             self.leftovers = max(self.leftovers, len(left))
             wish = wished(self.folder)
@@ -316,7 +320,6 @@ class Shim:
                 send(left, signal.SIGTERM)
                 terminated = now
             self.listen(0.05)
-            self.reap()
 
     def publish(self, error: str | None) -> None:
         """Writes how it ended into the reserved space and renames it: neither needs a free block."""
@@ -324,7 +327,7 @@ class Shim:
         seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - self.clock
         record = {
             "run_id": self.spec["run_id"], "attempt": self.spec["attempt"], "code": code, "error": error,
-            "stop": self.acted, "sent": self.sent[:20], "leftovers": self.leftovers,
+            "stop": self.acted, "sent": self.sent, "leftovers": self.leftovers,
             "started": self.wall, "ended": time.time(), "seconds": round(seconds, 3),
         }  # fmt: skip
         text = json.dumps(record).encode()

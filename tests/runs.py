@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lfdash import shim
+from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched
 from lfdash.plan import LaunchPlan, make_plan
 from lfdash.registry import ProcessRegistry
@@ -88,4 +89,4 @@ def wait_ready(handle: Handle, word: str = "ready", count: int = 1) -> None:
 
 def members(handle: Handle) -> list[int]:
     """Live processes of a run."""
-    return shim.marked(f"{handle.run_id}.{handle.attempt}")
+    return shim.marked(folder.marker(handle.paths, handle.attempt))

@@ -240,3 +240,21 @@ def test_the_marker_is_the_childs_alone(workspace: Path) -> None:
     launcher.stop(outcome.handle, "kill")
     wait_for(lambda: ended(launcher, outcome.handle))
     assert members(outcome.handle) == []
+
+
+def test_without_a_shim_killing_goes_on_until_nobody_is_left(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = LocalLauncher()
+    plan = plan_for(workspace, load=600)
+    outcome = launcher.submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Launched) and outcome.handle.process is not None
+    wait_ready(outcome.handle, "started")
+    outcome.handle.process.kill()
+    outcome.handle.process.wait()
+    with monkeypatch.context() as patch:  # the first round finds nobody: they were just being made
+        patch.setattr(shim, "marked", lambda value: [])
+        launcher.stop(outcome.handle, "kill")
+    outcome.handle.paths.attempt(1).armed.rename(outcome.handle.paths.attempt(1).stop("kill"))
+    assert len(members(outcome.handle)) == 1
+    assert launcher.poll(outcome.handle).phase == "running"
+    wait_for(lambda: launcher.poll(outcome.handle).phase == "lost")
+    assert members(outcome.handle) == []

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lfdash import shim
+from lfdash.launchers import folder
 from lfdash.launchers.base import Launched, Refused
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
@@ -37,7 +38,7 @@ def registry(workspace: Path) -> Iterator[ProcessRegistry]:
     yield found
     found.close()
     for view in found.snapshot():  # nothing may outlive a failed test
-        shim.send(shim.marked(f"{view.run_id}.{view.attempt}"), signal.SIGKILL)
+        shim.send(shim.marked(folder.marker(view.paths, view.attempt)), signal.SIGKILL)
 
 
 def state_of(registry: ProcessRegistry, run_id: str) -> RunState:
@@ -65,6 +66,9 @@ def test_a_run_that_ends_by_itself_succeeds_and_says_what_it_saved(registry: Pro
     record = RunRecord.from_json(handle.paths.record.read_text())
     assert record.last.state is RunState.SUCCEEDED and record.last.exit is not None and record.last.exit.code == 0
     assert members(handle) == []
+    process = handle.process
+    assert process is not None
+    wait_for(lambda: process.returncode is not None)  # reaped by the registry: no zombie stays
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,15 @@ def test_a_process_that_the_run_leaves_behind_is_swept(registry: ProcessRegistry
     assert view.state is RunState.SUCCEEDED
     assert view.record is not None and json.loads(handle.paths.exit.read_text())["leftovers"] == 1
     assert members(handle) == []
+
+
+def test_a_process_that_forks_without_pause_is_swept(registry: ProcessRegistry, workspace: Path) -> None:
+    handle = launch(registry, plan_for(workspace, load=600, storm=True))
+    wait_ready(handle, "started")
+    wait_for(lambda: len(members(handle)) >= 2)
+    registry.stop(handle.run_id, "kill")
+    assert wait_end(registry, handle.run_id).state is RunState.STOPPED
+    assert [members(handle) for _ in range(20)] == [[]] * 20
 
 
 def test_the_child_gets_the_plans_environment_the_secret_and_nothing_that_was_unset(

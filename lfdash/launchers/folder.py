@@ -83,7 +83,7 @@ def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan) -> N
     control.root.mkdir(parents=True)
     spec = {
         "run_id": plan.run_id, "attempt": plan.attempt, "argv": list(plan.argv), "cwd": plan.cwd,
-        "marker": marker(plan.run_id, plan.attempt), "console": str(paths.console), "exit": str(paths.exit),
+        "marker": marker(paths, plan.attempt), "console": str(paths.console), "exit": str(paths.exit),
     }  # fmt: skip
     write(control.spec, json.dumps(spec))
     write(control.reserve, " " * RESERVED)
@@ -99,9 +99,13 @@ def write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def marker(run_id: str, attempt: int) -> str:
-    """What the environment of the run's processes carries."""
-    return f"{run_id}.{attempt}"
+def marker(paths: RunPaths, attempt: int) -> str:
+    """What the environment of the run's processes carries: the folder and the attempt.
+
+    The folder rather than the run's id, so that a copy of a workspace never takes the original's processes for
+    its own.
+    """
+    return f"{attempt}:{os.path.realpath(paths.root)}"
 
 
 def read_json(path: Path) -> dict[str, Any]:

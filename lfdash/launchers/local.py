@@ -63,7 +63,7 @@ class LocalLauncher:
         started = child.get("started")
         if holder(control.lock) or starting(handle, control, child):
             return Status("running" if child else "starting", None, wish, started, elapsed(child))
-        members = shim.marked(folder.marker(handle.run_id, handle.attempt))
+        members = shim.marked(folder.marker(handle.paths, handle.attempt))
         if members:  # the shim was killed
             if wish == "kill":  # one round may miss a process that was just being made
                 shim.send(members, signal.SIGKILL)
@@ -98,7 +98,7 @@ class LocalLauncher:
         if pid > 0 and shim.start_ticks(pid) == read_json(control.child).get("shim_ticks"):
             shim.send([pid], signal.SIGUSR2)  # only hurries it up: it looks twice a second anyway
         elif not pid:
-            shim.pass_on(shim.marked(folder.marker(handle.run_id, handle.attempt)), level)
+            shim.pass_on(shim.marked(folder.marker(handle.paths, handle.attempt)), level)
         return None
 
     def logs(self, handle: Handle) -> Path:
