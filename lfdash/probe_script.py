@@ -1,0 +1,145 @@
+"""A program for LLaMA-Factory's own interpreter: prints what it offers, as the JSON of `lfdash.upstream`.
+
+It imports llamafactory (seconds) and nothing of lfdash, which need not be installed there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import importlib.metadata
+import json
+import math
+import os
+import sys
+import types
+import typing
+from typing import Any
+
+KINDS = {bool: "bool", int: "int", float: "float", str: "text"}
+
+
+def plain(value: Any) -> Any:
+    """A default as JSON; None for what JSON has no word for."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return None
+
+
+def kind_of(annotation: Any) -> tuple[str, bool, list[str]]:
+    """Kind, whether None is allowed, and the choices of a type annotation."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        rest = [part for part in parts if part is not type(None)]
+        found = [kind_of(part) for part in rest]
+        choices = [choice for _, _, some in found for choice in some]
+        kinds = [kind for kind, _, _ in found]
+        best = next((kind for kind in ("choice", "json", "list", "float", "int", "bool") if kind in kinds), "text")
+        return best, len(rest) < len(parts), choices
+    if origin is typing.Literal:
+        return "choice", False, [str(part) for part in parts]
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return "choice", False, [str(item.value) for item in annotation]
+    if annotation is dict or origin is dict:
+        return "json", False, []
+    if annotation in (list, tuple, set) or origin in (list, tuple, set):
+        return "list", False, []
+    return KINDS.get(annotation, "text"), False, []
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a user reads it."""
+    name = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return name.replace("typing.", "").rsplit("constants.", 1)[-1].replace("NoneType", "None")
+
+
+def arguments_of(group: type, commands: list[str]) -> list[dict[str, Any]]:
+    """One row a settable field of a dataclass."""
+    hints = typing.get_type_hints(group)
+    rows = []
+    for item in dataclasses.fields(group):
+        if not item.init:
+            continue
+        kind, nullable, choices = kind_of(hints[item.name])
+        default = item.default
+        if default is dataclasses.MISSING:
+            default = item.default_factory() if item.default_factory is not dataclasses.MISSING else None
+        rows.append(
+            {
+                "name": item.name,
+                "group": group.__name__,
+                "type": type_name(hints[item.name]),
+                "kind": kind,
+                "default": plain(default),
+                "choices": [str(choice) for choice in item.metadata.get("choices") or choices],
+                "nullable": nullable,
+                "help": " ".join(str(item.metadata.get("help") or "").split()),
+                "commands": commands,
+            }
+        )
+    return rows
+
+
+def models() -> list[dict[str, Any]]:
+    """Every model of LLaMA-Factory with its paths, template and whether it is multimodal."""
+    from llamafactory.extras import constants
+
+    hubs = {source: source.name.lower() for source in constants.DownloadSource}
+    names = {"default": "huggingface"}
+    return [
+        {
+            "name": name,
+            "paths": {names.get(hubs[source], hubs[source]): path for source, path in paths.items()},
+            "template": constants.DEFAULT_TEMPLATE.get(name) or "",
+            "multimodal": name in constants.MULTIMODAL_SUPPORTED_MODELS,
+        }
+        for name, paths in constants.SUPPORTED_MODELS.items()
+    ]
+
+
+def main() -> None:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]  # our datasets.py is not theirs
+    document, sys.stdout = sys.stdout, sys.stderr  # what the imports print does not mix with the document
+    from llamafactory import hparams
+    from llamafactory.data.template import TEMPLATES
+
+    both = ["train", "export"]
+    rows: dict[str, dict[str, Any]] = {}
+    for group, commands in (
+        (hparams.ModelArguments, both),
+        (hparams.DataArguments, both),
+        (hparams.TrainingArguments, ["train"]),
+        (hparams.FinetuningArguments, both),
+        (hparams.GeneratingArguments, both),
+    ):
+        for row in arguments_of(group, commands):
+            rows.setdefault(row["name"], row)
+    packages = {
+        dist.metadata["Name"].lower(): dist.version
+        for dist in importlib.metadata.distributions()
+        if dist.metadata["Name"]
+    }
+    described = {
+        "version": 1,
+        "llamafactory": packages.get("llamafactory", ""),
+        "transformers": packages.get("transformers", ""),
+        "templates": list(TEMPLATES),
+        "packages": packages,
+        "arguments": list(rows.values()),
+        "models": models(),
+    }
+    json.dump(described, document)
+
+
+if __name__ == "__main__":
+    main()
