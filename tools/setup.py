@@ -178,7 +178,8 @@ class Clock:
             if text in self.seen:
                 return
             self.seen.add(text)
-            text = f"{text} ({len(self.seen)}{f' of about {self.total}' if self.total else ''})"
+            count = len(self.seen)
+            text = f"{text} ({count} of about {max(count, self.total)})" if self.total else f"{text} ({count})"
         self.doing = text
         self.say(text)
 
