@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ class LaunchPlan:
 
     argv, cwd (absolute): what is started where. env: set besides the inherited; unset: removed from it;
     secrets: names whose values are added at launch. output_dir: relative to cwd (or absolute).
-    files: path relative to output_dir -> text, written before the start.
+    files: path relative to output_dir -> text, written before the start. path: folder put before PATH, or "":
+    llamafactory-cli starts `torchrun` by name (launcher.py), which is found only beside it when its
+    environment is not activated.
     """
 
     run_id: str
@@ -38,10 +41,13 @@ class LaunchPlan:
     cwd: str
     output_dir: str
     files: Mapping[str, str]
+    path: str = ""
 
     def __str__(self) -> str:
         """Shell text that does the same when pasted; secrets as names, to be set in that shell."""
         words = ["env", *(f"-u {name}" for name in self.unset)]
+        if self.path:
+            words.append(f'PATH={shlex.quote(self.path)}:"$PATH"')
         words += [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
         words += [f'{name}="${name}"' for name in self.secrets]
         return f"cd {shlex.quote(self.cwd)} && {' '.join(words)} {shlex.join(self.argv)}"
@@ -79,4 +85,5 @@ def make_plan(
         cwd=cwd,
         output_dir=output_dir,
         files=texts,
+        path=posixpath.dirname(cli),
     )

@@ -65,6 +65,7 @@ def test_the_text_runs_as_pasted(tmp_path: Path) -> None:
     argv, cwd, env = json.loads(done.stdout)
     assert (argv, cwd) == (["train", "o p/q/training_args.yaml"], str(folder))
     assert {name: env[name] for name in plan.env} == plan.env
+    assert env["PATH"] == f"{tmp_path}:{os.environ['PATH']}"
     assert env["KEY"] == "se cret" and "LOCAL_RANK" not in env
     assert "se cret" not in str(plan)
 

@@ -126,6 +126,8 @@ def test_the_child_gets_the_plans_environment_the_secret_and_nothing_that_was_un
     assert seen["CUDA_VISIBLE_DEVICES"] == "1" and seen["SWANLAB_API_KEY"] == "hunter2"
     assert seen["LLAMABOARD_ENABLED"] == "1" and seen["LLAMABOARD_WORKDIR"] == "saves/m/lora/r1"
     assert "LOCAL_RANK" not in seen and "USE_V1" not in seen
+    # torchrun is found beside the CLI, whose environment need not be activated
+    assert seen["PATH"] == f"{Path(plan.argv[0]).parent}{os.pathsep}{os.environ['PATH']}"
     (handle.paths.root / "env.json").unlink()
     for name, _, _ in [*handle.paths.listing(), ("attempts/001/spec.json", 0, 0)]:
         assert "hunter2" not in (handle.paths.root / name).read_text(), name

@@ -121,6 +121,8 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> Laun
     """Starts the shim of a folder that was just made; takes the folder away when that fails."""
     control = paths.attempt(plan.attempt)
     env = {name: value for name, value in os.environ.items() if name not in (*plan.unset, shim.MARKER)}
+    if plan.path:
+        env["PATH"] = plan.path + os.pathsep + env.get("PATH", os.defpath)
     command = [sys.executable, "-I", "-S", str(Path(shim.__file__).resolve()), str(control.root)]
     try:
         with control.shim_log.open("ab") as log:
