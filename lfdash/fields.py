@@ -65,7 +65,7 @@ FIELDS = (
     Field("batch_size", 2, "hyper", kind="int", min=1, max=1024, arg="per_device_train_batch_size"),
     Field("gradient_accumulation_steps", 8, "hyper", kind="int", min=1, max=1024),
     Field("lr_scheduler_type", "cosine", "hyper", kind="choice", choices=SCHEDULERS),
-    Field("compute_type", "bf16", "hyper", kind="choice", choices=("bf16", "fp16", "fp32", "pure_bf16"), arg="bf16", to_args=c.compute_to, from_args=c.compute_from),
+    Field("compute_type", "bf16", "hyper", kind="choice", choices=("bf16", "fp16", "fp32", "pure_bf16"), arg="bf16", to_args=c.compute_to, from_args=c.compute_from, absent="fp32"),
     # LoRA
     Field("lora_rank", 8, "lora", kind="int", min=1, max=1024, when=LORA),
     Field("lora_alpha", 16, "lora", kind="int", min=1, max=2048, when=LORA),

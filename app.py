@@ -1,0 +1,5 @@
+"""The dashboard's page: preset, form, Start and Stop, live monitor. Its logic lives in lfdash.ui."""
+
+from lfdash.ui.page import draw
+
+draw()

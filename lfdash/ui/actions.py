@@ -1,0 +1,114 @@
+"""What the buttons do: check, plan, start, stop."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import streamlit as st
+
+from lfdash import llamaboard, yamlio
+from lfdash.args import build_args, build_env, secret_names
+from lfdash.field import Problem
+from lfdash.job import JobConfig
+from lfdash.launchers.base import Launched, Level
+from lfdash.plan import LaunchPlan, make_plan
+from lfdash.run import RunRecord
+from lfdash.ui import form, sidebar
+from lfdash.ui.session import Services
+from lfdash.ui.text import t
+
+SHOWN = "ui.run"  # id of the run that the page shows
+MESSAGE = "ui.message"  # what the last click answered, when it was refused
+
+
+def make(services: Services, job: JobConfig, run_id: str) -> LaunchPlan:
+    """The plan of a job: what the preview shows and what Start runs."""
+    args = build_args(job)
+    env = build_env(job)
+    files = {
+        "training_args.yaml": document(services, job, with_output=True),
+        "llamaboard_config.yaml": llamaboard.dump_state(job),
+    }
+    return make_plan(
+        run_id=run_id,
+        args=args,
+        env=env,
+        secrets=secret_names(job),
+        files=files,
+        cli=services.cli_path,
+        cwd=str(services.workspace.root),
+        output_dir=str(args.get("output_dir", "")),
+    )
+
+
+def document(services: Services, job: JobConfig, *, with_output: bool) -> str:
+    """The job as a YAML file that `llamafactory-cli train` takes, with a comment that says how to run it.
+
+    Without the output folder it is the job to share; with it, exactly this run.
+    """
+    args = build_args(job)
+    if not with_output:
+        args.pop("output_dir", None)
+    return yamlio.dump(args, header=[t("ui.yaml_header")], env=build_env(job))
+
+
+def start(services: Services) -> None:
+    """Start was clicked: list the problems, or launch and show the run."""
+    launch(services)
+    st.rerun()  # the button lies in a fragment; the whole page has changed
+
+
+def launch(services: Services) -> None:
+    """Lists the problems, or launches the form's job and shows its run."""
+    st.session_state[form.CHECKED] = True
+    st.session_state[MESSAGE] = None
+    reading = form.read()
+    errors = [p for p in form.problems(services, reading) if p.level == "error"]
+    if errors:
+        open_groups(errors)
+        return
+    job = reading.job
+    run_id = uuid.uuid4().hex[:12]
+    plan = make(services, job, run_id)
+    outcome = services.registry.launch(plan, record(job, plan))
+    if not isinstance(outcome, Launched):
+        st.session_state[MESSAGE] = t(f"outcomes.{outcome.code}", **outcome.params)
+        return
+    st.session_state[SHOWN] = run_id
+    st.session_state[form.CHECKED] = False
+    form.propose_name(services)
+    form.save_draft(services)
+
+
+def record(job: JobConfig, plan: LaunchPlan) -> RunRecord:
+    """The record that the run's folder will carry."""
+    return RunRecord.new(
+        plan,
+        kind=job.kind,
+        name=job.run_name,
+        model=job.model_name,
+        stage=str(job.get("train.training_stage")),
+        method=str(job.get("top.finetuning_type")),
+    )
+
+
+def open_groups(problems: list[Problem]) -> None:
+    """Opens the groups of the fields that have problems, and drops a filter that hides them."""
+    st.session_state[sidebar.FILTER] = ""
+    for problem in problems:
+        group = sidebar.group_of(problem.field or "")
+        if group is not None:
+            st.session_state[f"open_{group}"] = True
+
+
+def stop(services: Services, run_id: str, level: Level) -> None:
+    """Leaves the wish to stop a run: graceful, term or kill."""
+    refused = services.registry.stop(run_id, level)
+    st.session_state[MESSAGE] = t(f"outcomes.{refused.code}", **refused.params) if refused else None
+    st.rerun()
+
+
+def problem_text(problem: Problem) -> dict[str, Any]:
+    """A problem as the page lists it: the sentence and the field it belongs to."""
+    return {"text": t(f"problems.{problem.code}", **problem.params), "field": problem.field}

@@ -1,0 +1,303 @@
+"""The job keys of the session: seeding, loading, reading. Nothing else writes them.
+
+The session holds one raw value a field (see `widgets`), the preset that was chosen, and whether the
+problems of the form are to be shown. Everything else is derived.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from lfdash.args import build_args, job_from_args
+from lfdash.field import Field, Problem, Value
+from lfdash.fields import BY_ID, FIELDS, WATCHED
+from lfdash.job import Facts, JobConfig, coerce, new_job
+from lfdash.llamaboard import implied
+from lfdash.ui import more, widgets
+from lfdash.ui.session import Memo, Services, now
+
+PRESET = "ui.preset"
+PRESET_PICK = "ui.preset_pick"
+CHECKED = "ui.checked"  # Start was pressed: show what is missing, not only what is wrong
+BASELINE = "ui.baseline"  # field id -> value of the preset, to mark what differs
+NOTES = "ui.notes"  # what loading changed, as (text key, params)
+OUTPUT = "train.output_dir"
+MODEL, PATH, TEMPLATE, MULTIMODAL = "top.model_name", "top.model_path", "top.template", "top.multimodal"
+ROWS = tuple(row for row in FIELDS if row.scope in ("top", "train"))
+ALWAYS_IMPLIED = ("train.reward_model_type", "train.pissa_convert")  # follow their field whatever they hold
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The form as a job, and the values that could not become part of it."""
+
+    job: JobConfig
+    refused: tuple[Problem, ...]
+
+
+def read() -> Reading:
+    """The job that the session's raw values say. Refused values are problems, and are not in the job."""
+    values: dict[str, Value] = {}
+    refused: list[Problem] = []
+    for row in ROWS:
+        raw = st.session_state.get(row.id)
+        if not widgets.is_given(raw):
+            continue
+        got = coerce(row, raw)
+        if got.status == "refused" and got.problem is not None:
+            refused.append(got.problem)
+        elif got.value is not None:
+            values[row.id] = got.value
+    extra, problems = more.read()
+    return Reading(JobConfig("train", values, extra), (*refused, *problems))
+
+
+def fresh_name(services: Services, stem: str) -> str:
+    """A run name that no run of the workspace has: `<stem>-<MMDD>-<HHMM>`, then `-2`, `-3`..."""
+    base = f"{stem}-{now():%m%d-%H%M}"
+    taken = {view.name for view in services.registry.snapshot()}
+    name, n = base, 1
+    while name in taken:
+        n += 1
+        name = f"{base}-{n}"
+    return name
+
+
+def propose_name(services: Services) -> None:
+    """Puts a fresh run name into the form."""
+    st.session_state[OUTPUT] = fresh_name(services, st.session_state.get(PRESET) or "run")
+
+
+def write(job: JobConfig) -> None:
+    """Replaces every job key by what the job gives."""
+    for row in ROWS:
+        st.session_state[row.id] = widgets.to_raw(row, job.values.get(row.id))
+    more.write(job.extra)
+
+
+def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[tuple[str, dict[str, Any]]]]:
+    """The job with what this machine decides: compute type without a GPU, preprocessing workers.
+
+    Returns the job and what was changed, as text keys with parameters, so that the page can say it.
+    """
+    values = dict(job.values)
+    notes: list[tuple[str, dict[str, Any]]] = []
+    compute = values.get("train.compute_type")
+    if not services.devices.gpus and compute in ("bf16", "pure_bf16", "fp16"):
+        values["train.compute_type"] = "fp32"
+        notes.append(("ui.note_cpu_compute", {"was": compute}))
+    if values.get("train.preprocessing_num_workers") is None:
+        values["train.preprocessing_num_workers"] = min(16, os.cpu_count() or 1)
+    return JobConfig(job.kind, values, job.extra), notes
+
+
+def known_model(services: Services, path: object) -> tuple[str, bool] | None:
+    """Name and multimodality of the model that a path or hub id belongs to; None when unknown."""
+    for name, model in services.upstream.models.items():
+        if path in model.paths.values():
+            return name, model.multimodal
+    return None
+
+
+def with_model_name(services: Services, job: JobConfig) -> JobConfig:
+    """The job with the name of its model filled in when its path is a known one."""
+    found = known_model(services, job.values.get(PATH))
+    if found is None or MODEL in job.values:
+        return job
+    name, multimodal = found
+    known: dict[str, Value] = {MODEL: name}
+    if multimodal:
+        known[MULTIMODAL] = True
+    return JobConfig(job.kind, {**job.values, **known}, job.extra)
+
+
+def load_preset(services: Services, name: str) -> None:
+    """Fills the form with a preset (its keys only), fitted to this machine, and a fresh run name."""
+    preset = services.presets[name]
+    job = with_model_name(services, job_from_args(preset.args))
+    job, notes = fit_to_machine(services, job)
+    show_preset(name)
+    start_from(services, job, notes)
+
+
+def show_preset(name: str | None) -> None:
+    """Says which preset the form started from, to the page and to the widget that chooses it."""
+    st.session_state[PRESET] = st.session_state[PRESET_PICK] = name
+
+
+def load_new(services: Services) -> None:
+    """Fills the form with LlamaBoard's defaults, fitted to this machine."""
+    job, notes = fit_to_machine(services, new_job())
+    show_preset(None)
+    start_from(services, job, notes)
+
+
+def start_from(services: Services, job: JobConfig, notes: list[tuple[str, dict[str, Any]]]) -> None:
+    """Makes a job the form's content and its own baseline."""
+    write(job)
+    st.session_state[BASELINE] = dict(job.values)
+    st.session_state[NOTES] = notes
+    st.session_state[CHECKED] = False
+    if not job.values.get(OUTPUT):
+        propose_name(services)
+    save_draft(services)
+
+
+def draft(services: Services) -> Memo:
+    """Where the form is kept between sessions."""
+    return Memo(services.workspace.private / "draft.json")
+
+
+def save_draft(services: Services) -> None:
+    """Keeps the form for the next session: raw values, so that a half-typed number survives. No secrets."""
+    rows = {row.id: st.session_state.get(row.id) for row in ROWS if not row.secret}
+    draft(services).save(
+        {
+            "values": {key: raw for key, raw in rows.items() if widgets.is_given(raw)},
+            "more": more.state(),
+            "preset": st.session_state.get(PRESET),
+            "baseline": st.session_state.get(BASELINE, {}),
+        }
+    )
+
+
+def restore_draft(services: Services) -> bool:
+    """Fills the form from the kept draft. False when there is none that can be used."""
+    kept = draft(services).load()
+    values = kept.get("values")
+    if not isinstance(values, dict) or not values:
+        return False
+    for row in ROWS:
+        raw = values.get(row.id)
+        st.session_state[row.id] = raw if fits(row, raw) else widgets.to_raw(row, None)
+    more.restore(kept.get("more"))
+    preset = kept.get("preset")
+    show_preset(preset if preset in services.presets else None)
+    baseline = kept.get("baseline")
+    st.session_state[BASELINE] = baseline if isinstance(baseline, dict) else {}
+    if not st.session_state.get(OUTPUT):
+        propose_name(services)
+    return True
+
+
+def fits(row: Field, raw: Any) -> bool:
+    """Whether a kept raw value has the type that the field's widget holds."""
+    if row.kind == "bool":
+        return isinstance(raw, bool)
+    if row.kind == "choices":
+        return isinstance(raw, list) and all(isinstance(item, str) for item in raw)
+    return isinstance(raw, str)
+
+
+def seed(services: Services) -> None:
+    """Fills the form once a session: the draft, else the demo (no GPU), else a new job."""
+    if BASELINE in st.session_state:
+        return
+    if restore_draft(services):
+        return
+    if "demo" in services.presets and not services.devices.gpus:
+        load_preset(services, "demo")
+    else:
+        load_new(services)
+
+
+def changed_ids() -> list[str]:
+    """Fields whose value differs from the preset (or the new form) that was loaded; run name left out."""
+    baseline: Mapping[str, Value] = st.session_state.get(BASELINE, {})
+    return [
+        row.id
+        for row in ROWS
+        if row.id not in (OUTPUT, MODEL, MULTIMODAL)
+        and st.session_state.get(row.id) != widgets.to_raw(row, baseline.get(row.id))
+        and (widgets.is_given(st.session_state.get(row.id)) or baseline.get(row.id) is not None)
+    ]
+
+
+def reset(services: Services, field_ids: list[str]) -> None:
+    """Takes fields back to the value of the preset."""
+    baseline = st.session_state.get(BASELINE, {})
+    for field_id in field_ids:
+        st.session_state[field_id] = widgets.to_raw(BY_ID[field_id], baseline.get(field_id))
+    save_draft(services)
+
+
+def apply_fix(services: Services, fix: Mapping[str, Value | None]) -> None:
+    """Writes the values that cure a problem."""
+    for field_id, value in fix.items():
+        st.session_state[field_id] = widgets.to_raw(BY_ID[field_id], value)
+    save_draft(services)
+
+
+def model_chosen(services: Services) -> None:
+    """Fills path, template and multimodality from the model that was just chosen."""
+    model = services.upstream.models.get(st.session_state.get(MODEL) or "")
+    if model is None:
+        return
+    remembered = settings(services).load().get("paths", {})
+    path = remembered.get(model.name) or model.paths.get("huggingface") or next(iter(model.paths.values()), "")
+    st.session_state[PATH] = path
+    st.session_state[TEMPLATE] = model.template or "default"
+    st.session_state[MULTIMODAL] = True if model.multimodal else None
+
+
+def path_typed(services: Services) -> None:
+    """Remembers the path of the chosen model for the next time."""
+    name, path = st.session_state.get(MODEL), st.session_state.get(PATH)
+    if not name or not path:
+        return
+    memo = settings(services)
+    kept = memo.load()
+    memo.save({**kept, "paths": {**kept.get("paths", {}), name: path}})
+
+
+def settings(services: Services) -> Memo:
+    """What a workspace remembers of its user (paths of models)."""
+    return Memo(services.workspace.private / "settings.json")
+
+
+def on_change(services: Services, field_id: str, fragment: str) -> None:
+    """A field was changed: keep the draft, then redraw as little as shows the truth."""
+    if field_id == MODEL:
+        model_chosen(services)
+    if field_id == PATH:
+        path_typed(services)
+    fill_implied(field_id)
+    save_draft(services)
+    if field_id in WATCHED or field_id in (MODEL, PATH) or st.session_state.get(CHECKED):
+        return
+    st.rerun([fragment, "bar"])
+
+
+def fill_implied(field_id: str) -> None:
+    """Fills what a changed value implies, where nothing is given yet (LlamaBoard does it when it launches)."""
+    values = read().job.values
+    for name, value in implied(values, field_id).items():
+        if name in ALWAYS_IMPLIED or not widgets.is_given(st.session_state.get(name)):
+            st.session_state[name] = widgets.to_raw(BY_ID[name], value)
+
+
+def facts(services: Services, job: JobConfig) -> Facts:
+    """What the world says about a job: datasets, devices, what is installed, whether the name is taken."""
+    directory = str(job.get("train.dataset_dir") or "data")
+    found = services.datasets(directory)
+    installed = services.upstream.packages if services.upstream.source == "installed" else None
+    output = build_args(job).get("output_dir")
+    return Facts(
+        datasets=frozenset(found.names),
+        dataset_problem=found.problem,
+        ranking=found.ranking,
+        run_exists=bool(job.run_name) and (services.workspace.root / str(output)).exists(),
+        roots=(str(services.workspace.root),),
+        gpus=len(services.devices.gpus),
+        packages=installed,
+    )
+
+
+def problems(services: Services, reading: Reading) -> tuple[Problem, ...]:
+    """Everything that keeps the form from being run, in the order of the form."""
+    return (*reading.refused, *reading.job.problems(facts(services, reading.job)))

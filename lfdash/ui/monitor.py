@@ -1,0 +1,246 @@
+"""The run that the page shows: state strip, message, loss chart, log, curves, files. Reads folders only."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from lfdash.logs import ConsoleTail
+from lfdash.metrics import MetricFrame, RunTail, downsample, smooth
+from lfdash.run import TERMINAL, RunState
+from lfdash.store import RunView
+from lfdash.ui import actions, charts, widgets
+from lfdash.ui.session import Services
+from lfdash.ui.text import t
+
+TAB = "ui.tab"
+TABS = ("log", "curves", "files", "configuration")
+POINTS = 2000  # at most, a series
+CURVES = ("learning_rate", "grad_norm", "tokens_per_s", "accuracy", "reward")
+LOOKS = {
+    RunState.STARTING: "run",
+    RunState.RUNNING: "run",
+    RunState.STOPPING: "stop",
+    RunState.SUCCEEDED: "done",
+    RunState.FAILED: "fail",
+    RunState.STOPPED: "stop",
+    RunState.LOST: "fail",
+    RunState.QUEUED: "idle",
+    RunState.HELD: "idle",
+}
+
+
+def tick_seconds(view: RunView | None, sessions: int) -> float:
+    """How often the page looks: often while a run is alive, seldom when idle, less with many open tabs."""
+    alive = view is not None and view.state not in TERMINAL
+    return (2.0 if alive else 10.0) * max(1.0, sessions / 8)
+
+
+def shown(services: Services) -> RunView | None:
+    """The run to show: the one chosen or in the address, else the newest alive one, else the newest."""
+    views = services.registry.snapshot()
+    wanted = st.session_state.get(actions.SHOWN) or st.query_params.get("run")
+    by_id = {view.run_id: view for view in views}
+    if wanted in by_id:
+        return by_id[wanted]
+    alive = [view for view in views if view.state not in TERMINAL]
+    return next(iter(alive or views), None)
+
+
+def strip_html(view: RunView | None) -> str:
+    """State, step, epoch, times, loss and speed as one block of HTML; every value escaped."""
+    if view is None:
+        return (
+            f'<div class="lf-strip"><span class="lf-name">{html.escape(t("ui.no_run"))}</span>'
+            f'<span class="lf-state lf-idle">{html.escape(t("ui.idle"))}</span></div>'
+            '<div class="lf-bar lf-idle"><i style="width:0"></i></div>'
+        )
+    look = LOOKS[view.state]
+    facts = "".join(
+        f'<span class="lf-fact"><b>{html.escape(value)}</b><small>{html.escape(name)}</small></span>'
+        for name, value in strip_facts(view)
+    )
+    percent = 100.0 if view.state is RunState.SUCCEEDED else view.progress.percent or 0.0
+    return (
+        f'<div class="lf-strip"><span class="lf-name">{html.escape(view.name)}</span>'
+        f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'
+        f"{html.escape(t(f'states.{view.state.name}'))}</span>{facts}</div>"
+        f'<div class="lf-bar lf-{look}" role="progressbar" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
+        f'aria-valuemax="100"><i style="width:{percent:.1f}%"></i></div>'
+    )
+
+
+def strip_facts(view: RunView) -> list[tuple[str, str]]:
+    """The labelled values of the strip, in order; a dash where nothing is known yet."""
+    p = view.progress
+    return [
+        (t("ui.step"), f"{p.step if p.step is not None else '–'} / {p.total if p.total else '–'}"),
+        (t("ui.epoch"), "–" if p.epoch is None else f"{p.epoch:.2f}"),
+        (t("ui.eta"), duration(p.remaining_s) if view.state is RunState.RUNNING else "–"),
+        (t("ui.elapsed"), duration(p.elapsed_s)),
+        (t("ui.loss"), "–" if p.loss is None else f"{p.loss:.4f}"),
+        (t("ui.speed"), "–" if p.tokens_per_s is None else f"{p.tokens_per_s:,.0f} tok/s"),
+    ]
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as h:mm:ss."""
+    if seconds is None:
+        return "–"
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+def draw_outcome(view: RunView) -> None:
+    """What a run that is over (or stopping) has to say, in one box."""
+    if view.state is RunState.FAILED:
+        cause = view.error or t("ui.failed_unknown")
+        st.error(t("ui.failed", code=view.exit_code, cause=widgets.markdown_safe(cause)), icon=":material/error:")
+    elif view.state is RunState.STOPPED:
+        st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
+    elif view.state is RunState.SUCCEEDED:
+        st.success(t("ui.succeeded", saved=saved_words(view)), icon=":material/check_circle:")
+    elif view.state is RunState.LOST:
+        st.error(t("ui.lost", saved=saved_words(view)), icon=":material/help:")
+    elif view.state is RunState.STOPPING:
+        st.info(t(f"ui.awaiting_{view.awaiting or 'exit'}"), icon=":material/hourglass_top:")
+    elif view.progress.step is None:
+        st.info(t("ui.preparing"), icon=":material/hourglass_top:")
+
+
+def saved_words(view: RunView) -> str:
+    """What lies in the run's folder, in words."""
+    saved = view.saved
+    parts = []
+    if saved.model is not None:
+        parts.append(t(f"ui.saved_{saved.model}", step=saved.step if saved.step is not None else "?"))
+    if saved.checkpoints:
+        parts.append(t("ui.saved_checkpoints", count=len(saved.checkpoints), last=saved.checkpoints[-1]))
+    return " ".join(parts) or t("ui.saved_nothing")
+
+
+def tail(view: RunView) -> tuple[RunTail, ConsoleTail]:
+    """This session's readers of the shown run; new ones when another run is shown."""
+    held = st.session_state.get("ui.tail")
+    if held is None or held[0] != view.run_id:
+        held = (view.run_id, RunTail(view.paths), ConsoleTail(view.paths.console))
+        st.session_state["ui.tail"] = held
+    return held[1], held[2]
+
+
+def loss_data(frame: MetricFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Long form of the loss chart: columns step (int32), value (float32), series; at most 2,000 points each."""
+    parts = []
+    for name, values in zip(labels, (frame["loss"], None, frame["eval_loss"]), strict=True):
+        source = frame["loss"] if values is None else values
+        known = np.isfinite(source)
+        x, y = frame["step"][known], source[known]
+        if values is None:
+            y = smooth(y)
+        x, y = downsample(x, y, POINTS)
+        parts.append(pd.DataFrame({"step": x.astype("int32"), "value": y.astype("float32"), "series": name}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw_loss(frame: MetricFrame) -> None:
+    """The loss chart, or why there is none yet."""
+    labels = (t("ui.series_raw"), t("ui.series_smooth"), t("ui.series_eval"))
+    log = bool(st.session_state.get("ui.log_scale"))
+    spec = charts.loss_spec(labels, t("ui.step"), t("ui.loss"), log=log)
+    st.vega_lite_chart(
+        loss_data(frame, labels),
+        spec,
+        key=f"loss_{'log' if log else 'linear'}",
+        width="stretch",
+        on_select="rerun",
+        selection_mode=charts.ZOOM,
+    )
+
+
+def draw_body(services: Services, view: RunView) -> None:
+    """Everything below the buttons."""
+    metrics, console = tail(view)
+    metrics.poll()
+    draw_outcome(view)
+    draw_loss(metrics.frame)
+    st.session_state.setdefault(TAB, TABS[0])
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    with left:
+        st.segmented_control(
+            t("ui.details"),
+            TABS,
+            key=TAB,
+            format_func=lambda tab: t(f"ui.tab_{tab}"),
+            required=True,
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+    with right:
+        st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session")
+    DETAILS[st.session_state.get(TAB) or TABS[0]](services, view, metrics.frame, console)
+
+
+def draw_log(_services: Services, _view: RunView, _frame: MetricFrame, console: ConsoleTail) -> None:
+    """The child's output: follows its end until scrolled up."""
+    console.poll()
+    blocks = console.blocks()
+    if not blocks:
+        st.caption(t("ui.log_empty"))
+        return
+    with st.container(height=330, autoscroll=True, key="console", border=True):
+        if console.dropped:
+            st.caption(t("ui.log_cut", mb=f"{console.dropped / 1e6:.1f}"))
+        for block in blocks:
+            st.text(block)
+
+
+def draw_curves(_services: Services, _view: RunView, frame: MetricFrame, _console: ConsoleTail) -> None:
+    """Small charts of whatever else was recorded."""
+    drawn = [name for name in CURVES if name in frame and np.isfinite(frame[name]).any()]
+    if not drawn:
+        st.caption(t("ui.curves_empty"))
+        return
+    columns = st.columns(2)
+    for place, name in enumerate(drawn):
+        known = np.isfinite(frame[name])
+        x, y = downsample(frame["step"][known], frame[name][known], POINTS)
+        data = pd.DataFrame({"step": x.astype("int32"), "value": y.astype("float32")})
+        spec = charts.curve_spec(t(f"ui.curve_{name}"), t("ui.step"))
+        columns[place % 2].vega_lite_chart(data, spec, key=f"curve_{name}", width="stretch")
+
+
+def draw_files(_services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
+    """What lies in the run's folder."""
+    rows: list[dict[str, Any]] = [
+        {"name": name, "size": size, "changed": pd.Timestamp(changed, unit="s")}
+        for name, size, changed in view.paths.listing()
+    ]
+    st.caption(t("ui.files_in", path=widgets.markdown_safe(str(view.path))))
+    st.dataframe(
+        pd.DataFrame(rows, columns=["name", "size", "changed"]),
+        hide_index=True,
+        height=300,
+        column_config={
+            "name": t("ui.file_name"),
+            "size": st.column_config.NumberColumn(t("ui.file_size"), format="bytes"),
+            "changed": st.column_config.DatetimeColumn(t("ui.file_changed"), format="YYYY-MM-DD HH:mm:ss"),
+        },
+    )
+
+
+def draw_configuration(_services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
+    """Exactly what was run."""
+    try:
+        text = view.paths.training_args.read_text(encoding="utf-8")
+    except OSError:
+        st.caption(t("ui.no_configuration"))
+        return
+    st.code(text, language="yaml", height=330)
+
+
+DETAILS = {"log": draw_log, "curves": draw_curves, "files": draw_files, "configuration": draw_configuration}

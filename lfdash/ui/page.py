@@ -1,0 +1,172 @@
+"""The Train page: head (strip and buttons, always in view) and body (outcome, chart, details)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from lfdash.field import Problem
+from lfdash.run import STOPPABLE, RunState
+from lfdash.store import RunView
+from lfdash.ui import actions, form, monitor, preview, sidebar, widgets
+from lfdash.ui.frame import draw_frame
+from lfdash.ui.session import Services, services
+from lfdash.ui.text import label, t
+
+PICK = "ui.run_pick"
+
+
+def draw() -> None:
+    """Draws the whole page."""
+    draw_frame("ui.page_train")
+    shared = services()
+    form.seed(shared)
+    with st.sidebar:
+        sidebar.draw(shared)
+    view = monitor.shown(shared)
+    if view is not None:
+        st.query_params["run"] = view.run_id  # a reload shows the same run
+    with st.container(key="head"):
+        strip = st.container(key="strip")
+        st.fragment(partial(draw_bar, shared, view.run_id if view else None), key="bar")()
+    draw_message()
+    seconds = monitor.tick_seconds(view, sessions())
+    st.fragment(partial(tick, shared, strip, view.run_id if view else None), run_every=seconds)()
+
+
+def sessions() -> int:
+    """How many tabs are open on this server."""
+    from streamlit.runtime import get_instance
+
+    return len(get_instance()._session_mgr.list_active_sessions())
+
+
+def tick(shared: Services, strip: st.delta_generator.DeltaGenerator, run_id: str | None) -> None:
+    """Draws what changes by itself; reruns the page when another state means other buttons."""
+    view = monitor.shown(shared)
+    key = (view.run_id, view.state) if view else None
+    if run_id != (view.run_id if view else None) or st.session_state.get("ui.drawn_state", key) != key:
+        st.session_state["ui.drawn_state"] = key
+        st.rerun()
+    st.session_state["ui.drawn_state"] = key
+    strip.html(monitor.strip_html(view))
+    if view is None:
+        draw_welcome(shared)
+    else:
+        monitor.draw_body(shared, view)
+
+
+def draw_bar(shared: Services, run_id: str | None) -> None:
+    """Start, Stop, Preview, Download, and the choice of the run that is shown."""
+    view = shared.registry.get(run_id) if run_id else None
+    reason = t(shared.blocked) if shared.blocked else ""
+    with st.container(horizontal=True, key="bar", vertical_alignment="center", gap="small"):
+        st.button(
+            t("ui.start"),
+            key="start",
+            type="primary",
+            icon=":material/play_arrow:",
+            shortcut="Ctrl+Enter",
+            on_click=actions.start,
+            args=(shared,),
+            disabled=bool(reason),
+            help=reason or t("ui.start_help"),
+        )
+        draw_stop(shared, view)
+        if st.button(t("ui.preview"), key="preview", icon=":material/visibility:", help=t("ui.preview_help")):
+            preview.show(shared)
+        with st.popover(t("ui.download"), icon=":material/download:", key="download_menu"):
+            preview.draw_downloads(shared, "bar")
+        draw_run_pick(shared, view)
+    if reason:
+        st.warning(reason, icon=":material/block:")
+
+
+def draw_stop(shared: Services, view: RunView | None) -> None:
+    """Stop, or while stopping the harder step."""
+    if view is not None and view.state is RunState.STOPPING:
+        with st.popover(t("ui.kill"), icon=":material/dangerous:", key="kill_menu"):
+            st.write(t("ui.kill_confirm"))
+            st.button(
+                t("ui.kill_yes"),
+                key="kill",
+                type="primary",
+                on_click=actions.stop,
+                args=(shared, view.run_id, "kill"),
+            )
+        return
+    stoppable = view is not None and view.state in STOPPABLE
+    st.button(
+        t("ui.stop"),
+        key="stop",
+        icon=":material/stop:",
+        disabled=not stoppable,
+        on_click=actions.stop,
+        args=(shared, view.run_id if view else "", "graceful"),
+        help=t("ui.stop_help") if stoppable else t("ui.stop_nothing"),
+    )
+
+
+def draw_run_pick(shared: Services, view: RunView | None) -> None:
+    """The runs of the workspace; choosing one shows it."""
+    views = {item.run_id: item for item in shared.registry.snapshot()}
+    if len(views) < 2 or view is None:
+        return
+    st.session_state[PICK] = view.run_id
+
+    def show() -> None:
+        st.session_state[actions.SHOWN] = st.session_state[PICK]
+        st.rerun()
+
+    st.selectbox(
+        t("ui.run_shown"),
+        list(views),
+        key=PICK,
+        label_visibility="collapsed",
+        width=260,
+        on_change=show,
+        format_func=lambda run_id: f"{views[run_id].name} · {t(f'states.{views[run_id].state.name}')}",
+    )
+
+
+def draw_message() -> None:
+    """What keeps the form from starting, or why the last click was refused."""
+    message = st.session_state.get(actions.MESSAGE)
+    if message:
+        st.error(widgets.markdown_safe(message), icon=":material/block:")
+    if not st.session_state.get(form.CHECKED):
+        return
+    shared = services()
+    found = form.problems(shared, form.read())
+    errors = [problem for problem in found if problem.level == "error"]
+    if not errors:
+        st.success(t("ui.problems_gone"), icon=":material/check:")
+        return
+    with st.container(border=True, key="problems"):
+        st.markdown(f":red[:material/error:] **{t('ui.problems', count=len(errors))}**")
+        for place, problem in enumerate(found):
+            draw_problem(shared, place, problem)
+
+
+def draw_problem(shared: Services, place: int, problem: Problem) -> None:
+    """One problem: the field's name, the sentence, and a button where the cure is certain."""
+    name = f"**{label(problem.field)}**: " if problem.field else ""
+    sentence = widgets.markdown_safe(t(f"problems.{problem.code}", **problem.params))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{name}{sentence}", width="stretch")
+        if problem.fix:
+            st.button(
+                t("ui.fix"),
+                key=f"fix_{place}",
+                on_click=form.apply_fix,
+                args=(shared, dict(problem.fix)),
+            )
+
+
+def draw_welcome(shared: Services) -> None:
+    """What Start will do, said once to somebody who has no run yet."""
+    job = form.read().job
+    text = t("ui.welcome_demo") if st.session_state.get(form.PRESET) == "demo" else t("ui.welcome")
+    st.info(text, icon=":material/info:")
+    st.caption(t("ui.welcome_where", workspace=widgets.markdown_safe(str(shared.workspace.root)), name=job.run_name))

@@ -1,0 +1,58 @@
+"""The preview of a job: the shell command, the YAML, and both downloads."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lfdash.ui import actions, form, widgets
+from lfdash.ui.session import Services
+from lfdash.ui.text import t
+
+PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
+
+
+def show(services: Services) -> None:
+    """Opens the preview of the form as it is."""
+    st.dialog(t("ui.preview_title"), width="large")(draw)(services)
+
+
+def draw(services: Services) -> None:
+    """Command, YAML, downloads; what is still wrong comes first."""
+    reading = form.read()
+    errors = [p for p in form.problems(services, reading) if p.level == "error"]
+    if errors:
+        lines = [f"- {widgets.markdown_safe(actions.problem_text(p)['text'])}" for p in errors]
+        st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
+    st.markdown(f"**{t('ui.preview_command')}**")
+    st.code(str(actions.make(services, reading.job, PREVIEW_RUN)), language="bash", wrap_lines=True)
+    st.markdown(f"**{t('ui.preview_yaml')}**")
+    st.code(actions.document(services, reading.job, with_output=True), language="yaml", height=330)
+    draw_downloads(services, "dialog")
+
+
+def draw_downloads(services: Services, place: str) -> None:
+    """The job, and the job with its output folder, as files made when they are asked for."""
+    name = str(st.session_state.get(form.OUTPUT) or "job")
+
+    def text(with_output: bool) -> str:
+        return actions.document(services, form.read().job, with_output=with_output)
+
+    with st.container(horizontal=place == "dialog"):
+        st.download_button(
+            t("ui.download_job"),
+            lambda: text(False),
+            file_name=f"{name}.yaml",
+            mime="text/yaml",
+            key=f"download_job_{place}",
+            on_click="ignore",
+            help=t("ui.download_job_help"),
+        )
+        st.download_button(
+            t("ui.download_run"),
+            lambda: text(True),
+            file_name=f"{name}-run.yaml",
+            mime="text/yaml",
+            key=f"download_run_{place}",
+            on_click="ignore",
+            help=t("ui.download_run_help"),
+        )

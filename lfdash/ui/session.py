@@ -1,0 +1,153 @@
+"""What all sessions of one server share, reached through the only `st.cache_resource` of the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from lfdash import devices, probe
+from lfdash.cli import Cli, find_cli
+from lfdash.datasets import DatasetInfo, read_dataset_info
+from lfdash.launchers.local import LocalLauncher
+from lfdash.presets import Preset, list_presets
+from lfdash.registry import ProcessRegistry
+from lfdash.upstream import Upstream, load_snapshot
+from lfdash.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Project:
+    """The checkout: where the page, the presets and the shipped snapshot lie."""
+
+    root: Path
+
+    @property
+    def configs(self) -> Path:
+        return self.root / "configs"
+
+
+class Services:
+    """Workspace, registry, presets and what is installed: one object a process.
+
+    Arguments: the project's files, and the workspace folder (absolute; made when missing).
+    """
+
+    def __init__(self, project: Project, workspace: Path) -> None:
+        self.project = project
+        self.workspace = Workspace(workspace)
+        self.workspace.prepare(project.configs / "deepspeed")
+        self.presets: dict[str, Preset] = {p.name: p for p in list_presets(project.configs / "presets")}
+        self.cli = find_cli(os.environ)
+        self.devices = devices.probe(workspace)
+        self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
+        self.registry = ProcessRegistry(workspace, LocalLauncher())
+        self._datasets: dict[Path, tuple[object, DatasetInfo]] = {}
+        self._started = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Starts the registry's thread and, in the background, reads what LLaMA-Factory offers. Once."""
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+        self.registry.start()
+        threading.Thread(target=self._read_installed, name="lfdash-upstream", daemon=True).start()
+
+    def close(self) -> None:
+        """Stops the registry's thread. Runs go on."""
+        self.registry.close()
+
+    def _read_installed(self) -> None:
+        if isinstance(self.cli, Cli):
+            found = probe.probe(self.cli, self.workspace.private)
+            if isinstance(found, Upstream):
+                self.upstream = found
+
+    def datasets(self, directory: str) -> DatasetInfo:
+        """The datasets of a folder (relative to the workspace), read again only when its file changed."""
+        folder = self.workspace.root / directory
+        try:
+            stat = (folder / "dataset_info.json").stat()
+            seen: object = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            seen = None
+        cached = self._datasets.get(folder)
+        if cached is None or cached[0] != seen:
+            cached = (seen, read_dataset_info(folder))
+            self._datasets[folder] = cached
+        return cached[1]
+
+    @property
+    def cli_path(self) -> str:
+        """The llamafactory-cli that runs and previews name."""
+        return self.cli.path if isinstance(self.cli, Cli) else "llamafactory-cli"
+
+    @property
+    def blocked(self) -> str:
+        """The key of the text that says why nothing can be started here, whatever is typed; "" when it can."""
+        if not isinstance(self.cli, Cli):
+            return "ui.blocked_variable" if self.cli.variable else "ui.blocked_cli"
+        return "" if sys.platform.startswith("linux") else "ui.blocked_platform"
+
+
+class Memo:
+    """A small JSON file of the workspace (draft, settings): read tolerantly, replaced atomically."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> dict[str, Any]:
+        """Its mapping; empty when the file is missing, broken or not a mapping."""
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def save(self, content: Mapping[str, Any]) -> None:
+        """Replaces the file. A full or read-only disk loses the memo, never the page."""
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        try:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+            temporary.replace(self.path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+
+_installed: list[Services] = []
+
+
+def install(services: Services) -> None:
+    """Makes `services` the process-wide object (called once, by the server's entry)."""
+    _installed[:] = [services]
+
+
+def opened() -> Services:
+    """The process-wide services; opened from the environment when no entry did (`streamlit run app.py`)."""
+    if not _installed:
+        workspace = Path(os.environ.get("LFDASH_WORKSPACE", "workspace")).resolve()
+        install(Services(Project(Path(__file__).resolve().parents[2]), workspace))
+    return _installed[0]
+
+
+@st.cache_resource(show_spinner=False)
+def services() -> Services:
+    """The process-wide services, started. Clearing the cache loses nothing: the object is the process's."""
+    found = opened()
+    found.start()
+    return found
+
+
+def now() -> datetime:
+    """The local time, in one place so that tests can set it."""
+    return datetime.now()

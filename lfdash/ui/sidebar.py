@@ -1,0 +1,263 @@
+"""The form as it is drawn: presets, filter, the essentials, and the groups that apply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+
+from lfdash.field import Field, Problem
+from lfdash.fields import BY_ID, GROUPS, arguments
+from lfdash.job import JobConfig
+from lfdash.ui import form, more, widgets
+from lfdash.ui.session import Services
+from lfdash.ui.text import choice, help_text, label, t
+
+ESSENTIAL = ("run", "model", "method", "data", "hyper")
+FILTER = "ui.filter"
+MORE = "more"  # the group of arguments without a row
+
+
+def draw(services: Services) -> None:
+    """The whole sidebar below the navigation."""
+    draw_preset(services)
+    st.text_input(
+        t("ui.filter"),
+        key=FILTER,
+        placeholder=t("ui.filter"),
+        label_visibility="collapsed",
+        type="search",
+        live=True,
+        icon=":material/search:",
+        persist_state="session",
+    )
+    wanted = (st.session_state.get(FILTER) or "").strip().casefold()
+    if wanted:
+        st.fragment(partial(draw_found, services, wanted), key="found")()
+        return
+    st.fragment(partial(draw_essentials, services), key="essentials")()
+    job = form.read().job
+    for group in GROUPS:
+        if group.name not in ESSENTIAL and group.when.holds(job.get):
+            st.fragment(partial(draw_group, services, group.name), key=f"group_{group.name}")()
+    st.fragment(partial(draw_more, services), key="group_more")()
+
+
+def draw_preset(services: Services) -> None:
+    """The preset, its line of advice, and what differs from it."""
+    st.selectbox(
+        t("ui.preset"),
+        list(services.presets),
+        index=None,
+        key=form.PRESET_PICK,
+        format_func=lambda name: services.presets[name].title,
+        placeholder=t("ui.preset_pick"),
+        on_change=pick_preset,
+        args=(services,),
+        help=t("ui.preset_help"),
+    )
+    name = st.session_state.get(form.PRESET)
+    if name in services.presets:
+        st.caption(services.presets[name].advice)
+    for note, params in st.session_state.get(form.NOTES, []):
+        st.caption(f":material/info: {t(note, **params)}")
+    draw_changed(services)
+
+
+def pick_preset(services: Services) -> None:
+    """A preset was chosen, or cleared for a new form."""
+    name = st.session_state.get(form.PRESET_PICK)
+    if name is None:
+        form.load_new(services)
+    else:
+        form.load_preset(services, name)
+
+
+def draw_changed(services: Services) -> None:
+    """What differs from the preset, each with its way back."""
+    changed = form.changed_ids()
+    if not changed:
+        return
+    with st.popover(t("ui.changed", count=len(changed)), type="tertiary", icon=":material/undo:"):
+        for field_id in changed:
+            row = BY_ID[field_id]
+            name, button = st.columns([4, 1], vertical_alignment="center")
+            before = st.session_state[form.BASELINE].get(field_id)
+            name.markdown(t("ui.changed_from", label=label(field_id), value=shown_value(row, before)))
+            button.button(
+                "",
+                icon=":material/undo:",
+                key=f"reset.{field_id}",
+                on_click=form.reset,
+                args=(services, [field_id]),
+                help=t("ui.reset_one", label=label(field_id)),
+            )
+        st.button(
+            t("ui.reset_all"),
+            key="reset.all",
+            on_click=form.reset,
+            args=(services, changed),
+            width="stretch",
+        )
+
+
+def shown_value(row: Field, value: object) -> str:
+    """A value in words, safe inside Markdown."""
+    if value is None or value == "":
+        return t("ui.not_set")
+    if isinstance(value, bool):
+        return t("ui.on") if value else t("ui.off")
+    if isinstance(value, list):
+        return widgets.markdown_safe(", ".join(map(str, value)))
+    return widgets.markdown_safe(choice(row.id, value))
+
+
+def draw_essentials(services: Services) -> None:
+    """The fields every run needs, always open."""
+    context = Context(services, "essentials")
+    for name in ESSENTIAL:
+        draw_rows(context, [row for row in form.ROWS if row.group == name and context.shows(row)])
+
+
+def draw_group(services: Services, name: str) -> None:
+    """One group in an expander; its widgets exist only while it is open."""
+    context = Context(services, f"group_{name}")
+    rows = [row for row in form.ROWS if row.group == name and context.shows(row)]
+    if not rows:
+        return
+    marked = sum(row.id in context.changed for row in rows)
+    wrong = any(row.id in context.errors for row in rows)
+    title = t(f"groups.{name}") + (f" :blue[● {marked}]" if marked else "")
+    with st.expander(title, key=f"open_{name}", on_change="rerun", icon=":material/error:" if wrong else None) as box:
+        if box.open:
+            draw_rows(context, rows)
+
+
+def draw_more(services: Services) -> None:
+    """Arguments that the form has no row for."""
+    context = Context(services, "group_more")
+    count = len(more.names())
+    title = t("groups.more") + (f" ({count})" if count else "")
+    with st.expander(title, key="open_more", on_change="rerun") as box:
+        if box.open:
+            more.draw(services, partial(form.save_draft, services), context.errors.get(more.FIELD, ()))
+
+
+def draw_found(services: Services, wanted: str) -> None:
+    """Every field whose name, label or help contains the text; those that do not apply say so."""
+    context = Context(services, "found")
+    rows = [row for row in form.ROWS if matches(row, wanted) and not row.hidden]
+    if not rows:
+        st.caption(t("ui.filter_none", text=widgets.markdown_safe(wanted)))
+    draw_rows(context, rows)
+
+
+def matches(row: Field, wanted: str) -> bool:
+    """Whether a filter text means this field."""
+    return any(wanted in text.casefold() for text in (row.name, row.arg or "", label(row.id)))
+
+
+class Context:
+    """What all widgets of one fragment need: the job, what is wrong, what differs, what can be chosen."""
+
+    def __init__(self, services: Services, fragment: str) -> None:
+        self.services = services
+        self.fragment = fragment
+        reading = form.read()
+        self.job: JobConfig = reading.job
+        self.changed = set(form.changed_ids())
+        found: Sequence[Problem] = reading.refused
+        if st.session_state.get(form.CHECKED):
+            found = form.problems(services, reading)
+        self.errors: dict[str, tuple[str, ...]] = {}
+        for problem in found:
+            sentence = t(f"problems.{problem.code}", **problem.params)
+            owner = problem.field or ""
+            self.errors[owner] = (*self.errors.get(owner, ()), sentence)
+
+    def shows(self, row: Field) -> bool:
+        """Whether a field applies to the job as it is."""
+        return not row.hidden and row.when.holds(self.job.get)
+
+    def look(self, row: Field) -> widgets.Look:
+        """How a field appears now."""
+        argument = self.services.upstream.arguments.get(argument_of(row))
+        return widgets.Look(
+            options=options(self.services, self.job, row),
+            default=argument.default if argument else row.absent,
+            upstream_help=(argument.help or "") if argument and not help_text(row.id) else "",
+            changed=row.id in self.changed,
+            errors=self.errors.get(row.id, ()),
+            reason="" if self.shows(row) else t("ui.not_now"),
+        )
+
+
+def options(services: Services, job: JobConfig, row: Field) -> list[str]:
+    """What a choice offers: its own list, or what is installed or found in the workspace."""
+    if not isinstance(row.choices, str):
+        return list(row.choices)
+    if row.choices == "datasets":
+        return list(services.datasets(str(job.get("train.dataset_dir") or "data")).names)
+    if row.choices == "checkpoints":
+        return saved_runs(services, job)
+    if row.choices == "gpus":
+        return [str(gpu.index) for gpu in services.devices.gpus]
+    if row.choices == "models":
+        return list(services.upstream.models)
+    if row.choices == "templates":
+        return list(services.upstream.templates)
+    argument = services.upstream.arguments.get(argument_of(row))
+    return [str(item) for item in argument.choices or ()] if argument else []
+
+
+def saved_runs(services: Services, job: JobConfig) -> list[str]:
+    """Runs of the chosen model and method that saved something to start from."""
+    folder = f"saves/{job.model_name}/{job.get('top.finetuning_type')}/"
+    return [
+        view.name
+        for view in services.registry.snapshot()
+        if view.output_dir.startswith(folder) and (view.saved.model or view.saved.checkpoints)
+    ]
+
+
+def argument_of(row: Field) -> str:
+    """The argument whose help and default a field shows; "" when it sets none."""
+    names = arguments(row)
+    return names[0] if len(names) == 1 else ""
+
+
+def draw_rows(context: Context, rows: Sequence[Field]) -> None:
+    """Fields below each other; two neighbouring short ones side by side."""
+    waiting: Field | None = None
+    for row in rows:
+        if row.kind in widgets.HALF_WIDTH and not row.wide:
+            if waiting is None:
+                waiting = row
+                continue
+            left, right = st.columns(2)
+            with left:
+                draw_row(context, waiting)
+            with right:
+                draw_row(context, row)
+            waiting = None
+            continue
+        if waiting is not None:
+            draw_row(context, waiting)
+            waiting = None
+        draw_row(context, row)
+    if waiting is not None:
+        draw_row(context, waiting)
+
+
+def draw_row(context: Context, row: Field) -> None:
+    """One field."""
+    widgets.draw(row, context.look(row), form.on_change, (context.services, row.id, context.fragment))
+
+
+def group_of(field_id: str) -> str | None:
+    """The expander that must be open for a field to be seen; None for the essentials."""
+    if field_id == more.FIELD:
+        return MORE
+    row = BY_ID.get(field_id)
+    return None if row is None or row.group in ESSENTIAL else row.group

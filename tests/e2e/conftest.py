@@ -1,0 +1,83 @@
+"""A real server on loopback, and a real Chromium that drives it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Server:
+    """A running dashboard: its process, address and workspace."""
+
+    process: subprocess.Popen[str]
+    url: str
+    workspace: Path
+
+
+def start_server(workspace: Path, port: int = 8601, env: dict[str, str] | None = None) -> Server:
+    """Starts `python -m lfdash` on a free port and waits until it prints its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lfdash", "--workspace", str(workspace), "--port", str(port)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+    )  # fmt: skip
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        if found:
+            threading.Thread(target=process.stdout.read, daemon=True).start()  # never let the pipe fill
+            return Server(process, found.group(), workspace)
+    raise AssertionError("the server ended at once:\n" + "".join(seen))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.fail("Chromium is missing; on Debian: apt-get install -y chromium")
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def server(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on a copy of the demo workspace without runs."""
+    workspace = tmp_path_factory.mktemp("e2e") / "workspace"
+    for part in ("data", "models"):
+        shutil.copytree(demo_workspace / part, workspace / part)
+    running = start_server(workspace)
+    yield running
+    running.process.terminate()
+    running.process.wait(20)
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """A fresh tab at 1440x900 on the dashboard, usable."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    tab = context.new_page()
+    tab.goto(server.url)
+    tab.wait_for_selector(".st-key-start button:enabled", timeout=60_000)
+    yield tab
+    context.close()

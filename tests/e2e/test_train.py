@@ -1,0 +1,158 @@
+"""The whole main job in a browser: preset, Start, falling loss, Stop, the downloaded YAML run by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from lfdash.yamlio import load
+from tests.e2e.conftest import Server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
+MINUTES = 60_000  # ms
+STATE = ".st-key-strip .lf-state"
+
+
+def choose_preset(page: Page, title: str) -> None:
+    box = page.locator(".st-key-ui-preset_pick input")
+    box.click()
+    box.fill(title)
+    page.get_by_role("option").filter(has_text=title).first.click()
+
+
+def wait_state(page: Page, state: str, minutes: float) -> None:
+    page.wait_for_selector(f'{STATE}[data-state="{state}"]', timeout=minutes * MINUTES)
+
+
+def run_folder(server: Server, name: str) -> Path:
+    return next(server.workspace.glob(f"saves/*/*/{name}"))
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    rows = [json.loads(line) for line in (folder / "trainer_log.jsonl").read_text().splitlines()]
+    return [(row["current_steps"], row["loss"]) for row in rows if "loss" in row]
+
+
+def shown_step(page: Page) -> int:
+    text = page.locator(".st-key-strip .lf-fact b").first.inner_text()
+    head = text.split("/")[0].strip()
+    return int(head) if head.isdigit() else 0
+
+
+def run_name(page: Page) -> str:
+    return page.locator(".st-key-train-output_dir input").input_value()
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Processes that were started for a run: their working files or command line name its folder."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "environ"]):
+        info = process.info
+        words = [*(info["cmdline"] or []), *(info["environ"] or {}).values()]
+        if process.pid != os.getpid() and any(folder.name in word for word in words):
+            found.append(process.pid)
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished() -> dict[str, Path]:
+    """What the first test leaves for the one that runs its YAML by hand."""
+    return {}
+
+
+def test_demo_from_start_to_finish(
+    page: Page, server: Server, finished: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    choose_preset(page, "Demo")
+    expect(page.locator(".st-key-top-model_path input")).to_have_value("models/demo-llama")
+    name = run_name(page)
+    assert name.startswith("demo-")
+    page.click(".st-key-download_menu button")
+    with page.expect_download() as waiting:
+        page.click(".st-key-download_run_bar button")
+    yaml_file = tmp_path_factory.mktemp("download") / "job.yaml"
+    waiting.value.save_as(yaml_file)
+    page.keyboard.press("Escape")
+
+    page.click(".st-key-start button")
+    wait_state(page, "RUNNING", 1)
+    page.wait_for_selector(".stVegaLiteChart canvas, .stVegaLiteChart svg", timeout=2 * MINUTES)
+    expect(page.locator(".st-key-train-output_dir input")).not_to_have_value(name)
+
+    page.click(".st-key-start button")  # a second start while the run is alive
+    expect(page.locator('[data-testid="stAlert"]').filter(has_text=name).first).to_be_visible()
+
+    page.reload()
+    page.wait_for_selector(f".lf-name:has-text('{name}')", timeout=MINUTES)
+    wait_state(page, "SUCCEEDED", 6)
+    folder = run_folder(server, name)
+    seen = losses(folder)
+    assert len(seen) >= 10
+    assert seen[-1][1] < 0.8 * seen[0][1]
+    assert (folder / "adapter_model.safetensors").exists()
+    shown = float(page.locator(".lf-fact:has(small:text-is('loss')) b").inner_text())
+    assert shown == pytest.approx(seen[-1][1], abs=1e-4)
+    finished["folder"], finished["yaml"] = folder, yaml_file
+
+
+def test_stop_half_way_saves_and_ends_everything(page: Page, server: Server) -> None:
+    choose_preset(page, "Demo")
+    name = run_name(page)
+    page.click(".st-key-start button")
+    wait_state(page, "RUNNING", 1)
+    page.wait_for_function(
+        f"() => parseInt(document.querySelector('.st-key-strip .lf-fact b').innerText) >= 3"
+        f" && document.querySelector('.lf-name').innerText == '{name}'",
+        timeout=3 * MINUTES,
+    )
+    page.click(".st-key-stop button")
+    wait_state(page, "STOPPED", 3)
+    folder = run_folder(server, name)
+    assert (folder / "adapter_model.safetensors").exists()
+    assert shown_step(page) < json.loads((folder / "trainer_log.jsonl").read_text().splitlines()[0])["total_steps"]
+    assert processes_of(folder) == []
+
+
+def test_downloaded_yaml_gives_the_same_run(server: Server, finished: dict[str, Path], tmp_path: Path) -> None:
+    if not finished:
+        pytest.fail("the demo run did not finish, so there is nothing to compare with")
+    fresh = tmp_path / "workspace"
+    for part in ("data", "models"):
+        shutil.copytree(server.workspace / part, fresh / part)
+    job = fresh / "job.yaml"
+    shutil.copy(finished["yaml"], job)
+    document = load(job.read_text())
+    command = Path(sys.executable).with_name("llamafactory-cli")
+    done = subprocess.run(
+        [command, "train", job.name], cwd=fresh, capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **document.env},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert losses(fresh / document.args["output_dir"]) == losses(finished["folder"])
+
+
+def test_bad_input_is_named_and_nothing_is_launched(page: Page, server: Server) -> None:
+    choose_preset(page, "Demo")
+    before = sorted(server.workspace.glob("saves/*/*/*"))
+    rate = page.locator(".st-key-train-learning_rate input")
+    rate.fill("fast")
+    rate.press("Tab")
+    expect(page.locator(".st-key-essentials, [data-testid=stSidebar]").get_by_text("fast").first).to_be_visible()
+    name = page.locator(".st-key-train-output_dir input")
+    name.fill("../outside")
+    name.press("Tab")
+    page.click(".st-key-start button")
+    problems = page.locator(".st-key-problems")
+    expect(problems).to_contain_text("fast")
+    expect(problems).to_contain_text("../outside")
+    expect(rate).to_have_value("fast")
+    expect(name).to_have_value("../outside")
+    assert sorted(server.workspace.glob("saves/*/*/*")) == before
