@@ -2,9 +2,12 @@
 
     python bench/startup.py [--rounds 3]
 
-Each round starts one server, opens it in a fresh browser and waits until Start can be pressed, then does the
-same with the other. Reported: seconds until then, CPU seconds of the server's processes (not the browser's)
-and their resident memory, then and after IDLE seconds with the page open.
+Each round starts one server, opens it in a fresh tab and waits until Start can be pressed, then does the same
+with the other. Reported: seconds until then, CPU seconds of the server's processes (not the browser's) and their
+resident memory; then the same at rest: page open, helper processes ended, IDLE seconds later.
+
+lfdash is measured twice: on a workspace that it has not seen (it then asks LLaMA-Factory in a subprocess, beside
+the page, for its arguments and models, once for each version) and on that workspace again.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 DEADLINE = 180.0  # s until a server must answer and its page be usable
-IDLE = 5.0  # s with the page open before the memory at rest is read
+IDLE = 3.0  # s with the page open, and no helper process, before the values at rest are read
 MB = 1e6
 
 
@@ -47,12 +50,12 @@ class Cost:
 
     seconds: float  # wall time from start to a usable page
     cpu: float  # s, user + system, all processes of the server, until the page is usable
-    memory: float  # MB resident, when the page is usable
-    idle_cpu: float  # s of CPU in IDLE seconds with the page open
-    idle_memory: float  # MB resident afterwards
+    memory: float  # MB resident, all processes of the server, when the page is usable
+    rest_cpu: float  # s of CPU until it is at rest
+    rest_memory: float  # MB resident at rest
 
 
-COLUMNS = ("until usable s", "server CPU s", "memory MB", f"CPU s in {IDLE:.0f} s idle", "idle memory MB")
+COLUMNS = ("until usable s", "CPU s", "memory MB", "at rest: CPU s", "memory MB")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Subject:
     usable: Callable[[Page], None]
 
 
+def lfdash(port: int, work: Path) -> list[str]:
+    workspace = work.parent.parent / f"workspace-{work.name}"  # shared by the two starts of a round
+    return [sys.executable, "-m", "lfdash", "--workspace", str(workspace), "--port", str(port)]
+
+
 def lfdash_usable(page: Page) -> None:
     page.wait_for_selector(".st-key-start button:enabled", timeout=DEADLINE * 1000)
 
@@ -75,12 +83,8 @@ def llamaboard_usable(page: Page) -> None:
 
 
 SUBJECTS = (
-    Subject(
-        "lfdash",
-        lambda port, work: [sys.executable, "-m", "lfdash", "--workspace", str(work), "--port", str(port)],
-        lambda port: {},
-        lfdash_usable,
-    ),
+    Subject("lfdash, first", lfdash, lambda port: {}, lfdash_usable),
+    Subject("lfdash", lfdash, lambda port: {}, lfdash_usable),
     Subject(
         "LlamaBoard",
         lambda port, work: [str(Path(sys.executable).with_name("llamafactory-cli")), "webui"],
@@ -121,7 +125,7 @@ def used(root: psutil.Process) -> tuple[float, float]:
 @contextmanager
 def started(subject: Subject, port: int, work: Path) -> Iterator[psutil.Process]:
     """The server's process; ended, with all it started, when the block is left."""
-    log = work / f"{subject.name}.log"
+    log = work / "server.log"
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **subject.env(port)}
     with log.open("w") as out:
         child = subprocess.Popen(
@@ -131,17 +135,36 @@ def started(subject: Subject, port: int, work: Path) -> Iterator[psutil.Process]
     try:
         yield root
     except NotUp as error:
-        raise NotUp(f"{subject.name}: {error}\n{log.read_text()[-2000:]}") from error
+        said = log.read_text()[-2000:]
+        raise NotUp(f"{subject.name}: {error} (exit code {child.poll()})\n{said}") from error
     finally:
         for process in processes(root) if root.is_running() else []:
             process.kill()
         child.wait(20)
 
 
+def ended(root: psutil.Process) -> bool:
+    return not root.is_running() or root.status() == psutil.STATUS_ZOMBIE
+
+
+def wait_for_rest(root: psutil.Process, deadline: float) -> None:
+    """Returns when the server has had no children for IDLE seconds; NotUp when it ends or never rests."""
+    quiet = time.monotonic()
+    while time.monotonic() < deadline:
+        if ended(root):
+            raise NotUp("the server ended by itself with the page open")
+        if root.children():
+            quiet = time.monotonic()
+        if time.monotonic() - quiet > IDLE:
+            return
+        time.sleep(0.1)
+    raise NotUp(f"not at rest after {DEADLINE:.0f} s")
+
+
 def wait_for_port(port: int, root: psutil.Process, deadline: float) -> None:
     """Returns when somebody listens; NotUp when the process ends or the time is over."""
     while time.monotonic() < deadline:
-        if not root.is_running() or root.status() == psutil.STATUS_ZOMBIE:
+        if ended(root):
             raise NotUp("the server ended by itself")
         with socket.socket() as probe:
             probe.settimeout(1)
@@ -166,30 +189,30 @@ def measure(subject: Subject, open_page: Callable[[], Page], work: Path) -> Cost
             raise NotUp(f"the page did not become usable: {error.message.splitlines()[0]}") from error
         seconds = time.monotonic() - begin
         cpu, memory = used(root)
-        time.sleep(IDLE)  # the measurement itself: what the open page costs at rest
-        idle_cpu, idle_memory = used(root)
+        wait_for_rest(root, begin + DEADLINE)
+        rest_cpu, rest_memory = used(root)
         page.context.close()
-        return Cost(seconds, cpu, memory, idle_cpu - cpu, idle_memory)
+        return Cost(seconds, cpu, memory, rest_cpu, rest_memory)
 
 
-def line(name: str, values: Sequence[float], form: str = "{:>20.2f}") -> str:
-    return f"{name:<22}" + "".join(form.format(value) for value in values)
+def line(name: str, values: Sequence[float]) -> str:
+    return f"{name:<24}" + "".join(f"{value:>16.2f}" for value in values)
 
 
 def report(costs: dict[str, list[Cost]]) -> None:
     """Every round, the medians, and ours as a share of theirs."""
-    print("\n" + f"{'':<22}" + "".join(f"{column:>20}" for column in COLUMNS))
+    print("\n" + " " * 24 + "".join(f"{column:>16}" for column in COLUMNS))
     medians = {}
     for name, rounds in costs.items():
         for number, cost in enumerate(rounds, 1):
-            print(line(f"{name} {number}", astuple(cost)))
+            print(line(f"{name}, {number}", astuple(cost)))
         medians[name] = [statistics.median(column) for column in zip(*map(astuple, rounds), strict=True)]
     print()
     for name, values in medians.items():
         print(line(f"{name}, median", values))
-    ours, theirs = (medians[subject.name] for subject in SUBJECTS)
-    shares = [a / b if b else float("nan") for a, b in zip(ours, theirs, strict=True)]
-    print(line("lfdash / LlamaBoard", shares))
+    theirs = medians.pop("LlamaBoard")
+    for name, ours in medians.items():
+        print(line(f"{name} / LlamaBoard", [a / b for a, b in zip(ours, theirs, strict=True)]))
 
 
 def main() -> int:
@@ -209,7 +232,7 @@ def main() -> int:
         try:
             for number in range(1, rounds + 1):
                 for subject in SUBJECTS:
-                    cost = measure(subject, open_page, scratch / f"{subject.name}-{number}")
+                    cost = measure(subject, open_page, scratch / subject.name / str(number))
                     costs[subject.name].append(cost)
                     print(f"round {number}: {subject.name} usable after {cost.seconds:.1f} s", flush=True)
         except NotUp as error:
