@@ -78,6 +78,13 @@ def test_the_readme_shows_files_that_exist() -> None:
     assert not missing
 
 
+def test_the_readme_installs_from_the_checkout() -> None:
+    """app.py, pages/ and configs/ stay in the checkout: an install that is not editable has no page."""
+    asked = re.findall(r"pip install (.*?)`", (ROOT / "README.md").read_text())
+    assert asked
+    assert all(line.startswith(("-e .", "-e '.")) for line in asked), asked
+
+
 def test_every_target_has_a_line_of_help() -> None:
     text = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)", text, re.M)
