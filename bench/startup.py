@@ -4,7 +4,8 @@
 
 Each round starts one server, opens it in a fresh tab and waits until Start can be pressed, then does the same
 with the other. Reported: seconds until then, CPU seconds of the server's processes (not the browser's) and their
-resident memory; then the same at rest: page open, helper processes ended, IDLE seconds later.
+resident memory; then the same at rest: page open, helper processes ended, IDLE seconds later. Resident memory
+counts a page shared by two processes twice; the proportional set (PSS) of the last column counts it once.
 
 lfdash is measured twice: on a workspace that it has not seen (it then asks LLaMA-Factory in a subprocess, beside
 the page, for its arguments and models, once for each version) and on that workspace again.
@@ -53,9 +54,10 @@ class Cost:
     memory: float  # MB resident, all processes of the server, when the page is usable
     rest_cpu: float  # s of CPU until it is at rest
     rest_memory: float  # MB resident at rest
+    rest_pss: float  # MB at rest, shared pages counted once
 
 
-COLUMNS = ("until usable s", "CPU s", "memory MB", "at rest: CPU s", "memory MB")
+COLUMNS = ("until usable s", "CPU s", "memory MB", "at rest: CPU s", "memory MB", "PSS MB")
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,17 @@ def used(root: psutil.Process) -> tuple[float, float]:
             continue  # ended while we looked: its time is in its parent's children_* on the next look
         cpu += times.user + times.system + times.children_user + times.children_system
     return cpu, memory
+
+
+def proportional(root: psutil.Process) -> float:
+    """MB of the server's tree, shared pages divided among those that share them."""
+    total = 0.0
+    for process in processes(root):
+        try:
+            total += process.memory_full_info().pss / MB
+        except psutil.NoSuchProcess:
+            continue  # ended while we looked: it holds nothing any more
+    return total
 
 
 @contextmanager
@@ -191,17 +204,18 @@ def measure(subject: Subject, open_page: Callable[[], Page], work: Path) -> Cost
         cpu, memory = used(root)
         wait_for_rest(root, begin + DEADLINE)
         rest_cpu, rest_memory = used(root)
+        rest_pss = proportional(root)
         page.context.close()
-        return Cost(seconds, cpu, memory, rest_cpu, rest_memory)
+        return Cost(seconds, cpu, memory, rest_cpu, rest_memory, rest_pss)
 
 
 def line(name: str, values: Sequence[float]) -> str:
-    return f"{name:<24}" + "".join(f"{value:>16.2f}" for value in values)
+    return f"{name:<24}" + "".join(f"{value:>15.2f}" for value in values)
 
 
 def report(costs: dict[str, list[Cost]]) -> None:
     """Every round, the medians, and ours as a share of theirs."""
-    print("\n" + " " * 24 + "".join(f"{column:>16}" for column in COLUMNS))
+    print("\n" + " " * 24 + "".join(f"{column:>15}" for column in COLUMNS))
     medians = {}
     for name, rounds in costs.items():
         for number, cost in enumerate(rounds, 1):
