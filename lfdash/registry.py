@@ -98,7 +98,8 @@ class ProcessRegistry:
         return view
 
     def _reap(self) -> None:
-        """Takes the exit codes of shims that ended, a moment after they wrote down how the run did."""
+        """Takes the exit codes of shims that ended, a moment after they wrote down how the run did; nobody else
+        may wait for them."""
         for handle in self._handles.values():
             if handle.process is not None:
                 handle.process.poll()

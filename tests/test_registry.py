@@ -302,6 +302,16 @@ def test_a_run_whose_shim_was_killed_can_still_be_killed(registry: ProcessRegist
     assert members(handle) == []
 
 
+def test_a_run_whose_shim_was_killed_can_still_be_asked_to_save(registry: ProcessRegistry, workspace: Path) -> None:
+    handle = launch(registry, plan_for(workspace, steps=2000, delay=0.02))
+    wait_ready(handle)
+    kill_shim(registry, handle.run_id, handle.paths.attempt(1).child)
+    wait_for(lambda: handle.process and handle.process.poll() is not None)
+    assert registry.stop(handle.run_id, "graceful") is None
+    view = wait_end(registry, handle.run_id)
+    assert (view.state, view.exit_code, view.saved.model) == (RunState.STOPPED, None, "adapter")
+
+
 def test_results_on_disk_tell_how_a_run_ended_whose_shim_was_killed(registry: ProcessRegistry, workspace: Path) -> None:
     handle = launch(registry, plan_for(workspace, steps=60, delay=0.02))
     kill_shim(registry, handle.run_id, handle.paths.attempt(1).child)

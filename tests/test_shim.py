@@ -114,6 +114,29 @@ def test_a_replaced_file_is_never_half(tmp_path: Path) -> None:
     assert path.read_text() == "new" and [item.name for item in tmp_path.iterdir()] == ["a.json"]
 
 
+BLIND = """
+import json, subprocess, sys
+from lfdash import shim
+one = shim.Shim(sys.argv[1])
+one.bell = one.hang_bell()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+real, looks = shim.descendants, []
+def descendants(root):
+    looks.append(root)
+    return [] if len(looks) < 4 else real(root)
+shim.descendants, shim.SETTLE_S = descendants, 0.1
+one.sweep()
+print(json.dumps([len(looks) >= 4, one.reap(), one.leftovers]))
+"""
+
+
+def test_the_sweep_does_not_trust_a_look_that_finds_nobody(tmp_path: Path) -> None:
+    """A look at /proc misses a process that is just being made. In a process of its own, since it waits for all."""
+    (tmp_path / "spec.json").write_text("{}")
+    done = subprocess.run([sys.executable, "-c", BLIND, str(tmp_path)], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "[true, false, 1]\n", done.stderr
+
+
 def test_a_second_shim_does_not_start_the_attempt_again(tmp_path: Path) -> None:
     """Neither beside the first nor after the first was killed: the child of the first still runs."""
     launcher = LocalLauncher()

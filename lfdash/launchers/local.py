@@ -53,8 +53,6 @@ class LocalLauncher:
     def poll(self, handle: Handle) -> Status:
         """Order of truth: exit.json, the shim's lock, the run's processes, then lost."""
         control = handle.paths.attempt(handle.attempt)
-        if handle.process is not None:
-            handle.process.poll()  # reaps the shim; nobody else may wait for it
         wish = control.read_wish()
         ended = read_exit(handle)
         if ended is not None:
