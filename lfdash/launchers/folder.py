@@ -25,8 +25,6 @@ def make(plan: LaunchPlan, record: RunRecord) -> RunPaths | Refused:
     Refused: exists, disk, readonly, start_failed; then nothing is left behind.
     """
     paths = RunPaths(Path(plan.cwd) / plan.output_dir)
-    if os.path.lexists(paths.root):
-        return Refused("exists", {"path": plan.output_dir})
     now = time.time()
     record = replace(record.with_last(started=now), created=now, host=os.uname().nodename)
     top = topmost_missing(paths.root.parent)
