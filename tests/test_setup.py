@@ -109,6 +109,13 @@ def test_stamp(setup, project: Path, tmp_path: Path) -> None:
     (project / "constraints.txt").write_text("six==1.17.0\n")
     assert setup.installed(venv, project) == set()
     setup.write_stamp(venv, project, {"train"})
+    with (project / "pyproject.toml").open("a") as file:
+        file.write("[tool.ruff]\nline-length = 100\n")  # changes nothing that is installed
+    assert setup.installed(venv, project) == {"train"}
+    with (project / "pyproject.toml").open("a") as file:
+        file.write('[build-system]\nrequires = ["setuptools>=80"]\n')
+    assert setup.installed(venv, project) == set()
+    setup.write_stamp(venv, project, {"train"})
     (venv / setup.STAMP).write_text("{")  # a damaged stamp counts as none
     assert setup.installed(venv, project) == set()
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-INPUTS = ("pyproject.toml", "constraints.txt")
+DECIDING = ("build-system", "project")  # tables of pyproject.toml; [tool.*] but for setuptools changes no install
 STAMP = "lfdash-setup.json"
 OLDEST, NEWEST = (3, 11), (3, 13)
 # What the environment takes, measured 6.7 GB with [train]; pip unpacks beside it while it installs.
@@ -124,11 +124,13 @@ def check_disk(folder: Path, need: float) -> None:
 
 
 def fingerprint(root: Path) -> str:
-    """Names the state of the files that decide what is installed, and where they lie."""
-    digest = hashlib.sha256(str(root).encode())
-    for name in INPUTS:
-        digest.update((root / name).read_bytes())
-    return digest.hexdigest()
+    """Names the state of what decides what is installed, and where it lies (the install is editable)."""
+    import tomllib  # not at the top: an old Python must get as far as being told so
+
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    tables = [project.get(name) for name in DECIDING] + [project.get("tool", {}).get("setuptools")]
+    text = json.dumps([str(root), tables, (root / "constraints.txt").read_text()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def installed(venv: Path, root: Path) -> set[str]:
@@ -189,6 +191,15 @@ class Clock:
                 self.say(f"still {self.doing}")
 
 
+# Small files (kB) are not worth a line, large ones explain the wait.
+NEWS = {
+    r"Collecting (\S+)": "collecting {}",
+    r"Processing \S*/([^/\s-]+-[^-\s]+)-\S*\.whl": "collecting {}",
+    r"Downloading (?:\S*/)?(\S+?-[^-\s]+)\S* \(([\d.]+ [MG]B)\)": "downloading {} ({})",
+    r"Building wheel for (\S+)": "building {}",
+}
+
+
 def news(line: str) -> str | None:
     """What a line of pip's output tells a person, or None.
 
@@ -198,13 +209,10 @@ def news(line: str) -> str | None:
     'downloading torch-2.14.1 (900.1 MB)'
     """
     line = line.strip()
-    if found := re.match(r"Collecting (\S+)|Processing \S*/([^/\s-]+-[^-\s]+)-\S*\.whl", line):
-        return f"collecting {found[1] or found[2]}"
-    # Small files (kB) are not worth a line, large ones explain the wait.
-    if found := re.match(r"Downloading (?:\S*/)?(\S+?-[^-\s]+)\S* \(([\d.]+ [MG]B)\)", line):
-        return f"downloading {found[1]} ({found[2]})"
-    if found := re.match(r"Building wheel for (\S+)", line):
-        return f"building {found[1]}"
+    for pattern, text in NEWS.items():
+        found = re.match(pattern, line)
+        if found:
+            return text.format(*filter(None, found.groups()))
     if line.startswith("Installing collected packages:"):
         count = line.count(",") + 1
         return f"installing {count} packages (a minute or two; pip is silent meanwhile)"
@@ -274,10 +282,10 @@ def install(venv: Path, root: Path, extras: set[str]) -> None:
 
 def set_up(venv: Path, root: Path, extras: set[str]) -> None:
     """Brings `venv` to the state that the project's files ask for."""
+    check_python(tuple(sys.version_info[:3]))
     there = installed(venv, root)
     if extras <= there and there:
         return
-    check_python(tuple(sys.version_info[:3]))
     check_platform(sys.platform)
     if not all((venv / "bin" / name).exists() for name in ("python", "pip")):
         check_venv_module()
