@@ -171,8 +171,6 @@ class ProcessRegistry:
                 return Refused("unknown")
             if view.record is None:
                 return Refused("plain")
-            if view.state in TERMINAL:
-                return Refused("not_running")
             handle = self._handles.get(run_id) or self.launcher.adopt(view.paths, view.record)
             refused = self.launcher.stop(handle, level)
             self.refresh(everything=False)

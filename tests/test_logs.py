@@ -86,6 +86,15 @@ def test_a_replacement_that_begins_the_same_is_seen_by_its_inode(tmp_path: Path)
     assert (len(rows), cursor.generation) == (21, 1)
 
 
+def test_a_file_cut_to_a_beginning_of_itself_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"".join(line(number) for number in range(1, 31)))
+    _, cursor = read_new(path, Cursor())
+    os.truncate(path, len(b"".join(line(number) for number in range(1, 16))))
+    rows, cursor = read_new(path, cursor)
+    assert (len(rows), cursor.generation) == (15, 1)
+
+
 def test_the_last_rows_are_whole(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_bytes(b"".join(line(number) for number in range(1, 100)) + b'{"current_steps": 1')
@@ -215,5 +224,10 @@ def test_of_a_chain_the_last_exception_counts_and_a_launcher_only_alone(tmp_path
     assert last_error(path) == "ModuleNotFoundError: No module named x"
     path.write_text('Traceback (most recent call last):\n  File "c.py"\nsubprocess.CalledProcessError: Command\n')
     assert last_error(path) == "subprocess.CalledProcessError: Command"
+    passed_on = 'Traceback (most recent call last):\n  File "c.py"\nsubprocess.CalledProcessError: Command\n'
+    path.write_text(chain + passed_on)
+    assert last_error(path) == "ModuleNotFoundError: No module named x"
+    path.write_text("".join(f"[rank0]: {text}\n" for text in chain.split("\n")) + passed_on)
+    assert last_error(path) == "ModuleNotFoundError: No module named x"
     path.write_text(chain + "second attempt\n")
     assert last_error(path, start=len(chain)) is None

@@ -82,6 +82,10 @@ def test_tokens_a_second_are_told_between_lines_also_after_a_resume() -> None:
     logged = max(row["throughput"] for row in resumed(1) if "throughput" in row)
     assert logged > 1e6
     assert np.nanmax(to_frame(resumed(2))["tokens_per_s"]) < 20_000
+    first = {"current_steps": 1, "total_steps": 1, "loss": 1.0, "total_tokens": 1000, "throughput": 500.0}
+    closing = {key: value for key, value in first.items() if key != "loss"}
+    slower = {"current_steps": 2, "total_steps": 2, "loss": 1.0, "total_tokens": 1100, "throughput": 220.0}
+    assert np.isnan(to_frame([first, closing, slower])["tokens_per_s"]).all()  # two launches: nothing between them
     row = {"current_steps": 1, "total_steps": 2, "loss": 1.0, "total_tokens": 1000, "throughput": 100.0}
     later = {**row, "current_steps": 2, "total_tokens": 2000, "throughput": 125.0}
     assert to_frame([row, later])["tokens_per_s"].tolist()[1] == pytest.approx(1000 / 6)
