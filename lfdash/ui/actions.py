@@ -27,7 +27,7 @@ def make(services: Services, job: JobConfig, run_id: str) -> LaunchPlan:
     args = build_args(job)
     env = build_env(job)
     files = {
-        "training_args.yaml": document(services, job, with_output=True),
+        "training_args.yaml": document(job, with_output=True),
         "llamaboard_config.yaml": llamaboard.dump_state(job),
     }
     return make_plan(
@@ -42,7 +42,7 @@ def make(services: Services, job: JobConfig, run_id: str) -> LaunchPlan:
     )
 
 
-def document(services: Services, job: JobConfig, *, with_output: bool) -> str:
+def document(job: JobConfig, *, with_output: bool) -> str:
     """The job as a YAML file that `llamafactory-cli train` takes, with a comment that says how to run it.
 
     Without the output folder it is the job to share; with it, exactly this run.

@@ -48,10 +48,10 @@ def curve_spec(title: str, step: str) -> dict[str, Any]:
     """Vega-Lite spec of a small chart of one quantity. Data: columns `step` (int) and `value` (float)."""
     chart = (
         alt.Chart(alt.NamedData("source"), title=title)
-        .mark_line(strokeWidth=1.6, point={"size": 12}, color=COLOURS[1])
+        .mark_line(strokeWidth=1.6, color=COLOURS[1])
         .encode(
             x=alt.X("step:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format=".3~g")),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format="~g")),
             tooltip=[
                 alt.Tooltip("step:Q", title=step),
                 alt.Tooltip("value:Q", title=title, format=".5~g"),

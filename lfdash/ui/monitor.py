@@ -169,8 +169,7 @@ def draw_body(services: Services, view: RunView) -> None:
     draw_outcome(view)
     draw_loss(metrics.frame)
     st.session_state.setdefault(TAB, TABS[0])
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    with left:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.segmented_control(
             t("ui.details"),
             TABS,
@@ -180,8 +179,7 @@ def draw_body(services: Services, view: RunView) -> None:
             label_visibility="collapsed",
             persist_state="session",
         )
-    with right:
-        st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session")
+        st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session", width="content")
     DETAILS[st.session_state.get(TAB) or TABS[0]](services, view, metrics.frame, console)
 
 

@@ -26,33 +26,22 @@ def draw(services: Services) -> None:
     st.markdown(f"**{t('ui.preview_command')}**")
     st.code(str(actions.make(services, reading.job, PREVIEW_RUN)), language="bash", wrap_lines=True)
     st.markdown(f"**{t('ui.preview_yaml')}**")
-    st.code(actions.document(services, reading.job, with_output=True), language="yaml", height=330)
+    st.code(actions.document(reading.job, with_output=True), language="yaml", height=330)
     draw_downloads(services, "dialog")
 
 
 def draw_downloads(services: Services, place: str) -> None:
-    """The job, and the job with its output folder, as files made when they are asked for."""
-    name = str(st.session_state.get(form.OUTPUT) or "job")
-
-    def text(with_output: bool) -> str:
-        return actions.document(services, form.read().job, with_output=with_output)
-
+    """The job, and the job with its output folder, as files."""
+    job = form.read().job
+    name = job.run_name.rsplit("/", 1)[-1] or "job"
     with st.container(horizontal=place == "dialog"):
-        st.download_button(
-            t("ui.download_job"),
-            lambda: text(False),
-            file_name=f"{name}.yaml",
-            mime="text/yaml",
-            key=f"download_job_{place}",
-            on_click="ignore",
-            help=t("ui.download_job_help"),
-        )
-        st.download_button(
-            t("ui.download_run"),
-            lambda: text(True),
-            file_name=f"{name}-run.yaml",
-            mime="text/yaml",
-            key=f"download_run_{place}",
-            on_click="ignore",
-            help=t("ui.download_run_help"),
-        )
+        for kind, with_output, file in (("job", False, f"{name}.yaml"), ("run", True, f"{name}-run.yaml")):
+            st.download_button(
+                t(f"ui.download_{kind}"),
+                actions.document(job, with_output=with_output),
+                file_name=file,
+                mime="text/yaml",
+                key=f"download_{kind}_{place}",
+                on_click="ignore",
+                help=t(f"ui.download_{kind}_help"),
+            )
