@@ -167,9 +167,7 @@ def pixels_to(argument: str) -> Callable[[str, Get], dict[str, Any]]:
 def pixels_from(argument: str) -> Callable[[Mapping[str, Any]], Value | None]:
     def convert(args: Mapping[str, Any]) -> Value | None:
         number = args.get(argument)
-        return (
-            str(number) if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None
-        )
+        return str(number) if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None
 
     return convert
 

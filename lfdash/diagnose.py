@@ -39,9 +39,7 @@ class Diagnosis:
 def signatures(path: Path = SIGNATURES) -> tuple[Signature, ...]:
     """All known causes, the more telling first (the file's order)."""
     rows = tomllib.loads(path.read_text(encoding="utf-8"))
-    return tuple(
-        Signature(name, re.compile(row["pattern"]), row.get("set", {})) for name, row in rows.items()
-    )
+    return tuple(Signature(name, re.compile(row["pattern"]), row.get("set", {})) for name, row in rows.items())
 
 
 def diagnose(lines: Iterable[str]) -> Diagnosis | None:

@@ -47,9 +47,7 @@ def implied(values: Mapping[str, Value], changed: str) -> dict[str, Value | None
     if changed == "train.neat_packing" and value is True:
         filled["train.packing"] = True
     if changed in (STAGE, "top.finetuning_type") and values.get(STAGE) == "ppo":
-        filled["train.reward_model_type"] = (
-            "lora" if values.get("top.finetuning_type", "lora") == "lora" else "full"
-        )
+        filled["train.reward_model_type"] = "lora" if values.get("top.finetuning_type", "lora") == "lora" else "full"
     return {key: new for key, new in filled.items() if new is not None}
 
 

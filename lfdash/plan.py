@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 ARGS_FILE = "training_args.yaml"
+END = "END_OF_FILE"  # of the text in the preview; no line of a configuration is this
 
 # Variables that must not leak from the dashboard's environment into a run: they switch the whole CLI to
 # another implementation (launcher.py, cli.py) or make it believe that it is a rank of another job
@@ -44,13 +45,20 @@ class LaunchPlan:
     path: str = ""
 
     def __str__(self) -> str:
-        """Shell text that does the same when pasted; secrets as names, to be set in that shell."""
+        """Shell text that does the same when pasted: the file that is run is written by the text itself.
+
+        Secrets appear as names, to be set in that shell.
+        """
+        folder, file = shlex.quote(self.output_dir), shlex.quote(f"{self.output_dir}/{ARGS_FILE}")
         words = ["env", *(f"-u {name}" for name in self.unset)]
         if self.path:
             words.append(f'PATH={shlex.quote(self.path)}:"$PATH"')
         words += [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
         words += [f'{name}="${name}"' for name in self.secrets]
-        return f"cd {shlex.quote(self.cwd)} && {' '.join(words)} {shlex.join(self.argv)}"
+        return (
+            f"cd {shlex.quote(self.cwd)} && mkdir -p {folder} && cat > {file} <<'{END}' &&\n"
+            f"{self.files[ARGS_FILE].rstrip()}\n{END}\n{' '.join(words)} {shlex.join(self.argv)}"
+        )
 
 
 def make_plan(

@@ -54,9 +54,7 @@ class Dumper(yaml.SafeDumper):
 
 
 Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, rx) for tag, rx in rows if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")
-    ]
+    first: [(tag, rx) for tag, rx in rows if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")]
     for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))

@@ -37,8 +37,6 @@ def demo_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not CLI.exists():
         pytest.skip(f"the demo model needs the extra [train]: no {CLI.name} beside {sys.executable}")
     root = tmp_path_factory.mktemp("demo") / "workspace"
-    done = subprocess.run(
-        [sys.executable, "-m", "lfdash.demo", str(root)], capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run([sys.executable, "-m", "lfdash.demo", str(root)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"lfdash.demo failed:\n{done.stdout}\n{done.stderr}"
     return root

@@ -50,7 +50,7 @@ def verdict(parser: Any, args: dict[str, Any]) -> str:
     """What the parser says to a job; "" when it takes it."""
     try:
         parser.get_train_args(args)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the verdict
         return f"{type(error).__name__}: {error}"
     return ""
 

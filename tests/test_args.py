@@ -78,7 +78,7 @@ def test_recorded_mappings_come_back() -> None:
     for line in CASES.read_text(encoding="utf-8").splitlines():
         args = json.loads(line)["expected"]["args"]
         if args is not None:
-            job = law(args)
+            law(args)
             assert build_args(job_from_args(load(dump(args)).args)) == args
             seen += 1
     assert seen == 293

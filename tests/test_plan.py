@@ -63,6 +63,7 @@ def test_the_text_runs_as_pasted(tmp_path: Path) -> None:
     inherited = {**os.environ, "KEY": "se cret", "LOCAL_RANK": "1"}
     done = subprocess.run(["sh", "-c", str(plan)], capture_output=True, text=True, env=inherited, check=True)
     argv, cwd, env = json.loads(done.stdout)
+    assert (folder / "o p/q/training_args.yaml").read_text() == plan.files["training_args.yaml"]
     assert (argv, cwd) == (["train", "o p/q/training_args.yaml"], str(folder))
     assert {name: env[name] for name in plan.env} == plan.env
     assert env["PATH"] == f"{tmp_path}:{os.environ['PATH']}"

@@ -40,7 +40,10 @@ BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "eval_twice": ({"eval_dataset": "a", "val_size": 0.1}, {"val_size": 0.0}),
     "eval_needs_data": ({"eval_strategy": "steps"}, {"val_size": 0.1}),
-    "early_needs_eval": ({"early_stopping_steps": 3, "metric_for_best_model": "x"}, {"eval_strategy": "steps", "val_size": 0.1}),
+    "early_needs_eval": (
+        {"early_stopping_steps": 3, "metric_for_best_model": "x"},
+        {"eval_strategy": "steps", "val_size": 0.1},
+    ),
     "early_needs_metric": (
         {"early_stopping_steps": 3, "eval_strategy": "steps", "val_size": 0.1},
         {"metric_for_best_model": "eval_loss"},

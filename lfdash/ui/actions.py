@@ -10,6 +10,7 @@ import streamlit as st
 from lfdash import llamaboard, yamlio
 from lfdash.args import build_args, build_env, secret_names
 from lfdash.field import Problem
+from lfdash.fields import FIELDS
 from lfdash.job import JobConfig
 from lfdash.launchers.base import Launched, Level
 from lfdash.plan import LaunchPlan, make_plan
@@ -71,6 +72,7 @@ def launch(services: Services) -> None:
     job = reading.job
     run_id = uuid.uuid4().hex[:12]
     plan = make(services, job, run_id)
+    keep_secrets(services, job)
     outcome = services.registry.launch(plan, record(job, plan))
     if not isinstance(outcome, Launched):
         st.session_state[MESSAGE] = t(f"outcomes.{outcome.code}", **outcome.params)
@@ -79,6 +81,13 @@ def launch(services: Services) -> None:
     st.session_state[form.CHECKED] = False
     form.propose_name(services)
     form.save_draft(services)
+
+
+def keep_secrets(services: Services, job: JobConfig) -> None:
+    """Hands typed secrets to the registry's memory, the only place that keeps them."""
+    for row in FIELDS:
+        if row.secret and job.sends(row):
+            services.registry.set_secret(row.secret, str(job.values[row.id]))
 
 
 def record(job: JobConfig, plan: LaunchPlan) -> RunRecord:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from lfdash.diagnose import diagnose
 from lfdash.logs import ConsoleTail
 from lfdash.metrics import MetricFrame, RunTail, downsample, smooth
 from lfdash.run import TERMINAL, RunState
@@ -99,8 +100,7 @@ def duration(seconds: float | None) -> str:
 def draw_outcome(view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
     if view.state is RunState.FAILED:
-        cause = view.error or t("ui.failed_unknown")
-        st.error(t("ui.failed", code=view.exit_code, cause=widgets.markdown_safe(cause)), icon=":material/error:")
+        draw_failure(view)
     elif view.state is RunState.STOPPED:
         st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
@@ -111,6 +111,18 @@ def draw_outcome(view: RunView) -> None:
         st.info(t(f"ui.awaiting_{view.awaiting or 'exit'}"), icon=":material/hourglass_top:")
     elif view.progress.step is None:
         st.info(t("ui.preparing"), icon=":material/hourglass_top:")
+
+
+def draw_failure(view: RunView) -> None:
+    """The exception line first, then what it means where that is known; the whole log is one click away."""
+    cause = widgets.markdown_safe(view.error or t("ui.failed_unknown"))
+    found = diagnose([view.error]) if view.error else None
+    advice = (
+        t(f"diagnosis.{found.id}", **{k: widgets.markdown_safe(v) for k, v in found.params.items()}) if found else ""
+    )
+    code = "?" if view.exit_code is None else view.exit_code
+    text = t("ui.failed", code=code, cause=cause)
+    st.error(f"{text}\n\n{advice}" if advice else text, icon=":material/error:")
 
 
 def saved_words(view: RunView) -> str:
