@@ -103,21 +103,57 @@ def test_stamp(setup, project: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin/python").touch()
-    assert setup.installed(venv, project) == set()
+    assert setup.installed(venv, project) is None
     setup.write_stamp(venv, project, {"train", "dev"})
     assert setup.installed(venv, project) == {"train", "dev"}
     (project / "constraints.txt").write_text("six==1.17.0\n")
-    assert setup.installed(venv, project) == set()
+    assert setup.installed(venv, project) is None
     setup.write_stamp(venv, project, {"train"})
     with (project / "pyproject.toml").open("a") as file:
         file.write("[tool.ruff]\nline-length = 100\n")  # changes nothing that is installed
     assert setup.installed(venv, project) == {"train"}
     with (project / "pyproject.toml").open("a") as file:
         file.write('[build-system]\nrequires = ["setuptools>=80"]\n')
-    assert setup.installed(venv, project) == set()
+    assert setup.installed(venv, project) is None
     setup.write_stamp(venv, project, {"train"})
     (venv / setup.STAMP).write_text("{")  # a damaged stamp counts as none
-    assert setup.installed(venv, project) == set()
+    assert setup.installed(venv, project) is None
+
+
+@pytest.fixture
+def asked(setup, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """set_up without pip and venv: the extras asked of pip, call by call."""
+
+    def make_venv(venv: Path) -> None:
+        (venv / "bin").mkdir(parents=True)
+        for name in ("python", "pip"):
+            (venv / "bin" / name).touch()
+
+    calls: list[set[str]] = []
+    monkeypatch.setattr(setup, "make_venv", make_venv)
+    monkeypatch.setattr(setup, "install", lambda venv, root, extras: calls.append(extras))
+    return calls
+
+
+def test_what_is_there_is_not_installed_again(setup, asked: list[set[str]], project: Path, tmp_path: Path) -> None:
+    for extras in (set(), set(), {"train"}, set(), {"dev"}):
+        setup.set_up(tmp_path / "venv", project, extras)
+    assert asked == [set(), {"train"}, {"train", "dev"}]
+
+
+def test_the_disk_that_counts_is_that_of_the_environment(
+    setup, asked: list[set[str]], monkeypatch: pytest.MonkeyPatch, project: Path, tmp_path: Path
+) -> None:
+    """As advised: the disk here is full, the environment is put on a larger one."""
+    usage = namedtuple("usage", "total used free")
+    larger = tmp_path / "larger"
+    larger.mkdir()
+    free = {larger: 10**12}
+    monkeypatch.setattr(setup.shutil, "disk_usage", lambda path: usage(0, 0, free.get(path, 10**9)))
+    with pytest.raises(setup.SetupError, match=r"1\.0 GB free"):
+        setup.set_up(project / ".venv", project, {"train"})
+    setup.set_up(larger / "folder/venv", project, {"train"})
+    assert asked == [{"train"}]
 
 
 def run(project: Path, *args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

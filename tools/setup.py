@@ -111,11 +111,12 @@ def needed_gb(extras: Iterable[str]) -> float:
 
 
 def check_disk(folder: Path, need: float) -> None:
-    """Better to hear it now than after ten minutes of downloading."""
-    free = shutil.disk_usage(folder).free / 1e9
+    """Better to hear it now than after ten minutes of downloading; `folder` need not exist yet."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free / 1e9
     if free < need:
         raise SetupError(
-            f"The disk of {folder} has {free:.1f} GB free; the installation needs about {need:.0f} GB. "
+            f"The disk of {there} has {free:.1f} GB free; the installation needs about {need:.0f} GB. "
             "Free some space, or put the environment on another disk: make run VENV=/larger/disk/venv"
         )
 
@@ -133,15 +134,15 @@ def fingerprint(root: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def installed(venv: Path, root: Path) -> set[str]:
-    """The extras that `venv` holds for the present files; empty when it must be made or renewed."""
+def installed(venv: Path, root: Path) -> set[str] | None:
+    """The extras that `venv` holds for the present files; None when it must be made or renewed."""
     try:
         stamp = json.loads((venv / STAMP).read_text())
         extras = set(stamp["extras"])
         usable = stamp["inputs"] == fingerprint(root) and (venv / "bin/python").exists()
     except (OSError, ValueError, KeyError, TypeError):
-        return set()  # no stamp, or a damaged one: install again, which is quick when all is there
-    return extras if usable else set()
+        return None  # no stamp, or a damaged one: install again, which is quick when all is there
+    return extras if usable else None
 
 
 def write_stamp(venv: Path, root: Path, extras: set[str]) -> None:
@@ -284,16 +285,16 @@ def set_up(venv: Path, root: Path, extras: set[str]) -> None:
     """Brings `venv` to the state that the project's files ask for."""
     check_python(tuple(sys.version_info[:3]))
     there = installed(venv, root)
-    if extras <= there and there:
+    if there is not None and extras <= there:
         return
     check_platform(sys.platform)
     if not all((venv / "bin" / name).exists() for name in ("python", "pip")):
         check_venv_module()
-        check_disk(root, needed_gb(extras))
+        check_disk(venv, needed_gb(extras))
         say(f"making {venv}")
         make_venv(venv)
     # What an earlier call installed stays in the stamp: `make run` after `make test` must not drop it.
-    extras = extras | there
+    extras = extras | (there or set())
     install(venv, root, extras)
     write_stamp(venv, root, extras)
 
