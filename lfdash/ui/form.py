@@ -269,7 +269,7 @@ def on_change(services: Services, field_id: str, fragment: str) -> None:
     fill_implied(field_id)
     save_draft(services)
     if field_id in WATCHED or field_id in (MODEL, PATH) or st.session_state.get(CHECKED):
-        return
+        st.rerun()  # of the whole page: by itself only the widget's fragment would follow
     st.rerun([fragment, "bar"])
 
 

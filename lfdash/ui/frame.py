@@ -21,7 +21,8 @@ CSS = """
 [data-testid="stSidebarUserContent"] [data-testid="stWidgetLabel"] {min-height: 1.2rem; margin-bottom: 0}
 [data-testid="stSidebarUserContent"] [data-testid="stWidgetLabel"] p {font-size: .82rem}
 [data-testid="stSidebarUserContent"] [data-testid="stExpander"] details {border-radius: .4rem}
-[class*="st-key-flag_"] [data-testid="stButtonGroup"] {flex-direction: row; align-items: center;
+[class*="st-key-flag_"] [data-testid="stElementContainer"] {width: 100%}
+[class*="st-key-flag_"] [data-testid="stButtonGroup"] {display: flex; align-items: center;
   justify-content: space-between; gap: .5rem; width: 100%}
 [class*="st-key-flag_"] [data-testid="stButtonGroup"] button {min-height: 1.7rem; padding: 0 .6rem}
 .st-key-head {position: sticky; top: 2.4rem; z-index: 90; background: light-dark(#ffffff, #15181d);

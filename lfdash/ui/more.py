@@ -168,7 +168,7 @@ def draw(services: Services, on_change: Any, errors: tuple[str, ...]) -> None:
         persist_state="session",
     )
     for sentence in errors:
-        st.markdown(f":red[:material/error: {widgets.markdown_safe(sentence)}]")
+        st.caption(f":red[:material/error: {widgets.markdown_safe(sentence)}]")
 
 
 def draw_added(argument: Argument | None, name: str, on_change: Any) -> None:

@@ -143,15 +143,17 @@ def draw_message() -> None:
     if not errors:
         st.success(t("ui.problems_gone"), icon=":material/check:")
         return
-    with st.container(border=True, key="problems"):
-        st.markdown(f":red[:material/error:] **{t('ui.problems', count=len(errors))}**")
-        for place, problem in enumerate(found):
+    warnings = [problem for problem in found if problem.level == "warning"]
+    with st.container(border=True, key="problems", gap="xsmall"):
+        st.markdown(f"**{t('ui.problems', count=len(errors))}**")
+        for place, problem in enumerate([*errors, *warnings]):
             draw_problem(shared, place, problem)
 
 
 def draw_problem(shared: Services, place: int, problem: Problem) -> None:
     """One problem: the field's name, the sentence, and a button where the cure is certain."""
-    name = f"**{label(problem.field)}**: " if problem.field else ""
+    icon = ":red[:material/error:]" if problem.level == "error" else ":orange[:material/warning:]"
+    name = f"{icon} **{label(problem.field)}**: " if problem.field else f"{icon} "
     sentence = widgets.markdown_safe(t(f"problems.{problem.code}", **problem.params))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"{name}{sentence}", width="stretch")
@@ -168,5 +170,6 @@ def draw_welcome(shared: Services) -> None:
     """What Start will do, said once to somebody who has no run yet."""
     job = form.read().job
     text = t("ui.welcome_demo") if st.session_state.get(form.PRESET) == "demo" else t("ui.welcome")
-    st.info(text, icon=":material/info:")
+    if not shared.blocked:
+        st.info(text, icon=":material/info:")
     st.caption(t("ui.welcome_where", workspace=widgets.markdown_safe(str(shared.workspace.root)), name=job.run_name))

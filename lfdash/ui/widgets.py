@@ -39,7 +39,7 @@ class Look:
 
 def number_text(value: float) -> str:
     """A number as people write it: 5e-5 rather than 5e-05, 3 decimals kept as they are."""
-    return re.sub(r"e([+-])0+", lambda m: "e" + m.group(1).replace("+", ""), repr(value))
+    return re.sub(r"e([+-])0*", lambda m: "e" + m.group(1).replace("+", ""), repr(value))
 
 
 def to_raw(row: Field, value: Value | None) -> Any:
@@ -91,7 +91,7 @@ def draw(row: Field, look: Look, on_change: Callable[..., None], args: tuple[Any
     }
     DRAWERS.get(row.kind, draw_text)(row, look, common)
     for sentence in look.errors:
-        st.markdown(f":red[:material/error: {markdown_safe(sentence)}]")
+        st.caption(f":red[:material/error: {markdown_safe(sentence)}]")
 
 
 def draw_text(row: Field, look: Look, common: dict[str, Any]) -> None:
@@ -104,14 +104,11 @@ def draw_text(row: Field, look: Look, common: dict[str, Any]) -> None:
 
 
 def draw_bool(row: Field, look: Look, common: dict[str, Any]) -> None:
-    default = look.default is True
-
-    def word(on: bool) -> str:
-        text = t("ui.on") if on else t("ui.off")
-        return f"{text}*" if st.session_state.get(row.id) is None and on == default else text
-
+    if st.session_state.get(row.id) is None:
+        default = t("ui.on") if look.default is True else t("ui.off")
+        common["label"] += f" :gray[{t('ui.default_is', value=default)}]"
     with st.container(key=f"flag_{row.id}"):
-        st.segmented_control(**common, options=[False, True], format_func=word)
+        st.segmented_control(**common, options=[False, True], format_func=lambda on: t("ui.on") if on else t("ui.off"))
 
 
 def draw_choice(row: Field, look: Look, common: dict[str, Any]) -> None:

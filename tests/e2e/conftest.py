@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +48,21 @@ def start_server(workspace: Path, port: int = 8601, env: dict[str, str] | None =
         found = re.search(r"http://127\.0\.0\.1:\d+", line)
         if found:
             threading.Thread(target=process.stdout.read, daemon=True).start()  # never let the pipe fill
+            wait_until_it_answers(found.group(), process)
             return Server(process, found.group(), workspace)
     raise AssertionError("the server ended at once:\n" + "".join(seen))
+
+
+def wait_until_it_answers(url: str, process: subprocess.Popen[str]) -> None:
+    """Until the server's health page answers; it prints its address a moment before."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"no answer from {url}; exit code {process.poll()}")
 
 
 @pytest.fixture(scope="session")

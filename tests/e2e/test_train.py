@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from lfdash.yamlio import load
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import Server, start_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
 MINUTES = 60_000  # ms
@@ -156,3 +156,48 @@ def test_bad_input_is_named_and_nothing_is_launched(page: Page, server: Server) 
     expect(rate).to_have_value("fast")
     expect(name).to_have_value("../outside")
     assert sorted(server.workspace.glob("saves/*/*/*")) == before
+
+
+def test_a_broken_dataset_info_says_which_line(page: Page, server: Server) -> None:
+    info = server.workspace / "data" / "dataset_info.json"
+    good = info.read_text()
+    try:
+        info.write_text('{\n "demo_sft": {"file_name": "demo_sft.json"},\n "x": {\n}')
+        choose_preset(page, "Demo")
+        page.click(".st-key-start button")
+        expect(page.locator(".st-key-problems")).to_contain_text("line 4")
+    finally:
+        info.write_text(good)
+
+
+def test_unknown_dataset_and_arguments_that_are_no_mapping(page: Page, server: Server) -> None:
+    before = sorted(server.workspace.glob("saves/*/*/*"))
+    choose_preset(page, "Demo")
+    box = page.locator(".st-key-train-dataset input")
+    box.fill("no_such_data")
+    box.press("Enter")
+    page.locator("section[data-testid=stSidebar] summary").filter(has_text="More arguments").click()
+    raw = page.locator(".st-key-more-raw textarea")
+    raw.fill("- not\n- a mapping")
+    raw.press("Tab")
+    page.click(".st-key-start button")
+    problems = page.locator(".st-key-problems")
+    expect(problems).to_contain_text("no_such_data")
+    expect(problems).to_contain_text("mapping")
+    raw.fill("learning_rate: 0.1")
+    raw.press("Tab")
+    expect(problems).to_contain_text("learning_rate")
+    assert sorted(server.workspace.glob("saves/*/*/*")) == before
+
+
+def test_without_llamafactory_start_says_what_to_install(browser: Browser, tmp_path: Path) -> None:
+    running = start_server(tmp_path / "workspace", env={"LFDASH_CLI": "/no/llamafactory-cli"})
+    try:
+        tab = browser.new_page()
+        tab.goto(running.url)
+        tab.wait_for_selector(".st-key-start button:disabled", timeout=MINUTES)
+        expect(tab.locator('[data-testid="stAlert"]').first).to_contain_text("LFDASH_CLI")
+        expect(tab.locator(".st-key-preview button").first).to_be_enabled()
+    finally:
+        running.process.terminate()
+        running.process.wait(20)
