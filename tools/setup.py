@@ -49,9 +49,7 @@ CAUSES = {
         "The package index answered with a certificate that this machine does not trust. Set PIP_CERT to "
         f"the file with your network's certificates, {AGAIN}"
     ),
-    r"requires a different Python": (
-        f"{{venv}} was made with a Python that is not supported. Delete it, {AGAIN}"
-    ),
+    r"requires a different Python": (f"{{venv}} was made with a Python that is not supported. Delete it, {AGAIN}"),
     r"Permission denied|Errno 13|Read-only file system|Errno 30": (
         f"A folder cannot be written to. Check who owns {{venv}}, {AGAIN}"
     ),

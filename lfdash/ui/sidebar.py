@@ -141,7 +141,11 @@ def draw_more(services: Services) -> None:
     title = t("groups.more") + (f" ({count})" if count else "")
     with st.expander(title, key="open_more", on_change="rerun") as box:
         if box.open:
-            more.draw(services, partial(form.on_change, services, more.FIELD, "group_more"), context.errors.get(more.FIELD, ()))
+            more.draw(
+                services,
+                partial(form.on_change, services, more.FIELD, "group_more"),
+                context.errors.get(more.FIELD, ()),
+            )
 
 
 def draw_found(services: Services, wanted: str) -> None:
