@@ -33,6 +33,11 @@ class Workspace:
         return self.root / "saves"
 
     @property
+    def configs(self) -> Path:
+        """Configurations saved under a name."""
+        return self.root / "configs"
+
+    @property
     def private(self) -> Path:
         """Draft of the form, settings, caches."""
         return self.root / ".lfdash"

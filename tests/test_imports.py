@@ -21,16 +21,16 @@ PACKAGE = ROOT / "lfdash"
 
 # Every module stands on one floor; a new one has to be put on the list before the tests pass.
 CORE = {
-    "args", "convert", "demo_texts", "diagnose", "errors", "field", "fields", "job", "llamaboard", "logs",
+    "args", "convert", "demo_texts", "diagnose", "errors", "field", "fields", "job", "llamaboard", "loading", "logs",
     "metrics", "plan", "presets", "rules", "run", "stages", "upstream", "yamlio",
 }  # fmt: skip
 MACHINERY = {
     "cli", "datasets", "devices", "launchers.base", "launchers.fake", "launchers.folder",
-    "launchers.local", "probe", "registry", "shim", "store", "workspace",
+    "launchers.local", "probe", "registry", "shelf", "shim", "store", "workspace",
 }  # fmt: skip
 UI = {
-    "ui.actions", "ui.charts", "ui.form", "ui.frame", "ui.monitor", "ui.more", "ui.page", "ui.preview",
-    "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.widgets",
+    "ui.actions", "ui.charts", "ui.configurations", "ui.form", "ui.frame", "ui.monitor", "ui.more", "ui.page",
+    "ui.plans", "ui.preview", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.
 PROGRAMS = {"__main__", "demo", "probe_script"}

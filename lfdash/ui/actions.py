@@ -7,51 +7,18 @@ from typing import Any
 
 import streamlit as st
 
-from lfdash import llamaboard, yamlio
-from lfdash.args import build_args, build_env, secret_names
 from lfdash.field import Problem
 from lfdash.fields import FIELDS
 from lfdash.job import JobConfig
 from lfdash.launchers.base import Launched, Level
-from lfdash.plan import LaunchPlan, make_plan
+from lfdash.plan import LaunchPlan
 from lfdash.run import RunRecord
-from lfdash.ui import form, sidebar
+from lfdash.ui import form, plans, sidebar
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
 
 SHOWN = "ui.run"  # id of the run that the page shows
 MESSAGE = "ui.message"  # what the last click answered, when it was refused
-
-
-def make(services: Services, job: JobConfig, run_id: str) -> LaunchPlan:
-    """The plan of a job: what the preview shows and what Start runs."""
-    args = build_args(job)
-    env = build_env(job)
-    files = {
-        "training_args.yaml": document(job, with_output=True),
-        "llamaboard_config.yaml": llamaboard.dump_state(job),
-    }
-    return make_plan(
-        run_id=run_id,
-        args=args,
-        env=env,
-        secrets=secret_names(job),
-        files=files,
-        cli=services.cli_path,
-        cwd=str(services.workspace.root),
-        output_dir=str(args.get("output_dir", "")),
-    )
-
-
-def document(job: JobConfig, *, with_output: bool) -> str:
-    """The job as a YAML file that `llamafactory-cli train` takes, with a comment that says how to run it.
-
-    Without the output folder it is the job to share; with it, exactly this run.
-    """
-    args = build_args(job)
-    if not with_output:
-        args.pop("output_dir", None)
-    return yamlio.dump(args, header=[t("ui.yaml_header")], env=build_env(job))
 
 
 def start(services: Services) -> None:
@@ -71,7 +38,7 @@ def launch(services: Services) -> None:
         return
     job = reading.job
     run_id = uuid.uuid4().hex[:12]
-    plan = make(services, job, run_id)
+    plan = plans.make(services, job, run_id)
     keep_secrets(services, job)
     outcome = services.registry.launch(plan, record(job, plan))
     if not isinstance(outcome, Launched):

@@ -125,6 +125,12 @@ def load_preset(services: Services, name: str) -> None:
     start_from(services, job, notes)
 
 
+def load_job(services: Services, job: JobConfig, notes: list[tuple[str, dict[str, Any]]]) -> None:
+    """Fills the form with a loaded job: exactly what it gives, and a fresh run name when it has none."""
+    show_preset(None)
+    start_from(services, with_model_name(services, job), notes)
+
+
 def show_preset(name: str | None) -> None:
     """Says which preset the form started from, to the page and to the widget that chooses it."""
     st.session_state[PRESET] = st.session_state[PRESET_PICK] = name

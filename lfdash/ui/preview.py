@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lfdash.ui import actions, form, widgets
+from lfdash.ui import actions, form, plans, widgets
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
 
@@ -24,9 +24,9 @@ def draw(services: Services) -> None:
         lines = [f"- {widgets.markdown_safe(actions.problem_text(p)['text'])}" for p in errors]
         st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
     st.markdown(f"**{t('ui.preview_command')}**")
-    st.code(str(actions.make(services, reading.job, PREVIEW_RUN)), language="bash", wrap_lines=True)
+    st.code(str(plans.make(services, reading.job, PREVIEW_RUN)), language="bash", wrap_lines=True)
     st.markdown(f"**{t('ui.preview_yaml')}**")
-    st.code(actions.document(reading.job, with_output=True), language="yaml", height=330)
+    st.code(plans.document(reading.job, with_output=True), language="yaml", height=330)
     draw_downloads(services, "dialog")
 
 
@@ -38,7 +38,7 @@ def draw_downloads(services: Services, place: str) -> None:
         for kind, with_output, file in (("job", False, f"{name}.yaml"), ("run", True, f"{name}-run.yaml")):
             st.download_button(
                 t(f"ui.download_{kind}"),
-                actions.document(job, with_output=with_output),
+                plans.document(job, with_output=with_output),
                 file_name=file,
                 mime="text/yaml",
                 key=f"download_{kind}_{place}",

@@ -10,7 +10,7 @@ import streamlit as st
 from lfdash.field import Field, Problem
 from lfdash.fields import BY_ID, GROUPS, arguments
 from lfdash.job import JobConfig
-from lfdash.ui import form, more, widgets
+from lfdash.ui import configurations, form, more, widgets
 from lfdash.ui.session import Services
 from lfdash.ui.text import choice, help_text, label, t
 
@@ -62,6 +62,7 @@ def draw_preset(services: Services) -> None:
         st.caption(services.presets[name].advice)
     for note, params in st.session_state.get(form.NOTES, []):
         st.caption(f":material/info: {t(note, **params)}")
+    configurations.draw(services)
     draw_changed(services)
 
 

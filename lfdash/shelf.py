@@ -1,0 +1,101 @@
+"""Configurations saved under a name: plain YAML files in the workspace's configs folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIX = ".yaml"
+NAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,100}")
+
+
+@dataclass(frozen=True)
+class ShelfRefused:
+    """Nothing was changed. The text of `code` is in the locales' [outcomes]; name fills it."""
+
+    code: str
+    name: str = ""
+    reason: str = ""
+
+
+class Shelf:
+    """Saved configurations of a workspace. folder: absolute, made when something is saved.
+
+    A deleted or replaced file goes to `trash`, from where a person can take it back.
+    """
+
+    def __init__(self, folder: Path, trash: Path) -> None:
+        self.folder = folder
+        self.trash = trash
+
+    def names(self) -> list[str]:
+        """The saved names, newest first."""
+        files = [path for path in self.folder.glob(f"*{SUFFIX}") if path.is_file()]
+        return [path.stem for path in sorted(files, key=lambda path: -path.stat().st_mtime_ns)]
+
+    def load(self, name: str) -> str | ShelfRefused:
+        """The text of a saved configuration."""
+        try:
+            return self._path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            return ShelfRefused("config_unreadable", name, str(error))
+
+    def save(self, name: str, text: str, *, replace: bool = False) -> ShelfRefused | None:
+        """Saves a text under a name; an existing one is replaced only when that is said."""
+        refused = check(name)
+        if refused:
+            return refused
+        path = self._path(name)
+        if path.exists() and not replace:
+            return ShelfRefused("config_exists", name)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                self._discard(path)
+            temporary = self.folder / f".{os.getpid()}.tmp"
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            return ShelfRefused("config_unwritable", name, str(error))
+        return None
+
+    def rename(self, name: str, new: str) -> ShelfRefused | None:
+        """Gives a configuration another name, unless that is taken."""
+        refused = check(new)
+        if refused:
+            return refused
+        try:
+            os.link(self._path(name), self._path(new))  # fails when the new name exists, unlike rename
+            self._path(name).unlink()
+        except FileExistsError:
+            return ShelfRefused("config_exists", new)
+        except OSError as error:
+            return ShelfRefused("config_unwritable", name, str(error))
+        return None
+
+    def delete(self, name: str) -> ShelfRefused | None:
+        """Moves a configuration to the trash."""
+        try:
+            self._discard(self._path(name))
+        except OSError as error:
+            return ShelfRefused("config_unwritable", name, str(error))
+        return None
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}{SUFFIX}"
+
+    def _discard(self, path: Path) -> None:
+        self.trash.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while (target := self.trash / f"{path.stem}.{number}{SUFFIX}").exists():
+            number += 1
+        path.replace(target)
+
+
+def check(name: str) -> ShelfRefused | None:
+    """Why a name cannot be a file's; None when it can."""
+    if NAME.fullmatch(name) and name == name.strip() and not name.startswith("."):
+        return None
+    return ShelfRefused("config_name", name)

@@ -1,0 +1,65 @@
+"""Saved configurations: nothing is lost by a name that is taken, bad or deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lfdash.shelf import Shelf, ShelfRefused
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "configs", tmp_path / "trash")
+
+
+def code(answer: ShelfRefused | str | None) -> str:
+    return answer.code if isinstance(answer, ShelfRefused) else ""
+
+
+def test_save_list_load(shelf: Shelf) -> None:
+    assert shelf.names() == []
+    assert shelf.save("first", "a: 1\n") is None
+    assert shelf.save("zweiter Lauf", "b: 2\n") is None
+    assert set(shelf.names()) == {"first", "zweiter Lauf"}
+    assert shelf.load("first") == "a: 1\n"
+    assert code(shelf.load("none")) == "config_unreadable"
+
+
+def test_an_existing_one_is_replaced_only_when_said_and_kept_in_the_trash(shelf: Shelf) -> None:
+    shelf.save("x", "old")
+    assert code(shelf.save("x", "new")) == "config_exists"
+    assert shelf.load("x") == "old"
+    assert shelf.save("x", "new", replace=True) is None
+    assert shelf.load("x") == "new"
+    assert [path.read_text() for path in shelf.trash.iterdir()] == ["old"]
+
+
+def test_rename_never_overwrites(shelf: Shelf) -> None:
+    shelf.save("a", "1")
+    shelf.save("b", "2")
+    assert code(shelf.rename("a", "b")) == "config_exists"
+    assert (shelf.load("a"), shelf.load("b")) == ("1", "2")
+    assert shelf.rename("a", "c") is None
+    assert set(shelf.names()) == {"b", "c"}
+    assert code(shelf.rename("gone", "d")) == "config_unwritable"
+
+
+def test_deleted_ones_are_in_the_trash_each(shelf: Shelf) -> None:
+    for text in ("1", "2"):
+        shelf.save("a", text)
+        assert shelf.delete("a") is None
+    assert shelf.names() == []
+    assert sorted(path.read_text() for path in shelf.trash.iterdir()) == ["1", "2"]
+    assert code(shelf.delete("a")) == "config_unwritable"
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../a", "/etc/passwd", ".hidden", " a", "a\n", "x" * 101, "a\\b"]
+)
+def test_names_that_are_no_file(shelf: Shelf, name: str) -> None:
+    assert code(shelf.save(name, "x")) == "config_name"
+    shelf.save("good", "x")
+    assert code(shelf.rename("good", name)) == "config_name"
+    assert shelf.names() == ["good"]
