@@ -19,7 +19,7 @@ from lfdash.fields import BY_ID, FIELDS, WATCHED
 from lfdash.job import Facts, JobConfig, coerce, new_job
 from lfdash.llamaboard import implied
 from lfdash.ui import more, widgets
-from lfdash.ui.session import Memo, Services, now
+from lfdash.ui.session import Memo, Services, now, settings
 
 PRESET = "ui.preset"
 PRESET_PICK = "ui.preset_pick"
@@ -259,11 +259,6 @@ def path_typed(services: Services) -> None:
     memo = settings(services)
     kept = memo.load()
     memo.save({**kept, "paths": {**kept.get("paths", {}), name: path}})
-
-
-def settings(services: Services) -> Memo:
-    """What a workspace remembers of its user (paths of models)."""
-    return Memo(services.workspace.private / "settings.json")
 
 
 def on_change(services: Services, field_id: str, fragment: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lfdash.ui.text import t
+from lfdash.ui.session import Services, services, settings
+from lfdash.ui.text import LANGUAGE, LANGUAGES, available, language, t
 
 SIDEBAR_WIDTH = 430  # px: two number fields side by side with their labels on one line
 PAGES = (("app.py", "ui.page_train"), ("pages/arguments.py", "ui.page_arguments"))
@@ -52,6 +53,8 @@ CSS = """
 
 def draw_frame(title_key: str) -> None:
     """Configures the page, puts the style in and draws the links to all pages in the sidebar."""
+    shared = services()
+    seed_language(shared)
     st.set_page_config(
         page_title=f"lfdash · {t(title_key)}",
         layout="wide",
@@ -63,3 +66,29 @@ def draw_frame(title_key: str) -> None:
         st.html('<span class="lf-brand">lfdash</span>', width="content")
         for path, key in PAGES:
             st.page_link(path, label=t(key), width="content")
+        codes = available()
+        if len(codes) > 1:
+            st.selectbox(
+                t("ui.language"),
+                codes,
+                key=LANGUAGE,
+                format_func=LANGUAGES.__getitem__,
+                label_visibility="collapsed",
+                width=118,
+                on_change=keep_language,
+                args=(shared,),
+                persist_state="session",
+            )
+
+
+def seed_language(shared: Services) -> None:
+    """The language kept for this workspace, else the browser's."""
+    if LANGUAGE not in st.session_state:
+        kept = settings(shared).load().get("language")
+        st.session_state[LANGUAGE] = kept if kept in available() else language()
+
+
+def keep_language(shared: Services) -> None:
+    """Remembers the chosen language for the workspace."""
+    memo = settings(shared)
+    memo.save({**memo.load(), "language": st.session_state[LANGUAGE]})

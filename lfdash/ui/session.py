@@ -124,6 +124,11 @@ class Memo:
             temporary.unlink(missing_ok=True)
 
 
+def settings(services: Services) -> Memo:
+    """What a workspace remembers of its user: language, paths of models."""
+    return Memo(services.workspace.private / "settings.json")
+
+
 _installed: list[Services] = []
 
 

@@ -7,19 +7,38 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
 LOCALES = Path(__file__).resolve().parent.parent / "locales"
+LANGUAGES = {"en": "English", "zh": "简体中文", "ja": "日本語", "ko": "한국어", "ru": "Русский"}
 DEFAULT_LANGUAGE = "en"
+LANGUAGE = "ui.language"  # session key of the chosen language
+
+
+def available() -> list[str]:
+    """The languages that there is a file for, in the order of LANGUAGES."""
+    return [code for code in LANGUAGES if (LOCALES / f"{code}.toml").exists()]
+
+
+def language() -> str:
+    """The session's language: the one chosen, else the browser's, else English (also outside of a session)."""
+    if get_script_run_ctx() is None:
+        return DEFAULT_LANGUAGE
+    chosen = st.session_state.get(LANGUAGE) or (st.context.locale or "").split("-")[0]
+    return chosen if chosen in available() else DEFAULT_LANGUAGE
 
 
 @cache
-def catalogue(language: str) -> dict[str, Any]:
+def catalogue(code: str) -> dict[str, Any]:
     """The texts of a language: section -> key -> text (a field has `[label, help]`)."""
-    return tomllib.loads((LOCALES / f"{language}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((LOCALES / f"{code}.toml").read_text(encoding="utf-8"))
 
 
-def lookup(section: str, key: str, language: str = DEFAULT_LANGUAGE) -> Any:
-    """What a locale says under `section` and `key`; None when it says nothing."""
-    return catalogue(language).get(section, {}).get(key)
+def lookup(section: str, key: str) -> Any:
+    """What the session's language says under `section` and `key`, else what English says; None when neither does."""
+    found = catalogue(language()).get(section, {}).get(key)
+    return catalogue(DEFAULT_LANGUAGE).get(section, {}).get(key) if found is None else found
 
 
 def t(key: str, **params: object) -> str:
