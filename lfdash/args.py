@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from lfdash.field import Field, Value
-from lfdash.fields import FIELDS, arguments
+from lfdash.fields import ROWS, arguments
 from lfdash.job import JobConfig, coerce
 
 
 def build_args(job: JobConfig) -> dict[str, Any]:
     """The arguments of `llamafactory-cli train`: every given field that applies, then the extra ones."""
     args: dict[str, Any] = {}
-    for row in FIELDS:
+    for row in ROWS[job.kind]:
         if job.sends(row):
             args.update(row_args(row, job))
     args.update(job.extra)
@@ -39,7 +39,7 @@ def build_env(job: JobConfig) -> dict[str, str]:
     LLaMA-Factory refuses DeepSpeed that was not started by torchrun (hparams/parser.py).
     """
     env = {}
-    for row in FIELDS:
+    for row in ROWS[job.kind]:
         if row.env and job.sends(row):
             value = job.values[row.id]
             env[row.env] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -50,19 +50,29 @@ def build_env(job: JobConfig) -> dict[str, str]:
 
 def secret_names(job: JobConfig) -> tuple[str, ...]:
     """The environment variables whose values the launch adds and nothing ever writes down."""
-    return tuple(row.secret for row in FIELDS if row.secret and job.sends(row))
+    return tuple(row.secret for row in ROWS[job.kind] if row.secret and job.sends(row))
 
 
-def job_from_args(args: Mapping[str, Any], env: Mapping[str, str] | None = None) -> JobConfig:
-    """The job that arguments (and the environment that a file names) mean. Never loses or changes one."""
-    values = {**values_from_env(env or {}), **values_from_args(args)}
+def kind_of(args: Mapping[str, Any]) -> str:
+    """What arguments are for: "eval" when they evaluate or predict without training."""
+    wanted = any(args.get(name) for name in ("do_eval", "do_predict", "predict_with_generate"))
+    return "eval" if wanted and not args.get("do_train") else "train"
+
+
+def job_from_args(args: Mapping[str, Any], env: Mapping[str, str] | None = None, kind: str | None = None) -> JobConfig:
+    """The job that arguments (and the environment that a file names) mean. Never loses or changes one.
+
+    kind: what they are for, where it is known better than they say.
+    """
+    kind = kind or kind_of(args)
+    values = {**values_from_env(env or {}, kind), **values_from_args(args, kind)}
     while True:
-        job = JobConfig("train", values)
+        job = JobConfig(kind, values)
         made = build_args(job)
-        wrong = [row.id for row in FIELDS if row.id in values and not comes_back(row, job, made, args)]
+        wrong = [row.id for row in ROWS[kind] if row.id in values and not comes_back(row, job, made, args)]
         if not wrong:
             extra = {key: value for key, value in args.items() if key not in made}
-            return JobConfig("train", values, extra)
+            return JobConfig(kind, values, extra)
         for field_id in wrong:
             del values[field_id]
 
@@ -79,10 +89,10 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
 
 
-def values_from_args(args: Mapping[str, Any]) -> dict[str, Value]:
+def values_from_args(args: Mapping[str, Any], kind: str) -> dict[str, Value]:
     """For every row the value that the arguments suggest."""
     values: dict[str, Value] = {}
-    for row in FIELDS:
+    for row in ROWS[kind]:
         if row.from_args is not None:
             raw = row.from_args(args)
         else:
@@ -94,10 +104,10 @@ def values_from_args(args: Mapping[str, Any]) -> dict[str, Value]:
     return values
 
 
-def values_from_env(env: Mapping[str, str]) -> dict[str, Value]:
+def values_from_env(env: Mapping[str, str], kind: str) -> dict[str, Value]:
     """For every row that goes to the environment the value that it has there."""
     values: dict[str, Value] = {}
-    for row in FIELDS:
+    for row in ROWS[kind]:
         got = coerce(row, env.get(row.env) if row.env else None)
         if got.value is not None:
             values[row.id] = got.value

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lfdash.field import Get, Value
+from lfdash.field import KIND, Get, Value
 from lfdash.stages import ADAPTER_METHODS
 
 SAVES = "saves"
@@ -118,8 +118,12 @@ def listed_from(argument: str) -> Callable[[Mapping[str, Any]], Value | None]:
     return convert
 
 
-def booster_to(value: str, _get: Get) -> dict[str, Any]:
-    return dict(BOOSTERS[value])
+def booster_to(value: str, get: Get) -> dict[str, Any]:
+    """LlamaBoard does not use the Liger kernel in evaluation."""
+    sent = dict(BOOSTERS[value])
+    if get(KIND) == "eval":
+        sent.pop("enable_liger_kernel", None)
+    return sent
 
 
 def booster_from(args: Mapping[str, Any]) -> Value | None:
@@ -189,6 +193,17 @@ def offload_to(_value: bool, _get: Get) -> dict[str, Any]:
 def offload_from(args: Mapping[str, Any]) -> Value | None:
     found = DEEPSPEED.fullmatch(str(args.get("deepspeed")))
     return True if found and found[2] else None
+
+
+def predict_to(value: bool, _get: Get) -> dict[str, Any]:
+    """Predictions are written to a file, or the loss is computed."""
+    return {"do_predict": True} if value else {"do_eval": True}
+
+
+def predict_from(args: Mapping[str, Any]) -> Value | None:
+    if args.get("do_predict") is True:
+        return True
+    return False if args.get("do_eval") is True else None
 
 
 MULTIMODAL = (

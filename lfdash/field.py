@@ -54,6 +54,7 @@ class When:
 
 
 ALWAYS = When()
+KIND = "job.kind"  # not a field: the kind of the job, which conditions may look at
 
 
 def is_(field_id: str, *values: Value) -> When:
@@ -75,7 +76,8 @@ class Field:
     """One setting of a job.
 
     name: unique in its scope. default: value of a new form (LlamaBoard's); None = not given there. group: where
-    the form shows it. scope: "top" or "train", as in LlamaBoard's element ids. kind: what it holds; derived
+    the form shows it. scope: "top" (all jobs), "train" or "eval",
+    as in LlamaBoard's element ids. kind: what it holds; derived
     from the default when not said. min, max: inclusive. choices: the values offered, or the name of a list
     that is known only at run time ("models", "templates", "datasets", "gpus", "checkpoints"). open: other
     values are accepted too. arg: LLaMA-Factory's argument; "" = none; the name when not said. to_args and
@@ -88,7 +90,7 @@ class Field:
     name: str
     default: Value | None = None
     group: str = ""
-    scope: Literal["top", "train"] = "train"
+    scope: Literal["top", "train", "eval"] = "train"
     kind: Kind = "text"
     min: float | None = None
     max: float | None = None

@@ -7,7 +7,7 @@ webui/components/top.py and train.py); the others are arguments its users had to
 from __future__ import annotations
 
 from lfdash import convert as c
-from lfdash.field import Field, Group, given, is_
+from lfdash.field import KIND, Field, Group, given, is_
 
 LORA = is_("top.finetuning_type", "lora")
 FREEZE = is_("top.finetuning_type", "freeze")
@@ -16,6 +16,7 @@ PRO_LORA = LORA & is_("train.use_llama_pro", True)
 PREFERENCE = is_("train.training_stage", "dpo", "kto")
 PPO = is_("train.training_stage", "ppo")
 QUANTIZED = given("top.quantization_bit")
+QUANTIZER = QUANTIZED | is_(KIND, "eval")  # LlamaBoard always says the method when it evaluates
 MULTIMODAL = is_("top.multimodal", True)
 GALORE = is_("train.use_galore", True)
 APOLLO = is_("train.use_apollo", True)
@@ -36,7 +37,7 @@ PREFERENCE_LOSSES = ("sigmoid", "hinge", "ipo", "kto_pair", "orpo", "simpo")
 LOGGERS = ("none", "wandb", "mlflow", "neptune", "tensorboard", "trackio", "swanlab", "all")
 
 GROUPS = (
-    Group("run"), Group("model"), Group("method"), Group("data"), Group("hyper"),
+    Group("run"), Group("model"), Group("method"), Group("data"), Group("hyper"), Group("generation"),
     Group("lora", LORA), Group("freeze", FREEZE | PRO_LORA), Group("oft", OFT),
     Group("preference", PREFERENCE), Group("ppo", PPO), Group("multimodal", MULTIMODAL),
     Group("evaluation"), Group("saving"), Group("optimization"), Group("samples"), Group("loading"),
@@ -146,8 +147,8 @@ FIELDS = (
     # how the model is loaded
     Field("checkpoint_path", None, "loading", "top", "choices", choices="checkpoints", open=True, arg="adapter_name_or_path", to_args=c.checkpoint_to, from_args=c.checkpoint_from, wide=True),
     Field("quantization_bit", None, "loading", "top", "choice", choices=("4", "8", "1", "2", "3", "5", "6"), to_args=c.bits_to, from_args=c.bits_from),
-    Field("quantization_method", "bnb", "loading", "top", "choice", choices=("bnb", "hqq", "eetq"), when=QUANTIZED),
-    Field("double_quantization", True, "loading", kind="bool", when=QUANTIZED, board=False),
+    Field("quantization_method", "bnb", "loading", "top", "choice", choices=("bnb", "hqq", "eetq"), when=QUANTIZER),
+    Field("double_quantization", True, "loading", "top", "bool", when=QUANTIZED, board=False),
     Field("rope_scaling", None, "loading", "top", "choice", choices=("linear", "dynamic", "yarn", "llama3")),
     Field("booster", "auto", "loading", "top", "choice", choices=tuple(c.BOOSTERS), arg="flash_attn", to_args=c.booster_to, from_args=c.booster_from),
     Field("disable_gradient_checkpointing", None, "loading", kind="bool", board=False),
@@ -192,6 +193,24 @@ FIELDS = (
     # advanced
     Field("do_train", True, "advanced", kind="bool", board=False),
     Field("include_num_input_tokens_seen", True, "advanced", kind="bool", board=False),
+    # evaluation and prediction as a job of its own
+    Field("output_dir", None, "run", "eval", arg="output_dir", to_args=c.output_to, from_args=c.output_from, wide=True),
+    Field("stage", "sft", "advanced", "eval", hidden=True, board=False),
+    Field("dataset", None, "data", "eval", "choices", choices="datasets", open=True, arg="eval_dataset", to_args=c.listed_to("eval_dataset"), from_args=c.listed_from("eval_dataset"), wide=True),
+    Field("cutoff_len", 1024, "data", "eval", "int", min=4, max=131072),
+    Field("max_samples", 100000, "data", "eval", "int", min=1),
+    Field("batch_size", 2, "generation", "eval", "int", min=1, max=1024, arg="per_device_eval_batch_size"),
+    Field("max_new_tokens", 512, "generation", "eval", "int", min=1, max=131072),
+    Field("top_p", 0.7, "generation", "eval", "float", min=0.01, max=1),
+    Field("temperature", 0.95, "generation", "eval", "float", min=0.01, max=10),
+    Field("predict", True, "generation", "eval", "bool", arg="do_predict", to_args=c.predict_to, from_args=c.predict_from),
+    Field("predict_with_generate", True, "generation", "eval", "bool", board=False),
+    Field("dataset_dir", "data", "samples", "eval"),
+    Field("preprocessing_num_workers", None, "samples", "eval", "int", min=1, max=512, board=False),
+    Field("seed", None, "advanced", "eval", "int", min=0, board=False),
+    Field("devices", None, "devices", "eval", "choices", choices="gpus", open=True, arg="", env="CUDA_VISIBLE_DEVICES", to_args=c.nothing_to, wide=True, board=False),
+    Field("report_to", "none", "advanced", "eval", "choice", choices=LOGGERS, open=True, board=False),
+    Field("ddp_timeout", 180000000, "advanced", "eval", "int", min=1, board=False),
 )
 # fmt: on
 
@@ -199,6 +218,7 @@ BY_ID = {field.id: field for field in FIELDS}
 ARGS = {
     "top.booster": ("flash_attn", "use_unsloth", "enable_liger_kernel"),
     "train.compute_type": ("bf16", "fp16", "pure_bf16"),
+    "eval.predict": ("do_predict", "do_eval"),
 }  # rows that set several arguments
 
 
@@ -210,5 +230,12 @@ def arguments(field: Field) -> tuple[str, ...]:
     return (name,) if name else ()
 
 
-BY_ARG = {name: field for field in FIELDS for name in arguments(field)}
+def rows(kind: str) -> tuple[Field, ...]:
+    """The rows of a kind of job ("train" or "eval"): those of all jobs and its own."""
+    return tuple(field for field in FIELDS if field.scope in ("top", kind))
+
+
+ROWS = {kind: rows(kind) for kind in ("train", "eval")}
+BY_ARG = {name: field for field in ROWS["train"] for name in arguments(field)}  # of training
+BY_KIND_ARG = {kind: {name: field for field in some for name in arguments(field)} for kind, some in ROWS.items()}
 WATCHED = frozenset().union(*(row.when.names for row in (*FIELDS, *GROUPS)))

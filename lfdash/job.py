@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lfdash import convert
-from lfdash.field import Field, Problem, Value
-from lfdash.fields import BY_ID, FIELDS
+from lfdash.field import KIND, Field, Problem, Value
+from lfdash.fields import BY_ID, ROWS
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class JobConfig:
-    """A job: kind ("train"), the given values (field id -> value), and arguments that have no field.
+    """A job: kind ("train" or "eval"), the given values (field id -> value), and arguments that have no field.
 
     Values of fields that do not apply are kept here and not sent.
     """
@@ -45,6 +45,8 @@ class JobConfig:
 
     def get(self, field_id: str) -> Value | None:
         """The effective value: the given one where the field applies, else what LLaMA-Factory takes."""
+        if field_id == KIND:
+            return self.kind
         row = BY_ID[field_id]
         found = self.values.get(field_id)
         if found is None or not row.when.holds(self.get):
@@ -63,7 +65,7 @@ class JobConfig:
     @property
     def run_name(self) -> str:
         """The name of the run's folder ("" when not given); a path stays one."""
-        return str(self.values.get("train.output_dir") or "")
+        return str(self.values.get(f"{self.kind}.output_dir") or "")
 
     def problems(self, facts: Facts) -> tuple[Problem, ...]:
         """Everything that keeps this job from running, and what is likely a mistake. Pure."""
@@ -72,9 +74,9 @@ class JobConfig:
         return problems(self, facts)
 
 
-def new_job() -> JobConfig:
+def new_job(kind: str = "train") -> JobConfig:
     """A new form: LlamaBoard's defaults."""
-    return JobConfig("train", {row.id: row.default for row in FIELDS if row.default is not None})
+    return JobConfig(kind, {row.id: row.default for row in ROWS[kind] if row.default is not None})
 
 
 @dataclass(frozen=True)

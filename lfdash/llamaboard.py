@@ -14,7 +14,7 @@ import yaml
 
 from lfdash.args import build_args, job_from_args, same
 from lfdash.field import Value
-from lfdash.fields import BY_ID, FIELDS
+from lfdash.fields import BY_ID, ROWS
 from lfdash.job import JobConfig, coerce, new_job
 from lfdash.stages import ADAPTER_METHODS, BY_BOARD, BY_CODE
 
@@ -62,7 +62,7 @@ def job_from_state(state: Mapping[str, Any], *, multimodal: bool = False, worker
     values["train.preprocessing_num_workers"] = workers
     if multimodal:
         values["top.multimodal"] = True
-    for row in FIELDS:
+    for row in ROWS["train"]:
         if row.board and row.id in state:
             set_value(values, row.id, state[row.id])
     for changed in ("train.val_size", "train.use_pissa", "train.neat_packing", STAGE):
@@ -72,6 +72,16 @@ def job_from_state(state: Mapping[str, Any], *, multimodal: bool = False, worker
         for name in ("eval_strategy", "eval_steps", "per_device_eval_batch_size"):
             values.pop(f"train.{name}", None)
     return with_extra(values, state.get(EXTRA))
+
+
+def eval_job_from_state(state: Mapping[str, Any], *, workers: int = 16) -> JobConfig:
+    """The evaluation that a LlamaBoard form means (`_parse_eval_args`). ValueError as in `job_from_state`."""
+    values = dict(new_job("eval").values)
+    values["eval.preprocessing_num_workers"] = workers
+    for row in ROWS["eval"]:
+        if row.board and row.id in state:
+            set_value(values, row.id, state[row.id])
+    return JobConfig("eval", values)
 
 
 def set_value(values: dict[str, Value], field_id: str, raw: Any) -> None:
@@ -109,7 +119,7 @@ def state_from_job(job: JobConfig) -> dict[str, Any]:
     """LlamaBoard's form for a job: what it has no element for goes into its extra arguments. No secrets."""
     state: dict[str, Any] = {}
     extra: dict[str, Any] = dict(job.extra)
-    for row in FIELDS:
+    for row in ROWS["train"]:
         value = job.values.get(row.id)
         if row.secret or row.env or row.hidden:
             continue

@@ -14,7 +14,7 @@ from typing import Any
 
 from lfdash.args import build_args
 from lfdash.field import Problem, Value
-from lfdash.fields import BY_ARG, FIELDS
+from lfdash.fields import BY_KIND_ARG, ROWS
 from lfdash.job import Facts, JobConfig, check, details
 from lfdash.stages import BY_CODE
 
@@ -134,14 +134,34 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
     """Everything wrong with a job: missing values, values, combinations, then what the world says."""
     args = build_args(job)
     return (
-        *missing(args),
+        *(missing(args) if job.kind == "train" else missing_eval(args)),
         *bad_values(job),
         *bad_extra(job),
         *bad_name(job, facts),
-        *(Problem(rule.field, rule.code, {}, fix=rule.fix) for rule in RULES if rule.broken(args)),
-        *bad_data(args, facts),
-        *bad_machine(args, facts),
+        *(problem_of(rule, job) for rule in RULES if rule.broken(args)),
+        *bad_data(job.kind, args, facts),
+        *bad_machine(job.kind, args, facts),
     )
+
+
+def problem_of(rule: Rule, job: JobConfig) -> Problem:
+    """A broken rule, at its field where this kind of job has it."""
+    known = any(row.id == rule.field for row in ROWS[job.kind])
+    return Problem(rule.field if known else None, rule.code, {}, fix=rule.fix if known else None)
+
+
+def missing_eval(args: Args) -> Iterator[Problem]:
+    """What Runner._initialize asks for before an evaluation."""
+    if not args.get("model_name_or_path"):
+        yield Problem(MODEL_PATH, "model_missing")
+    if not args.get("output_dir"):
+        yield Problem("eval.output_dir", "name_missing")
+    if not args.get("eval_dataset"):
+        yield Problem("eval.dataset", "dataset_missing")
+    if not args.get("template"):
+        yield Problem("top.template", "template_missing", level="warning")
+    if args.get("do_predict") and not args.get("predict_with_generate"):
+        yield Problem("eval.predict_with_generate", "predict_generate", fix={"eval.predict_with_generate": True})
 
 
 def missing(args: Args) -> Iterator[Problem]:
@@ -162,7 +182,7 @@ def missing(args: Args) -> Iterator[Problem]:
 
 def bad_values(job: JobConfig) -> Iterator[Problem]:
     """Values that came from elsewhere than the form and are outside their field's range."""
-    for row in FIELDS:
+    for row in ROWS[job.kind]:
         value = job.values.get(row.id)
         code = check(row, value) if value is not None and job.sends(row) else ""
         if code:
@@ -173,7 +193,7 @@ def bad_extra(job: JobConfig) -> Iterator[Problem]:
     """Extra arguments that a field of the form already gives."""
     sent = build_args(JobConfig(job.kind, job.values))
     for name in job.extra:
-        row = BY_ARG.get(name)
+        row = BY_KIND_ARG[job.kind].get(name)
         if row is not None and name in sent:
             yield Problem(EXTRA, "extra_clash", {"name": name, "field": row.id})
 
@@ -185,9 +205,9 @@ def bad_name(job: JobConfig, facts: Facts) -> Iterator[Problem]:
         return
     code = name_code(name, facts.roots)
     if code:
-        yield Problem(OUTPUT, code, {"value": name})
+        yield Problem(f"{job.kind}.output_dir", code, {"value": name})
     elif facts.run_exists:
-        yield Problem(OUTPUT, "name_taken", {"value": name})
+        yield Problem(f"{job.kind}.output_dir", "name_taken", {"value": name})
 
 
 def name_code(name: str, roots: tuple[str, ...]) -> str:
@@ -211,12 +231,13 @@ def listed(value: Any) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
-def bad_data(args: Args, facts: Facts) -> Iterator[Problem]:
+def bad_data(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
     """Datasets that do not exist or do not suit the stage."""
     if facts.dataset_problem is not None:
         yield facts.dataset_problem
     ranked = BY_CODE[stage(args)].ranked if stage(args) in BY_CODE else None
-    for argument, field_id in (("dataset", DATASET), ("eval_dataset", "train.eval_dataset")):
+    asked = (("dataset", DATASET), ("eval_dataset", "train.eval_dataset"))
+    for argument, field_id in asked if kind == "train" else (("eval_dataset", "eval.dataset"),):
         for name in listed(args.get(argument)):
             if facts.datasets is not None and facts.dataset_problem is None and name not in facts.datasets:
                 known = ", ".join(sorted(facts.datasets)) or "–"
@@ -225,7 +246,7 @@ def bad_data(args: Args, facts: Facts) -> Iterator[Problem]:
                 yield Problem(field_id, "dataset_ranked" if not ranked else "dataset_unranked", {"value": name})
 
 
-def bad_machine(args: Args, facts: Facts) -> Iterator[Problem]:
+def bad_machine(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
     """What this machine or its packages cannot do."""
     if facts.gpus == 0:
         if args.get("pure_bf16"):
@@ -238,22 +259,29 @@ def bad_machine(args: Args, facts: Facts) -> Iterator[Problem]:
         return
     if stage(args) == "ppo" and not trl_runs_ppo(facts.packages.get("trl", "")):
         yield Problem(STAGE, "ppo_trl", {"version": facts.packages.get("trl") or "–"})
-    for argument, package in PACKAGES.items():
-        if args.get(argument) and package not in facts.packages:
-            row = BY_ARG.get(argument)
+    installed = {name.replace("_", "-") for name in facts.packages}
+    wanted = [(argument, package) for argument, package in PACKAGES if args.get(argument)]
+    if args.get("quantization_bit") and args.get("quantization_method", "bnb") == "bnb":
+        wanted.append(("quantization_bit", "bitsandbytes"))
+    for argument, package in wanted:
+        if package not in installed:
+            row = BY_KIND_ARG[kind].get(argument)
             yield Problem(row.id if row else EXTRA, "package_missing", {"package": package})
 
 
 # option -> distribution that LLaMA-Factory asks for before it trains (hparams/parser.py, _check_extra_dependencies)
-PACKAGES = {
-    "use_unsloth": "unsloth",
-    "enable_liger_kernel": "liger-kernel",
-    "use_galore": "galore-torch",
-    "use_apollo": "apollo-torch",
-    "use_badam": "badam",
-    "use_swanlab": "swanlab",
-    "deepspeed": "deepspeed",
-}
+PACKAGES = (
+    ("use_unsloth", "unsloth"),
+    ("enable_liger_kernel", "liger-kernel"),
+    ("use_galore", "galore-torch"),
+    ("use_apollo", "apollo-torch"),
+    ("use_badam", "badam"),
+    ("use_swanlab", "swanlab"),
+    ("deepspeed", "deepspeed"),
+    ("predict_with_generate", "jieba"),
+    ("predict_with_generate", "nltk"),
+    ("predict_with_generate", "rouge-chinese"),
+)
 
 
 def trl_runs_ppo(version: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from lfdash.errors import ConfigError
-from lfdash.fields import BY_ARG
+from lfdash.fields import BY_ARG, BY_KIND_ARG
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000  # of the composed document, aliases followed: a bomb of aliases is small on disk
@@ -35,7 +35,8 @@ SECTIONS = (
 SECTION_OF_GROUP = {
     "run": "output", "model": "model", "method": "method", "data": "dataset", "hyper": "train", "lora": "method",
     "freeze": "method", "oft": "method", "preference": "method", "ppo": "method", "multimodal": "method",
-    "evaluation": "eval", "saving": "output", "optimization": "train", "samples": "dataset", "loading": "model",
+    "evaluation": "eval", "generation": "eval", "saving": "output", "optimization": "train",
+    "samples": "dataset", "loading": "model",
     "optimizers": "method", "devices": "train", "tracking": "output", "advanced": "train",
 }  # fmt: skip
 SECTION_OF_ARG = {
@@ -164,5 +165,5 @@ def section_of(name: str) -> str:
     """The heading an argument stands under; `train` for those without a row."""
     if name in SECTION_OF_ARG:
         return SECTION_OF_ARG[name]
-    row = BY_ARG.get(name)
+    row = BY_ARG.get(name) or BY_KIND_ARG["eval"].get(name)
     return SECTION_OF_GROUP[row.group] if row else "train"

@@ -16,7 +16,7 @@ import yaml
 
 from lfdash.args import build_args, build_env, job_from_args, secret_names
 from lfdash.fields import BY_ID, FIELDS
-from lfdash.llamaboard import dump_state, implied, job_from_state, state_from_job
+from lfdash.llamaboard import dump_state, eval_job_from_state, implied, job_from_state, state_from_job
 from lfdash.stages import ADAPTER_METHODS, METHODS, STAGES
 
 ORACLE = Path(__file__).with_name("board_oracle.py")
@@ -106,6 +106,13 @@ def ours(state: dict[str, Any], *, multimodal: bool) -> tuple[dict[str, Any], di
     return build_args(job), build_env(job), secret_names(job)
 
 
+def eval_differs_as_meant(theirs: dict[str, Any], got: dict[str, Any]) -> None:
+    """In evaluation too remote code is a choice; everything else that is sent is the same."""
+    left, right = cleaned(got), cleaned({k: v for k, v in theirs.items() if k not in ("cache_dir",)})
+    assert right.pop("trust_remote_code") is True
+    assert left == right
+
+
 def differs_as_meant(state: dict[str, Any], theirs: dict[str, Any], got: dict[str, Any], env: dict[str, str]) -> None:
     """Each difference on purpose is exactly the one that is meant."""
     assert theirs["trust_remote_code"] is True
@@ -162,6 +169,20 @@ def test_thousands_of_states_give_the_same_arguments(
 def recorded() -> list[dict[str, Any]]:
     """The 300 recorded cases: id, state (what differs from the defaults), expected."""
     return [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
+
+
+def test_recorded_evaluations() -> None:
+    compared = 0
+    for case in recorded():
+        expected = case["expected"]
+        if case["mode"] != "eval" or expected["args"] is None or expected["error"]:
+            continue
+        state = dict(case["state"])
+        if isinstance(state.get("top.checkpoint_path"), str):
+            state["top.checkpoint_path"] = [state["top.checkpoint_path"]]
+        eval_differs_as_meant(expected["args"], build_args(eval_job_from_state(state)))
+        compared += 1
+    assert compared == 46
 
 
 def odd(case: dict[str, Any]) -> bool:

@@ -19,7 +19,8 @@ from tests.runs import members, plan_for, record_for, wait_for, wait_ready
 Spawn = Callable[..., subprocess.Popen[str]]
 CATCH = "import signal, time; signal.signal(signal.SIGABRT, lambda *_: None); "
 FORK = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', {code!r}]); "
-WAIT = "print('up', flush=True); time.sleep(600)"
+# one write a process: two that print at once would mix "up" and its newline where output is not buffered
+WAIT = "__import__('os').write(1, b'up\\n'); time.sleep(600)"
 
 
 @pytest.fixture
