@@ -2,4 +2,4 @@
 
 from lfdash.ui.page import draw
 
-draw()
+draw("train")

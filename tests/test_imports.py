@@ -26,10 +26,11 @@ CORE = {
 }  # fmt: skip
 MACHINERY = {
     "cli", "datasets", "devices", "launchers.base", "launchers.fake", "launchers.folder",
-    "launchers.local", "probe", "registry", "shelf", "shim", "store", "workspace",
+    "launchers.local", "probe", "registry", "results", "shelf", "shim", "store", "workspace",
 }  # fmt: skip
 UI = {
-    "ui.actions", "ui.charts", "ui.configurations", "ui.form", "ui.frame", "ui.monitor", "ui.more", "ui.page",
+    "ui.actions", "ui.charts", "ui.configurations", "ui.evaluation", "ui.form", "ui.frame", "ui.kind",
+    "ui.monitor", "ui.more", "ui.page",
     "ui.plans", "ui.preview", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.
@@ -185,6 +186,8 @@ def is_job_key(key: ast.expr, names: dict[str, object]) -> bool:
         return not returned or any(value is None or is_job_key(value, names) for value in returned)
     if isinstance(key, ast.JoinedStr):
         start = key.values[0]
+        if any(isinstance(part, ast.Constant) and str(part.value).startswith(".form.") for part in key.values):
+            return False  # a key of the form itself: no field is called form
         return not isinstance(start, ast.Constant) or str(start.value).startswith(("top.", "train.", "eval."))
     try:
         value = eval(ast.unparse(key), names)  # the module's own constants

@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
+from lfdash.args import build_args
 from lfdash.field import Problem
-from lfdash.fields import FIELDS
+from lfdash.fields import ROWS
 from lfdash.job import JobConfig
 from lfdash.launchers.base import Launched, Level
 from lfdash.plan import LaunchPlan
@@ -29,7 +30,7 @@ def start(services: Services) -> None:
 
 def launch(services: Services) -> None:
     """Lists the problems, or launches the form's job and shows its run."""
-    st.session_state[form.CHECKED] = True
+    form.check(True)
     st.session_state[MESSAGE] = None
     reading = form.read()
     errors = [p for p in form.problems(services, reading) if p.level == "error"]
@@ -45,14 +46,14 @@ def launch(services: Services) -> None:
         st.session_state[MESSAGE] = t(f"outcomes.{outcome.code}", **outcome.params)
         return
     st.session_state[SHOWN] = run_id
-    st.session_state[form.CHECKED] = False
+    form.check(False)
     form.propose_name(services)
     form.save_draft(services)
 
 
 def keep_secrets(services: Services, job: JobConfig) -> None:
     """Hands typed secrets to the registry's memory, the only place that keeps them."""
-    for row in FIELDS:
+    for row in ROWS[job.kind]:
         if row.secret and job.sends(row):
             services.registry.set_secret(row.secret, str(job.values[row.id]))
 
@@ -64,7 +65,7 @@ def record(job: JobConfig, plan: LaunchPlan) -> RunRecord:
         kind=job.kind,
         name=job.run_name,
         model=job.model_name,
-        stage=str(job.get("train.training_stage")),
+        stage=str(build_args(job).get("stage", "sft")),
         method=str(job.get("top.finetuning_type")),
     )
 

@@ -15,20 +15,21 @@ import streamlit as st
 
 from lfdash.args import build_args, job_from_args
 from lfdash.field import Field, Problem, Value
-from lfdash.fields import BY_ID, FIELDS, WATCHED
+from lfdash.fields import BY_ID, ROWS, WATCHED
 from lfdash.job import Facts, JobConfig, coerce, new_job
 from lfdash.llamaboard import implied
 from lfdash.ui import more, widgets
+from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Memo, Services, now, settings
 
 PRESET = "ui.preset"
 PRESET_PICK = "ui.preset_pick"
-CHECKED = "ui.checked"  # Start was pressed: show what is missing, not only what is wrong
-BASELINE = "ui.baseline"  # field id -> value of the preset, to mark what differs
-NOTES = "ui.notes"  # what loading changed, as (text key, params)
-OUTPUT = "train.output_dir"
+DRAWN = "ui.drawn_kind"  # the kind of form that was drawn last
+# session keys of each kind's own form, through `scoped`
+CHECKED = "checked"  # Start was pressed: show what is missing, not only what is wrong
+BASELINE = "baseline"  # field id -> value of the preset, to mark what differs
+NOTES = "notes"  # what loading changed, as (text key, params)
 MODEL, PATH, TEMPLATE, MULTIMODAL = "top.model_name", "top.model_path", "top.template", "top.multimodal"
-ROWS = tuple(row for row in FIELDS if row.scope in ("top", "train"))
 ALWAYS_IMPLIED = ("train.reward_model_type", "train.pissa_convert")  # follow their field whatever they hold
 
 
@@ -40,11 +41,37 @@ class Reading:
     refused: tuple[Problem, ...]
 
 
+def rows() -> tuple[Field, ...]:
+    """The rows of the page's form."""
+    return ROWS[kind()]
+
+
+def output() -> str:
+    """The id of the form's run name."""
+    return f"{kind()}.output_dir"
+
+
+def checked() -> bool:
+    """Whether Start was pressed since the form was filled."""
+    return bool(st.session_state.get(scoped(CHECKED)))
+
+
+def check(on: bool) -> None:
+    """Shows, or no longer shows, what is missing."""
+    st.session_state[scoped(CHECKED)] = on
+
+
+def baseline() -> Mapping[str, Value]:
+    """What the form was filled with."""
+    found: Mapping[str, Value] = st.session_state.get(scoped(BASELINE), {})
+    return found
+
+
 def read() -> Reading:
     """The job that the session's raw values say. Refused values are problems, and are not in the job."""
     values: dict[str, Value] = {}
     refused: list[Problem] = []
-    for row in ROWS:
+    for row in rows():
         raw = st.session_state.get(row.id)
         if not widgets.is_given(raw):
             continue
@@ -54,7 +81,7 @@ def read() -> Reading:
         elif got.value is not None:
             values[row.id] = got.value
     extra, problems = more.read()
-    return Reading(JobConfig("train", values, extra), (*refused, *problems))
+    return Reading(JobConfig(kind(), values, extra), (*refused, *problems))
 
 
 def fresh_name(services: Services, stem: str) -> str:
@@ -70,12 +97,13 @@ def fresh_name(services: Services, stem: str) -> str:
 
 def propose_name(services: Services) -> None:
     """Puts a fresh run name into the form."""
-    st.session_state[OUTPUT] = fresh_name(services, st.session_state.get(PRESET) or "run")
+    stem = "eval" if kind() == "eval" else st.session_state.get(PRESET) or "run"
+    st.session_state[output()] = fresh_name(services, stem)
 
 
 def write(job: JobConfig) -> None:
     """Replaces every job key by what the job gives."""
-    for row in ROWS:
+    for row in rows():
         st.session_state[row.id] = widgets.to_raw(row, job.values.get(row.id))
     more.write(job.extra)
 
@@ -91,8 +119,9 @@ def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[
     if not services.devices.gpus and compute in ("bf16", "pure_bf16", "fp16"):
         values["train.compute_type"] = "fp32"
         notes.append(("ui.note_cpu_compute", {"was": compute}))
-    if values.get("train.preprocessing_num_workers") is None:
-        values["train.preprocessing_num_workers"] = min(16, os.cpu_count() or 1)
+    workers = f"{job.kind}.preprocessing_num_workers"
+    if values.get(workers) is None:
+        values[workers] = min(16, os.cpu_count() or 1)
     return JobConfig(job.kind, values, job.extra), notes
 
 
@@ -133,12 +162,13 @@ def load_job(services: Services, job: JobConfig, notes: list[tuple[str, dict[str
 
 def show_preset(name: str | None) -> None:
     """Says which preset the form started from, to the page and to the widget that chooses it."""
-    st.session_state[PRESET] = st.session_state[PRESET_PICK] = name
+    if kind() == "train":
+        st.session_state[PRESET] = st.session_state[PRESET_PICK] = name
 
 
 def load_new(services: Services) -> None:
     """Fills the form with LlamaBoard's defaults, fitted to this machine."""
-    job, notes = fit_to_machine(services, new_job())
+    job, notes = fit_to_machine(services, new_job(kind()))
     show_preset(None)
     start_from(services, job, notes)
 
@@ -146,28 +176,28 @@ def load_new(services: Services) -> None:
 def start_from(services: Services, job: JobConfig, notes: list[tuple[str, dict[str, Any]]]) -> None:
     """Makes a job the form's content and its own baseline."""
     write(job)
-    st.session_state[BASELINE] = dict(job.values)
-    st.session_state[NOTES] = notes
-    st.session_state[CHECKED] = False
-    if not job.values.get(OUTPUT):
+    st.session_state[scoped(BASELINE)] = dict(job.values)
+    st.session_state[scoped(NOTES)] = notes
+    check(False)
+    if not job.run_name:
         propose_name(services)
     save_draft(services)
 
 
 def draft(services: Services) -> Memo:
     """Where the form is kept between sessions."""
-    return Memo(services.workspace.private / "draft.json")
+    return Memo(services.workspace.private / f"draft-{kind()}.json")
 
 
 def save_draft(services: Services) -> None:
     """Keeps the form for the next session: raw values, so that a half-typed number survives. No secrets."""
-    rows = {row.id: st.session_state.get(row.id) for row in ROWS if not row.secret}
+    raws = {row.id: st.session_state.get(row.id) for row in rows() if not row.secret}
     draft(services).save(
         {
-            "values": {key: raw for key, raw in rows.items() if widgets.is_given(raw)},
+            "values": {key: raw for key, raw in raws.items() if widgets.is_given(raw)},
             "more": more.state(),
             "preset": st.session_state.get(PRESET),
-            "baseline": st.session_state.get(BASELINE, {}),
+            "baseline": baseline(),
         }
     )
 
@@ -178,15 +208,17 @@ def restore_draft(services: Services) -> bool:
     values = kept.get("values")
     if not isinstance(values, dict) or not values:
         return False
-    for row in ROWS:
+    for row in rows():
+        if row.scope == "top" and row.id in st.session_state:
+            continue  # the other page's form has filled what both share
         raw = values.get(row.id)
         st.session_state[row.id] = raw if fits(row, raw) else widgets.to_raw(row, None)
     more.restore(kept.get("more"))
     preset = kept.get("preset")
     show_preset(preset if preset in services.presets else None)
-    baseline = kept.get("baseline")
-    st.session_state[BASELINE] = baseline if isinstance(baseline, dict) else {}
-    if not st.session_state.get(OUTPUT):
+    before = kept.get("baseline")
+    st.session_state[scoped(BASELINE)] = before if isinstance(before, dict) else {}
+    if not st.session_state.get(output()):
         propose_name(services)
     return True
 
@@ -202,33 +234,55 @@ def fits(row: Field, raw: Any) -> bool:
 
 def seed(services: Services) -> None:
     """Fills the form once a session: the draft, else the demo (no GPU), else a new job."""
-    if BASELINE in st.session_state:
+    carry_over()
+    if scoped(BASELINE) in st.session_state or restore_draft(services):
         return
-    if restore_draft(services):
-        return
-    if "demo" in services.presets and not services.devices.gpus:
+    if kind() == "eval":
+        seed_evaluation(services)
+    elif "demo" in services.presets and not services.devices.gpus:
         load_preset(services, "demo")
     else:
         load_new(services)
 
 
+def carry_over() -> None:
+    """Keeps what both pages share: a widget of another page with the same key would start empty."""
+    if st.session_state.get(DRAWN) == kind():
+        return
+    st.session_state[DRAWN] = kind()
+    for row in rows():
+        if row.id in st.session_state:
+            st.session_state[row.id] = st.session_state[row.id]
+
+
+def seed_evaluation(services: Services) -> None:
+    """Fills the evaluation's own fields; the model is the one of the training form."""
+    job, _ = fit_to_machine(services, new_job("eval"))
+    for row in rows():
+        if row.scope == "eval" or row.id not in st.session_state:
+            st.session_state[row.id] = widgets.to_raw(row, job.values.get(row.id))
+    more.write({})
+    st.session_state[scoped(BASELINE)] = read().job.values
+    propose_name(services)
+    save_draft(services)
+
+
 def changed_ids() -> list[str]:
     """Fields whose value differs from the preset (or the new form) that was loaded; run name left out."""
-    baseline: Mapping[str, Value] = st.session_state.get(BASELINE, {})
+    before = baseline()
     return [
         row.id
-        for row in ROWS
-        if row.id not in (OUTPUT, MODEL, MULTIMODAL)
-        and st.session_state.get(row.id) != widgets.to_raw(row, baseline.get(row.id))
-        and (widgets.is_given(st.session_state.get(row.id)) or baseline.get(row.id) is not None)
+        for row in rows()
+        if row.id not in (output(), MODEL, MULTIMODAL)
+        and st.session_state.get(row.id) != widgets.to_raw(row, before.get(row.id))
+        and (widgets.is_given(st.session_state.get(row.id)) or before.get(row.id) is not None)
     ]
 
 
 def reset(services: Services, field_ids: list[str]) -> None:
     """Takes fields back to the value of the preset."""
-    baseline = st.session_state.get(BASELINE, {})
     for field_id in field_ids:
-        st.session_state[field_id] = widgets.to_raw(BY_ID[field_id], baseline.get(field_id))
+        st.session_state[field_id] = widgets.to_raw(BY_ID[field_id], baseline().get(field_id))
     save_draft(services)
 
 
@@ -269,7 +323,7 @@ def on_change(services: Services, field_id: str, fragment: str) -> None:
         path_typed(services)
     fill_implied(field_id)
     save_draft(services)
-    if field_id in WATCHED or field_id in (MODEL, PATH) or st.session_state.get(CHECKED):
+    if field_id in WATCHED or field_id in (MODEL, PATH) or checked():
         st.rerun()  # of the whole page: by itself only the widget's fragment would follow
     st.rerun([fragment, "bar"])
 
@@ -284,15 +338,15 @@ def fill_implied(field_id: str) -> None:
 
 def facts(services: Services, job: JobConfig) -> Facts:
     """What the world says about a job: datasets, devices, what is installed, whether the name is taken."""
-    directory = str(job.get("train.dataset_dir") or "data")
+    directory = str(job.get(f"{job.kind}.dataset_dir") or "data")
     found = services.datasets(directory)
     installed = services.upstream.packages if services.upstream.source == "installed" else None
-    output = build_args(job).get("output_dir")
+    folder = build_args(job).get("output_dir")
     return Facts(
         datasets=frozenset(found.names),
         dataset_problem=found.problem,
         ranking=found.ranking,
-        run_exists=bool(job.run_name) and (services.workspace.root / str(output)).exists(),
+        run_exists=bool(job.run_name) and (services.workspace.root / str(folder)).exists(),
         roots=(str(services.workspace.root),),
         gpus=len(services.devices.gpus),
         packages=installed,

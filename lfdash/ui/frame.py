@@ -8,7 +8,11 @@ from lfdash.ui.session import Services, services, settings
 from lfdash.ui.text import LANGUAGE, LANGUAGES, available, language, t
 
 SIDEBAR_WIDTH = 430  # px: two number fields side by side with their labels on one line
-PAGES = (("app.py", "ui.page_train"), ("pages/arguments.py", "ui.page_arguments"))
+PAGES = (
+    ("app.py", "ui.page_train"),
+    ("pages/evaluate.py", "ui.page_eval"),
+    ("pages/arguments.py", "ui.page_arguments"),
+)
 
 # Colour carries state only; numbers are tabular; nothing has a size that depends on its value.
 CSS = """

@@ -15,12 +15,16 @@ from lfdash.logs import ConsoleTail
 from lfdash.metrics import MetricFrame, RunTail, downsample, smooth
 from lfdash.run import TERMINAL, RunState
 from lfdash.store import RunView
-from lfdash.ui import actions, charts, widgets
+from lfdash.ui import actions, charts, evaluation, widgets
+from lfdash.ui.kind import kind
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
 
 TAB = "ui.tab"
-TABS = ("log", "curves", "files", "configuration")
+TABS = {
+    "train": ("log", "curves", "files", "configuration"),
+    "eval": ("results", "predictions", "log", "files", "configuration"),
+}
 POINTS = 2000  # at most, a series
 CURVES = ("learning_rate", "grad_norm", "tokens_per_s", "accuracy", "reward")
 LOOKS = {
@@ -44,13 +48,18 @@ def tick_seconds(view: RunView | None, sessions: int) -> float:
 
 def shown(services: Services) -> RunView | None:
     """The run to show: the one chosen or in the address, else the newest alive one, else the newest."""
-    views = services.registry.snapshot()
+    found = views(services)
     wanted = st.session_state.get(actions.SHOWN) or st.query_params.get("run")
-    by_id = {view.run_id: view for view in views}
+    by_id = {view.run_id: view for view in found}
     if wanted in by_id:
         return by_id[wanted]
-    alive = [view for view in views if view.state not in TERMINAL]
-    return next(iter(alive or views), None)
+    alive = [view for view in found if view.state not in TERMINAL]
+    return next(iter(alive or found), None)
+
+
+def views(services: Services) -> list[RunView]:
+    """The runs of the page's kind, newest first; those of the plain CLI count as training."""
+    return [v for v in services.registry.snapshot() if (v.record.kind if v.record else "train") == kind()]
 
 
 def strip_html(view: RunView | None) -> str:
@@ -104,7 +113,8 @@ def draw_outcome(view: RunView) -> None:
     elif view.state is RunState.STOPPED:
         st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
-        st.success(t("ui.succeeded", saved=saved_words(view)), icon=":material/check_circle:")
+        saved = t("ui.scored") if kind() == "eval" else saved_words(view)
+        st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
     elif view.state is RunState.LOST:
         st.error(t("ui.lost", saved=saved_words(view)), icon=":material/help:")
     elif view.state is RunState.STOPPING:
@@ -179,20 +189,24 @@ def draw_body(services: Services, view: RunView) -> None:
     metrics, console = tail(view)
     metrics.poll()
     draw_outcome(view)
-    draw_loss(metrics.frame)
-    st.session_state.setdefault(TAB, TABS[0])
+    tabs = TABS[kind()]
+    key = f"{TAB}_{kind()}"
+    st.session_state.setdefault(key, tabs[0])
+    if kind() == "train":
+        draw_loss(metrics.frame)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.segmented_control(
             t("ui.details"),
-            TABS,
-            key=TAB,
+            tabs,
+            key=key,
             format_func=lambda tab: t(f"ui.tab_{tab}"),
             required=True,
             label_visibility="collapsed",
             persist_state="session",
         )
-        st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session", width="content")
-    DETAILS[st.session_state.get(TAB) or TABS[0]](services, view, metrics.frame, console)
+        if kind() == "train":
+            st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session", width="content")
+    DETAILS[st.session_state.get(key) or tabs[0]](services, view, metrics.frame, console)
 
 
 def draw_log(_services: Services, _view: RunView, _frame: MetricFrame, console: ConsoleTail) -> None:
@@ -253,4 +267,11 @@ def draw_configuration(_services: Services, view: RunView, _frame: MetricFrame, 
     st.code(text, language="yaml", height=330)
 
 
-DETAILS = {"log": draw_log, "curves": draw_curves, "files": draw_files, "configuration": draw_configuration}
+DETAILS = {
+    "results": lambda _services, view, _frame, _console: evaluation.draw_scores(view),
+    "predictions": lambda _services, view, _frame, _console: evaluation.draw_predictions(view),
+    "log": draw_log,
+    "curves": draw_curves,
+    "files": draw_files,
+    "configuration": draw_configuration,
+}

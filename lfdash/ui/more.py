@@ -15,28 +15,27 @@ import yaml
 
 from lfdash.errors import ConfigError
 from lfdash.field import Problem
-from lfdash.fields import BY_ARG
+from lfdash.fields import BY_KIND_ARG
 from lfdash.ui import widgets
+from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
 from lfdash.upstream import Argument
 from lfdash.yamlio import load
 
-NAMES = "more.names"
-RAW = "more.raw"
-PICK = "more.pick"
+NAMES, RAW, PICK = "more.names", "more.raw", "more.pick"  # session keys, through `scoped`
 FIELD = "train.extra_args"  # LlamaBoard's id of its extra arguments: problems name it
 NUMBERS = {"int": int, "float": float}
 
 
 def key(name: str) -> str:
     """The session key of an added argument."""
-    return f"more.value.{name}"
+    return scoped(f"more.value.{name}")
 
 
 def names() -> list[str]:
     """The added arguments, in the order they were added."""
-    return list(st.session_state.get(NAMES, []))
+    return list(st.session_state.get(scoped(NAMES), []))
 
 
 def parse(text: str) -> Any:
@@ -56,7 +55,7 @@ def read() -> tuple[dict[str, Any], list[Problem]]:
             extra[name] = parse(raw) if isinstance(raw, str) else raw
         except (ConfigError, KeyError):
             problems.append(Problem(FIELD, "extra_value", {"name": name, "value": raw}))
-    text = (st.session_state.get(RAW) or "").strip()
+    text = (st.session_state.get(scoped(RAW)) or "").strip()
     if text:
         try:
             extra.update(load(text).args)
@@ -69,8 +68,8 @@ def write(extra: Mapping[str, Any]) -> None:
     """Replaces the added arguments."""
     for name in names():
         st.session_state.pop(key(name), None)
-    st.session_state[NAMES] = list(extra)
-    st.session_state[RAW] = ""
+    st.session_state[scoped(NAMES)] = list(extra)
+    st.session_state[scoped(RAW)] = ""
     for name, value in extra.items():
         st.session_state[key(name)] = written(value)
 
@@ -95,7 +94,7 @@ def state() -> dict[str, Any]:
     return {
         "names": names(),
         "values": {name: st.session_state.get(key(name)) for name in names()},
-        "raw": st.session_state.get(RAW, ""),
+        "raw": st.session_state.get(scoped(RAW), ""),
     }
 
 
@@ -103,26 +102,26 @@ def restore(kept: Any) -> None:
     """Takes back what `state` gave; anything else counts as empty."""
     kept = kept if isinstance(kept, dict) else {}
     values = kept.get("values") if isinstance(kept.get("values"), dict) else {}
-    st.session_state[NAMES] = [n for n in kept.get("names", []) if isinstance(n, str)]
+    st.session_state[scoped(NAMES)] = [n for n in kept.get("names", []) if isinstance(n, str)]
     for name in names():
         value = values.get(name)
         st.session_state[key(name)] = value if isinstance(value, str) else ""
     raw = kept.get("raw")
-    st.session_state[RAW] = raw if isinstance(raw, str) else ""
+    st.session_state[scoped(RAW)] = raw if isinstance(raw, str) else ""
 
 
 def add() -> None:
     """Adds the argument that was picked."""
-    name = st.session_state.get(PICK)
+    name = st.session_state.get(scoped(PICK))
     if name and name not in names():
-        st.session_state[NAMES] = [*names(), name]
+        st.session_state[scoped(NAMES)] = [*names(), name]
         st.session_state.setdefault(key(name), "")
-    st.session_state[PICK] = None
+    st.session_state[scoped(PICK)] = None
 
 
 def remove(name: str) -> None:
     """Takes an added argument away."""
-    st.session_state[NAMES] = [n for n in names() if n != name]
+    st.session_state[scoped(NAMES)] = [n for n in names() if n != name]
     st.session_state.pop(key(name), None)
 
 
@@ -132,7 +131,7 @@ def offered(services: Services) -> dict[str, Argument]:
     return {
         name: argument
         for name, argument in services.upstream.arguments.items()
-        if name not in BY_ARG and name not in taken and "train" in argument.commands
+        if name not in BY_KIND_ARG[kind()] and name not in taken and "train" in argument.commands
     }
 
 
@@ -150,7 +149,7 @@ def draw(services: Services, on_change: Any, errors: tuple[str, ...]) -> None:
         t("ui.more_pick"),
         list(choices),
         index=None,
-        key=PICK,
+        key=scoped(PICK),
         format_func=lambda name: described(choices[name]) if name in choices else name,
         placeholder=t("ui.more_search", count=len(choices)),
         on_change=add,
@@ -160,7 +159,7 @@ def draw(services: Services, on_change: Any, errors: tuple[str, ...]) -> None:
         draw_added(services.upstream.arguments.get(name), name, on_change)
     st.text_area(
         t("ui.more_raw"),
-        key=RAW,
+        key=scoped(RAW),
         height=80,
         placeholder="rope_theta: 10000",
         on_change=on_change,
@@ -188,7 +187,7 @@ def draw_added(argument: Argument | None, name: str, on_change: Any) -> None:
         st.button(
             "",
             icon=":material/close:",
-            key=f"more.remove.{name}",
+            key=scoped(f"more.remove.{name}"),
             on_click=remove,
             args=(name,),
             type="tertiary",

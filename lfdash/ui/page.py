@@ -11,15 +11,17 @@ from lfdash.run import STOPPABLE, RunState
 from lfdash.store import RunView
 from lfdash.ui import actions, form, monitor, preview, sidebar, widgets
 from lfdash.ui.frame import draw_frame
+from lfdash.ui.kind import kind, use
 from lfdash.ui.session import Services, services
 from lfdash.ui.text import label, t
 
 PICK = "ui.run_pick"
 
 
-def draw() -> None:
-    """Draws the whole page."""
-    draw_frame("ui.page_train")
+def draw(job_kind: str) -> None:
+    """Draws the whole page of a kind of job ("train" or "eval")."""
+    use(job_kind)
+    draw_frame(f"ui.page_{job_kind}")
     shared = services()
     form.seed(shared)
     with st.sidebar:
@@ -110,7 +112,7 @@ def draw_stop(shared: Services, view: RunView | None) -> None:
 
 def draw_run_pick(shared: Services, view: RunView | None) -> None:
     """The runs of the workspace; choosing one shows it."""
-    views = {item.run_id: item for item in shared.registry.snapshot()}
+    views = {item.run_id: item for item in monitor.views(shared)}
     if len(views) < 2 or view is None:
         return
     st.session_state[PICK] = view.run_id
@@ -135,7 +137,7 @@ def draw_message() -> None:
     message = st.session_state.get(actions.MESSAGE)
     if message:
         st.error(widgets.markdown_safe(message), icon=":material/block:")
-    if not st.session_state.get(form.CHECKED):
+    if not form.checked():
         return
     shared = services()
     found = form.problems(shared, form.read())
@@ -169,7 +171,8 @@ def draw_problem(shared: Services, place: int, problem: Problem) -> None:
 def draw_welcome(shared: Services) -> None:
     """What Start will do, said once to somebody who has no run yet."""
     job = form.read().job
-    text = t("ui.welcome_demo") if st.session_state.get(form.PRESET) == "demo" else t("ui.welcome")
+    demo = kind() == "train" and st.session_state.get(form.PRESET) == "demo"
+    text = t("ui.welcome_demo" if demo else f"ui.welcome_{kind()}")
     if not shared.blocked:
         st.info(text, icon=":material/info:")
     st.caption(t("ui.welcome_where", workspace=widgets.markdown_safe(str(shared.workspace.root)), name=job.run_name))

@@ -11,10 +11,11 @@ from lfdash.field import Field, Problem
 from lfdash.fields import BY_ID, GROUPS, arguments
 from lfdash.job import JobConfig
 from lfdash.ui import configurations, form, more, widgets
+from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
 from lfdash.ui.text import choice, help_text, label, t
 
-ESSENTIAL = ("run", "model", "method", "data", "hyper")
+ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation")
 FILTER = "ui.filter"
 MORE = "more"  # the group of arguments without a row
 
@@ -45,22 +46,24 @@ def draw(services: Services) -> None:
 
 
 def draw_preset(services: Services) -> None:
-    """The preset, its line of advice, and what differs from it."""
-    st.selectbox(
-        t("ui.preset"),
-        list(services.presets),
-        index=None,
-        key=form.PRESET_PICK,
-        format_func=lambda name: services.presets[name].title,
-        placeholder=t("ui.preset_pick"),
-        on_change=pick_preset,
-        args=(services,),
-        help=t("ui.preset_help"),
-    )
-    name = st.session_state.get(form.PRESET)
-    if name in services.presets:
-        st.caption(services.presets[name].advice)
-    for note, params in st.session_state.get(form.NOTES, []):
+    """The preset and its line of advice (training only), files, and what differs."""
+    if kind() == "train":
+        st.selectbox(
+            t("ui.preset"),
+            list(services.presets),
+            index=None,
+            key=form.PRESET_PICK,
+            format_func=lambda name: services.presets[name].title,
+            placeholder=t("ui.preset_pick"),
+            on_change=pick_preset,
+            args=(services,),
+            help=t("ui.preset_help"),
+            persist_state="session",
+        )
+        name = st.session_state.get(form.PRESET)
+        if name in services.presets:
+            st.caption(services.presets[name].advice)
+    for note, params in st.session_state.get(scoped(form.NOTES), []):
         st.caption(f":material/info: {t(note, **params)}")
     configurations.draw(services)
     draw_changed(services)
@@ -84,7 +87,7 @@ def draw_changed(services: Services) -> None:
         for field_id in changed:
             row = BY_ID[field_id]
             name, button = st.columns([4, 1], vertical_alignment="center")
-            before = st.session_state[form.BASELINE].get(field_id)
+            before = form.baseline().get(field_id)
             name.markdown(t("ui.changed_from", label=label(field_id), value=shown_value(row, before)))
             button.button(
                 "",
@@ -118,13 +121,13 @@ def draw_essentials(services: Services) -> None:
     """The fields every run needs, always open."""
     context = Context(services, "essentials")
     for name in ESSENTIAL:
-        draw_rows(context, [row for row in form.ROWS if row.group == name and context.shows(row)])
+        draw_rows(context, [row for row in form.rows() if row.group == name and context.shows(row)])
 
 
 def draw_group(services: Services, name: str) -> None:
     """One group in an expander; its widgets exist only while it is open."""
     context = Context(services, f"group_{name}")
-    rows = [row for row in form.ROWS if row.group == name and context.shows(row)]
+    rows = [row for row in form.rows() if row.group == name and context.shows(row)]
     if not rows:
         return
     marked = sum(row.id in context.changed for row in rows)
@@ -152,7 +155,7 @@ def draw_more(services: Services) -> None:
 def draw_found(services: Services, wanted: str) -> None:
     """Every field whose name, label or help contains the text; those that do not apply say so."""
     context = Context(services, "found")
-    rows = [row for row in form.ROWS if matches(row, wanted) and not row.hidden]
+    rows = [row for row in form.rows() if matches(row, wanted) and not row.hidden]
     if not rows:
         st.caption(t("ui.filter_none", text=widgets.markdown_safe(wanted)))
     draw_rows(context, rows)
@@ -173,7 +176,7 @@ class Context:
         self.job: JobConfig = reading.job
         self.changed = set(form.changed_ids())
         found: Sequence[Problem] = reading.refused
-        if st.session_state.get(form.CHECKED):
+        if form.checked():
             found = form.problems(services, reading)
         self.errors: dict[str, tuple[str, ...]] = {}
         for problem in found:
@@ -203,7 +206,7 @@ def options(services: Services, job: JobConfig, row: Field) -> list[str]:
     if not isinstance(row.choices, str):
         return list(row.choices)
     if row.choices == "datasets":
-        return list(services.datasets(str(job.get("train.dataset_dir") or "data")).names)
+        return list(services.datasets(str(job.get(f"{job.kind}.dataset_dir") or "data")).names)
     if row.choices == "checkpoints":
         return saved_runs(services, job)
     if row.choices == "gpus":

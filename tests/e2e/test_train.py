@@ -28,6 +28,16 @@ def choose_preset(page: Page, title: str) -> None:
     page.get_by_role("option").filter(has_text=title).first.click()
 
 
+def pick(page: Page, key: str, value: str) -> None:
+    """Chooses an entry of a box with several."""
+    box = page.locator(f".st-key-{key} input")
+    box.click()
+    box.fill(value)
+    page.get_by_role("option").filter(has_text=value).first.click()
+    page.keyboard.press("Escape")
+    expect(page.locator(f".st-key-{key}").get_by_text(value).first).to_be_visible()
+
+
 def wait_state(page: Page, state: str, minutes: float) -> None:
     page.wait_for_selector(f'{STATE}[data-state="{state}"]', timeout=minutes * MINUTES)
 
@@ -121,6 +131,37 @@ def test_stop_half_way_saves_and_ends_everything(page: Page, server: Server) -> 
     assert processes_of(folder) == []
 
 
+def test_evaluate_the_trained_adapter_and_read_predictions(
+    page: Page, server: Server, finished: dict[str, Path]
+) -> None:
+    choose_preset(page, "Demo")
+    page.get_by_role("link", name="Evaluate").click()
+    expect(page.locator(".st-key-top-model_path input")).to_have_value("models/demo-llama")
+    pick(page, "eval-dataset", "demo_sft")
+    for name, value in (("max_samples", "24"), ("max_new_tokens", "16")):
+        box = page.locator(f".st-key-eval-{name} input")
+        box.fill(value)
+        box.press("Tab")
+    page.locator("section[data-testid=stSidebar] summary").filter(has_text="Model loading").click()
+    pick(page, "top-checkpoint_path", finished["folder"].name)
+    name = page.locator(".st-key-eval-output_dir input").input_value()
+    page.click(".st-key-start button")
+    wait_state(page, "SUCCEEDED", 3)
+    folder = run_folder(server, name)
+    assert (
+        load((folder / "training_args.yaml").read_text()).args["adapter_name_or_path"].endswith(finished["folder"].name)
+    )
+    scores = json.loads((folder / "all_results.json").read_text())
+    assert scores["predict_rouge-1"] > 50  # the demo has learned its small facts
+    page.get_by_role("radio", name="Predictions", exact=True).click()
+    expect(page.get_by_text("1 to 20 of 24")).to_be_visible()
+    find = page.locator(".st-key-eval-find input")
+    find.fill("no such words anywhere")
+    expect(page.get_by_text("of 0")).to_be_visible()
+    page.get_by_role("link", name="Train", exact=True).click()
+    expect(page.locator(".st-key-train-learning_rate input")).to_have_value("0.002")
+
+
 def test_downloaded_yaml_gives_the_same_run(server: Server, finished: dict[str, Path], tmp_path: Path) -> None:
     if not finished:
         pytest.fail("the demo run did not finish, so there is nothing to compare with")
@@ -177,7 +218,7 @@ def test_unknown_dataset_and_arguments_that_are_no_mapping(page: Page, server: S
     box.fill("no_such_data")
     box.press("Enter")
     page.locator("section[data-testid=stSidebar] summary").filter(has_text="More arguments").click()
-    raw = page.locator(".st-key-more-raw textarea")
+    raw = page.locator(".st-key-train-form-more-raw textarea")
     raw.fill("- not\n- a mapping")
     raw.press("Tab")
     page.click(".st-key-start button")
