@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -95,7 +96,7 @@ class ProcessRegistry:
         record = record.with_last(state=view.state, stop=status.wish, exit=status.exit)
         with suppress(OSError):
             shim.write_text_atomic(str(view.paths.record), record.to_json())
-        return view
+        return replace(view, record=record)
 
     def _reap(self) -> None:
         """Takes the exit codes of shims that ended, a moment after they wrote down how the run did; nobody else
@@ -176,6 +177,30 @@ class ProcessRegistry:
             self.refresh(everything=False)
             return refused
 
+    def discard(self, run_id: str) -> Refused | None:
+        """Moves the folder of a run that is over to the workspace's trash, from where it can be taken back.
+
+        Refused: unknown, plain (its process is not known to be over), alive, readonly, disk.
+        """
+        with self._lock:
+            self.refresh()
+            view = self.get(run_id)
+            if view is None:
+                return Refused("unknown")
+            if view.record is None:
+                return Refused("plain")
+            if view.state not in TERMINAL:
+                return Refused("alive", {"run": view.name})
+            target = self.workspace / ".lfdash" / "trash" / f"{view.name}.{run_id}"
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(view.path, free_name(target))
+            except OSError as error:
+                return refused_by(error, view.path)
+            self._handles.pop(run_id, None)
+            self.refresh()
+            return None
+
     def set_secret(self, name: str, value: str) -> None:
         """Keeps a secret in memory for later launches; an empty value forgets it."""
         with self._lock:
@@ -187,6 +212,15 @@ class ProcessRegistry:
     def has_secret(self, name: str) -> bool:
         """Whether the secret is here or in the server's environment."""
         return bool(self._secrets.get(name) or os.environ.get(name))
+
+
+def free_name(path: Path) -> Path:
+    """The path, or with a number behind it when something is there."""
+    number, found = 1, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found
 
 
 def check_output(plan: LaunchPlan) -> Refused | None:

@@ -144,6 +144,14 @@ class RunPaths:
         """Control files of attempt `number` (1 is the first)."""
         return AttemptPaths(self.root / "attempts" / f"{number:03d}")
 
+    def next_attempt(self) -> int:
+        """The number of the attempt that would follow those that were made, finished or not."""
+        try:
+            made = [int(name) for name in os.listdir(self.root / "attempts") if name.isdigit()]
+        except OSError:
+            made = []
+        return max(made, default=0) + 1
+
     def listing(self) -> list[tuple[str, int, float]]:
         """Name (relative, / between), size in bytes and time of change (epoch seconds) of every file, sorted.
 
@@ -248,6 +256,11 @@ class RunRecord:
         """The record of a run that `plan` is about to start."""
         first = Attempt(number=plan.attempt, argv=plan.argv, env=dict(plan.env))
         return cls(plan.run_id, kind, name, launcher, model, stage, method, plan.secrets, (first,))
+
+    def resumed(self, plan: LaunchPlan) -> RunRecord:
+        """The record with one more attempt: the one that `plan` is about to start."""
+        attempt = Attempt(number=plan.attempt, argv=plan.argv, env=dict(plan.env))
+        return replace(self, secrets=plan.secrets, attempts=(*self.attempts, attempt))
 
     @property
     def last(self) -> Attempt:

@@ -29,7 +29,7 @@ MACHINERY = {
     "launchers.local", "probe", "registry", "results", "shelf", "shim", "store", "workspace",
 }  # fmt: skip
 UI = {
-    "ui.actions", "ui.charts", "ui.configurations", "ui.evaluation", "ui.form", "ui.frame", "ui.kind",
+    "ui.actions", "ui.charts", "ui.configurations", "ui.evaluation", "ui.existing", "ui.form", "ui.frame", "ui.kind",
     "ui.monitor", "ui.more", "ui.page",
     "ui.plans", "ui.preview", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.widgets",
 }  # fmt: skip

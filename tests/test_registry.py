@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lfdash import shim
 from lfdash.launchers import folder
-from lfdash.launchers.base import Launched, Refused
+from lfdash.launchers.base import Handle, Launched, Refused
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
 from lfdash.registry import ProcessRegistry
@@ -430,3 +431,59 @@ def test_one_odd_folder_does_not_end_the_thread(workspace: Path, monkeypatch: py
     fake.end(handle, 0)
     assert wait_end(registry, handle.run_id).state is RunState.SUCCEEDED
     registry.close()
+
+
+def over(workspace: Path, name: str = "r1") -> tuple[ProcessRegistry, FakeLauncher, Handle]:
+    """A registry with a fake run that failed."""
+    fake = FakeLauncher()
+    registry = ProcessRegistry(workspace, fake, interval=60)
+    handle = launch(registry, plan_for(workspace, name=name))
+    fake.begin(handle)
+    fake.end(handle, 1)
+    registry.refresh()
+    return registry, fake, handle
+
+
+def test_a_second_attempt_lives_in_the_same_folder(workspace: Path) -> None:
+    registry, fake, handle = over(workspace)
+    view = registry.get(handle.run_id)
+    assert view is not None and view.record is not None and view.state is RunState.FAILED
+    plan = replace(plan_for(workspace), attempt=view.paths.next_attempt())
+    plan = replace(plan, files={"training_args.yaml": "resumed: true\n"})
+    outcome = registry.launch(plan, view.record.resumed(plan))
+    assert isinstance(outcome, Launched)
+    view = registry.get(handle.run_id)
+    assert view is not None and (view.state, view.attempt) == (RunState.STARTING, 2)  # the old exit ends nothing
+    assert view.paths.training_args.read_text() == "resumed: true\n"
+    fake.begin(outcome.handle)
+    fake.end(outcome.handle, 0)
+    registry.refresh()
+    view = registry.get(handle.run_id)
+    assert view is not None and view.record is not None
+    assert [attempt.exit.code for attempt in view.record.attempts if attempt.exit] == [1, 0]
+    assert [path.name for path in sorted((view.path / "attempts").iterdir())] == ["001", "002"]
+
+
+def test_the_same_attempt_is_started_once(workspace: Path) -> None:
+    registry, _, handle = over(workspace)
+    view = registry.get(handle.run_id)
+    assert view is not None and view.record is not None
+    plan = replace(plan_for(workspace), attempt=1 + view.attempt)
+    view.paths.attempt(2).root.mkdir()
+    before = view.paths.record.read_text()
+    outcome = registry.launch(plan, view.record.resumed(plan))
+    assert isinstance(outcome, Refused) and outcome.code == "exists"
+    assert view.paths.record.read_text() == before
+
+
+def test_a_run_that_is_over_goes_to_the_trash_as_it_is(workspace: Path) -> None:
+    registry, _, handle = over(workspace)
+    (handle.paths.root / "adapter.bin").write_text("weights")
+    assert registry.discard(handle.run_id) is None
+    assert registry.get(handle.run_id) is None and not handle.paths.root.exists()
+    (kept,) = (workspace / ".lfdash" / "trash").iterdir()
+    assert (kept / "adapter.bin").read_text() == "weights"
+    launch(registry, plan_for(workspace))  # the name is free again
+    refused = registry.discard(handle.run_id)
+    assert isinstance(refused, Refused) and refused.code == "alive"
+    assert isinstance(registry.discard("nobody"), Refused)

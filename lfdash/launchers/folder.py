@@ -22,10 +22,13 @@ RESERVED = 4096  # bytes held for exit.json
 def make(plan: LaunchPlan, record: RunRecord) -> RunPaths | Refused:
     """Writes the plan's files, the record (stamped with time and host) and the control files.
 
-    Refused: exists, disk, readonly, start_failed; then nothing is left behind.
+    A later attempt goes into the folder that is there. Refused: exists, disk, readonly, start_failed; then
+    nothing is left behind.
     """
     paths = RunPaths(Path(plan.cwd) / plan.output_dir)
     now = time.time()
+    if plan.attempt > 1:
+        return extend(paths, plan, record.with_last(started=now))
     record = replace(record.with_last(started=now), created=now, host=os.uname().nodename)
     top = topmost_missing(paths.root.parent)
     try:
@@ -37,6 +40,30 @@ def make(plan: LaunchPlan, record: RunRecord) -> RunPaths | Refused:
         remove_empty(paths.root.parent, top)
         return refused
     return paths
+
+
+def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord) -> RunPaths | Refused:
+    """Adds an attempt to a run's folder: control files first (their rename is the gate), then files and record."""
+    control = paths.attempt(plan.attempt)
+    draft = AttemptPaths(control.root.with_name(f".{control.root.name}.{plan.run_id}.new"))
+    try:
+        write_control(draft, paths, plan)
+        if os.path.lexists(control.root):
+            return Refused("exists", {"path": f"{plan.output_dir}/attempts/{control.root.name}"})
+        os.rename(draft.root, control.root)
+        for name, text in {**plan.files, paths.record.name: record.to_json()}.items():
+            shim.write_text_atomic(str(paths.root / name), text)
+    except OSError as error:
+        undo(paths, plan)
+        return refused_by(error, paths.root)
+    finally:
+        shutil.rmtree(draft.root, ignore_errors=True)
+    return paths
+
+
+def undo(paths: RunPaths, plan: LaunchPlan) -> None:
+    """Takes away what `make` made: the whole folder of a first attempt, the control files of a later one."""
+    shutil.rmtree(paths.root if plan.attempt == 1 else paths.attempt(plan.attempt).root, ignore_errors=True)
 
 
 def topmost_missing(folder: Path) -> Path | None:

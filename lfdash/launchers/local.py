@@ -129,7 +129,7 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> Laun
                 stderr=log, start_new_session=True,
             )  # fmt: skip
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument or a value
-        shutil.rmtree(paths.root, ignore_errors=True)
+        folder.undo(paths, plan)
         return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})
     return Launched(Handle(plan.run_id, plan.attempt, paths, process))
 

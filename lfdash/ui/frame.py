@@ -32,7 +32,8 @@ CSS = """
 [class*="st-key-flag_"] [data-testid="stButtonGroup"] button {min-height: 1.7rem; padding: 0 .6rem}
 .st-key-head {position: sticky; top: 2.4rem; z-index: 90; background: light-dark(#ffffff, #15181d);
   padding-bottom: .3rem}
-.st-key-console [data-testid="stText"] {font-family: "Source Code Pro", monospace; font-size: .76rem;
+.st-key-console [data-testid="stText"],
+.st-key-console [data-testid="stText"] * {font-family: "Source Code Pro", monospace; font-size: .76rem;
   line-height: 1.45; overflow-wrap: anywhere}
 .lf-strip {display: flex; flex-wrap: wrap; gap: .25rem 1.6rem; align-items: baseline;
   font-variant-numeric: tabular-nums; min-height: 2.9rem}

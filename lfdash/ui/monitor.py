@@ -15,7 +15,7 @@ from lfdash.logs import ConsoleTail
 from lfdash.metrics import MetricFrame, RunTail, downsample, smooth
 from lfdash.run import TERMINAL, RunState
 from lfdash.store import RunView
-from lfdash.ui import actions, charts, evaluation, widgets
+from lfdash.ui import actions, charts, evaluation, existing, widgets
 from lfdash.ui.kind import kind
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
@@ -189,6 +189,7 @@ def draw_body(services: Services, view: RunView) -> None:
     metrics, console = tail(view)
     metrics.poll()
     draw_outcome(view)
+    existing.draw_after(services, view)
     tabs = TABS[kind()]
     key = f"{TAB}_{kind()}"
     st.session_state.setdefault(key, tabs[0])

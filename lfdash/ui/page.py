@@ -9,7 +9,7 @@ import streamlit as st
 from lfdash.field import Problem
 from lfdash.run import STOPPABLE, RunState
 from lfdash.store import RunView
-from lfdash.ui import actions, form, monitor, preview, sidebar, widgets
+from lfdash.ui import actions, existing, form, monitor, preview, sidebar, widgets
 from lfdash.ui.frame import draw_frame
 from lfdash.ui.kind import kind, use
 from lfdash.ui.session import Services, services
@@ -150,6 +150,8 @@ def draw_message() -> None:
         st.markdown(f"**{t('ui.problems', count=len(errors))}**")
         for place, problem in enumerate([*errors, *warnings]):
             draw_problem(shared, place, problem)
+        if any(problem.code == "name_taken" for problem in errors):
+            existing.draw_taken(shared)
 
 
 def draw_problem(shared: Services, place: int, problem: Problem) -> None:

@@ -7,6 +7,7 @@ folder, misses `.streamlit/config.toml`; so the server is started here, with its
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import socket
@@ -115,4 +116,5 @@ def main(argv: list[str] | None = None) -> None:
     print(t("ui.serving", url=f"http://{ADDRESS}:{port}", workspace=options.workspace.resolve()), flush=True)
     app = st.App(PROJECT / "app.py", lifespan=lifespan, middleware=[Middleware(SameOriginSockets)])
     sys.argv = [str(PROJECT / "app.py")]  # Streamlit takes the folder of pages/ from here
-    app.run(config=settings(port))
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a dashboard ends
+        app.run(config=settings(port))

@@ -1,0 +1,176 @@
+"""What can be done with a run that is over: resume it, start anew from its weights, take its settings, replace it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lfdash import yamlio
+from lfdash.args import build_args, job_from_args
+from lfdash.errors import ConfigError
+from lfdash.job import JobConfig
+from lfdash.launchers.base import Launched
+from lfdash.plan import LaunchPlan, make_plan
+from lfdash.run import TERMINAL, RunState
+from lfdash.store import RunView
+from lfdash.ui import actions, form
+from lfdash.ui.kind import kind
+from lfdash.ui.session import Services
+from lfdash.ui.text import t
+
+
+def stored(view: RunView) -> yamlio.Document | None:
+    """The configuration that a run was started with; None when it cannot be read."""
+    try:
+        return yamlio.load(view.paths.training_args.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return None
+
+
+def why_not_resumed(view: RunView) -> str:
+    """Why a run cannot be resumed; "" when it can."""
+    if view.record is None:
+        return t("ui.resume_plain")
+    if view.state not in TERMINAL:
+        return t("ui.resume_alive")
+    if not view.saved.checkpoints:
+        return t("ui.resume_no_checkpoint")
+    return "" if stored(view) else t("ui.no_configuration")
+
+
+def resume_plan(services: Services, view: RunView, step: int) -> LaunchPlan | None:
+    """The next attempt of a run: its own arguments, from one of its checkpoints.
+
+    `overwrite_output_dir` is left out: LLaMA-Factory would delete the run's log
+    (train/callbacks.py, LogCallback).
+    """
+    document = stored(view)
+    if document is None or view.record is None:
+        return None
+    args = {key: value for key, value in document.args.items() if key != "overwrite_output_dir"}
+    args["resume_from_checkpoint"] = f"{view.output_dir}/checkpoint-{step}"
+    return make_plan(
+        run_id=view.run_id,
+        attempt=view.paths.next_attempt(),
+        args=args,
+        env=document.env,
+        secrets=view.record.secrets,
+        files={view.paths.training_args.name: yamlio.dump(args, [t("ui.yaml_header")], document.env)},
+        cli=services.cli_path,
+        cwd=str(services.workspace.root),
+        output_dir=view.output_dir,
+    )
+
+
+def resume(services: Services, run_id: str, step: int) -> None:
+    """Starts the next attempt of a run from a checkpoint."""
+    view = services.registry.get(run_id)
+    plan = resume_plan(services, view, step) if view else None
+    if view is None or view.record is None or plan is None:
+        st.session_state[actions.MESSAGE] = t("outcomes.unknown")
+    else:
+        outcome = services.registry.launch(plan, view.record.resumed(plan))
+        if isinstance(outcome, Launched):
+            st.session_state[actions.MESSAGE] = None
+            st.session_state[actions.SHOWN] = run_id
+            form.propose_name(services)
+        else:
+            st.session_state[actions.MESSAGE] = t(f"outcomes.{outcome.code}", **outcome.params)
+    st.rerun()
+
+
+def take_settings(services: Services, run_id: str, from_weights: bool) -> None:
+    """Fills the form with a run's settings under a fresh name; its weights too, where that is wanted."""
+    view = services.registry.get(run_id)
+    document = stored(view) if view else None
+    if view is None or document is None:
+        st.session_state[actions.MESSAGE] = t("ui.no_configuration")
+    else:
+        left_out = ("output_dir", "resume_from_checkpoint", "overwrite_output_dir")
+        args = {key: value for key, value in document.args.items() if key not in left_out}
+        job = job_from_args(args, document.env, kind())
+        if from_weights:
+            job = JobConfig(job.kind, {**job.values, "top.checkpoint_path": [view.name]}, job.extra)
+        form.load_job(services, job, [("ui.taken_from", {"name": view.name})])
+    st.rerun()
+
+
+def from_weights(services: Services, name: str) -> None:
+    """Keeps the form, starts from the weights of a run of the same name, and proposes a fresh name."""
+    form.apply_fix(services, {"top.checkpoint_path": [name]})
+    form.propose_name(services)
+    st.rerun()
+
+
+def replace(services: Services, run_id: str) -> None:
+    """Moves a run to the trash, so that its name is free."""
+    refused = services.registry.discard(run_id)
+    st.session_state[actions.MESSAGE] = t(f"outcomes.{refused.code}", **refused.params) if refused else None
+    st.rerun()
+
+
+def draw_resume(services: Services, view: RunView, place: str) -> None:
+    """The menu that resumes: from which checkpoint, and what that repeats. Disabled with the reason."""
+    reason = why_not_resumed(view)
+    with st.popover(
+        t("ui.resume"), icon=":material/resume:", disabled=bool(reason), help=reason or None, key=f"resume_menu_{place}"
+    ):
+        if reason:
+            return
+        steps = sorted(view.saved.checkpoints, reverse=True)
+        step = st.selectbox(
+            t("ui.resume_from"), steps, key=f"resume.step.{place}", format_func=lambda n: t("ui.step_n", step=n)
+        )
+        reached = view.progress.step or step
+        st.caption(t("ui.resume_repeats", count=max(0, reached - step)))
+        st.button(
+            t("ui.resume_yes"), key=f"resume_{place}", type="primary", on_click=resume,
+            args=(services, view.run_id, step),
+        )  # fmt: skip
+
+
+def draw_after(services: Services, view: RunView) -> None:
+    """What comes next for a run that is over."""
+    if view.state not in TERMINAL or kind() != "train":
+        return
+    with st.container(horizontal=True, key="after", gap="small"):
+        if view.state is not RunState.SUCCEEDED:
+            draw_resume(services, view, "after")
+        if view.saved.model:
+            st.button(
+                t("ui.from_weights"), key="from_weights", icon=":material/fork_right:", on_click=take_settings,
+                args=(services, view.run_id, True), help=t("ui.from_weights_help"),
+            )  # fmt: skip
+        if view.paths.training_args.exists():
+            st.button(
+                t("ui.take_settings"), key="take_settings", icon=":material/content_copy:", on_click=take_settings,
+                args=(services, view.run_id, False), help=t("ui.take_settings_help"),
+            )  # fmt: skip
+
+
+def draw_taken(services: Services) -> None:
+    """The form's name is taken by a run: ask which of three is meant."""
+    job = form.read().job
+    folder = build_args(job).get("output_dir")
+    view = next((v for v in services.registry.snapshot() if v.output_dir == folder), None)
+    if view is None:
+        return
+    st.markdown(t("ui.taken_ask"))
+    with st.container(horizontal=True, key="taken", gap="small"):
+        if kind() == "train":
+            draw_resume(services, view, "taken")
+            st.button(
+                t("ui.from_weights"), key="taken_weights", icon=":material/fork_right:", disabled=not view.saved.model,
+                on_click=from_weights, args=(services, view.name),
+                help=t("ui.from_weights_keep") if view.saved.model else t("ui.saved_nothing"),
+            )  # fmt: skip
+        with st.popover(
+            t("ui.replace"), icon=":material/delete:", disabled=view.state not in TERMINAL, key="replace_menu"
+        ):
+            st.write(t("ui.replace_confirm", name=view.name))
+            st.button(
+                t("ui.replace_yes"), key="replace", type="primary", on_click=replace, args=(services, view.run_id)
+            )
+        st.button(
+            t("ui.take_settings"), key="taken_settings", icon=":material/content_copy:", on_click=take_settings,
+            args=(services, view.run_id, False), help=t("ui.take_settings_help"),
+        )  # fmt: skip
