@@ -162,6 +162,31 @@ def test_evaluate_the_trained_adapter_and_read_predictions(
     expect(page.locator(".st-key-train-learning_rate input")).to_have_value("0.002")
 
 
+def test_a_name_that_is_taken_asks_what_is_meant(page: Page, server: Server, finished: dict[str, Path]) -> None:
+    taken = finished["folder"].name
+    choose_preset(page, "Demo")
+    name = page.locator(".st-key-train-output_dir input")
+    name.fill(taken)
+    name.press("Tab")
+    page.click(".st-key-start button")
+    expect(page.locator(".st-key-problems")).to_contain_text(taken)
+    expect(page.locator(".st-key-resume_menu_taken button")).to_be_enabled()
+    page.click(".st-key-taken_weights button")
+    expect(name).not_to_have_value(taken)
+    page.locator("section[data-testid=stSidebar] summary").filter(has_text="Model loading").click()
+    expect(page.locator(".st-key-top-checkpoint_path")).to_contain_text(taken)
+    name.fill(taken)
+    name.press("Tab")
+    page.click(".st-key-start button")
+    page.click(".st-key-replace_menu button")
+    page.click(".st-key-replace button")
+    expect(page.locator(".st-key-taken")).to_have_count(0)
+    assert not finished["folder"].exists()
+    (kept,) = (server.workspace / ".lfdash" / "trash").glob(f"{taken}.*")
+    assert (kept / "adapter_model.safetensors").exists()
+    kept.rename(finished["folder"])  # for the tests below: what the trash keeps can be taken back
+
+
 def test_downloaded_yaml_gives_the_same_run(server: Server, finished: dict[str, Path], tmp_path: Path) -> None:
     if not finished:
         pytest.fail("the demo run did not finish, so there is nothing to compare with")
