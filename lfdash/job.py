@@ -14,6 +14,14 @@ from lfdash.fields import BY_ID, ROWS
 
 
 @dataclass(frozen=True)
+class ArgumentType:
+    """What an argument of LLaMA-Factory takes. kind: as in `upstream.Argument`; choices: () = any."""
+
+    kind: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the world says about a job, gathered by whoever asks for its problems.
 
@@ -21,6 +29,7 @@ class Facts:
     that file cannot be read. ranking: dataset -> whether its rows are ranked pairs. run_exists: a folder of the
     run's name exists. roots: absolute folders below which output may lie. gpus: GPUs found, None = not known.
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known.
+    arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
     """
 
     datasets: frozenset[str] | None = None
@@ -30,6 +39,8 @@ class Facts:
     roots: tuple[str, ...] = ()
     gpus: int | None = None
     packages: Mapping[str, str] | None = None
+    arguments: Mapping[str, ArgumentType] | None = None
+    templates: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ row is a condition over the built arguments, so that it also sees arguments with
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from typing import Any
 from lfdash.args import build_args
 from lfdash.field import Problem, Value
 from lfdash.fields import BY_KIND_ARG, ROWS
-from lfdash.job import Facts, JobConfig, check, details
-from lfdash.stages import BY_CODE
+from lfdash.job import ArgumentType, Facts, JobConfig, check, details
+from lfdash.stages import BY_CODE, METHODS
 
 Args = Mapping[str, Any]
 EXTRA = "train.extra_args"
@@ -120,8 +121,53 @@ RULES = (
     Rule("train.logging_steps", "steps_whole", lambda a: fraction(a, "logging_steps")),
     Rule("train.save_steps", "steps_whole", lambda a: fraction(a, "save_steps")),
     Rule("train.eval_steps", "steps_whole", lambda a: fraction(a, "eval_steps")),
+    Rule("top.checkpoint_path", "adapter_list", lambda a: isinstance(a.get("adapter_name_or_path"), list)),
+    Rule(
+        "train.load_best_model_at_end", "best_strategy",
+        lambda a: a.get("load_best_model_at_end")
+        and a.get("save_strategy", "steps") not in ("best", a.get("eval_strategy", "no")),
+    ),
+    Rule(
+        "train.load_best_model_at_end", "best_steps",
+        lambda a: a.get("load_best_model_at_end")
+        and a.get("save_strategy", "steps") == a.get("eval_strategy") == "steps"
+        and number(a, "eval_steps") >= 1
+        and number(a, "save_steps") % number(a, "eval_steps") != 0,
+    ),
+    Rule(
+        "train.pref_loss", "dpo_smoothing",
+        lambda a: stage(a) == "dpo" and a.get("pref_loss", "sigmoid") != "sigmoid" and number(a, "dpo_label_smoothing") > 1e-6,
+    ),
+    Rule(METHOD, "method_unknown", lambda a: method(a) not in METHODS),
+    Rule(STAGE, "stage_unknown", lambda a: stage(a) not in BY_CODE),
+    Rule(EXTRA, "export_quant_dataset", lambda a: a.get("export_quantization_bit") and not a.get("export_quantization_dataset")),
+    Rule(EXTRA, "generate_stage", lambda a: stage(a) != "sft" and a.get("predict_with_generate")),
+    Rule(EXTRA, "generate_accuracy", lambda a: a.get("predict_with_generate") and a.get("compute_accuracy")),
+    Rule(EXTRA, "infer_backend", lambda a: a.get("infer_backend", "huggingface") != "huggingface"),
+    Rule(EXTRA, "interleave_concat", lambda a: a.get("interleave_probs") and a.get("mix_strategy", "concat") == "concat"),
+    Rule(EXTRA, "interleave_length", lambda a: a.get("interleave_probs") and not lengths_agree(a)),
+    Rule(EXTRA, "quant_device_map", lambda a: a.get("do_train") and a.get("quantization_device_map") == "auto"),
+    Rule(
+        EXTRA, "quant_bits",
+        lambda a: any(a.get(f"{name}_model_quantization_bit") not in (None, 4, 8) for name in ("ref", "reward")),
+    ),
+    Rule(EXTRA, "stream_samples", lambda a: a.get("streaming") and a.get("max_samples") is not None),
+    Rule(EXTRA, "stream_split", lambda a: a.get("streaming") and 1e-6 < number(a, "val_size") < 1),
+    Rule("train.max_steps", "stream_steps", lambda a: a.get("streaming") and number(a, "max_steps") <= 0),
+    Rule(
+        "train.project", "trackio_project",
+        lambda a: "trackio" in str(a.get("report_to")) and a.get("project", "huggingface") == "",
+    ),
+    Rule("train.warmup_steps", "warmup_negative", lambda a: number(a, "warmup_steps") < 0),
     Rule("train.warmup_ratio", "warmup_twice", lambda a: number(a, "warmup_steps") > 0 and number(a, "warmup_ratio") > 0),
 )  # fmt: skip
+
+
+def lengths_agree(args: Args) -> bool:
+    """Whether there is one probability for each dataset (training's, and evaluation's where there are any)."""
+    count = len(listed(args.get("interleave_probs")))
+    asked = [listed(args.get(name)) for name in ("dataset", "eval_dataset")]
+    return all(len(names) == count for names in asked if names)
 
 
 def fraction(args: Args, name: str) -> bool:
@@ -139,6 +185,7 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
         *bad_extra(job),
         *bad_name(job, facts),
         *(problem_of(rule, job) for rule in RULES if rule.broken(args)),
+        *bad_arguments(job, facts),
         *bad_data(job.kind, args, facts),
         *bad_machine(job.kind, args, facts),
     )
@@ -196,6 +243,34 @@ def bad_extra(job: JobConfig) -> Iterator[Problem]:
         row = BY_KIND_ARG[job.kind].get(name)
         if row is not None and name in sent:
             yield Problem(EXTRA, "extra_clash", {"name": name, "field": row.id})
+
+
+def bad_arguments(job: JobConfig, facts: Facts) -> Iterator[Problem]:
+    """Arguments that do not exist, and values that their argument does not take."""
+    if facts.arguments is None:
+        return
+    args = build_args(job)
+    for name, value in args.items():
+        row = BY_KIND_ARG[job.kind].get(name)
+        where = row.id if row is not None and name not in job.extra else EXTRA
+        known = facts.arguments.get(name)
+        if known is None:
+            near = difflib.get_close_matches(name, facts.arguments, n=1, cutoff=0.7)
+            code = "argument_unknown_near" if near else "argument_unknown"
+            yield Problem(EXTRA, code, {"name": name, "near": near[0] if near else ""})
+        elif value is not None and wrong_type(known, value):
+            yield Problem(where, "argument_type", {"name": name, "value": value, "kind": known.kind})
+        elif known.choices and isinstance(value, str) and value not in known.choices:
+            yield Problem(where, "argument_choice", {"name": name, "value": value, "choices": ", ".join(known.choices)})
+    template = args.get("template")
+    if facts.templates is not None and isinstance(template, str) and template not in facts.templates:
+        yield Problem("top.template", "template_unknown", {"value": template})
+
+
+def wrong_type(known: ArgumentType, value: Any) -> bool:
+    """Whether a value would break LLaMA-Factory: its parser does not look, the optimizer does, minutes later."""
+    number_wanted = known.kind in ("int", "float")
+    return (number_wanted and not isinstance(value, int | float)) or (known.kind == "bool" and isinstance(value, str))
 
 
 def bad_name(job: JobConfig, facts: Facts) -> Iterator[Problem]:
@@ -277,6 +352,9 @@ PACKAGES = (
     ("use_apollo", "apollo-torch"),
     ("use_badam", "badam"),
     ("use_swanlab", "swanlab"),
+    ("use_kt", "kt-kernel"),
+    ("use_adam_mini", "adam-mini"),
+    ("mixture_of_depths", "mixture-of-depth"),
     ("deepspeed", "deepspeed"),
     ("predict_with_generate", "jieba"),
     ("predict_with_generate", "nltk"),

@@ -25,7 +25,7 @@ CORE = {
     "metrics", "plan", "presets", "rules", "run", "stages", "upstream", "yamlio",
 }  # fmt: skip
 MACHINERY = {
-    "cli", "datasets", "devices", "launchers.base", "launchers.fake", "launchers.folder",
+    "cli", "datasets", "deep_check", "devices", "launchers.base", "launchers.fake", "launchers.folder",
     "launchers.local", "probe", "registry", "results", "shelf", "shim", "store", "workspace",
 }  # fmt: skip
 UI = {
@@ -34,7 +34,7 @@ UI = {
     "ui.plans", "ui.preview", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.
-PROGRAMS = {"__main__", "demo", "probe_script"}
+PROGRAMS = {"__main__", "check_script", "demo", "probe_script"}
 PACKAGES = {"", "launchers", "ui"}  # only an __init__.py with a docstring
 
 # What core may use beside the standard library and itself.
@@ -43,7 +43,8 @@ CORE_NEVER = {"subprocess", "multiprocessing", "socket", "urllib", "http", "asyn
 MACHINERY_MAY = {"yaml", "numpy", "psutil", "pynvml", "filelock"}
 HEAVY = {"torch", "transformers", "llamafactory", "gradio", "accelerate", "peft", "trl", "datasets"}
 # A tiny parent of every run, which starts with `python -I -S`: no lfdash, no site-packages.
-STDLIB_ONLY = {"shim", "probe_script"}
+STDLIB_ONLY = {"check_script", "shim", "probe_script"}
+ASKED_THERE = {"check_script", "probe_script"}  # these run in LLaMA-Factory's own environment
 
 
 def name_of(path: Path) -> str:
@@ -148,7 +149,7 @@ def test_machinery_never_draws(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(STDLIB_ONLY & MODULES.keys()))
 def test_what_runs_alone_imports_the_standard_library_only(name: str) -> None:
-    allowed = HEAVY if name == "probe_script" else set()  # run inside LLaMA-Factory's own environment
+    allowed = HEAVY if name in ASKED_THERE else set()  # run inside LLaMA-Factory's own environment
     assert outside(MODULES[name]) <= allowed
     assert not own(MODULES[name])
 
@@ -167,7 +168,7 @@ def test_only_the_pages_and_the_entry_import_the_interface() -> None:
         assert all(used.startswith("ui.") for used in own(page)), f"{page.name} has logic of its own"
 
 
-@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"demo", "probe_script"}))
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"demo", *ASKED_THERE}))
 def test_nothing_in_the_web_process_imports_torch(name: str) -> None:
     assert not tops(MODULES[name]) & HEAVY
 

@@ -10,7 +10,7 @@ import pytest
 
 from lfdash.args import job_from_args
 from lfdash.field import Problem
-from lfdash.job import Facts, JobConfig
+from lfdash.job import ArgumentType, Facts, JobConfig
 from lfdash.rules import RULES, name_code
 
 LOCALE = Path(__file__).parents[1] / "lfdash" / "locales" / "en.toml"
@@ -63,6 +63,37 @@ BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ppo_eval": ({**PPO, "val_size": 0.1}, {"val_size": 0.0}),
     "steps_zero": ({"logging_steps": 0}, {"logging_steps": 1}),
     "steps_whole": ({"save_steps": 2.5}, {"save_steps": 0.5}),
+    "adapter_list": ({"adapter_name_or_path": ["a"]}, {"adapter_name_or_path": "a"}),
+    "best_strategy": (
+        {"load_best_model_at_end": True},
+        {"eval_strategy": "steps", "val_size": 0.1, "save_steps": 10, "eval_steps": 10},
+    ),
+    "best_steps": (
+        {"load_best_model_at_end": True, "eval_strategy": "steps", "val_size": 0.1, "eval_steps": 7, "save_steps": 10},
+        {"save_steps": 14},
+    ),
+    "dpo_smoothing": ({"stage": "dpo", "pref_loss": "ipo", "dpo_label_smoothing": 0.1}, {"pref_loss": "sigmoid"}),
+    "method_unknown": ({"finetuning_type": "bitfit"}, {"finetuning_type": "oft"}),
+    "stage_unknown": ({"stage": "nope"}, {"stage": "kto"}),
+    "export_quant_dataset": ({"export_quantization_bit": 4}, {"export_quantization_dataset": "x"}),
+    "generate_stage": ({"stage": "pt", "predict_with_generate": True}, {"stage": "sft"}),
+    "generate_accuracy": (
+        {"predict_with_generate": True, "compute_accuracy": True, "val_size": 0.1},
+        {"compute_accuracy": False},
+    ),
+    "infer_backend": ({"infer_backend": "vllm"}, {"infer_backend": "huggingface"}),
+    "interleave_concat": ({"interleave_probs": "1.0"}, {"mix_strategy": "interleave_under"}),
+    "interleave_length": (
+        {"interleave_probs": "0.5,0.5", "mix_strategy": "interleave_under"},
+        {"interleave_probs": "1.0"},
+    ),
+    "quant_device_map": ({"quantization_device_map": "auto"}, {"quantization_device_map": None}),
+    "quant_bits": ({"ref_model_quantization_bit": 3}, {"ref_model_quantization_bit": 4}),
+    "stream_samples": ({"streaming": True, "max_samples": 5, "max_steps": 9}, {"max_samples": None}),
+    "stream_split": ({"streaming": True, "val_size": 0.1, "max_steps": 9}, {"val_size": 10}),
+    "stream_steps": ({"streaming": True}, {"max_steps": 9}),
+    "trackio_project": ({"report_to": "trackio", "project": ""}, {"project": "p"}),
+    "warmup_negative": ({"warmup_steps": -1}, {"warmup_steps": 1}),
     "warmup_twice": ({"warmup_steps": 5, "warmup_ratio": 0.1}, {"warmup_steps": 0}),
 }  # fmt: skip
 
@@ -126,6 +157,25 @@ def test_what_the_world_says() -> None:
     assert one({"deepspeed": "x.json"}, Facts(packages={})).params == {"package": "deepspeed"}
     broken = Problem("train.dataset_dir", "datasets_syntax", {"file": "f", "line": 3, "column": 1, "reason": "r"})
     assert one({"dataset": "nope"}, Facts(datasets=frozenset(), dataset_problem=broken)) == broken
+
+
+def test_arguments_that_do_not_exist_or_cannot_have_the_value() -> None:
+    known = {name: ArgumentType("text") for name in (*GOOD, "output_dir")}
+    known |= {"learning_rate": ArgumentType("float"), "do_train": ArgumentType("bool")}
+    known |= {"optim": ArgumentType("choice", ("adamw_torch", "sgd"))}
+    facts = Facts(arguments=known, templates=frozenset({"qwen"}))
+
+    def one(**args: Any) -> Problem:
+        (problem,) = job_from_args({**GOOD, **args}).problems(facts)
+        return problem
+
+    near = one(learning_rat=1e-4)
+    assert (near.code, near.params["near"]) == ("argument_unknown_near", "learning_rate")
+    assert one(zzz=1).code == "argument_unknown"
+    assert (one(learning_rate="abc").code, one(learning_rate="abc").field) == ("argument_type", "train.extra_args")
+    assert (one(optim="foo").code, one(optim="foo").field) == ("argument_choice", "train.optim")
+    assert one(template="nope").code == "template_unknown"
+    assert codes({**GOOD, "learning_rate": 1, "optim": "sgd"}, facts) == set()
 
 
 def test_extra_arguments_that_clash_with_the_form() -> None:

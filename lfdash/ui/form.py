@@ -350,6 +350,8 @@ def facts(services: Services, job: JobConfig) -> Facts:
         roots=(str(services.workspace.root),),
         gpus=len(services.devices.gpus),
         packages=installed,
+        arguments=services.argument_types(),
+        templates=frozenset(services.upstream.templates),
     )
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from lfdash.args import build_args, build_env
+from lfdash.cli import Cli
+from lfdash.deep_check import CheckFailed, deep_check
+from lfdash.job import JobConfig
 from lfdash.ui import actions, form, plans, widgets
 from lfdash.ui.session import Services
-from lfdash.ui.text import t
+from lfdash.ui.text import label, t
 
 PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
 
@@ -23,11 +27,29 @@ def draw(services: Services) -> None:
     if errors:
         lines = [f"- {widgets.markdown_safe(actions.problem_text(p)['text'])}" for p in errors]
         st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
+    draw_deep_check(services, reading.job)
     st.markdown(f"**{t('ui.preview_command')}**")
     st.code(str(plans.make(services, reading.job, PREVIEW_RUN)), language="bash", wrap_lines=True)
     st.markdown(f"**{t('ui.preview_yaml')}**")
     st.code(plans.document(reading.job, with_output=True), language="yaml", height=330)
     draw_downloads(services, "dialog")
+
+
+def draw_deep_check(services: Services, job: JobConfig) -> None:
+    """A button that asks LLaMA-Factory's own parser, and what it said."""
+    if not isinstance(services.cli, Cli):
+        return
+    if not st.button(t("ui.deep_check"), key="deep_check", icon=":material/fact_check:", help=t("ui.deep_check_help")):
+        return
+    with st.spinner(t("ui.deep_checking")):
+        found = deep_check(services.cli, services.workspace.root, [build_args(job)], build_env(job))
+    if isinstance(found, CheckFailed):
+        st.warning(t("ui.deep_failed", reason=widgets.markdown_safe(found.reason)))
+    elif found[0].text:
+        where = f" {t('ui.deep_field', label=label(found[0].field))}" if found[0].field else ""
+        st.error(t("ui.deep_bad", text=widgets.markdown_safe(found[0].text)) + where)
+    else:
+        st.success(t("ui.deep_good"))
 
 
 def draw_downloads(services: Services, place: str) -> None:

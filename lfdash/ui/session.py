@@ -17,6 +17,7 @@ import streamlit as st
 from lfdash import devices, probe
 from lfdash.cli import Cli, find_cli
 from lfdash.datasets import DatasetInfo, read_dataset_info
+from lfdash.job import ArgumentType
 from lfdash.launchers.local import LocalLauncher
 from lfdash.presets import Preset, list_presets
 from lfdash.registry import ProcessRegistry
@@ -51,6 +52,7 @@ class Services:
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
         self.registry = ProcessRegistry(workspace, LocalLauncher())
         self._datasets: dict[Path, tuple[object, DatasetInfo]] = {}
+        self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self._started = False
         self._lock = threading.Lock()
 
@@ -86,6 +88,14 @@ class Services:
             cached = (seen, read_dataset_info(folder))
             self._datasets[folder] = cached
         return cached[1]
+
+    def argument_types(self) -> Mapping[str, ArgumentType]:
+        """Kind and choices of every argument, made once for what is known at the time."""
+        upstream = self.upstream
+        if self._types is None or self._types[0] is not upstream:
+            types = {name: ArgumentType(a.kind, a.choices) for name, a in upstream.arguments.items()}
+            self._types = (upstream, types)
+        return self._types[1]
 
     @property
     def cli_path(self) -> str:
