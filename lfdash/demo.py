@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,10 @@ def make_data(folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "dataset_info.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); it was left as it is") from error
     if not isinstance(known, dict):
         raise ValueError(f"{path} is not a mapping of dataset names to entries; it was left as it is")
     missing = {name: entry for name, (entry, _) in DATASETS.items() if name not in known}
@@ -108,9 +112,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="lfdash.demo", description="Makes the demo's model and datasets.")
     parser.add_argument("workspace", type=Path)
     workspace: Path = parser.parse_args(argv).workspace
-    make_data(workspace / "data")
     (workspace / "models").mkdir(parents=True, exist_ok=True)
     make_model(workspace / "models" / MODEL)
+    try:
+        make_data(workspace / "data")
+    except ValueError as error:
+        sys.exit(f"demo: {error}")
     print(f"demo: {workspace / 'models' / MODEL} and {len(DATASETS)} datasets in {workspace / 'data'}")
 
 

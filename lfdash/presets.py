@@ -14,11 +14,12 @@ FIRST = "demo"  # of the list; the others follow by title
 
 @dataclass(frozen=True)
 class Preset:
-    """A starting point. name: of its file; args: LLaMA-Factory's arguments, exactly the file's."""
+    """A starting point. name: of its file; text: the file as it is; args: LLaMA-Factory's arguments in it."""
 
     name: str
     title: str
     advice: str
+    text: str
     args: Mapping[str, Any]
 
 
@@ -33,4 +34,4 @@ def read_preset(path: Path) -> Preset:
     text = path.read_text(encoding="utf-8")
     comments = [line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("#")]
     title, advice = ([*comments, "", ""])[:2]
-    return Preset(path.stem, title or path.stem, advice, load(text).args)
+    return Preset(path.stem, title or path.stem, advice, text, load(text).args)

@@ -47,7 +47,7 @@ class Workspace:
 
         Raises OSError when the disk does not let it.
         """
-        for folder in (self.data, self.models, self.deepspeed, self.saves, self.private):
+        for folder in (self.data, self.models, self.deepspeed, self.saves, self.configs, self.private):
             folder.mkdir(parents=True, exist_ok=True)
         for source in sorted(deepspeed.glob("*.json")):
             target = self.deepspeed / source.name

@@ -40,11 +40,25 @@ def test_the_users_entries_and_files_stay(tmp_path: Path) -> None:
     assert (tmp_path / "demo_pt.json").read_text() == "[]"
 
 
-def test_a_broken_dataset_info_is_left(tmp_path: Path) -> None:
-    (tmp_path / "dataset_info.json").write_text("[1]")
-    with pytest.raises(ValueError, match="left as it is"):
+@pytest.mark.parametrize(("text", "why"), [("[1]", "not a mapping"), ('{"mine": {}', "line 1 column 12")])
+def test_a_broken_dataset_info_is_left(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "dataset_info.json").write_text(text)
+    with pytest.raises(ValueError, match=f"{why}.*left as it is"):
         demo.make_data(tmp_path)
-    assert (tmp_path / "dataset_info.json").read_text() == "[1]"
+    assert (tmp_path / "dataset_info.json").read_text() == text
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_program_says_what_is_broken_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "make_model", Path.mkdir)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dataset_info.json").write_text("{")
+    with pytest.raises(SystemExit, match=r"^demo: .*dataset_info\.json is not JSON"):
+        demo.main([str(tmp_path)])
+    assert (tmp_path / "models" / demo.MODEL).is_dir()  # the model does not wait for the data
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.train_env

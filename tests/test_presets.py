@@ -26,7 +26,7 @@ NEEDS_MORE = {
     "sft_full_galore": "galore-torch is not installed",
     "ppo": "needs another trl",
     "sft_lora_multimodal": "the demo model takes no images",
-    "demo": "trained in full by the browser test",
+    "demo": "trained by a test of its own, and in full by the browser test",
 }
 
 
@@ -40,6 +40,18 @@ def small(args: dict[str, Any], stage_folder: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def train(folder: Path, args: dict[str, Any]) -> list[dict[str, Any]]:
+    """Trains with the real CLI in a folder to the end; gives the rows of its log."""
+    (folder / "job.yaml").write_text(json.dumps(args))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("llamafactory-cli"), "train", "job.yaml"],
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    log = (folder / args["output_dir"] / "trainer_log.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in log]
+
+
 def test_the_demo_comes_first_and_all_have_title_and_advice() -> None:
     assert next(iter(PRESETS)) == "demo"
     assert len(PRESETS) == 13
@@ -51,7 +63,8 @@ def test_the_demo_comes_first_and_all_have_title_and_advice() -> None:
 def test_a_file_without_comments_is_named_after_itself(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("stage: sft\n")
-    assert (read_preset(path).title, read_preset(path).advice) == ("mine", "")
+    found = read_preset(path)
+    assert (found.title, found.advice, found.text, found.args) == ("mine", "", "stage: sft\n", {"stage": "sft"})
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "demo"])
@@ -96,11 +109,16 @@ def test_presets_train_with_the_demo_model(name: str, demo_workspace: Path, tmp_
     args = small(dict(PRESETS[name].args), name)
     if args["stage"] == "pt":
         args.pop("template")
-    (tmp_path / "job.json.yaml").write_text(json.dumps(args))
-    done = subprocess.run(
-        [Path(sys.executable).with_name("llamafactory-cli"), "train", "job.json.yaml"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    log = (tmp_path / args["output_dir"] / "trainer_log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["current_steps"] for line in log] == [1, 2, 2]
+    assert [row["current_steps"] for row in train(tmp_path, args)] == [1, 2, 2]
+
+
+@pytest.mark.train_env
+def test_the_demos_loss_falls_from_guessing_to_half_in_a_quarter_of_it(demo_workspace: Path, tmp_path: Path) -> None:
+    for part in ("data", "models"):
+        (tmp_path / part).symlink_to(demo_workspace / part)
+    args = dict(PRESETS["demo"].args) | {"output_dir": "saves/demo", "plot_loss": False, "max_steps": 25}
+    losses = [row["loss"] for row in train(tmp_path, args) if "loss" in row]
+    assert len(losses) == 25
+    assert losses[0] > 6  # about the logarithm of the vocabulary
+    assert sum(losses[-3:]) / 3 < 3.4
+    assert (tmp_path / "saves" / "demo" / "adapter_model.safetensors").exists()

@@ -23,7 +23,8 @@ def test_folders_are_made_and_files_of_the_user_stay(tmp_path: Path) -> None:
     workspace.prepare(DEEPSPEED)
     assert mine.read_text() == "{}"
     assert sorted(path.name for path in workspace.deepspeed.iterdir()) == sorted(p.name for p in DEEPSPEED.iterdir())
-    assert all(folder.is_dir() for folder in (workspace.data, workspace.models, workspace.saves, workspace.private))
+    found = {path.name for path in workspace.root.iterdir() if path.is_dir()}
+    assert found == {"data", "models", "deepspeed", "saves", "configs", ".lfdash"}
 
 
 @pytest.mark.train_env
