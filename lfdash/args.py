@@ -54,7 +54,9 @@ def secret_names(job: JobConfig) -> tuple[str, ...]:
 
 
 def kind_of(args: Mapping[str, Any]) -> str:
-    """What arguments are for: "eval" when they evaluate or predict without training."""
+    """What arguments are for: "eval" when they evaluate or predict without training, "export" with its folder."""
+    if "export_dir" in args and not any(args.get(name) for name in ("do_train", "do_eval", "do_predict")):
+        return "export"
     wanted = any(args.get(name) for name in ("do_eval", "do_predict", "predict_with_generate"))
     return "eval" if wanted and not args.get("do_train") else "train"
 

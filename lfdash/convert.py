@@ -153,6 +153,15 @@ def bits_from(args: Mapping[str, Any]) -> Value | None:
     return str(bits) if isinstance(bits, int) and not isinstance(bits, bool) else None
 
 
+def export_bits_to(value: str, _get: Get) -> dict[str, Any]:
+    return {"export_quantization_bit": int(value)}
+
+
+def export_bits_from(args: Mapping[str, Any]) -> Value | None:
+    bits = args.get("export_quantization_bit")
+    return str(bits) if isinstance(bits, int) and not isinstance(bits, bool) else None
+
+
 def pixels(text: str) -> int:
     """`768*768` or `589824` -> number of pixels. ValueError for anything else."""
     found = re.fullmatch(r"\s*(\d+)\s*(?:\*\s*(\d+)\s*)?", text)

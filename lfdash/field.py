@@ -76,7 +76,7 @@ class Field:
     """One setting of a job.
 
     name: unique in its scope. default: value of a new form (LlamaBoard's); None = not given there. group: where
-    the form shows it. scope: "top" (all jobs), "train" or "eval",
+    the form shows it. scope: "top" (all jobs), "train", "eval" or "export",
     as in LlamaBoard's element ids. kind: what it holds; derived
     from the default when not said. min, max: inclusive. choices: the values offered, or the name of a list
     that is known only at run time ("models", "templates", "datasets", "gpus", "checkpoints"). open: other
@@ -90,7 +90,7 @@ class Field:
     name: str
     default: Value | None = None
     group: str = ""
-    scope: Literal["top", "train", "eval"] = "train"
+    scope: Literal["top", "train", "eval", "export"] = "train"
     kind: Kind = "text"
     min: float | None = None
     max: float | None = None

@@ -15,6 +15,7 @@ OFT = is_("top.finetuning_type", "oft")
 PRO_LORA = LORA & is_("train.use_llama_pro", True)
 PREFERENCE = is_("train.training_stage", "dpo", "kto")
 PPO = is_("train.training_stage", "ppo")
+RUNS_MODEL = ~is_(KIND, "export")  # export merges or converts: it loads the model as it is
 QUANTIZED = given("top.quantization_bit")
 QUANTIZER = QUANTIZED | is_(KIND, "eval")  # LlamaBoard always says the method when it evaluates
 MULTIMODAL = is_("top.multimodal", True)
@@ -37,7 +38,7 @@ PREFERENCE_LOSSES = ("sigmoid", "hinge", "ipo", "kto_pair", "orpo", "simpo")
 LOGGERS = ("none", "wandb", "mlflow", "neptune", "tensorboard", "trackio", "swanlab", "all")
 
 GROUPS = (
-    Group("run"), Group("model"), Group("method"), Group("data"), Group("hyper"), Group("generation"),
+    Group("run"), Group("model"), Group("method"), Group("data"), Group("hyper"), Group("generation"), Group("export"),
     Group("lora", LORA), Group("freeze", FREEZE | PRO_LORA), Group("oft", OFT),
     Group("preference", PREFERENCE), Group("ppo", PPO), Group("multimodal", MULTIMODAL),
     Group("evaluation"), Group("saving"), Group("optimization"), Group("samples"), Group("loading"),
@@ -146,14 +147,14 @@ FIELDS = (
     Field("enable_thinking", True, "samples", kind="bool"),
     # how the model is loaded
     Field("checkpoint_path", None, "loading", "top", "choices", choices="checkpoints", open=True, arg="adapter_name_or_path", to_args=c.checkpoint_to, from_args=c.checkpoint_from, wide=True),
-    Field("quantization_bit", None, "loading", "top", "choice", choices=("4", "8", "1", "2", "3", "5", "6"), to_args=c.bits_to, from_args=c.bits_from),
+    Field("quantization_bit", None, "loading", "top", "choice", choices=("4", "8", "1", "2", "3", "5", "6"), to_args=c.bits_to, from_args=c.bits_from, when=RUNS_MODEL),
     Field("quantization_method", "bnb", "loading", "top", "choice", choices=("bnb", "hqq", "eetq"), when=QUANTIZER),
     Field("double_quantization", True, "loading", "top", "bool", when=QUANTIZED, board=False),
-    Field("rope_scaling", None, "loading", "top", "choice", choices=("linear", "dynamic", "yarn", "llama3")),
-    Field("booster", "auto", "loading", "top", "choice", choices=tuple(c.BOOSTERS), arg="flash_attn", to_args=c.booster_to, from_args=c.booster_from),
+    Field("rope_scaling", None, "loading", "top", "choice", choices=("linear", "dynamic", "yarn", "llama3"), when=RUNS_MODEL),
+    Field("booster", "auto", "loading", "top", "choice", choices=tuple(c.BOOSTERS), arg="flash_attn", to_args=c.booster_to, from_args=c.booster_from, when=RUNS_MODEL),
     Field("disable_gradient_checkpointing", None, "loading", kind="bool", board=False),
-    Field("trust_remote_code", None, "loading", kind="bool", board=False),
-    Field("cache_dir", None, "loading", wide=True, board=False),
+    Field("trust_remote_code", None, "loading", "top", "bool", board=False),
+    Field("cache_dir", None, "loading", "top", wide=True, board=False),
     # memory-saving optimizers
     Field("use_llama_pro", False, "optimizers", kind="bool", absent=False),
     Field("use_galore", False, "optimizers", kind="bool", absent=False),
@@ -211,6 +212,15 @@ FIELDS = (
     Field("devices", None, "devices", "eval", "choices", choices="gpus", open=True, arg="", env="CUDA_VISIBLE_DEVICES", to_args=c.nothing_to, wide=True, board=False),
     Field("report_to", "none", "advanced", "eval", "choice", choices=LOGGERS, open=True, board=False),
     Field("ddp_timeout", 180000000, "advanced", "eval", "int", min=1, board=False),
+    # export: merge an adapter, or convert
+    Field("output_dir", None, "run", "export", arg="", to_args=c.nothing_to, wide=True, board=False),
+    Field("export_dir", None, "export", "export", wide=True),
+    Field("export_size", 5, "export", "export", "int", min=1, max=100),
+    Field("export_device", "cpu", "export", "export", "choice", choices=("cpu", "auto")),
+    Field("export_quantization_bit", None, "export", "export", "choice", choices=("8", "4", "3", "2"), to_args=c.export_bits_to, from_args=c.export_bits_from),
+    Field("export_quantization_dataset", "data/c4_demo.jsonl", "export", "export"),
+    Field("export_legacy_format", False, "export", "export", "bool"),
+    Field("export_hub_model_id", None, "export", "export", wide=True),
 )
 # fmt: on
 
@@ -231,11 +241,11 @@ def arguments(field: Field) -> tuple[str, ...]:
 
 
 def rows(kind: str) -> tuple[Field, ...]:
-    """The rows of a kind of job ("train" or "eval"): those of all jobs and its own."""
+    """The rows of a kind of job ("train", "eval" or "export"): those of all jobs and its own."""
     return tuple(field for field in FIELDS if field.scope in ("top", kind))
 
 
-ROWS = {kind: rows(kind) for kind in ("train", "eval")}
+ROWS = {kind: rows(kind) for kind in ("train", "eval", "export")}
 BY_ARG = {name: field for field in ROWS["train"] for name in arguments(field)}  # of training
 BY_KIND_ARG = {kind: {name: field for field in some for name in arguments(field)} for kind, some in ROWS.items()}
 WATCHED = frozenset().union(*(row.when.names for row in (*FIELDS, *GROUPS)))

@@ -27,7 +27,8 @@ class Facts:
 
     datasets: names in dataset_info.json, None when they are not known (an online source). dataset_problem: why
     that file cannot be read. ranking: dataset -> whether its rows are ranked pairs. run_exists: a folder of the
-    run's name exists. roots: absolute folders below which output may lie. gpus: GPUs found, None = not known.
+    run's name exists. export_taken: the export folder holds something. roots: absolute folders below which
+    output may lie. gpus: GPUs found, None = not known.
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known.
     arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
     """
@@ -36,6 +37,7 @@ class Facts:
     dataset_problem: Problem | None = None
     ranking: Mapping[str, bool] = field(default_factory=dict)
     run_exists: bool = False
+    export_taken: bool = False
     roots: tuple[str, ...] = ()
     gpus: int | None = None
     packages: Mapping[str, str] | None = None
@@ -45,7 +47,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class JobConfig:
-    """A job: kind ("train" or "eval"), the given values (field id -> value), and arguments that have no field.
+    """A job: its kind ("train", "eval" or "export"), the given values (field id -> value), and other arguments.
 
     Values of fields that do not apply are kept here and not sent.
     """
@@ -77,6 +79,11 @@ class JobConfig:
     def run_name(self) -> str:
         """The name of the run's folder ("" when not given); a path stays one."""
         return str(self.values.get(f"{self.kind}.output_dir") or "")
+
+    @property
+    def folder(self) -> str:
+        """The run's folder, relative to the workspace; "" without a name."""
+        return convert.save_dir(self.get, self.run_name) if self.run_name else ""
 
     def problems(self, facts: Facts) -> tuple[Problem, ...]:
         """Everything that keeps this job from running, and what is likely a mistake. Pure."""

@@ -19,7 +19,7 @@ from lfdash.job import JobConfig, coerce, new_job
 from lfdash.stages import ADAPTER_METHODS, BY_BOARD, BY_CODE
 
 ZERO_IS_OFF = ("train.val_size", "train.neftune_alpha", "train.loraplus_lr_ratio")
-NONE_IS_OFF = ("top.quantization_bit", "top.rope_scaling", "train.ds_stage")
+NONE_IS_OFF = ("export.export_quantization_bit", "top.quantization_bit", "top.rope_scaling", "train.ds_stage")
 NEVER_SENT = (
     "train.project",
     "train.trackio_space_id",
@@ -82,6 +82,15 @@ def eval_job_from_state(state: Mapping[str, Any], *, workers: int = 16) -> JobCo
         if row.board and row.id in state:
             set_value(values, row.id, state[row.id])
     return JobConfig("eval", values)
+
+
+def export_job_from_state(state: Mapping[str, Any]) -> JobConfig:
+    """The export that a LlamaBoard form means (`save_model` in webui/components/export.py)."""
+    values = dict(new_job("export").values)
+    for row in ROWS["export"]:
+        if row.board and row.id in state:
+            set_value(values, row.id, state[row.id])
+    return JobConfig("export", values)
 
 
 def set_value(values: dict[str, Value], field_id: str, raw: Any) -> None:

@@ -72,12 +72,14 @@ def make_plan(
     cwd: str,
     output_dir: str,
     attempt: int = 1,
+    command: str = "train",
 ) -> LaunchPlan:
     """The plan of one `llamafactory-cli train`. Pure.
 
     args: LLaMA-Factory's arguments; they become training_args.yaml unless `files` brings that file.
-    cli: path or name of llamafactory-cli. LLAMABOARD_ENABLED makes LLaMA-Factory stop gracefully on SIGABRT
-    and needs LLAMABOARD_WORKDIR (train/callbacks.py, LogCallback).
+    command: of llamafactory-cli, "train" (evaluation too) or "export". cli: its path or name.
+    LLAMABOARD_ENABLED makes LLaMA-Factory stop gracefully on SIGABRT and needs LLAMABOARD_WORKDIR
+    (train/callbacks.py, LogCallback).
     """
     full = {**env, "LLAMABOARD_ENABLED": "1", "LLAMABOARD_WORKDIR": output_dir}
     texts = {ARGS_FILE: "", **files}
@@ -86,7 +88,7 @@ def make_plan(
     return LaunchPlan(
         run_id=run_id,
         attempt=attempt,
-        argv=(cli, "train", f"{output_dir}/{ARGS_FILE}"),
+        argv=(cli, command, f"{output_dir}/{ARGS_FILE}"),
         env=full,
         unset=tuple(name for name in UNSET if name not in full),
         secrets=tuple(secrets),

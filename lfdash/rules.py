@@ -180,7 +180,7 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
     """Everything wrong with a job: missing values, values, combinations, then what the world says."""
     args = build_args(job)
     return (
-        *(missing(args) if job.kind == "train" else missing_eval(args)),
+        *missing_of(job, args, facts),
         *bad_values(job),
         *bad_extra(job),
         *bad_name(job, facts),
@@ -195,6 +195,48 @@ def problem_of(rule: Rule, job: JobConfig) -> Problem:
     """A broken rule, at its field where this kind of job has it."""
     known = any(row.id == rule.field for row in ROWS[job.kind])
     return Problem(rule.field if known else None, rule.code, {}, fix=rule.fix if known else None)
+
+
+def missing_of(job: JobConfig, args: Args, facts: Facts) -> Iterator[Problem]:
+    """What a job of its kind cannot do without."""
+    if job.kind == "export":
+        yield from missing_export(job, args, facts)
+    else:
+        yield from missing(args) if job.kind == "train" else missing_eval(args)
+
+
+def missing_export(job: JobConfig, args: Args, facts: Facts) -> Iterator[Problem]:
+    """What LlamaBoard's save_model asks for, and that nothing is overwritten."""
+    if not args.get("model_name_or_path"):
+        yield Problem(MODEL_PATH, "model_missing")
+    if not job.run_name:
+        yield Problem("export.output_dir", "name_missing")
+    folder = args.get("export_dir")
+    bits = args.get("export_quantization_bit")
+    weights = job.values.get("top.checkpoint_path")
+    if not folder:
+        yield Problem("export.export_dir", "export_missing")
+    elif export_code(str(folder), facts.roots):
+        yield Problem("export.export_dir", export_code(str(folder), facts.roots), {"value": folder})
+    elif facts.export_taken:
+        yield Problem("export.export_dir", "export_taken", {"value": folder})
+    if not bits and not weights:
+        yield Problem("top.checkpoint_path", "export_nothing")
+    if bits and args.get("adapter_name_or_path"):
+        yield Problem("export.export_quantization_bit", "export_merge_first")
+    if not args.get("template"):
+        yield Problem("top.template", "template_missing", level="warning")
+
+
+def export_code(folder: str, roots: tuple[str, ...]) -> str:
+    """What is wrong with an export folder; "" when nothing is."""
+    path = PurePosixPath(folder)
+    if ".." in path.parts:
+        return "name_dots"
+    if re.search(r"[\x00-\x1f\x7f\\]", folder) or folder.startswith(("-", "~")):
+        return "name_bad"
+    outside = path.is_absolute() and not any(path.is_relative_to(root) and str(path) != root for root in roots)
+    return "name_outside" if outside else ""
 
 
 def missing_eval(args: Args) -> Iterator[Problem]:
@@ -308,9 +350,11 @@ def listed(value: Any) -> list[str]:
 
 def bad_data(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
     """Datasets that do not exist or do not suit the stage."""
-    if facts.dataset_problem is not None:
+    if facts.dataset_problem is not None and kind != "export":
         yield facts.dataset_problem
     ranked = BY_CODE[stage(args)].ranked if stage(args) in BY_CODE else None
+    if kind == "export":
+        return
     asked = (("dataset", DATASET), ("eval_dataset", "train.eval_dataset"))
     for argument, field_id in asked if kind == "train" else (("eval_dataset", "eval.dataset"),):
         for name in listed(args.get(argument)):
@@ -356,6 +400,7 @@ PACKAGES = (
     ("use_adam_mini", "adam-mini"),
     ("mixture_of_depths", "mixture-of-depth"),
     ("deepspeed", "deepspeed"),
+    ("export_quantization_bit", "optimum"),
     ("predict_with_generate", "jieba"),
     ("predict_with_generate", "nltk"),
     ("predict_with_generate", "rouge-chinese"),

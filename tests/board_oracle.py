@@ -6,6 +6,7 @@ hold `args` (its `_parse_train_args`), `clean` (what it writes to training_args.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -24,6 +25,22 @@ class ElementsAreIds:
         return elem
 
 
+def exported(state: dict[str, Any]) -> dict[str, Any]:
+    """What LlamaBoard's Export tab hands to LLaMA-Factory; empty when it refuses."""
+    import gradio
+    from llamafactory.webui.components import export
+
+    caught: dict[str, Any] = {}
+    export.export_model = caught.update
+    gradio.Warning = lambda *_: None
+    names = inspect.signature(export.save_model).parameters
+    given = {"lang": "en", "extra_args": "{}"}
+    for name in names:
+        given.setdefault(name, state.get(f"top.{name}", state.get(f"export.{name}")))
+    list(export.save_model(**given))
+    return caught
+
+
 def main() -> None:
     source, target = (Path(name).absolute() for name in sys.argv[1:3])
     os.chdir(tempfile.mkdtemp())  # LlamaBoard reads its user settings from the working directory
@@ -35,6 +52,9 @@ def main() -> None:
     with source.open(encoding="utf-8") as states, target.open("w", encoding="utf-8") as results:
         for line in states:
             state = json.loads(line)
+            if "export.export_dir" in state:
+                results.write(json.dumps({"args": exported(state)}) + "\n")
+                continue
             result: dict[str, Any] = {"multimodal": state["top.model_name"] in MULTIMODAL_SUPPORTED_MODELS}
             try:
                 result["args"] = runner._parse_train_args(state)

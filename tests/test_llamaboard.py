@@ -16,7 +16,14 @@ import yaml
 
 from lfdash.args import build_args, build_env, job_from_args, secret_names
 from lfdash.fields import BY_ID, FIELDS
-from lfdash.llamaboard import dump_state, eval_job_from_state, implied, job_from_state, state_from_job
+from lfdash.llamaboard import (
+    dump_state,
+    eval_job_from_state,
+    export_job_from_state,
+    implied,
+    job_from_state,
+    state_from_job,
+)
 from lfdash.stages import ADAPTER_METHODS, METHODS, STAGES
 
 ORACLE = Path(__file__).with_name("board_oracle.py")
@@ -140,17 +147,53 @@ def compare(state: dict[str, Any], result: dict[str, Any]) -> None:
     assert left == right
 
 
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[dict[str, Any], dict[str, Any]]]]:
-    folder = tmp_path_factory.mktemp("board")
-    dice = random.Random(SEED)
-    states = [random_state(dice) for _ in range(STATES)]
+def export_state(dice: random.Random) -> dict[str, Any]:
+    """A state of the Export tab that LlamaBoard accepts."""
+    method = dice.choice(METHODS)
+    bits = dice.choice(["none", "none", "8", "4"])
+    chosen = [] if bits != "none" else dice.sample(NAMES, dice.randint(1, 2))
+    single = method not in ADAPTER_METHODS
+    return {
+        "top.model_name": dice.choice(MODELS), "top.model_path": "org/model", "top.finetuning_type": method,
+        "top.template": "qwen", "top.checkpoint_path": (chosen[0] if chosen else "") if single else chosen,
+        "export.export_size": dice.randint(1, 100), "export.export_quantization_bit": bits,
+        "export.export_quantization_dataset": "data/c4_demo.jsonl",
+        "export.export_device": dice.choice(["cpu", "auto"]),
+        "export.export_legacy_format": dice.random() < 0.5, "export.export_dir": "models/out",
+        "export.export_hub_model_id": dice.choice(["", "me/mine"]),
+    }  # fmt: skip
+
+
+def ask_board(folder: Path, states: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the installed LlamaBoard makes of states."""
     (folder / "states.jsonl").write_text("".join(json.dumps(state) + "\n" for state in states))
     subprocess.run(
         [sys.executable, str(ORACLE), str(folder / "states.jsonl"), str(folder / "results.jsonl")],
         check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
-    results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.train_env
+def test_exports_give_the_same_arguments(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    states = [export_state(dice) for _ in range(60)]
+    for state, result in zip(states, ask_board(tmp_path, states), strict=True):
+        theirs = result["args"]
+        assert theirs.pop("trust_remote_code") is True  # a choice here
+        chosen = state["top.checkpoint_path"]
+        ours = {**state, "top.checkpoint_path": [chosen] if isinstance(chosen, str) and chosen else chosen or []}
+        job = export_job_from_state(ours)
+        assert cleaned(build_args(job)) == cleaned(theirs)
+        assert build_args(job_from_args(build_args(job))) == build_args(job)
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[dict[str, Any], dict[str, Any]]]]:
+    folder = tmp_path_factory.mktemp("board")
+    dice = random.Random(SEED)
+    states = [random_state(dice) for _ in range(STATES)]
+    results = ask_board(folder, states)
     yield list(zip(states, results, strict=True))
 
 

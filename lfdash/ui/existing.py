@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash import yamlio
-from lfdash.args import build_args, job_from_args
+from lfdash.args import job_from_args
 from lfdash.errors import ConfigError
 from lfdash.job import JobConfig
 from lfdash.launchers.base import Launched
@@ -150,8 +150,7 @@ def draw_after(services: Services, view: RunView) -> None:
 def draw_taken(services: Services) -> None:
     """The form's name is taken by a run: ask which of three is meant."""
     job = form.read().job
-    folder = build_args(job).get("output_dir")
-    view = next((v for v in services.registry.snapshot() if v.output_dir == folder), None)
+    view = next((v for v in services.registry.snapshot() if v.output_dir == job.folder), None)
     if view is None:
         return
     st.markdown(t("ui.taken_ask"))

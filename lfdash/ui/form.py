@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from lfdash.args import build_args, job_from_args
+from lfdash.args import job_from_args
 from lfdash.field import Field, Problem, Value
 from lfdash.fields import BY_ID, ROWS, WATCHED
 from lfdash.job import Facts, JobConfig, coerce, new_job
@@ -97,7 +98,7 @@ def fresh_name(services: Services, stem: str) -> str:
 
 def propose_name(services: Services) -> None:
     """Puts a fresh run name into the form."""
-    stem = "eval" if kind() == "eval" else st.session_state.get(PRESET) or "run"
+    stem = st.session_state.get(PRESET) or "run" if kind() == "train" else kind()
     st.session_state[output()] = fresh_name(services, stem)
 
 
@@ -120,7 +121,7 @@ def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[
         values["train.compute_type"] = "fp32"
         notes.append(("ui.note_cpu_compute", {"was": compute}))
     workers = f"{job.kind}.preprocessing_num_workers"
-    if values.get(workers) is None:
+    if workers in BY_ID and values.get(workers) is None:
         values[workers] = min(16, os.cpu_count() or 1)
     return JobConfig(job.kind, values, job.extra), notes
 
@@ -237,8 +238,8 @@ def seed(services: Services) -> None:
     carry_over()
     if scoped(BASELINE) in st.session_state or restore_draft(services):
         return
-    if kind() == "eval":
-        seed_evaluation(services)
+    if kind() != "train":
+        seed_own(services)
     elif "demo" in services.presets and not services.devices.gpus:
         load_preset(services, "demo")
     else:
@@ -255,11 +256,11 @@ def carry_over() -> None:
             st.session_state[row.id] = st.session_state[row.id]
 
 
-def seed_evaluation(services: Services) -> None:
-    """Fills the evaluation's own fields; the model is the one of the training form."""
-    job, _ = fit_to_machine(services, new_job("eval"))
+def seed_own(services: Services) -> None:
+    """Fills the own fields of an evaluation or an export; the model is the one of the training form."""
+    job, _ = fit_to_machine(services, new_job(kind()))
     for row in rows():
-        if row.scope == "eval" or row.id not in st.session_state:
+        if row.scope == kind() or row.id not in st.session_state:
             st.session_state[row.id] = widgets.to_raw(row, job.values.get(row.id))
     more.write({})
     st.session_state[scoped(BASELINE)] = read().job.values
@@ -336,23 +337,40 @@ def fill_implied(field_id: str) -> None:
             st.session_state[name] = widgets.to_raw(BY_ID[name], value)
 
 
+def data_folder(job: JobConfig) -> str:
+    """The folder that the job's datasets are looked for in."""
+    name = f"{job.kind}.dataset_dir"
+    return str(job.get(name) or "data") if name in BY_ID else "data"
+
+
 def facts(services: Services, job: JobConfig) -> Facts:
     """What the world says about a job: datasets, devices, what is installed, whether the name is taken."""
-    directory = str(job.get(f"{job.kind}.dataset_dir") or "data")
+    directory = data_folder(job)
     found = services.datasets(directory)
     installed = services.upstream.packages if services.upstream.source == "installed" else None
-    folder = build_args(job).get("output_dir")
+    target = job.get("export.export_dir") if job.kind == "export" else None
     return Facts(
         datasets=frozenset(found.names),
         dataset_problem=found.problem,
         ranking=found.ranking,
-        run_exists=bool(job.run_name) and (services.workspace.root / str(folder)).exists(),
+        run_exists=bool(job.run_name) and (services.workspace.root / job.folder).exists(),
+        export_taken=bool(target) and holds_something(services.workspace.root / str(target)),
         roots=(str(services.workspace.root),),
         gpus=len(services.devices.gpus),
         packages=installed,
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
     )
+
+
+def holds_something(folder: Path) -> bool:
+    """Whether a path is there and is not an empty folder."""
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def problems(services: Services, reading: Reading) -> tuple[Problem, ...]:

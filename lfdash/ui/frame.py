@@ -11,6 +11,7 @@ SIDEBAR_WIDTH = 430  # px: two number fields side by side with their labels on o
 PAGES = (
     ("app.py", "ui.page_train"),
     ("pages/evaluate.py", "ui.page_eval"),
+    ("pages/export.py", "ui.page_export"),
     ("pages/arguments.py", "ui.page_arguments"),
 )
 

@@ -23,6 +23,7 @@ from lfdash.ui.text import t
 TAB = "ui.tab"
 TABS = {
     "train": ("log", "curves", "files", "configuration"),
+    "export": ("log", "files", "configuration"),
     "eval": ("results", "predictions", "log", "files", "configuration"),
 }
 POINTS = 2000  # at most, a series
@@ -113,7 +114,7 @@ def draw_outcome(view: RunView) -> None:
     elif view.state is RunState.STOPPED:
         st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
-        saved = t("ui.scored") if kind() == "eval" else saved_words(view)
+        saved = {"eval": t("ui.scored"), "export": t("ui.exported")}.get(kind()) or saved_words(view)
         st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
     elif view.state is RunState.LOST:
         st.error(t("ui.lost", saved=saved_words(view)), icon=":material/help:")

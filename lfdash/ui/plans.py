@@ -26,7 +26,8 @@ def make(services: Services, job: JobConfig, run_id: str) -> LaunchPlan:
         files=files,
         cli=services.cli_path,
         cwd=str(services.workspace.root),
-        output_dir=str(args.get("output_dir", "")),
+        output_dir=job.folder,
+        command="export" if job.kind == "export" else "train",
     )
 
 

@@ -15,7 +15,7 @@ from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
 from lfdash.ui.text import choice, help_text, label, t
 
-ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation")
+ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export")
 FILTER = "ui.filter"
 MORE = "more"  # the group of arguments without a row
 
@@ -206,7 +206,7 @@ def options(services: Services, job: JobConfig, row: Field) -> list[str]:
     if not isinstance(row.choices, str):
         return list(row.choices)
     if row.choices == "datasets":
-        return list(services.datasets(str(job.get(f"{job.kind}.dataset_dir") or "data")).names)
+        return list(services.datasets(form.data_folder(job)).names)
     if row.choices == "checkpoints":
         return saved_runs(services, job)
     if row.choices == "gpus":
