@@ -13,7 +13,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: setup-run  ## set up, make the demo workspace, serve on http://127.0.0.1:8501 (ARGS="--port 9000")
-	@$(BIN)/python -m lfdash.demo $(WORKSPACE)
+	-@$(BIN)/python -m lfdash.demo $(WORKSPACE)
 	@exec $(BIN)/python -m lfdash --workspace $(WORKSPACE) $(ARGS)
 
 test: setup-dev  ## set up, run all tests but those that need a browser (ARGS="-k name")

@@ -14,6 +14,14 @@ from lfdash.field import Field, Value
 from lfdash.fields import ROWS, arguments
 from lfdash.job import JobConfig, coerce
 
+HUB = "hub"  # stands in a row's `env` for the variables that choose the hub
+# llamafactory/extras/misc.py, use_modelscope and use_openmind; Hugging Face is what it takes without them
+HUBS: Mapping[str, Mapping[str, str]] = {
+    "huggingface": {},
+    "modelscope": {"USE_MODELSCOPE_HUB": "1"},
+    "openmind": {"USE_OPENMIND_HUB": "1"},
+}
+
 
 def build_args(job: JobConfig) -> dict[str, Any]:
     """The arguments of `llamafactory-cli train`: every given field that applies, then the extra ones."""
@@ -38,14 +46,22 @@ def build_env(job: JobConfig) -> dict[str, str]:
 
     LLaMA-Factory refuses DeepSpeed that was not started by torchrun (hparams/parser.py).
     """
-    env = {}
+    env: dict[str, str] = {}
     for row in ROWS[job.kind]:
         if row.env and job.sends(row):
             value = job.values[row.id]
+            if row.env == HUB:
+                env.update(HUBS[str(value)])
+                continue
             env[row.env] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     if build_args(job).get("deepspeed"):
         env["FORCE_TORCHRUN"] = "1"
     return env
+
+
+def hub_of(env: Mapping[str, str]) -> str | None:
+    """The hub that an environment asks for; None when it asks for none."""
+    return next((hub for hub, wanted in HUBS.items() if wanted and wanted.items() <= env.items()), None)
 
 
 def secret_names(job: JobConfig) -> tuple[str, ...]:
@@ -110,7 +126,7 @@ def values_from_env(env: Mapping[str, str], kind: str) -> dict[str, Value]:
     """For every row that goes to the environment the value that it has there."""
     values: dict[str, Value] = {}
     for row in ROWS[kind]:
-        got = coerce(row, env.get(row.env) if row.env else None)
+        got = coerce(row, hub_of(env) if row.env == HUB else env.get(row.env) if row.env else None)
         if got.value is not None:
             values[row.id] = got.value
     return values

@@ -155,6 +155,8 @@ FIELDS = (
     Field("disable_gradient_checkpointing", None, "loading", kind="bool", board=False),
     Field("trust_remote_code", None, "loading", "top", "bool", board=False),
     Field("cache_dir", None, "loading", "top", wide=True, board=False),
+    Field("hub_name", None, "loading", "top", "choice", choices=("huggingface", "modelscope", "openmind"), arg="", env="hub", to_args=c.nothing_to, board=False),
+    Field("hf_token", None, "loading", "top", arg="", secret="HF_TOKEN", to_args=c.nothing_to, board=False),
     # memory-saving optimizers
     Field("use_llama_pro", False, "optimizers", kind="bool", absent=False),
     Field("use_galore", False, "optimizers", kind="bool", absent=False),
@@ -181,6 +183,7 @@ FIELDS = (
     # tracking
     Field("report_to", "none", "tracking", kind="choice", choices=LOGGERS, open=True, absent="none", wide=True),
     Field("run_name", None, "tracking", when=NAMED, board=False),
+    Field("wandb_api_key", None, "tracking", arg="", secret="WANDB_API_KEY", to_args=c.nothing_to, when=WANDB, board=False),
     Field("wandb_project", None, "tracking", arg="", env="WANDB_PROJECT", to_args=c.nothing_to, when=WANDB, board=False),
     Field("project", None, "tracking", when=TRACKIO),
     Field("trackio_space_id", None, "tracking", when=TRACKIO),

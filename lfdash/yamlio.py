@@ -84,6 +84,15 @@ def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 Loader.add_constructor("tag:yaml.org,2002:map", mapping)
 
 
+def quoted(dumper: Dumper, text: str) -> yaml.ScalarNode:
+    """A text; in double quotes where PyYAML would fold a rare line break away."""
+    style = '"' if re.search("[\x85\u2028\u2029\ufeff]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+Dumper.add_representer(str, quoted)
+
+
 @dataclass(frozen=True)
 class Document:
     """A configuration file: the arguments, and the environment that its header comment names."""

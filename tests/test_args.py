@@ -147,3 +147,20 @@ def test_output_folder_by_name_and_by_path() -> None:
     named = JobConfig("train", {**values, "top.model_name": "Known", "train.output_dir": "saves/a/b/c"})
     assert build_args(named)["output_dir"] == "saves/a/b/c"
     assert job_from_args({"output_dir": "saves/llama3-8b/lora/sft"}).run_name == "sft"
+
+
+def test_the_hub_is_chosen_by_the_environment() -> None:
+    job = JobConfig("train", {"top.hub_name": "modelscope", "train.learning_rate": 0.1})
+    assert build_env(job) == {"USE_MODELSCOPE_HUB": "1"}
+    assert job_from_args(build_args(job), build_env(job)) == job
+    assert build_env(JobConfig("train", {"top.hub_name": "huggingface"})) == {}
+
+
+def test_tokens_are_names_for_every_kind_of_job() -> None:
+    for kind in ("train", "eval", "export"):
+        job = JobConfig(kind, {"top.hf_token": "hush", "top.model_path": "m"})
+        assert secret_names(job) == ("HF_TOKEN",)
+        assert "hush" not in repr((build_args(job), build_env(job)))
+    named = {"train.report_to": "wandb", "train.wandb_api_key": "hush"}
+    assert secret_names(JobConfig("train", named)) == ("WANDB_API_KEY",)
+    assert secret_names(JobConfig("train", {**named, "train.report_to": "none"})) == ()

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from lfdash.diagnose import SIGNATURES, diagnose, raised, signatures
+from lfdash.fields import BY_ID
+from lfdash.job import coerce
 
 CONSOLES = Path(__file__).parent / "fixtures" / "console"
 LOCALE = Path(__file__).parents[1] / "lfdash" / "locales" / "en.toml"
@@ -88,3 +90,9 @@ def test_the_first_rank_speaks_before_the_launcher() -> None:
 def test_every_cause_has_a_text_and_every_text_a_cause() -> None:
     texts = tomllib.loads(LOCALE.read_text(encoding="utf-8"))["diagnosis"]
     assert set(texts) == {signature.id for signature in signatures(SIGNATURES)}
+
+
+def test_every_cure_is_a_value_that_its_field_takes() -> None:
+    for signature in signatures(SIGNATURES):
+        for field_id, value in signature.fix.items():
+            assert coerce(BY_ID[field_id], value).status == "kept", signature.id

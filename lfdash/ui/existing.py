@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from lfdash import yamlio
 from lfdash.args import job_from_args
 from lfdash.errors import ConfigError
+from lfdash.field import Value
 from lfdash.job import JobConfig
 from lfdash.launchers.base import Launched
 from lfdash.plan import LaunchPlan, make_plan
@@ -78,8 +81,10 @@ def resume(services: Services, run_id: str, step: int) -> None:
     st.rerun()
 
 
-def take_settings(services: Services, run_id: str, from_weights: bool) -> None:
-    """Fills the form with a run's settings under a fresh name; its weights too, where that is wanted."""
+def take_settings(
+    services: Services, run_id: str, from_weights: bool, fix: Mapping[str, Value | None] | None = None
+) -> None:
+    """Fills the form with a run's settings under a fresh name; with its weights, or with a cure, where wanted."""
     view = services.registry.get(run_id)
     document = stored(view) if view else None
     if view is None or document is None:
@@ -91,6 +96,7 @@ def take_settings(services: Services, run_id: str, from_weights: bool) -> None:
         if from_weights:
             job = JobConfig(job.kind, {**job.values, "top.checkpoint_path": [view.name]}, job.extra)
         form.load_job(services, job, [("ui.taken_from", {"name": view.name})])
+        form.apply_fix(services, fix or {})
     st.rerun()
 
 

@@ -30,6 +30,7 @@ DRAWN = "ui.drawn_kind"  # the kind of form that was drawn last
 CHECKED = "checked"  # Start was pressed: show what is missing, not only what is wrong
 BASELINE = "baseline"  # field id -> value of the preset, to mark what differs
 NOTES = "notes"  # what loading changed, as (text key, params)
+HUB_NAME = "top.hub_name"
 MODEL, PATH, TEMPLATE, MULTIMODAL = "top.model_name", "top.model_path", "top.template", "top.multimodal"
 ALWAYS_IMPLIED = ("train.reward_model_type", "train.pissa_convert")  # follow their field whatever they hold
 
@@ -300,7 +301,8 @@ def model_chosen(services: Services) -> None:
     if model is None:
         return
     remembered = settings(services).load().get("paths", {})
-    path = remembered.get(model.name) or model.paths.get("huggingface") or next(iter(model.paths.values()), "")
+    hub = st.session_state.get(HUB_NAME) or "huggingface"
+    path = remembered.get(model.name) or model.paths.get(hub) or next(iter(model.paths.values()), "")
     st.session_state[PATH] = path
     st.session_state[TEMPLATE] = model.template or "default"
     st.session_state[MULTIMODAL] = True if model.multimodal else None
@@ -318,13 +320,13 @@ def path_typed(services: Services) -> None:
 
 def on_change(services: Services, field_id: str, fragment: str) -> None:
     """A field was changed: keep the draft, then redraw as little as shows the truth."""
-    if field_id == MODEL:
+    if field_id in (MODEL, HUB_NAME):
         model_chosen(services)
     if field_id == PATH:
         path_typed(services)
     fill_implied(field_id)
     save_draft(services)
-    if field_id in WATCHED or field_id in (MODEL, PATH) or checked():
+    if field_id in WATCHED or field_id in (MODEL, PATH, HUB_NAME) or checked():
         st.rerun()  # of the whole page: by itself only the widget's fragment would follow
     st.rerun([fragment, "bar"])
 

@@ -18,7 +18,7 @@ from lfdash.store import RunView
 from lfdash.ui import actions, charts, evaluation, existing, widgets
 from lfdash.ui.kind import kind
 from lfdash.ui.session import Services
-from lfdash.ui.text import t
+from lfdash.ui.text import label, t
 
 TAB = "ui.tab"
 TABS = {
@@ -107,10 +107,10 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
 
 
-def draw_outcome(view: RunView) -> None:
+def draw_outcome(services: Services, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
     if view.state is RunState.FAILED:
-        draw_failure(view)
+        draw_failure(services, view)
     elif view.state is RunState.STOPPED:
         st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
@@ -124,7 +124,7 @@ def draw_outcome(view: RunView) -> None:
         st.info(t("ui.preparing"), icon=":material/hourglass_top:")
 
 
-def draw_failure(view: RunView) -> None:
+def draw_failure(services: Services, view: RunView) -> None:
     """The exception line first, then what it means where that is known; the whole log is one click away."""
     cause = widgets.markdown_safe(view.error or t("ui.failed_unknown"))
     found = diagnose([view.error]) if view.error else None
@@ -134,6 +134,16 @@ def draw_failure(view: RunView) -> None:
     code = "?" if view.exit_code is None else view.exit_code
     text = t("ui.failed", code=code, cause=cause)
     st.error(f"{text}\n\n{advice}" if advice else text, icon=":material/error:")
+    if found and found.fix:
+        words = ", ".join(f"{label(field_id)}: {value}" for field_id, value in found.fix.items())
+        st.button(
+            t("ui.fix_open"),
+            key="fix_open",
+            icon=":material/build:",
+            help=t("ui.fix_open_help", fix=words),
+            on_click=existing.take_settings,
+            args=(services, view.run_id, False, dict(found.fix)),
+        )
 
 
 def saved_words(view: RunView) -> str:
@@ -189,7 +199,7 @@ def draw_body(services: Services, view: RunView) -> None:
     """Everything below the buttons."""
     metrics, console = tail(view)
     metrics.poll()
-    draw_outcome(view)
+    draw_outcome(services, view)
     existing.draw_after(services, view)
     tabs = TABS[kind()]
     key = f"{TAB}_{kind()}"

@@ -48,6 +48,7 @@ class Services:
         self.workspace.prepare(project.configs / "deepspeed")
         self.presets: dict[str, Preset] = {p.name: p for p in list_presets(project.configs / "presets")}
         self.cli = find_cli(os.environ)
+        self.preview_only = os.environ.get("LFDASH_PREVIEW_ONLY", "") not in ("", "0")
         self.devices = devices.probe(workspace)
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
         self.registry = ProcessRegistry(workspace, LocalLauncher())
@@ -105,6 +106,8 @@ class Services:
     @property
     def blocked(self) -> str:
         """The key of the text that says why nothing can be started here, whatever is typed; "" when it can."""
+        if self.preview_only:
+            return "ui.blocked_preview"
         if not isinstance(self.cli, Cli):
             return "ui.blocked_variable" if self.cli.variable else "ui.blocked_cli"
         return "" if sys.platform.startswith("linux") else "ui.blocked_platform"
