@@ -181,8 +181,7 @@ def draw_added(argument: Argument | None, name: str, on_change: Any) -> None:
             "on_change": on_change,
             "persist_state": "session",
         }
-        default = "" if argument is None or argument.default is None else str(argument.default)
-        st.text_input(name, placeholder=t("ui.default_is", value=default) if default else t("ui.not_set"), **common)
+        draw_value(argument, name, common)
     with away:
         st.button(
             "",
@@ -193,3 +192,17 @@ def draw_added(argument: Argument | None, name: str, on_change: Any) -> None:
             type="tertiary",
             help=t("ui.more_remove", name=name),
         )
+
+
+def draw_value(argument: Argument | None, name: str, common: dict[str, Any]) -> None:
+    """The widget of an argument's type: a switch, a choice, or text that is read as YAML."""
+    default = "" if argument is None or argument.default is None else str(argument.default)
+    placeholder = t("ui.default_is", value=default) if default else t("ui.not_set")
+    offered = ["true", "false"] if argument and argument.kind == "bool" else list(argument.choices) if argument else []
+    if offered:
+        held = st.session_state.get(common["key"]) or None
+        st.session_state[common["key"]] = held  # "" of an added argument: a choice has None
+        options = widgets.with_current(offered, held)
+        st.selectbox(name, options, index=None, placeholder=placeholder, accept_new_options=True, **common)
+    else:
+        st.text_input(name, placeholder=placeholder, **common)

@@ -33,6 +33,8 @@ def draw(job_kind: str) -> None:
         strip = st.container(key="strip")
         st.fragment(partial(draw_bar, shared, view.run_id if view else None), key="bar")()
     draw_message()
+    if not shared.by_entry:
+        st.caption(f":material/info: {t('ui.plain_server')}")
     seconds = monitor.tick_seconds(view, sessions())
     st.fragment(partial(tick, shared, strip, view.run_id if view else None), run_every=seconds)()
 

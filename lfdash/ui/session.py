@@ -54,6 +54,7 @@ class Services:
         self.registry = ProcessRegistry(workspace, LocalLauncher())
         self._datasets: dict[Path, tuple[object, DatasetInfo]] = {}
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
+        self.by_entry = True
         self._started = False
         self._lock = threading.Lock()
 
@@ -152,9 +153,10 @@ def install(services: Services) -> None:
 
 def opened() -> Services:
     """The process-wide services; opened from the environment when no entry did (`streamlit run app.py`)."""
-    if not _installed:
+    if not _installed:  # Streamlit was started without our entry
         workspace = Path(os.environ.get("LFDASH_WORKSPACE", "workspace")).resolve()
         install(Services(Project(Path(__file__).resolve().parents[2]), workspace))
+        _installed[0].by_entry = False
     return _installed[0]
 
 
