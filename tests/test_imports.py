@@ -25,12 +25,12 @@ CORE = {
     "metrics", "plan", "presets", "rules", "run", "stages", "upstream", "yamlio",
 }  # fmt: skip
 MACHINERY = {
-    "cli", "datasets", "deep_check", "devices", "launchers.base", "launchers.fake", "launchers.folder",
+    "cli", "data", "datasets", "deep_check", "devices", "launchers.base", "launchers.fake", "launchers.folder",
     "launchers.local", "probe", "registry", "results", "shelf", "shim", "store", "workspace",
 }  # fmt: skip
 UI = {
-    "ui.actions", "ui.charts", "ui.configurations", "ui.evaluation", "ui.existing", "ui.form", "ui.frame", "ui.kind",
-    "ui.monitor", "ui.more", "ui.page",
+    "ui.actions", "ui.charts", "ui.configurations", "ui.data", "ui.evaluation", "ui.existing", "ui.form", "ui.frame",
+    "ui.kind", "ui.monitor", "ui.more", "ui.page",
     "ui.plans", "ui.preview", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.

@@ -12,6 +12,7 @@ PAGES = (
     ("app.py", "ui.page_train"),
     ("pages/evaluate.py", "ui.page_eval"),
     ("pages/export.py", "ui.page_export"),
+    ("pages/data.py", "ui.page_data"),
     ("pages/arguments.py", "ui.page_arguments"),
 )
 
@@ -20,7 +21,8 @@ CSS = """
 [data-testid="stHeader"] {height: 2.4rem; min-height: 2.4rem}
 [data-testid="stMainBlockContainer"] {padding: 2.5rem 2rem 1rem}
 [data-testid="stSidebarHeader"] {height: 1.6rem; margin-bottom: 0; padding-top: .3rem}
-.st-key-nav {align-items: center}
+.st-key-nav {align-items: center; gap: .1rem}
+.st-key-nav [data-testid="stPageLink"] a {padding: .1rem .45rem}
 .lf-brand {font-weight: 700; letter-spacing: -.01em; padding-right: .6rem}
 [data-testid="stSidebarUserContent"] {padding-top: .2rem}
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] {gap: .45rem}

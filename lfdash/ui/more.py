@@ -200,8 +200,8 @@ def draw_value(argument: Argument | None, name: str, common: dict[str, Any]) -> 
     placeholder = t("ui.default_is", value=default) if default else t("ui.not_set")
     offered = ["true", "false"] if argument and argument.kind == "bool" else list(argument.choices) if argument else []
     if offered:
-        held = st.session_state.get(common["key"]) or None
-        st.session_state[common["key"]] = held  # "" of an added argument: a choice has None
+        held = st.session_state.get(key(name)) or None
+        st.session_state[key(name)] = held  # "" of an added argument: a choice has None
         options = widgets.with_current(offered, held)
         st.selectbox(name, options, index=None, placeholder=placeholder, accept_new_options=True, **common)
     else:

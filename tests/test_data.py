@@ -1,0 +1,101 @@
+"""Data files: rows, counts, the broken line, what the columns mean, and entries that lose nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash import data, demo
+from lfdash.data import add_entry, preview, recognise
+from lfdash.datasets import read_dataset_info
+
+
+def test_the_demos_own_files_are_recognised_as_their_entries_say(tmp_path: Path) -> None:
+    demo.make_data(tmp_path)
+    entries = json.loads((tmp_path / "dataset_info.json").read_text())
+    kinds = {}
+    for name, entry in entries.items():
+        found = preview(tmp_path / entry["file_name"], 5)
+        mapped = recognise(found.columns, found.rows[0])
+        assert len(found.rows) == 5 and found.problem is None
+        assert bool(mapped.entry.get("ranking")) == bool(entry.get("ranking"))
+        assert mapped.entry.get("formatting", "alpaca") == entry.get("formatting", "alpaca")
+        kinds[name] = (mapped.kind, found.count)
+    assert kinds == {
+        "demo_sft": ("alpaca", 600), "demo_chat": ("sharegpt", 200), "demo_pairs": ("pairs", 200),
+        "demo_kto": ("kto", 200), "demo_pt": ("text", 150),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rows", "count"),
+    [
+        ("a.json", '[{"x": 1}, {"x": 2}, {"y": 3}]', 2, 3),
+        ("a.jsonl", '{"x": 1}\n\n{"x": 2}\n{"x": 3}', 2, 3),
+        ("a.json", '{"x": 1}\n{"x": 2}\n{"x": 3}\n', 2, 3),  # lines under JSON's name
+        ("a.csv", "x,y\n1,2\n3,4\n5,6\n", 2, 3),
+        ("a.json", "[]", 0, 0),
+    ],
+)
+def test_first_rows_and_count(tmp_path: Path, name: str, text: str, rows: int, count: int) -> None:
+    (tmp_path / name).write_text(text)
+    found = preview(tmp_path / name, 2)
+    assert (len(found.rows), found.count, found.problem) == (rows, count, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code", "params"),
+    [
+        ("a.json", '[\n{"x": 1},\n{"x": }\n]', "data_syntax", {"line": 3}),
+        ("a.jsonl", '{"x": 1}\n{"x": \n', "data_syntax", {"line": 2}),
+        ("a.json", '{"x": 1}', "data_shape", {"reason": "dict"}),
+        ("a.json", None, "data_missing", {"file": "a.json"}),
+        ("a.parquet", "PAR1", "data_no_preview", {}),
+        ("a.jsonl", b"\xff\xfe", "data_unreadable", {}),
+    ],
+)
+def test_broken_files_say_where(tmp_path: Path, name: str, text: Any, code: str, params: dict[str, Any]) -> None:
+    if text is not None:
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    problem = preview(tmp_path / name).problem
+    assert problem is not None and problem.code == code
+    assert {key: problem.params[key] for key in params} == params
+
+
+def test_a_large_array_is_looked_at_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "big.json"
+    path.write_text(json.dumps([{"text": f"row {n}, with [brackets] and \\"} for n in range(500)]))
+    monkeypatch.setattr(data, "WHOLE", 1000)
+    monkeypatch.setattr(data, "START", 2000)
+    found = preview(path, 10)
+    assert found.count is None
+    assert [row["text"] for row in found.rows][:2] == ["row 0, with [brackets] and \\", "row 1, with [brackets] and \\"]
+    assert len(found.rows) == 10
+
+
+def test_columns_and_what_they_mean() -> None:
+    openai = {"messages": [{"role": "user", "content": "a"}]}
+    assert recognise(("messages",), openai).entry["tags"]["role_tag"] == "role"
+    assert recognise(("instruction", "input", "chosen", "rejected"), {}).entry["ranking"] is True
+    assert recognise(("a", "b"), {}).kind == ""
+
+
+def test_an_entry_is_added_and_the_old_file_kept(tmp_path: Path) -> None:
+    info = tmp_path / "dataset_info.json"
+    assert add_entry(tmp_path, "first", "a.json", {}) is None
+    before = info.read_text()
+    assert add_entry(tmp_path, "second", "b.json", {"ranking": True}) is None
+    assert read_dataset_info(tmp_path).names == ("first", "second")
+    assert (tmp_path / "dataset_info.json.1.old").read_text() == before
+    taken = add_entry(tmp_path, "first", "c.json", {})
+    assert taken is not None and taken.code == "data_taken"
+    for bad in ("", "../x", "a/b", ".x", "a b"):
+        refused = add_entry(tmp_path, bad, "c.json", {})
+        assert refused is not None and refused.code == "data_name"
+    info.write_text("{broken")
+    refused = add_entry(tmp_path, "third", "c.json", {})
+    assert refused is not None and refused.code == "datasets_syntax"
+    assert info.read_text() == "{broken"
