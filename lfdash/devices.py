@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pynvml
 
+OTHER_NODES = ("/dev/kfd", "/dev/davinci_manager")  # AMD's ROCm, Huawei's Ascend
 BF16_SINCE = (8, 0)  # compute capability with bfloat16 arithmetic (Ampere)
 
 
@@ -33,6 +34,12 @@ class Devices:
     memory_available: int
     disk_free: int | None
     problem: str | None = None
+    others: bool = False  # an accelerator that NVML does not know (AMD, Ascend) seems to be there
+
+    @property
+    def gpu_count(self) -> int | None:
+        """How many GPUs a run can use; None when there may be some that cannot be counted."""
+        return None if self.others and not self.gpus else len(self.gpus)
 
     @property
     def bf16(self) -> bool:
@@ -44,7 +51,8 @@ def probe(folder: Path | None = None) -> Devices:
     """Looks at the machine; `folder` is where free disk space is asked for. Takes milliseconds."""
     gpus, problem = read_gpus()
     memory = psutil.virtual_memory()
-    return Devices(gpus, cpus(), memory.total, memory.available, free(folder), problem)
+    others = any(Path(node).exists() for node in OTHER_NODES)
+    return Devices(gpus, cpus(), memory.total, memory.available, free(folder), problem, others)
 
 
 def cpus() -> int:

@@ -76,3 +76,14 @@ def test_the_rest_of_the_machine(tmp_path: Path) -> None:
     assert found.disk_free is not None and found.disk_free > 0
     assert probe(tmp_path / "missing").disk_free is None and probe().disk_free is None
     assert devices.cpus() == found.cpu_count
+
+
+def test_accelerators_that_cannot_be_counted_are_not_called_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = tmp_path / "kfd"
+    monkeypatch.setattr(devices, "OTHER_NODES", (str(node),))
+    monkeypatch.setattr(devices, "read_gpus", lambda: ((), None))
+    assert devices.probe().gpu_count == 0
+    node.touch()
+    assert devices.probe().gpu_count is None

@@ -118,9 +118,12 @@ def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[
     values = dict(job.values)
     notes: list[tuple[str, dict[str, Any]]] = []
     compute = values.get("train.compute_type")
-    if not services.devices.gpus and compute in ("bf16", "pure_bf16", "fp16"):
+    if services.devices.gpu_count == 0 and compute in ("bf16", "pure_bf16", "fp16"):
         values["train.compute_type"] = "fp32"
         notes.append(("ui.note_cpu_compute", {"was": compute}))
+    elif services.devices.gpus and not services.devices.bf16 and compute in ("bf16", "pure_bf16"):
+        values["train.compute_type"] = "fp16"
+        notes.append(("ui.note_old_gpu", {"was": compute}))
     workers = f"{job.kind}.preprocessing_num_workers"
     if workers in BY_ID and values.get(workers) is None:
         values[workers] = min(16, os.cpu_count() or 1)
@@ -241,7 +244,7 @@ def seed(services: Services) -> None:
         return
     if kind() != "train":
         seed_own(services)
-    elif "demo" in services.presets and not services.devices.gpus:
+    elif "demo" in services.presets and services.devices.gpu_count == 0:
         load_preset(services, "demo")
     else:
         load_new(services)
@@ -349,16 +352,17 @@ def facts(services: Services, job: JobConfig) -> Facts:
     """What the world says about a job: datasets, devices, what is installed, whether the name is taken."""
     directory = data_folder(job)
     found = services.datasets(directory)
+    online = directory == "ONLINE" or directory.startswith("REMOTE:")  # data/parser.py of LLaMA-Factory
     installed = services.upstream.packages if services.upstream.source == "installed" else None
     target = job.get("export.export_dir") if job.kind == "export" else None
     return Facts(
-        datasets=frozenset(found.names),
-        dataset_problem=found.problem,
+        datasets=None if online else frozenset(found.names),
+        dataset_problem=None if online else found.problem,
         ranking=found.ranking,
         run_exists=bool(job.run_name) and (services.workspace.root / job.folder).exists(),
         export_taken=bool(target) and holds_something(services.workspace.root / str(target)),
         roots=(str(services.workspace.root),),
-        gpus=len(services.devices.gpus),
+        gpus=services.devices.gpu_count,
         packages=installed,
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
