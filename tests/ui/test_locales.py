@@ -49,4 +49,5 @@ def test_it_is_translated(code: str) -> None:
     """Most texts differ from English: names and codes may be the same, sentences may not."""
     other = entries(tomllib.loads((LOCALES / f"{code}.toml").read_text(encoding="utf-8")))
     same = [key for key, texts in entries(ENGLISH).items() if other[key] == texts and " " in texts[-1]]
+    same = [key for key in same if not key.startswith("choices.")]  # names of products
     assert same == []
