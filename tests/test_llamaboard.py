@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from lfdash.args import build_args, build_env, job_from_args, secret_names
-from lfdash.fields import BY_ID, FIELDS
+from lfdash.fields import BY_ID, ROWS
 from lfdash.llamaboard import (
     dump_state,
     eval_job_from_state,
@@ -60,7 +60,7 @@ def cleaned(args: dict[str, Any]) -> dict[str, Any]:
 
 def random_state(dice: random.Random) -> dict[str, Any]:
     """A full state of LlamaBoard's form: every element it reads, each with a value it can have."""
-    state = {row.id: random_value(dice, row.id) for row in FIELDS if row.board}
+    state = {row.id: random_value(dice, row.id) for row in ROWS["train"] if row.board}
     state["train.training_stage"] = dice.choice(STAGES).board
     state["top.finetuning_type"] = dice.choice(METHODS)
     state["top.model_name"] = dice.choice(MODELS)
