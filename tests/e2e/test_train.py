@@ -267,3 +267,17 @@ def test_without_llamafactory_start_says_what_to_install(browser: Browser, tmp_p
     finally:
         running.process.terminate()
         running.process.wait(20)
+
+
+def test_five_languages_keep_what_was_typed(page: Page, server: Server) -> None:
+    rate = page.locator(".st-key-train-learning_rate input")
+    rate.fill("0.0031")
+    rate.press("Tab")
+    words = {"Русский": "Начать", "日本語": "開始", "한국어": "시작", "简体中文": "开始", "English": "Start"}
+    for name, start in words.items():
+        page.locator(".st-key-ui-language input").click()
+        page.get_by_role("option").filter(has_text=name).first.click()
+        expect(page.locator(".st-key-start button").first).to_contain_text(start)
+        expect(rate).to_have_value("0.0031")
+    kept = json.loads((server.workspace / ".lfdash" / "settings.json").read_text())
+    assert kept["language"] == "en"
