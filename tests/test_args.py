@@ -73,6 +73,11 @@ def test_likely_mappings_come_back(args: dict[str, Any]) -> None:
     law(args)
 
 
+def test_one_is_not_true() -> None:
+    job = law({"flash_attn": "auto", "use_unsloth": 1})
+    assert job.extra["use_unsloth"] == 1 and job.extra["use_unsloth"] is not True
+
+
 def test_recorded_mappings_come_back() -> None:
     seen = 0
     for line in CASES.read_text(encoding="utf-8").splitlines():
