@@ -61,9 +61,9 @@ class Upstream:
     source: Literal["snapshot", "installed"] = "snapshot"
 
 
-def search(upstream: Upstream, text: str) -> list[Argument]:
-    """Arguments whose name or help contains every word of the text, names first."""
-    words = text.casefold().split()
+def search(upstream: Upstream, query: str) -> list[Argument]:
+    """Arguments whose name or help contains every word of the query, names first."""
+    words = query.casefold().split()
     hits = [
         argument
         for argument in upstream.arguments.values()
@@ -72,11 +72,13 @@ def search(upstream: Upstream, text: str) -> list[Argument]:
     return sorted(hits, key=lambda argument: (not all(word in argument.name for word in words), argument.name))
 
 
-def to_json(upstream: Upstream, *, with_help: bool) -> str:
-    """The JSON text; one argument and one model a line, so that changes are readable."""
+def to_json(upstream: Upstream, with_help: bool) -> str:
+    """The JSON text; one argument and one model a line, so that changes are readable. Without help texts it is
+    the snapshot, which says nothing of the packages either: they are another environment's."""
     rows = []
+    plain = {"default": None, "help": "", "choices": ()}  # left out: `Argument` says it by itself
     for argument in upstream.arguments.values():
-        row = {key: value for key, value in asdict(argument).items() if value not in (None, "", (), [])}
+        row = {key: value for key, value in asdict(argument).items() if key not in plain or value != plain[key]}
         if not with_help:
             row.pop("help", None)
         rows.append(row)
@@ -91,7 +93,7 @@ def to_json(upstream: Upstream, *, with_help: bool) -> str:
     return "{" + ",\n".join(parts) + "}\n"
 
 
-def from_json(text: str, source: Literal["snapshot", "installed"]) -> Upstream:
+def from_json(text: str, source: Literal["snapshot", "installed"] = "snapshot") -> Upstream:
     """The inverse of `to_json`. UpstreamError when the text is something else."""
     try:
         data = json.loads(text)
@@ -111,7 +113,7 @@ def from_json(text: str, source: Literal["snapshot", "installed"]) -> Upstream:
             packages=data.get("packages", {}),
             source=source,
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UpstreamError(f"not a description of LLaMA-Factory: {error!r}") from error
 
 

@@ -1,20 +1,17 @@
-"""What LLaMA-Factory offers: the snapshot agrees with what is installed, and with our table."""
+"""What LLaMA-Factory offers: the snapshot agrees with our table; its JSON; the search."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from lfdash import probe as probing
-from lfdash.cli import Cli, find_cli
 from lfdash.fields import FIELDS, arguments
-from lfdash.probe import ProbeFailed, probe
-from lfdash.upstream import Upstream, UpstreamError, from_json, load_snapshot, search, to_json
+from lfdash.upstream import Argument, Upstream, UpstreamError, from_json, load_snapshot, search, to_json
 
 SNAPSHOT = Path(__file__).resolve().parents[1] / "configs" / "upstream.json"
+HEAD = '{"version": 1, "llamafactory": "", "transformers": "", "templates": [], '
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +44,35 @@ def test_json_there_and_back(snapshot: Upstream) -> None:
     assert from_json(to_json(full, with_help=False), "snapshot").arguments["lora_rank"].help == ""
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99}', '{"version": 1}'])
+@pytest.mark.parametrize("default", [None, False, 0, 0.0, "", (), {}, "words", ("a", "b"), {"key": [1]}])
+def test_every_default_survives_as_it_is(snapshot: Upstream, default: object) -> None:
+    one = Argument("some", "SomeArguments", "str", "text", default, ("a",), False, "", ("train", "export"))
+    small = replace(snapshot, arguments={"some": one}, models={})
+    back = from_json(to_json(small, with_help=False)).arguments["some"]
+    assert back == one
+    assert type(back.default) is type(default)
+
+
+def test_the_snapshot_holds_no_packages(snapshot: Upstream) -> None:
+    assert from_json(to_json(replace(snapshot, packages={"trl": "1"}), with_help=False)).packages == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        HEAD.replace("1", "2", 1) + '"models": [], "arguments": []}',
+        '{"version": 1}',
+        HEAD + '"models": [], "arguments": [1]}',
+        HEAD + '"models": [{"nam": ""}], "arguments": []}',
+    ],
+)
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(UpstreamError):
-        from_json(text, "snapshot")
+        from_json(text)
 
 
 def test_search_finds_names_first(snapshot: Upstream) -> None:
@@ -58,33 +80,3 @@ def test_search_finds_names_first(snapshot: Upstream) -> None:
     small = replace(snapshot, arguments={"seed": helped, "weight_decay": snapshot.arguments["weight_decay"]})
     assert [argument.name for argument in search(small, "Weight  decay")] == ["weight_decay", "seed"]
     assert search(small, "nothing") == []
-
-
-def test_a_probe_that_fails_says_why(tmp_path: Path) -> None:
-    gone = probe(Cli("/no/llamafactory-cli", "/no/python"), tmp_path)
-    assert isinstance(gone, ProbeFailed)
-    assert "/no/python" in gone.reason
-    assert isinstance(probe(Cli("/no/llamafactory-cli", None), tmp_path), ProbeFailed)
-
-
-@pytest.mark.train_env
-def test_the_snapshot_is_what_is_installed(tmp_path: Path, snapshot: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    cli = find_cli({})
-    assert isinstance(cli, Cli)
-    found = probe(cli, tmp_path)
-    assert isinstance(found, Upstream)
-    assert found.source == "installed"
-    assert found.arguments["learning_rate"].help
-    assert found.packages["llamafactory"] == found.llamafactory
-    bare = from_json(to_json(found, with_help=False), "snapshot")
-    assert bare == snapshot
-
-    def never(*_: object) -> None:
-        raise AssertionError("asked again although nothing changed")
-
-    monkeypatch.setattr(probing, "ask_everything", never)
-    assert probe(cli, tmp_path) == found
-    (kept,) = tmp_path.glob("upstream-*.json")
-    kept.write_text("broken")
-    monkeypatch.setattr(probing, "ask_everything", lambda *_: SimpleNamespace(again=True))
-    assert probe(cli, tmp_path) == SimpleNamespace(again=True)
