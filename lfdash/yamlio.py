@@ -6,6 +6,7 @@ for text; so both are read and written here as OmegaConf does.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,9 @@ MAX_BYTES = 1_000_000
 MAX_NODES = 20_000  # of the composed document, aliases followed: a bomb of aliases is small on disk
 ENVIRONMENT = "# environment:"
 FLOAT = re.compile(
-    r"^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)"
-    r"|\.[0-9_]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    r"^(?:[-+]?[0-9]+(?:_[0-9]+)*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+)"
+    r"|\.[0-9]+(?:_[0-9]+)*(?:[eE][-+][0-9]+)?|[-+]?[0-9]+(?:_[0-9]+)*(?::[0-5]?[0-9])+\.[0-9_]*"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
 SECTIONS = (
     "model",
@@ -47,13 +49,22 @@ SECTION_OF_ARG = {
 
 
 class Loader(yaml.SafeLoader):
-    """Safe, with OmegaConf's numbers and without dates; a repeated key is an error."""
+    """Plain values only, with OmegaConf's numbers and without dates; a repeated key is an error.
+
+    PyYAML's own parser, not the C one: that one crashes the process on some thousands of open brackets.
+    """
 
 
 class Dumper(yaml.SafeDumper):
     """Quotes every text that OmegaConf would read as a number."""
 
 
+PLAIN = ("null", "bool", "int", "float", "str", "seq")  # no dates, sets, bytes: no argument takes them
+Loader.yaml_constructors = {
+    tag: construct
+    for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] in PLAIN
+}
 Loader.yaml_implicit_resolvers = {
     first: [(tag, rx) for tag, rx in rows if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")]
     for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -63,9 +74,11 @@ Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+012345678
 
 
 def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    """A mapping whose keys are all different."""
+    """A mapping whose own keys are all different; `<<` brings those of others in."""
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool | None):
             raise ConfigError(
@@ -75,6 +88,7 @@ def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             line = key_node.start_mark.line + 1
             raise ConfigError(f"line {line}: {key!r} is given twice", line)
         seen.add(key)
+    loader.flatten_mapping(node)
     return {
         loader.construct_object(key_node, deep=True): loader.construct_object(value_node, deep=True)
         for key_node, value_node in node.value
@@ -103,19 +117,17 @@ class Document:
 
 def load(text: str) -> Document:
     """Reads YAML or JSON. ConfigError says what is wrong, with the line where there is one."""
-    if len(text.encode()) > MAX_BYTES:
+    if len(text) > MAX_BYTES:
         raise ConfigError(f"larger than {MAX_BYTES // 1000} kB, which no configuration is")
     try:
-        node = yaml.compose(text, Loader=Loader)
-        if node is not None and size(node) > MAX_NODES:
-            raise ConfigError(f"more than {MAX_NODES} values, which no configuration has")
-        found = yaml.load(text, Loader=Loader)
+        found = parsed(text)
+        json.dumps(found, ensure_ascii=False).encode()  # halves of a character (\ud800) could not be written again
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         where = f"line {line}: " if line else ""
         raise ConfigError(f"{where}not valid YAML: {error.problem or error.context}", line) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"not valid YAML: {str(error).splitlines()[0]}") from error
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
+        raise ConfigError(f"not valid YAML: {(str(error) or 'unreadable').splitlines()[0]}") from error
     if found is None:
         found = {}
     if not isinstance(found, dict):
@@ -124,6 +136,28 @@ def load(text: str) -> Document:
     if wrong:
         raise ConfigError(f"{wrong[0]!r} is not a name")
     return Document(found, environment(text))
+
+
+def parsed(text: str) -> Any:
+    """The value that a text is: JSON where it is that (its tabs and escapes are not all YAML's), else YAML."""
+    if text.lstrip("\ufeff \t\r\n").startswith("{"):
+        try:
+            return json.loads(text.lstrip("\ufeff"), object_pairs_hook=once)
+        except json.JSONDecodeError:
+            pass  # YAML's short form `{a: 1}`, or broken: YAML says where
+    node = yaml.compose(text, Loader=Loader)
+    if node is not None and size(node) > MAX_NODES:
+        raise ConfigError(f"more than {MAX_NODES} values, which no configuration has")
+    return yaml.load(text, Loader=Loader)
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are all different."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for n, (key, _) in enumerate(pairs) if key in dict(pairs[:n]))
+        raise ConfigError(f"{twice!r} is given twice")
+    return found
 
 
 def size(node: yaml.Node, limit: int = MAX_NODES) -> int:
@@ -141,7 +175,7 @@ def size(node: yaml.Node, limit: int = MAX_NODES) -> int:
 
 def environment(text: str) -> dict[str, str]:
     """What the header comment says about the environment (`# environment: A=1 B='x y'`)."""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if not line.startswith("#"):
             break
         if line.startswith(ENVIRONMENT):
@@ -157,9 +191,13 @@ def dump(args: Mapping[str, Any], header: Sequence[str] = (), env: Mapping[str, 
     """Arguments as YAML under the headings that LLaMA-Factory's examples use.
 
     header: comment lines. env: what must be set to run it; kept in a comment that `load` reads back.
+    ConfigError for a value in it with a line break, which would end the comment and become an argument.
     """
-    lines = [f"# {line}" for line in header]
+    lines = [f"# {' '.join(line.split())}" for line in header]
     if env:
+        broken = [name for name, value in env.items() if len(f"{name}{value}x".splitlines()) > 1]
+        if broken:
+            raise ConfigError(f"the environment variable {broken[0]} has a line break")
         lines.append(ENVIRONMENT + " " + " ".join(f"{k}={shlex.quote(v)}" for k, v in sorted(env.items())))
     blocks = ["\n".join(lines)] if lines else []
     for section in SECTIONS:

@@ -64,6 +64,33 @@ def test_numbers_without_a_point_are_numbers() -> None:
     }
 
 
+AS_OMEGACONF = (
+    "a: &x {p: 1}\nb:\n  <<: *x\n  q: 2", "a: &x {p: 1}\nb: {<<: *x, p: 2}", "<<: {a: 1}\nb: 2",
+    "a: 1:30\nb: 1:30.5\nc: 190:20:30", "a: 1_0\nb: _1\nc: 1_e5\nd: .5e5\ne: +.5e5\nf: -.5\ng: ._\nh: +1e5",
+    "a: 010\nb: 0x10\nc: 0b11\nd: 0o7", "a: no\nb: y\nc: off\nd: ~\ne: .nan_\nf: -.inf", "a: 2024-01-01 10:00:00",
+)  # fmt: skip
+
+
+@pytest.mark.train_env
+@pytest.mark.parametrize("text", AS_OMEGACONF)
+def test_files_are_read_as_omegaconf_reads_them(text: str) -> None:
+    omegaconf = pytest.importorskip("omegaconf")
+    assert load(text).args == omegaconf.OmegaConf.to_container(omegaconf.OmegaConf.create(text))
+
+
+def test_own_keys_win_over_merged_ones() -> None:
+    assert load("a: &x {p: 1, q: 1}\nb: {<<: *x, p: 2}").args["b"] == {"p": 2, "q": 1}
+
+
+def test_nothing_in_the_header_becomes_an_argument() -> None:
+    assert load(dump({"lora_rank": 8}, ["title\nlora_alpha: 64"])).args == {"lora_rank": 8}
+    for line_break in ("\n", "\r", "\x85", "\u2028"):
+        with pytest.raises(ConfigError, match="WANDB_PROJECT has a line break"):
+            dump({"lora_rank": 8}, (), {"WANDB_PROJECT": f"a{line_break}lora_alpha: 64"})
+    odd = {"WANDB_PROJECT": 'it\'s $HOME `x` #"q" \\'}
+    assert load(dump({"lora_rank": 8}, (), odd)).env == odd
+
+
 def test_headings_and_environment() -> None:
     text = dump({"stage": "sft", "model_name_or_path": "m", "val_size": 0.1}, ["Title"], {"A": "x y", "B": "1"})
     assert text.startswith("# Title\n# environment: A='x y' B=1\n\n### model\nmodel_name_or_path: m\n\n### method\n")
@@ -90,6 +117,19 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (BOMB, "more than", None),
         ("a: \x00", "not valid", None),
         ("? [a, b]\n: 1", "key", 1),
+        ("a: " + "[" * 100_000, "not valid", None),
+        ("a: &a [*a]", "more than", None),
+        ("a: !!bool maybe", "not valid", None),
+        ("a: !!timestamp 2024-01-01", "constructor", 1),
+        ("a: !!set {x}", "constructor", 1),
+        ("a: !!binary aGVsbG8=", "constructor", 1),
+        ("a: \ud800", "not valid", None),
+        ('a: "\\ud800"', "surrogates", None),
+        ('{"a": "\\ud800"}', "surrogates", None),
+        ('{"a": 1, "a": 2}', "'a' is given twice", None),
+        ('{"a": ' + "[" * 100_000, "not valid", None),
+        ('{\n"a": 1,\n"b": }}', "line 3", 3),
+        ("a: " + "9" * 5000, "digits", None),
     ],
 )
 def test_hostile_and_broken_files(text: str, says: str, line: int | None) -> None:
@@ -100,5 +140,7 @@ def test_hostile_and_broken_files(text: str, says: str, line: int | None) -> Non
 
 def test_json_and_empty_files_are_read() -> None:
     assert load('{"a": [1, 2.5], "b": null}').args == {"a": [1, 2.5], "b": None}
+    assert load('\ufeff{\n\t"a": 1e-5,\n\t"b": "x\\/y"\n}').args == {"a": 1e-5, "b": "x/y"}
+    assert load("{a: 1, b: 5e-5}").args == {"a": 1, "b": 5e-5}
     assert load("").args == {}
     assert load("# only a comment\n").args == {}
