@@ -42,11 +42,17 @@ def save_dir(get: Get, name: str) -> str:
     return "/".join([SAVES, *(part.replace(" ", "") for part in parts)])
 
 
-def saved_name(path: str, method: str) -> str:
-    """The inverse of `save_dir` for one path: the bare name where it has the usual shape."""
+def saved_name(path: str, method: str, model: str | None = None) -> str:
+    """The inverse of `save_dir` for one path: the bare name where it has the usual shape (and is of the model)."""
     parts = path.split("/")
     usual = len(parts) == 4 and parts[0] == SAVES and parts[2] == method and all(parts)
-    return parts[3] if usual else path
+    return parts[3] if usual and model in (None, parts[1]) else path
+
+
+def model_of(args: Mapping[str, Any]) -> str:
+    """The model's part of the folders of runs that arguments mean."""
+    given = {"top.model_name": name_from(args), "top.model_path": args.get("model_name_or_path")}
+    return model_name(given.get).replace(" ", "")
 
 
 def method_of(args: Mapping[str, Any]) -> str:
@@ -81,11 +87,13 @@ def names_to(argument: str) -> Callable[[list[str], Get], dict[str, Any]]:
 
 
 def names_from(argument: str) -> Callable[[Mapping[str, Any]], Value | None]:
+    """Runs of the same model and method by name, all others by path."""
+
     def convert(args: Mapping[str, Any]) -> Value | None:
         text = args.get(argument)
         if not isinstance(text, str) or not text:
             return None
-        return [saved_name(part, method_of(args)) for part in text.split(",")]
+        return [saved_name(part, method_of(args), model_of(args)) for part in text.split(",")]
 
     return convert
 

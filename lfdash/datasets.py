@@ -30,12 +30,14 @@ def read_dataset_info(folder: Path) -> DatasetInfo:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return broken("datasets_missing", path)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not text, or a folder's name that no system call takes
         return broken("datasets_unreadable", path, reason=str(error))
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         return broken("datasets_syntax", path, line=error.lineno, column=error.colno, reason=error.msg)
+    except (ValueError, RecursionError) as error:  # thousands of brackets, a number of thousands of digits
+        return broken("datasets_unreadable", path, reason=str(error))
     return listed(content, path)
 
 

@@ -122,14 +122,22 @@ def coerce(row: Field, raw: Any) -> Coerced:
 
 
 def details(row: Field, raw: Any) -> dict[str, Any]:
-    """What the text of a refusal needs."""
+    """What the text of a refusal needs; a value too long to read is cut."""
     choices = ", ".join(row.choices) if isinstance(row.choices, tuple) else ""
-    return {"value": raw, "min": bound(row.min), "max": bound(row.max), "choices": choices}
+    value = f"{raw[:80]}…" if isinstance(raw, str) and len(raw) > 80 else raw
+    if isinstance(raw, int) and abs(raw) > LARGEST:
+        value = f"{'-' if raw < 0 else ''}2^{abs(raw).bit_length() - 1}…"  # Python refuses to write thousands of digits
+    return {"value": value, "min": bound(row.min), "max": bound(row.max), "choices": choices}
 
 
 def bound(number: float | None) -> str:
     """A limit in words; the infinity sign where there is none."""
     return "∞" if number is None else f"{number:g}" if abs(number) < 1e6 else f"{number:.0f}"
+
+
+LARGEST = 2**63 - 1  # what torch and every file format take; also keeps int() away from endless digits
+DIGITS = 19
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def parse_int(_row: Field, raw: Any) -> tuple[Value | None, str]:
@@ -139,7 +147,7 @@ def parse_int(_row: Field, raw: Any) -> tuple[Value | None, str]:
         return raw, ""
     if isinstance(raw, float):
         return (int(raw), "") if raw.is_integer() else (None, "not_integer")
-    if isinstance(raw, str) and re.fullmatch(r"\s*[+-]?\d+(\.0*)?\s*", raw):
+    if isinstance(raw, str) and re.fullmatch(rf"\s*[+-]?\d{{1,{DIGITS}}}(\.0*)?\s*", raw):
         return int(raw.strip().partition(".")[0]), ""
     return None, "not_integer"
 
@@ -151,7 +159,7 @@ def parse_float(_row: Field, raw: Any) -> tuple[Value | None, str]:
         return raw, ""
     if isinstance(raw, str) and re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", raw):
         text = raw.strip()
-        return (int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)), ""
+        return (int(text) if re.fullmatch(rf"[+-]?\d{{1,{DIGITS}}}", text) else float(text)), ""
     return None, "not_number"
 
 
@@ -188,6 +196,10 @@ def check(row: Field, value: Value | None) -> str:
     """The code of what is wrong with a value of the right type; "" when nothing is."""
     if isinstance(value, float) and not math.isfinite(value):
         return "not_number"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "not_number"
+    if any(UNSEEN.search(text) for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)):
+        return "not_visible"
     if isinstance(value, int | float) and not isinstance(value, bool):
         low = row.min is not None and value < row.min
         high = row.max is not None and value > row.max

@@ -7,6 +7,7 @@ row is a condition over the built arguments, so that it also sees arguments with
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 from lfdash.args import build_args
 from lfdash.field import Problem, Value
 from lfdash.fields import BY_KIND_ARG, ROWS
-from lfdash.job import ArgumentType, Facts, JobConfig, check, details
+from lfdash.job import LARGEST, UNSEEN, ArgumentType, Facts, JobConfig, check, details
 from lfdash.stages import BY_CODE, METHODS
 
 Args = Mapping[str, Any]
@@ -49,9 +50,11 @@ def method(args: Args) -> str:
 
 
 def number(args: Args, name: str) -> float:
-    """A numeric argument; 0 when it is missing or something else."""
+    """A numeric argument; 0 when it is missing or something else, at most LARGEST (more is refused elsewhere)."""
     value = args.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return 0.0
+    return float(max(-LARGEST, min(value, LARGEST))) if value == value else 0.0
 
 
 def zero3(args: Args) -> bool:
@@ -183,7 +186,9 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
         *missing_of(job, args, facts),
         *bad_values(job),
         *bad_extra(job),
+        *bad_numbers(job, args),
         *bad_name(job, facts),
+        *bad_model_name(job),
         *(problem_of(rule, job) for rule in RULES if rule.broken(args)),
         *bad_arguments(job, facts),
         *bad_data(job.kind, args, facts),
@@ -233,7 +238,7 @@ def export_code(folder: str, roots: tuple[str, ...]) -> str:
     path = PurePosixPath(folder)
     if ".." in path.parts:
         return "name_dots"
-    if re.search(r"[\x00-\x1f\x7f\\]", folder) or folder.startswith(("-", "~")):
+    if UNSEEN.search(folder) or "\\" in folder or folder.startswith(("-", "~")):
         return "name_bad"
     outside = path.is_absolute() and not any(path.is_relative_to(root) and str(path) != root for root in roots)
     return "name_outside" if outside else ""
@@ -285,6 +290,20 @@ def bad_extra(job: JobConfig) -> Iterator[Problem]:
         row = BY_KIND_ARG[job.kind].get(name)
         if row is not None and name in sent:
             yield Problem(EXTRA, "extra_clash", {"name": name, "field": row.id})
+        elif name == "output_dir":
+            yield Problem(EXTRA, "extra_output", {"value": job.extra[name]})
+
+
+def bad_numbers(job: JobConfig, args: Args) -> Iterator[Problem]:
+    """Numbers from a file that are none: the form refuses them, LLaMA-Factory trains into NaN or dies late."""
+    for name, value in args.items():
+        number_wanted = isinstance(value, int | float) and not isinstance(value, bool)
+        endless = name == "max_grad_norm" and value == math.inf  # torch: measure the norm, clip nothing
+        if number_wanted and not endless and not abs(value) <= LARGEST:
+            row = BY_KIND_ARG[job.kind].get(name)
+            if row is None or name in job.extra:  # the value of a field is told by bad_values
+                told = value if isinstance(value, float) else "2^63…"
+                yield Problem(EXTRA, "argument_type", {"name": name, "value": told, "kind": "number"})
 
 
 def bad_arguments(job: JobConfig, facts: Facts) -> Iterator[Problem]:
@@ -327,12 +346,25 @@ def bad_name(job: JobConfig, facts: Facts) -> Iterator[Problem]:
         yield Problem(f"{job.kind}.output_dir", "name_taken", {"value": name})
 
 
+def bad_model_name(job: JobConfig) -> Iterator[Problem]:
+    """A model's name that cannot be a folder's, or leads the run's folder out of saves/.
+
+    Names may have slashes (LLaMA-Factory itself has such a model); `save_dir` takes spaces out of them.
+    """
+    name = job.model_name or str(job.values.get("top.model_path") or "")
+    if not name or not job.run_name or "/" in job.run_name:
+        return
+    parts = name.replace(" ", "").split("/")
+    if any(not part or part.startswith(("-", ".", "~")) or "\\" in part or UNSEEN.search(part) for part in parts):
+        yield Problem("top.model_name", "model_name_bad", {"value": name})
+
+
 def name_code(name: str, roots: tuple[str, ...]) -> str:
     """What is wrong with a run name or path; "" when nothing is."""
     path = PurePosixPath(name)
     if ".." in path.parts:
         return "name_dots"
-    if re.search(r"[\x00-\x1f\x7f\\]", name) or name != name.strip() or name.startswith(("-", ".", "~")):
+    if UNSEEN.search(name) or "\\" in name or name != name.strip() or name.startswith(("-", ".", "~")):
         return "name_bad"
     if "/" not in name:
         return "name_long" if len(name.encode()) > 200 else ""

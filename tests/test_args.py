@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfdash.args import build_args, build_env, job_from_args, secret_names
-from lfdash.fields import BY_ARG, ROWS
-from lfdash.job import JobConfig, new_job
+from lfdash.field import Field
+from lfdash.fields import BY_ARG, BY_ID, ROWS
+from lfdash.job import JobConfig, coerce, new_job
 from lfdash.yamlio import dump, load
 
 HERE = Path(__file__).parent
@@ -76,6 +77,65 @@ def test_likely_mappings_come_back(args: dict[str, Any]) -> None:
 def test_one_is_not_true() -> None:
     job = law({"flash_attn": "auto", "use_unsloth": 1})
     assert job.extra["use_unsloth"] == 1 and job.extra["use_unsloth"] is not True
+
+
+def fitting(row: Field) -> st.SearchStrategy[Any]:
+    """Values that a field of the form can hold."""
+    low, high = row.min if row.min is not None else -1000, row.max if row.max is not None else 10**6
+    if row.kind == "int":
+        return st.integers(int(low), int(high))
+    if row.kind == "float":
+        return st.floats(low, high) | st.integers(int(low) + 1, int(high))
+    if row.kind == "bool":
+        return st.booleans()
+    if row.kind == "choices":
+        return st.lists(st.sampled_from(["a", "b", "0", "run 1", "saves/m/lora/r", "x/y"]), min_size=1, max_size=3)
+    if row.kind == "choice" and isinstance(row.choices, tuple):
+        return st.sampled_from(row.choices)
+    words = ["x", "all", "5e-5", "org/m", "my run", "true", "2024-01-01", "модель", "saves/a/b/c", "a: b #c"]
+    return st.sampled_from(["768*768", "12"] if row.id.endswith("_pixels") else words)
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> JobConfig:
+    """Any job that the form can make: some or all fields given, those that do not apply too."""
+    kind = draw(st.sampled_from(sorted(ROWS)))
+    rows = draw(st.lists(st.sampled_from(ROWS[kind]), unique_by=lambda row: row.id, max_size=len(ROWS[kind])))
+    values = {row.id: draw(fitting(row)) for row in rows}
+    kept = {key: value for key, value in values.items() if coerce(BY_ID[key], value).status == "kept"}
+    return JobConfig(kind, {**(new_job(kind).values if draw(st.booleans()) else {}), **kept})
+
+
+@given(jobs())
+@settings(max_examples=300, deadline=None)
+def test_any_job_comes_back_from_its_file(job: JobConfig) -> None:
+    args, env = build_args(job), build_env(job)
+    read = load(dump(args, ["title"], env))
+    assert (read.args, read.env) == (args, env)
+    again = job_from_args(read.args, read.env, job.kind)
+    assert (build_args(again), build_env(again)) == (args, env)
+
+
+@given(st.dictionaries(names, values, max_size=12), st.sampled_from(sorted(ROWS)))
+@settings(max_examples=200, deadline=None)
+def test_any_mapping_comes_back_in_any_kind_of_job(args: dict[str, Any], kind: str) -> None:
+    assert build_args(job_from_args(args, kind=kind)) == args
+
+
+def test_runs_of_another_model_are_kept_by_path() -> None:
+    merge = {
+        "model_name_or_path": "org/Llama-3-8B",
+        "adapter_name_or_path": "saves/llama3-8b/lora/sft",
+        "export_dir": "x",
+    }
+    job = law(merge)
+    assert (job.kind, job.values["top.checkpoint_path"], job.extra) == ("export", ["saves/llama3-8b/lora/sft"], {})
+    own = law({**merge, "adapter_name_or_path": "saves/Llama-3-8B/lora/sft,saves/other/lora/b"})
+    assert own.values["top.checkpoint_path"] == ["sft", "saves/other/lora/b"]
+    spaced = law({**merge, "model_name_or_path": "org/Llama 3", "adapter_name_or_path": "saves/Llama3/lora/sft"})
+    assert spaced.values["top.checkpoint_path"] == ["sft"]
+    ppo = law({"stage": "ppo", "model_name_or_path": "org/m", "reward_model": "saves/n/lora/rm"})
+    assert ppo.values["train.reward_model"] == ["saves/n/lora/rm"]
 
 
 def test_recorded_mappings_come_back() -> None:

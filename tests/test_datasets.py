@@ -25,6 +25,8 @@ def test_entries_in_order_with_their_ranking(tmp_path: Path) -> None:
         ('{"a": "file.json"}', "datasets_entry", {"name": "a"}),
         ("\xff".encode("latin-1"), "datasets_unreadable", {}),
         (None, "datasets_missing", {}),
+        ('{"a": ' + "[" * 100_000, "datasets_unreadable", {}),
+        ('{"a": {"n": ' + "9" * 5000 + "}}", "datasets_unreadable", {}),
     ],
 )
 def test_broken_files(tmp_path: Path, text: str | bytes | None, code: str, params: dict[str, object]) -> None:
@@ -37,3 +39,9 @@ def test_broken_files(tmp_path: Path, text: str | bytes | None, code: str, param
     assert found.problem.code == code
     assert {key: found.problem.params[key] for key in params} == params
     assert found.problem.params["file"] == str(path)
+
+
+def test_a_folder_that_no_system_call_takes() -> None:
+    found = read_dataset_info(Path("data\x00"))
+    assert found.problem is not None
+    assert found.problem.code == "datasets_unreadable"

