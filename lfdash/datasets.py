@@ -16,10 +16,14 @@ FILE = "dataset_info.json"
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Names in the file's order, which of them are ranked pairs, and why the file cannot be used (if so)."""
+    """Names in the file's order, which of them are ranked pairs, and why the file cannot be used (if so).
+
+    files: name -> its file, relative to the folder; those of a hub have none.
+    """
 
     names: tuple[str, ...] = ()
     ranking: Mapping[str, bool] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     problem: Problem | None = None
 
 
@@ -49,7 +53,8 @@ def listed(content: Any, path: Path) -> DatasetInfo:
     if wrong:
         return broken("datasets_entry", path, name=wrong[0])
     ranking = {name: bool(entry.get("ranking", False)) for name, entry in content.items()}
-    return DatasetInfo(tuple(content), ranking)
+    files = {name: entry["file_name"] for name, entry in content.items() if isinstance(entry.get("file_name"), str)}
+    return DatasetInfo(tuple(content), ranking, files)
 
 
 def broken(code: str, path: Path, **params: Any) -> DatasetInfo:

@@ -31,6 +31,9 @@ class Facts:
     output may lie. gpus: GPUs found, None = not known.
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known.
     arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
+    rows: dataset -> its number of rows, where they were counted. model_template: the chat template of the chosen
+    model, "" = not known. model_bytes: size of its weights, free_disk: bytes free where runs are written,
+    None = not known.
     """
 
     datasets: frozenset[str] | None = None
@@ -43,6 +46,10 @@ class Facts:
     packages: Mapping[str, str] | None = None
     arguments: Mapping[str, ArgumentType] | None = None
     templates: frozenset[str] | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    model_template: str = ""
+    model_bytes: int | None = None
+    free_disk: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class JobConfig:
 
     def problems(self, facts: Facts) -> tuple[Problem, ...]:
         """Everything that keeps this job from running, and what is likely a mistake. Pure."""
-        from lfdash.rules import problems  # rules look at jobs; jobs only ask them
+        from lfdash.problems import problems  # these look at jobs; jobs only ask them
 
         return problems(self, facts)
 

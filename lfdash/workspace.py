@@ -42,6 +42,13 @@ class Workspace:
         """Draft of the form, settings, caches."""
         return self.root / ".lfdash"
 
+    def free_bytes(self) -> int | None:
+        """Free space of the disk that runs are written to; None when it cannot be asked."""
+        try:
+            return shutil.disk_usage(self.saves).free
+        except OSError:
+            return None
+
     def prepare(self, deepspeed: Path) -> None:
         """Makes the folders that are missing, and copies the DeepSpeed files of `deepspeed` that are.
 
@@ -53,3 +60,12 @@ class Workspace:
             target = self.deepspeed / source.name
             if not target.exists():
                 shutil.copyfile(source, target)
+
+
+def weights_size(folder: Path) -> int | None:
+    """Bytes of the weight files in a model's folder; None when it is no folder with weights (a name on a hub)."""
+    try:
+        sizes = [path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
+    except (OSError, ValueError):
+        return None
+    return sum(sizes) or None

@@ -19,9 +19,11 @@ from lfdash.field import Field, Problem, Value
 from lfdash.fields import BY_ID, ROWS, WATCHED
 from lfdash.job import Facts, JobConfig, coerce, new_job
 from lfdash.llamaboard import implied
+from lfdash.problems import EXTRA_PREFIX
 from lfdash.ui import more, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Memo, Services, now, settings
+from lfdash.workspace import weights_size
 
 PRESET = "ui.preset"
 PRESET_PICK = "ui.preset_pick"
@@ -292,9 +294,12 @@ def reset(services: Services, field_ids: list[str]) -> None:
 
 
 def apply_fix(services: Services, fix: Mapping[str, Value | None]) -> None:
-    """Writes the values that cure a problem."""
-    for field_id, value in fix.items():
-        st.session_state[field_id] = widgets.to_raw(BY_ID[field_id], value)
+    """Writes the values that cure a problem; a key `extra.NAME` is an argument without a field."""
+    for target, value in fix.items():
+        if target.startswith(EXTRA_PREFIX):
+            more.put(target.removeprefix(EXTRA_PREFIX), value)
+        else:
+            st.session_state[target] = widgets.to_raw(BY_ID[target], value)
     save_draft(services)
 
 
@@ -366,7 +371,25 @@ def facts(services: Services, job: JobConfig) -> Facts:
         packages=installed,
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
+        rows={} if online else services.row_counts(directory, wanted_datasets(job)),
+        model_template=model_template(services, job),
+        model_bytes=weights_size(services.workspace.root / str(job.get(PATH) or "")) if job.get(PATH) else None,
+        free_disk=services.workspace.free_bytes(),
     )
+
+
+def wanted_datasets(job: JobConfig) -> list[str]:
+    """The datasets that a job trains on."""
+    names = job.get("train.dataset") if job.kind == "train" else None
+    return list(names) if isinstance(names, list) else []
+
+
+def model_template(services: Services, job: JobConfig) -> str:
+    """The chat template that the chosen model was trained with; "" when the model is not a known one."""
+    found = known_model(services, job.get(PATH))
+    name = str(job.get(MODEL) or "") if found is None else found[0]
+    model = services.upstream.models.get(name)
+    return model.template or "" if model else ""
 
 
 def holds_something(folder: Path) -> bool:

@@ -125,6 +125,15 @@ def remove(name: str) -> None:
     st.session_state.pop(key(name), None)
 
 
+def put(name: str, value: Any) -> None:
+    """Sets an argument, or takes it away (None), wherever it was typed."""
+    extra, problems = read()
+    if problems:  # a text that cannot be read stays as it is
+        return
+    extra.pop(name, None)
+    write(extra if value is None else {**extra, name: value})
+
+
 def offered(services: Services) -> dict[str, Argument]:
     """The arguments of a training job that have no row in the form and were not added yet."""
     taken = set(names())

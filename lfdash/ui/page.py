@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
 
-from lfdash.field import Problem
+from lfdash.field import Problem, Value
+from lfdash.fields import BY_ID
+from lfdash.problems import EXTRA_PREFIX
 from lfdash.run import STOPPABLE, RunState
 from lfdash.store import RunView
 from lfdash.ui import actions, existing, form, monitor, preview, sidebar, widgets
@@ -169,7 +172,19 @@ def draw_problem(shared: Services, place: int, problem: Problem) -> None:
                 key=f"fix_{place}",
                 on_click=form.apply_fix,
                 args=(shared, dict(problem.fix)),
+                help=t("ui.fix_help", changes=fix_words(problem.fix)),
             )
+
+
+def fix_words(fix: Mapping[str, Value | None]) -> str:
+    """What a fix sets, in words."""
+    parts = []
+    for target, value in fix.items():
+        name = target.removeprefix(EXTRA_PREFIX)
+        row = BY_ID.get(target)
+        shown = sidebar.shown_value(row, value) if row else t("ui.not_set") if value is None else str(value)
+        parts.append(f"{label(target) if row else f'`{name}`'}: {shown}")
+    return "; ".join(parts)
 
 
 def draw_welcome(shared: Services) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,8 @@ import streamlit as st
 
 from lfdash import devices, probe
 from lfdash.cli import Cli, find_cli
-from lfdash.datasets import DatasetInfo, read_dataset_info
+from lfdash.data_cache import DataCache
+from lfdash.datasets import DatasetInfo
 from lfdash.job import ArgumentType
 from lfdash.launchers.local import LocalLauncher
 from lfdash.presets import Preset, list_presets
@@ -52,7 +53,7 @@ class Services:
         self.devices = devices.probe(workspace)
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
         self.registry = ProcessRegistry(workspace, LocalLauncher())
-        self._datasets: dict[Path, tuple[object, DatasetInfo]] = {}
+        self._data = DataCache(workspace)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
         self._started = False
@@ -78,18 +79,12 @@ class Services:
                 self.upstream = found
 
     def datasets(self, directory: str) -> DatasetInfo:
-        """The datasets of a folder (relative to the workspace), read again only when its file changed."""
-        folder = self.workspace.root / directory
-        try:
-            stat = (folder / "dataset_info.json").stat()
-            seen: object = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        except OSError:
-            seen = None
-        cached = self._datasets.get(folder)
-        if cached is None or cached[0] != seen:
-            cached = (seen, read_dataset_info(folder))
-            self._datasets[folder] = cached
-        return cached[1]
+        """The datasets of a folder (relative to the workspace)."""
+        return self._data.info(directory)
+
+    def row_counts(self, directory: str, names: Iterable[str]) -> dict[str, int]:
+        """The number of rows of the named datasets, where it is quickly known."""
+        return self._data.rows(directory, names)
 
     def argument_types(self) -> Mapping[str, ArgumentType]:
         """Kind and choices of every argument, made once for what is known at the time."""

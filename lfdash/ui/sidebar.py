@@ -7,9 +7,12 @@ from functools import partial
 
 import streamlit as st
 
+from lfdash.args import build_args
+from lfdash.datasets import DatasetInfo
 from lfdash.field import Field, Problem
 from lfdash.fields import BY_ID, GROUPS, arguments
 from lfdash.job import JobConfig
+from lfdash.stages import BY_CODE
 from lfdash.ui import configurations, form, more, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
@@ -206,7 +209,7 @@ def options(services: Services, job: JobConfig, row: Field) -> list[str]:
     if not isinstance(row.choices, str):
         return list(row.choices)
     if row.choices == "datasets":
-        return list(services.datasets(form.data_folder(job)).names)
+        return suitable(services.datasets(form.data_folder(job)), job)
     if row.choices == "checkpoints":
         return saved_runs(services, job)
     if row.choices == "gpus":
@@ -217,6 +220,14 @@ def options(services: Services, job: JobConfig, row: Field) -> list[str]:
         return list(services.upstream.templates)
     argument = services.upstream.arguments.get(argument_of(row))
     return [str(item) for item in argument.choices or ()] if argument else []
+
+
+def suitable(known: DatasetInfo, job: JobConfig) -> list[str]:
+    """The datasets that suit the stage: ranked pairs for some, anything else for the others."""
+    stage = BY_CODE.get(str(build_args(job).get("stage", "sft")))
+    if stage is None or job.kind == "export":
+        return list(known.names)
+    return [name for name in known.names if known.ranking[name] == stage.ranked]
 
 
 def saved_runs(services: Services, job: JobConfig) -> list[str]:

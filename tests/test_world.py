@@ -1,0 +1,89 @@
+"""What a job's surroundings say to it: template, steps, disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lfdash.args import job_from_args
+from lfdash.field import Problem
+from lfdash.job import Facts
+from lfdash.world import total_steps
+
+GOOD: dict[str, Any] = {
+    "stage": "sft", "do_train": True, "finetuning_type": "lora", "model_name_or_path": "org/m", "template": "qwen",
+    "dataset": "a", "output_dir": "saves/m/lora/r",
+}  # fmt: skip
+ROWS = Facts(rows={"a": 1000, "b": 11}, gpus=1)
+
+
+def found(args: dict[str, Any], facts: Facts) -> list[Problem]:
+    return list(job_from_args({**GOOD, **args}).problems(facts))
+
+
+def test_a_template_of_another_model() -> None:
+    (problem,) = found({}, Facts(model_template="llama3"))
+    assert (problem.code, problem.level, problem.fix) == ("template_unfit", "warning", {"top.template": "llama3"})
+    assert found({"template": "llama3"}, Facts(model_template="llama3")) == []
+    assert found({}, Facts(model_template="")) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "total"),
+    [
+        ({"max_steps": 7}, 7),
+        ({"per_device_train_batch_size": 2, "gradient_accumulation_steps": 8, "num_train_epochs": 3.0}, 189),
+        ({"per_device_train_batch_size": 1, "max_samples": 100}, 300),
+        ({"per_device_train_batch_size": 1, "max_samples": 100, "val_size": 0.1}, 270),
+        ({"per_device_train_batch_size": 1, "max_samples": 100, "val_size": 20}, 240),
+        ({"dataset": "a,b", "per_device_train_batch_size": 1, "num_train_epochs": 1}, 1011),
+        ({"per_device_train_batch_size": 64, "gradient_accumulation_steps": 64, "num_train_epochs": 0.5}, 1),
+        ({"dataset": "a,unknown"}, None),
+        ({"packing": True}, None),
+        ({"streaming": True}, None),
+    ],
+)  # fmt: skip
+def test_total_steps(args: dict[str, Any], total: int | None) -> None:
+    assert total_steps({**GOOD, **args}, ROWS) == total
+
+
+def test_total_steps_count_every_gpu() -> None:
+    facts = Facts(rows={"a": 1000}, gpus=4)
+    assert total_steps({**GOOD, "per_device_train_batch_size": 5, "num_train_epochs": 1}, facts) == 50
+
+
+def test_steps_that_are_never_reached() -> None:
+    args = {"max_steps": 20, "logging_steps": 21, "save_steps": 21}
+    logging, saving = found(args, Facts())
+    assert (logging.code, logging.fix, logging.params) == (
+        "few_steps_logging", {"train.logging_steps": 2}, {"value": "21", "total": 20},
+    )  # fmt: skip
+    assert (saving.code, saving.fix, saving.level) == ("few_steps_saving", {"train.save_steps": 10}, "warning")
+    assert found({**args, "logging_steps": 20, "save_strategy": "epoch"}, Facts()) == []
+    evaluated = {"max_steps": 20, "logging_steps": 1, "save_steps": 5, "eval_strategy": "steps", "val_size": 0.1}
+    assert [p.code for p in found({**evaluated, "eval_steps": 100}, Facts())] == ["few_steps_evaluating"]
+    assert found({**evaluated, "eval_steps": 20}, Facts()) == []
+    assert found({**args, "logging_steps": 0.1, "save_steps": 0.5}, Facts()) == []  # shares of all steps
+
+
+def test_a_disk_that_does_not_take_what_is_saved() -> None:
+    full = {"finetuning_type": "full", "max_steps": 100, "save_steps": 50, "logging_steps": 1}
+    seven = 15_000_000_000
+    (short,) = found(full, Facts(model_bytes=seven, free_disk=100_000_000_000))
+    # two checkpoints with two moments each, and the result: (2 * 3 + 1) * 15 GB
+    assert (short.code, short.params, short.level) == ("disk_short", {"free": "100.0", "need": "105.0"}, "warning")
+    enough = Facts(model_bytes=seven, free_disk=106_000_000_000)
+    assert found(full, enough) == []
+    assert found({**full, "save_total_limit": 1}, Facts(model_bytes=seven, free_disk=61_000_000_000)) == []
+    assert found({**full, "save_only_model": True}, Facts(model_bytes=seven, free_disk=46_000_000_000)) == []
+    assert found({**full, "finetuning_type": "lora"}, Facts(model_bytes=seven, free_disk=3_000_000_000)) == []
+    assert [p.code for p in found(full, Facts(free_disk=100_000_000))] == ["disk_low"]
+    assert found(full, Facts(free_disk=None)) == []
+
+
+def test_an_export_needs_the_size_of_the_model() -> None:
+    args = {"model_name_or_path": "m", "template": "qwen", "adapter_name_or_path": "r", "export_dir": "out"}
+    job = job_from_args(args, kind="export")
+    codes = {p.code for p in job.problems(Facts(model_bytes=15_000_000_000, free_disk=10_000_000_000))}
+    assert "disk_short" in codes
