@@ -155,7 +155,9 @@ def board_value(field_id: str, value: Value | None) -> Any:
         return 0
     if field_id in NONE_IS_OFF:
         return "none"
-    return BY_ID[field_id].default if BY_ID[field_id].default is not None else None
+    if BY_ID[field_id].kind == "choices":
+        return []
+    return BY_ID[field_id].default
 
 
 def dump_state(job: JobConfig) -> str:
