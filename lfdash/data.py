@@ -7,8 +7,8 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lfdash.field import Problem
 
 WHOLE = 64 * 1024 * 1024  # bytes; a JSON array above this is looked at from its beginning only
 START = 2 * 1024 * 1024
-SUFFIXES = (".json", ".jsonl", ".csv")
+SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,80}")
 
 
@@ -35,22 +35,16 @@ class Preview:
         return tuple(dict.fromkeys(name for row in self.rows for name in row))
 
 
-@dataclass(frozen=True)
-class Mapped:
-    """What a file seems to be: its entry for dataset_info.json without the file's name; why not, if it is nothing."""
-
-    entry: Mapping[str, Any] = field(default_factory=dict)
-    kind: str = ""  # alpaca, sharegpt, openai, pairs, kto, text
-
-
 def preview(path: Path, limit: int = 50) -> Preview:
-    """Reads the first rows of a JSON, JSONL or CSV file."""
+    """Reads the first rows of a JSON, JSONL, CSV or Parquet file."""
     try:
         size = path.stat().st_size
         if path.suffix == ".csv":
             return read_csv(path, limit)
         if path.suffix == ".jsonl":
             return read_lines(path, limit)
+        if path.suffix == ".parquet":
+            return read_parquet(path, limit)
         if path.suffix == ".json":
             return read_json(path, limit) if size <= WHOLE else read_start(path, limit)
     except FileNotFoundError:
@@ -69,6 +63,19 @@ def read_csv(path: Path, limit: int) -> Preview:
         reader = csv.DictReader(file)
         rows = [{str(k): v for k, v in row.items()} for row in itertools.islice(reader, limit)]
         return Preview(rows, len(rows) + sum(1 for _ in reader))
+
+
+def read_parquet(path: Path, limit: int) -> Preview:
+    """Column names and the count are in the file's last bytes; of its rows only the first batch is read."""
+    import pyarrow as pa  # 40 MB, which a workspace without such a file never pays
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            batch = next(file.iter_batches(batch_size=limit), None) if limit else None
+            return Preview(batch.to_pylist() if batch is not None else (), file.metadata.num_rows)
+    except pa.ArrowInvalid as error:
+        return Preview(problem=trouble("data_unreadable", path, reason=str(error)))
 
 
 def read_lines(path: Path, limit: int) -> Preview:
@@ -128,46 +135,6 @@ def reason(error: ValueError) -> str:
     return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
 
 
-def recognise(columns: Sequence[str], row: Mapping[str, Any]) -> Mapped:
-    """What the columns of a file mean to LLaMA-Factory (data/README.md of LLaMA-Factory names the formats)."""
-    has = set(columns)
-    chat = next((name for name in ("conversations", "messages") if name in has), None)
-    if chat and {"chosen", "rejected"} <= has:
-        columns_of = {"messages": chat, "chosen": "chosen", "rejected": "rejected"}
-        return Mapped({"formatting": "sharegpt", "ranking": True, "columns": columns_of, **tags(row, chat)}, "pairs")
-    if chat:
-        entry: dict[str, Any] = {"formatting": "sharegpt", "columns": {"messages": chat}, **tags(row, chat)}
-        if "label" in has:
-            entry["columns"]["kto_tag"] = "label"
-        kind = "kto" if "label" in has else "openai" if "tags" in entry else "sharegpt"
-        return Mapped(entry, kind)
-    if {"instruction", "chosen", "rejected"} <= has:
-        names = {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"}
-        return Mapped({"ranking": True, "columns": {k: v for k, v in names.items() if v in has}}, "pairs")
-    if {"instruction", "output"} <= has:
-        names = {
-            "prompt": "instruction",
-            "query": "input",
-            "response": "output",
-            "system": "system",
-            "history": "history",
-        }
-        return Mapped({"columns": {k: v for k, v in names.items() if v in has}}, "alpaca")
-    if "text" in has:
-        return Mapped({"columns": {"prompt": "text"}}, "text")
-    return Mapped()
-
-
-def tags(row: Mapping[str, Any], chat: str) -> dict[str, Any]:
-    """The tags of OpenAI's way to write turns; nothing for sharegpt's own."""
-    turns = row.get(chat)
-    first = turns[0] if isinstance(turns, list) and turns and isinstance(turns[0], dict) else {}
-    if "role" not in first:
-        return {}
-    names = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
-    return {"tags": {**names, "system_tag": "system"}}
-
-
 def add_entry(folder: Path, name: str, file_name: str, entry: Mapping[str, Any]) -> Problem | None:
     """Writes an entry into dataset_info.json; the file as it was is kept beside it.
 
@@ -200,3 +167,15 @@ def keep(path: Path) -> None:
     while (copy := path.with_name(f"{path.name}.{number}.old")).exists():
         number += 1
     copy.write_bytes(path.read_bytes())
+
+
+def unlisted(folder: Path, known: Iterable[str]) -> list[str]:
+    """Data files of a folder that no entry names yet, relative to it; two folders deep, hidden ones left out."""
+    taken = {*known, FILE}
+    found = []
+    for pattern in ("*", "*/*"):
+        for path in folder.glob(pattern):
+            name = path.relative_to(folder).as_posix()
+            if path.suffix in SUFFIXES and name not in taken and not name.startswith(".") and path.is_file():
+                found.append(name)
+    return sorted(found)

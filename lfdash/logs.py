@@ -201,6 +201,30 @@ class ConsoleTail:
         return (*closed, tail) if tail.strip() else closed
 
 
+# -- what a run says of itself ---------------------------------------------------------------------------
+
+LINK_HEAD = 1 << 19  # bytes in which a tracker has said where it shows the run
+LINK = re.compile(r"[Vv]iew run(?: \S+)? at:?\s+(https?://[^\s\x1b\"'<>]+)")  # swanlab and wandb, in their consoles
+
+
+def tracker_link(console: Path, start: int = 0) -> str | None:
+    """The address at which SwanLab or Weights & Biases shows the run, as its console said it first."""
+    try:
+        with console.open("rb") as file:
+            file.seek(start)
+            text = file.read(LINK_HEAD).decode("utf-8", "replace")
+    except OSError:
+        return None
+    found = LINK.search(ANSI.sub("", text))
+    return found.group(1) if found else None
+
+
+def last_lines(console: Path, start: int = 0, size: int = 1 << 19) -> list[str]:
+    """The end of a console log as a terminal would show it, `size` bytes at most, from byte `start` on."""
+    text = tail_bytes(console, size, start).decode("utf-8", "replace")
+    return [collapse(line) for line in text.split("\n")]
+
+
 # -- why a run failed -----------------------------------------------------------------------------------
 
 RANK = re.compile(r"^\[?(?:default|rank)(\d+)\]?:\s?")
@@ -217,8 +241,7 @@ def last_error(console: Path, start: int = 0) -> str | None:
     Under torchrun that of the first rank that failed (the other ranks and the launchers fail of it); else the
     last one. start: byte at which the attempt's output begins.
     """
-    text = tail_bytes(console, ERROR_TAIL, start).decode("utf-8", "replace")
-    found = tracebacks([collapse(line) for line in text.split("\n")])
+    found = tracebacks(last_lines(console, start, ERROR_TAIL))
     real = [item for item in found if item[1].split(":")[0].rpartition(".")[2] not in LAUNCHERS]
     ranked = [line for rank, line in real if rank is not None]
     if ranked:

@@ -209,6 +209,12 @@ class ProcessRegistry:
             else:
                 self._secrets.pop(name, None)
 
+    def redact(self, text: str) -> str:
+        """A text without the secrets that are known here."""
+        for name, value in self._secrets.items():
+            text = text.replace(value, f"•••{name}")
+        return text
+
     def has_secret(self, name: str) -> bool:
         """Whether the secret is here or in the server's environment."""
         return bool(self._secrets.get(name) or os.environ.get(name))

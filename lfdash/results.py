@@ -9,9 +9,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lfdash.logs import tracker_link
+from lfdash.run import RunPaths
+
 PREDICTIONS = "generated_predictions.jsonl"  # llamafactory/train/sft/trainer.py, save_predictions
 SCORES = ("all_results.json", "predict_results.json", "eval_results.json")
 COLUMNS = ("prompt", "label", "predict")
+
+
+def experiment_link(paths: RunPaths) -> str | None:
+    """The web address at which a tracker (SwanLab, Weights & Biases) shows the run, where it has published one.
+
+    LLaMA-Factory notes SwanLab's in a file, which newer versions of SwanLab leave empty; then the console says it.
+    """
+    try:
+        link = json.loads(paths.swanlab.read_text(encoding="utf-8"))["cloud"]["experiment_url"]
+    except (OSError, ValueError, KeyError, TypeError):
+        link = None
+    if isinstance(link, str) and link.startswith(("https://", "http://")):
+        return link
+    return tracker_link(paths.console)
 
 
 def read_scores(folder: Path) -> dict[str, float]:

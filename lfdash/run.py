@@ -85,6 +85,14 @@ class AttemptPaths:
         """The shim's own stderr; empty when all is well."""
         return self.root / "shim.log"
 
+    def console_start(self) -> int:
+        """The byte of console.log at which this attempt's output begins; 0 when that is not known."""
+        try:
+            found = json.loads(self.spec.read_text(encoding="utf-8")).get("console_start", 0)
+        except (OSError, ValueError, AttributeError):
+            return 0
+        return found if isinstance(found, int) else 0
+
     def stop(self, level: str) -> Path:
         """The name that the token has once `level` was wished."""
         return self.root / f"stop.{level}"
@@ -135,6 +143,11 @@ class RunPaths:
     @property
     def all_results(self) -> Path:
         return self.root / "all_results.json"
+
+    @property
+    def swanlab(self) -> Path:
+        """What LLaMA-Factory notes of a SwanLab experiment (extras/constants.py, SWANLAB_CONFIG)."""
+        return self.root / "swanlab_public_config.json"
 
     @property
     def trainer_state(self) -> Path:

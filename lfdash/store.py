@@ -181,16 +181,17 @@ def saved_step(paths: RunPaths) -> int | None:
 
 
 def read_error(paths: RunPaths, ended: Exit) -> str | None:
-    """Why a run failed, in one line: why it could not start, else its exception, else the signal that killed
-    it, else the last line of its output."""
+    """Why the newest attempt failed, in one line: why it could not start, else its exception, else the signal that
+    killed it, else the last line of its output."""
     if ended.error:
         return ended.error
-    found = last_error(paths.console)
+    start = paths.attempt(ended.attempt).console_start()
+    found = last_error(paths.console, start)
     if found or ended.code is None:
         return found
     if ended.code < 0:
         return f"{signal.strsignal(-ended.code) or 'signal'} ({signal_name(-ended.code)})"
-    lines = tail_bytes(paths.console, 1 << 14).decode("utf-8", "replace").split("\n")
+    lines = tail_bytes(paths.console, 1 << 14, start).decode("utf-8", "replace").split("\n")
     return next((text for text in (collapse(line) for line in reversed(lines)) if text), None)
 
 

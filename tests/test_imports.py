@@ -21,30 +21,31 @@ PACKAGE = ROOT / "lfdash"
 
 # Every module stands on one floor; a new one has to be put on the list before the tests pass.
 CORE = {
-    "args", "convert", "demo_texts", "diagnose", "errors", "field", "fields", "job", "llamaboard", "loading", "logs",
-    "metrics", "plan", "presets", "problems", "rules", "run", "stages", "upstream", "world", "yamlio",
+    "args", "convert", "demo_texts", "diagnose", "errors", "field", "fields", "formats", "job", "llamaboard", "loading",
+    "logs", "metrics", "plan", "presets", "problems", "rules", "run", "stages", "upstream", "world", "yamlio",
 }  # fmt: skip
 MACHINERY = {
-    "cli", "data", "data_cache", "datasets", "deep_check", "devices", "launchers.base", "launchers.fake",
+    "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failure", "lengths",
+    "launchers.base", "launchers.fake",
     "launchers.folder", "launchers.local", "probe", "registry", "results", "shelf", "shim", "store", "workspace",
 }  # fmt: skip
 UI = {
     "ui.actions", "ui.charts", "ui.configurations", "ui.data", "ui.evaluation", "ui.existing", "ui.form", "ui.frame",
-    "ui.kind", "ui.monitor", "ui.more", "ui.page",
+    "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data", "ui.page",
     "ui.plans", "ui.preview", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.
-PROGRAMS = {"__main__", "check_script", "demo", "probe_script"}
+PROGRAMS = {"__main__", "check_script", "demo", "lengths_script", "probe_script"}
 PACKAGES = {"", "launchers", "ui"}  # only an __init__.py with a docstring
 
 # What core may use beside the standard library and itself.
 CORE_MAY = {"*": {"yaml"}, "metrics": {"numpy"}}
 CORE_NEVER = {"subprocess", "multiprocessing", "socket", "urllib", "http", "asyncio"}
-MACHINERY_MAY = {"yaml", "numpy", "psutil", "pynvml", "filelock"}
+MACHINERY_MAY = {"yaml", "numpy", "psutil", "pyarrow", "pynvml", "filelock"}
 HEAVY = {"torch", "transformers", "llamafactory", "gradio", "accelerate", "peft", "trl", "datasets"}
 # A tiny parent of every run, which starts with `python -I -S`: no lfdash, no site-packages.
-STDLIB_ONLY = {"check_script", "shim", "probe_script"}
-ASKED_THERE = {"check_script", "probe_script"}  # these run in LLaMA-Factory's own environment
+STDLIB_ONLY = {"check_script", "lengths_script", "shim", "probe_script"}
+ASKED_THERE = {"check_script", "lengths_script", "probe_script"}  # these run in LLaMA-Factory's own environment
 
 
 def name_of(path: Path) -> str:

@@ -109,10 +109,19 @@ def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan) -> N
     spec = {
         "run_id": plan.run_id, "attempt": plan.attempt, "argv": list(plan.argv), "cwd": plan.cwd,
         "marker": marker(paths, plan.attempt), "console": str(paths.console), "exit": str(paths.exit),
+        "console_start": console_size(paths),
     }  # fmt: skip
     write(control.spec, json.dumps(spec))
     write(control.reserve, " " * RESERVED)
     write(control.armed, "")
+
+
+def console_size(paths: RunPaths) -> int:
+    """How much earlier attempts have printed, in bytes."""
+    try:
+        return paths.console.stat().st_size
+    except OSError:
+        return 0
 
 
 def write(path: Path, text: str) -> None:

@@ -65,3 +65,17 @@ def finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) ->
     """The spec as a dict, as wide as its container and `height` px high."""
     spec: dict[str, Any] = chart.properties(width="container", height=height).to_dict()
     return spec
+
+
+@cache
+def length_spec(tokens: str, rows: str) -> dict[str, Any]:
+    """Vega-Lite spec of a histogram of row lengths with a line at the cutoff.
+
+    Data: columns `tokens` (int) and `cutoff` (int, the same in every row). `tokens` and `rows` are axis titles.
+    """
+    base = alt.Chart(alt.NamedData("source"))
+    bars = base.mark_bar(color=COLOURS[0]).encode(
+        x=alt.X("tokens:Q", bin=alt.Bin(maxbins=40), title=tokens), y=alt.Y("count():Q", title=rows)
+    )
+    line = base.mark_rule(color=COLOURS[2], strokeWidth=2).encode(x=alt.X("max(cutoff):Q"))
+    return finished(alt.layer(bars, line), 160)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from lfdash.diagnose import diagnose
+from lfdash.diagnose import Diagnosis
+from lfdash.failure import bundle, explain
 from lfdash.logs import ConsoleTail
 from lfdash.metrics import MetricFrame, RunTail, downsample, smooth
+from lfdash.results import experiment_link
 from lfdash.run import TERMINAL, RunState
 from lfdash.store import RunView
 from lfdash.ui import actions, charts, evaluation, existing, widgets
@@ -125,25 +128,48 @@ def draw_outcome(services: Services, view: RunView) -> None:
 
 
 def draw_failure(services: Services, view: RunView) -> None:
-    """The exception line first, then what it means where that is known; the whole log is one click away."""
-    cause = widgets.markdown_safe(view.error or t("ui.failed_unknown"))
-    found = diagnose([view.error]) if view.error else None
+    """What went wrong in one sentence, the line of the log that proves it, the cure, and files to ask others with."""
+    found = explained(view)
+    proof = services.registry.redact(found.line if found else view.error or "")
     advice = (
         t(f"diagnosis.{found.id}", **{k: widgets.markdown_safe(v) for k, v in found.params.items()}) if found else ""
     )
     code = "?" if view.exit_code is None else view.exit_code
+    cause = widgets.markdown_safe(proof) if proof else t("ui.failed_unknown")
     text = t("ui.failed", code=code, cause=cause)
     st.error(f"{text}\n\n{advice}" if advice else text, icon=":material/error:")
-    if found and found.fix:
-        words = ", ".join(f"{label(field_id)}: {value}" for field_id, value in found.fix.items())
-        st.button(
-            t("ui.fix_open"),
-            key="fix_open",
-            icon=":material/build:",
-            help=t("ui.fix_open_help", fix=words),
-            on_click=existing.take_settings,
-            args=(services, view.run_id, False, dict(found.fix)),
+    with st.container(horizontal=True, key="failure", gap="small"):
+        if found and found.fix:
+            words = ", ".join(f"{label(field_id)}: {value}" for field_id, value in found.fix.items())
+            st.button(
+                t("ui.fix_open"),
+                key="fix_open",
+                icon=":material/build:",
+                help=t("ui.fix_open_help", fix=words),
+                on_click=existing.take_settings,
+                args=(services, view.run_id, False, dict(found.fix)),
+            )
+        st.download_button(
+            t("ui.bundle"),
+            partial(bundle, view, services.upstream.packages, services.registry.redact),
+            file_name=f"{view.name}-report.zip",
+            mime="application/zip",
+            key="bundle",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+            help=t("ui.bundle_help"),
         )
+
+
+def explained(view: RunView) -> Diagnosis | None:
+    """The cause of a failure, looked for once an attempt: a log that ended does not change."""
+    key = (view.run_id, view.attempt)
+    held = st.session_state.get("monitor.explained")
+    if held is None or held[0] != key:
+        held = (key, explain(view))
+        st.session_state["monitor.explained"] = held
+    cause: Diagnosis | None = held[1]
+    return cause
 
 
 def saved_words(view: RunView) -> str:
@@ -217,8 +243,20 @@ def draw_body(services: Services, view: RunView) -> None:
             persist_state="session",
         )
         if kind() == "train":
+            draw_link(view)
             st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session", width="content")
     DETAILS[st.session_state.get(key) or tabs[0]](services, view, metrics.frame, console)
+
+
+def draw_link(view: RunView) -> None:
+    """The tracker's page of the run, once it has published one."""
+    key = (view.run_id, view.attempt)
+    held = st.session_state.get("monitor.link")
+    if held is None or held[0] != key or held[1] is None:
+        held = (key, experiment_link(view.paths))
+        st.session_state["monitor.link"] = held
+    if held[1]:
+        st.link_button(t("ui.tracker"), held[1], icon=":material/open_in_new:", help=widgets.markdown_safe(held[1]))
 
 
 def draw_log(_services: Services, _view: RunView, _frame: MetricFrame, console: ConsoleTail) -> None:

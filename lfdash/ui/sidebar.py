@@ -12,11 +12,12 @@ from lfdash.datasets import DatasetInfo
 from lfdash.field import Field, Problem
 from lfdash.fields import BY_ID, GROUPS, arguments
 from lfdash.job import JobConfig
+from lfdash.presets import Preset
 from lfdash.stages import BY_CODE
 from lfdash.ui import configurations, form, more, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
-from lfdash.ui.text import choice, help_text, label, t
+from lfdash.ui.text import choice, help_text, label, lookup, t
 
 ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export")
 FILTER = "ui.filter"
@@ -56,7 +57,7 @@ def draw_preset(services: Services) -> None:
             list(services.presets),
             index=None,
             key=form.PRESET_PICK,
-            format_func=lambda name: services.presets[name].title,
+            format_func=lambda name: preset_text(services.presets[name])[0],
             placeholder=t("ui.preset_pick"),
             on_change=pick_preset,
             args=(services,),
@@ -65,11 +66,17 @@ def draw_preset(services: Services) -> None:
         )
         name = st.session_state.get(form.PRESET)
         if name in services.presets:
-            st.caption(services.presets[name].advice)
+            st.caption(preset_text(services.presets[name])[1])
     for note, params in st.session_state.get(scoped(form.NOTES), []):
         st.caption(f":material/info: {t(note, **params)}")
     configurations.draw(services)
     draw_changed(services)
+
+
+def preset_text(preset: Preset) -> tuple[str, str]:
+    """Title and advice of a preset: the locale's, else those that its file says."""
+    found = lookup("presets", preset.name)
+    return (str(found[0]), str(found[1])) if found else (preset.title, preset.advice)
 
 
 def pick_preset(services: Services) -> None:

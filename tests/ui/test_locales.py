@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lfdash.presets import list_presets
 from lfdash.ui.text import LANGUAGES, LOCALES, available
 
 ENGLISH = tomllib.loads((LOCALES / "en.toml").read_text(encoding="utf-8"))
@@ -51,3 +52,9 @@ def test_it_is_translated(code: str) -> None:
     same = [key for key, texts in entries(ENGLISH).items() if other[key] == texts and " " in texts[-1]]
     same = [key for key in same if not key.startswith("choices.")]  # names of products
     assert same == []
+
+
+def test_every_preset_has_its_texts() -> None:
+    """The locale's are those of the file, so that a preset reads the same in an editor."""
+    found = {p.name: [p.title, p.advice] for p in list_presets(LOCALES.parents[1] / "configs" / "presets")}
+    assert ENGLISH["presets"] == found
