@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lfdash import shim
+from lfdash import failpoints, shim
 from lfdash.launchers.base import Handle, Launched, Launcher, Level, Refused, Status, refused_by
 from lfdash.plan import LaunchPlan
 from lfdash.run import ALLOWED, TERMINAL, RunPaths, RunRecord, RunState
@@ -94,8 +94,10 @@ class ProcessRegistry:
         if status.phase != "ended" and view.state is RunState.LOST:
             return view  # it may be found again: nothing to write down
         record = record.with_last(state=view.state, stop=status.wish, exit=status.exit)
+        failpoints.hit("registry.before_noted")
         with suppress(OSError):
             shim.write_text_atomic(str(view.paths.record), record.to_json())
+        failpoints.hit("registry.after_noted")
         return replace(view, record=record)
 
     def _reap(self) -> None:
@@ -111,6 +113,7 @@ class ProcessRegistry:
         Refused: busy (a run is alive), no_output, outside, secret_missing, another_launch, and what the
         launcher refuses (exists, disk, readonly, cli_missing, not_linux, space, start_failed).
         """
+        failpoints.hit("launch.clicked")
         refused = check_output(plan)
         if refused is not None:
             return refused
@@ -125,6 +128,7 @@ class ProcessRegistry:
             return refused_by(error, private)
 
     def _launch(self, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
+        failpoints.hit("launch.locked")
         self.refresh()
         busy = next((view for view in self._views if view.record and view.state not in TERMINAL), None)
         if busy is not None:
@@ -134,7 +138,9 @@ class ProcessRegistry:
             return Refused("secret_missing", {"name": ", ".join(missing)})
         note = self._note_place(plan)
         secrets = {name: self._secrets.get(name) or os.environ[name] for name in plan.secrets}
+        failpoints.hit("launch.checked")
         outcome = self.launcher.submit(plan, record, secrets)
+        failpoints.hit("launch.submitted")
         if isinstance(outcome, Refused):
             if note is not None:
                 note.unlink(missing_ok=True)
@@ -194,7 +200,9 @@ class ProcessRegistry:
             target = self.workspace / ".lfdash" / "trash" / f"{view.name}.{run_id}"
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
+                failpoints.hit("trash.before_move")
                 shutil.move(view.path, free_name(target))
+                failpoints.hit("trash.after_move")
             except OSError as error:
                 return refused_by(error, view.path)
             self._handles.pop(run_id, None)

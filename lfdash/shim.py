@@ -32,6 +32,14 @@ TERM_S = 3.0  # between SIGTERM and SIGKILL in the sweep
 LEVELS = ("graceful", "term", "kill")
 
 
+def hit(point: str) -> None:
+    """A place where tests make this process fail; see failpoints.py."""
+    if os.environ.get("LFDASH_FAILPOINTS"):
+        import runpy  # not in a run of anybody
+
+        runpy.run_path(os.path.join(os.path.dirname(__file__), "failpoints.py"))["hit"](point)
+
+
 # -- processes, from /proc ------------------------------------------------------------------------------
 
 
@@ -163,6 +171,7 @@ def write_text_atomic(path: str, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        hit(f"write.{os.path.basename(path)}")
         os.replace(temporary, path)
     except (OSError, UnicodeError):
         if os.path.exists(temporary):
@@ -199,22 +208,30 @@ class Shim:
 
     def main(self) -> None:
         """From the lock to the exit record."""
+        hit("shim.entered")
         lock = os.open(self.file("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             sys.exit("another supervisor holds this attempt")
+        hit("shim.locked")
         if os.path.exists(self.file("child.json")) or not os.path.exists(self.file("exit.reserved")):
             sys.exit("this attempt was already started once")
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.bell = self.hang_bell()
         self.start_ticks = start_ticks(os.getpid())
+        hit("shim.before_start")
         error = self.start()
         if error is None:
+            hit("shim.after_start")
             self.announce()
+            hit("shim.announced")
             self.watch()
+            hit("shim.child_ended")
             self.sweep()
+            hit("shim.swept")
         self.publish(error)
+        hit("shim.after_publish")
 
     def hang_bell(self) -> int:
         """Signals become readable bytes: SIGCHLD, SIGUSR2 ("look at the wish now"), SIGTERM (a graceful wish)."""
@@ -332,10 +349,12 @@ class Shim:
         }  # fmt: skip
         text = json.dumps(record).encode()
         path = self.file("exit.reserved")
+        hit("shim.before_publish")
         with open(path, "r+b", buffering=0) as file:
             file.write(text + b"\n")
             file.truncate()
             os.fsync(file.fileno())
+        hit("shim.reserve_written")
         while True:
             try:
                 os.rename(path, self.spec["exit"])

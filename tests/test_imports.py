@@ -25,7 +25,7 @@ CORE = {
     "logs", "metrics", "plan", "presets", "problems", "rules", "run", "stages", "upstream", "world", "yamlio",
 }  # fmt: skip
 MACHINERY = {
-    "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failure", "lengths",
+    "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure", "lengths",
     "launchers.base", "launchers.fake",
     "launchers.folder", "launchers.local", "probe", "registry", "results", "shelf", "shim", "store", "workspace",
 }  # fmt: skip
@@ -44,7 +44,7 @@ CORE_NEVER = {"subprocess", "multiprocessing", "socket", "urllib", "http", "asyn
 MACHINERY_MAY = {"yaml", "numpy", "psutil", "pyarrow", "pynvml", "filelock"}
 HEAVY = {"torch", "transformers", "llamafactory", "gradio", "accelerate", "peft", "trl", "datasets"}
 # A tiny parent of every run, which starts with `python -I -S`: no lfdash, no site-packages.
-STDLIB_ONLY = {"check_script", "lengths_script", "shim", "probe_script"}
+STDLIB_ONLY = {"check_script", "failpoints", "lengths_script", "shim", "probe_script"}
 ASKED_THERE = {"check_script", "lengths_script", "probe_script"}  # these run in LLaMA-Factory's own environment
 
 

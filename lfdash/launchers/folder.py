@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lfdash import shim
+from lfdash import failpoints, shim
 from lfdash.errors import RecordError
 from lfdash.launchers.base import Handle, Refused, refused_by
 from lfdash.plan import LaunchPlan
@@ -48,11 +48,15 @@ def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord) -> RunPaths | R
     draft = AttemptPaths(control.root.with_name(f".{control.root.name}.{plan.run_id}.new"))
     try:
         write_control(draft, paths, plan)
+        failpoints.hit("resume.draft_made")
         if os.path.lexists(control.root):
             return Refused("exists", {"path": f"{plan.output_dir}/attempts/{control.root.name}"})
+        failpoints.hit("resume.before_rename")
         os.rename(draft.root, control.root)
+        failpoints.hit("resume.after_rename")
         for name, text in {**plan.files, paths.record.name: record.to_json()}.items():
             shim.write_text_atomic(str(paths.root / name), text)
+        failpoints.hit("resume.files_written")
     except OSError as error:
         undo(paths, plan)
         return refused_by(error, paths.root)
@@ -90,14 +94,19 @@ def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord) -> Refused | Non
     draft = RunPaths(paths.root.with_name(f".{paths.root.name}.{plan.run_id}.new"))
     try:
         draft.root.mkdir()
+        failpoints.hit("folder.draft_made")
         for name, text in plan.files.items():
             write(draft.root / name, text)
+        failpoints.hit("folder.files_written")
         write(draft.record, record.to_json())
+        failpoints.hit("folder.record_written")
         write_control(draft.attempt(plan.attempt), paths, plan)
         if os.path.lexists(paths.root):  # rename would silently take the place of an empty folder
             return Refused("exists", {"path": plan.output_dir})
         shim.sync_folder(str(draft.root))
+        failpoints.hit("folder.before_rename")
         os.rename(draft.root, paths.root)
+        failpoints.hit("folder.after_rename")
     finally:
         shutil.rmtree(draft.root, ignore_errors=True)
     return None

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lfdash import shim
+from lfdash import failpoints, shim
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Level, Refused, Status, refused_by
 from lfdash.launchers.folder import read_exit, read_json
@@ -86,17 +86,20 @@ class LocalLauncher:
             return None
         token = control.armed if status.wish is None else control.stop(status.wish)
         try:
+            failpoints.hit("stop.before_token")
             if token != control.stop(level):
                 os.rename(token, control.stop(level))
         except FileNotFoundError:  # another page was quicker; its wish stands, and the shim sees it
             pass
         except OSError as error:
             return refused_by(error, control.root)
+        failpoints.hit("stop.after_token")
         pid = holder(control.lock)
         if pid > 0 and shim.start_ticks(pid) == read_json(control.child).get("shim_ticks"):
             shim.send([pid], signal.SIGUSR2)  # only hurries it up: it looks twice a second anyway
         elif not pid:
             shim.pass_on(shim.marked(folder.marker(handle.paths, handle.attempt)), level)
+        failpoints.hit("stop.signalled")
         return None
 
     def logs(self, handle: Handle) -> Path:
@@ -123,6 +126,7 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> Laun
         env["PATH"] = plan.path + os.pathsep + env.get("PATH", os.defpath)
     command = [sys.executable, "-I", "-S", str(Path(shim.__file__).resolve()), str(control.root)]
     try:
+        failpoints.hit("launch.before_popen")
         with control.shim_log.open("ab") as log:
             process = subprocess.Popen(
                 command, env={**env, **plan.env, **secrets}, cwd="/", stdin=subprocess.DEVNULL, stdout=log,
@@ -131,6 +135,7 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> Laun
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument or a value
         folder.undo(paths, plan)
         return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})
+    failpoints.hit("launch.after_popen")
     return Launched(Handle(plan.run_id, plan.attempt, paths, process))
 
 
