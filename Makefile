@@ -6,18 +6,24 @@ SETUP   = @$(PYTHON) tools/setup.py --venv $(VENV)
 WORKSPACE ?= $(or $(LFDASH_WORKSPACE),workspace)
 CHROMIUM ?= $(shell command -v chromium || echo /usr/bin/chromium)
 
-.PHONY: help run test lint types golden e2e bench upstream clean setup-run setup-dev
+.PHONY: help run test lint types golden faults faults-short e2e bench upstream clean setup-run setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: setup-run  ## set up, make the demo workspace, serve on http://127.0.0.1:8501 (ARGS="--port 9000")
 	-@$(BIN)/python -m lfdash.demo $(WORKSPACE)
 	@exec $(BIN)/python -m lfdash --workspace $(WORKSPACE) $(ARGS)
 
-test: setup-dev  ## set up, run all tests but those that need a browser (ARGS="-k name")
-	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
+test: setup-dev  ## set up, run all tests but the faults and those that need a browser (ARGS="-k name")
+	$(BIN)/python -m pytest -m "not e2e and not faults" $(ARGS)
+
+faults-short: setup-dev  ## kill, fill, cut and confuse: what a run survives, in some five minutes
+	$(BIN)/python -m pytest tests/faults $(ARGS)
+
+faults: setup-dev  ## the same with every signal at every point, and with real training (LFDASH_SEED=N repeats)
+	LFDASH_FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
 
 lint: setup-dev  ## ruff: rules and format of the imports
 	$(BIN)/ruff check .

@@ -80,10 +80,15 @@ class ProcessRegistry:
             self._reap()
 
     def _poll(self, paths: RunPaths, record: RunRecord) -> Status:
-        handle = self._handles.get(record.run_id)
-        if handle is None or handle.attempt != record.last.number:
-            handle = self._handles[record.run_id] = self.launcher.adopt(paths, record)
-        return self.launcher.poll(handle)
+        return self.launcher.poll(self._handle(paths, record))
+
+    def _handle(self, paths: RunPaths, record: RunRecord) -> Handle:
+        """The handle that is held for an attempt. One that was found in another folder is a copy, or was moved."""
+        held = self._handles.get(record.run_id)
+        if held is not None and held.attempt == record.last.number:
+            return held if held.paths == paths else self.launcher.adopt(paths, record)
+        found = self._handles[record.run_id] = self.launcher.adopt(paths, record)
+        return found
 
     def _noted(self, view: RunView) -> RunView:
         """Writes into run.json how a run ended, once. The view is right whether or not that works."""
@@ -178,8 +183,7 @@ class ProcessRegistry:
                 return Refused("unknown")
             if view.record is None:
                 return Refused("plain")
-            handle = self._handles.get(run_id) or self.launcher.adopt(view.paths, view.record)
-            refused = self.launcher.stop(handle, level)
+            refused = self.launcher.stop(self._handle(view.paths, view.record), level)
             self.refresh(everything=False)
             return refused
 

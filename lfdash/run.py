@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -49,6 +51,47 @@ ALLOWED: Mapping[RunState, frozenset[RunState]] = {
 }
 
 
+# -- what files of ours say: they may be torn, edited by hand, or of another version ---------------------
+
+RUN_ID = re.compile(r"[\w.-]{1,80}", re.ASCII)  # it becomes a part of file names
+TEXTS = ("run_id", "kind", "name", "launcher", "model", "stage", "method", "host")
+Mark = tuple[int, int, int]
+
+
+def check_kinds(data: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    """TypeError when a value that is there, and not null, is of another kind; `float` means any finite number."""
+    for name, kind in kinds.items():
+        value = data.get(name)
+        fits = isinstance(value, int | float) and math.isfinite(value) if kind is float else isinstance(value, kind)
+        if value is not None and (not fits or isinstance(value, bool)):
+            raise TypeError(f"{name}: {value!r} is no {kind.__name__}")
+
+
+def texts(values: Any) -> tuple[str, ...]:
+    """A list of strings. TypeError for anything else."""
+    if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{values!r} is no list of texts")
+    return tuple(values)
+
+
+def file_mark(path: Path) -> Mark | None:
+    """What a file's content is known by, cheaply: time of change (ns), size, inode. None when it is missing."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file; empty when it is missing or broken."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 @dataclass(frozen=True)
 class AttemptPaths:
     """The control files of one attempt: `attempts/NNN/` in the run's folder."""
@@ -71,6 +114,11 @@ class AttemptPaths:
         return self.root / "child.json"
 
     @property
+    def child_reserve(self) -> Path:
+        """Disk space held for child.json."""
+        return self.root / "child.reserved"
+
+    @property
     def reserve(self) -> Path:
         """Disk space held for exit.json, so that a full disk cannot eat the exit code."""
         return self.root / "exit.reserved"
@@ -87,11 +135,17 @@ class AttemptPaths:
 
     def console_start(self) -> int:
         """The byte of console.log at which this attempt's output begins; 0 when that is not known."""
-        try:
-            found = json.loads(self.spec.read_text(encoding="utf-8")).get("console_start", 0)
-        except (OSError, ValueError, AttributeError):
-            return 0
+        found = read_json(self.spec).get("console_start", 0)
         return found if isinstance(found, int) else 0
+
+    def has_written(self, path: Path) -> bool:
+        """Whether a file of the run's folder is new or changed since this attempt was made.
+
+        A resumed run's files tell of the attempt before until then. By what the files look like, not by a clock.
+        """
+        before = read_json(self.spec).get("before")
+        now = file_mark(path)
+        return now is not None and (not isinstance(before, dict) or before.get(path.name) != list(now))
 
     def stop(self, level: str) -> Path:
         """The name that the token has once `level` was wished."""
@@ -213,11 +267,15 @@ class Exit:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Unknown keys are ignored. RecordError when it is not an exit record."""
+        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         try:
-            known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-            return cls(**{**known, "stop": tuple(known.get("stop", ()))})
-        except TypeError as error:
-            raise RecordError(f"not an exit record: {error}") from error
+            check_kinds(known, {"run_id": str, "error": str, "attempt": int, "code": int, "leftovers": int})
+            check_kinds(known, dict.fromkeys(("started", "ended", "seconds"), float))
+            if not -255 <= (known["code"] or 0) <= 255:
+                raise ValueError(f"no exit code: {known['code']}")
+            return cls(**{**known, "stop": texts(known.get("stop", ()))})
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise RecordError(f"not an exit record: {error!r}") from error
 
 
 @dataclass(frozen=True)
@@ -234,10 +292,11 @@ class Attempt:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
+        check_kinds(data, {"number": int, "started": float, "stop": str})
         exit_data = data.get("exit")
         return cls(
             number=int(data["number"]),
-            argv=tuple(data["argv"]),
+            argv=texts(data["argv"]),
             env=dict(data["env"]),
             started=data.get("started"),
             state=RunState(data["state"]),
@@ -271,9 +330,9 @@ class RunRecord:
         return cls(plan.run_id, kind, name, launcher, model, stage, method, plan.secrets, (first,))
 
     def resumed(self, plan: LaunchPlan) -> RunRecord:
-        """The record with one more attempt: the one that `plan` is about to start."""
+        """The record with one more attempt: the one that `plan` is about to start. A copied run gets its own id."""
         attempt = Attempt(number=plan.attempt, argv=plan.argv, env=dict(plan.env))
-        return replace(self, secrets=plan.secrets, attempts=(*self.attempts, attempt))
+        return replace(self, run_id=plan.run_id, secrets=plan.secrets, attempts=(*self.attempts, attempt))
 
     @property
     def last(self) -> Attempt:
@@ -298,10 +357,15 @@ class RunRecord:
             if version > VERSION:
                 raise RecordError(f"run.json has version {version}, this lfdash reads up to {VERSION}: update lfdash")
             fields = {name: data[name] for name in cls.__dataclass_fields__}
-            fields["secrets"] = tuple(fields["secrets"])
+            check_kinds(fields, {"created": float})
+            for text in texts([fields[name] for name in TEXTS]):
+                text.encode()  # half a character cannot be shown
+            if not RUN_ID.fullmatch(fields["run_id"]):
+                raise RecordError(f"run.json has no proper run_id: {fields['run_id']!r}")
+            fields["secrets"] = texts(fields["secrets"])
             fields["attempts"] = tuple(Attempt.from_json(item) for item in fields["attempts"])
             if not fields["attempts"]:
                 raise RecordError("run.json lists no attempt")
             return cls(**fields)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise RecordError(f"run.json cannot be read: {error!r}") from error

@@ -60,9 +60,17 @@ def start_ticks(pid: int) -> int | None:
 
 
 def boot_id() -> str:
-    """Changes with every boot of the kernel."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
+    """Changes with every boot of the kernel; empty where there is none to be read."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def boot_clock() -> float:
+    """Seconds since the boot, also those of a sleeping machine; a clock that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def descendants(root: int) -> list[int]:
@@ -185,14 +193,29 @@ def wished(folder: str) -> str | None:
     return next((lv for lv in reversed(LEVELS) if os.path.exists(os.path.join(folder, f"stop.{lv}"))), None)
 
 
+def fill(reserve: str, target: str, content: dict[str, Any], point: str) -> None:
+    """Writes JSON into space that was reserved before and renames it: neither needs a free block. OSError."""
+    with open(reserve, "r+b", buffering=0) as file:
+        file.write(json.dumps(content).encode() + b"\n")
+        file.truncate()
+        os.fsync(file.fileno())
+    hit(point)
+    os.rename(reserve, target)
+    sync_folder(os.path.dirname(target) or ".")
+
+
 # -- one attempt ----------------------------------------------------------------------------------------
 
 
 class Shim:
-    """Supervises the attempt whose control files lie in `folder`."""
+    """Supervises the attempt whose control files lie in `folder`.
+
+    It stays in that folder and names its files from there, so that it also ends a run that was moved meanwhile.
+    """
 
     def __init__(self, folder: str) -> None:
-        self.folder = os.path.abspath(folder)
+        os.chdir(folder)
+        self.folder = "."
         with open(self.file("spec.json"), encoding="utf-8") as file:
             self.spec: dict[str, Any] = json.load(file)
         self.child = 0
@@ -201,7 +224,7 @@ class Shim:
         self.sent: list[str] = []
         self.leftovers = 0
         self.wall = time.time()
-        self.clock = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.clock = boot_clock()
 
     def file(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -266,7 +289,7 @@ class Shim:
         return None
 
     def announce(self) -> None:
-        """Writes who was started. Liveness does not need it, so a full disk is no reason to stop the run."""
+        """Writes who was started. Liveness does not need it, so a failing disk is no reason to stop the run."""
         try:  # should memory run out, the trainer is to go, not the one that records it
             with open(f"/proc/{self.child}/oom_score_adj", "w", encoding="ascii") as file:
                 file.write("300")
@@ -276,7 +299,7 @@ class Shim:
         identity |= {"shim": os.getpid(), "shim_ticks": self.start_ticks}
         identity |= {"child": self.child, "child_ticks": start_ticks(self.child)}
         try:
-            write_text_atomic(self.file("child.json"), json.dumps(identity))
+            fill(self.file("child.reserved"), self.file("child.json"), identity, "shim.child_written")
         except OSError as error:
             print(f"child.json: {error}", file=sys.stderr, flush=True)
 
@@ -312,8 +335,9 @@ class Shim:
             if self.status is not None:
                 return
             level = wished(self.folder) or ("graceful" if asked_by_signal else None)
-            if level is not None and level not in self.acted:
-                self.sent.append(pass_on(descendants(os.getpid()), level))
+            members = descendants(os.getpid()) if level is not None and level not in self.acted else []
+            if level is not None and members:  # nobody: it ended by itself in this moment
+                self.sent.append(pass_on(members, level))
                 self.acted.append(level)
             heard = self.listen(POLL_S)
             asked_by_signal = asked_by_signal or signal.SIGTERM in heard
@@ -341,24 +365,16 @@ class Shim:
     def publish(self, error: str | None) -> None:
         """Writes how it ended into the reserved space and renames it: neither needs a free block."""
         code = 127 if self.status is None else os.waitstatus_to_exitcode(self.status)
-        seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - self.clock
+        seconds = boot_clock() - self.clock
         record = {
             "run_id": self.spec["run_id"], "attempt": self.spec["attempt"], "code": code, "error": error,
             "stop": self.acted, "sent": self.sent, "leftovers": self.leftovers,
             "started": self.wall, "ended": time.time(), "seconds": round(seconds, 3),
         }  # fmt: skip
-        text = json.dumps(record).encode()
-        path = self.file("exit.reserved")
         hit("shim.before_publish")
-        with open(path, "r+b", buffering=0) as file:
-            file.write(text + b"\n")
-            file.truncate()
-            os.fsync(file.fileno())
-        hit("shim.reserve_written")
         while True:
             try:
-                os.rename(path, self.spec["exit"])
-                sync_folder(os.path.dirname(self.spec["exit"]))
+                fill(self.file("exit.reserved"), self.file(self.spec["exit"]), record, "shim.exit_written")
                 return
             except OSError as problem:  # a network disk that is away for a while
                 if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import signal
@@ -13,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lfdash.errors import RecordError
-from lfdash.launchers.base import Status
+from lfdash.launchers.base import Status, Why
+from lfdash.launchers.folder import is_home
 from lfdash.logs import collapse, last_error, read_last, tail_bytes
 from lfdash.metrics import Progress, is_closing, progress
-from lfdash.run import TERMINAL, Exit, RunPaths, RunRecord, RunState
+from lfdash.run import TERMINAL, Exit, Mark, RunPaths, RunRecord, RunState, file_mark, read_json
 
 DEPTH = 5  # folders below saves/ in which runs are looked for
 FRESH_S = 120.0  # a plain CLI run whose log changed that recently counts as running
@@ -47,7 +47,7 @@ class RunView:
     CLI (read-only). exit_code: None while alive or when nobody saw it; -N = killed by signal N. error: the
     exception line of one that failed. awaiting: while STOPPING, what is waited for: "data" (loading and
     tokenizing cannot be interrupted), "save" (the step ends, then the model is saved), "evaluation" (the last
-    evaluation runs to its end), "term", "kill". started, ended: epoch seconds.
+    evaluation runs to its end), "term", "kill". started, ended: epoch seconds. lost: while LOST, why; see Status.
     """
 
     run_id: str
@@ -64,6 +64,7 @@ class RunView:
     awaiting: str | None = None
     started: float | None = None
     ended: float | None = None
+    lost: Why | None = None
 
     @property
     def paths(self) -> RunPaths:
@@ -146,15 +147,15 @@ def judge(status: Status, *, complete: bool) -> RunState:
     return RunState.SUCCEEDED if status.exit.code == 0 else RunState.FAILED
 
 
-def is_complete(paths: RunPaths, since: float) -> bool:
-    """Whether a training that began at `since` (epoch seconds, file system's clock) reached its last step and
-    saved: trainer_state.json at top level is written at the end, also of a stopped one."""
+def is_complete(paths: RunPaths, attempt: int) -> bool:
+    """Whether the training of an attempt reached its last step and saved: trainer_state.json at top level is
+    written at the end, also of a stopped one."""
+    if not paths.attempt(attempt).has_written(paths.trainer_state):
+        return False
+    state = read_json(paths.trainer_state)
     try:
-        if paths.trainer_state.stat().st_mtime < since:
-            return False
-        state = json.loads(paths.trainer_state.read_text(encoding="utf-8"))
         return bool(state["global_step"] >= state["max_steps"] > 0)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return False
 
 
@@ -175,8 +176,8 @@ def read_saved(paths: RunPaths) -> Saved:
 def saved_step(paths: RunPaths) -> int | None:
     """The step that the top-level weights were saved at."""
     try:
-        return int(json.loads(paths.trainer_state.read_text(encoding="utf-8"))["global_step"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(read_json(paths.trainer_state)["global_step"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
@@ -214,16 +215,13 @@ def awaiting(status: Status, found: Progress) -> str:
 
 def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status) -> RunView:
     """How a recorded run stands."""
-    control = paths.attempt(record.last.number)
-    try:
-        since = control.spec.stat().st_mtime
-    except OSError:
-        since = record.last.started or 0.0
+    number = record.last.number
     if known(record):
         state = record.last.state
     else:
-        state = judge(status, complete=status.phase in ("ended", "lost") and is_complete(paths, since))
-    found = progress(read_last(paths.trainer_log)) if written_since(paths.trainer_log, since) else Progress()
+        state = judge(status, complete=status.phase in ("ended", "lost") and is_complete(paths, number))
+    has_log = paths.attempt(number).has_written(paths.trainer_log)
+    found = progress(read_last(paths.trainer_log)) if has_log else Progress()
     ended = status.exit
     failed = state is RunState.FAILED or (state is RunState.STOPPED and ended is not None and (ended.code or 0) > 0)
     return RunView(
@@ -233,7 +231,7 @@ def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status
         output_dir=relative(workspace, paths.root),
         state=state,
         record=record,
-        attempt=record.last.number,
+        attempt=number,
         progress=timed(found, state, status.elapsed if ended is None else ended.seconds),
         exit_code=ended.code if ended else None,
         error=read_error(paths, ended) if failed and ended else None,
@@ -241,15 +239,8 @@ def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status
         awaiting=awaiting(status, found) if state is RunState.STOPPING else None,
         started=record.last.started,
         ended=ended.ended if ended else None,
+        lost=status.why if state is RunState.LOST else None,
     )
-
-
-def written_since(path: Path, since: float) -> bool:
-    """Whether a file changed since then: a resumed run's log still tells of the attempt before."""
-    try:
-        return path.stat().st_mtime >= since
-    except OSError:
-        return False
 
 
 def timed(found: Progress, state: RunState, elapsed: float | None) -> Progress:
@@ -268,7 +259,7 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
         changed = None
     if rows and (is_closing(rows[-1]) or paths.all_results.exists()):
         state = RunState.SUCCEEDED
-    elif changed is not None and time.time() - changed < FRESH_S:
+    elif changed is not None and abs(time.time() - changed) < FRESH_S:  # also after a clock that was set back
         state = RunState.RUNNING
     else:
         state = RunState.LOST
@@ -288,7 +279,7 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
 # -- scanning -------------------------------------------------------------------------------------------
 
 Poll = Callable[[RunPaths, RunRecord], Status]
-Signature = tuple[tuple[int, int, int] | None, ...]
+Signature = tuple[Mark | None, ...]
 
 
 @dataclass
@@ -301,16 +292,7 @@ class Cached:
 
 def signature(paths: RunPaths) -> Signature:
     """Changes whenever a run that is over could look different."""
-    return tuple(mark(path) for path in (paths.root, paths.record, paths.exit, paths.trainer_log))
-
-
-def mark(path: Path) -> tuple[int, int, int] | None:
-    """Identity of a file's content, cheaply; None when it is missing."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    return tuple(file_mark(path) for path in (paths.root, paths.record, paths.exit, paths.trainer_log))
 
 
 def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
@@ -323,6 +305,20 @@ def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
     except (OSError, ValueError):
         return view_plain(workspace, paths) if paths.trainer_log.exists() else None
     return view_run(workspace, paths, record, known(record) or poll(paths, record))
+
+
+def apart(workspace: Path, views: list[RunView]) -> list[RunView]:
+    """The views, with an id of its own for each folder that is a copy of another run's."""
+    by_id: dict[str, list[RunView]] = {}
+    for view in views:
+        by_id.setdefault(view.run_id, []).append(view)
+    return [one for same in by_id.values() for one in (same if len(same) == 1 else renamed(workspace, same))]
+
+
+def renamed(workspace: Path, same: list[RunView]) -> list[RunView]:
+    """Views of one id: the one that lies where it was made keeps it, else the first by its path."""
+    first, *copies = sorted(same, key=lambda view: (not is_home(view.paths, view.attempt), view.path))
+    return [first, *(replace(view, run_id=plain_id(workspace, view.path)) for view in copies)]
 
 
 def known(record: RunRecord) -> Status | None:
@@ -352,5 +348,5 @@ def scan(workspace: Path, cache: dict[Path, Cached], poll: Poll, folders: list[P
             cache.pop(path, None)
         else:
             cache[path] = Cached(seen, view)
-    views = [held.view for held in cache.values()]
+    views = apart(workspace, [held.view for held in cache.values()])
     return sorted(views, key=lambda view: view.started or view.ended or 0.0, reverse=True)

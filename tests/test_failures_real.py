@@ -15,8 +15,7 @@ import pytest
 
 from lfdash.failure import explain
 from lfdash.launchers.base import Launched
-from lfdash.launchers.folder import read_json
-from lfdash.run import RunState
+from lfdash.run import RunState, read_json
 from lfdash.store import RunView
 from lfdash.ui import existing
 from tests.page import Page

@@ -15,7 +15,7 @@ from lfdash import store
 from lfdash.launchers.base import Handle, Launched, Status
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.registry import settled
-from lfdash.run import Exit, RunPaths, RunRecord, RunState
+from lfdash.run import Exit, RunPaths, RunRecord, RunState, file_mark
 from lfdash.store import Cached, RunView, Saved, find_runs, judge, read_saved, scan
 from tests.runs import FIXTURES, plan_for, record_for
 
@@ -102,14 +102,18 @@ def test_a_look_between_two_writes_changes_nothing(world: World) -> None:
 
 def test_an_old_result_does_not_complete_a_new_attempt(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
+    control = paths.attempt(2)
+    control.root.mkdir(parents=True)
+    assert not store.is_complete(paths, 2)
     paths.trainer_state.write_text('{"global_step": 8, "max_steps": 8}')
-    written = paths.trainer_state.stat().st_mtime
-    assert store.is_complete(paths, written - 1)
-    assert not store.is_complete(paths, written + 1)
-    paths.trainer_state.write_text('{"global_step": 7, "max_steps": 8}')
-    assert not store.is_complete(paths, 0)
-    paths.trainer_state.write_text("{")
-    assert not store.is_complete(paths, 0)
+    control.spec.write_text(json.dumps({"before": {"trainer_state.json": file_mark(paths.trainer_state)}}))
+    assert not store.is_complete(paths, 2)
+    control.spec.write_text(json.dumps({"before": {"trainer_state.json": None}}))
+    os.utime(paths.trainer_state, (1, 1))  # by a clock that was set back
+    assert store.is_complete(paths, 2)
+    for text in ('{"global_step": 7, "max_steps": 8}', '{"global_step": "8", "max_steps": 8}', "{", "[]"):
+        paths.trainer_state.write_text(text)
+        assert not store.is_complete(paths, 2), text
 
 
 # -- what was saved -------------------------------------------------------------------------------------
@@ -167,9 +171,11 @@ def test_a_run_from_its_start_to_its_failure(world: World) -> None:
 def test_a_log_of_the_attempt_before_is_not_this_ones_progress(world: World) -> None:
     handle = world.add("r1")
     world.fake.log(handle, {"current_steps": 1, "total_steps": 2, "loss": 3.0})
-    old = handle.paths.attempt(1).spec.stat().st_mtime - 5
-    os.utime(handle.paths.trainer_log, (old, old))
+    spec = handle.paths.attempt(1).spec
+    spec.write_text(json.dumps({"before": {"trainer_log.jsonl": file_mark(handle.paths.trainer_log)}}))
     assert world.scan()[0].progress.step is None
+    world.fake.log(handle, {"current_steps": 2, "total_steps": 2, "loss": 3.0})
+    assert world.scan()[0].progress.step == 2
 
 
 def test_newest_first_and_runs_that_are_over_are_not_asked_again(world: World) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, Literal, Protocol
 
+from lfdash import shim
 from lfdash.plan import LaunchPlan
 from lfdash.run import Exit, RunPaths, RunRecord
 
@@ -18,6 +20,22 @@ TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 Level = Literal["graceful", "term", "kill"]
 Phase = Literal["starting", "running", "ended", "lost"]
+Why = Literal["gone", "boot", "host"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What tells a machine, its boot and its time; tests put others in its place.
+
+    boot_id: the same only on one machine until it boots again. clock: seconds since the boot, which nobody sets.
+    """
+
+    host: Callable[[], str] = lambda: os.uname().nodename
+    boot_id: Callable[[], str] = shim.boot_id
+    clock: Callable[[], float] = shim.boot_clock
+
+
+THIS = Machine()
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,8 @@ class Status:
 
     phase: "lost" = over, and nobody saw how. exit: how it ended (phase "ended"). wish: the hardest stop
     wish left. started: epoch seconds; elapsed: seconds since the start of one that is alive, where known.
+    why: of a lost one: "gone" (its processes are), "boot" (the machine was started anew), "host" (it was started
+    on another machine, where this one cannot look).
     """
 
     phase: Phase
@@ -62,6 +82,7 @@ class Status:
     wish: str | None = None
     started: float | None = None
     elapsed: float | None = None
+    why: Why | None = None
 
 
 class Launcher(Protocol):

@@ -14,9 +14,9 @@ from typing import Any
 
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Level, Refused, Status
-from lfdash.launchers.folder import read_exit, read_json
+from lfdash.launchers.folder import read_exit
 from lfdash.plan import LaunchPlan
-from lfdash.run import Exit, RunPaths, RunRecord
+from lfdash.run import Exit, RunPaths, RunRecord, read_json
 
 
 class FakeLauncher:

@@ -8,18 +8,17 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lfdash import failpoints, shim
 from lfdash.errors import RecordError
-from lfdash.launchers.base import Handle, Refused, refused_by
+from lfdash.launchers.base import THIS, Handle, Machine, Refused, refused_by
 from lfdash.plan import LaunchPlan
-from lfdash.run import AttemptPaths, Exit, RunPaths, RunRecord
+from lfdash.run import AttemptPaths, Exit, RunPaths, RunRecord, file_mark, read_json
 
-RESERVED = 4096  # bytes held for exit.json
+RESERVED = 4096  # bytes held for exit.json, and for child.json
 
 
-def make(plan: LaunchPlan, record: RunRecord) -> RunPaths | Refused:
+def make(plan: LaunchPlan, record: RunRecord, machine: Machine = THIS) -> RunPaths | Refused:
     """Writes the plan's files, the record (stamped with time and host) and the control files.
 
     A later attempt goes into the folder that is there. Refused: exists, disk, readonly, start_failed; then
@@ -28,12 +27,12 @@ def make(plan: LaunchPlan, record: RunRecord) -> RunPaths | Refused:
     paths = RunPaths(Path(plan.cwd) / plan.output_dir)
     now = time.time()
     if plan.attempt > 1:
-        return extend(paths, plan, record.with_last(started=now))
-    record = replace(record.with_last(started=now), created=now, host=os.uname().nodename)
+        return extend(paths, plan, record.with_last(started=now), machine)
+    record = replace(record.with_last(started=now), created=now, host=machine.host())
     top = topmost_missing(paths.root.parent)
     try:
         paths.root.parent.mkdir(parents=True, exist_ok=True)
-        refused = build(paths, plan, record)
+        refused = build(paths, plan, record, machine)
     except OSError as error:
         refused = refused_by(error, paths.root)
     if refused is not None:
@@ -42,12 +41,13 @@ def make(plan: LaunchPlan, record: RunRecord) -> RunPaths | Refused:
     return paths
 
 
-def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord) -> RunPaths | Refused:
+def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine) -> RunPaths | Refused:
     """Adds an attempt to a run's folder: control files first (their rename is the gate), then files and record."""
     control = paths.attempt(plan.attempt)
     draft = AttemptPaths(control.root.with_name(f".{control.root.name}.{plan.run_id}.new"))
+    shutil.rmtree(draft.root, ignore_errors=True)  # of a dashboard that was killed here
     try:
-        write_control(draft, paths, plan)
+        write_control(draft, paths, plan, machine)
         failpoints.hit("resume.draft_made")
         if os.path.lexists(control.root):
             return Refused("exists", {"path": f"{plan.output_dir}/attempts/{control.root.name}"})
@@ -86,12 +86,13 @@ def remove_empty(folder: Path, top: Path | None) -> None:
         folder = folder.parent
 
 
-def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord) -> Refused | None:
+def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine) -> Refused | None:
     """Makes the whole folder under a temporary name, then renames it. OSError leaves nothing behind.
 
     A rename onto a folder that is not empty fails, so of several launches one wins.
     """
     draft = RunPaths(paths.root.with_name(f".{paths.root.name}.{plan.run_id}.new"))
+    shutil.rmtree(draft.root, ignore_errors=True)  # of a dashboard that was killed here
     try:
         draft.root.mkdir()
         failpoints.hit("folder.draft_made")
@@ -100,7 +101,7 @@ def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord) -> Refused | Non
         failpoints.hit("folder.files_written")
         write(draft.record, record.to_json())
         failpoints.hit("folder.record_written")
-        write_control(draft.attempt(plan.attempt), paths, plan)
+        write_control(draft.attempt(plan.attempt), paths, plan, machine)
         if os.path.lexists(paths.root):  # rename would silently take the place of an empty folder
             return Refused("exists", {"path": plan.output_dir})
         shim.sync_folder(str(draft.root))
@@ -112,15 +113,19 @@ def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord) -> Refused | Non
     return None
 
 
-def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan) -> None:
+def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, machine: Machine) -> None:
     """The attempt's control files; `paths` = where they will lie."""
     control.root.mkdir(parents=True)
     spec = {
         "run_id": plan.run_id, "attempt": plan.attempt, "argv": list(plan.argv), "cwd": plan.cwd,
-        "marker": marker(paths, plan.attempt), "console": str(paths.console), "exit": str(paths.exit),
+        "marker": marker(paths, plan.attempt), "console": str(paths.console),
+        "exit": os.path.relpath(paths.exit, paths.attempt(plan.attempt).root),
+        "boot_id": machine.boot_id(), "host": machine.host(), "clock": machine.clock(),
         "console_start": console_size(paths),
+        "before": {path.name: file_mark(path) for path in (paths.trainer_log, paths.trainer_state)},
     }  # fmt: skip
     write(control.spec, json.dumps(spec))
+    write(control.child_reserve, " " * RESERVED)
     write(control.reserve, " " * RESERVED)
     write(control.armed, "")
 
@@ -151,19 +156,20 @@ def marker(paths: RunPaths, attempt: int) -> str:
     return f"{attempt}:{os.path.realpath(paths.root)}"
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a JSON file; empty when it is missing or broken."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def is_home(paths: RunPaths, attempt: int) -> bool:
+    """Whether an attempt's folder lies where it was made; one that was moved or copied does not."""
+    return bool(read_json(paths.attempt(attempt).spec).get("marker") == marker(paths, attempt))
 
 
 def read_exit(handle: Handle) -> Exit | None:
     """The exit record of this attempt; that of an older one does not end it."""
+    return exit_in(handle, handle.paths.exit)
+
+
+def exit_in(handle: Handle, path: Path) -> Exit | None:
+    """The exit record in a file, when it is this attempt's."""
     try:
-        found = Exit.from_json(read_json(handle.paths.exit))
+        found = Exit.from_json(read_json(path))
     except RecordError:
         return None
     return found if (found.run_id, found.attempt) == (handle.run_id, handle.attempt) else None

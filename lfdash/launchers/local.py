@@ -9,7 +9,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +16,26 @@ from typing import Any
 
 from lfdash import failpoints, shim
 from lfdash.launchers import folder
-from lfdash.launchers.base import Handle, Launched, Level, Refused, Status, refused_by
-from lfdash.launchers.folder import read_exit, read_json
+from lfdash.launchers.base import THIS, Handle, Launched, Level, Machine, Refused, Status, Why, refused_by
+from lfdash.launchers.folder import read_exit
 from lfdash.plan import LaunchPlan
-from lfdash.run import LEVELS, AttemptPaths, Exit, RunPaths, RunRecord
+from lfdash.run import LEVELS, AttemptPaths, Exit, RunPaths, RunRecord, read_json
 
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
 STARTUP_S = 30.0  # an adopted attempt that started nothing yet may still do so that long
 
 
 class LocalLauncher:
-    """Starts each run as a child of this process, in a session of its own; the child survives this process."""
+    """Starts each run as a child of this process, in a session of its own; the child survives this process.
+
+    machine: where and when this is. A run that was started elsewhere or before the last boot is judged by its
+    files alone: no lock, no process seen here can be its own.
+    """
 
     name = "local"
+
+    def __init__(self, machine: Machine = THIS) -> None:
+        self.machine = machine
 
     def plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan as it is: nothing is added on this machine."""
@@ -43,7 +49,7 @@ class LocalLauncher:
         refused = check(plan)
         if refused is not None:
             return refused
-        paths = folder.make(plan, replace(record, launcher=self.name))
+        paths = folder.make(plan, replace(record, launcher=self.name), self.machine)
         return paths if isinstance(paths, Refused) else start(paths, plan, secrets)
 
     def adopt(self, paths: RunPaths, record: RunRecord) -> Handle:
@@ -58,20 +64,53 @@ class LocalLauncher:
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
         child = read_json(control.child)
-        started = child.get("started")
-        if holder(control.lock) or starting(handle, control, child):
-            return Status("running" if child else "starting", None, wish, started, elapsed(child))
-        members = shim.marked(folder.marker(handle.paths, handle.attempt))
-        if members:  # the shim was killed
-            if wish == "kill":  # one round may miss a process that was just being made
-                shim.send(members, signal.SIGKILL)
-            return Status("running", None, wish, started, elapsed(child))
-        ended = read_exit(handle)  # it may have been written between the two looks
+        why = self.not_here(control)
+        if why is None:
+            alive = self.look(handle, control, child, wish)
+            if alive is not None:
+                return alive
+        # it may have been written between the two looks, or not have reached its place
+        ended = read_exit(handle) or folder.exit_in(handle, control.reserve)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
-        if not child:
+        if not child and folder.console_size(handle.paths) <= control.console_start():
             return Status("ended", never_started(handle, control), wish)
-        return Status("lost", None, wish, started)
+        return Status("lost", None, wish, number(child.get("started")), why=why or "gone")
+
+    def look(
+        self, handle: Handle, control: AttemptPaths, child: Mapping[str, Any], wish: str | None
+    ) -> Status | None:
+        """The status of an attempt of this machine and boot that lives; None when it does not."""
+        started, elapsed = number(child.get("started")), self.elapsed(child)
+        if holder(control.lock) or self.starting(handle, control, child):
+            return Status("running" if child else "starting", None, wish, started, elapsed)
+        members = shim.marked(folder.marker(handle.paths, handle.attempt))
+        if not members:
+            return None
+        if wish == "kill":  # the shim was killed, and one round may miss a process that was just being made
+            shim.send(members, signal.SIGKILL)
+        return Status("running", None, wish, started, elapsed)
+
+    def not_here(self, control: AttemptPaths) -> Why | None:
+        """Why an attempt cannot live on this machine, now; None when it can."""
+        spec = read_json(control.spec)
+        if spec.get("boot_id") and spec["boot_id"] == self.machine.boot_id():
+            return None  # whatever its host is called now
+        return "boot" if spec.get("host") == self.machine.host() else "host"
+
+    def elapsed(self, child: Mapping[str, Any]) -> float | None:
+        """Seconds since the start by the clock that nobody sets; None without a child."""
+        clock = number(child.get("clock"))
+        return None if clock is None else self.machine.clock() - clock
+
+    def starting(self, handle: Handle, control: AttemptPaths, child: Mapping[str, Any]) -> bool:
+        """Whether a shim that does not hold its lock yet may still come. Not in a folder that was copied."""
+        if handle.process is not None:
+            return handle.process.poll() is None
+        made = number(read_json(control.spec).get("clock"))
+        if child or made is None or not folder.is_home(handle.paths, handle.attempt):
+            return False
+        return self.machine.clock() - made < STARTUP_S
 
     def stop(self, handle: Handle, level: Level) -> Refused | None:
         """Renames the run's token (needs no free block) and wakes the shim.
@@ -156,21 +195,9 @@ def holder(lock: Path) -> int:
     return 0 if kind == fcntl.F_UNLCK else int(pid) or -1
 
 
-def starting(handle: Handle, control: AttemptPaths, child: Mapping[str, Any]) -> bool:
-    """Whether a shim that does not hold its lock yet may still come."""
-    if handle.process is not None:
-        return handle.process.poll() is None
-    try:
-        return not child and time.time() - control.spec.stat().st_mtime < STARTUP_S
-    except OSError:
-        return False
-
-
-def elapsed(child: Mapping[str, Any]) -> float | None:
-    """Seconds since the start by the clock that nobody sets; None after a reboot or without a child."""
-    if not child or child.get("boot_id") != shim.boot_id():
-        return None
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - float(child["clock"])
+def number(value: object) -> float | None:
+    """A number of a JSON file; None for anything else."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def never_started(handle: Handle, control: AttemptPaths) -> Exit:
