@@ -25,13 +25,13 @@ CORE = {
     "logs", "metrics", "plan", "presets", "problems", "rules", "run", "stages", "upstream", "world", "yamlio",
 }  # fmt: skip
 MACHINERY = {
-    "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure", "lengths",
+    "access", "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure", "lengths",
     "launchers.base", "launchers.fake",
     "launchers.folder", "launchers.local", "probe", "registry", "results", "shelf", "shim", "store", "workspace",
 }  # fmt: skip
 UI = {
     "ui.actions", "ui.charts", "ui.configurations", "ui.data", "ui.evaluation", "ui.existing", "ui.form", "ui.frame",
-    "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data", "ui.page",
+    "ui.gate", "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data", "ui.page",
     "ui.plans", "ui.preview", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.

@@ -1,7 +1,7 @@
-"""The entry: one Streamlit server on loopback, with the registry running before any browser comes.
+"""The entry: one Streamlit server, with the registry running before any browser comes.
 
-`streamlit run app.py` works too, but starts the registry only with the first page and, from another
-folder, misses `.streamlit/config.toml`; so the server is started here, with its settings in code.
+`streamlit run app.py` works too, but starts the registry only with the first page, checks less of who comes
+and, from another folder, misses `.streamlit/config.toml`; so the server is started here, with its settings in code.
 """
 
 from __future__ import annotations
@@ -14,70 +14,64 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import streamlit as st
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lfdash.access import LOOPBACK, Access, machine_names, public_url
+from lfdash.ui.gate import Gate
 from lfdash.ui.session import Project, Services, install, opened
 from lfdash.ui.text import t
 
-ADDRESS = "127.0.0.1"
 FIRST_PORT = 8501
 PORTS_TRIED = 50
+LOCAL = Access()
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-class SameOriginSockets:
-    """Refuses a websocket that was opened by a page of another host or port.
-
-    Streamlit takes any localhost origin; another local server's page could otherwise drive this one.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and not same_origin(scope["headers"]):
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        await self.app(scope, receive, send)
-
-
-def same_origin(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether the Origin header names the same host and port as Host; clients without Origin pass."""
-    found = {name.lower(): value for name, value in headers}
-    origin = found.get(b"origin")
-    return origin is None or origin.partition(b"://")[2] == found.get(b"host")
-
-
-def free_port(wanted: int) -> int:
-    """The first port from `wanted` on that nobody listens on. OSError when 50 in a row are taken."""
+def free_port(wanted: int, host: str = LOOPBACK) -> int:
+    """The first port from `wanted` on that nobody listens on. OSError when 50 in a row are taken, or when the
+    address is not one of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))  # an address of another machine is no reason to try 50 ports
     for port in range(wanted, wanted + PORTS_TRIED):
-        with socket.socket() as probe:
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((ADDRESS, port))
+                probe.bind((host, port))
             except OSError:
                 continue
             return port
     raise OSError(t("ui.no_free_port", first=wanted, last=wanted + PORTS_TRIED - 1))
 
 
-def settings(port: int) -> dict[str, object]:
-    """Streamlit's configuration, in code so that no working directory changes it."""
+def settings(port: int, access: Access = LOCAL) -> dict[str, object]:
+    """Streamlit's configuration, in code so that no working directory and no variable changes it."""
+    public = urlsplit(access.origin)
     return {
-        "server.address": ADDRESS,
+        "server.address": access.host,
         "server.port": port,
         "server.headless": True,
-        "server.allowedHosts": ["localhost", ADDRESS],
+        "server.baseUrlPath": access.path,
+        # the gate looks more closely, and at every route; these are Streamlit's own checks behind it
+        "server.allowedHosts": ["*"] if access.exposed or access.public else ["localhost", LOOPBACK, "::1"],
+        "server.corsAllowedOrigins": [access.origin] if access.public else [],
+        "server.enableCORS": True,
+        "server.enableXsrfProtection": True,
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,  # would drive the page without a browser
+        "server.trustedUserHeaders": "{}",
         "server.fileWatcherType": "none",
         "server.maxUploadSize": 20,
         "browser.gatherUsageStats": False,
-        "browser.serverAddress": "localhost",
+        "browser.serverAddress": public.hostname or "localhost",
         "client.showSidebarNavigation": False,
         "client.toolbarMode": "minimal",
+        "global.developmentMode": False,
         "runner.postScriptGC": False,
     }
 
@@ -105,16 +99,39 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         help=t("ui.cli_workspace"),
     )
     parser.add_argument("--port", type=int, default=FIRST_PORT, help=t("ui.cli_port"))
+    parser.add_argument("--host", default=os.environ.get("LFDASH_HOST") or LOOPBACK, help=t("ui.cli_host"))
+    parser.add_argument("--public-url", default=os.environ.get("LFDASH_PUBLIC_URL", ""), help=t("ui.cli_public"))
+    parser.add_argument("--allow-anyone", action="store_true", help=t("ui.cli_anyone"))
     return parser.parse_args(argv)
+
+
+def access_of(options: argparse.Namespace) -> Access:
+    """Who may come, from the command line. SystemExit says what is wrong with it."""
+    public = public_url(options.public_url) if options.public_url else ""
+    if public is None:
+        sys.exit(t("ui.public_bad", value=options.public_url))
+    host = LOOPBACK if options.host.lower() == "localhost" else options.host.strip("[]")
+    access = Access(host, public, anyone=options.allow_anyone)
+    if access.refused:
+        sys.exit(t("ui.host_refused", host=host))
+    return replace(access, names=machine_names()) if access.exposed else access
 
 
 def main(argv: list[str] | None = None) -> None:
     """Serves the dashboard until it is interrupted. Runs that it started go on without it."""
     options = arguments(argv)
+    access = access_of(options)
+    try:
+        port = free_port(options.port, access.host)
+    except OSError as error:
+        sys.exit(t("ui.no_address", host=access.host, port=options.port, reason=error))
     install(Services(Project(PROJECT), options.workspace.resolve()))
-    port = free_port(options.port)
-    print(t("ui.serving", url=f"http://{ADDRESS}:{port}", workspace=options.workspace.resolve()), flush=True)
-    app = st.App(PROJECT / "app.py", lifespan=lifespan, middleware=[Middleware(SameOriginSockets)])
+    shown = f"[{access.host}]" if ":" in access.host else access.host
+    url = access.public or f"http://{shown}:{port}"
+    print(t("ui.serving", url=url, workspace=options.workspace.resolve()), flush=True)
+    if access.exposed and not access.signed_in:
+        print(t("ui.serving_anyone"), flush=True)
+    app = st.App(PROJECT / "app.py", lifespan=lifespan, middleware=[Middleware(Gate, access=access)])
     sys.argv = [str(PROJECT / "app.py")]  # Streamlit takes the folder of pages/ from here
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a dashboard ends
-        app.run(config=settings(port))
+        app.run(config=settings(port, access))

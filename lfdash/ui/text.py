@@ -23,7 +23,7 @@ def available() -> list[str]:
 
 def language() -> str:
     """The session's language: the one chosen, else the browser's, else English (also outside of a session)."""
-    if get_script_run_ctx() is None:
+    if get_script_run_ctx(suppress_warning=True) is None:
         return DEFAULT_LANGUAGE
     chosen = st.session_state.get(LANGUAGE) or (st.context.locale or "").split("-")[0]
     return chosen if chosen in available() else DEFAULT_LANGUAGE

@@ -1,4 +1,4 @@
-"""The server's entry: who may open a socket, which port is taken, what Streamlit is told."""
+"""The server's entry: what passes the gate, which port is taken, what Streamlit is told. Real ones: tests/security."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from typing import Any
 
 import pytest
 
-from lfdash.ui.server import ADDRESS, SameOriginSockets, free_port, same_origin, settings
+from lfdash.access import LOOPBACK, Access
+from lfdash.ui.gate import Gate
+from lfdash.ui.server import access_of, arguments, free_port, settings
 
 
 @pytest.mark.parametrize(
-    ("origin", "host", "passes"),
+    ("kind", "origin", "host", "passes"),
     [
-        ("http://127.0.0.1:8501", "127.0.0.1:8501", True), (None, "127.0.0.1:8501", True),
-        ("https://box.example", "box.example", True), ("http://localhost:9999", "localhost:8501", False),
-        ("http://evil.example", "127.0.0.1:8501", False), ("null", "127.0.0.1:8501", False),
+        ("websocket", "http://127.0.0.1:8501", "127.0.0.1:8501", True),
+        ("websocket", None, "127.0.0.1:8501", False),  # no browser
+        ("websocket", "http://localhost:9999", "localhost:8501", False),
+        ("http", None, "127.0.0.1:8501", True), ("http", "http://localhost:9999", "localhost:8501", False),
+        ("http", None, "evil.example", False), ("http", None, None, False), ("lifespan", None, None, True),
     ],
 )  # fmt: skip
-def test_a_page_of_another_origin_gets_no_socket(origin: str | None, host: str, passes: bool) -> None:
-    headers = [(b"host", host.encode())] + ([(b"origin", origin.encode())] if origin else [])
-    assert same_origin(headers) is passes
+def test_what_passes_the_gate(kind: str, origin: str | None, host: str | None, passes: bool) -> None:
+    pairs = [(b"host", host)] if host else []
+    pairs += [(b"origin", origin)] if origin else []
+    headers = [(name, value.encode()) for name, value in pairs]
     sent: list[dict[str, Any]] = []
     reached: list[str] = []
 
@@ -34,25 +39,50 @@ def test_a_page_of_another_origin_gets_no_socket(origin: str | None, host: str, 
     async def receive() -> Any:
         return {}
 
-    guard = SameOriginSockets(app)
-    asyncio.run(guard({"type": "websocket", "headers": headers}, receive, send))
-    assert (reached == ["websocket"]) is passes
-    assert passes or sent == [{"type": "websocket.close", "code": 1008}]
-    asyncio.run(guard({"type": "http", "headers": headers}, receive, send))
-    assert reached[-1] == "http"
+    asyncio.run(Gate(app, Access())({"type": kind, "headers": headers, "method": "GET", "path": "/"}, receive, send))
+    assert (reached == [kind]) is passes
+    if not passes and kind == "websocket":
+        assert sent == [{"type": "websocket.close", "code": 1008}]
+    elif not passes:
+        assert sent[0]["status"] == 403 and b"evil" not in sent[1]["body"]
 
 
 def test_the_next_free_port_is_taken() -> None:
     with socket.socket() as busy:
-        busy.bind((ADDRESS, 0))
+        busy.bind((LOOPBACK, 0))
         busy.listen()
         taken = busy.getsockname()[1]
         found = free_port(taken)
         assert taken < found < taken + 50
+    with pytest.raises(OSError, match="assign"):
+        free_port(taken, "192.0.2.1")
 
 
 def test_only_this_machine_is_served() -> None:
     told = settings(8501)
     assert told["server.address"] == "127.0.0.1"
-    assert told["server.allowedHosts"] == ["localhost", "127.0.0.1"]
+    assert told["server.allowedHosts"] == ["localhost", "127.0.0.1", "::1"]
     assert told["browser.gatherUsageStats"] is False
+
+
+def asked(*words: str) -> Access:
+    return access_of(arguments(list(words)))
+
+
+def test_the_command_line_says_who_may_come() -> None:
+    assert asked() == Access() == asked("--host", "localhost")
+    assert asked("--host", "[::1]").host == "::1"
+    assert asked("--public-url", "https://Box.example/a/") == Access(public="https://box.example/a")
+    public = asked("--host", "0.0.0.0", "--allow-anyone")
+    assert public.exposed and socket.gethostname().lower() in public.names
+    with pytest.raises(SystemExit, match="--allow-anyone"):
+        asked("--host", "0.0.0.0", "--public-url", "https://box.example")
+    with pytest.raises(SystemExit, match="--public-url"):
+        asked("--public-url", "box.example")
+
+
+def test_behind_a_proxy_streamlit_knows_the_address() -> None:
+    told = settings(8501, Access(public="https://box.example/a"))
+    assert told["server.baseUrlPath"] == "a" and told["server.address"] == "127.0.0.1"
+    assert told["server.corsAllowedOrigins"] == ["https://box.example"]
+    assert told["browser.serverAddress"] == "box.example"

@@ -1,0 +1,147 @@
+"""The least of a browser: raw HTTP requests, and a tab that speaks Streamlit's protocol over a real websocket."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.sync.client import ClientConnection, connect
+
+STREAM = "/_stcore/stream"
+WAIT = 30.0  # seconds for one message
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: status, headers (lower case; several of a name joined by newlines), body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def ask(
+    url: str, path: str = "/", method: str = "GET", headers: list[tuple[str, str]] | None = None, body: bytes = b"",
+    host: str | None = None,
+) -> Answer:  # fmt: skip
+    """One request, with exactly these headers. host: what the Host header says; None = the truth; "" = none."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=WAIT)
+    connection.putrequest(method, parts.path.rstrip("/") + path, skip_host=True, skip_accept_encoding=True)
+    if host != "":
+        connection.putheader("Host", host or parts.netloc)
+    for name, value in headers or []:
+        connection.putheader(name, value)
+    if body:
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body or None)
+    got = connection.getresponse()
+    found: dict[str, str] = {}
+    for name, value in got.getheaders():
+        found[name.lower()] = f"{found[name.lower()]}\n{value}" if name.lower() in found else value
+    answer = Answer(got.status, found, got.read())
+    connection.close()
+    return answer
+
+
+def multipart(name: str, content: bytes, kind: str = "text/yaml") -> tuple[list[tuple[str, str]], bytes]:
+    """Headers and body of a form with one file."""
+    head = f'--b0\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'
+    return [("Content-Type", "multipart/form-data; boundary=b0")], head.encode() + content + b"\r\n--b0--\r\n"
+
+
+@dataclass
+class Tab:
+    """A tab of the dashboard. `seen`: every message of the last run of the script, as it was sent."""
+
+    url: str
+    origin: str | None = ""  # "" = the truth, None = none
+    host: str = ""  # what the Host header says, "" = the truth
+    headers: dict[str, str] = field(default_factory=dict)
+    xsrf: str = ""
+    seen: list[ForwardMsg] = field(default_factory=list)
+    ids: dict[str, str] = field(default_factory=dict)  # key of a widget -> its id
+    states: dict[str, WidgetState] = field(default_factory=dict)
+    session: str = ""
+    page: str = ""
+
+    def open(self, page: str = "", query: str = "") -> Tab:
+        """Connects and draws the page once."""
+        parts = urlsplit(self.url)
+        origin: Any = self.url if self.origin == "" else self.origin
+        address = f"ws://{self.host or parts.netloc}{parts.path.rstrip('/')}{STREAM}"
+        protocols: Any = ["streamlit", *([self.xsrf] if self.xsrf else [])]
+        self.socket: ClientConnection = connect(
+            address, origin=origin, subprotocols=protocols, additional_headers=self.headers, open_timeout=WAIT,
+            max_size=None, proxy=None, sock=socket.create_connection((parts.hostname, parts.port), WAIT),
+        )  # fmt: skip
+        self.page = page
+        return self.run(query=query)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def run(self, query: str = "", fragment: str = "", **widgets: Any) -> Tab:
+        """Sets widgets (by key, `__` for a dot) and draws the page again. True clicks a button."""
+        for key, value in widgets.items():
+            self.set(key.replace("__", "."), value)
+        message = BackMsg()
+        rerun = message.rerun_script
+        rerun.query_string, rerun.page_name, rerun.fragment_id = query, self.page, fragment
+        rerun.widget_states.widgets.extend(self.states.values())
+        self.socket.send(message.SerializeToString())
+        for key in [key for key, state in self.states.items() if state.WhichOneof("value") == "trigger_value"]:
+            del self.states[key]
+        return self.listen()
+
+    def set(self, key: str, value: Any) -> None:
+        """What the front-end would send for a widget."""
+        state = WidgetState(id=self.ids[key])
+        if value is True:
+            state.trigger_value = True
+        elif isinstance(value, str):
+            state.string_value = value
+        elif isinstance(value, list):
+            state.string_array_value.data.extend(value)
+        else:
+            state.MergeFrom(value)
+        self.states[key] = state
+
+    def listen(self) -> Tab:
+        """Everything until the script has finished (and was not started again)."""
+        self.seen = []
+        while True:
+            message = ForwardMsg()
+            message.ParseFromString(self.socket.recv(WAIT))
+            kind = message.WhichOneof("type")
+            if kind == "new_session":
+                self.seen, self.session = [], message.new_session.initialize.session_id
+            self.seen.append(message)
+            if kind == "delta":
+                self.learn(message)
+            if kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                return self
+
+    def learn(self, message: ForwardMsg) -> None:
+        """Notes the ids of widgets; an id ends with the widget's key."""
+        for shown in (message.delta.new_element, message.delta.add_block):
+            kind = shown.WhichOneof("type")
+            found = getattr(getattr(shown, kind), "id", "") if kind else ""
+            if isinstance(found, str) and found.startswith("$$ID-"):
+                self.ids[found.split("-", 2)[2]] = found
+
+    @property
+    def wire(self) -> bytes:
+        """All that the last run sent."""
+        return b"".join(message.SerializeToString() for message in self.seen)
+
+    def shows(self, text: str) -> bool:
+        """Whether a text is in what the last run sent."""
+        return text.encode() in self.wire

@@ -1,0 +1,113 @@
+"""A real server on loopback for the security tests, with a stand-in for llamafactory-cli."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.runs import wait_for
+from tests.security.browser import ask
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@dataclass
+class Server:
+    """A running dashboard. said: what it printed so far."""
+
+    process: subprocess.Popen[str]
+    url: str
+    workspace: Path
+    said: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        """Takes what it prints, so that the pipe never fills."""
+        assert self.process.stdout is not None
+        self.said.extend(self.process.stdout)
+
+    def answers(self) -> bool:
+        """Whether it serves; fails when it ended."""
+        assert self.process.poll() is None, "".join(self.said)
+        try:
+            return ask(self.url, "/_stcore/health").status == 200
+        except OSError:
+            return False
+
+
+def free_port() -> int:
+    """A port that nobody has right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def stand_in(folder: Path) -> str:
+    """An executable llamafactory-cli that runs leaky_cli.py; the path of its python is not told, so nobody probes."""
+    path = folder / "llamafactory-cli"
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {HERE / "leaky_cli.py"} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def make_workspace(folder: Path) -> Path:
+    """A workspace with one small dataset, and a model's folder with nothing in it."""
+    root = folder / "workspace"
+    (root / "data").mkdir(parents=True)
+    (root / "models" / "m").mkdir(parents=True)
+    shutil.copy(HERE / "rows.json", root / "data" / "rows.json")
+    (root / "data" / "dataset_info.json").write_text('{"rows": {"file_name": "rows.json"}}\n')
+    return root
+
+
+def start_server(root: Path, *words: str, env: dict[str, str] | None = None, path: str = "") -> Server:
+    """Starts `python -m lfdash` on a workspace, with further words, and waits until it answers.
+
+    path: of the address, where --public-url has one.
+    """
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lfdash", "--workspace", str(root), "--port", str(port), *words],
+        cwd=root.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(env or {})},
+    )  # fmt: skip
+    server = Server(process, f"http://127.0.0.1:{port}{path}", root)
+    threading.Thread(target=server.listen, daemon=True).start()
+    wait_for(server.answers, 60)
+    return server
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Starts servers, each on a workspace of its own unless one is given; ends them with the session."""
+    running: list[Server] = []
+
+    def start(*words: str, env: dict[str, str] | None = None, root: Path | None = None, path: str = "") -> Server:
+        folder = tmp_path_factory.mktemp("security")
+        env = {"LFDASH_CLI": stand_in(folder), **(env or {})}
+        running.append(start_server(root or make_workspace(folder), *words, env=env, path=path))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.process.terminate()
+    for server in running:
+        server.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(serve: Start) -> Server:
+    """A server as `make run` starts it."""
+    return serve()
