@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pynvml
@@ -15,13 +16,15 @@ BF16_SINCE = (8, 0)  # compute capability with bfloat16 arithmetic (Ampere)
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU. index: as CUDA_VISIBLE_DEVICES counts it in PCI order; memory in bytes."""
+    """One GPU. index: as CUDA_VISIBLE_DEVICES counts it in PCI order; memory in bytes. processes: pids of those that
+    compute on it, whoever started them (a screen's are not among them)."""
 
     index: int
     name: str
     memory_total: int
     memory_used: int
     bf16: bool
+    processes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,24 @@ def read_gpu(index: int) -> Gpu:
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     capability = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle))
     text = name.decode() if isinstance(name, bytes) else str(name)
-    return Gpu(index, text, int(memory.total), int(memory.used), capability >= BF16_SINCE)
+    pids = tuple(sorted(int(process.pid) for process in computing(handle)))
+    return Gpu(index, text, int(memory.total), int(memory.used), capability >= BF16_SINCE, pids)
+
+
+def computing(handle: object) -> list[Any]:
+    """The processes that compute on a GPU; none where the driver does not tell (some virtual ones do not)."""
+    try:
+        return list(pynvml.nvmlDeviceGetComputeRunningProcesses(handle))
+    except pynvml.NVMLError_NotSupported:
+        return []
+
+
+def process_name(pid: int) -> str:
+    """`python3 (pid 7)`; the pid alone for a process that cannot be seen from here."""
+    try:
+        return f"{psutil.Process(pid).name()} (pid {pid})"
+    except psutil.Error:
+        return f"pid {pid}"
 
 
 def visible(index: int) -> bool:

@@ -27,6 +27,7 @@ POINTS = (
     "registry.before_noted", "write.run.json", "registry.after_noted",
     "stop.before_token", "stop.after_token", "stop.signalled",
     "resume.draft_made", "resume.before_rename", "resume.after_rename", "resume.files_written",
+    "queue.before_added", "queue.after_added", "queue.taken", "queue.before_removed",
     "trash.before_move", "trash.after_move",
 )  # fmt: skip
 

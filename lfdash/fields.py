@@ -176,6 +176,7 @@ FIELDS = (
     Field("badam_update_ratio", 0.05, "optimizers", kind="float", min=0, max=1, when=BADAM),
     # devices
     Field("devices", None, "devices", kind="choices", choices="gpus", open=True, arg="", env="CUDA_VISIBLE_DEVICES", to_args=c.nothing_to, wide=True, board=False),
+    Field("gpu_count", None, "devices", kind="int", min=1, max=1024, arg="", env="LFDASH_GPUS", to_args=c.nothing_to, when=~given("train.devices"), board=False),
     Field("use_cpu", None, "devices", kind="bool", board=False),
     Field("ds_stage", None, "devices", kind="choice", choices=("2", "3"), arg="deepspeed", to_args=c.deepspeed_to, from_args=c.deepspeed_from),
     Field("ds_offload", False, "devices", kind="bool", arg="", to_args=c.offload_to, from_args=c.offload_from, when=DEEPSPEED),
@@ -213,6 +214,7 @@ FIELDS = (
     Field("preprocessing_num_workers", None, "samples", "eval", "int", min=1, max=512, board=False),
     Field("seed", None, "advanced", "eval", "int", min=0, board=False),
     Field("devices", None, "devices", "eval", "choices", choices="gpus", open=True, arg="", env="CUDA_VISIBLE_DEVICES", to_args=c.nothing_to, wide=True, board=False),
+    Field("gpu_count", None, "devices", "eval", "int", min=1, max=1024, arg="", env="LFDASH_GPUS", to_args=c.nothing_to, when=~given("eval.devices"), board=False),
     Field("report_to", "none", "advanced", "eval", "choice", choices=LOGGERS, open=True, board=False),
     Field("ddp_timeout", 180000000, "advanced", "eval", "int", min=1, board=False),
     # export: merge an adapter, or convert

@@ -6,20 +6,26 @@ import logging
 import os
 import shutil
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from lfdash import failpoints, shim
+from lfdash import devices, failpoints, shim
+from lfdash.jobqueue import Entry, Queued, Reason, Waiting
+from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Launcher, Level, Refused, Status, refused_by
+from lfdash.placement import Ask, Floor, Place, Wait
 from lfdash.plan import LaunchPlan
 from lfdash.run import ALLOWED, TERMINAL, RunPaths, RunRecord, RunState
-from lfdash.store import Cached, RunView, elsewhere, scan
+from lfdash.scheduler import Eyes, Look, dressed, floor_of, ports_of, queued_view, standing
+from lfdash.store import Cached, RunView, elsewhere, relative, scan
+from lfdash.waitlist import LaunchLock, Waitlist, taken
 
+REST_S = 30.0  # after a disk that did not let the queue be changed
 WALK_EVERY = 10  # looks at the alive runs between two searches for folders that others made
-LOCK_S = 10.0  # how long another dashboard on this workspace may take to start a run
 
 logger = logging.getLogger(__name__)
 
@@ -27,18 +33,26 @@ logger = logging.getLogger(__name__)
 class ProcessRegistry:
     """All runs of one workspace, watched by one daemon thread; sessions read its snapshot.
 
-    workspace: absolute folder. interval: seconds between two looks at the alive runs.
+    workspace: absolute folder. interval: seconds between two looks at the alive runs. look: asks the machine for
+    its devices. queue: the jobs that wait; they are started by the thread, without any page.
     """
 
-    def __init__(self, workspace: Path, launcher: Launcher, *, interval: float = 0.5) -> None:
+    def __init__(
+        self, workspace: Path, launcher: Launcher, *, interval: float = 0.5, look: Look = devices.probe
+    ) -> None:
         self.workspace = workspace
         self.launcher = launcher
         self._interval = interval
         self._handles: dict[str, Handle] = {}
         self._secrets: dict[str, str] = {}
         self._cache: dict[Path, Cached] = {}
-        self._views: tuple[RunView, ...] = ()
-        self._lock = threading.RLock()  # everything but the snapshot, which is replaced as a whole
+        self._views: tuple[RunView, ...] = ()  # of the folders
+        self._shown: tuple[RunView, ...] = ()  # and of the jobs that wait
+        self._launch_lock = LaunchLock(workspace / ".lfdash")
+        self._lock = self._launch_lock.lock  # everything but the snapshot, which is replaced as a whole
+        self._eyes = Eyes(look)
+        self.queue = Waitlist(self._launch_lock, self.refresh)
+        self._rest_until = 0.0
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -65,6 +79,7 @@ class ProcessRegistry:
             looks += 1
             try:
                 self.refresh(everything=looks % WALK_EVERY == 0)
+                self.advance()
             except Exception:  # the thread must not die of one odd folder: no run would be seen to end
                 logger.exception("looking at the runs of %s failed", self.workspace)
 
@@ -78,6 +93,7 @@ class ProcessRegistry:
             before = {view.run_id: view for view in self._views}
             self._views = tuple(self._noted(settled(before.get(view.run_id), view)) for view in views)
             self._reap()
+            self._shown = (*self._waiting_views(), *self._views)
 
     def _poll(self, paths: RunPaths, record: RunRecord) -> Status:
         return self.launcher.poll(self._handle(paths, record))
@@ -112,35 +128,50 @@ class ProcessRegistry:
             if handle.process is not None:
                 handle.process.poll()
 
-    def launch(self, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
-        """Starts a run, or says why not; the snapshot has it when this returns.
+    # -- starting ---------------------------------------------------------------------------------------
 
-        Refused: busy (a run is alive), no_output, outside, secret_missing, another_launch, and what the
-        launcher refuses (exists, disk, readonly, cli_missing, not_linux, space, start_failed).
+    def launch(
+        self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None, *, beside: bool = False
+    ) -> Launched | Refused:
+        """Starts a run now, or says why not; the snapshot has it when this returns.
+
+        ask: the devices it wants. beside: even where others have them.
+        Refused: busy (the devices are in use; params as in `waits.<code>`), no_output, outside, secret_missing,
+        another_launch, and what the launcher refuses (exists, disk, readonly, cli_missing, not_linux, space,
+        start_failed).
         """
         failpoints.hit("launch.clicked")
         refused = check_output(plan)
         if refused is not None:
             return refused
-        private = self.workspace / ".lfdash"
         try:
-            private.mkdir(parents=True, exist_ok=True)
-            with self._lock, FileLock(private / "launch.lock", timeout=LOCK_S):
-                return self._launch(plan, record)
+            with self._launch_lock.held():
+                return self._launch(plan, record, ask or Ask(), beside=beside)
         except Timeout:
             return Refused("another_launch")
         except OSError as error:
-            return refused_by(error, private)
+            return refused_by(error, self._launch_lock.private)
 
-    def _launch(self, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
+    def _launch(self, plan: LaunchPlan, record: RunRecord, ask: Ask, *, beside: bool) -> Launched | Refused:
         failpoints.hit("launch.locked")
         self.refresh()
-        busy = next((view for view in self._views if view.record and view.state not in TERMINAL), None)
-        if busy is not None:
-            return Refused("busy", {"run": busy.name})
-        missing = [name for name in plan.secrets if not self.has_secret(name)]
+        missing = self._missing(plan)
         if missing:
             return Refused("secret_missing", {"name": ", ".join(missing)})
+        entries = self._entries()
+        if taken(plan, entries):
+            return Refused("exists", {"path": plan.output_dir})
+        floor = self._floor(now=True)
+        if not self.queue.jobs.settings().paused:
+            standing(entries, floor, self._missing_of, paused=False)
+        place = floor.anyway(ask) if beside else floor.place(ask)
+        if isinstance(place, Wait):
+            return Refused("never" if place.never else "busy", {"code": place.code, **place.params})
+        plan, record = dressed(plan, record, ask, place, ports_of(self._views))
+        return self._submit(plan, record)
+
+    def _submit(self, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
+        """Hands a run to the launcher, with its secrets; the launch lock is held."""
         note = self._note_place(plan)
         secrets = {name: self._secrets.get(name) or os.environ[name] for name in plan.secrets}
         failpoints.hit("launch.checked")
@@ -154,6 +185,138 @@ class ProcessRegistry:
         self.refresh()
         return outcome
 
+    def _missing(self, plan: LaunchPlan) -> list[str]:
+        return [name for name in plan.secrets if not self.has_secret(name)]
+
+    def _missing_of(self, entry: Entry) -> list[str]:
+        return self._missing(entry.plan)
+
+    def _floor(self, *, now: bool = False) -> Floor:
+        machine = self._eyes.machine(self.queue.jobs.settings().slots, now=now)
+        return floor_of(machine, self._views)
+
+    # -- the queue --------------------------------------------------------------------------------------
+
+    def enqueue(self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None) -> Queued | Refused:
+        """Puts a job behind those that wait; it starts when its devices are free, also without a page.
+
+        Refused: never (the machine has not what is asked for), no_output, outside, exists, another_launch, disk,
+        readonly, start_failed.
+        """
+        refused = check_output(plan)
+        if refused is not None:
+            return refused
+        ask = ask or Ask()
+        with self._lock:
+            place = self._floor().place(ask)
+        if isinstance(place, Wait) and place.never:
+            return Refused("never", {"code": place.code, **place.params})
+        return self.queue.add(plan, record, ask)
+
+    def start_now(self, run_id: str) -> Launched | Refused:
+        """Starts a job that waits, whatever runs and whatever it was held for.
+
+        Refused: not_waiting, never, and as `launch`; then it waits as before.
+        """
+        try:
+            with self._launch_lock.held():
+                entry = next((entry for entry in self._entries() if entry.run_id == run_id), None)
+                if entry is None:
+                    return Refused("not_waiting")
+                missing = self._missing_of(entry)
+                if missing:
+                    return Refused("secret_missing", {"name": ", ".join(missing)})
+                place = self._floor(now=True).anyway(entry.ask)
+                if isinstance(place, Wait):
+                    return Refused("never", {"code": place.code, **place.params})
+                plan, record = dressed(entry.plan, entry.record, entry.ask, place, ports_of(self._views))
+                return self._submit(plan, record)
+        except Timeout:
+            return Refused("another_launch")
+        except OSError as error:
+            return refused_by(error, self._launch_lock.private)
+
+    def _entries(self) -> tuple[Entry, ...]:
+        """The jobs that wait; not one whose attempt is made already."""
+        return tuple(entry for entry in self.queue.jobs.entries() if not entry.begun)
+
+    def _waiting_views(self) -> list[RunView]:
+        runs = {view.run_id: view for view in self._views}
+        return [
+            queued_view(entry, waiting, runs.get(entry.run_id), relative(self.workspace, entry.paths.root))
+            for entry, waiting, _ in self._standing()
+        ]
+
+    def advance(self) -> None:
+        """Starts the jobs whose turn it is. Does nothing while another dashboard holds the launch lock."""
+        jobs = self.queue.jobs
+        if (not jobs.entries() and not jobs.started()) or time.monotonic() < self._rest_until:
+            return
+        try:
+            with self._launch_lock.held(timeout=0):
+                self._look_after_started()
+                self._tidy()
+                self._start_waiting()
+        except Timeout:
+            return
+        except OSError as error:
+            self._rest_until = time.monotonic() + REST_S
+            logger.warning("the queue of %s cannot be changed: %s", self.workspace, error)
+
+    def _start_waiting(self) -> None:
+        jobs = self.queue.jobs
+        if not any(place for _, _, place in self._standing()):
+            return
+        self.refresh()  # what another dashboard has started meanwhile
+        for entry, _, place in self._standing(now=True):
+            if place is None:
+                continue
+            plan, record = dressed(entry.plan, entry.record, entry.ask, place, ports_of(self._views))
+            failpoints.hit("queue.taken")
+            jobs.note_started(entry.run_id)
+            outcome = self._submit(plan, record)
+            if isinstance(outcome, Refused):
+                jobs.forget_started(entry.run_id)
+                reason = Reason(f"refused_{outcome.code}", {k: str(v) for k, v in outcome.params.items()})
+                jobs.write(replace(entry, held=reason))
+
+    def _standing(self, *, now: bool = False) -> list[tuple[Entry, Waiting, Place | None]]:
+        entries = self._entries()
+        if not entries:
+            return []
+        paused = self.queue.jobs.settings().paused
+        return standing(entries, self._floor(now=now), self._missing_of, paused=paused)
+
+    def _tidy(self) -> None:
+        """Removes jobs that have become runs. One of which nothing was ever started waits again: the dashboard
+        ended in that moment."""
+        for entry in self.queue.jobs.entries():
+            if not entry.begun:
+                continue
+            status = self._poll(entry.paths, entry.record)
+            if status.unused:
+                logger.warning("run %s was never started: it waits again", entry.run_id)
+                folder.undo(entry.paths, entry.plan)
+                self._handles.pop(entry.run_id, None)
+            elif status.phase != "starting":
+                failpoints.hit("queue.before_removed")
+                self.queue.jobs.remove(entry.run_id)
+
+    def _look_after_started(self) -> None:
+        """Holds the jobs that wait when one that the queue started has failed, where that is wanted."""
+        jobs = self.queue.jobs
+        runs = {view.run_id: view for view in self._views}
+        waiting = {entry.run_id for entry in jobs.entries()}
+        for run_id in jobs.started():
+            view = runs.get(run_id)
+            if run_id in waiting or (view is not None and view.state not in TERMINAL):
+                continue
+            jobs.forget_started(run_id)
+            if view is not None and view.state in (RunState.FAILED, RunState.LOST) and jobs.settings().hold_on_failure:
+                for entry in self._entries():
+                    if entry.held is None:
+                        jobs.write(replace(entry, held=Reason("after_failure", {"run": view.name})))
+
     def _note_place(self, plan: LaunchPlan) -> Path | None:
         """Notes where a run outside saves/ lies, so that it is found again. OSError when that is not possible."""
         root = Path(plan.cwd) / plan.output_dir
@@ -164,16 +327,19 @@ class ProcessRegistry:
         note.write_text(str(root), encoding="utf-8")
         return note
 
+    # -- what runs --------------------------------------------------------------------------------------
+
     def snapshot(self) -> tuple[RunView, ...]:
-        """All runs, newest first."""
-        return self._views
+        """All runs: those that wait, in order, then the others, newest first."""
+        return self._shown
 
     def get(self, run_id: str) -> RunView | None:
         """One run of the snapshot."""
-        return next((view for view in self._views if view.run_id == run_id), None)
+        return next((view for view in self._shown if view.run_id == run_id), None)
 
     def stop(self, run_id: str, level: Level) -> Refused | None:
         """Leaves the wish to stop a run; None when it was left. The snapshot says STOPPING when this returns.
+        A job that waits is cancelled instead.
 
         Refused: unknown, plain (a run that the plain CLI started), not_running, readonly.
         """
@@ -181,6 +347,8 @@ class ProcessRegistry:
             view = self.get(run_id)
             if view is None:
                 return Refused("unknown")
+            if view.waiting is not None:
+                return self.queue.cancel(run_id)
             if view.record is None:
                 return Refused("plain")
             refused = self.launcher.stop(self._handle(view.paths, view.record), level)

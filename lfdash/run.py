@@ -280,7 +280,10 @@ class Exit:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One start of a run: the first, or a resume. env: what was set besides the inherited, without secrets."""
+    """One start of a run: the first, or a resume. env: what was set besides the inherited, without secrets.
+
+    devices: the GPUs it was given, none for a run on the processor, None when nobody noted it.
+    """
 
     number: int
     argv: tuple[str, ...]
@@ -289,6 +292,7 @@ class Attempt:
     state: RunState = RunState.STARTING
     stop: str | None = None  # the hardest wish
     exit: Exit | None = None
+    devices: tuple[str, ...] | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -302,6 +306,7 @@ class Attempt:
             state=RunState(data["state"]),
             stop=data.get("stop"),
             exit=Exit.from_json(exit_data) if exit_data else None,
+            devices=None if data.get("devices") is None else tuple(map(str, data["devices"])),
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lfdash.errors import RecordError
+from lfdash.jobqueue import Waiting
 from lfdash.launchers.base import Status, Why
 from lfdash.launchers.folder import is_home
 from lfdash.logs import collapse, last_error, read_last, tail_bytes
@@ -48,6 +49,8 @@ class RunView:
     exception line of one that failed. awaiting: while STOPPING, what is waited for: "data" (loading and
     tokenizing cannot be interrupted), "save" (the step ends, then the model is saved), "evaluation" (the last
     evaluation runs to its end), "term", "kill". started, ended: epoch seconds. lost: while LOST, why; see Status.
+    evaluation runs to its end), "term", "kill". started, ended: epoch seconds. waiting: how it stands in the
+    queue, for a job that waits (its folder may not exist yet).
     """
 
     run_id: str
@@ -65,6 +68,7 @@ class RunView:
     started: float | None = None
     ended: float | None = None
     lost: Why | None = None
+    waiting: Waiting | None = None
 
     @property
     def paths(self) -> RunPaths:

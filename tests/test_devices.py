@@ -14,6 +14,13 @@ from lfdash.devices import Gpu, probe
 CARDS = [("A", (9, 0)), ("B", (8, 0)), (b"C", (7, 5))]
 
 
+def running(index: int) -> list[SimpleNamespace]:
+    """The first computes nothing, the second two processes, the third does not tell."""
+    if index == 2:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    return [SimpleNamespace(pid=9), SimpleNamespace(pid=7)] if index else []
+
+
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver with three GPUs."""
@@ -25,6 +32,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> None:
         "nvmlDeviceGetName": lambda index: CARDS[index][0],
         "nvmlDeviceGetMemoryInfo": lambda index: SimpleNamespace(total=100 + index, used=index),
         "nvmlDeviceGetCudaComputeCapability": lambda index: CARDS[index][1],
+        "nvmlDeviceGetComputeRunningProcesses": running,
     }
     for name, stand in stands.items():
         monkeypatch.setattr(pynvml, name, stand)
@@ -33,7 +41,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_gpus_are_listed_with_what_they_can(driver: None) -> None:
     found = probe()
-    assert found.gpus == (Gpu(0, "A", 100, 0, True), Gpu(1, "B", 101, 1, True), Gpu(2, "C", 102, 2, False))
+    assert found.gpus == (
+        Gpu(0, "A", 100, 0, True), Gpu(1, "B", 101, 1, True, (7, 9)), Gpu(2, "C", 102, 2, False),
+    )  # fmt: skip
     assert not found.bf16 and found.problem is None
 
 

@@ -22,17 +22,19 @@ PACKAGE = ROOT / "lfdash"
 # Every module stands on one floor; a new one has to be put on the list before the tests pass.
 CORE = {
     "args", "convert", "demo_texts", "diagnose", "errors", "field", "fields", "formats", "job", "llamaboard", "loading",
-    "logs", "metrics", "plan", "presets", "problems", "rules", "run", "stages", "upstream", "world", "yamlio",
+    "logs", "metrics", "placement", "plan", "presets", "problems", "rules", "run", "stages", "upstream", "world",
+    "yamlio",
 }  # fmt: skip
 MACHINERY = {
     "access", "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure", "lengths",
-    "launchers.base", "launchers.fake",
-    "launchers.folder", "launchers.local", "probe", "registry", "results", "shelf", "shim", "store", "workspace",
+    "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local", "ports", "probe",
+    "registry", "results", "scheduler", "shelf", "shim", "store", "waitlist", "workspace",
 }  # fmt: skip
 UI = {
     "ui.actions", "ui.charts", "ui.configurations", "ui.data", "ui.evaluation", "ui.existing", "ui.form", "ui.frame",
     "ui.gate", "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data", "ui.page",
-    "ui.plans", "ui.preview", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.widgets",
+    "ui.plans", "ui.preview", "ui.queue", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text",
+    "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.
 PROGRAMS = {"__main__", "check_script", "demo", "lengths_script", "probe_script"}

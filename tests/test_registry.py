@@ -242,7 +242,7 @@ def test_a_run_survives_its_dashboard_and_the_next_one_learns_how_it_ended(works
     try:
         assert state_of(registry, "id-r1") in (RunState.STARTING, RunState.RUNNING)
         refused = registry.launch(plan := plan_for(workspace, name="r2"), record_for(plan))
-        assert refused == Refused("busy", {"run": "r1"})
+        assert refused == Refused("busy", {"code": "slots", "run": "r1"})
         view = wait_end(registry, "id-r1")
         assert (view.state, view.exit_code, view.progress.step) == (RunState.SUCCEEDED, 0, 40)
     finally:
@@ -336,7 +336,7 @@ def test_an_exit_record_of_an_older_attempt_ends_nothing(workspace: Path) -> Non
 def test_a_second_launch_is_refused_while_one_is_alive(registry: ProcessRegistry, workspace: Path) -> None:
     handle = launch(registry, plan_for(workspace, load=600))
     second = plan_for(workspace, name="r2")
-    assert registry.launch(second, record_for(second)) == Refused("busy", {"run": "r1"})
+    assert registry.launch(second, record_for(second)) == Refused("busy", {"code": "slots", "run": "r1"})
     assert not (workspace / "saves/m/lora/r2").exists()
     registry.stop(handle.run_id, "kill")
     wait_end(registry, handle.run_id)
@@ -358,7 +358,7 @@ def test_of_many_launches_at_once_one_wins(workspace: Path) -> None:
     for thread in threads:
         thread.join()
     assert sum(isinstance(outcome, Launched) for outcome in outcomes) == 1
-    assert sum(outcome == Refused("busy", {"run": "r1"}) for outcome in outcomes) == 5
+    assert sum(outcome == Refused("exists", {"path": plan.output_dir}) for outcome in outcomes) == 5
 
 
 def test_an_existing_folder_is_never_entered(registry: ProcessRegistry, workspace: Path) -> None:

@@ -75,6 +75,7 @@ class Status:
     wish left. started: epoch seconds; elapsed: seconds since the start of one that is alive, where known.
     why: of a lost one: "gone" (its processes are), "boot" (the machine was started anew), "host" (it was started
     on another machine, where this one cannot look).
+    unused: it ended, and it is certain that nothing of it was ever started.
     """
 
     phase: Phase
@@ -83,6 +84,7 @@ class Status:
     started: float | None = None
     elapsed: float | None = None
     why: Why | None = None
+    unused: bool = False
 
 
 class Launcher(Protocol):

@@ -74,7 +74,7 @@ class LocalLauncher:
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
         if not child and folder.console_size(handle.paths) <= control.console_start():
-            return Status("ended", never_started(handle, control), wish)
+            return Status("ended", never_started(handle, control), wish, why=why, unused=why != "host")
         return Status("lost", None, wish, number(child.get("started")), why=why or "gone")
 
     def look(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
-from lfdash.args import build_args
+from lfdash.args import build_args, build_env
 from lfdash.field import Problem
 from lfdash.fields import ROWS
 from lfdash.job import JobConfig
-from lfdash.launchers.base import Launched, Level
+from lfdash.jobqueue import Queued
+from lfdash.launchers.base import Launched, Level, Refused
+from lfdash.placement import Ask, ask_of
 from lfdash.plan import LaunchPlan
 from lfdash.run import RunRecord
 from lfdash.ui import form, plans, sidebar
@@ -20,35 +22,72 @@ from lfdash.ui.text import t
 
 SHOWN = "ui.run"  # id of the run that the page shows
 MESSAGE = "ui.message"  # what the last click answered, when it was refused
+NOTICE = "ui.notice"  # what the last click did, to be said once
+BUSY = "ui.busy"  # a Start that found its devices in use: (why, the resume that it was or None)
+
+How = Literal["start", "queue", "beside"]
 
 
-def start(services: Services) -> None:
-    """Start was clicked: list the problems, or launch and show the run."""
-    launch(services)
+def start(services: Services, how: How = "start") -> None:
+    """Start (or Queue) was clicked: list the problems, or launch and show the run."""
+    launch(services, how)
     st.rerun()  # the button lies in a fragment; the whole page has changed
 
 
-def launch(services: Services) -> None:
-    """Lists the problems, or launches the form's job and shows its run."""
+def launch(services: Services, how: How = "start") -> None:
+    """Lists the problems, or launches the form's job (or lets it wait) and shows its run."""
     form.check(True)
-    st.session_state[MESSAGE] = None
+    forget_answers()
     reading = form.read()
     errors = [p for p in form.problems(services, reading) if p.level == "error"]
     if errors:
         open_groups(errors)
         return
     job = reading.job
-    run_id = uuid.uuid4().hex[:12]
-    plan = plans.make(services, job, run_id)
+    plan = plans.make(services, job, uuid.uuid4().hex[:12])
     keep_secrets(services, job)
-    outcome = services.registry.launch(plan, record(job, plan))
-    if not isinstance(outcome, Launched):
-        st.session_state[MESSAGE] = t(f"outcomes.{outcome.code}", **outcome.params)
-        return
-    st.session_state[SHOWN] = run_id
-    form.check(False)
-    form.propose_name(services)
-    form.save_draft(services)
+    if submit(services, plan, record(job, plan), ask_of(build_args(job), build_env(job)), how):
+        form.check(False)
+        form.propose_name(services)
+        form.save_draft(services)
+
+
+def submit(
+    services: Services, plan: LaunchPlan, made: RunRecord, ask: Ask, how: How, resume: tuple[str, int] | None = None
+) -> bool:
+    """Starts a run or puts it into the queue; False, with the reason for the page, when neither happened.
+
+    resume: the run and the step, where it is one.
+    """
+    registry = services.registry
+    if how == "queue":
+        outcome: Launched | Queued | Refused = registry.enqueue(plan, made, ask)
+    else:
+        outcome = registry.launch(plan, made, ask, beside=how == "beside")
+    if isinstance(outcome, Refused):
+        if outcome.code == "busy":
+            st.session_state[BUSY] = (refusal(outcome), resume)
+        else:
+            st.session_state[MESSAGE] = refusal(outcome)
+        return False
+    if isinstance(outcome, Queued):
+        st.session_state[NOTICE] = t("ui.queued_as", name=made.name, position=outcome.position)
+    else:
+        st.session_state[SHOWN] = plan.run_id
+    return True
+
+
+def forget_answers() -> None:
+    """What earlier clicks were answered is over."""
+    st.session_state[MESSAGE] = st.session_state[BUSY] = None
+
+
+def refusal(refused: Refused) -> str:
+    """Why something was refused, in words."""
+    if refused.code in ("busy", "never"):
+        params = dict(refused.params)
+        return t(f"outcomes.{refused.code}", why=t(f"waits.{params.pop('code')}", **params))
+    return t(f"outcomes.{refused.code}", **refused.params)
 
 
 def keep_secrets(services: Services, job: JobConfig) -> None:
@@ -81,9 +120,13 @@ def open_groups(problems: list[Problem]) -> None:
 
 def stop(services: Services, run_id: str, level: Level) -> None:
     """Leaves the wish to stop a run: graceful, term or kill."""
-    refused = services.registry.stop(run_id, level)
-    st.session_state[MESSAGE] = t(f"outcomes.{refused.code}", **refused.params) if refused else None
+    tell(services.registry.stop(run_id, level))
     st.rerun()
+
+
+def tell(refused: Refused | None) -> None:
+    """Shows why something was refused, or clears what an earlier click was answered."""
+    st.session_state[MESSAGE] = refusal(refused) if refused else None
 
 
 def problem_text(problem: Problem) -> dict[str, Any]:

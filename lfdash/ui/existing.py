@@ -11,7 +11,7 @@ from lfdash.args import job_from_args
 from lfdash.errors import ConfigError
 from lfdash.field import Value
 from lfdash.job import JobConfig
-from lfdash.launchers.base import Launched
+from lfdash.placement import Ask, ask_of
 from lfdash.plan import LaunchPlan, make_plan
 from lfdash.run import TERMINAL, RunState
 from lfdash.store import RunView
@@ -64,20 +64,18 @@ def resume_plan(services: Services, view: RunView, step: int) -> LaunchPlan | No
     )
 
 
-def resume(services: Services, run_id: str, step: int) -> None:
-    """Starts the next attempt of a run from a checkpoint."""
+def resume(services: Services, run_id: str, step: int, how: actions.How = "start") -> None:
+    """Starts the next attempt of a run from a checkpoint, or lets it wait."""
+    actions.forget_answers()
     view = services.registry.get(run_id)
     plan = resume_plan(services, view, step) if view else None
     if view is None or view.record is None or plan is None:
         st.session_state[actions.MESSAGE] = t("outcomes.unknown")
     else:
-        outcome = services.registry.launch(plan, view.record.resumed(plan))
-        if isinstance(outcome, Launched):
-            st.session_state[actions.MESSAGE] = None
-            st.session_state[actions.SHOWN] = run_id
+        document = stored(view)
+        ask = ask_of(document.args, document.env) if document else Ask()
+        if actions.submit(services, plan, view.record.resumed(plan), ask, how, (run_id, step)):
             form.propose_name(services)
-        else:
-            st.session_state[actions.MESSAGE] = t(f"outcomes.{outcome.code}", **outcome.params)
     st.rerun()
 
 
@@ -109,8 +107,7 @@ def from_weights(services: Services, name: str) -> None:
 
 def replace(services: Services, run_id: str) -> None:
     """Moves a run to the trash, so that its name is free."""
-    refused = services.registry.discard(run_id)
-    st.session_state[actions.MESSAGE] = t(f"outcomes.{refused.code}", **refused.params) if refused else None
+    actions.tell(services.registry.discard(run_id))
     st.rerun()
 
 

@@ -18,7 +18,7 @@ from lfdash.metrics import MetricFrame, RunTail, downsample, smooth
 from lfdash.results import experiment_link
 from lfdash.run import TERMINAL, RunState
 from lfdash.store import RunView
-from lfdash.ui import actions, charts, evaluation, existing, widgets
+from lfdash.ui import actions, charts, evaluation, existing, queue, widgets
 from lfdash.ui.kind import kind
 from lfdash.ui.session import Services
 from lfdash.ui.text import label, t
@@ -57,7 +57,7 @@ def shown(services: Services) -> RunView | None:
     by_id = {view.run_id: view for view in found}
     if wanted in by_id:
         return by_id[wanted]
-    alive = [view for view in found if view.state not in TERMINAL]
+    alive = [view for view in found if view.state not in TERMINAL and view.waiting is None]
     return next(iter(alive or found), None)
 
 
@@ -112,7 +112,10 @@ def duration(seconds: float | None) -> str:
 
 def draw_outcome(services: Services, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
-    if view.state is RunState.FAILED:
+    if view.waiting is not None:
+        st.info(queue.waiting_words(view.waiting), icon=":material/hourglass_top:")
+        queue.draw_job(services, view, "shown")
+    elif view.state is RunState.FAILED:
         draw_failure(services, view)
     elif view.state is RunState.STOPPED:
         st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")

@@ -12,7 +12,7 @@ from lfdash.fields import BY_ID
 from lfdash.problems import EXTRA_PREFIX
 from lfdash.run import STOPPABLE, RunState
 from lfdash.store import RunView
-from lfdash.ui import actions, existing, form, monitor, preview, sidebar, widgets
+from lfdash.ui import actions, existing, form, monitor, preview, queue, sidebar, widgets
 from lfdash.ui.frame import draw_frame
 from lfdash.ui.kind import kind, use
 from lfdash.ui.session import Services, services
@@ -35,7 +35,7 @@ def draw(job_kind: str) -> None:
     with st.container(key="head"):
         strip = st.container(key="strip")
         st.fragment(partial(draw_bar, shared, view.run_id if view else None), key="bar")()
-    draw_message()
+    draw_message(shared)
     if not shared.by_entry:
         st.caption(f":material/info: {t('ui.plain_server')}")
     seconds = monitor.tick_seconds(view, sessions())
@@ -81,6 +81,15 @@ def draw_bar(shared: Services, run_id: str | None) -> None:
             help=reason or t("ui.start_help"),
         )
         draw_stop(shared, view)
+        st.button(
+            t("ui.queue"),
+            key="enqueue",
+            icon=":material/playlist_add:",
+            on_click=actions.start,
+            args=(shared, "queue"),
+            disabled=bool(reason),
+            help=reason or t("ui.queue_help"),
+        )
         if st.button(t("ui.preview"), key="preview", icon=":material/visibility:", help=t("ui.preview_help")):
             preview.show(shared)
         with st.popover(t("ui.download"), icon=":material/download:", key="download_menu"):
@@ -102,6 +111,16 @@ def draw_stop(shared: Services, view: RunView | None) -> None:
                 on_click=actions.stop,
                 args=(shared, view.run_id, "kill"),
             )
+        return
+    if view is not None and view.waiting is not None:
+        st.button(
+            t("ui.queue_cancel"),
+            key="stop",
+            icon=":material/close:",
+            on_click=queue.act,
+            args=(lambda: queue.cancel(shared, view),),
+            help=t("ui.queue_cancel_help"),
+        )
         return
     stoppable = view is not None and view.state in STOPPABLE
     st.button(
@@ -137,14 +156,18 @@ def draw_run_pick(shared: Services, view: RunView | None) -> None:
     )
 
 
-def draw_message() -> None:
+def draw_message(shared: Services) -> None:
     """What keeps the form from starting, or why the last click was refused."""
+    notice = st.session_state.pop(actions.NOTICE, None)
+    if notice:
+        st.toast(widgets.markdown_safe(notice), icon=":material/playlist_add:")
+    queue.draw_question(shared)
+    queue.draw_cancelled(shared)
     message = st.session_state.get(actions.MESSAGE)
     if message:
         st.error(widgets.markdown_safe(message), icon=":material/block:")
     if not form.checked():
         return
-    shared = services()
     found = form.problems(shared, form.read())
     errors = [problem for problem in found if problem.level == "error"]
     if not errors:

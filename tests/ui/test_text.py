@@ -49,6 +49,8 @@ def test_every_text_that_is_asked_for_is_there() -> None:
     widget_keys = {"ui.preset_pick", "ui.filter", "ui.tab", "ui.run", "ui.run_pick", "ui.message", "ui.checked"}
     widget_keys |= {
         "ui.baseline",
+        "ui.busy",
+        "ui.notice",
         "ui.notes",
         "ui.tail",
         "ui.drawn_state",
@@ -66,6 +68,8 @@ def test_every_problem_and_refusal_has_a_text() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in SOURCES)
     refused = set(re.findall(r'Refused\("(\w+)"', code))
     assert refused <= set(ENGLISH["outcomes"])
+    waits = set(re.findall(r'(?:Wait|Reason)\("(\w+)"', code))
+    assert waits == set(ENGLISH["waits"])
     named = set(re.findall(r'Problem\([^()]*?"(\w+)"', code)) | {rule.code for rule in RULES}
     named |= set(re.findall(r'return "(name_\w+|not_\w+|out_of_range)"', code)) | set(
         re.findall(r'broken\("(\w+)"', code)

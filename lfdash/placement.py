@@ -1,0 +1,163 @@
+"""Which devices a job gets: what it asks for, what is taken, what waits before it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+COUNT = "LFDASH_GPUS"  # environment of a job that asks for a number of GPUs, whichever they are
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a job wants: exactly `devices`, else `count` GPUs, else all there are; `cpu`: none, whatever there is."""
+
+    devices: tuple[str, ...] = ()
+    count: int | None = None
+    cpu: bool = False
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Ask:
+        """The inverse of `dataclasses.asdict`. TypeError, ValueError or KeyError when it is none."""
+        count = data["count"]
+        return cls(tuple(map(str, data["devices"])), None if count is None else int(count), bool(data["cpu"]))
+
+
+def ask_of(args: Mapping[str, Any], env: Mapping[str, str]) -> Ask:
+    """What a job asks for, from its arguments and its environment."""
+    if args.get("use_cpu") or ("export_dir" in args and args.get("export_device", "cpu") != "auto"):
+        return Ask(cpu=True)
+    if VISIBLE in env:
+        named = tuple(word.strip() for word in env[VISIBLE].split(",") if word.strip())
+        return Ask(named) if named else Ask(cpu=True)
+    count = env.get(COUNT, "")
+    return Ask(count=int(count)) if count.isdigit() and int(count) else Ask()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What can be given out. gpus: in order, as CUDA_VISIBLE_DEVICES names them; occupied: GPU -> which processes
+    of others are on it; slots: how many runs without a GPU go on at once. countable: False where there may be
+    accelerators that NVML does not see (then a job without named devices takes a slot)."""
+
+    gpus: tuple[str, ...] = ()
+    occupied: Mapping[str, str] = field(default_factory=dict)
+    slots: int = 1
+    countable: bool = True
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a run has: these GPUs, or (none) a slot of the processor. all: every GPU that there is."""
+
+    devices: tuple[str, ...] = ()
+    all: bool = False
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why there is no place now. The text of `waits.<code>` is filled with params. never: waiting does not help."""
+
+    code: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    never: bool = False
+
+
+@dataclass
+class Floor:
+    """The machine with what is on it now: GPU -> run that has it, the runs in slots, and what jobs that wait
+    have been promised (GPU -> job). `place` gives out, `take` notes that, `promise` keeps a place free."""
+
+    machine: Machine
+    taken: dict[str, str] = field(default_factory=dict)
+    in_slots: list[str] = field(default_factory=list)
+    promised: dict[str, str] = field(default_factory=dict)
+    slots_promised_to: str = ""
+
+    def place(self, ask: Ask) -> Place | Wait:
+        """Where a job can run now, or what it has to wait for."""
+        if ask.devices:
+            return self._exactly(ask.devices)
+        if ask.cpu or not self.machine.gpus:
+            if ask.count and self.machine.countable and not ask.cpu:
+                return Wait("too_many", {"asked": str(ask.count), "have": "0"}, never=True)
+            return self._slot()
+        if ask.count is None:
+            found = self._exactly(self.machine.gpus)
+            return Place(found.devices, all=True) if isinstance(found, Place) else found
+        return self._some(ask.count)
+
+    def _slot(self) -> Place | Wait:
+        if self.slots_promised_to:
+            return Wait("turn", {"run": self.slots_promised_to})
+        if len(self.in_slots) >= self.machine.slots:
+            return Wait("slots", {"run": ", ".join(self.in_slots)})
+        return Place()
+
+    def _exactly(self, wanted: tuple[str, ...]) -> Place | Wait:
+        absent = [gpu for gpu in wanted if gpu.isdigit() and self.machine.gpus and gpu not in self.machine.gpus]
+        if absent:
+            have = ", ".join(self.machine.gpus)
+            return Wait("absent", {"gpu": ", ".join(absent), "have": have}, never=True)
+        for gpu in wanted:
+            why = self._why_not(gpu)
+            if why is not None:
+                return why
+        return Place(wanted)
+
+    def _some(self, count: int) -> Place | Wait:
+        have = len(self.machine.gpus)
+        if count > have:
+            return Wait("too_many", {"asked": str(count), "have": str(have)}, never=True)
+        free = [gpu for gpu in self.machine.gpus if self._why_not(gpu) is None]
+        if len(free) >= count:
+            return Place(tuple(free[:count]))
+        return Wait("short", {"asked": str(count), "free": str(len(free))})
+
+    def _why_not(self, gpu: str) -> Wait | None:
+        if gpu in self.taken:
+            return Wait("run", {"gpu": gpu, "run": self.taken[gpu]})
+        if gpu in self.machine.occupied:
+            return Wait("foreign", {"gpu": gpu, "who": self.machine.occupied[gpu]})
+        if gpu in self.promised:
+            return Wait("turn", {"run": self.promised[gpu]})
+        return None
+
+    def take(self, run: str, place: Place) -> None:
+        """Notes that a run has a place. A run whose devices nobody knows has them all."""
+        if place.devices or place.all:
+            self.taken.update(dict.fromkeys(place.devices or self.machine.gpus, run))
+        else:
+            self.in_slots.append(run)
+
+    def promise(self, run: str, ask: Ask) -> None:
+        """Keeps what a waiting job needs from those behind it, or it would wait for ever.
+
+        Named devices are kept as they are; for a number of GPUs all that are free now are.
+        """
+        if ask.devices:
+            wanted: tuple[str, ...] = ask.devices
+        elif ask.cpu or not self.machine.gpus:
+            self.slots_promised_to = self.slots_promised_to or run
+            return
+        else:
+            wanted = self.machine.gpus
+        for gpu in wanted:
+            self.promised.setdefault(gpu, run)
+
+    def anyway(self, ask: Ask) -> Place | Wait:
+        """Where a job runs when its user does not want to wait: what it named, or what is least in use."""
+        found = self.place(ask)
+        if isinstance(found, Place) or found.never:
+            return found
+        if ask.devices:
+            return Place(ask.devices)
+        if ask.cpu or not self.machine.gpus:
+            return Place()
+        if ask.count is None:
+            return Place(self.machine.gpus, all=True)
+        rank = {None: 0, "turn": 1, "foreign": 2, "run": 3}
+        order = sorted(self.machine.gpus, key=lambda gpu: rank[why.code if (why := self._why_not(gpu)) else None])
+        return Place(tuple(sorted(order[: ask.count], key=self.machine.gpus.index)))
