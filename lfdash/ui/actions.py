@@ -43,11 +43,11 @@ def launch(services: Services, how: How = "start") -> None:
     if errors:
         open_groups(errors)
         return
+    form.check(False)
     job = reading.job
     plan = plans.make(services, job, uuid.uuid4().hex[:12])
     keep_secrets(services, job)
     if submit(services, plan, record(job, plan), ask_of(build_args(job), build_env(job)), how):
-        form.check(False)
         form.propose_name(services)
         form.save_draft(services)
 

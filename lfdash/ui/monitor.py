@@ -112,10 +112,7 @@ def duration(seconds: float | None) -> str:
 
 def draw_outcome(services: Services, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
-    if view.waiting is not None:
-        st.info(queue.waiting_words(view.waiting), icon=":material/hourglass_top:")
-        queue.draw_job(services, view, "shown")
-    elif view.state is RunState.FAILED:
+    if view.state is RunState.FAILED:
         draw_failure(services, view)
     elif view.state is RunState.STOPPED:
         st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
@@ -226,6 +223,9 @@ def draw_loss(frame: MetricFrame) -> None:
 
 def draw_body(services: Services, view: RunView) -> None:
     """Everything below the buttons."""
+    if view.waiting is not None:
+        queue.draw_shown(services, view)
+        return
     metrics, console = tail(view)
     metrics.poll()
     draw_outcome(services, view)

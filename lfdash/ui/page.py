@@ -80,7 +80,6 @@ def draw_bar(shared: Services, run_id: str | None) -> None:
             disabled=bool(reason),
             help=reason or t("ui.start_help"),
         )
-        draw_stop(shared, view)
         st.button(
             t("ui.queue"),
             key="enqueue",
@@ -90,6 +89,7 @@ def draw_bar(shared: Services, run_id: str | None) -> None:
             disabled=bool(reason),
             help=reason or t("ui.queue_help"),
         )
+        draw_stop(shared, view)
         if st.button(t("ui.preview"), key="preview", icon=":material/visibility:", help=t("ui.preview_help")):
             preview.show(shared)
         with st.popover(t("ui.download"), icon=":material/download:", key="download_menu"):

@@ -9,6 +9,7 @@ import streamlit as st
 from lfdash.jobqueue import MOST_SLOTS, Reason, Waiting
 from lfdash.launchers.base import Refused
 from lfdash.placement import Ask
+from lfdash.plan import ARGS_FILE
 from lfdash.store import RunView
 from lfdash.ui import actions, existing, widgets
 from lfdash.ui.session import Services
@@ -77,32 +78,45 @@ def answer(services: Services, resume: tuple[str, int] | None, how: actions.How)
 # -- one job --------------------------------------------------------------------------------------------
 
 
-def draw_job(services: Services, view: RunView, place: str) -> None:
-    """The buttons of a job that waits."""
+def draw_shown(services: Services, view: RunView) -> None:
+    """A waiting job as the page's run: how it stands, what can be done, and what will be run."""
+    assert view.waiting is not None
+    icon = ":material/pause:" if view.waiting.held else ":material/hourglass_top:"
+    st.info(waiting_words(view.waiting), icon=icon)
+    draw_job(services, view, "shown", words=True)
+    entry = services.registry.queue.jobs.get(view.run_id)
+    if entry is not None:
+        st.markdown(f"**{t('ui.tab_configuration')}**")
+        st.code(entry.plan.files.get(ARGS_FILE, ""), language="yaml", height=330)
+
+
+def draw_job(services: Services, view: RunView, place: str, *, words: bool = False) -> None:
+    """The buttons of a job that waits; with words where there is room."""
     if view.waiting is None:
         return
     queue, run_id = services.registry.queue, view.run_id
     held = view.waiting.held is not None
-    with st.container(horizontal=True, gap="small", key=f"job_{place}_{run_id}", vertical_alignment="center"):
-        buttons = (
-            ("up", ":material/arrow_upward:", lambda: queue.move(run_id, -1)),
-            ("down", ":material/arrow_downward:", lambda: queue.move(run_id, 1)),
-            ("release", ":material/play_circle:", lambda: queue.release(run_id))
-            if held
-            else ("hold", ":material/pause:", lambda: queue.hold(run_id)),
-            ("now", ":material/bolt:", lambda: start_now(services, run_id)),
-            ("cancel", ":material/close:", lambda: cancel(services, view)),
-        )
+    buttons = [
+        ("up", ":material/arrow_upward:", lambda: queue.move(run_id, -1)),
+        ("down", ":material/arrow_downward:", lambda: queue.move(run_id, 1)),
+        ("hold", ":material/pause:", lambda: queue.hold(run_id)),
+        ("release", ":material/play_circle:", lambda: queue.release(run_id)),
+        ("now", ":material/bolt:", lambda: start_now(services, run_id)),
+        ("cancel", ":material/close:", lambda: cancel(services, view)),
+    ]
+    left_out = {"hold" if held else "release"} | ({"cancel"} if words else set())
+    with st.container(horizontal=True, gap="small", key=f"job_{place}_{run_id}", width="content"):
         for name, icon, do in buttons:
-            st.button(
-                "", icon=icon, key=f"queue_{name}_{place}_{run_id}", on_click=act, args=(do,), help=help_of(name),
-            )  # fmt: skip
+            if name not in left_out:
+                st.button(
+                    t(f"ui.queue_{name}") if words else "", icon=icon, key=f"queue_{name}_{place}_{run_id}",
+                    on_click=act, args=(do,), help=help_of(name),
+                )  # fmt: skip
 
 
 def help_of(name: str) -> str:
     """What a button of a job does."""
-    more = f"  \n{t(f'ui.queue_{name}_help')}" if name in ("now", "cancel") else ""
-    return t(f"ui.queue_{name}") + more
+    return t(f"ui.queue_{name}_help") if name in ("now", "cancel") else t(f"ui.queue_{name}")
 
 
 def act(do: object) -> None:

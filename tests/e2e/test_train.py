@@ -98,7 +98,9 @@ def test_demo_from_start_to_finish(
     expect(page.locator(".st-key-train-output_dir input")).not_to_have_value(name)
 
     page.click(".st-key-start button")  # a second start while the run is alive
-    expect(page.locator('[data-testid="stAlert"]').filter(has_text=name).first).to_be_visible()
+    expect(page.locator(".st-key-busy")).to_contain_text(name)
+    page.click(".st-key-queue_not button")
+    expect(page.locator(".st-key-busy")).to_have_count(0)
 
     page.reload()
     page.wait_for_selector(f".lf-name:has-text('{name}')", timeout=MINUTES)
