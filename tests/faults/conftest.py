@@ -47,9 +47,7 @@ def row(request: pytest.FixtureRequest) -> Row:
     """This test's line of the table."""
     mark = request.node.get_closest_marker("fault_row")
     assert mark is not None, "a test of the fault suite is a row of its table: give it @fault(...)"
-    name = mark.kwargs["fault"]
-    case = getattr(request.node, "callspec", None)
-    made = Row(**{**mark.kwargs, "fault": f"{name} [{case.id}]" if case else name})
+    made = Row(**mark.kwargs, case=request.node.name)
     ROWS.append(made)
     request.node.stash[KEY] = made
     return made

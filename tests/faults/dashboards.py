@@ -18,6 +18,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lfdash import shim
+from lfdash.launchers.base import Machine
+from lfdash.launchers.local import LocalLauncher
 from tests.runs import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +31,7 @@ class Order:
     """What a dashboard is to do. `does`: steps [name, arguments]: launch, stop, resume, discard (see `carry_out`).
 
     report: file to which it writes a JSON line for each thing that happened. port: 0 = without a server.
+    later: seconds by which its clock is ahead.
     """
 
     workspace: str
@@ -35,6 +39,7 @@ class Order:
     does: list[list[Any]] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     port: int = 0
+    later: float = 0.0
 
 
 # -- the side of the tests ------------------------------------------------------------------------------
@@ -57,11 +62,13 @@ class Zygote:
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
 
-    def dashboard(self, workspace: Path, *does: list[Any], env: dict[str, str] | None = None, port: int = 0) -> Dash:
+    def dashboard(
+        self, workspace: Path, *does: list[Any], env: dict[str, str] | None = None, port: int = 0, later: float = 0.0
+    ) -> Dash:
         """A fresh dashboard on a workspace, which carries out the steps one by one and then goes on."""
         self.count += 1
         report = self.folder / f"{self.count}.jsonl"
-        order = Order(str(workspace), str(report), list(does), env or {}, port)
+        order = Order(str(workspace), str(report), list(does), env or {}, port, later)
         return Dash(self, self.ask(asdict(order)), report)
 
     def close(self) -> None:
@@ -133,6 +140,8 @@ def main() -> None:
 
 def become(order: Order) -> None:
     """This process is a dashboard from here on."""
+    from lfdash.ui import session
+
     os.setsid()
     report = os.open(order.report, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDWR)
@@ -140,9 +149,18 @@ def become(order: Order) -> None:
     os.dup2(report, 1)
     os.dup2(os.open(order.report + ".err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.environ.update(order.env)
+    if order.later:
+        ahead = Machine(clock=lambda: shim.boot_clock() + order.later)
+        session.LocalLauncher = lambda: LocalLauncher(ahead)
     with contextlib.suppress(KeyboardInterrupt):
         run(order)
     os._exit(0)
+
+
+def clock() -> float:
+    """Seconds without those that this thread waited for a free core: tests share theirs."""
+    waited = int(Path("/proc/thread-self/schedstat").read_text().split()[1])
+    return time.monotonic() - waited / 1e9
 
 
 def say(word: str, **what: Any) -> None:
@@ -154,14 +172,14 @@ def run(order: Order) -> None:
     from lfdash.ui import server
     from lfdash.ui.session import Project, Services, install
 
-    began = time.monotonic()
+    began = clock()
     services = Services(Project(ROOT), Path(order.workspace))
     services._read_installed = lambda: None  # type: ignore[method-assign]  # nothing here depends on LLaMA-Factory
     install(services)
     server.install = lambda _: None  # its entry would open the workspace a second time
     services.start()
     found = {view.name: view.state.value for view in services.registry.snapshot()}
-    say("up", found=found, seconds=time.monotonic() - began)
+    say("up", found=found, seconds=clock() - began)
     hand = threading.Thread(target=carry_out, args=(services, order.does), daemon=True)
     hand.start()
     if order.port:
@@ -213,7 +231,12 @@ def wait(services: Any, *, name: str, state: str) -> object:
     return wait_for(lambda: (view := services.registry.get(f"id-{name}")) and view.state.value == state)
 
 
-STEPS = {"launch": launch, "stop": stop, "resume": resume, "discard": discard, "wait": wait}
+def saw(services: Any, *, name: str, step: int) -> object:
+    """Not a button: until a run's log has reached a step."""
+    return wait_for(lambda: (view := services.registry.get(f"id-{name}")) and (view.progress.step or 0) >= step)
+
+
+STEPS = {"launch": launch, "stop": stop, "resume": resume, "discard": discard, "wait": wait, "saw": saw}
 
 if __name__ == "__main__":
     main()

@@ -21,13 +21,15 @@ class Row:
     fault: str
     how: str
     expected: str
+    case: str = ""
     seen: str = ""
     result: str = "not run"
     counts: Counter[str] = field(default_factory=Counter)
 
     def note(self, seen: str, **counts: int) -> None:
         """What was seen, and how much of it; a row may be noted several times."""
-        self.seen = f"{self.seen}; {seen}" if self.seen and seen not in self.seen else self.seen or seen
+        if seen not in self.seen:
+            self.seen = f"{self.seen}; {seen}" if self.seen else seen
         self.counts.update(counts)
 
 
@@ -38,18 +40,29 @@ def fault(name: str, *, how: str, expected: str) -> Callable[[Test], Test]:
 
 
 def summary(rows: list[Row]) -> list[str]:
-    """The table as lines, and the figures at its end."""
-    found = [row for row in rows if row.result != "skipped"]
-    lines = []
+    """The table as lines, cases of one fault together, and the figures at its end."""
+    kinds: dict[str, list[Row]] = {}
     for row in rows:
-        lines.append(f"{row.result.upper():7} {row.fault}")
-        for name in ("how", "expected", "seen"):
-            lines.append(f"        {name:8} {getattr(row, name) or '-'}")
+        kinds.setdefault(row.fault, []).append(row)
+    lines = [line for cases in kinds.values() for line in describe(cases)]
+    found = [row for row in rows if row.result != "skipped"]
     total = sum((row.counts for row in found), Counter[str]())
     tried = sum(max(1, row.counts["faults"]) for row in found)
     survived = sum(max(1, row.counts["faults"]) for row in found if row.result == "passed")
     lines.append(
-        f"faults survived {survived} of {tried} ({len(found)} kinds), restarts survived {total['restarts']}, "
+        f"faults survived {survived} of {tried} ({len(kinds)} kinds), restarts survived {total['restarts']}, "
         f"bad inputs {total['inputs']}, runs lost {total['lost']}, second copies {total['copies']}"
     )
     return lines
+
+
+def describe(cases: list[Row]) -> list[str]:
+    """The lines of one kind of fault."""
+    first = cases[0]
+    results = Counter(row.result for row in cases)
+    times = sum(max(1, row.counts["faults"]) for row in cases)
+    seen = Counter(part for row in cases for part in row.seen.split("; ") if part)
+    shown = [f"{count} x {part}" if count > 1 else part for part, count in seen.most_common(6)]
+    lines = [f"{', '.join(f'{count} {result}' for result, count in sorted(results.items()))}: {first.fault} ({times})"]
+    lines += [f"    how       {first.how}", f"    expected  {first.expected}", f"    seen      {'; '.join(shown) or '-'}"]
+    return lines + [f"    {row.result}: {row.case}" for row in cases if row.result not in ("passed", "skipped")]
