@@ -29,6 +29,7 @@ POLL_S = 0.5  # how often a stop wish is looked for
 SETTLE_S = 2.0  # for helpers that end by themselves right after the main process
 RANKS_S = 15.0  # for ranks that are still saving when their launcher is already gone
 TERM_S = 3.0  # between SIGTERM and SIGKILL in the sweep
+CHASE = 50  # quick looks at the own children after a SIGKILL
 LEVELS = ("graceful", "term", "kill")
 
 
@@ -91,6 +92,15 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def children(pid: int) -> list[int]:
+    """The direct children of a process with one thread, in one quick read; empty where the kernel does not tell."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
 def environ(pid: int) -> list[bytes]:
     """The environment that a process was started with; empty when it cannot be read."""
     try:
@@ -101,9 +111,12 @@ def environ(pid: int) -> list[bytes]:
 
 
 def marked(value: str) -> list[int]:
-    """Every live process whose environment carries the marker, whatever its session or parent."""
+    """Every live process whose environment carries the marker, whatever its session or parent.
+
+    The newest first: one that only forks and ends is gone before a look in the other order comes to it.
+    """
     wanted = f"{MARKER}={value}".encode()
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    pids = sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
     return [pid for pid in pids if wanted in environ(pid) and start_ticks(pid) is not None]
 
 
@@ -148,15 +161,28 @@ def send(pids: list[int], number: int) -> None:
             continue
 
 
+def kill(pids: list[int]) -> None:
+    """SIGKILL to the processes and to their groups: a group is hit as a whole, also who is just being made in it."""
+    groups = {int(fields[2]) for pid in pids if (fields := stat_fields(pid))} - {os.getpgrp()}
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+    send(pids, signal.SIGKILL)
+
+
 def pass_on(pids: list[int], level: str) -> str:
     """Carries a stop wish out on the run's processes; the name of the signal that was sent."""
     asked = savers(pids) if level == "graceful" else []
     if asked:
         send(asked, signal.SIGABRT)
         return "SIGABRT"
-    number = signal.SIGKILL if level == "kill" else signal.SIGTERM
-    send(pids, number)
-    return number.name
+    if level == "kill":
+        kill(pids)
+        return "SIGKILL"
+    send(pids, signal.SIGTERM)
+    return "SIGTERM"
 
 
 # -- files ----------------------------------------------------------------------------------------------
@@ -356,7 +382,13 @@ class Shim:
             self.leftovers = max(self.leftovers, len(left))
             wish = wished(self.folder)
             if wish == "kill" or (terminated is not None and now - terminated > TERM_S):
-                send(left, signal.SIGKILL)
+                kill(left)
+                # who forks and ends without pause is gone before a look at all processes is over, but its child is
+                # then one of ours
+                for _ in range(CHASE):
+                    kill(children(os.getpid()))
+                    if not self.reap():
+                        return
             elif terminated is None and (now - began > patience or wish == "term"):
                 send(left, signal.SIGTERM)
                 terminated = now

@@ -98,7 +98,7 @@ def test_a_cli_that_cannot_be_executed_fails_with_127(registry: ProcessRegistry,
 
 
 def test_a_process_that_the_run_leaves_behind_is_swept(registry: ProcessRegistry, workspace: Path) -> None:
-    handle = launch(registry, plan_for(workspace, steps=1, leftover=True))
+    handle = launch(registry, plan_for(workspace, steps=1, leftover=1))
     view = wait_end(registry, handle.run_id)
     assert view.state is RunState.SUCCEEDED
     assert view.record is not None and json.loads(handle.paths.exit.read_text())["leftovers"] == 1

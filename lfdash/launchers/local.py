@@ -22,6 +22,7 @@ from lfdash.plan import LaunchPlan
 from lfdash.run import LEVELS, AttemptPaths, Exit, RunPaths, RunRecord, read_json
 
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
+LOOKS = 4  # that must find nobody: one may miss processes that fork and end without pause
 STARTUP_S = 30.0  # an adopted attempt that started nothing yet may still do so that long
 
 
@@ -84,11 +85,12 @@ class LocalLauncher:
         started, elapsed = number(child.get("started")), self.elapsed(child)
         if holder(control.lock) or self.starting(handle, control, child):
             return Status("running" if child else "starting", None, wish, started, elapsed)
-        members = shim.marked(folder.marker(handle.paths, handle.attempt))
+        marker = folder.marker(handle.paths, handle.attempt)
+        members = next((found for _ in range(LOOKS) if (found := shim.marked(marker))), [])
         if not members:
             return None
         if wish == "kill":  # the shim was killed, and one round may miss a process that was just being made
-            shim.send(members, signal.SIGKILL)
+            shim.kill(members)
         return Status("running", None, wish, started, elapsed)
 
     def not_here(self, control: AttemptPaths) -> Why | None:

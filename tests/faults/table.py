@@ -64,5 +64,6 @@ def describe(cases: list[Row]) -> list[str]:
     seen = Counter(part for row in cases for part in row.seen.split("; ") if part)
     shown = [f"{count} x {part}" if count > 1 else part for part, count in seen.most_common(6)]
     lines = [f"{', '.join(f'{count} {result}' for result, count in sorted(results.items()))}: {first.fault} ({times})"]
-    lines += [f"    how       {first.how}", f"    expected  {first.expected}", f"    seen      {'; '.join(shown) or '-'}"]
+    told = {"how": first.how, "expected": first.expected, "seen": "; ".join(shown) or "-"}
+    lines += [f"    {name:9} {text}" for name, text in told.items()]
     return lines + [f"    {row.result}: {row.case}" for row in cases if row.result not in ("passed", "skipped")]

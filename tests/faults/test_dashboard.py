@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import random
-import re
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from lfdash import shim
 from lfdash.failpoints import POINTS
-from lfdash.launchers import folder
-from lfdash.launchers.base import Machine
 from lfdash.launchers.local import STARTUP_S, LocalLauncher
 from lfdash.registry import ProcessRegistry
-from lfdash.run import TERMINAL, RunPaths, RunState
+from lfdash.run import RunPaths, RunState
 from lfdash.store import RunView
 from tests.faults.dashboards import Zygote
+from tests.faults.runs import alive, new, over, shims, starts
 from tests.faults.table import LONG, Row, fault
-from tests.runs import fake_cli, launch, plan_for, wait_for
+from tests.runs import fake_cli, launch, plan_for
 
 SECONDS: list[float] = []  # until a new dashboard knew its runs
 STEPS = {"steps": 12, "delay": 0.02}
@@ -29,35 +26,6 @@ OF_SHIM = [point for point in POINTS if point.startswith("shim.")]
 # points at which the run is not there yet, and those at which it is there and nobody will start it
 BEFORE = [*POINTS[: POINTS.index("folder.after_rename")]]
 UNSTARTED = ("folder.after_rename", "launch.before_popen")
-
-
-def starts(paths: RunPaths) -> int:
-    """How often the stand-in was started for a run: each start says so in the one log."""
-    return len(re.findall(r"^started$", paths.console.read_text(), re.M)) if paths.console.exists() else 0
-
-
-def alive(paths: RunPaths, attempt: int = 1) -> int:
-    """How many main processes of a run there are."""
-    return len(shim.marked(folder.marker(paths, attempt)))
-
-
-
-
-def new(workspace: Path, *, later: float = 0.0) -> ProcessRegistry:
-    """A new dashboard's registry, to which the clock is ahead by `later` seconds."""
-    launcher = LocalLauncher(Machine(clock=lambda: shim.boot_clock() + later))
-    return ProcessRegistry(workspace, launcher, interval=0.02)
-
-
-def over(registry: ProcessRegistry, count: int = 1) -> list[RunView]:
-    """The runs once `count` are there and over."""
-
-    def look() -> list[RunView]:
-        registry.refresh()
-        views = list(registry.snapshot())
-        return views if len(views) == count and all(view.state in TERMINAL for view in views) else []
-
-    return wait_for(look, 30)
 
 
 def adopt(zygote: Zygote, workspace: Path, row: Row, *, port: int = 0) -> dict[str, str]:
@@ -84,23 +52,11 @@ def check_one_run(workspace: Path, row: Row) -> RunView | None:
     registry.refresh()
     view = registry.get("id-r1")
     assert view is not None
-    if starts(paths) == 0 and shim_of(paths) == 0 and view.state is RunState.STARTING and not paths.exit.exists():
+    if starts(paths) == 0 and shims(paths) == 0 and view.state is RunState.STARTING and not paths.exit.exists():
         registry = new(workspace, later=STARTUP_S + 1)
     (view,) = over(registry)
     assert starts(paths) <= 1 and alive(paths) == 0
     return view
-
-
-def shim_of(paths: RunPaths) -> int:
-    """How many shims there are for a run."""
-    own = str(paths.attempt(1).root).encode()
-    found = 0
-    for pid in shim.descendants(1):
-        try:
-            found += own in Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-    return found
 
 
 @pytest.mark.parametrize("action", SIGNALS)

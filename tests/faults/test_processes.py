@@ -1,0 +1,363 @@
+"""Processes of a run are killed, or do what no process should: the end that is told is the true one, nobody is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lfdash import shim
+from lfdash.launchers.base import Refused
+from lfdash.registry import ProcessRegistry
+from lfdash.run import TERMINAL, RunState, read_json
+from tests.faults.dashboards import ROOT, Zygote
+from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
+from tests.faults.table import Row, fault
+from tests.runs import fake_cli, launch, members, plan_for, wait_end, wait_for, wait_ready
+
+FOREVER = {"steps": 100_000, "delay": 0.02}
+
+
+@pytest.fixture
+def registry(workspace: Path) -> Iterator[ProcessRegistry]:
+    with started(workspace) as found:
+        yield found
+
+
+# -- how the trainer ends -------------------------------------------------------------------------------
+
+ENDS = {
+    "exit:0": ("SUCCEEDED", 0), "exit:1": ("FAILED", 1), "exit:137": ("FAILED", 137), "segfault": ("FAILED", -11),
+    "kill": ("FAILED", -9), "killpg": ("FAILED", -9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fail", ENDS)
+@fault(
+    "the trainer ends badly", how="exits with 0, 1, 137; a segfault; kill -9 of it, of its whole group",
+    expected="its true exit code, told by a new dashboard, too; nobody left",
+)  # fmt: skip
+def test_the_trainer_ends(registry: ProcessRegistry, workspace: Path, row: Row, fail: str) -> None:
+    handle = launch(registry, plan_for(workspace, fail=fail))
+    view = wait_end(registry, handle.run_id)
+    assert (view.state.value, view.exit_code) == ENDS[fail]
+    (again,) = over(new(workspace))
+    assert (again.state, again.exit_code) == (view.state, view.exit_code) and members(handle) == []
+    row.note(f"{fail}: {view.state.value}, {view.exit_code}")
+
+
+@fault("the program is missing", how="no such interpreter", expected="FAILED, 127, and the reason")
+def test_the_program_is_missing(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
+    cli = workspace / "llamafactory-cli"
+    cli.write_text("#!/no/such/thing\n")
+    cli.chmod(0o755)
+    view = wait_end(registry, launch(registry, plan_for(workspace, cli=str(cli))).run_id)
+    assert (view.state, view.exit_code) == (RunState.FAILED, 127) and "No such file" in (view.error or "")
+    row.note(f"FAILED, 127, {view.error}")
+
+
+@fault("whole session killed, with the shim", how="kill -9 of every process of the run", expected="LOST, nobody left")
+def test_everything_killed(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
+    handle = launch(registry, plan_for(workspace, stubborn=True))
+    wait_ready(handle, "child ready", 2)
+    shim.send([*pids(handle)[:1], *members(handle)], signal.SIGKILL)
+    view = becomes(new(workspace), RunState.LOST)
+    assert (view.exit_code, view.lost) == (None, "gone") and members(handle) == []
+    assert wait_end(registry, handle.run_id).state is RunState.LOST
+    row.note("LOST, None")
+
+
+# -- the dashboard's terminal -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["INT", "HUP", "TERM", "KILL"])
+@fault(
+    "Ctrl-C, closed terminal", how="the signal to the dashboard's whole process group",
+    expected="the run goes on; its true exit code later",
+)  # fmt: skip
+def test_the_terminal_is_closed(zygote: Zygote, workspace: Path, row: Row, name: str) -> None:
+    run = {"name": "r1", "cli": fake_cli(workspace.parent), "load": 1, "fail": "exit:7"}
+    dash = zygote.dashboard(workspace, ["launch", run], port=8810)
+    dash.wait("launch")
+    os.killpg(dash.pid, getattr(signal, f"SIG{name}"))
+    dash.wait_dead()
+    registry = new(workspace)
+    assert seen(registry).state in (RunState.STARTING, RunState.RUNNING)
+    (view,) = over(registry)
+    assert (view.state, view.exit_code, starts(view.paths)) == (RunState.FAILED, 7, 1)
+    row.note("RUNNING, then FAILED, 7", restarts=1)
+
+
+# -- the shim is gone -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("level", "end"), [("graceful", "adapter"), ("term", None), ("kill", None)])
+@fault(
+    "shim killed, then Stop", how="kill -9 of who holds the lock; Stop in a new dashboard",
+    expected="it runs on, the stop works as far as wished, nobody left",
+)  # fmt: skip
+def test_stop_without_a_shim(workspace: Path, row: Row, level: str, end: str | None) -> None:
+    first = new(workspace)
+    handle = launch(first, plan_for(workspace, **FOREVER))
+    wait_ready(handle)
+    os.kill(pids(handle)[0], signal.SIGKILL)
+    assert handle.process is not None
+    handle.process.wait(10)
+    registry = new(workspace)
+    assert seen(registry).state is RunState.RUNNING and alive(handle.paths) == 1
+    assert registry.stop(handle.run_id, level) is None  # type: ignore[arg-type]
+    view = becomes(registry, RunState.STOPPED)
+    assert (view.exit_code, view.saved.model) == (None, end) and members(handle) == []
+    row.note(f"{level}: STOPPED, None, saved: {end}", restarts=1)
+
+
+@fault(
+    "pid of a dead run used again", how="child.json names a stranger, with its pid and start ticks",
+    expected="LOST; the stranger is neither shown nor signalled",
+)  # fmt: skip
+def test_a_strangers_pid_in_the_record(workspace: Path, row: Row) -> None:
+    handle = launch(new(workspace), plan_for(workspace, **FOREVER))
+    wait_ready(handle)
+    control = handle.paths.attempt(1)
+    shim.send(list(pids(handle)), signal.SIGKILL)
+    wait_for(lambda: not members(handle))
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        ticks = shim.start_ticks(stranger.pid)
+        forged = {"shim": stranger.pid, "child": stranger.pid, "shim_ticks": ticks, "child_ticks": ticks}
+        control.child.write_text(json.dumps({**read_json(control.child), **forged}))
+        registry = new(workspace)
+        assert seen(registry).state is RunState.LOST
+        assert registry.stop(handle.run_id, "kill") == Refused("not_running")
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+    row.note("LOST, not signalled")
+
+
+REUSED = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from lfdash import shim
+from lfdash.launchers.base import Refused
+from tests.faults.runs import new, pids, seen
+from tests.runs import launch, plan_for, wait_for
+workspace = Path(sys.argv[1])
+handle = launch(new(workspace), plan_for(workspace, steps=100000, delay=.02))
+old = pids(handle)
+for pid in old:
+    os.kill(pid, signal.SIGKILL)
+handle.process.wait()
+wait_for(lambda: os.waitpid(-1, os.WNOHANG)[0])  # its child is ours now: this is process 1
+strangers = []
+for pid in old:
+    with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+        file.write(str(pid - 1))
+    strangers.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
+assert tuple(one.pid for one in strangers) == old, ([one.pid for one in strangers], old)
+registry = new(workspace)
+view = seen(registry)
+assert (view.state.value, view.lost) == ("LOST", "gone"), view
+assert registry.stop(handle.run_id, "kill") == Refused("not_running")
+time.sleep(.2)
+assert [one.poll() for one in strangers] == [None, None]
+print("two strangers with the pids of shim and child live")
+"""
+
+
+@fault(
+    "pids used again by the kernel", how="a pid namespace; ns_last_pid set to the pids of shim and child",
+    expected="LOST; the newcomers are neither shown as ours nor signalled",
+)  # fmt: skip
+def test_pids_used_again(workspace: Path, row: Row) -> None:
+    command = ["unshare", "-p", "-f", "--mount-proc", sys.executable, "-c", REUSED, str(workspace)]
+    if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
+        pytest.skip("a pid namespace is not permitted here (unshare); the row above forges the record instead")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    row.note(done.stdout.strip())
+
+
+# -- processes that do as they like ---------------------------------------------------------------------
+
+
+@fault(
+    "a tree that ignores TERM and ABRT", how="main process and two children in sessions of their own; Stop, Kill now",
+    expected="STOPPING while it lives, then STOPPED at once, nobody left",
+)  # fmt: skip
+def test_a_stubborn_tree(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
+    handle = launch(registry, plan_for(workspace, stubborn=True))
+    wait_ready(handle, "child ready", 2)
+    for level in ("graceful", "term"):
+        registry.stop(handle.run_id, level)  # type: ignore[arg-type]
+        control = handle.paths.attempt(1)
+        wait_for(lambda: control.read_wish() == level)  # noqa: B023
+        time.sleep(2 * shim.POLL_S)  # the shim has acted by then
+        assert seen(registry).state is RunState.STOPPING and len(members(handle)) == 3
+    began = time.monotonic()
+    registry.stop(handle.run_id, "kill")
+    assert wait_end(registry, handle.run_id).state is RunState.STOPPED and members(handle) == []
+    row.note(f"STOPPED {time.monotonic() - began:.1f} s after Kill now")
+
+
+@fault(
+    "children that fork away", how="main exits 0; 4 daemons by double fork and setsid, one without its environment",
+    expected="SUCCEEDED; all swept and counted",
+)  # fmt: skip
+def test_daemons_are_swept(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
+    before = set(shim.descendants(1))
+    handle = launch(registry, plan_for(workspace, steps=1, leftover=4))
+    view = wait_end(registry, handle.run_id)
+    swept = read_json(handle.paths.exit)["leftovers"]
+    assert view.state is RunState.SUCCEEDED and swept == 4
+    left = [pid for pid in set(shim.descendants(1)) - before if Path(f"/proc/{pid}/cwd").resolve() == workspace]
+    assert left == []
+    row.note(f"SUCCEEDED, {swept} swept")
+
+
+@fault("fork storm", how="a process that forks and ends without pause; Kill now", expected="STOPPED; nobody left")
+def test_a_fork_storm(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
+    handle = launch(registry, plan_for(workspace, load=600, storm=True))
+    wait_ready(handle, "started")
+    wait_for(lambda: len(members(handle)) >= 2)
+    registry.stop(handle.run_id, "kill")
+    assert wait_end(registry, handle.run_id).state is RunState.STOPPED
+    assert [members(handle) for _ in range(20)] == [[]] * 20
+    row.note("STOPPED, nobody left")
+
+
+@fault(
+    "fork storm without a shim", how="the same, its shim killed; Kill now in a new dashboard",
+    expected="STOPPED; nobody left",
+)  # fmt: skip
+def test_a_fork_storm_without_a_shim(workspace: Path, row: Row) -> None:
+    handle = launch(new(workspace), plan_for(workspace, load=600, storm=True))
+    wait_ready(handle, "started")
+    wait_for(lambda: len(members(handle)) >= 2)
+    os.kill(pids(handle)[0], signal.SIGKILL)
+    assert handle.process is not None
+    handle.process.wait(10)
+    registry = new(workspace)
+    assert seen(registry).state is RunState.RUNNING
+    assert registry.stop(handle.run_id, "kill") is None
+    assert becomes(registry, RunState.STOPPED).exit_code is None
+    assert [members(handle) for _ in range(20)] == [[]] * 20
+    row.note("STOPPED, nobody left")
+
+
+@fault(
+    "Stop races with the end", how="20 runs, stopped at a random moment around their last step",
+    expected="SUCCEEDED or STOPPED as the results say, for good; nobody left",
+)  # fmt: skip
+def test_stop_races_with_the_end(registry: ProcessRegistry, workspace: Path, row: Row, seed: int) -> None:
+    chance = random.Random(seed)
+    ends: dict[str, int] = {}
+    for number in range(20):
+        handle = launch(registry, plan_for(workspace, name=f"r{number}", steps=10, delay=0.01))
+        wait_ready(handle)
+        time.sleep(chance.uniform(0.05, 0.2))
+        registry.stop(handle.run_id, chance.choice(("graceful", "term", "kill")))  # type: ignore[arg-type]
+        view = wait_end(registry, handle.run_id)
+        ended = read_json(handle.paths.exit)
+        full = view.saved.step == 10
+        assert view.state is (RunState.SUCCEEDED if ended["code"] == 0 and full else RunState.STOPPED), (view, ended)
+        assert seen(new(workspace), handle.run_id).state is view.state and members(handle) == []
+        ends[view.state.value] = ends.get(view.state.value, 0) + 1
+        row.counts.update(faults=1)
+    row.note(", ".join(f"{count} x {state}" for state, count in sorted(ends.items())))
+
+
+# -- two at once ----------------------------------------------------------------------------------------
+
+
+@fault(
+    "double launch", how="8 dashboards start the same run at the same moment", expected="exactly one starts it, once",
+)  # fmt: skip
+def test_a_double_launch(zygote: Zygote, workspace: Path, row: Row) -> None:
+    cli = fake_cli(workspace.parent)
+    does = ["launch", {"name": "r1", "cli": cli, "steps": 60, "delay": 0.02}]
+    dashes = [zygote.dashboard(workspace, does) for _ in range(8)]
+    outcomes = [dash.wait("launch")["outcome"] for dash in dashes]
+    assert sum(outcome.startswith("Launched") for outcome in outcomes) == 1, outcomes
+    assert all("Refused" in outcome for outcome in outcomes if not outcome.startswith("Launched"))
+    (view,) = over(new(workspace))
+    assert (view.state, starts(view.paths)) == (RunState.SUCCEEDED, 1)
+    row.note("1 started, 7 refused; SUCCEEDED, started once", faults=8)
+    for dash in dashes:
+        dash.kill()
+
+
+@fault(
+    "two dashboards on one workspace", how="both press Start for different runs; the one that won is killed",
+    expected="one run at a time; the other sees it, can stop it, and then starts its own",
+)  # fmt: skip
+def test_two_dashboards(zygote: Zygote, workspace: Path, row: Row) -> None:
+    cli = fake_cli(workspace.parent)
+    first, second = (
+        zygote.dashboard(workspace, ["launch", {"name": name, "cli": cli, **FOREVER}], port=port)
+        for name, port in (("r1", 8811), ("r2", 8812))
+    )
+    outcomes = {name: dash.wait("launch")["outcome"] for name, dash in (("r1", first), ("r2", second))}
+    (won,) = (name for name, outcome in outcomes.items() if outcome.startswith("Launched"))
+    (other,) = set(outcomes) - {won}
+    assert "busy" in outcomes[other]
+    (first if won == "r1" else second).kill()
+    registry = new(workspace)
+    assert seen(registry, f"id-{won}").state in (RunState.STARTING, RunState.RUNNING)
+    assert registry.stop(f"id-{won}", "kill") is None
+    becomes(registry, RunState.STOPPED, f"id-{won}")
+    handle = launch(registry, plan_for(workspace, name=other, cli=cli, steps=2))
+    assert becomes(registry, RunState.SUCCEEDED, handle.run_id).exit_code == 0
+    row.note("one started, one told that it is busy; taken over", restarts=1)
+    (second if won == "r1" else first).kill()
+
+
+@fault(
+    "a second shim for the same attempt", how="started beside the first, and after the first was killed",
+    expected="it ends at once; one child",
+)  # fmt: skip
+def test_a_second_shim(workspace: Path, row: Row) -> None:
+    handle = launch(new(workspace), plan_for(workspace, **FOREVER))
+    wait_ready(handle)
+    command = [sys.executable, "-I", "-S", shim.__file__, str(handle.paths.attempt(1).root)]
+    assert subprocess.run(command, capture_output=True, timeout=20).returncode == 1
+    os.kill(pids(handle)[0], signal.SIGKILL)
+    assert handle.process is not None
+    handle.process.wait(10)
+    assert subprocess.run(command, capture_output=True, timeout=20).returncode == 1
+    assert (alive(handle.paths), shims(handle.paths), starts(handle.paths)) == (1, 0, 1)
+    row.note("refused twice, one child")
+
+
+# -- torchrun, by the stand-in --------------------------------------------------------------------------
+
+
+def ranks(pids: list[int]) -> list[int]:
+    """The processes that are ranks."""
+    return [pid for pid in pids if any(item.startswith(b"LOCAL_RANK=") for item in shim.environ(pid))]
+
+
+@fault(
+    "the agent of two ranks killed", how="kill -9 of the main process; the ranks have sessions of their own",
+    expected="FAILED, -9, ranks swept within 10 s",
+)  # fmt: skip
+def test_an_agent_killed(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
+    handle = launch(registry, plan_for(workspace, ranks=2, **FOREVER))
+    wait_ready(handle, "ready", 2)
+    began = time.monotonic()
+    os.kill(pids(handle)[1], signal.SIGKILL)
+    view = wait_end(registry, handle.run_id)
+    assert (view.state, view.exit_code) == (RunState.FAILED, -9) and members(handle) == []
+    assert time.monotonic() - began < 10 and view.state in TERMINAL
+    row.note(f"FAILED, -9, ranks swept after {time.monotonic() - began:.1f} s")
+
+
