@@ -12,6 +12,7 @@ from lfdash.field import Problem
 from lfdash.fields import BY_ARG, BY_ID, arguments
 from lfdash.job import JobConfig, coerce
 from lfdash.llamaboard import job_from_state
+from lfdash.tokens import clean
 from lfdash.yamlio import load
 
 BOARD_SCOPES = ("top.", "train.")
@@ -24,6 +25,7 @@ class Loaded:
     kind: "llamafactory" (its arguments; ours are the same) or "llamaboard" (its saved form). fields: how many
     settings of the form are given. extra: arguments kept under More arguments. unfit: among those, arguments
     that have a field but a value it cannot hold. unknown: keys of LlamaBoard's file that mean nothing to us.
+    secrets: arguments that are now in a secret field; left_out: secret ones that have no such field.
     """
 
     job: JobConfig
@@ -32,6 +34,8 @@ class Loaded:
     extra: tuple[str, ...]
     unfit: tuple[Problem, ...]
     unknown: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def read_config(text: str, is_multimodal: Callable[[str], bool] = lambda _name: False) -> Loaded:
@@ -65,8 +69,11 @@ def read_board(state: Mapping[str, Any], is_multimodal: Callable[[str], bool]) -
 
 
 def described(job: JobConfig, kind: Literal["llamafactory", "llamaboard"], unknown: tuple[str, ...] = ()) -> Loaded:
-    """A job with the account of its keys."""
-    return Loaded(job, kind, len(job.values), tuple(job.extra), tuple(unfit(job.extra)), unknown)
+    """A job with the account of its keys; what would be a secret in a file is taken out of its arguments."""
+    found = clean(job)
+    job = found.job
+    told = tuple(job.extra), tuple(unfit(job.extra)), unknown
+    return Loaded(job, kind, len(job.values), *told, found.moved, found.dropped)
 
 
 def unfit(extra: Mapping[str, Any]) -> list[Problem]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from lfdash import world
+from lfdash import tokens, world
 from lfdash.args import build_args, job_from_args
 from lfdash.field import Problem, Value
 from lfdash.fields import BY_KIND_ARG, ROWS
@@ -44,6 +44,7 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
         *bad_values(job),
         *bad_extra(job),
         *bad_numbers(job, args),
+        *bad_secrets(job, args),
         *bad_name(job, facts),
         *bad_model_name(job),
         *(problem_of(rule, job, args) for rule in RULES if rule.broken(args)),
@@ -163,6 +164,24 @@ def bad_extra(job: JobConfig) -> Iterator[Problem]:
             yield Problem(EXTRA, "extra_clash", {"name": name, "field": row.id}, fix={EXTRA_PREFIX + name: None})
         elif name == "output_dir":
             yield Problem(EXTRA, "extra_output", {"value": job.extra[name]})
+
+
+def bad_secrets(job: JobConfig, args: Args) -> Iterator[Problem]:
+    """Tokens and keys among the arguments: they would be written into the run's files, the preview, the downloads."""
+    for name, value in args.items():
+        if tokens.is_secret(name) and value:
+            yield secret_argument(name, value, job.kind)
+        elif tokens.looks_secret(value):
+            row = BY_KIND_ARG[job.kind].get(name)
+            yield Problem(row.id if row and name not in job.extra else EXTRA, "looks_secret", {"name": name})
+
+
+def secret_argument(name: str, value: Any, kind: str) -> Problem:
+    """An argument that is a secret, with the move into its field as the cure where there is one."""
+    row = tokens.field_of(name, kind)
+    if row is None:
+        return Problem(EXTRA, "extra_secret", {"name": name}, fix={EXTRA_PREFIX + name: None})
+    return Problem(EXTRA, "extra_secret_field", {"name": name}, fix={EXTRA_PREFIX + name: None, row.id: str(value)})
 
 
 def bad_numbers(job: JobConfig, args: Args) -> Iterator[Problem]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from lfdash.plan import LaunchPlan
 from lfdash.run import ALLOWED, TERMINAL, RunPaths, RunRecord, RunState
 from lfdash.scheduler import Eyes, Look, dressed, floor_of, ports_of, queued_view, standing
 from lfdash.store import Cached, RunView, elsewhere, relative, scan
+from lfdash.vault import Vault
 from lfdash.waitlist import LaunchLock, Waitlist, taken
 
 REST_S = 30.0  # after a disk that did not let the queue be changed
@@ -44,7 +45,7 @@ class ProcessRegistry:
         self.launcher = launcher
         self._interval = interval
         self._handles: dict[str, Handle] = {}
-        self._secrets: dict[str, str] = {}
+        self.vault = Vault()
         self._cache: dict[Path, Cached] = {}
         self._views: tuple[RunView, ...] = ()  # of the folders
         self._shown: tuple[RunView, ...] = ()  # and of the jobs that wait
@@ -91,7 +92,8 @@ class ProcessRegistry:
                 folders = [path for path, held in self._cache.items() if held.view.state not in TERMINAL]
             views = scan(self.workspace, self._cache, self._poll, folders)
             before = {view.run_id: view for view in self._views}
-            self._views = tuple(self._noted(settled(before.get(view.run_id), view)) for view in views)
+            redact = self.redactor()
+            self._views = tuple(self._noted(hidden(settled(before.get(view.run_id), view), redact)) for view in views)
             self._reap()
             self._shown = (*self._waiting_views(), *self._views)
 
@@ -137,11 +139,11 @@ class ProcessRegistry:
 
         ask: the devices it wants. beside: even where others have them.
         Refused: busy (the devices are in use; params as in `waits.<code>`), no_output, outside, secret_missing,
-        another_launch, and what the launcher refuses (exists, disk, readonly, cli_missing, not_linux, space,
-        start_failed).
+        secret_in_plan, another_launch, and what the launcher refuses (exists, disk, readonly, cli_missing,
+        not_linux, space, start_failed).
         """
         failpoints.hit("launch.clicked")
-        refused = check_output(plan)
+        refused = self._unfit(plan)
         if refused is not None:
             return refused
         try:
@@ -170,10 +172,15 @@ class ProcessRegistry:
         plan, record = dressed(plan, record, ask, place, ports_of(self._views))
         return self._submit(plan, record)
 
+    def _unfit(self, plan: LaunchPlan) -> Refused | None:
+        """Why a plan must not be written down, let alone started; None when it may."""
+        exposed = self.vault.found_in([*plan.argv, *plan.env.values(), plan.output_dir, *plan.files.values()])
+        return check_output(plan) or (Refused("secret_in_plan", {"name": exposed}) if exposed else None)
+
     def _submit(self, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
         """Hands a run to the launcher, with its secrets; the launch lock is held."""
         note = self._note_place(plan)
-        secrets = {name: self._secrets.get(name) or os.environ[name] for name in plan.secrets}
+        secrets = {name: self.vault.get(name) for name in plan.secrets}
         failpoints.hit("launch.checked")
         outcome = self.launcher.submit(plan, record, secrets)
         failpoints.hit("launch.submitted")
@@ -200,10 +207,10 @@ class ProcessRegistry:
     def enqueue(self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None) -> Queued | Refused:
         """Puts a job behind those that wait; it starts when its devices are free, also without a page.
 
-        Refused: never (the machine has not what is asked for), no_output, outside, exists, another_launch, disk,
-        readonly, start_failed.
+        Refused: never (the machine has not what is asked for), no_output, outside, secret_in_plan, exists,
+        another_launch, disk, readonly, start_failed.
         """
-        refused = check_output(plan)
+        refused = self._unfit(plan)
         if refused is not None:
             return refused
         ask = ask or Ask()
@@ -383,21 +390,19 @@ class ProcessRegistry:
 
     def set_secret(self, name: str, value: str) -> None:
         """Keeps a secret in memory for later launches; an empty value forgets it."""
-        with self._lock:
-            if value:
-                self._secrets[name] = value
-            else:
-                self._secrets.pop(name, None)
+        self.vault.put(name, value)
+
+    def redactor(self) -> Callable[[str], str]:
+        """A function that takes the secrets that are known here out of a text."""
+        return self.vault.redactor()
 
     def redact(self, text: str) -> str:
-        """A text without the secrets that are known here."""
-        for name, value in self._secrets.items():
-            text = text.replace(value, f"•••{name}")
-        return text
+        """A text without the secrets that are known here: those typed, and those of the server's environment."""
+        return self.vault.redactor()(text)
 
     def has_secret(self, name: str) -> bool:
         """Whether the secret is here or in the server's environment."""
-        return bool(self._secrets.get(name) or os.environ.get(name))
+        return bool(self.vault.get(name))
 
 
 def free_name(path: Path) -> Path:
@@ -416,6 +421,12 @@ def check_output(plan: LaunchPlan) -> Refused | None:
     if ".." in Path(plan.output_dir).parts:
         return Refused("outside", {"path": plan.output_dir})
     return None
+
+
+def hidden(view: RunView, redact: Callable[[str], str]) -> RunView:
+    """The view without a secret in its error line."""
+    error = redact(view.error) if view.error else view.error
+    return view if error == view.error else replace(view, error=error)
 
 
 def settled(before: RunView | None, now: RunView) -> RunView:

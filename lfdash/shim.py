@@ -230,6 +230,16 @@ def fill(reserve: str, target: str, content: dict[str, Any], point: str) -> None
     sync_folder(os.path.dirname(target) or ".")
 
 
+def log_mask(names: list[str]) -> Any:
+    """What hides the values that these variables have here (mask.py, LogMask); None when there are none."""
+    if not names:
+        return None
+    import runpy  # only in a run that has secrets
+
+    tools = runpy.run_path(os.path.join(os.path.dirname(__file__), "mask.py"))
+    return tools["LogMask"](value for _, value in tools["values"](os.environ, names))
+
+
 # -- one attempt ----------------------------------------------------------------------------------------
 
 
@@ -251,6 +261,7 @@ class Shim:
         self.leftovers = 0
         self.wall = time.time()
         self.clock = boot_clock()
+        self.mask = log_mask(self.spec.get("secrets", []))
 
     def file(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -279,6 +290,7 @@ class Shim:
             hit("shim.child_ended")
             self.sweep()
             hit("shim.swept")
+            self.hide_secrets(last=True)
         self.publish(error)
         hit("shim.after_publish")
 
@@ -365,8 +377,15 @@ class Shim:
             if level is not None and members:  # nobody: it ended by itself in this moment
                 self.sent.append(pass_on(members, level))
                 self.acted.append(level)
+            self.hide_secrets()
             heard = self.listen(POLL_S)
             asked_by_signal = asked_by_signal or signal.SIGTERM in heard
+
+    def hide_secrets(self, last: bool = False) -> None:
+        """Overwrites what the run printed of its secrets, in the run's logs."""
+        for name in ("console.log", "running_log.txt") if self.mask is not None else ():
+            path = os.path.join(os.path.dirname(self.spec["exit"]), name)
+            (self.mask.last_look if last else self.mask.look)(path)
 
     def sweep(self) -> None:
         """Ends every process that the main one left: first by itself, then SIGTERM, then SIGKILL.

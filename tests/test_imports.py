@@ -22,19 +22,19 @@ PACKAGE = ROOT / "lfdash"
 # Every module stands on one floor; a new one has to be put on the list before the tests pass.
 CORE = {
     "args", "convert", "demo_texts", "diagnose", "errors", "field", "fields", "formats", "job", "llamaboard", "loading",
-    "logs", "metrics", "placement", "plan", "presets", "problems", "rules", "run", "stages", "upstream", "world",
-    "yamlio",
+    "logs", "metrics", "placement", "plan", "presets", "problems", "rules", "run", "stages", "tokens", "upstream",
+    "world", "yamlio",
 }  # fmt: skip
 MACHINERY = {
     "access", "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure", "lengths",
-    "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local", "ports", "probe",
-    "registry", "results", "scheduler", "shelf", "shim", "store", "waitlist", "workspace",
+    "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local", "mask", "ports", "probe",
+    "registry", "results", "scheduler", "shelf", "shim", "store", "vault", "waitlist", "workspace",
 }  # fmt: skip
 UI = {
     "ui.actions", "ui.charts", "ui.configurations", "ui.data", "ui.evaluation", "ui.existing", "ui.form", "ui.frame",
     "ui.gate", "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data", "ui.page",
     "ui.plans", "ui.preview", "ui.queue", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text",
-    "ui.widgets",
+    "ui.trouble", "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.
 PROGRAMS = {"__main__", "check_script", "demo", "lengths_script", "probe_script"}
@@ -46,7 +46,7 @@ CORE_NEVER = {"subprocess", "multiprocessing", "socket", "urllib", "http", "asyn
 MACHINERY_MAY = {"yaml", "numpy", "psutil", "pyarrow", "pynvml", "filelock"}
 HEAVY = {"torch", "transformers", "llamafactory", "gradio", "accelerate", "peft", "trl", "datasets"}
 # A tiny parent of every run, which starts with `python -I -S`: no lfdash, no site-packages.
-STDLIB_ONLY = {"check_script", "failpoints", "lengths_script", "shim", "probe_script"}
+STDLIB_ONLY = {"check_script", "failpoints", "lengths_script", "mask", "shim", "probe_script"}
 ASKED_THERE = {"check_script", "lengths_script", "probe_script"}  # these run in LLaMA-Factory's own environment
 
 

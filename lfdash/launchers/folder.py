@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lfdash import failpoints, shim
+from lfdash import failpoints, mask, shim
 from lfdash.errors import RecordError
 from lfdash.launchers.base import THIS, Handle, Machine, Refused, refused_by
 from lfdash.plan import LaunchPlan
@@ -121,7 +121,7 @@ def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, mach
         "marker": marker(paths, plan.attempt), "console": str(paths.console),
         "exit": os.path.relpath(paths.exit, paths.attempt(plan.attempt).root),
         "boot_id": machine.boot_id(), "host": machine.host(), "clock": machine.clock(),
-        "console_start": console_size(paths),
+        "console_start": console_size(paths), "secrets": mask.names(os.environ, plan.secrets),
         "before": {path.name: file_mark(path) for path in (paths.trainer_log, paths.trainer_state)},
     }  # fmt: skip
     write(control.spec, json.dumps(spec))

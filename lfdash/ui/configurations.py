@@ -118,6 +118,10 @@ def account(loaded: Loaded, name: str) -> list[tuple[str, dict[str, object]]]:
     for problem in loaded.unfit:
         row = BY_ID[str(problem.field)]
         notes.append(("ui.loaded_unfit", {"name": row.name, "value": problem.params["value"]}))
+    if loaded.secrets:
+        notes.append(("ui.loaded_secrets", {"names": ", ".join(loaded.secrets)}))
+    if loaded.left_out:
+        notes.append(("ui.loaded_left_out", {"names": ", ".join(loaded.left_out)}))
     if loaded.unknown:
         notes.append(("ui.loaded_unknown", {"names": ", ".join(loaded.unknown)}))
     return notes

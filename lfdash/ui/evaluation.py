@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
@@ -30,7 +32,7 @@ def draw_scores(view: RunView) -> None:
     )
 
 
-def draw_predictions(view: RunView) -> None:
+def draw_predictions(view: RunView, redact: Callable[[str], str]) -> None:
     """Prompt, label and answer of each row; the file is read page by page."""
     rows = reader(view)
     total = rows.count()
@@ -50,13 +52,16 @@ def draw_predictions(view: RunView) -> None:
     pages = max(1, -(-total // PAGE))
     number.selectbox(t("ui.predictions_page"), range(1, pages + 1), key=NUMBER, label_visibility="collapsed")
     download.download_button(
-        t("ui.predictions_csv"), rows.to_csv, file_name=f"{view.name}-predictions.csv", mime="text/csv",
-        key="eval.csv", on_click="ignore", icon=":material/download:", width="stretch",
+        t("ui.predictions_csv"), lambda: redact(rows.to_csv()), file_name=f"{view.name}-predictions.csv",
+        mime="text/csv", key="eval.csv", on_click="ignore", icon=":material/download:", width="stretch",
     )  # fmt: skip
     first = (chosen - 1) * PAGE + 1
     st.caption(t("ui.predictions_count", first=min(first, total), last=first + len(shown) - 1, total=total))
     st.dataframe(
-        pd.DataFrame([vars(row) for row in shown], columns=["number", "prompt", "label", "predict"]),
+        pd.DataFrame(
+            [(row.number, redact(row.prompt), redact(row.label), redact(row.predict)) for row in shown],
+            columns=["number", "prompt", "label", "predict"],
+        ),
         hide_index=True,
         row_height=70,
         height=460,

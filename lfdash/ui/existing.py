@@ -15,6 +15,7 @@ from lfdash.placement import Ask, ask_of
 from lfdash.plan import LaunchPlan, make_plan
 from lfdash.run import TERMINAL, RunState
 from lfdash.store import RunView
+from lfdash.tokens import clean, without
 from lfdash.ui import actions, form
 from lfdash.ui.kind import kind
 from lfdash.ui.session import Services
@@ -49,14 +50,17 @@ def resume_plan(services: Services, view: RunView, step: int) -> LaunchPlan | No
     document = stored(view)
     if document is None or view.record is None:
         return None
-    args = {key: value for key, value in document.args.items() if key != "overwrite_output_dir"}
+    args, secrets = without(document.args)
+    args.pop("overwrite_output_dir", None)
+    for name, value in secrets.items():
+        services.registry.set_secret(name, value)
     args["resume_from_checkpoint"] = f"{view.output_dir}/checkpoint-{step}"
     return make_plan(
         run_id=view.run_id,
         attempt=view.paths.next_attempt(),
         args=args,
         env=document.env,
-        secrets=view.record.secrets,
+        secrets=tuple(dict.fromkeys([*view.record.secrets, *secrets])),
         files={view.paths.training_args.name: yamlio.dump(args, [t("ui.yaml_header")], document.env)},
         cli=services.cli_path,
         cwd=str(services.workspace.root),
@@ -90,7 +94,7 @@ def take_settings(
     else:
         left_out = ("output_dir", "resume_from_checkpoint", "overwrite_output_dir")
         args = {key: value for key, value in document.args.items() if key not in left_out}
-        job = job_from_args(args, document.env, kind())
+        job = clean(job_from_args(args, document.env, kind())).job
         if from_weights:
             job = JobConfig(job.kind, {**job.values, "top.checkpoint_path": [view.name]}, job.extra)
         form.load_job(services, job, [("ui.taken_from", {"name": view.name})])

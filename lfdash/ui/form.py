@@ -14,12 +14,13 @@ from typing import Any
 
 import streamlit as st
 
+from lfdash import tokens
 from lfdash.args import job_from_args
 from lfdash.field import Field, Problem, Value
 from lfdash.fields import BY_ID, ROWS, WATCHED
 from lfdash.job import Facts, JobConfig, coerce, new_job
 from lfdash.llamaboard import implied
-from lfdash.problems import EXTRA_PREFIX
+from lfdash.problems import EXTRA_PREFIX, secret_argument
 from lfdash.ui import more, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Memo, Services, now, settings
@@ -85,7 +86,10 @@ def read() -> Reading:
         elif got.value is not None:
             values[row.id] = got.value
     extra, problems = more.read()
-    return Reading(JobConfig(kind(), values, extra), (*refused, *problems))
+    secret = [name for name in extra if tokens.is_secret(name)]  # never part of a job: not shown, not kept, not sent
+    problems += [secret_argument(name, extra[name], kind()) for name in secret]
+    kept = {name: value for name, value in extra.items() if name not in secret}
+    return Reading(JobConfig(kind(), values, kept), (*refused, *problems))
 
 
 def fresh_name(services: Services, stem: str) -> str:
@@ -201,12 +205,24 @@ def save_draft(services: Services) -> None:
     raws = {row.id: st.session_state.get(row.id) for row in rows() if not row.secret}
     draft(services).save(
         {
-            "values": {key: raw for key, raw in raws.items() if widgets.is_given(raw)},
-            "more": more.state(),
+            "values": {k: raw for k, raw in raws.items() if widgets.is_given(raw) and not tokens.looks_secret(raw)},
+            "more": without_secrets(more.state()),
             "preset": st.session_state.get(PRESET),
-            "baseline": baseline(),
+            "baseline": {key: value for key, value in baseline().items() if not BY_ID[key].secret},
         }
     )
+
+
+def without_secrets(state: dict[str, Any]) -> dict[str, Any]:
+    """What `more` keeps, without arguments that are or hold a secret."""
+    given: dict[str, Any] = state["values"]
+    bad = {name for name, value in given.items() if tokens.is_secret(name) or tokens.looks_secret(value)}
+    raw = state["raw"] or ""
+    return {
+        "names": [name for name in state["names"] if name not in bad],
+        "values": {name: value for name, value in given.items() if name not in bad},
+        "raw": raw if tokens.hide(raw) == raw else "",
+    }
 
 
 def restore_draft(services: Services) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
@@ -38,7 +40,7 @@ def draw(services: Services, directory: str, dataset: str) -> None:
         st.session_state[RESULT] = (key, found)
     held = st.session_state.get(RESULT)
     if held is not None and held[0] == key:
-        draw_result(held[1], cutoff_of(job))
+        draw_result(held[1], cutoff_of(job), services.registry.redactor())
 
 
 def cutoff_of(job: JobConfig) -> int:
@@ -47,10 +49,10 @@ def cutoff_of(job: JobConfig) -> int:
     return found if isinstance(found, int) else 2048
 
 
-def draw_result(found: Lengths | NotCounted, cutoff: int) -> None:
+def draw_result(found: Lengths | NotCounted, cutoff: int, redact: Callable[[str], str]) -> None:
     """One sentence and a histogram."""
     if isinstance(found, NotCounted):
-        st.warning(t("ui.lengths_failed", reason=widgets.markdown_safe(found.reason)))
+        st.warning(t("ui.lengths_failed", reason=widgets.markdown_safe(redact(found.reason))))
         return
     over, total = found.over(cutoff), len(found.tokens)
     share = f"{over / total:.1%}" if total else "0 %"

@@ -18,6 +18,7 @@ from lfdash.metrics import MetricFrame, RunTail, downsample, smooth
 from lfdash.results import experiment_link
 from lfdash.run import TERMINAL, RunState
 from lfdash.store import RunView
+from lfdash.tokens import hide
 from lfdash.ui import actions, charts, evaluation, existing, queue, widgets
 from lfdash.ui.kind import kind
 from lfdash.ui.session import Services
@@ -130,9 +131,12 @@ def draw_outcome(services: Services, view: RunView) -> None:
 def draw_failure(services: Services, view: RunView) -> None:
     """What went wrong in one sentence, the line of the log that proves it, the cure, and files to ask others with."""
     found = explained(view)
-    proof = services.registry.redact(found.line if found else view.error or "")
+    redact = services.registry.redactor()
+    proof = redact(found.line if found else view.error or "")
     advice = (
-        t(f"diagnosis.{found.id}", **{k: widgets.markdown_safe(v) for k, v in found.params.items()}) if found else ""
+        t(f"diagnosis.{found.id}", **{k: widgets.markdown_safe(redact(v)) for k, v in found.params.items()})
+        if found
+        else ""
     )
     code = "?" if view.exit_code is None else view.exit_code
     cause = widgets.markdown_safe(proof) if proof else t("ui.failed_unknown")
@@ -151,7 +155,7 @@ def draw_failure(services: Services, view: RunView) -> None:
             )
         st.download_button(
             t("ui.bundle"),
-            partial(bundle, view, services.upstream.packages, services.registry.redact),
+            partial(bundle, view, services.upstream.packages, lambda text: hide(redact(text))),
             file_name=f"{view.name}-report.zip",
             mime="application/zip",
             key="bundle",
@@ -246,23 +250,23 @@ def draw_body(services: Services, view: RunView) -> None:
             persist_state="session",
         )
         if kind() == "train":
-            draw_link(view)
+            draw_link(services, view)
             st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session", width="content")
     DETAILS[st.session_state.get(key) or tabs[0]](services, view, metrics.frame, console)
 
 
-def draw_link(view: RunView) -> None:
+def draw_link(services: Services, view: RunView) -> None:
     """The tracker's page of the run, once it has published one."""
     key = (view.run_id, view.attempt)
     held = st.session_state.get("monitor.link")
     if held is None or held[0] != key or held[1] is None:
         held = (key, experiment_link(view.paths))
         st.session_state["monitor.link"] = held
-    if held[1]:
+    if held[1] and services.registry.redact(held[1]) == held[1]:  # an address with a token in it is not for others
         st.link_button(t("ui.tracker"), held[1], icon=":material/open_in_new:", help=widgets.markdown_safe(held[1]))
 
 
-def draw_log(_services: Services, _view: RunView, _frame: MetricFrame, console: ConsoleTail) -> None:
+def draw_log(services: Services, _view: RunView, _frame: MetricFrame, console: ConsoleTail) -> None:
     """The child's output: follows its end until scrolled up."""
     console.poll()
     blocks = console.blocks()
@@ -272,8 +276,9 @@ def draw_log(_services: Services, _view: RunView, _frame: MetricFrame, console: 
     with st.container(height=330, autoscroll=True, key="console", border=True):
         if console.dropped:
             st.caption(t("ui.log_cut", mb=f"{console.dropped / 1e6:.1f}"))
+        redact = services.registry.redactor()
         for block in blocks:
-            st.text(block)
+            st.text(redact(block))
 
 
 def draw_curves(_services: Services, _view: RunView, frame: MetricFrame, _console: ConsoleTail) -> None:
@@ -291,10 +296,11 @@ def draw_curves(_services: Services, _view: RunView, frame: MetricFrame, _consol
         columns[place % 2].vega_lite_chart(data, spec, key=f"curve_{name}", width="stretch")
 
 
-def draw_files(_services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
+def draw_files(services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
     """What lies in the run's folder."""
+    redact = services.registry.redactor()
     rows: list[dict[str, Any]] = [
-        {"name": name, "size": size, "changed": pd.Timestamp(changed, unit="s")}
+        {"name": redact(name), "size": size, "changed": pd.Timestamp(changed, unit="s")}
         for name, size, changed in view.paths.listing()
     ]
     st.caption(t("ui.files_in", path=widgets.markdown_safe(str(view.path))))
@@ -310,19 +316,21 @@ def draw_files(_services: Services, view: RunView, _frame: MetricFrame, _console
     )
 
 
-def draw_configuration(_services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
+def draw_configuration(services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
     """Exactly what was run."""
     try:
         text = view.paths.training_args.read_text(encoding="utf-8")
     except OSError:
         st.caption(t("ui.no_configuration"))
         return
-    st.code(text, language="yaml", height=330)
+    st.code(hide(services.registry.redact(text)), language="yaml", height=330)
 
 
 DETAILS = {
     "results": lambda _services, view, _frame, _console: evaluation.draw_scores(view),
-    "predictions": lambda _services, view, _frame, _console: evaluation.draw_predictions(view),
+    "predictions": lambda services, view, _frame, _console: evaluation.draw_predictions(
+        view, services.registry.redactor()
+    ),
     "log": draw_log,
     "curves": draw_curves,
     "files": draw_files,

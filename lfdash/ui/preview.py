@@ -29,9 +29,10 @@ def draw(services: Services) -> None:
         st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
     draw_deep_check(services, reading.job)
     st.markdown(f"**{t('ui.preview_command')}**")
-    st.code(str(plans.make(services, reading.job, PREVIEW_RUN)), language="bash", wrap_lines=True)
+    redact = services.registry.redactor()
+    st.code(redact(str(plans.make(services, reading.job, PREVIEW_RUN))), language="bash", wrap_lines=True)
     st.markdown(f"**{t('ui.preview_yaml')}**")
-    st.code(plans.document(reading.job, with_output=True), language="yaml", height=330)
+    st.code(redact(plans.document(reading.job, with_output=True)), language="yaml", height=330)
     draw_downloads(services, "dialog")
 
 
@@ -43,11 +44,12 @@ def draw_deep_check(services: Services, job: JobConfig) -> None:
         return
     with st.spinner(t("ui.deep_checking")):
         found = deep_check(services.cli, services.workspace.root, [build_args(job)], build_env(job))
+    redact = services.registry.redactor()
     if isinstance(found, CheckFailed):
-        st.warning(t("ui.deep_failed", reason=widgets.markdown_safe(found.reason)))
+        st.warning(t("ui.deep_failed", reason=widgets.markdown_safe(redact(found.reason))))
     elif found[0].text:
         where = f" {t('ui.deep_field', label=label(found[0].field))}" if found[0].field else ""
-        st.error(t("ui.deep_bad", text=widgets.markdown_safe(found[0].text)) + where)
+        st.error(t("ui.deep_bad", text=widgets.markdown_safe(redact(found[0].text))) + where)
     else:
         st.success(t("ui.deep_good"))
 
@@ -60,7 +62,7 @@ def draw_downloads(services: Services, place: str) -> None:
         for kind, with_output, file in (("job", False, f"{name}.yaml"), ("run", True, f"{name}-run.yaml")):
             st.download_button(
                 t(f"ui.download_{kind}"),
-                plans.document(job, with_output=with_output),
+                services.registry.redact(plans.document(job, with_output=with_output)),
                 file_name=file,
                 mime="text/yaml",
                 key=f"download_{kind}_{place}",

@@ -22,6 +22,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from lfdash.access import LOOPBACK, Access, machine_names, public_url
+from lfdash.ui import trouble
 from lfdash.ui.gate import Gate
 from lfdash.ui.session import Project, Services, install, opened
 from lfdash.ui.text import t
@@ -71,7 +72,9 @@ def settings(port: int, access: Access = LOCAL) -> dict[str, object]:
         "browser.serverAddress": public.hostname or "localhost",
         "client.showSidebarNavigation": False,
         "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",  # a trace may hold a secret; trouble.py says what there is to say
         "global.developmentMode": False,
+        "logger.enableRich": False,  # would print traces itself, past the logs that are kept free of secrets
         "runner.postScriptGC": False,
     }
 
@@ -125,13 +128,20 @@ def main(argv: list[str] | None = None) -> None:
         port = free_port(options.port, access.host)
     except OSError as error:
         sys.exit(t("ui.no_address", host=access.host, port=options.port, reason=error))
-    install(Services(Project(PROJECT), options.workspace.resolve()))
+    services = Services(Project(PROJECT), options.workspace.resolve())
+    install(services)
+    trouble.hide_in_logs(services.registry.redactor)
     shown = f"[{access.host}]" if ":" in access.host else access.host
     url = access.public or f"http://{shown}:{port}"
     print(t("ui.serving", url=url, workspace=options.workspace.resolve()), flush=True)
     if access.exposed and not access.signed_in:
         print(t("ui.serving_anyone"), flush=True)
-    app = st.App(PROJECT / "app.py", lifespan=lifespan, middleware=[Middleware(Gate, access=access)])
+    app = st.App(
+        PROJECT / "app.py",
+        lifespan=lifespan,
+        middleware=[Middleware(Gate, access=access)],
+        on_script_error=trouble.draw,
+    )
     sys.argv = [str(PROJECT / "app.py")]  # Streamlit takes the folder of pages/ from here
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a dashboard ends
         app.run(config=settings(port, access))

@@ -14,6 +14,7 @@ from lfdash.fields import BY_ID, GROUPS, arguments
 from lfdash.job import JobConfig
 from lfdash.presets import Preset
 from lfdash.stages import BY_CODE
+from lfdash.tokens import HIDDEN
 from lfdash.ui import configurations, form, more, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
@@ -120,6 +121,8 @@ def shown_value(row: Field, value: object) -> str:
     """A value in words, safe inside Markdown."""
     if value is None or value == "":
         return t("ui.not_set")
+    if row.secret:
+        return HIDDEN
     if isinstance(value, bool):
         return t("ui.on") if value else t("ui.off")
     if isinstance(value, list):

@@ -57,6 +57,12 @@ def multipart(name: str, content: bytes, kind: str = "text/yaml") -> tuple[list[
     return [("Content-Type", "multipart/form-data; boundary=b0")], head.encode() + content + b"\r\n--b0--\r\n"
 
 
+def cookie(answer: Answer, name: str) -> str:
+    """The value of a cookie that an answer sets."""
+    values = [line.partition(";")[0].partition("=") for line in answer.headers.get("set-cookie", "").split("\n")]
+    return next(value for key, _, value in values if key == name)
+
+
 @dataclass
 class Tab:
     """A tab of the dashboard. `seen`: every message of the last run of the script, as it was sent."""
@@ -71,6 +77,7 @@ class Tab:
     states: dict[str, WidgetState] = field(default_factory=dict)
     session: str = ""
     page: str = ""
+    asked: int = 0  # uploads so far
 
     def open(self, page: str = "", query: str = "") -> Tab:
         """Connects and draws the page once."""
@@ -137,10 +144,38 @@ class Tab:
             if isinstance(found, str) and found.startswith("$$ID-"):
                 self.ids[found.split("-", 2)[2]] = found
 
+    def upload(self, key: str, name: str, content: bytes, kind: str = "text/yaml") -> Answer:
+        """Puts a file into an uploader, as the front-end does: over HTTP, then as the widget's state."""
+        token = cookie(ask(self.url, "/_stcore/health"), "_streamlit_xsrf")
+        self.asked += 1
+        path = f"/_stcore/upload_file/{self.session}/{self.asked}"
+        headers, body = multipart(name, content, kind)
+        headers += [("X-Xsrftoken", token), ("Cookie", f"_streamlit_xsrf={token}"), ("Origin", self.url)]
+        answer = ask(self.url, path, "PUT", headers, body)
+        if answer.status == 204:
+            state = WidgetState()
+            info = state.file_uploader_state_value.uploaded_file_info.add(name=name, size=len(content))
+            info.file_id = info.file_urls.file_id = str(self.asked)
+            info.file_urls.upload_url = info.file_urls.delete_url = path
+            self.run(**{key.replace(".", "__"): state})
+        return answer
+
+    def downloads(self) -> list[bytes]:
+        """What the download buttons of the last run give."""
+        paths = [m.delta.new_element.download_button.url for m in self.seen if m.WhichOneof("type") == "delta"]
+        return [ask(self.url, path).body for path in paths if path.startswith("/media/")]
+
     @property
     def wire(self) -> bytes:
         """All that the last run sent."""
         return b"".join(message.SerializeToString() for message in self.seen)
+
+    @property
+    def drawn(self) -> bytes:
+        """The same without the fields in which text is typed: those hold what this tab's user typed."""
+        fields = ("text_input", "text_area")
+        drawn = [m for m in self.seen if m.delta.new_element.WhichOneof("type") not in fields]
+        return b"".join(message.SerializeToString() for message in drawn)
 
     def shows(self, text: str) -> bool:
         """Whether a text is in what the last run sent."""

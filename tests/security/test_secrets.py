@@ -1,0 +1,190 @@
+"""Secrets against the real server and a run that prints all it has: in no argument, file, log, page or download."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+from tests.runs import wait_for
+from tests.security.browser import Tab
+from tests.security.conftest import Server, Start
+
+TYPED = "typed-0123456789/ab"
+SERVER = {"SERVER_API_KEY": "server-0123456789", "ODD_PROXY": "http://ana:proxypass99@proxy.example:3128"}
+SECRETS = (TYPED, SERVER["SERVER_API_KEY"], "proxypass99")
+OWN = "generated_predictions.jsonl"  # what a model answered is not a log: hidden where it is shown
+
+
+def holders(text: bytes) -> list[str]:
+    """The secrets that stand in a text."""
+    return [secret for secret in SECRETS if secret.encode() in text]
+
+
+def start_run(server: Server) -> tuple[Tab, Path]:
+    """Types a token, starts a run, waits until it has printed everything."""
+    tab = Tab(server.url).open()
+    tab.run(top__model_path="models/m", train__dataset=["rows"])
+    tab.run(ui__filter="hf_token").run(top__hf_token=TYPED).run(ui__filter="").run(start=True)
+    (record,) = server.workspace.glob("saves/*/*/*/run.json")
+    folder = record.parent
+    wait_for(lambda: b"ready\n" in read(folder / "console.log"))
+    return tab, folder
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def processes() -> Iterator[tuple[int, bytes]]:
+    """Every process and its command line."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            yield int(name), read(Path(f"/proc/{name}/cmdline"))
+
+
+@pytest.fixture(scope="module")
+def leaky(serve: Start) -> Server:
+    return serve(env={**SERVER, "LEAKY_LINK": "1"})
+
+
+@pytest.fixture(scope="module")
+def leaking(leaky: Server) -> tuple[Tab, Path]:
+    """A tab on a run that has printed all its secrets and waits."""
+    return start_run(leaky)
+
+
+def test_the_run_has_the_secrets_and_its_logs_have_them_no_more(leaking: tuple[Tab, Path]) -> None:
+    _, folder = leaking
+    pid = json.loads((folder / "attempts/001/child.json").read_text())["child"]
+    environment = read(Path(f"/proc/{pid}/environ"))
+    assert f"HF_TOKEN={TYPED}".encode() in environment
+    for name in ("console.log", "running_log.txt"):
+        wait_for(lambda name=name: not holders(read(folder / name)))  # type: ignore[misc]
+        text = read(folder / name)
+        assert b"HF_TOKEN is '" + b"*" * len(TYPED) in text
+        assert b"http://ana:***********@proxy.example" in text
+
+
+def test_no_command_line_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
+    lines = dict(processes())
+    assert leaky.process.pid in lines and any(b"shim.py" in line for line in lines.values())
+    assert {pid: holders(line) for pid, line in lines.items() if holders(line)} == {}
+
+
+def test_no_file_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
+    wait_for(lambda: not holders(read(leaking[1] / "console.log")))
+    files = [path for path in leaky.workspace.rglob("*") if path.is_file() and path.name != OWN]
+    assert {"run.json", "spec.json", "draft-train.json", "training_args.yaml"} <= {path.name for path in files}
+    assert {str(path): holders(path.read_bytes()) for path in files if holders(path.read_bytes())} == {}
+    spec = json.loads((leaking[1] / "attempts/001/spec.json").read_text())
+    assert {"HF_TOKEN", "SERVER_API_KEY", "ODD_PROXY"} <= set(spec["secrets"])
+
+
+def test_no_page_preview_or_download_has_them(leaking: tuple[Tab, Path]) -> None:
+    tab, _ = leaking
+    for tab_name in ("log", "files", "configuration"):
+        tab.run(ui__tab_train=choice(tab_name))
+        assert not holders(tab.wire), tab_name
+    tab.run(preview=True)
+    assert tab.shows('HF_TOKEN="$HF_TOKEN"') and not holders(tab.wire)
+    downloads = tab.downloads()
+    assert len(downloads) >= 2 and not any(map(holders, downloads))
+
+
+def choice(name: str) -> WidgetState:
+    state = WidgetState()
+    state.string_array_value.data.append(name)
+    return state
+
+
+def test_no_error_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
+    tab, folder = leaking
+    (folder / "go").touch()
+    wait_for(lambda: (folder / "exit.json").exists())
+    wait_for(lambda: tab.run().shows("401 Client Error"))
+    assert not holders(tab.wire)
+    assert not holders(read(folder / "console.log"))  # hidden before the end was told
+    assert not holders("".join(leaky.said).encode())
+
+
+def test_where_the_shim_was_killed_the_page_hides_them(serve: Start) -> None:
+    server = serve(env=SERVER)
+    tab, folder = start_run(server)
+    shim = json.loads((folder / "attempts/001/child.json").read_text())["shim"]
+    os.kill(shim, signal.SIGKILL)
+    wait_for(lambda: not read(Path(f"/proc/{shim}/cmdline")))
+    (folder / "go").touch()
+    wait_for(lambda: b"401 Client Error" in read(folder / "console.log"))
+    assert holders(read(folder / "console.log")) == [TYPED]  # nobody is left to hide it in the file
+    wait_for(lambda: tab.run().shows("401 Client Error"))
+    assert tab.shows("•••HF_TOKEN") and not holders(tab.wire)
+    exported = Tab(server.url).open("evaluate")
+    assert not holders(exported.wire)
+
+
+UPLOADED = f"model_name_or_path: models/m\nhf_hub_token: {TYPED}\nms_hub_token: {TYPED}\nwandb_api_key: {TYPED}\n"
+
+
+def test_a_loaded_file_with_tokens_leaves_them_in_memory_only(server: Server) -> None:
+    tab = Tab(server.url).open()
+    assert tab.upload("config.upload", "job.yaml", UPLOADED.encode()).status == 204
+    assert tab.shows("hf_hub_token, wandb_api_key") and tab.shows("ms_hub_token")  # what became of them
+    assert not holders(tab.wire)
+    tab.run(preview=True)
+    assert not holders(tab.wire) and not any(map(holders, tab.downloads()))
+    files = [path for path in server.workspace.rglob("*") if path.is_file()]
+    assert not [path for path in files if holders(path.read_bytes())]
+
+
+def test_a_typed_argument_that_is_a_token_is_refused_and_not_kept(server: Server) -> None:
+    tab = Tab(server.url).open().run(open_more=opened())
+    raw = next(key for key in tab.ids if key.endswith("more.raw"))
+    tab.set(raw, f"hub_token: {TYPED}")
+    tab.run(start=True)
+    assert tab.shows("has a field of its own, which keeps it in memory") and not holders(tab.drawn)
+    tab.run(preview=True)
+    assert not holders(tab.drawn)
+    assert not list(server.workspace.glob("saves/*/*/*"))
+    assert not holders(read(server.workspace / ".lfdash/draft-train.json"))
+
+
+def opened() -> WidgetState:
+    return WidgetState(bool_value=True)
+
+
+def test_a_token_in_another_field_is_refused(server: Server) -> None:
+    looks = "hf_" + "a1B2" * 9
+    tab = Tab(server.url).open().run(top__model_path=f"models/{looks}", train__dataset=["rows"]).run(start=True)
+    assert tab.shows("looks like a token")
+    assert not list(server.workspace.glob("saves/*/*/*"))
+    assert looks.encode() not in read(server.workspace / ".lfdash/draft-train.json")
+
+
+def test_a_known_secret_in_a_field_is_refused(leaky: Server, leaking: tuple[Tab, Path]) -> None:
+    tab = Tab(leaky.url).open()
+    tab.run(top__model_path="models/server-0123456789", train__dataset=["rows"]).run(start=True)
+    assert tab.shows("stands in the settings and would be written into files")
+    assert list(leaky.workspace.glob("saves/*/*/*")) == [leaking[1]]
+    assert not list(leaky.workspace.glob("saves/*server*"))
+
+
+def test_a_mistake_of_ours_shows_no_trace_and_no_secret(serve: Start) -> None:
+    """An exception in the code, whose message happens to be a secret: neither the page nor the console has it."""
+    failing = {"LFDASH_FAILPOINTS": "launch.clicked=error:EIO", "SOME_SECRET": "Input/output error"}
+    server = serve(env=failing)
+    tab = Tab(server.url).open().run(top__model_path="models/m", train__dataset=["rows"]).run(start=True)
+    assert tab.shows("OSError") and tab.shows("•••SOME")
+    assert not tab.shows("Input/output error")
+    for text in ("Traceback", "registry.py", "failpoints", "site-packages"):
+        assert not tab.shows(text), text
+    said = "".join(server.said)
+    assert "Traceback" in said and "•••SOME_SECRET" in said and "Input/output error" not in said
