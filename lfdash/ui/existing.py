@@ -16,7 +16,7 @@ from lfdash.plan import LaunchPlan, make_plan
 from lfdash.run import TERMINAL, RunState
 from lfdash.store import RunView
 from lfdash.tokens import clean, without
-from lfdash.ui import actions, form
+from lfdash.ui import actions, form, pick
 from lfdash.ui.kind import kind
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
@@ -124,8 +124,8 @@ def draw_resume(services: Services, view: RunView, place: str) -> None:
         if reason:
             return
         steps = sorted(view.saved.checkpoints, reverse=True)
-        step = st.selectbox(
-            t("ui.resume_from"), steps, key=f"resume.step.{place}", format_func=lambda n: t("ui.step_n", step=n)
+        step = pick.select(
+            t("ui.resume_from"), steps, key=f"resume.step.{place}", empty=False, word=lambda n: t("ui.step_n", step=n)
         )
         reached = view.progress.step or step
         st.caption(t("ui.resume_repeats", count=max(0, reached - step)))

@@ -33,6 +33,11 @@ CSS = """
 [class*="st-key-flag_"] [data-testid="stButtonGroup"] {display: flex; align-items: center;
   justify-content: space-between; gap: .5rem; width: 100%}
 [class*="st-key-flag_"] [data-testid="stButtonGroup"] button {min-height: 1.7rem; padding: 0 .6rem}
+[class*="st-key-group_"] {position: relative}
+[class*="st-key-group_"] > [data-testid="stElementContainer"]:has(.lf-mark) {position: absolute; top: .5rem;
+  right: .7rem; width: auto; pointer-events: none}
+.lf-mark {font-size: .82rem; font-variant-numeric: tabular-nums; white-space: nowrap}
+.lf-blue {color: light-dark(#1668c7, #6cb0ff)}
 .st-key-head {position: sticky; top: 2.4rem; z-index: 90; background: light-dark(#ffffff, #15181d);
   padding-bottom: .3rem}
 .st-key-console [data-testid="stText"],

@@ -19,7 +19,7 @@ from lfdash.results import experiment_link
 from lfdash.run import TERMINAL, RunState
 from lfdash.store import RunView
 from lfdash.tokens import hide
-from lfdash.ui import actions, charts, evaluation, existing, queue, widgets
+from lfdash.ui import actions, charts, evaluation, existing, pick, queue, widgets
 from lfdash.ui.kind import kind
 from lfdash.ui.session import Services
 from lfdash.ui.text import label, t
@@ -236,23 +236,21 @@ def draw_body(services: Services, view: RunView) -> None:
     existing.draw_after(services, view)
     tabs = TABS[kind()]
     key = f"{TAB}_{kind()}"
-    st.session_state.setdefault(key, tabs[0])
     if kind() == "train":
         draw_loss(metrics.frame)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.segmented_control(
+        tab = pick.segments(
             t("ui.details"),
             tabs,
             key=key,
-            format_func=lambda tab: t(f"ui.tab_{tab}"),
+            word=lambda tab: t(f"ui.tab_{tab}"),
             required=True,
             label_visibility="collapsed",
-            persist_state="session",
         )
         if kind() == "train":
             draw_link(services, view)
             st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session", width="content")
-    DETAILS[st.session_state.get(key) or tabs[0]](services, view, metrics.frame, console)
+    DETAILS[tab](services, view, metrics.frame, console)
 
 
 def draw_link(services: Services, view: RunView) -> None:

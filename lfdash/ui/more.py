@@ -16,7 +16,7 @@ import yaml
 from lfdash.errors import ConfigError
 from lfdash.field import Problem
 from lfdash.fields import BY_KIND_ARG
-from lfdash.ui import widgets
+from lfdash.ui import pick, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
@@ -154,12 +154,11 @@ def described(argument: Argument) -> str:
 def draw(services: Services, on_change: Any, errors: tuple[str, ...]) -> None:
     """Draws the search, one widget an added argument, and the free text."""
     choices = offered(services)
-    st.selectbox(
+    pick.select(
         t("ui.more_pick"),
         list(choices),
-        index=None,
         key=scoped(PICK),
-        format_func=lambda name: described(choices[name]) if name in choices else name,
+        word=lambda name: described(choices[name]) if name in choices else name,
         placeholder=t("ui.more_search", count=len(choices)),
         on_change=add,
         help=t("ui.more_pick_help"),

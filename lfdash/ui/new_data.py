@@ -14,7 +14,7 @@ import streamlit as st
 from lfdash.data import SUFFIXES, Preview, add_entry, preview, unlisted
 from lfdash.datasets import DatasetInfo
 from lfdash.formats import BY_NAME, FORMATS, Mapped, entry, missing, recognise
-from lfdash.ui import widgets
+from lfdash.ui import pick, widgets
 from lfdash.ui.text import choice, t
 
 SOURCE, UPLOAD, LOCAL, NAME, FORMAT = "data.source", "data.upload", "data.local", "data.name", "data.format"
@@ -28,9 +28,8 @@ def draw(folder: Path, known: DatasetInfo) -> None:
     if answer:
         (st.success if answer[0] else st.error)(widgets.markdown_safe(answer[1]))
     sources = ("upload", "local")
-    st.session_state.setdefault(SOURCE, sources[0])
-    source = st.segmented_control(
-        t("ui.data_source"), sources, key=SOURCE, format_func=lambda name: t(f"ui.data_from_{name}"), required=True
+    source = pick.segments(
+        t("ui.data_source"), sources, key=SOURCE, word=lambda name: t(f"ui.data_from_{name}"), required=True
     )
     chosen = draw_upload() if source == "upload" else draw_local(folder, known)
     if chosen is None:
@@ -84,12 +83,11 @@ def fill(file: str, found: Preview) -> None:
 
 def draw_mapping(found: Preview) -> Mapped | None:
     """The format and the column of each role; None while no format is chosen."""
-    name = st.selectbox(
+    name = pick.select(
         t("ui.data_format"),
         [item.name for item in FORMATS],
-        index=None,
         key=FORMAT,
-        format_func=lambda name: choice("formats", name),
+        word=lambda name: choice("formats", name),
         placeholder=t("ui.data_unknown", columns=", ".join(found.columns) or "–"),
         help=t("ui.data_format_help"),
     )

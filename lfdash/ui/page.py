@@ -12,7 +12,7 @@ from lfdash.fields import BY_ID
 from lfdash.problems import EXTRA_PREFIX
 from lfdash.run import STOPPABLE, RunState
 from lfdash.store import RunView
-from lfdash.ui import actions, existing, form, monitor, preview, queue, sidebar, widgets
+from lfdash.ui import actions, existing, form, monitor, pick, preview, queue, sidebar, widgets
 from lfdash.ui.frame import draw_frame
 from lfdash.ui.kind import kind, use
 from lfdash.ui.session import Services, services
@@ -145,14 +145,15 @@ def draw_run_pick(shared: Services, view: RunView | None) -> None:
         st.session_state[actions.SHOWN] = st.session_state[PICK]
         st.rerun()
 
-    st.selectbox(
+    pick.select(
         t("ui.run_shown"),
         list(views),
         key=PICK,
+        empty=False,
         label_visibility="collapsed",
         width=260,
         on_change=show,
-        format_func=lambda run_id: f"{views[run_id].name} · {t(f'states.{views[run_id].state.name}')}",
+        word=lambda run_id: f"{views[run_id].name} · {t(f'states.{views[run_id].state.name}')}",
     )
 
 

@@ -15,7 +15,7 @@ from lfdash.job import JobConfig
 from lfdash.presets import Preset
 from lfdash.stages import BY_CODE
 from lfdash.tokens import HIDDEN
-from lfdash.ui import configurations, form, more, widgets
+from lfdash.ui import configurations, form, more, pick, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
 from lfdash.ui.text import choice, help_text, label, lookup, t
@@ -53,17 +53,15 @@ def draw(services: Services) -> None:
 def draw_preset(services: Services) -> None:
     """The preset and its line of advice (training only), files, and what differs."""
     if kind() == "train":
-        st.selectbox(
+        pick.select(
             t("ui.preset"),
             list(services.presets),
-            index=None,
             key=form.PRESET_PICK,
-            format_func=lambda name: preset_text(services.presets[name])[0],
+            word=lambda name: preset_text(services.presets[name])[0],
             placeholder=t("ui.preset_pick"),
             on_change=pick_preset,
             args=(services,),
             help=t("ui.preset_help"),
-            persist_state="session",
         )
         name = st.session_state.get(form.PRESET)
         if name in services.presets:
@@ -81,12 +79,15 @@ def preset_text(preset: Preset) -> tuple[str, str]:
 
 
 def pick_preset(services: Services) -> None:
-    """A preset was chosen, or cleared for a new form."""
+    """A preset was chosen, or cleared for a new form. A name that no preset has leaves the form as it is."""
     name = st.session_state.get(form.PRESET_PICK)
     if name is None:
         form.load_new(services)
-    else:
+    elif name in services.presets:
         form.load_preset(services, name)
+    else:
+        form.show_preset(st.session_state.get(form.PRESET))
+        st.session_state[scoped(form.NOTES)] = [("ui.preset_unknown", {"name": widgets.markdown_safe(str(name))})]
 
 
 def draw_changed(services: Services) -> None:
@@ -145,24 +146,30 @@ def draw_group(services: Services, name: str) -> None:
         return
     marked = sum(row.id in context.changed for row in rows)
     wrong = any(row.id in context.errors for row in rows)
-    title = t(f"groups.{name}") + (f" :blue[● {marked}]" if marked else "")
-    with st.expander(title, key=f"open_{name}", on_change="rerun", icon=":material/error:" if wrong else None) as box:
-        if box.open:
-            draw_rows(context, rows)
+    with st.container(key=f"group_{name}"):
+        with pick.expander(t(f"groups.{name}"), key=f"open_{name}") as box:
+            if box.open:
+                draw_rows(context, rows)
+        draw_mark(marked, wrong)
+
+
+def draw_mark(count: int, wrong: bool) -> None:
+    """What lies in a group, at the right of its title: a title that changes makes the expander a new, closed one."""
+    parts = [f'<span class="lf-blue">● {count}</span>'] if count else []
+    if wrong:
+        parts.append('<span class="lf-fail">⚠</span>')
+    st.html(f'<span class="lf-mark">{" ".join(parts)}</span>')
 
 
 def draw_more(services: Services) -> None:
     """Arguments that the form has no row for."""
     context = Context(services, "group_more")
-    count = len(more.names())
-    title = t("groups.more") + (f" ({count})" if count else "")
-    with st.expander(title, key="open_more", on_change="rerun") as box:
-        if box.open:
-            more.draw(
-                services,
-                partial(form.on_change, services, more.FIELD, "group_more"),
-                context.errors.get(more.FIELD, ()),
-            )
+    errors = context.errors.get(more.FIELD, ())
+    with st.container(key="group_more"):
+        with pick.expander(t("groups.more"), key="open_more") as box:
+            if box.open:
+                more.draw(services, partial(form.on_change, services, more.FIELD, "group_more"), errors)
+        draw_mark(len(more.names()), bool(errors))
 
 
 def draw_found(services: Services, wanted: str) -> None:

@@ -16,6 +16,7 @@ import streamlit as st
 
 from lfdash.field import Field, Value
 from lfdash.fields import arguments
+from lfdash.ui import pick
 from lfdash.ui.text import choice, help_text, label, t
 
 HALF_WIDTH = {"int", "float", "choice", "text"}
@@ -87,7 +88,6 @@ def draw(row: Field, look: Look, on_change: Callable[..., None], args: tuple[Any
         "on_change": on_change,
         "args": args,
         "disabled": bool(look.reason),
-        "persist_state": "session",
     }
     DRAWERS.get(row.kind, draw_text)(row, look, common)
     for sentence in look.errors:
@@ -97,6 +97,7 @@ def draw(row: Field, look: Look, on_change: Callable[..., None], args: tuple[Any
 def draw_text(row: Field, look: Look, common: dict[str, Any]) -> None:
     st.text_input(
         **common,
+        persist_state="session",
         placeholder=placeholder(row, look),
         type="password" if row.secret else "default",
         autocomplete="off",
@@ -108,17 +109,16 @@ def draw_bool(row: Field, look: Look, common: dict[str, Any]) -> None:
         default = t("ui.on") if look.default is True else t("ui.off")
         common["label"] += f" :gray[{t('ui.default_is', value=default)}]"
     with st.container(key=f"flag_{row.id}"):
-        st.segmented_control(**common, options=[False, True], format_func=lambda on: t("ui.on") if on else t("ui.off"))
+        pick.segments(**common, options=[False, True], word=lambda on: t("ui.on") if on else t("ui.off"))
 
 
 def draw_choice(row: Field, look: Look, common: dict[str, Any]) -> None:
-    st.selectbox(
+    pick.select(
         **common,
         options=with_current(look.options, st.session_state.get(row.id)),
-        index=None,
-        format_func=lambda value: choice(row.id, value),
+        word=lambda value: choice(row.id, value),
         placeholder=placeholder(row, look),
-        accept_new_options=row.open,
+        open_=row.open,
     )
 
 
@@ -128,6 +128,7 @@ def draw_choices(row: Field, look: Look, common: dict[str, Any]) -> None:
         options = with_current(options, value)
     st.multiselect(
         **common,
+        persist_state="session",
         options=options,
         placeholder=placeholder(row, look),
         accept_new_options=row.open,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from lfdash.yamlio import load
 from tests.e2e.conftest import Server, start_server
@@ -36,6 +37,21 @@ def pick(page: Page, key: str, value: str) -> None:
     page.get_by_role("option").filter(has_text=value).first.click()
     page.keyboard.press("Escape")
     expect(page.locator(f".st-key-{key}").get_by_text(value).first).to_be_visible()
+
+
+def choose(page: Page, key: str, words: str) -> None:
+    """Chooses the option with these words in a box of one. Streamlit closes a list when something above it grows:
+    then it is opened again, as a person would."""
+    box = page.locator(f".st-key-{key} input")
+    option = page.get_by_role("option").filter(has_text=words).first
+    box.click()
+    for _ in range(5):
+        try:
+            option.click(timeout=3_000)
+            break
+        except TimeoutError:
+            box.click()
+    expect(box).to_have_value(words)
 
 
 def wait_state(page: Page, state: str, minutes: float) -> None:
@@ -272,14 +288,40 @@ def test_without_llamafactory_start_says_what_to_install(browser: Browser, tmp_p
 
 
 def test_five_languages_keep_what_was_typed(page: Page, server: Server) -> None:
-    rate = page.locator(".st-key-train-learning_rate input")
-    rate.fill("0.0031")
-    rate.press("Tab")
-    words = {"Русский": "Начать", "日本語": "開始", "한국어": "시작", "简体中文": "开始", "English": "Start"}
-    for name, start in words.items():
+    choose_preset(page, "Demo")
+    sidebar = page.locator("section[data-testid=stSidebar]")
+    sidebar.locator("summary").filter(has_text="Samples").click()
+    typed = {"learning_rate": "0.0031", "num_train_epochs": "2.5", "cutoff_len": "12x"}  # the last one half typed
+    for name, value in typed.items():
+        box = page.locator(f".st-key-train-{name} input")
+        box.fill(value)
+        box.press("Tab")
+    choose(page, "train-training_stage", "DPO")
+    choose(page, "top-finetuning_type", "Freeze")
+    choose(page, "train-lr_scheduler_type", "polynomial")
+    switch = page.locator(".st-key-flag_train-packing")
+    switch.get_by_text("Off", exact=True).click()
+    words = {
+        "Русский": ("Начать", "Демо", "Заморозка", "Выкл."), "日本語": ("開始", "デモ", "一部固定", "オフ"),
+        "한국어": ("시작", "데모", "일부 고정", "끔"), "简体中文": ("开始", "演示", "部分冻结", "关"),
+        "English": ("Start", "Demo", "Freeze", "Off"),
+    }  # fmt: skip
+    for name, (start, demo, freeze, off) in words.items():
         page.locator(".st-key-ui-language input").click()
         page.get_by_role("option").filter(has_text=name).first.click()
         expect(page.locator(".st-key-start button").first).to_contain_text(start)
-        expect(rate).to_have_value("0.0031")
+        expect(page.locator(".st-key-ui-preset_pick input")).to_have_value(re.compile(demo))
+        for field, value in typed.items():
+            expect(page.locator(f".st-key-train-{field} input")).to_have_value(value)
+        expect(sidebar.get_by_text("12x").first).to_be_visible()  # what is wrong with it, in words
+        expect(page.locator(".st-key-train-lr_scheduler_type input")).to_have_value("polynomial")
+        expect(page.locator(".st-key-train-training_stage input")).to_have_value("DPO")
+        expect(page.locator(".st-key-top-finetuning_type input")).to_have_value(freeze)
+        expect(switch.get_by_role("radio", checked=True)).to_have_text(off)
+        expect(page.get_by_test_id("stException")).to_have_count(0)
     kept = json.loads((server.workspace / ".lfdash" / "settings.json").read_text())
     assert kept["language"] == "en"
+    draft = json.loads((server.workspace / ".lfdash" / "draft-train.json").read_text())
+    held = {name: draft["values"][f"train.{name}"] for name in (*typed, "training_stage", "packing")}
+    assert held == {**typed, "training_stage": "dpo", "packing": False}
+    assert (draft["preset"], draft["values"]["top.finetuning_type"]) == ("demo", "freeze")
