@@ -207,6 +207,11 @@ class RunPaths:
     def trainer_state(self) -> Path:
         return self.root / "trainer_state.json"
 
+    @property
+    def notes(self) -> Path:
+        """What people wrote about the run."""
+        return self.root / "notes.json"
+
     def attempt(self, number: int) -> AttemptPaths:
         """Control files of attempt `number` (1 is the first)."""
         return AttemptPaths(self.root / "attempts" / f"{number:03d}")

@@ -123,3 +123,12 @@ def refused_by(error: OSError, path: Path) -> Refused:
         if error.errno in numbers:
             return Refused(code, {"path": str(path)})
     return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})
+
+
+def unchanged_by(error: OSError, path: Path) -> Refused:
+    """The outcome of something else than a start that the file system did not let be: readonly, disk_kept, failed."""
+    if error.errno in DISK_FULL:
+        return Refused("disk_kept", {"path": str(path)})
+    if error.errno in NOT_WRITABLE:
+        return Refused("readonly", {"path": str(path)})
+    return Refused("failed", {"reason": f"{type(error).__name__}: {error}"})
