@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,11 +50,12 @@ class Cursor:
         return Cursor(offset, os.fstat(file.fileno()).st_ino, head, rest, bad, self.generation)
 
 
-def read_lines(path: Path, cursor: Cursor) -> tuple[list[bytes], Cursor]:
+def read_lines(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list[bytes], Cursor]:
     """The lines that a file gained since `cursor`, and the cursor to go on from.
 
     A line counts when its newline is there. A missing file gives none. When the file was truncated or replaced
-    (seen by its inode, size and first bytes), it is read from the start and `generation` grows.
+    (seen by its inode, size and first bytes), it is read from the start and `generation` grows. limit: bytes to
+    read at most, None = all that is there.
     """
     try:
         file = path.open("rb")
@@ -65,18 +67,20 @@ def read_lines(path: Path, cursor: Cursor) -> tuple[list[bytes], Cursor]:
         file.seek(cursor.offset)
         found: list[bytes] = []
         rest = cursor.rest
-        while chunk := file.read(CHUNK):
+        left = sys.maxsize if limit is None else limit
+        while chunk := file.read(min(CHUNK, left)):
+            left -= len(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             found += lines
         return found, cursor.moved(file, rest, cursor.bad)
 
 
-def read_new(path: Path, cursor: Cursor) -> tuple[list[Row], Cursor]:
+def read_new(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list[Row], Cursor]:
     """The rows that a JSON-lines file gained since `cursor`; see `read_lines`.
 
     NaN and Infinity are accepted (LLaMA-Factory writes bare ones); garbage is counted, not raised.
     """
-    lines, cursor = read_lines(path, cursor)
+    lines, cursor = read_lines(path, cursor, limit)
     rows: list[Row] = []
     bad = parse(lines, rows)
     return rows, replace(cursor, bad=cursor.bad + bad)
