@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import Timeout
 
 from lfdash import devices, failpoints, shim
 from lfdash.jobqueue import Entry, Queued, Reason, Waiting
 from lfdash.launchers import folder
-from lfdash.launchers.base import Handle, Launched, Launcher, Level, Refused, Status, refused_by
+from lfdash.launchers.base import Handle, Launched, Launcher, Level, Refused, Status, refused_by, unchanged_by
 from lfdash.placement import Ask, Floor, Place, Wait
 from lfdash.plan import LaunchPlan
+from lfdash.rename import rename, user_of
 from lfdash.run import ALLOWED, TERMINAL, RunPaths, RunRecord, RunState
 from lfdash.scheduler import Eyes, Look, dressed, floor_of, ports_of, queued_view, standing
 from lfdash.store import Cached, RunView, elsewhere, relative, scan
+from lfdash.summaries import Summaries
+from lfdash.trash import Trash
 from lfdash.vault import Vault
 from lfdash.waitlist import LaunchLock, Waitlist, taken
 
 REST_S = 30.0  # after a disk that did not let the queue be changed
 WALK_EVERY = 10  # looks at the alive runs between two searches for folders that others made
+LET_GO_S = 5.0  # for a shim that has written down how its run ended, and ends
+QUIET_S = 3600.0  # a plain CLI run's folder that did not change so long is nobody's any more
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +52,8 @@ class ProcessRegistry:
     ) -> None:
         self.workspace = workspace
         self.launcher = launcher
+        self.trash = Trash(workspace)
+        self.summaries = Summaries(workspace / ".lfdash" / "summaries.json")
         self._interval = interval
         self._handles: dict[str, Handle] = {}
         self.vault = Vault()
@@ -63,6 +74,7 @@ class ProcessRegistry:
             if self._thread is not None:
                 return
             self._closing.clear()
+            self.summaries.load()
             self.refresh()
             self._thread = threading.Thread(target=self._watch, name="lfdash-registry", daemon=True)
             self._thread.start()
@@ -73,14 +85,17 @@ class ProcessRegistry:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
+            self.summaries.close()
 
     def _watch(self) -> None:
         looks = 0
+        self.trash.sweep()
         while not self._closing.wait(self._interval):
             looks += 1
             try:
                 self.refresh(everything=looks % WALK_EVERY == 0)
                 self.advance()
+                self.summaries.step(self._views)
             except Exception:  # the thread must not die of one odd folder: no run would be seen to end
                 logger.exception("looking at the runs of %s failed", self.workspace)
 
@@ -362,31 +377,80 @@ class ProcessRegistry:
             self.refresh(everything=False)
             return refused
 
-    def discard(self, run_id: str) -> Refused | None:
-        """Moves the folder of a run that is over to the workspace's trash, from where it can be taken back.
+    # -- folders of runs that are over -----------------------------------------------------------------
 
-        Refused: unknown, plain (its process is not known to be over), alive, readonly, disk.
+    def discard(self, run_id: str) -> Refused | None:
+        """Moves the folder of a run that is over to the trash (`self.trash`), from where `restore` takes it back.
+
+        Refused: unknown, alive, plain_fresh, in_use, another_change, readonly, disk_kept, failed.
         """
-        with self._lock:
+        outcome = self._with_folder(run_id, self.trash.put)
+        return outcome if isinstance(outcome, Refused) else None
+
+    def rename(self, run_id: str, name: str) -> RunView | Refused:
+        """Gives a run that is over another name, and its folder too; the run as it is then listed.
+
+        Refused: as `discard`, and rename_bad, rename_taken.
+        """
+        target = self._with_folder(run_id, lambda view: rename(self.workspace, view, name, self._reserved()))
+        if isinstance(target, Refused):
+            return target
+        return next((view for view in self._views if view.path == target), None) or Refused("unknown")
+
+    def restore(self, item: str) -> Refused | None:
+        """Takes a run back from the trash. Refused: unknown, place_taken, another_change, readonly, disk_kept,
+        failed."""
+        outcome = self._alone(lambda: self.trash.restore(item, self._reserved()))
+        self.refresh()
+        return outcome if isinstance(outcome, Refused) else None
+
+    def _with_folder(self, run_id: str, act: Callable[[RunView], T | Refused]) -> T | Refused:
+        """Does something to the folder of a run that is over, while nobody starts one."""
+
+        def checked() -> T | Refused:
             self.refresh()
             view = self.get(run_id)
-            if view is None:
-                return Refused("unknown")
-            if view.record is None:
-                return Refused("plain")
-            if view.state not in TERMINAL:
-                return Refused("alive", {"run": view.name})
-            target = self.workspace / ".lfdash" / "trash" / f"{view.name}.{run_id}"
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                failpoints.hit("trash.before_move")
-                shutil.move(view.path, free_name(target))
-                failpoints.hit("trash.after_move")
-            except OSError as error:
-                return refused_by(error, view.path)
-            self._handles.pop(run_id, None)
+            refused = Refused("unknown") if view is None else self._why_it_stays(view)
+            if view is None or refused is not None:
+                return refused or Refused("unknown")
+            self._let_go(run_id)
+            outcome = act(view)
             self.refresh()
-            return None
+            return outcome
+
+        return self._alone(checked)
+
+    def _alone(self, act: Callable[[], T | Refused]) -> T | Refused:
+        """Does something while no dashboard on this workspace starts a run."""
+        try:
+            with self._launch_lock.held():
+                return act()
+        except Timeout:
+            return Refused("another_change")
+        except OSError as error:
+            return unchanged_by(error, self._launch_lock.private)
+
+    def _why_it_stays(self, view: RunView) -> Refused | None:
+        """Why the folder of a run must stay where it is; None when nothing needs it."""
+        if view.state not in TERMINAL:
+            return Refused("alive", {"run": view.name})
+        if view.record is None and not is_quiet(view.path):
+            return Refused("plain_fresh", {"run": view.name})
+        user = user_of(view, self._shown, self.queue.jobs.entries())
+        return None if user is None else Refused("in_use", {"run": view.name, "user": user})
+
+    def _reserved(self) -> set[Path]:
+        """The folders that waiting jobs will have."""
+        return {entry.paths.root for entry in self.queue.jobs.entries()}
+
+    def _let_go(self, run_id: str) -> None:
+        """Forgets the handle of a run that is over, once its shim, which wrote that down, has ended too."""
+        handle = self._handles.pop(run_id, None)
+        if handle is not None and handle.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                handle.process.wait(LET_GO_S)
+
+    # -- secrets ----------------------------------------------------------------------------------------
 
     def set_secret(self, name: str, value: str) -> None:
         """Keeps a secret in memory for later launches; an empty value forgets it."""
@@ -405,13 +469,15 @@ class ProcessRegistry:
         return bool(self.vault.get(name))
 
 
-def free_name(path: Path) -> Path:
-    """The path, or with a number behind it when something is there."""
-    number, found = 1, path
-    while found.exists():
-        number += 1
-        found = path.with_name(f"{path.name}-{number}")
-    return found
+def is_quiet(folder: Path) -> bool:
+    """Whether nothing right in a folder changed for an hour (our notes aside): nobody tells when a run of the plain
+    CLI has ended."""
+    notes = RunPaths(folder).notes.name
+    try:
+        changed = [entry.stat().st_mtime for entry in os.scandir(folder) if entry.name != notes]
+    except OSError:
+        return False
+    return time.time() - max(changed, default=0.0) > QUIET_S
 
 
 def check_output(plan: LaunchPlan) -> Refused | None:

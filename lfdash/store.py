@@ -17,6 +17,8 @@ from lfdash.launchers.base import Status, Why
 from lfdash.launchers.folder import is_home
 from lfdash.logs import collapse, last_error, read_last, tail_bytes
 from lfdash.metrics import Progress, is_closing, progress
+from lfdash.notes import NONE, Notes
+from lfdash.notes import read as read_notes
 from lfdash.run import TERMINAL, Exit, Mark, RunPaths, RunRecord, RunState, file_mark, read_json
 
 DEPTH = 5  # folders below saves/ in which runs are looked for
@@ -69,6 +71,7 @@ class RunView:
     ended: float | None = None
     lost: Why | None = None
     waiting: Waiting | None = None
+    notes: Notes = NONE
 
     @property
     def paths(self) -> RunPaths:
@@ -217,6 +220,13 @@ def awaiting(status: Status, found: Progress) -> str:
     return "evaluation" if found.step == found.total else "save"
 
 
+def shown_name(record: RunRecord, folder: Path) -> str:
+    """The run's name; that of its folder where somebody gave the folder another one (names may have spaces,
+    folders of runs have none)."""
+    own = Path(record.name).name.replace(" ", "")
+    return record.name if own == folder.name.replace(" ", "") else folder.name
+
+
 def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status) -> RunView:
     """How a recorded run stands."""
     number = record.last.number
@@ -230,7 +240,7 @@ def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status
     failed = state is RunState.FAILED or (state is RunState.STOPPED and ended is not None and (ended.code or 0) > 0)
     return RunView(
         run_id=record.run_id,
-        name=record.name,
+        name=shown_name(record, paths.root),
         path=paths.root,
         output_dir=relative(workspace, paths.root),
         state=state,
@@ -244,6 +254,7 @@ def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status
         started=record.last.started,
         ended=ended.ended if ended else None,
         lost=status.why if state is RunState.LOST else None,
+        notes=read_notes(paths.notes),
     )
 
 
@@ -277,6 +288,7 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
         error=error,
         saved=read_saved(paths),
         ended=changed if state in TERMINAL else None,
+        notes=read_notes(paths.notes),
     )
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from lfdash import about, shim
 from lfdash.about import NOT_KNOWN, About
-from lfdash.run import TERMINAL, RunState
-from lfdash.store import RunView, mark
+from lfdash.run import TERMINAL, RunState, file_mark
+from lfdash.store import RunView
 from lfdash.summary import NOTHING, LogDigest, Summary
 
 VERSION = 1
@@ -155,7 +155,7 @@ class Summaries:
 
 def mark_of(view: RunView) -> Mark:
     """What a run's log and folder look like now."""
-    log, folder = mark(view.paths.trainer_log), mark(view.path)
+    log, folder = file_mark(view.paths.trainer_log), file_mark(view.path)
     return (log[1] if log else 0, log[0] if log else 0, folder[0] if folder else 0)
 
 

@@ -481,7 +481,7 @@ def test_a_run_that_is_over_goes_to_the_trash_as_it_is(workspace: Path) -> None:
     (handle.paths.root / "adapter.bin").write_text("weights")
     assert registry.discard(handle.run_id) is None
     assert registry.get(handle.run_id) is None and not handle.paths.root.exists()
-    (kept,) = (workspace / ".lfdash" / "trash").iterdir()
+    (kept,) = (workspace / ".lfdash" / "trash").glob("r1.*")
     assert (kept / "adapter.bin").read_text() == "weights"
     launch(registry, plan_for(workspace))  # the name is free again
     refused = registry.discard(handle.run_id)

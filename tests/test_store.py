@@ -14,6 +14,7 @@ import pytest
 from lfdash import store
 from lfdash.launchers.base import Handle, Launched, Status
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.notes import Notes, save
 from lfdash.registry import settled
 from lfdash.run import Exit, RunPaths, RunRecord, RunState, file_mark
 from lfdash.store import Cached, RunView, Saved, find_runs, judge, read_saved, scan
@@ -225,6 +226,30 @@ def test_a_record_of_a_newer_version_is_shown_with_the_reason(world: World) -> N
     handle.paths.record.write_text(json.dumps({"version": 99}))
     view = world.scan()[0]
     assert view.record is None and view.error is not None and "version 99" in view.error
+
+
+def test_a_folder_that_was_moved_by_hand_is_named_by_its_folder(world: World) -> None:
+    handle = world.add("r1")
+    world.fake.end(handle, 0)
+    moved = handle.paths.root.with_name("moved")
+    handle.paths.root.rename(moved)
+    view = world.scan()[0]
+    assert (view.name, view.run_id, view.state) == ("moved", "id-r1", RunState.SUCCEEDED)
+    record = RunRecord.from_json((moved / "run.json").read_text())
+    names = {"mo ved": "mo ved", "/data/disk/moved": "/data/disk/moved", "moved2": "moved"}
+    assert {name: store.shown_name(replace(record, name=name), moved) for name in names} == names
+
+
+def test_notes_are_part_of_the_view_of_any_run(world: World) -> None:
+    handle = world.add("r1")
+    world.fake.end(handle, 0)
+    plain = world.workspace / "saves" / "plain"
+    plain.mkdir(parents=True)
+    (plain / "trainer_log.jsonl").touch()
+    assert {view.notes for view in world.scan()} == {Notes()}
+    for folder in (handle.paths.root, plain):
+        assert save(RunPaths(folder), Notes("n", ("t",))) is None
+    assert {view.notes for view in world.scan()} == {Notes("n", ("t",))}
 
 
 def test_half_made_and_deep_folders_are_passed_over(workspace: Path) -> None:

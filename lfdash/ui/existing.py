@@ -42,7 +42,8 @@ def why_not_resumed(view: RunView) -> str:
 
 
 def resume_plan(services: Services, view: RunView, step: int) -> LaunchPlan | None:
-    """The next attempt of a run: its own arguments, from one of its checkpoints.
+    """The next attempt of a run: its own arguments, from one of its checkpoints, in the folder where it lies now
+    (it may have been renamed since they were written).
 
     `overwrite_output_dir` is left out: LLaMA-Factory would delete the run's log
     (train/callbacks.py, LogCallback).
@@ -54,6 +55,7 @@ def resume_plan(services: Services, view: RunView, step: int) -> LaunchPlan | No
     args.pop("overwrite_output_dir", None)
     for name, value in secrets.items():
         services.registry.set_secret(name, value)
+    args["output_dir"] = view.output_dir
     args["resume_from_checkpoint"] = f"{view.output_dir}/checkpoint-{step}"
     return make_plan(
         run_id=view.run_id,

@@ -1,0 +1,44 @@
+"""The real llamafactory-cli: a run that was killed, then renamed, goes on under its new name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lfdash.launchers.base import Launched
+from lfdash.run import RunState
+from lfdash.store import RunView
+from lfdash.ui import existing
+from tests.page import Page
+from tests.runs import wait_end, wait_for
+
+pytestmark = pytest.mark.train_env
+
+
+def test_a_killed_run_is_renamed_and_resumed_to_its_end(demo_workspace: Path, tmp_path: Path) -> None:
+    page = Page.open(demo_workspace, tmp_path / "workspace")
+    registry = page.services.registry
+    handle = page.start("first", {"max_steps": 30, "save_steps": 10})
+    try:
+        wait_for(lambda: (view := registry.get(handle.run_id)) and (view.progress.step or 0) >= 12, 240)
+        registry.stop(handle.run_id, "kill")
+        view = wait_end(registry, handle.run_id, 60)
+        assert view.state is RunState.STOPPED and 10 in view.saved.checkpoints
+        renamed = registry.rename(handle.run_id, "second")
+        assert isinstance(renamed, RunView), renamed
+        plan = existing.resume_plan(page.services, renamed, 10)
+        assert plan is not None and renamed.record is not None
+        outcome = registry.launch(plan, renamed.record.resumed(plan))
+        assert isinstance(outcome, Launched), outcome
+        view = wait_end(registry, handle.run_id, 240)
+        assert (view.state, view.attempt, view.name, view.saved.step) == (RunState.SUCCEEDED, 2, "second", 30), view
+        steps = [json.loads(line)["current_steps"] for line in view.paths.trainer_log.read_text().splitlines()]
+        assert steps[-1] == 30 and steps.count(11) == 2  # it went on from step 10
+        assert not view.path.with_name("first").exists()
+        wait_for(lambda: (found := registry.summaries.get(view).summary) and found.last is not None)
+        assert len(registry.summaries.get(view).summary.spark) == 30
+    finally:
+        registry.stop(handle.run_id, "kill")
+        registry.close()
