@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,13 +169,15 @@ def keep(path: Path) -> None:
     copy.write_bytes(path.read_bytes())
 
 
-def unlisted(folder: Path, known: Iterable[str]) -> list[str]:
-    """Data files of a folder that no entry names yet, relative to it; two folders deep, hidden ones left out."""
+def unlisted(folder: Path, known: Iterable[str], allowed: Callable[[Path], object] = lambda _path: True) -> list[str]:
+    """Data files of a folder that no entry names yet, relative to it; two folders deep, hidden ones left out, and those
+    that are not `allowed`."""
     taken = {*known, FILE}
     found = []
     for pattern in ("*", "*/*"):
         for path in folder.glob(pattern):
             name = path.relative_to(folder).as_posix()
-            if path.suffix in SUFFIXES and name not in taken and not name.startswith(".") and path.is_file():
+            wanted = path.suffix in SUFFIXES and name not in taken and not name.startswith(".")
+            if wanted and path.is_file() and allowed(path):
                 found.append(name)
     return sorted(found)

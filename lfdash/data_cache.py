@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lfdash.data import preview
-from lfdash.datasets import FILE, DatasetInfo, read_dataset_info
+from lfdash.datasets import FILE, DatasetInfo, broken, read_dataset_info
 
 COUNTED = 16 * 1024 * 1024  # bytes; rows of larger files are not counted while somebody types
 
 
 class DataCache:
-    """Lists and row counts of data folders. root: the workspace; folders are named relative to it."""
+    """Lists and row counts of data folders. root: the workspace; folders are named relative to it. readable: where a
+    path leads, None when it may not be read."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, readable: Callable[[Path], Path | None] = lambda path: path) -> None:
         self.root = root
+        self._readable = readable
         self._infos: dict[Path, tuple[object, DatasetInfo]] = {}
         self._counts: dict[Path, tuple[object, int | None]] = {}
 
     def info(self, directory: str) -> DatasetInfo:
         """What dataset_info.json of a folder lists."""
         folder = self.root / directory
+        if self._readable(folder / FILE) is None:
+            return broken("name_outside", folder / FILE, value=directory)
         seen = stamp(folder / FILE)
         cached = self._infos.get(folder)
         if cached is None or cached[0] != seen:
@@ -36,7 +40,7 @@ class DataCache:
         return {name: count for name, count in counts.items() if count is not None}
 
     def _count(self, path: Path) -> int | None:
-        seen = stamp(path)
+        seen = stamp(path) if self._readable(path) else None
         if seen is None or seen[1] > COUNTED:
             return None
         cached = self._counts.get(path)

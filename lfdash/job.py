@@ -27,7 +27,8 @@ class Facts:
 
     datasets: names in dataset_info.json, None when they are not known (an online source). dataset_problem: why
     that file cannot be read. ranking: dataset -> whether its rows are ranked pairs. run_exists: a folder of the
-    run's name exists. export_taken: the export folder holds something. roots: absolute folders below which
+    run's name exists. export_taken: the export folder holds something. outside: argument -> its path, for those
+    that lead where they may not. roots: absolute folders below which
     output may lie. gpus: GPUs found, None = not known.
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known.
     arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
@@ -42,6 +43,7 @@ class Facts:
     run_exists: bool = False
     export_taken: bool = False
     roots: tuple[str, ...] = ()
+    outside: Mapping[str, str] = field(default_factory=dict)
     gpus: int | None = None
     packages: Mapping[str, str] | None = None
     arguments: Mapping[str, ArgumentType] | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 import sys
 from collections import deque
 from dataclasses import dataclass, replace
@@ -17,6 +19,8 @@ CHUNK = 1 << 20  # bytes read at once
 HEAD = 256  # first bytes remembered: of two trainer logs they differ in speed, if in nothing else
 BLOCK = 10_240  # bytes; Streamlit sends unchanged messages of at least this size as a hash
 KEEP = 40  # closed blocks
+# not every system has all of these
+PLAIN = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 ERROR_TAIL = 1 << 19  # bytes looked at for a traceback
 
 
@@ -50,6 +54,22 @@ class Cursor:
         return Cursor(offset, os.fstat(file.fileno()).st_ino, head, rest, bad, self.generation)
 
 
+def open_plain(path: Path) -> BinaryIO:
+    """Opens a file of a run for reading. OSError for what is no plain file: a link may lead anywhere, and a pipe would
+    be waited for."""
+    descriptor = os.open(path, PLAIN)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_plain(path: Path) -> str:
+    """The text of a file of a run. OSError as `open_plain`, UnicodeDecodeError for what is no text."""
+    with open_plain(path) as file:
+        return file.read().decode("utf-8")
+
+
 def read_lines(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list[bytes], Cursor]:
     """The lines that a file gained since `cursor`, and the cursor to go on from.
 
@@ -58,7 +78,7 @@ def read_lines(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[li
     read at most, None = all that is there.
     """
     try:
-        file = path.open("rb")
+        file = open_plain(path)
     except OSError:
         return [], cursor
     with file:
@@ -115,7 +135,7 @@ def read_last(path: Path, size: int = 1 << 16) -> list[Row]:
 def tail_bytes(path: Path, size: int, start: int = 0) -> bytes:
     """At most the last `size` bytes of a file from `start` on, cut at a line's beginning; empty when missing."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             end = file.seek(0, 2)
             begin = max(start, end - size)
             file.seek(begin)
@@ -160,7 +180,7 @@ class ConsoleTail:
     def poll(self) -> bool:
         """Reads what is new; whether anything was. Starts again when the file was truncated or replaced."""
         try:
-            file = self.path.open("rb")
+            file = open_plain(self.path)
         except OSError:
             return False
         with file:
@@ -214,7 +234,7 @@ LINK = re.compile(r"[Vv]iew run(?: \S+)? at:?\s+(https?://[^\s\x1b\"'<>]+)")  # 
 def tracker_link(console: Path, start: int = 0) -> str | None:
     """The address at which SwanLab or Weights & Biases shows the run, as its console said it first."""
     try:
-        with console.open("rb") as file:
+        with open_plain(console) as file:
             file.seek(start)
             text = file.read(LINK_HEAD).decode("utf-8", "replace")
     except OSError:

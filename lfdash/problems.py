@@ -46,6 +46,7 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
         *bad_numbers(job, args),
         *bad_secrets(job, args),
         *bad_name(job, facts),
+        *leading_out(job, facts),
         *bad_model_name(job),
         *(problem_of(rule, job, args) for rule in RULES if rule.broken(args)),
         *bad_arguments(job, facts),
@@ -246,6 +247,17 @@ def bad_name(job: JobConfig, facts: Facts) -> Iterator[Problem]:
         yield Problem(f"{job.kind}.output_dir", code, {"value": name})
     elif facts.run_exists:
         yield Problem(f"{job.kind}.output_dir", "name_taken", {"value": name})
+
+
+def leading_out(job: JobConfig, facts: Facts) -> Iterator[Problem]:
+    """Paths that lead out of the allowed folders once links are followed; what is told elsewhere is left out."""
+    told = {"output_dir": name_code(job.run_name, facts.roots)}
+    told["export_dir"] = export_code(facts.outside.get("export_dir", ""), facts.roots)
+    for name, path in facts.outside.items():
+        if not told.get(name):
+            row = BY_KIND_ARG[job.kind].get(name)
+            own = f"{job.kind}.output_dir" if name == "output_dir" else row.id if row else EXTRA
+            yield Problem(EXTRA if name in job.extra else own, "path_outside", {"name": name, "value": path})
 
 
 def bad_model_name(job: JobConfig) -> Iterator[Problem]:

@@ -15,13 +15,15 @@ from typing import TypeVar
 
 from filelock import Timeout
 
-from lfdash import devices, failpoints, shim
+from lfdash import devices, failpoints, shim, yamlio
+from lfdash.errors import ConfigError
 from lfdash.jobqueue import Entry, Queued, Reason, Waiting
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Launcher, Level, Refused, Status, refused_by, unchanged_by
 from lfdash.placement import Ask, Floor, Place, Wait
-from lfdash.plan import LaunchPlan
+from lfdash.plan import ARGS_FILE, LaunchPlan
 from lfdash.rename import rename, user_of
+from lfdash.roots import Roots
 from lfdash.run import ALLOWED, TERMINAL, RunPaths, RunRecord, RunState
 from lfdash.scheduler import Eyes, Look, dressed, floor_of, ports_of, queued_view, standing
 from lfdash.store import Cached, RunView, elsewhere, relative, scan
@@ -44,11 +46,18 @@ class ProcessRegistry:
     """All runs of one workspace, watched by one daemon thread; sessions read its snapshot.
 
     workspace: absolute folder. interval: seconds between two looks at the alive runs. look: asks the machine for
-    its devices. queue: the jobs that wait; they are started by the thread, without any page.
+    its devices. roots: where paths may lead (default: into the workspace). queue: the jobs that wait; they are
+    started by the thread, without any page.
     """
 
     def __init__(
-        self, workspace: Path, launcher: Launcher, *, interval: float = 0.5, look: Look = devices.probe
+        self,
+        workspace: Path,
+        launcher: Launcher,
+        *,
+        interval: float = 0.5,
+        look: Look = devices.probe,
+        roots: Roots | None = None,
     ) -> None:
         self.workspace = workspace
         self.launcher = launcher
@@ -57,6 +66,7 @@ class ProcessRegistry:
         self._interval = interval
         self._handles: dict[str, Handle] = {}
         self.vault = Vault()
+        self.roots = roots or Roots.of(workspace)
         self._cache: dict[Path, Cached] = {}
         self._views: tuple[RunView, ...] = ()  # of the folders
         self._shown: tuple[RunView, ...] = ()  # and of the jobs that wait
@@ -190,10 +200,17 @@ class ProcessRegistry:
     def _unfit(self, plan: LaunchPlan) -> Refused | None:
         """Why a plan must not be written down, let alone started; None when it may."""
         exposed = self.vault.found_in([*plan.argv, *plan.env.values(), plan.output_dir, *plan.files.values()])
-        return check_output(plan) or (Refused("secret_in_plan", {"name": exposed}) if exposed else None)
+        return (
+            check_output(plan)
+            or check_paths(plan, self.roots)
+            or (Refused("secret_in_plan", {"name": exposed}) if exposed else None)
+        )
 
     def _submit(self, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
         """Hands a run to the launcher, with its secrets; the launch lock is held."""
+        unfit = self._unfit(plan)  # a link may be another now than when it was queued
+        if unfit is not None:
+            return unfit
         note = self._note_place(plan)
         secrets = {name: self.vault.get(name) for name in plan.secrets}
         failpoints.hit("launch.checked")
@@ -493,6 +510,18 @@ def hidden(view: RunView, redact: Callable[[str], str]) -> RunView:
     """The view without a secret in its error line."""
     error = redact(view.error) if view.error else view.error
     return view if error == view.error else replace(view, error=error)
+
+
+def check_paths(plan: LaunchPlan, roots: Roots) -> Refused | None:
+    """Refuses a plan that writes, or reads, where it may not, links followed: the last look before it is run."""
+    try:
+        args = yamlio.load(plan.files[ARGS_FILE]).args
+    except ConfigError as error:
+        return Refused("start_failed", {"reason": f"{ARGS_FILE}: {error}"})
+    output = str(Path(plan.cwd) / plan.output_dir)
+    found = next(roots.outside({**args, "output_dir": output}), None)
+    found = found or next(roots.outside({"output_dir": args.get("output_dir")}), None)
+    return Refused("outside", {"path": found[1]}) if found else None
 
 
 def settled(before: RunView | None, now: RunView) -> RunView:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.logs import tracker_link
+from lfdash.logs import open_plain, read_plain, tracker_link
 from lfdash.run import RunPaths
 
 PREDICTIONS = "generated_predictions.jsonl"  # llamafactory/train/sft/trainer.py, save_predictions
@@ -23,7 +23,7 @@ def experiment_link(paths: RunPaths) -> str | None:
     LLaMA-Factory notes SwanLab's in a file, which newer versions of SwanLab leave empty; then the console says it.
     """
     try:
-        link = json.loads(paths.swanlab.read_text(encoding="utf-8"))["cloud"]["experiment_url"]
+        link = json.loads(read_plain(paths.swanlab))["cloud"]["experiment_url"]
     except (OSError, ValueError, KeyError, TypeError):
         link = None
     if isinstance(link, str) and link.startswith(("https://", "http://")):
@@ -35,7 +35,7 @@ def read_scores(folder: Path) -> dict[str, float]:
     """The numbers of the run's result file, sorted by name; empty when there is none (yet)."""
     for name in SCORES:
         try:
-            found = json.loads((folder / name).read_text(encoding="utf-8"))
+            found = json.loads(read_plain(folder / name))
         except (OSError, ValueError):
             continue
         if isinstance(found, dict):
@@ -70,12 +70,12 @@ class Predictions:
     def count(self) -> int:
         """How many whole rows there are now."""
         try:
-            size = self.path.stat().st_size
+            file = open_plain(self.path)
         except OSError:
             return 0
-        if size < self._end:
-            self._offsets, self._end = [], 0
-        with self.path.open("rb") as file:
+        with file:
+            if file.seek(0, 2) < self._end:
+                self._offsets, self._end = [], 0
             file.seek(self._end)
             for line in file:
                 if not line.endswith(b"\n"):
@@ -90,7 +90,7 @@ class Predictions:
         found: list[Prediction] = []
         if not self._offsets[start : start + size]:
             return found
-        with self.path.open("rb") as file:
+        with open_plain(self.path) as file:
             for number, offset in enumerate(self._offsets[start : start + size], start + 1):
                 file.seek(offset)
                 found.append(parse(number, file.readline()))
@@ -110,7 +110,7 @@ class Predictions:
     def rows(self) -> Iterator[Prediction]:
         """All whole rows, one at a time."""
         try:
-            with self.path.open("rb") as file:
+            with open_plain(self.path) as file:
                 for number, line in enumerate(file, 1):
                     if line.endswith(b"\n"):
                         yield parse(number, line)

@@ -244,7 +244,7 @@ class RunPaths:
                 if entry.is_dir(follow_symlinks=False):
                     yield from self._walk(folder / entry.name, name + "/")
                 else:
-                    stat = entry.stat()
+                    stat = entry.stat(follow_symlinks=False)
                     yield name, stat.st_size, stat.st_mtime
             except OSError:  # removed between the two looks
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass
@@ -32,11 +33,14 @@ class Shelf:
 
     def names(self) -> list[str]:
         """The saved names, newest first."""
-        files = [path for path in self.folder.glob(f"*{SUFFIX}") if path.is_file()]
+        files = [path for path in self.folder.glob(f"*{SUFFIX}") if path.is_file() and not path.is_symlink()]
         return [path.stem for path in sorted(files, key=lambda path: -path.stat().st_mtime_ns)]
 
     def load(self, name: str) -> str | ShelfRefused:
         """The text of a saved configuration."""
+        missing = self._missing(name, "config_unreadable")
+        if missing:
+            return missing
         try:
             return self._path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -63,7 +67,7 @@ class Shelf:
 
     def rename(self, name: str, new: str) -> ShelfRefused | None:
         """Gives a configuration another name, unless that is taken."""
-        refused = check(new)
+        refused = check(new) or self._missing(name, "config_unwritable")
         if refused:
             return refused
         try:
@@ -77,11 +81,19 @@ class Shelf:
 
     def delete(self, name: str) -> ShelfRefused | None:
         """Moves a configuration to the trash."""
+        missing = self._missing(name, "config_unwritable")
+        if missing:
+            return missing
         try:
             self._discard(self._path(name))
         except OSError as error:
             return ShelfRefused("config_unwritable", name, str(error))
         return None
+
+    def _missing(self, name: str, code: str) -> ShelfRefused | None:
+        """Why a name is none of the saved ones: `../x` is not, and neither is a link."""
+        known = name in self.names()
+        return None if known else ShelfRefused(code, name, os.strerror(errno.ENOENT))
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}{SUFFIX}"

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.logs import ConsoleTail, Cursor, last_error, read_last, read_new, tail_bytes
+from lfdash.logs import (
+    ConsoleTail,
+    Cursor,
+    last_error,
+    read_last,
+    read_new,
+    read_plain,
+    tail_bytes,
+    tracker_link,
+)
 from tests.runs import FIXTURES
 
 
@@ -231,3 +240,18 @@ def test_of_a_chain_the_last_exception_counts_and_a_launcher_only_alone(tmp_path
     assert last_error(path) == "ModuleNotFoundError: No module named x"
     path.write_text(chain + "second attempt\n")
     assert last_error(path, start=len(chain)) is None
+
+
+def test_a_link_or_a_pipe_in_a_runs_folder_is_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('{"current_steps": 1}\n')
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(secret)
+    os.mkfifo(pipe)  # opening one waits for a writer, for ever
+    for path in (link, pipe, tmp_path):
+        assert tail_bytes(path, 100) == b"" and read_last(path) == []
+        assert not ConsoleTail(path).poll() and tracker_link(path) is None
+        assert read_new(path, Cursor())[0] == []
+        with pytest.raises(OSError):
+            read_plain(path)
+    assert read_last(secret) == [{"current_steps": 1}] and read_plain(secret).startswith("{")

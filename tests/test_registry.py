@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from lfdash import shim
+from lfdash.jobqueue import Queued
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Refused
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
 from lfdash.registry import ProcessRegistry
+from lfdash.roots import Roots
 from lfdash.run import RunRecord, RunState
 from lfdash.store import RunView
 from tests.runs import launch, members, plan_for, record_for, wait_end, wait_for, wait_ready
@@ -377,6 +379,34 @@ def test_an_output_outside_is_refused(registry: ProcessRegistry, workspace: Path
     assert not (workspace.parent / "x").exists()
 
 
+@pytest.mark.parametrize("key", ["", "export_dir", "cache_dir", "logging_dir", "tokenized_path"])
+def test_nothing_is_written_through_a_link_that_leads_out(
+    registry: ProcessRegistry, workspace: Path, tmp_path: Path, key: str
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (workspace / "saves" / "m").mkdir(parents=True)
+    (workspace / "saves" / "m" / "lora").symlink_to(tmp_path / "outside")
+    link = "saves/m/lora/r1"
+    plan = plan_for(workspace, output_dir=None if not key else "saves/n/lora/r1", **({key: link} if key else {}))
+    for outcome in (registry.launch(plan, record_for(plan)), registry.enqueue(plan, record_for(plan))):
+        assert isinstance(outcome, Refused) and outcome.code == "outside"
+    other = replace(plan, output_dir="saves/n/lora/r1", files={"training_args.yaml": f"output_dir: {link}\n"})
+    assert registry.launch(other, record_for(other)) == Refused("outside", {"path": link})
+    assert list((tmp_path / "outside").iterdir()) == [] and not (workspace / "saves/n").exists()
+
+
+def test_a_link_that_was_put_there_while_a_job_waited_is_not_followed(workspace: Path, tmp_path: Path) -> None:
+    registry = ProcessRegistry(workspace, FakeLauncher())
+    first, second = plan_for(workspace), plan_for(workspace, name="r2", output_dir="saves/n/lora/r2")
+    launch(registry, first)
+    assert isinstance(registry.enqueue(second, record_for(second)), Queued)
+    (tmp_path / "outside").mkdir()
+    (workspace / "saves" / "n").symlink_to(tmp_path / "outside")
+    outcome = registry.start_now("id-r2")
+    assert isinstance(outcome, Refused) and outcome.code == "outside"
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
 def test_a_missing_cli_a_missing_secret_and_an_unknown_run_are_refused(
     registry: ProcessRegistry, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,7 +434,9 @@ def test_a_secret_is_known_by_name_only(registry: ProcessRegistry, monkeypatch: 
 
 def test_runs_outside_saves_are_found_again(workspace: Path, tmp_path: Path) -> None:
     fake = FakeLauncher()
-    handle = launch(ProcessRegistry(workspace, fake), plan_for(workspace, output_dir=str(tmp_path / "disk" / "r1")))
+    roots = Roots.of(workspace, [tmp_path / "disk"])
+    starting = ProcessRegistry(workspace, fake, roots=roots)
+    handle = launch(starting, plan_for(workspace, output_dir=str(tmp_path / "disk" / "r1")))
     fake.begin(handle)
     registry = ProcessRegistry(workspace, fake)
     registry.refresh()

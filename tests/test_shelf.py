@@ -63,3 +63,15 @@ def test_names_that_are_no_file(shelf: Shelf, name: str) -> None:
     shelf.save("good", "x")
     assert code(shelf.rename("good", name)) == "config_name"
     assert shelf.names() == ["good"]
+
+
+def test_only_its_own_files_are_saved_configurations(shelf: Shelf, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.yaml"
+    secret.write_text("password: x\n")
+    shelf.save("a", "a: 1\n")
+    (shelf.folder / "link.yaml").symlink_to(secret)
+    assert shelf.names() == ["a"]
+    for name in ("link", "../secret", f"{tmp_path}/secret", "."):
+        assert code(shelf.load(name)) == "config_unreadable"
+        assert code(shelf.delete(name)) == code(shelf.rename(name, "b")) == "config_unwritable"
+    assert secret.exists() and shelf.load("a") == "a: 1\n"

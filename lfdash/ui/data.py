@@ -33,34 +33,34 @@ def draw() -> None:
     if folder is None:
         st.error(t("problems.name_outside", value=st.session_state[FOLDER]), icon=":material/error:")
         return
-    name = str(folder.relative_to(shared.workspace.root.resolve()))
+    root = shared.workspace.root.resolve()
+    name = str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
     known = shared.datasets(name)
     if known.problem:
         st.error(t(f"problems.{known.problem.code}", **known.problem.params), icon=":material/error:")
     if known.names:
         draw_dataset(shared, folder, name, known.names)
     with st.expander(t("ui.data_add"), expanded=not known.names, icon=":material/add:", key="data.new"):
-        new_data.draw(folder, known)
+        new_data.draw(folder, known, shared.roots)
 
 
 def inside(shared: Services, name: str) -> Path | None:
-    """The folder of that name in the workspace; None when it leads out of it."""
-    root = shared.workspace.root.resolve()
-    folder = (root / name).resolve()
-    return folder if folder.is_relative_to(root) else None
+    """The folder of that name in the workspace or the allowed folders; None when it leads out of them."""
+    return shared.roots.inside(name)
 
 
 def draw_dataset(shared: Services, folder: Path, directory: str, names: tuple[str, ...]) -> None:
     """One dataset: its entry, its size, its lengths, its first rows."""
     name = st.selectbox(t("ui.data_set"), names, key=PICK, width=420)
-    entry = json.loads((folder / FILE).read_text(encoding="utf-8")).get(name, {})
+    info = shared.roots.inside(folder / FILE)  # checked before its names were shown; it may be another file by now
+    entry = json.loads(info.read_text(encoding="utf-8")).get(name, {}) if info else {}
     file = entry.get("file_name")
     if not file:
         st.info(t("ui.data_online"))
         st.json(entry)
         return
-    path = (folder / file).resolve()
-    if not path.is_relative_to(folder):
+    path = shared.roots.inside(folder / str(file))
+    if path is None:
         st.error(t("problems.name_outside", value=widgets.markdown_safe(str(file))))
         return
     found = preview(path)

@@ -11,6 +11,7 @@ from lfdash.args import job_from_args
 from lfdash.errors import ConfigError
 from lfdash.field import Value
 from lfdash.job import JobConfig
+from lfdash.logs import read_plain
 from lfdash.placement import Ask, ask_of
 from lfdash.plan import LaunchPlan, make_plan
 from lfdash.run import TERMINAL, RunState
@@ -25,7 +26,7 @@ from lfdash.ui.text import t
 def stored(view: RunView) -> yamlio.Document | None:
     """The configuration that a run was started with; None when it cannot be read."""
     try:
-        return yamlio.load(view.paths.training_args.read_text(encoding="utf-8"))
+        return yamlio.load(read_plain(view.paths.training_args))
     except (OSError, UnicodeDecodeError, ConfigError):
         return None
 

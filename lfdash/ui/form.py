@@ -15,7 +15,7 @@ from typing import Any
 import streamlit as st
 
 from lfdash import tokens
-from lfdash.args import job_from_args
+from lfdash.args import build_args, job_from_args
 from lfdash.field import Field, Problem, Value
 from lfdash.fields import BY_ID, ROWS, WATCHED
 from lfdash.job import Facts, JobConfig, coerce, new_job
@@ -382,16 +382,23 @@ def facts(services: Services, job: JobConfig) -> Facts:
         ranking=found.ranking,
         run_exists=bool(job.run_name) and (services.workspace.root / job.folder).exists(),
         export_taken=bool(target) and holds_something(services.workspace.root / str(target)),
-        roots=(str(services.workspace.root),),
+        roots=services.roots.names,
+        outside=dict(services.roots.outside({"output_dir": job.folder, **build_args(job)})),
         gpus=services.devices.gpu_count,
         packages=installed,
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
         rows={} if online else services.row_counts(directory, wanted_datasets(job)),
         model_template=model_template(services, job),
-        model_bytes=weights_size(services.workspace.root / str(job.get(PATH) or "")) if job.get(PATH) else None,
+        model_bytes=model_bytes(services, job.get(PATH)),
         free_disk=services.workspace.free_bytes(),
     )
+
+
+def model_bytes(services: Services, path: Value | None) -> int | None:
+    """Bytes of the model's weights, where they lie on this machine and may be looked at."""
+    folder = services.roots.readable(str(path)) if path else None
+    return weights_size(folder) if folder else None
 
 
 def wanted_datasets(job: JobConfig) -> list[str]:

@@ -34,7 +34,10 @@ def draw(services: Services, directory: str, dataset: str) -> None:
         if model:
             with_model = t("ui.lengths_with", model=model, template=template or "–", cutoff=cutoff_of(job))
             st.caption(widgets.markdown_safe(with_model))
-    if clicked:
+    outside = next(services.roots.outside(args), None)
+    if clicked and outside:
+        st.warning(widgets.markdown_safe(t("problems.path_outside", name=outside[0], value=outside[1])))
+    elif clicked:
         with st.spinner(t("ui.lengths_counting")):
             found = count_tokens(services.cli, services.workspace.root, args, build_env(job))
         st.session_state[RESULT] = (key, found)

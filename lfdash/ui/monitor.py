@@ -13,7 +13,7 @@ import streamlit as st
 
 from lfdash.diagnose import Diagnosis
 from lfdash.failure import bundle, explain
-from lfdash.logs import ConsoleTail
+from lfdash.logs import ConsoleTail, read_plain
 from lfdash.metrics import MetricFrame, RunTail, downsample, smooth
 from lfdash.results import experiment_link
 from lfdash.run import TERMINAL, RunState
@@ -317,8 +317,8 @@ def draw_files(services: Services, view: RunView, _frame: MetricFrame, _console:
 def draw_configuration(services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
     """Exactly what was run."""
     try:
-        text = view.paths.training_args.read_text(encoding="utf-8")
-    except OSError:
+        text = read_plain(view.paths.training_args)
+    except (OSError, UnicodeDecodeError):
         st.caption(t("ui.no_configuration"))
         return
     st.code(hide(services.registry.redact(text)), language="yaml", height=330)

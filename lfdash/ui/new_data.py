@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import streamlit as st
 from lfdash.data import SUFFIXES, Preview, add_entry, preview, unlisted
 from lfdash.datasets import DatasetInfo
 from lfdash.formats import BY_NAME, FORMATS, Mapped, entry, missing, recognise
+from lfdash.roots import Roots
 from lfdash.ui import pick, widgets
 from lfdash.ui.text import choice, t
 
@@ -22,8 +24,8 @@ SEEN, ANSWER = "data.seen", "data.answer"  # the file that the fields were fille
 SAMPLE = 200  # characters of a value in the preview
 
 
-def draw(folder: Path, known: DatasetInfo) -> None:
-    """Draws the whole form. folder: where the file and its entry belong."""
+def draw(folder: Path, known: DatasetInfo, roots: Roots) -> None:
+    """Draws the whole form. folder: where the file and its entry belong. roots: where files may lie."""
     answer = st.session_state.pop(ANSWER, None)
     if answer:
         (st.success if answer[0] else st.error)(widgets.markdown_safe(answer[1]))
@@ -31,7 +33,7 @@ def draw(folder: Path, known: DatasetInfo) -> None:
     source = pick.segments(
         t("ui.data_source"), sources, key=SOURCE, word=lambda name: t(f"ui.data_from_{name}"), required=True
     )
-    chosen = draw_upload() if source == "upload" else draw_local(folder, known)
+    chosen = draw_upload() if source == "upload" else draw_local(folder, known, roots)
     if chosen is None:
         return
     name, found = chosen
@@ -52,9 +54,9 @@ def draw_upload() -> tuple[str, Preview] | None:
     return None if file is None else (file.name, look(file.name, file.getvalue()))
 
 
-def draw_local(folder: Path, known: DatasetInfo) -> tuple[str, Preview] | None:
+def draw_local(folder: Path, known: DatasetInfo, roots: Roots) -> tuple[str, Preview] | None:
     """A file that lies in the data folder already."""
-    files = unlisted(folder, known.files.values())
+    files = unlisted(folder, known.files.values(), roots.inside)
     if not files:
         st.caption(t("ui.data_local_none"))
         return None
@@ -157,7 +159,7 @@ def add(folder: Path, file: str, uploaded: bool, made_entry: Mapping[str, Any]) 
     """Writes the file into the data folder (unless it is there) and its entry into dataset_info.json."""
     name = (st.session_state.get(NAME) or "").strip()
     target = folder / (f"{name}{Path(file).suffix}" if uploaded else file)
-    if uploaded and target.exists():
+    if uploaded and os.path.lexists(target):
         st.session_state[ANSWER] = (False, t("problems.data_taken", value=target.name))
         return
     problem = add_entry(folder, name, target.relative_to(folder).as_posix(), made_entry)
@@ -165,6 +167,7 @@ def add(folder: Path, file: str, uploaded: bool, made_entry: Mapping[str, Any]) 
         st.session_state[ANSWER] = (False, t(f"problems.{problem.code}", **problem.params))
         return
     if uploaded:
-        target.write_bytes(st.session_state[UPLOAD].getvalue())
+        with target.open("xb") as written:  # never through a link that was put there meanwhile
+            written.write(st.session_state[UPLOAD].getvalue())
     st.session_state[ANSWER] = (True, t("ui.data_added", name=name))
     st.session_state.pop(SEEN, None)

@@ -40,6 +40,10 @@ def draw_deep_check(services: Services, job: JobConfig) -> None:
     """A button that asks LLaMA-Factory's own parser, and what it said."""
     if not isinstance(services.cli, Cli):
         return
+    outside = next(services.roots.outside(build_args(job)), None)
+    if outside:  # its parser looks into these folders
+        st.warning(widgets.markdown_safe(t("problems.path_outside", name=outside[0], value=outside[1])))
+        return
     if not st.button(t("ui.deep_check"), key="deep_check", icon=":material/fact_check:", help=t("ui.deep_check_help")):
         return
     with st.spinner(t("ui.deep_checking")):

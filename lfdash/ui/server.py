@@ -22,6 +22,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from lfdash.access import LOOPBACK, Access, machine_names, public_url
+from lfdash.roots import named
 from lfdash.ui import trouble
 from lfdash.ui.gate import Gate
 from lfdash.ui.session import Project, Services, install, opened
@@ -104,6 +105,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=FIRST_PORT, help=t("ui.cli_port"))
     parser.add_argument("--host", default=os.environ.get("LFDASH_HOST") or LOOPBACK, help=t("ui.cli_host"))
     parser.add_argument("--public-url", default=os.environ.get("LFDASH_PUBLIC_URL", ""), help=t("ui.cli_public"))
+    parser.add_argument("--root", type=Path, action="append", metavar="DIR", help=t("ui.cli_root"))
     parser.add_argument("--allow-anyone", action="store_true", help=t("ui.cli_anyone"))
     return parser.parse_args(argv)
 
@@ -120,6 +122,15 @@ def access_of(options: argparse.Namespace) -> Access:
     return replace(access, names=machine_names()) if access.exposed else access
 
 
+def roots_of(options: argparse.Namespace) -> list[Path]:
+    """The further folders that paths may lead into. SystemExit for one that is none."""
+    roots = [*(options.root or []), *named(os.environ.get("LFDASH_ROOTS", ""))]
+    for folder in roots:
+        if not folder.is_dir():
+            sys.exit(t("ui.root_bad", path=folder))
+    return [Path(os.path.abspath(folder)) for folder in roots]
+
+
 def main(argv: list[str] | None = None) -> None:
     """Serves the dashboard until it is interrupted. Runs that it started go on without it."""
     options = arguments(argv)
@@ -128,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
         port = free_port(options.port, access.host)
     except OSError as error:
         sys.exit(t("ui.no_address", host=access.host, port=options.port, reason=error))
-    services = Services(Project(PROJECT), options.workspace.resolve())
+    services = Services(Project(PROJECT), options.workspace.resolve(), roots_of(options), shared=access.shared)
     install(services)
     trouble.hide_in_logs(services.registry.redactor)
     shown = f"[{access.host}]" if ":" in access.host else access.host

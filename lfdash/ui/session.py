@@ -22,6 +22,7 @@ from lfdash.job import ArgumentType
 from lfdash.launchers.local import LocalLauncher
 from lfdash.presets import Preset, list_presets
 from lfdash.registry import ProcessRegistry
+from lfdash.roots import Roots, named
 from lfdash.upstream import Upstream, load_snapshot
 from lfdash.workspace import Workspace
 
@@ -40,20 +41,21 @@ class Project:
 class Services:
     """Workspace, registry, presets and what is installed: one object a process.
 
-    Arguments: the project's files, and the workspace folder (absolute; made when missing).
+    Arguments: the project's files, the workspace folder (absolute; made when missing), and where else paths may lead.
     """
 
-    def __init__(self, project: Project, workspace: Path) -> None:
+    def __init__(self, project: Project, workspace: Path, roots: Iterable[Path] = (), *, shared: bool = False) -> None:
         self.project = project
         self.workspace = Workspace(workspace)
         self.workspace.prepare(project.configs / "deepspeed")
+        self.roots = Roots.of(workspace, roots, shared=shared)
         self.presets: dict[str, Preset] = {p.name: p for p in list_presets(project.configs / "presets")}
         self.cli = find_cli(os.environ)
         self.preview_only = os.environ.get("LFDASH_PREVIEW_ONLY", "") not in ("", "0")
         self.devices = devices.probe(workspace)
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
-        self.registry = ProcessRegistry(workspace, LocalLauncher())
-        self._data = DataCache(workspace)
+        self.registry = ProcessRegistry(workspace, LocalLauncher(), roots=self.roots)
+        self._data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
         self._started = False
@@ -150,7 +152,8 @@ def opened() -> Services:
     """The process-wide services; opened from the environment when no entry did (`streamlit run app.py`)."""
     if not _installed:  # Streamlit was started without our entry
         workspace = Path(os.environ.get("LFDASH_WORKSPACE", "workspace")).resolve()
-        install(Services(Project(Path(__file__).resolve().parents[2]), workspace))
+        roots = named(os.environ.get("LFDASH_ROOTS", ""))
+        install(Services(Project(Path(__file__).resolve().parents[2]), workspace, roots))
         _installed[0].by_entry = False
     return _installed[0]
 
