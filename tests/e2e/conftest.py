@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from lfdash import shim
+from lfdash.launchers import folder
+from lfdash.run import RunPaths
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
@@ -23,6 +28,8 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
+# Two cores are shared with the trainings that the tests start: a page may take its time.
+expect.set_options(timeout=20_000)
 
 
 @dataclass
@@ -85,6 +92,15 @@ def server(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     yield running
     running.process.terminate()
     running.process.wait(20)
+    end_runs(workspace)
+
+
+def end_runs(workspace: Path) -> None:
+    """Ends what a failed test left running: runs survive their dashboard."""
+    for attempt in workspace.glob("saves/*/*/*/attempts/*"):
+        if attempt.name.isdigit():
+            paths = RunPaths(attempt.parents[1])
+            shim.send(shim.marked(folder.marker(paths, int(attempt.name))), signal.SIGKILL)
 
 
 @pytest.fixture

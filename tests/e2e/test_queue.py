@@ -15,11 +15,14 @@ from tests.e2e.test_train import MINUTES, choose_preset, processes_of, run_folde
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
 
 
-def show(page: Page, name: str) -> None:
-    """Chooses a run to look at."""
-    page.locator(".st-key-ui-run_pick input").click()
-    page.get_by_role("option").filter(has_text=f"{name} ·").first.click()
-    expect(page.locator(".lf-name")).to_have_text(name)
+def show(page: Page, server: Server, name: str) -> None:
+    """Looks at a run by its address, as a bookmark does."""
+    jobs = server.workspace.glob(".lfdash/queue/*.job.json")
+    records = [json.loads(path.read_text())["record"] for path in jobs]
+    records += [json.loads(path.read_text()) for path in server.workspace.glob("saves/*/*/*/run.json")]
+    (run_id,) = {record["run_id"] for record in records if record["name"] == name}
+    page.goto(f"{server.url}/?run={run_id}")
+    page.wait_for_selector(f".lf-name:text-is('{name}')", timeout=MINUTES)
 
 
 def until(seconds: float, look: object) -> None:
@@ -54,19 +57,19 @@ def test_a_job_waits_is_held_cancelled_put_back_and_starts_without_a_tab(browser
     page.click(".st-key-enqueue button")
     expect(page.locator(".st-key-train-output_dir input")).not_to_have_value(third)
 
-    show(page, third)
+    show(page, server, third)
     wait_state(page, "QUEUED", 1)
-    page.locator("[class*='st-key-queue_up_shown'] button").click()
+    page.locator("[class*='st-key-queue_up_shown'] button").first.click()
     expect(page.locator("[data-testid=stAlert]").first).to_contain_text("Place 1")
-    page.locator("[class*='st-key-queue_hold_shown'] button").click()
+    page.locator("[class*='st-key-queue_hold_shown'] button").first.click()
     wait_state(page, "HELD", 1)
     page.click(".st-key-stop button")  # cancels
     expect(page.locator(".st-key-cancelled")).to_contain_text(third)
     page.click(".st-key-queue_undo button")
-    show(page, third)
+    show(page, server, third)
     wait_state(page, "HELD", 1)
 
-    show(page, first)
+    show(page, server, first)
     page.click(".st-key-stop button")
     context.close()  # nobody looks on
     until(180, lambda: started(server.workspace, second))
@@ -76,14 +79,14 @@ def test_a_job_waits_is_held_cancelled_put_back_and_starts_without_a_tab(browser
     page = context.new_page()
     page.goto(server.url)
     page.wait_for_selector(f".lf-name:has-text('{second}')", timeout=MINUTES)
-    show(page, third)
-    page.locator("[class*='st-key-queue_now_shown'] button").click()  # beside the other
+    show(page, server, third)
+    page.locator("[class*='st-key-queue_now_shown'] button").first.click()  # beside the other
     page.wait_for_selector(f".lf-name:has-text('{third}')", timeout=MINUTES)
     wait_state(page, "RUNNING", 1)
-    show(page, second)
+    show(page, server, second)
     wait_state(page, "RUNNING", 1)
     for name in (second, third):
-        show(page, name)
+        show(page, server, name)
         page.click(".st-key-stop button")
         wait_state(page, "STOPPED", 3)
         folder = run_folder(server, name)
