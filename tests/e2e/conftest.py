@@ -86,7 +86,7 @@ def browser() -> Iterator[Browser]:
 def server(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on a copy of the demo workspace without runs."""
     workspace = tmp_path_factory.mktemp("e2e") / "workspace"
-    for part in ("data", "models"):
+    for part in ("data", "models", ".lfdash"):
         shutil.copytree(demo_workspace / part, workspace / part)
     running = start_server(workspace)
     yield running
