@@ -21,6 +21,8 @@ BLOCK = 10_240  # bytes; Streamlit sends unchanged messages of at least this siz
 KEEP = 40  # closed blocks
 # not every system has all of these
 PLAIN = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+LONGEST = 1 << 18  # bytes of a line that are kept while it has no end
+UNREAD = 1 << 26  # bytes; a log that is that far ahead is not read through
 ERROR_TAIL = 1 << 19  # bytes looked at for a traceback
 
 
@@ -41,10 +43,10 @@ class Cursor:
 
     def fits(self, file: BinaryIO) -> bool:
         """Whether an open file is the one that was read, and not cut since."""
-        stat = os.fstat(file.fileno())
+        found = os.fstat(file.fileno())
         file.seek(0)
-        same = self.inode in (None, stat.st_ino) and file.read(HEAD).startswith(self.head)
-        return same and stat.st_size >= self.offset
+        same = self.inode in (None, found.st_ino) and file.read(HEAD).startswith(self.head)
+        return same and found.st_size >= self.offset
 
     def moved(self, file: BinaryIO, rest: bytes = b"", bad: int = 0) -> Cursor:
         """The cursor at the place up to which `file` has been read."""
@@ -92,7 +94,19 @@ def read_lines(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[li
             left -= len(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             found += lines
+            rest = rest[:LONGEST]
         return found, cursor.moved(file, rest, cursor.bad)
+
+
+def skipped(path: Path, cursor: Cursor) -> Cursor | None:
+    """A cursor at the end of a file of which too much is unread; None when it can be read through."""
+    try:
+        with open_plain(path) as file:
+            if file.seek(0, 2) - cursor.offset > UNREAD:
+                return cursor.moved(file)
+    except OSError:
+        pass
+    return None
 
 
 def read_new(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list[Row], Cursor]:
@@ -115,7 +129,7 @@ def parse(lines: list[bytes], rows: list[Row]) -> int:
             continue
         try:
             row = json.loads(line)
-        except ValueError:  # also UnicodeDecodeError
+        except (ValueError, RecursionError):  # also UnicodeDecodeError
             row = None
         if isinstance(row, dict):
             rows.append(row)
@@ -203,6 +217,7 @@ class ConsoleTail:
         *lines, self._line = (self._line + chunk).split(b"\n")
         if len(self._line) > self._block and b"\r" in self._line:
             self._line = self._line[self._line.rstrip(b"\r").rfind(b"\r") :]  # earlier states of the bar are gone
+        self._line = self._line[-LONGEST:]
         for line in lines:
             text = collapse(line.decode("utf-8", "replace"))
             self._open.append(text)

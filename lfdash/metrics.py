@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
+import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lfdash.logs import Cursor, Row, read_lines, read_new
-from lfdash.run import RunPaths
+from lfdash.logs import Cursor, Row, read_lines, read_new, skipped
+from lfdash.run import Mark, RunPaths, file_mark, read_json
 
 Column = npt.NDArray[np.float64]
 
@@ -81,8 +81,10 @@ class Progress:
 
 
 def number(value: Any) -> float:
-    """A logged value as a float; NaN for what is no number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else NAN
+    """A logged value as a float; NaN for what is no number, or too large for one."""
+    if isinstance(value, float):
+        return value
+    return float(value) if type(value) is int and abs(value) <= sys.float_info.max else NAN
 
 
 def seconds(row: Row) -> float:
@@ -235,10 +237,13 @@ class GradNorms:
         self._cursor = Cursor()
         self._matched = 0  # of the table's training rows
         self._waiting: list[tuple[float, float]] = []  # loss, norm
-        self._state: tuple[int, int] | None = None
+        self._state: Mark | None = None
 
     def poll(self, table: MetricTable) -> bool:
         """Puts what is new into the table; whether anything was."""
+        ahead = skipped(self.paths.console, self._cursor)
+        if ahead is not None:  # what was printed before is told by trainer_state.json
+            self._cursor, self._waiting, self._matched = ahead, [], len(table.trained)
         lines, self._cursor = read_lines(self.paths.console, self._cursor)
         for line in lines:
             match = self.LINE.search(line)
@@ -261,18 +266,16 @@ class GradNorms:
         return changed
 
     def _read_state(self, table: MetricTable) -> bool:
-        try:
-            stat = self.paths.trainer_state.stat()
-            seen = (stat.st_mtime_ns, stat.st_size)
-            if seen == self._state:
-                return False
-            history = json.loads(self.paths.trainer_state.read_text(encoding="utf-8"))["log_history"]
-        except (OSError, ValueError, KeyError, TypeError):
+        seen = file_mark(self.paths.trainer_state)
+        if seen is None or seen == self._state:
+            return False
+        history = read_json(self.paths.trainer_state).get("log_history")
+        if not isinstance(history, list):
             return False
         self._state = seen
         for entry in history:
-            if "grad_norm" in entry and "step" in entry:
-                table.set(float(entry["step"]), "grad_norm", number(entry["grad_norm"]))
+            if isinstance(entry, dict) and "grad_norm" in entry and math.isfinite(number(entry.get("step"))):
+                table.set(number(entry["step"]), "grad_norm", number(entry["grad_norm"]))
         return True
 
 

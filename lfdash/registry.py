@@ -8,7 +8,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -75,6 +74,7 @@ class ProcessRegistry:
         self._eyes = Eyes(look)
         self.queue = Waitlist(self._launch_lock, self.refresh)
         self._rest_until = 0.0
+        self._note_after = 0.0
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -138,14 +138,16 @@ class ProcessRegistry:
         record = view.record
         if record is None or view.state not in TERMINAL or record.last.state is view.state:
             return view
+        if view.state is RunState.LOST or time.monotonic() < self._note_after:
+            return view  # a lost one may be found again: nothing to write down
         status = self._poll(view.paths, record)
-        if status.phase != "ended" and view.state is RunState.LOST:
-            return view  # it may be found again: nothing to write down
         record = record.with_last(state=view.state, stop=status.wish, exit=status.exit)
-        failpoints.hit("registry.before_noted")
-        with suppress(OSError):
+        try:
+            failpoints.hit("registry.before_noted")
             shim.write_text_atomic(str(view.paths.record), record.to_json())
-        failpoints.hit("registry.after_noted")
+            failpoints.hit("registry.after_noted")
+        except OSError:
+            self._note_after = time.monotonic() + REST_S
         return replace(view, record=record)
 
     def _reap(self) -> None:

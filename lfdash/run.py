@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lfdash.errors import RecordError
+from lfdash.logs import read_plain
 from lfdash.plan import LaunchPlan
 
 VERSION = 1  # of run.json; raise it when an older reader would misread the file
@@ -74,6 +75,11 @@ def texts(values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
+def readable(name: str) -> str:
+    """A file's name as it can be shown: file systems take any bytes."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def file_mark(path: Path) -> Mark | None:
     """What a file's content is known by, cheaply: time of change (ns), size, inode. None when it is missing."""
     try:
@@ -86,7 +92,7 @@ def file_mark(path: Path) -> Mark | None:
 def read_json(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file; empty when it is missing or broken."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_plain(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -245,7 +251,7 @@ class RunPaths:
                     yield from self._walk(folder / entry.name, name + "/")
                 else:
                     stat = entry.stat(follow_symlinks=False)
-                    yield name, stat.st_size, stat.st_mtime
+                    yield readable(name), stat.st_size, stat.st_mtime
             except OSError:  # removed between the two looks
                 continue
 

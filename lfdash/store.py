@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import signal
@@ -15,11 +16,13 @@ from lfdash.errors import RecordError
 from lfdash.jobqueue import Waiting
 from lfdash.launchers.base import Status, Why
 from lfdash.launchers.folder import is_home
-from lfdash.logs import collapse, last_error, read_last, tail_bytes
+from lfdash.logs import collapse, last_error, read_last, read_plain, tail_bytes
 from lfdash.metrics import Progress, is_closing, progress
 from lfdash.notes import NONE, Notes
 from lfdash.notes import read as read_notes
-from lfdash.run import TERMINAL, Exit, Mark, RunPaths, RunRecord, RunState, file_mark, read_json
+from lfdash.run import TERMINAL, Exit, Mark, RunPaths, RunRecord, RunState, file_mark, read_json, readable
+
+logger = logging.getLogger(__name__)
 
 DEPTH = 5  # folders below saves/ in which runs are looked for
 FRESH_S = 120.0  # a plain CLI run whose log changed that recently counts as running
@@ -127,7 +130,7 @@ def plain_id(workspace: Path, path: Path) -> str:
 
 def relative(workspace: Path, path: Path) -> str:
     """The folder as users write it: relative to the workspace, or absolute when it lies elsewhere."""
-    return path.relative_to(workspace).as_posix() if path.is_relative_to(workspace) else str(path)
+    return readable(path.relative_to(workspace).as_posix() if path.is_relative_to(workspace) else str(path))
 
 
 # -- judging --------------------------------------------------------------------------------------------
@@ -280,7 +283,7 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
         state = RunState.LOST
     return RunView(
         run_id=plain_id(workspace, paths.root),
-        name=paths.root.name,
+        name=readable(paths.root.name),
         path=paths.root,
         output_dir=relative(workspace, paths.root),
         state=state,
@@ -290,6 +293,13 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
         ended=changed if state in TERMINAL else None,
         notes=read_notes(paths.notes),
     )
+
+
+def view_odd(workspace: Path, path: Path) -> RunView:
+    """A folder that could not be looked at."""
+    name, place = readable(path.name), relative(workspace, path)
+    error = "this folder cannot be read"
+    return RunView(plain_id(workspace, path), name, path, place, RunState.LOST, error=error)
 
 
 # -- scanning -------------------------------------------------------------------------------------------
@@ -314,12 +324,14 @@ def signature(paths: RunPaths) -> Signature:
 def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
     """How the run in a folder stands; None when there is none any more."""
     paths = RunPaths(path)
+    if not os.path.lexists(paths.record):
+        return view_plain(workspace, paths) if paths.trainer_log.exists() else None
     try:
-        record = RunRecord.from_json(paths.record.read_text(encoding="utf-8"))
+        record = RunRecord.from_json(read_plain(paths.record))
     except RecordError as error:
         return view_plain(workspace, paths, str(error))
-    except (OSError, ValueError):
-        return view_plain(workspace, paths) if paths.trainer_log.exists() else None
+    except (OSError, ValueError) as error:
+        return view_plain(workspace, paths, f"run.json cannot be read: {error}")
     return view_run(workspace, paths, record, known(record) or poll(paths, record))
 
 
@@ -359,7 +371,11 @@ def scan(workspace: Path, cache: dict[Path, Cached], poll: Poll, folders: list[P
         held = cache.get(path)
         if held is not None and held.signature == seen and held.view.state in TERMINAL:
             continue
-        view = look(workspace, path, poll)
+        try:
+            view = look(workspace, path, poll)
+        except Exception:  # one odd folder must not hide the other runs
+            logger.exception("looking at the run in %s failed", path)
+            view = held.view if held else view_odd(workspace, path)
         if view is None:
             cache.pop(path, None)
         else:
