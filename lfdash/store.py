@@ -227,7 +227,7 @@ def shown_name(record: RunRecord, folder: Path) -> str:
     """The run's name; that of its folder where somebody gave the folder another one (names may have spaces,
     folders of runs have none)."""
     own = Path(record.name).name.replace(" ", "")
-    return record.name if own == folder.name.replace(" ", "") else folder.name
+    return record.name if own == folder.name.replace(" ", "") else readable(folder.name)
 
 
 def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status) -> RunView:
