@@ -27,6 +27,7 @@ from lfdash.roots import Roots
 from lfdash.run import ALLOWED, TERMINAL, RunPaths, RunRecord, RunState
 from lfdash.scheduler import Eyes, Look, dressed, floor_of, ports_of, queued_view, standing
 from lfdash.store import Cached, RunView, elsewhere, relative, scan
+from lfdash.stuck import Patience
 from lfdash.summaries import Summaries
 from lfdash.trash import Trash
 from lfdash.vault import Vault
@@ -74,6 +75,7 @@ class ProcessRegistry:
         self._lock = self._launch_lock.lock  # everything but the snapshot, which is replaced as a whole
         self._eyes = Eyes(look)
         self.queue = Waitlist(self._launch_lock, self.refresh)
+        self.patience = Patience()
         self._rest_until = 0.0
         self._note_after = 0.0
         self._closing = threading.Event()
@@ -119,7 +121,8 @@ class ProcessRegistry:
             views = scan(self.workspace, self._cache, self._poll, folders)
             before = {view.run_id: view for view in self._views}
             redact = self.redactor()
-            self._views = tuple(self._noted(hidden(settled(before.get(view.run_id), view), redact)) for view in views)
+            noted = [self._noted(hidden(settled(before.get(view.run_id), view), redact)) for view in views]
+            self._views = self.patience.look(noted)
             self._reap()
             self._shown = (*self._waiting_views(), *self._views)
 

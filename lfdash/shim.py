@@ -152,6 +152,14 @@ def savers(pids: list[int]) -> list[int]:
     return [pid for pid in catching if int((stat_fields(pid) or [b"", b"0"])[1]) not in catching]
 
 
+def ranks(pids: list[int]) -> tuple[int, int] | None:
+    """(ranks of torchrun that live, ranks that it started on this machine); None without torchrun."""
+    words = [dict(item.split(b"=", 1) for item in environ(pid) if b"=" in item) for pid in pids]
+    alive = {found[b"LOCAL_RANK"] for found in words if b"LOCAL_RANK" in found}
+    started = max((int(found.get(b"LOCAL_WORLD_SIZE", 0)) for found in words), default=0)
+    return (len(alive), max(started, len(alive))) if alive else None
+
+
 def send(pids: list[int], number: int) -> None:
     """Signals every process that is still there and may be signalled."""
     for pid in pids:

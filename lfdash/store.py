@@ -54,8 +54,9 @@ class RunView:
     exception line of one that failed. awaiting: while STOPPING, what is waited for: "data" (loading and
     tokenizing cannot be interrupted), "save" (the step ends, then the model is saved), "evaluation" (the last
     evaluation runs to its end), "term", "kill". started, ended: epoch seconds. lost: while LOST, why; see Status.
-    evaluation runs to its end), "term", "kill". started, ended: epoch seconds. waiting: how it stands in the
-    queue, for a job that waits (its folder may not exist yet).
+    waiting: how it stands in the queue, for a job that waits (its folder may not exist yet). ranks: while STOPPING
+    under torchrun, (those that live, those there were). stuck: while STOPPING, whether there was no sign of life
+    for so long that a harder step should be offered (stuck.py).
     """
 
     run_id: str
@@ -75,6 +76,8 @@ class RunView:
     lost: Why | None = None
     waiting: Waiting | None = None
     notes: Notes = NONE
+    ranks: tuple[int, int] | None = None
+    stuck: bool = False
 
     @property
     def paths(self) -> RunPaths:
@@ -257,6 +260,7 @@ def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status
         started=record.last.started,
         ended=ended.ended if ended else None,
         lost=status.why if state is RunState.LOST else None,
+        ranks=status.ranks,
         notes=read_notes(paths.notes),
     )
 

@@ -28,7 +28,7 @@ CORE = {
 MACHINERY = {
     "access", "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure", "lengths",
     "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local", "mask", "ports", "probe",
-    "registry", "results", "roots", "scheduler", "shelf", "shim", "store", "vault", "waitlist", "workspace",
+    "registry", "results", "roots", "scheduler", "shelf", "shim", "store", "stuck", "vault", "waitlist", "workspace",
     "about", "notes", "rename", "summaries", "trash",
 }  # fmt: skip
 UI = {

@@ -73,6 +73,7 @@ class Status:
 
     phase: "lost" = over, and nobody saw how. exit: how it ended (phase "ended"). wish: the hardest stop
     wish left. started: epoch seconds; elapsed: seconds since the start of one that is alive, where known.
+    ranks: while a graceful stop is awaited, (ranks of torchrun that live, ranks that there were).
     why: of a lost one: "gone" (its processes are), "boot" (the machine was started anew), "host" (it was started
     on another machine, where this one cannot look).
     unused: it ended, and it is certain that nothing of it was ever started.
@@ -84,6 +85,7 @@ class Status:
     started: float | None = None
     elapsed: float | None = None
     why: Why | None = None
+    ranks: tuple[int, int] | None = None
     unused: bool = False
 
 

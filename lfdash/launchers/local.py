@@ -83,15 +83,17 @@ class LocalLauncher:
     ) -> Status | None:
         """The status of an attempt of this machine and boot that lives; None when it does not."""
         started, elapsed = number(child.get("started")), self.elapsed(child)
-        if holder(control.lock) or self.starting(handle, control, child):
-            return Status("running" if child else "starting", None, wish, started, elapsed)
+        pid = holder(control.lock)
+        if pid or self.starting(handle, control, child):
+            ranks = shim.ranks(shim.descendants(pid)) if wish == "graceful" and pid > 0 else None
+            return Status("running" if child else "starting", None, wish, started, elapsed, ranks=ranks)
         marker = folder.marker(handle.paths, handle.attempt)
         members = next((found for _ in range(LOOKS) if (found := shim.marked(marker))), [])
         if not members:
             return None
         if wish == "kill":  # the shim was killed, and one round may miss a process that was just being made
             shim.kill(members)
-        return Status("running", None, wish, started, elapsed)
+        return Status("running", None, wish, started, elapsed, ranks=shim.ranks(members) if wish else None)
 
     def not_here(self, control: AttemptPaths) -> Why | None:
         """Why an attempt cannot live on this machine, now; None when it can."""

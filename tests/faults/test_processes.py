@@ -18,6 +18,7 @@ from lfdash import shim
 from lfdash.launchers.base import Refused
 from lfdash.registry import ProcessRegistry
 from lfdash.run import TERMINAL, RunState, read_json
+from lfdash.stuck import Patience
 from tests.faults.dashboards import ROOT, Zygote
 from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
 from tests.faults.table import Row, fault
@@ -361,3 +362,40 @@ def test_an_agent_killed(registry: ProcessRegistry, workspace: Path, row: Row) -
     row.note(f"FAILED, -9, ranks swept after {time.monotonic() - began:.1f} s")
 
 
+
+
+@pytest.mark.parametrize(("hang", "left"), [(1, (1, 2)), ("all", (2, 2))])
+@fault(
+    "a rank hangs in a graceful stop", how="of two ranks one saves and leaves and one never ends, or neither ends",
+    expected="STOPPING and, without a sign of life, `stuck`: the harder step ends it, nobody left",
+)  # fmt: skip
+def test_a_rank_hangs(workspace: Path, row: Row, hang: object, left: tuple[int, int]) -> None:
+    with started(workspace) as registry:
+        registry.patience = Patience(quiet=1.5, torn=1.5)
+        handle = launch(registry, plan_for(workspace, ranks=2, hang=hang, **FOREVER))
+        wait_ready(handle, "ready", 2)
+        assert registry.stop(handle.run_id, "graceful") is None
+        view = wait_for(lambda: found if (found := seen(registry)).stuck else None)
+        assert (view.state, view.awaiting, view.ranks) == (RunState.STOPPING, "save", left)
+        assert registry.stop(handle.run_id, "term") is None
+        assert not seen(registry).stuck
+        view = wait_end(registry, handle.run_id)
+        assert view.state is RunState.STOPPED and members(handle) == []
+    row.note(f"stuck with {left[0]} of {left[1]} ranks; SIGTERM: STOPPED, {view.exit_code}, saved: {view.saved.model}")
+
+
+@fault(
+    "the agent killed while its ranks save", how="kill -9 of the main process after Stop; one rank never ends",
+    expected="STOPPED; the rank that hangs is swept",
+)  # fmt: skip
+def test_an_agent_killed_while_stopping(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
+    handle = launch(registry, plan_for(workspace, ranks=2, hang=1, **FOREVER))
+    wait_ready(handle, "ready", 2)
+    registry.stop(handle.run_id, "graceful")
+    wait_for(lambda: len(ranks(members(handle))) == 1)
+    os.kill(pids(handle)[1], signal.SIGKILL)
+    registry.stop(handle.run_id, "term")  # the page offers it; else it is done after RANKS_S
+    view = wait_end(registry, handle.run_id)
+    assert (view.state, view.exit_code, view.saved.model) == (RunState.STOPPED, -9, "adapter")
+    assert members(handle) == []
+    row.note("STOPPED, -9, adapter saved")

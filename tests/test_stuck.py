@@ -1,0 +1,58 @@
+"""A graceful stop that does not come to its end is noticed; nothing else is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lfdash.run import RunState
+from lfdash.store import RunView
+from lfdash.stuck import QUIET_S, TORN_S, Patience
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> RunView:
+    return RunView("id", "r1", tmp_path, "saves/r1", RunState.STOPPING, awaiting="save")
+
+
+@pytest.mark.parametrize(("ranks", "limit"), [(None, QUIET_S), ((2, 2), QUIET_S), ((1, 2), TORN_S)])
+def test_a_stop_without_a_sign_of_life_is_stuck(view: RunView, ranks: tuple[int, int] | None, limit: float) -> None:
+    clock = Clock()
+    patience, view = Patience(clock), replace(view, ranks=ranks)
+    assert not patience.look([view])[0].stuck
+    clock.now += limit
+    assert not patience.look([view])[0].stuck
+    clock.now += 1
+    assert patience.look([view])[0].stuck
+    (view.path / "console.log").write_text("still here")
+    assert not patience.look([view])[0].stuck
+    clock.now += limit + 1
+    assert patience.look([view])[0].stuck
+
+
+def test_only_a_graceful_stop_is_waited_for(view: RunView) -> None:
+    clock = Clock()
+    patience = Patience(clock)
+    others = [replace(view, awaiting="term"), replace(view, awaiting="kill"), replace(view, state=RunState.RUNNING)]
+    for other in others:
+        patience.look([other])
+        clock.now += 10 * QUIET_S
+        assert patience.look([other]) == (other,)
+
+
+def test_each_attempt_has_its_own_time(view: RunView) -> None:
+    clock = Clock()
+    patience = Patience(clock)
+    patience.look([view])
+    clock.now += 10 * QUIET_S
+    again = replace(view, attempt=2)
+    assert [one.stuck for one in patience.look([view, again])] == [True, False]
