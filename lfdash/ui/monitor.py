@@ -121,11 +121,24 @@ def draw_outcome(services: Services, view: RunView) -> None:
         saved = {"eval": t("ui.scored"), "export": t("ui.exported")}.get(kind()) or saved_words(view)
         st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
     elif view.state is RunState.LOST:
-        st.error(t("ui.lost", saved=saved_words(view)), icon=":material/help:")
+        st.error(lost_words(view), icon=":material/help:")
+    elif view.state is RunState.STOPPING and view.stuck:
+        st.warning(t("ui.awaiting_stuck"), icon=":material/hourglass_disabled:")
     elif view.state is RunState.STOPPING:
         st.info(t(f"ui.awaiting_{view.awaiting or 'exit'}"), icon=":material/hourglass_top:")
     elif view.progress.step is None:
         st.info(t("ui.preparing"), icon=":material/hourglass_top:")
+    if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
+        st.caption(f":material/help: {t('ui.code_unknown')}")
+
+
+def lost_words(view: RunView) -> str:
+    """Why a run is lost, and what lies in its folder."""
+    host = widgets.markdown_safe(view.record.host) if view.record else ""
+    texts = {"boot": t("ui.lost_boot", saved=saved_words(view))}
+    if host:
+        texts["host"] = t("ui.lost_host", host=host, saved=saved_words(view))
+    return texts.get(view.lost or "") or t("ui.lost", saved=saved_words(view))
 
 
 def draw_failure(services: Services, view: RunView) -> None:
@@ -141,6 +154,8 @@ def draw_failure(services: Services, view: RunView) -> None:
     code = "?" if view.exit_code is None else view.exit_code
     cause = widgets.markdown_safe(proof) if proof else t("ui.failed_unknown")
     text = t("ui.failed", code=code, cause=cause)
+    if view.exit_code is None and not proof:
+        text = t("ui.never_started")
     st.error(f"{text}\n\n{advice}" if advice else text, icon=":material/error:")
     with st.container(horizontal=True, key="failure", gap="small"):
         if found and found.fix:
