@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from tests.runs import wait_for
 from tests.security.browser import Tab, ask
@@ -110,21 +109,17 @@ def test_the_data_page_shows_no_file_outside(linked: Server, name: str) -> None:
 
 def test_the_data_page_offers_no_linked_file(linked: Server) -> None:
     tab = Tab(linked.url).open("data")
-    tab.run(data__source=chosen("local"))
-    assert not tab.shows("linked.json")
-
-
-def chosen(name: str) -> WidgetState:
-    state = WidgetState()
-    state.string_array_value.data.append(name)
-    return state
+    (linked.workspace / "data" / "own.json").write_text("[]")
+    tab.run(data__source=["In the data folder"])
+    assert tab.shows("own.json") and not tab.shows("linked.json")
 
 
 def test_links_in_a_runs_folder_are_not_shown(linked: Server) -> None:
     tab = Tab(linked.url).open()
     assert tab.shows("linking")
-    for name in ("log", "files", "configuration"):
-        assert not tab.run(ui__tab_train=chosen(name)).shows(TOLD), name
+    for word, shown in (("Log", "Nothing was written"), ("Files", "training_args.yaml"), ("Configuration", "no")):
+        tab.run(ui__tab_train=[word])
+        assert tab.shows(shown) and not tab.shows(TOLD), word
     evaluated = Tab(linked.url).open("evaluate")
     assert not evaluated.shows(TOLD)
 

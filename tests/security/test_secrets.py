@@ -91,19 +91,13 @@ def test_no_file_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
 
 def test_no_page_preview_or_download_has_them(leaking: tuple[Tab, Path]) -> None:
     tab, _ = leaking
-    for tab_name in ("log", "files", "configuration"):
-        tab.run(ui__tab_train=choice(tab_name))
-        assert not holders(tab.wire), tab_name
+    for word, shown in (("Log", "HF_TOKEN is"), ("Files", "console.log"), ("Configuration", "model_name_or_path:")):
+        tab.run(ui__tab_train=[word])
+        assert tab.shows(shown) and not holders(tab.wire), word
     tab.run(preview=True)
     assert tab.shows('HF_TOKEN="$HF_TOKEN"') and not holders(tab.wire)
     downloads = tab.downloads()
     assert len(downloads) >= 2 and not any(map(holders, downloads))
-
-
-def choice(name: str) -> WidgetState:
-    state = WidgetState()
-    state.string_array_value.data.append(name)
-    return state
 
 
 def test_no_error_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
@@ -124,7 +118,7 @@ def test_where_the_shim_was_killed_the_page_hides_them(serve: Start) -> None:
     wait_for(lambda: not read(Path(f"/proc/{shim}/cmdline")))
     (folder / "go").touch()
     wait_for(lambda: b"401 Client Error" in read(folder / "console.log"))
-    assert holders(read(folder / "console.log")) == [TYPED]  # nobody is left to hide it in the file
+    assert TYPED in holders(read(folder / "console.log"))  # nobody is left to hide it in the file
     wait_for(lambda: tab.run().shows("401 Client Error"))
     assert tab.shows("•••HF_TOKEN") and not holders(tab.wire)
     exported = Tab(server.url).open("evaluate")
