@@ -29,6 +29,11 @@ class Vault:
             else:
                 self._held.pop(name, None)
 
+    def hide(self, name: str, value: str) -> None:
+        """Takes a secret of the dashboard itself out of what it shows; no run gets it."""
+        with self._lock:
+            self._seen |= dict.fromkeys(mask.values({name: value}, (name,)))
+
     def get(self, name: str) -> str:
         """What was typed, else what the environment says; "" when neither does."""
         return self._held.get(name) or os.environ.get(name, "")

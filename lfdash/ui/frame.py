@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from lfdash.ui import doorway
 from lfdash.ui.session import Services, services, settings
 from lfdash.ui.text import LANGUAGE, LANGUAGES, available, language, t
 
@@ -75,6 +76,7 @@ def draw_frame(title_key: str) -> None:
         menu_items={"About": t("ui.about")},
     )
     st.html(f"<style>{CSS}</style>")
+    doorway.guard(shared)
     with st.sidebar, st.container(horizontal=True, key="nav", gap="small"):
         st.html('<span class="lf-brand">lfdash</span>', width="content")
         for path, key in PAGES:
@@ -92,6 +94,8 @@ def draw_frame(title_key: str) -> None:
                 args=(shared,),
                 persist_state="session",
             )
+    with st.sidebar:
+        doorway.draw_who(shared)
 
 
 def seed_language(shared: Services) -> None:

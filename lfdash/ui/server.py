@@ -12,10 +12,11 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -23,15 +24,19 @@ from starlette.middleware import Middleware
 
 from lfdash.access import LOOPBACK, Access, machine_names, public_url
 from lfdash.roots import named
+from lfdash.signin import SignIn, Unfit, named_users, read
 from lfdash.ui import trouble
+from lfdash.ui.doorway import Doorway
 from lfdash.ui.gate import Gate
 from lfdash.ui.session import Project, Services, install, opened
 from lfdash.ui.text import t
+from lfdash.vault import Vault
 
 FIRST_PORT = 8501
 PORTS_TRIED = 50
 LOCAL = Access()
 PROJECT = Path(__file__).resolve().parents[2]
+SCRIPT = PROJECT / "app.py"
 
 
 def free_port(wanted: int, host: str = LOOPBACK) -> int:
@@ -106,17 +111,38 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default=os.environ.get("LFDASH_HOST") or LOOPBACK, help=t("ui.cli_host"))
     parser.add_argument("--public-url", default=os.environ.get("LFDASH_PUBLIC_URL", ""), help=t("ui.cli_public"))
     parser.add_argument("--root", type=Path, action="append", metavar="DIR", help=t("ui.cli_root"))
+    parser.add_argument("--users", default=os.environ.get("LFDASH_USERS", ""), help=t("ui.cli_users"))
     parser.add_argument("--allow-anyone", action="store_true", help=t("ui.cli_anyone"))
     return parser.parse_args(argv)
 
 
-def access_of(options: argparse.Namespace) -> Access:
-    """Who may come, from the command line. SystemExit says what is wrong with it."""
-    public = public_url(options.public_url) if options.public_url else ""
+def sign_in_of(options: argparse.Namespace) -> SignIn | None:
+    """The sign-in that secrets.toml sets up; None when it sets up none. SystemExit says what is wrong with it."""
+    users = named_users(options.users)
+    files = [path for path in st.get_option("secrets.files") if os.path.exists(path)]
+    if files and not st.secrets.load_if_toml_exists():
+        sys.exit(t("ui.auth_broken", files=", ".join(files)))
+    auth = st.secrets.get("auth") if files else None
+    if auth is None and users:
+        sys.exit(t("ui.auth_none"))
+    if auth is None:
+        return None
+    found = read(auth, users)
+    if isinstance(found, Unfit):
+        sys.exit(t(f"ui.{found.code}", what=found.what))
+    return found
+
+
+def access_of(options: argparse.Namespace, sign_in: SignIn | None = None) -> Access:
+    """Who may come, from the command line and the sign-in. SystemExit says what is wrong with it."""
+    there = sign_in.public if sign_in else ""
+    public = public_url(options.public_url) if options.public_url else there
     if public is None:
         sys.exit(t("ui.public_bad", value=options.public_url))
+    if sign_in and public != there:
+        sys.exit(t("ui.auth_elsewhere", what=public))
     host = LOOPBACK if options.host.lower() == "localhost" else options.host.strip("[]")
-    access = Access(host, public, anyone=options.allow_anyone)
+    access = Access(host, public, signed_in=sign_in is not None, anyone=options.allow_anyone)
     if access.refused:
         sys.exit(t("ui.host_refused", host=host))
     return replace(access, names=machine_names()) if access.exposed else access
@@ -131,15 +157,35 @@ def roots_of(options: argparse.Namespace) -> list[Path]:
     return [Path(os.path.abspath(folder)) for folder in roots]
 
 
+def doors(access: Access, sign_in: SignIn | None) -> list[Middleware]:
+    """What every request passes before Streamlit sees it."""
+    inner = [Middleware(Doorway, sign_in=sign_in, base=access.path)] if sign_in is not None else []
+    return [Middleware(Gate, access=access), *inner]
+
+
+def hide_auth(vault: Vault, auth: Mapping[str, Any]) -> None:
+    """Keeps the sign-in's own secrets out of pages and logs."""
+    for name, value in auth.items():
+        if isinstance(value, Mapping):
+            hide_auth(vault, value)
+        elif name in ("cookie_secret", "client_secret"):
+            vault.hide(name, str(value))
+
+
 def main(argv: list[str] | None = None) -> None:
     """Serves the dashboard until it is interrupted. Runs that it started go on without it."""
     options = arguments(argv)
-    access = access_of(options)
+    st.App(SCRIPT)  # from now on Streamlit looks for .streamlit/secrets.toml beside it, too
+    sign_in = sign_in_of(options)
+    access = access_of(options, sign_in)
     try:
         port = free_port(options.port, access.host)
     except OSError as error:
         sys.exit(t("ui.no_address", host=access.host, port=options.port, reason=error))
     services = Services(Project(PROJECT), options.workspace.resolve(), roots_of(options), shared=access.shared)
+    services.sign_in = sign_in
+    if sign_in is not None:
+        hide_auth(services.registry.vault, st.secrets["auth"])
     install(services)
     trouble.hide_in_logs(services.registry.redactor)
     shown = f"[{access.host}]" if ":" in access.host else access.host
@@ -147,12 +193,9 @@ def main(argv: list[str] | None = None) -> None:
     print(t("ui.serving", url=url, workspace=options.workspace.resolve()), flush=True)
     if access.exposed and not access.signed_in:
         print(t("ui.serving_anyone"), flush=True)
-    app = st.App(
-        PROJECT / "app.py",
-        lifespan=lifespan,
-        middleware=[Middleware(Gate, access=access)],
-        on_script_error=trouble.draw,
-    )
-    sys.argv = [str(PROJECT / "app.py")]  # Streamlit takes the folder of pages/ from here
+    if sign_in is not None:
+        print(t("ui.serving_users", users=", ".join(sign_in.users) or "*"), flush=True)
+    app = st.App(SCRIPT, lifespan=lifespan, middleware=doors(access, sign_in), on_script_error=trouble.draw)
+    sys.argv = [str(SCRIPT)]  # Streamlit takes the folder of pages/ from here
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a dashboard ends
         app.run(config=settings(port, access))

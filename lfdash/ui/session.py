@@ -23,6 +23,7 @@ from lfdash.launchers.local import LocalLauncher
 from lfdash.presets import Preset, list_presets
 from lfdash.registry import ProcessRegistry
 from lfdash.roots import Roots, named
+from lfdash.signin import SignIn
 from lfdash.upstream import Upstream, load_snapshot
 from lfdash.workspace import Workspace
 
@@ -58,6 +59,7 @@ class Services:
         self._data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
+        self.sign_in: SignIn | None = None  # set by the entry
         self._started = False
         self._lock = threading.Lock()
 

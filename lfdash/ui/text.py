@@ -35,9 +35,9 @@ def catalogue(code: str) -> dict[str, Any]:
     return tomllib.loads((LOCALES / f"{code}.toml").read_text(encoding="utf-8"))
 
 
-def lookup(section: str, key: str) -> Any:
-    """What the session's language says under `section` and `key`, else what English says; None when neither does."""
-    found = catalogue(language()).get(section, {}).get(key)
+def lookup(section: str, key: str, code: str | None = None) -> Any:
+    """What a language (the session's) says under `section` and `key`, else what English says, else None."""
+    found = catalogue(code or language()).get(section, {}).get(key)
     return catalogue(DEFAULT_LANGUAGE).get(section, {}).get(key) if found is None else found
 
 
@@ -46,8 +46,13 @@ def t(key: str, **params: object) -> str:
 
     Raises KeyError for an unknown key: a missing text is a mistake of ours, and a test finds it.
     """
+    return in_language(language(), key, **params)
+
+
+def in_language(code: str, key: str, **params: object) -> str:
+    """`t` in a language that is said, where there is no session."""
     section, name = key.split(".", 1)
-    text = lookup(section, name)
+    text = lookup(section, name, code)
     if not isinstance(text, str):
         raise KeyError(f"no text {key!r} in the locale {DEFAULT_LANGUAGE!r}")
     return text.format(**params) if params else text

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,16 +70,19 @@ def make_workspace(folder: Path) -> Path:
     return root
 
 
-def start_server(root: Path, *words: str, env: dict[str, str] | None = None, path: str = "") -> Server:
+def start_server(
+    root: Path, *words: str, env: dict[str, str] | None = None, path: str = "", module: tuple[str, ...] = ()
+) -> Server:
     """Starts `python -m lfdash` on a workspace, with further words, and waits until it answers.
 
-    path: of the address, where --public-url has one.
+    path: of the address, where --public-url has one. module: what is started instead.
     """
     port = free_port()
+    told = [*module, f"--server.port={port}"] if module else ["lfdash", "--workspace", str(root), f"--port={port}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "lfdash", "--workspace", str(root), "--port", str(port), *words],
+        [sys.executable, "-m", *told, *words],
         cwd=root.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(env or {})},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LFDASH_WORKSPACE": str(root), **(env or {})},
     )  # fmt: skip
     server = Server(process, f"http://127.0.0.1:{port}{path}", root)
     threading.Thread(target=server.listen, daemon=True).start()
@@ -94,10 +98,10 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts servers, each on a workspace of its own unless one is given; ends them with the session."""
     running: list[Server] = []
 
-    def start(*words: str, env: dict[str, str] | None = None, root: Path | None = None, path: str = "") -> Server:
+    def start(*words: str, env: dict[str, str] | None = None, root: Path | None = None, **how: Any) -> Server:
         folder = tmp_path_factory.mktemp("security")
         env = {"LFDASH_CLI": stand_in(folder), **(env or {})}
-        running.append(start_server(root or make_workspace(folder), *words, env=env, path=path))
+        running.append(start_server(root or make_workspace(folder), *words, env=env, **how))
         return running[-1]
 
     yield start

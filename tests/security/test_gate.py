@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -128,11 +129,11 @@ def test_the_agent_interface_is_off_whatever_the_environment_says(serve: Start) 
     assert put.status == 403 and b"XSRF" in put.body
 
 
-def refused(*words: str, env: dict[str, str] | None = None) -> str:
+def refused(*words: str, env: dict[str, str] | None = None, cwd: Path = Path("/")) -> str:
     """What a start says that must not be."""
     done = subprocess.run(
         [sys.executable, "-m", "lfdash", "--port", "8799", *words], capture_output=True, text=True, timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}, cwd="/",
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}, cwd=cwd,
     )  # fmt: skip
     assert done.returncode == 1 and not done.stdout
     return done.stderr
@@ -143,6 +144,21 @@ def test_a_public_address_without_sign_in_is_refused() -> None:
     assert "--allow-anyone" in said and "SSH tunnel" in said and "secrets.toml" in said
     assert "Traceback" not in said
     assert "--allow-anyone" in refused(env={"LFDASH_HOST": "::"})
+
+
+def plain(serve: Start, *words: str) -> Server:
+    """The page as `streamlit run` serves it: without our entry, so without its gate."""
+    return serve(*words, module=("streamlit", "run", str(ROOT / "app.py"), "--server.headless", "true"))
+
+
+def test_started_by_streamlit_itself_only_this_machine_is_served(serve: Start) -> None:
+    server = plain(serve, "--server.address", "127.0.0.1")
+    assert "start" in Tab(server.url).open().ids
+    other = Tab(server.url, "http://localhost:9999").open()  # Streamlit takes it
+    assert "start" not in other.ids and other.shows("streamlit run")
+    public = plain(serve, "--server.address", "0.0.0.0")
+    tab = Tab(public.url).open()
+    assert "start" not in tab.ids and tab.shows("python -m lfdash")
 
 
 def test_everybody_is_served_only_when_that_is_said(serve: Start) -> None:

@@ -1,0 +1,98 @@
+"""What `[auth]` says and whom it lets in. The exchange with a provider is in tests/security."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+
+from lfdash.signin import SignIn, Unfit, named_users, read, who
+
+GOOD: dict[str, Any] = {
+    "redirect_uri": "https://box.example/lfdash/oauth2callback", "cookie_secret": "0123456789abcdef" * 2,
+    "client_id": "a", "client_secret": "b", "server_metadata_url": "https://idp.example/.well-known/openid-configuration",
+}  # fmt: skip
+PART = {name: GOOD[name] for name in ("client_id", "client_secret", "server_metadata_url")}
+SHARED = {name: GOOD[name] for name in ("redirect_uri", "cookie_secret")}
+
+
+def test_a_whole_sign_in_and_where_it_is() -> None:
+    assert read(GOOD, ()) == SignIn(("default",), (), "https://box.example/lfdash")
+    local = {**GOOD, "redirect_uri": "http://localhost:{port}/oauth2callback"}
+    assert read(local, ("a@b",)) == SignIn(("default",), ("a@b",), "")
+    several = {**SHARED, "one": PART, "two": PART, "client_kwargs": {"scope": "openid"}}
+    assert read(several, ()) == SignIn(("one", "two"), (), "https://box.example/lfdash")
+    assert read({**GOOD, "one": PART}, ()) == SignIn(("default", "one"), (), "https://box.example/lfdash")
+
+
+@pytest.mark.parametrize(
+    ("changes", "users", "code"),
+    [
+        ({"redirect_uri": "https://box.example/"}, (), "auth_redirect"), ({"redirect_uri": ""}, (), "auth_redirect"),
+        ({"redirect_uri": "box.example/oauth2callback"}, (), "auth_redirect"),
+        ({"cookie_secret": "0123456789"}, (), "auth_cookie"), ({"client_secret": ""}, (), "auth_provider"),
+        ({"server_metadata_url": None}, (), "auth_provider"), ({"my_idp": PART}, (), "auth_provider"),
+        ({"one": {"client_id": "x"}}, (), "auth_provider"), ({}, ("ana",), "auth_users"), ({}, ("@",), "auth_users"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_one(changes: dict[str, Any], users: tuple[str, ...], code: str) -> None:
+    found = read({**GOOD, **changes}, users)
+    assert isinstance(found, Unfit) and found.code == code
+    assert str(GOOD["cookie_secret"]) not in found.what
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://accounts.google.com/.well-known/openid-configuration",
+        "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration",
+        "HTTPS://login.microsoftonline.com/consumers/v2.0/.well-known/openid-configuration",
+    ],
+)
+def test_where_anybody_has_an_account_people_must_be_named(url: str) -> None:
+    auth = {**GOOD, "server_metadata_url": url}
+    assert read(auth, ()) == Unfit("auth_everybody", url)
+    for users in (("ana@example.org",), ("@example.org",), ("*",)):
+        assert isinstance(read(auth, users), SignIn)
+    tenant = "https://login.microsoftonline.com/11111111-2222/v2.0/.well-known/openid-configuration"
+    assert isinstance(read({**auth, "server_metadata_url": tenant}, ()), SignIn)
+
+
+def test_without_the_package_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    assert read(GOOD, ()) == Unfit("auth_package")
+
+
+IN = {"is_logged_in": True, "email": "ana@example.org", "email_verified": True}
+
+
+@pytest.mark.parametrize(
+    ("users", "changes", "admitted"),
+    [
+        ((), {}, True), (("*",), {"email": None}, True), ((), {"is_logged_in": False}, False),
+        (("*",), {"is_logged_in": 1}, False), (("ana@example.org",), {}, True), (("@example.org",), {}, True),
+        (("ana@example.org",), {"email": "ANA@Example.ORG"}, True), (("bo@example.org",), {}, False),
+        (("@example.org",), {"email": "ana@sub.example.org"}, False),
+        (("@example.org",), {"email": "@example.org"}, False),
+        (("@example.org",), {"email": "ana@evil@example.org"}, False), (("@example.org",), {"email": "ana"}, False),
+        (("ana@example.org",), {"email_verified": "false"}, False),
+        (("ana@example.org",), {"email_verified": None}, False),
+        (("ana@example.org",), {"email_verified": "true"}, True), (("kim@a.org",), {"email": "\u212aim@a.org"}, False),
+        (("ana@example.org",), {"email": ["ana@example.org"]}, False),
+    ],
+)  # fmt: skip
+def test_who_is_admitted(users: tuple[str, ...], changes: dict[str, Any], admitted: bool) -> None:
+    assert SignIn(("default",), users).admits({**IN, **changes}) is admitted
+
+
+def test_a_claim_that_is_not_made_is_not_held_against_anybody() -> None:
+    """Several providers say nothing of whether an address was verified, and verify all."""
+    assert SignIn(("default",), ("ana@example.org",)).admits({"is_logged_in": True, "email": "ana@example.org"})
+    assert not SignIn(("default",)).admits({})
+
+
+def test_people_are_named_by_commas_or_spaces() -> None:
+    assert named_users(" Ana@Example.org,@lab.example  *\n") == ("ana@example.org", "@lab.example", "*")
+    assert named_users("") == ()
+    assert [who(user) for user in (IN, {"name": "Ana"}, {"sub": "1"}, {})] == ["ana@example.org", "Ana", "1", "?"]
