@@ -41,7 +41,7 @@ def lookup(section: str, key: str, code: str | None = None) -> Any:
     return catalogue(DEFAULT_LANGUAGE).get(section, {}).get(key) if found is None else found
 
 
-def t(key: str, **params: object) -> str:
+def t(key: str, /, **params: object) -> str:
     """The text of `section.key` with `{params}` filled in.
 
     Raises KeyError for an unknown key: a missing text is a mistake of ours, and a test finds it.
@@ -49,7 +49,7 @@ def t(key: str, **params: object) -> str:
     return in_language(language(), key, **params)
 
 
-def in_language(code: str, key: str, **params: object) -> str:
+def in_language(code: str, key: str, /, **params: object) -> str:
     """`t` in a language that is said, where there is no session."""
     section, name = key.split(".", 1)
     text = lookup(section, name, code)
