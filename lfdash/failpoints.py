@@ -3,7 +3,8 @@
     LFDASH_FAILPOINTS="launch.checked=kill; folder.before_rename=error:ENOSPC; stop.after_token=pause:/tmp/here"
 
 Actions: kill, term, int, hup, abrt, segv (that signal, to this process), exit (at once, code 70),
-error:NAME (OSError of that errno), pause:FILE (writes the point's name into FILE and waits until FILE is gone).
+error:NAME (OSError of that errno), error:NAME:FILE (as long as FILE exists), pause:FILE (writes the point's name
+into FILE and waits until FILE is gone).
 A point without an action does nothing. The shim, which imports nothing of lfdash, loads this file by its path, and
 only when the variable is set; so: standard library only.
 """
@@ -48,8 +49,9 @@ def act(point: str, action: str) -> None:
     if word == "exit":
         os._exit(70)
     elif word == "error":
-        number = getattr(errno, argument)
-        raise OSError(number, os.strerror(number), point)
+        name, _, while_there = argument.partition(":")
+        if not while_there or os.path.exists(while_there):
+            raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)), point)
     elif word == "pause":
         with open(argument, "w", encoding="utf-8") as file:
             file.write(point)

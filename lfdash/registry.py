@@ -118,13 +118,14 @@ class ProcessRegistry:
             folders = None
             if not everything:
                 folders = [path for path, held in self._cache.items() if held.view.state not in TERMINAL]
+            entries = self._entries()  # before the folders: a job that becomes a run meanwhile is seen as one of them
             views = scan(self.workspace, self._cache, self._poll, folders)
             before = {view.run_id: view for view in self._views}
             redact = self.redactor()
             noted = [self._noted(hidden(settled(before.get(view.run_id), view), redact)) for view in views]
             self._views = self.patience.look(noted)
             self._reap()
-            self._shown = (*self._waiting_views(), *self._views)
+            self._shown = (*self._waiting_views(entries), *self._views)
 
     def _poll(self, paths: RunPaths, record: RunRecord) -> Status:
         return self.launcher.poll(self._handle(paths, record))
@@ -285,11 +286,13 @@ class ProcessRegistry:
         """The jobs that wait; not one whose attempt is made already."""
         return tuple(entry for entry in self.queue.jobs.entries() if not entry.begun)
 
-    def _waiting_views(self) -> list[RunView]:
+    def _waiting_views(self, entries: tuple[Entry, ...]) -> list[RunView]:
         runs = {view.run_id: view for view in self._views}
+        begun = {(view.run_id, view.attempt) for view in self._views}
+        entries = tuple(entry for entry in entries if (entry.run_id, entry.plan.attempt) not in begun)
         return [
             queued_view(entry, waiting, runs.get(entry.run_id), relative(self.workspace, entry.paths.root))
-            for entry, waiting, _ in self._standing()
+            for entry, waiting, _ in self._standing(entries)
         ]
 
     def advance(self) -> None:
@@ -310,10 +313,10 @@ class ProcessRegistry:
 
     def _start_waiting(self) -> None:
         jobs = self.queue.jobs
-        if not any(place for _, _, place in self._standing()):
+        if not any(place for _, _, place in self._standing(self._entries())):
             return
         self.refresh()  # what another dashboard has started meanwhile
-        for entry, _, place in self._standing(now=True):
+        for entry, _, place in self._standing(self._entries(), now=True):
             if place is None:
                 continue
             plan, record = dressed(entry.plan, entry.record, entry.ask, place, ports_of(self._views))
@@ -325,8 +328,9 @@ class ProcessRegistry:
                 reason = Reason(f"refused_{outcome.code}", {k: str(v) for k, v in outcome.params.items()})
                 jobs.write(replace(entry, held=reason))
 
-    def _standing(self, *, now: bool = False) -> list[tuple[Entry, Waiting, Place | None]]:
-        entries = self._entries()
+    def _standing(
+        self, entries: tuple[Entry, ...], *, now: bool = False
+    ) -> list[tuple[Entry, Waiting, Place | None]]:
         if not entries:
             return []
         paused = self.queue.jobs.settings().paused

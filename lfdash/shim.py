@@ -29,6 +29,7 @@ POLL_S = 0.5  # how often a stop wish is looked for
 SETTLE_S = 2.0  # for helpers that end by themselves right after the main process
 RANKS_S = 15.0  # for ranks that are still saving when their launcher is already gone
 TERM_S = 3.0  # between SIGTERM and SIGKILL in the sweep
+RETRY_S = 1.0  # between two tries to write how it ended
 CHASE = 50  # quick looks at the own children after a SIGKILL
 LEVELS = ("graceful", "term", "kill")
 
@@ -436,9 +437,9 @@ class Shim:
                 fill(self.file("exit.reserved"), self.file(self.spec["exit"]), record, "shim.exit_written")
                 return
             except OSError as problem:  # a network disk that is away for a while
-                if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+                if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS):
                     raise
-                time.sleep(2)
+                time.sleep(RETRY_S)
 
 
 if __name__ == "__main__":

@@ -336,7 +336,16 @@ def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
         return view_plain(workspace, paths, str(error))
     except (OSError, ValueError) as error:
         return view_plain(workspace, paths, f"run.json cannot be read: {error}")
+    record = made(paths, record)
     return view_run(workspace, paths, record, known(record) or poll(paths, record))
+
+
+def made(paths: RunPaths, record: RunRecord) -> RunRecord:
+    """The record without attempts that were taken back, since they could not be started."""
+    attempts = record.attempts
+    while len(attempts) > 1 and not paths.attempt(attempts[-1].number).root.exists():
+        attempts = attempts[:-1]
+    return replace(record, attempts=attempts)
 
 
 def apart(workspace: Path, views: list[RunView]) -> list[RunView]:

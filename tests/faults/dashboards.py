@@ -208,6 +208,13 @@ def launch(services: Any, *, name: str, cli: str, **args: Any) -> object:
     return services.registry.launch(plan, record_for(plan))
 
 
+def enqueue(services: Any, *, name: str, cli: str, **args: Any) -> object:
+    from tests.runs import plan_for, record_for
+
+    plan = plan_for(services.registry.workspace, name=name, cli=cli, **args)
+    return services.registry.enqueue(plan, record_for(plan))
+
+
 def stop(services: Any, *, name: str, level: str) -> object:
     return services.registry.stop(f"id-{name}", level)
 
@@ -236,7 +243,9 @@ def saw(services: Any, *, name: str, step: int) -> object:
     return wait_for(lambda: (view := services.registry.get(f"id-{name}")) and (view.progress.step or 0) >= step)
 
 
-STEPS = {"launch": launch, "stop": stop, "resume": resume, "discard": discard, "wait": wait, "saw": saw}
+STEPS = {
+    "launch": launch, "enqueue": enqueue, "stop": stop, "resume": resume, "discard": discard, "wait": wait, "saw": saw,
+}  # fmt: skip
 
 if __name__ == "__main__":
     main()
