@@ -11,6 +11,7 @@ from lfdash.shelf import Shelf, ShelfRefused
 from lfdash.ui import form, plans
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
+from lfdash.ui.widgets import markdown_safe
 
 UPLOAD, PICK, NAME, NEW_NAME = "config.upload", "config.pick", "config.name", "config.new_name"
 ANSWER = "config.answer"  # what the last click here answered, when it was refused
@@ -30,7 +31,7 @@ def draw(services: Services) -> None:
             draw_save(services)
     answer = st.session_state.get(ANSWER)
     if answer:
-        st.caption(f":red[:material/error: {answer}]")
+        st.caption(f":red[:material/error: {markdown_safe(answer)}]")
 
 
 def draw_open(services: Services) -> None:
@@ -63,7 +64,7 @@ def draw_save(services: Services) -> None:
     st.text_input(t("ui.save_name"), key=NAME, placeholder=form.read().job.run_name or "job")
     name = (st.session_state.get(NAME) or "").strip()
     taken = name in shelf(services).names()
-    replace = taken and st.checkbox(t("ui.save_replace", name=name), key="config.replace")
+    replace = taken and st.checkbox(t("ui.save_replace", name=markdown_safe(name)), key="config.replace")
     st.button(
         t("ui.save_it"), key="config.save", type="primary", on_click=save, args=(services, name, replace),
         disabled=not name or (taken and not replace), help=t("ui.save_help"),
@@ -133,7 +134,7 @@ def save(services: Services, name: str, replace: bool) -> None:
     refuse(refused)
     if refused is None:
         st.session_state[NAME] = ""
-        st.toast(t("ui.saved_as", name=name))
+        st.toast(t("ui.saved_as", name=markdown_safe(name)))
 
 
 def rename(services: Services, name: str) -> None:

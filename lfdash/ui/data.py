@@ -31,13 +31,15 @@ def draw() -> None:
         st.caption(t("ui.data_folder_help"))
     folder = inside(shared, st.session_state.get(FOLDER) or "data")
     if folder is None:
-        st.error(t("problems.name_outside", value=st.session_state[FOLDER]), icon=":material/error:")
+        text = t("problems.name_outside", value=st.session_state[FOLDER])
+        st.error(widgets.markdown_safe(text), icon=":material/error:")
         return
     root = shared.workspace.root.resolve()
     name = str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
     known = shared.datasets(name)
     if known.problem:
-        st.error(t(f"problems.{known.problem.code}", **known.problem.params), icon=":material/error:")
+        text = t(f"problems.{known.problem.code}", **known.problem.params)
+        st.error(widgets.markdown_safe(text), icon=":material/error:")
     if known.names:
         draw_dataset(shared, folder, name, known.names)
     with st.expander(t("ui.data_add"), expanded=not known.names, icon=":material/add:", key="data.new"):

@@ -21,6 +21,7 @@ from lfdash.ui import actions, form, pick
 from lfdash.ui.kind import kind
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
+from lfdash.ui.widgets import markdown_safe
 
 
 def stored(view: RunView) -> yamlio.Document | None:
@@ -175,7 +176,7 @@ def draw_taken(services: Services) -> None:
         with st.popover(
             t("ui.replace"), icon=":material/delete:", disabled=view.state not in TERMINAL, key="replace_menu"
         ):
-            st.write(t("ui.replace_confirm", name=view.name))
+            st.write(t("ui.replace_confirm", name=markdown_safe(view.name)))
             st.button(
                 t("ui.replace_yes"), key="replace", type="primary", on_click=replace, args=(services, view.run_id)
             )

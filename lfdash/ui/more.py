@@ -189,7 +189,7 @@ def draw_added(argument: Argument | None, name: str, on_change: Any) -> None:
             "on_change": on_change,
             "persist_state": "session",
         }
-        draw_value(argument, name, common)
+        draw_value(argument, name, {"label": widgets.markdown_safe(name), **common})
     with away:
         st.button(
             "",
@@ -198,7 +198,7 @@ def draw_added(argument: Argument | None, name: str, on_change: Any) -> None:
             on_click=remove,
             args=(name,),
             type="tertiary",
-            help=t("ui.more_remove", name=name),
+            help=t("ui.more_remove", name=widgets.markdown_safe(name)),
         )
 
 
@@ -211,6 +211,6 @@ def draw_value(argument: Argument | None, name: str, common: dict[str, Any]) -> 
         held = st.session_state.get(key(name)) or None
         st.session_state[key(name)] = held  # "" of an added argument: a choice has None
         options = widgets.with_current(offered, held)
-        st.selectbox(name, options, index=None, placeholder=placeholder, accept_new_options=True, **common)
+        st.selectbox(options=options, index=None, placeholder=placeholder, accept_new_options=True, **common)
     else:
-        st.text_input(name, placeholder=placeholder, **common)
+        st.text_input(placeholder=placeholder, **common)

@@ -17,6 +17,7 @@ from lfdash.ui.frame import draw_frame
 from lfdash.ui.kind import kind, use
 from lfdash.ui.session import Services, services
 from lfdash.ui.text import label, t
+from lfdash.ui.widgets import markdown_safe as safe
 
 PICK = "ui.run_pick"
 
@@ -206,8 +207,8 @@ def fix_words(fix: Mapping[str, Value | None]) -> str:
     for target, value in fix.items():
         name = target.removeprefix(EXTRA_PREFIX)
         row = BY_ID.get(target)
-        shown = sidebar.shown_value(row, value) if row else t("ui.not_set") if value is None else str(value)
-        parts.append(f"{label(target) if row else f'`{name}`'}: {shown}")
+        shown = sidebar.shown_value(row, value) if row else t("ui.not_set") if value is None else safe(str(value))
+        parts.append(f"{label(target) if row else safe(name)}: {shown}")
     return "; ".join(parts)
 
 

@@ -11,6 +11,7 @@ from lfdash.launchers.base import Refused
 from lfdash.placement import Ask
 from lfdash.plan import ARGS_FILE
 from lfdash.store import RunView
+from lfdash.tokens import hide
 from lfdash.ui import actions, existing, widgets
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
@@ -41,7 +42,7 @@ def waiting_words(waiting: Waiting) -> str:
 def ask_words(ask: Ask, gpus: int) -> str:
     """What a job asks for."""
     if ask.devices:
-        return t("ui.queue_asks_named", gpus=", ".join(ask.devices))
+        return t("ui.queue_asks_named", gpus=widgets.markdown_safe(", ".join(ask.devices)))
     if ask.cpu or not gpus:
         return t("ui.queue_asks_cpu")
     return t("ui.queue_asks_all") if ask.count is None else t("ui.queue_asks_count", count=ask.count)
@@ -87,7 +88,8 @@ def draw_shown(services: Services, view: RunView) -> None:
     entry = services.registry.queue.jobs.get(view.run_id)
     if entry is not None:
         st.markdown(f"**{t('ui.tab_configuration')}**")
-        st.code(entry.plan.files.get(ARGS_FILE, ""), language="yaml", height=330)
+        text = services.registry.redact(entry.plan.files.get(ARGS_FILE, ""))
+        st.code(hide(text), language="yaml", height=330)
 
 
 def draw_job(services: Services, view: RunView, place: str, *, words: bool = False) -> None:

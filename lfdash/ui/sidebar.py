@@ -67,7 +67,8 @@ def draw_preset(services: Services) -> None:
         if name in services.presets:
             st.caption(preset_text(services.presets[name])[1])
     for note, params in st.session_state.get(scoped(form.NOTES), []):
-        st.caption(f":material/info: {t(note, **params)}")
+        safe = {key: widgets.markdown_safe(value) if isinstance(value, str) else value for key, value in params.items()}
+        st.caption(f":material/info: {t(note, **safe)}")
     configurations.draw(services)
     draw_changed(services)
 

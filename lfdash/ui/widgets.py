@@ -140,9 +140,17 @@ def with_current(options: Sequence[str], current: str | None) -> list[str]:
     return list(options) if current is None or current in options else [*options, current]
 
 
+MARKUP = re.compile(r"([\\`*_{}\[\]<>#$:|~&])")
+LISTS = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))", re.MULTILINE)  # at the beginning of a line
+# what Streamlit makes links, dashes and arrows of, wherever it stands and however it is escaped
+BOUND = re.compile(r"(?<=://)|(?<=\bwww)(?=\.)|(?=@)|(?<=-)(?=[->])|(?<=[<>=~!])(?=[-=])", re.IGNORECASE)
+JOINER = "\u2060"  # has no width and breaks no line
+
+
 def markdown_safe(text: str) -> str:
-    """Text with the characters escaped that Streamlit's Markdown would read as markup."""
-    return re.sub(r"([\\`*_{}\[\]<>#$:|~])", r"\\\1", text)
+    """Text that Streamlit's Markdown shows as it is: no markup, no link, no icon, no formula, no typography."""
+    text = MARKUP.sub(r"\\\1", BOUND.sub(JOINER, text)).replace("\\:material/", "\\:material\\/")
+    return LISTS.sub(lambda found: f"{found[1]}{JOINER}{found[2]}", text)
 
 
 DRAWERS: dict[str, Callable[[Field, Look, dict[str, Any]], None]] = {
