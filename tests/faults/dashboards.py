@@ -215,6 +215,13 @@ def enqueue(services: Any, *, name: str, cli: str, **args: Any) -> object:
     return services.registry.enqueue(plan, record_for(plan))
 
 
+def train(services: Any, *, name: str, **changes: Any) -> object:
+    """The demo's preset with the real llamafactory-cli, as the page plans it."""
+    from tests.page import Page
+
+    return Page(services).start(name, changes)
+
+
 def stop(services: Any, *, name: str, level: str) -> object:
     return services.registry.stop(f"id-{name}", level)
 
@@ -244,7 +251,8 @@ def saw(services: Any, *, name: str, step: int) -> object:
 
 
 STEPS = {
-    "launch": launch, "enqueue": enqueue, "stop": stop, "resume": resume, "discard": discard, "wait": wait, "saw": saw,
+    "launch": launch, "train": train, "enqueue": enqueue, "stop": stop, "resume": resume, "discard": discard,
+    "wait": wait, "saw": saw,
 }  # fmt: skip
 
 if __name__ == "__main__":

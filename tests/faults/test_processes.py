@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import shim
+from lfdash import shim, waitlist
 from lfdash.launchers.base import Refused
 from lfdash.registry import ProcessRegistry
 from lfdash.run import TERMINAL, RunState, read_json
@@ -22,7 +22,7 @@ from lfdash.stuck import Patience
 from tests.faults.dashboards import ROOT, Zygote
 from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
 from tests.faults.table import Row, fault
-from tests.runs import fake_cli, launch, members, plan_for, wait_end, wait_for, wait_ready
+from tests.runs import fake_cli, launch, members, plan_for, record_for, wait_end, wait_for, wait_ready
 
 FOREVER = {"steps": 100_000, "delay": 0.02}
 
@@ -148,7 +148,7 @@ def test_a_strangers_pid_in_the_record(workspace: Path, row: Row) -> None:
 REUSED = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from lfdash import shim
+from lfdash import shim, waitlist
 from lfdash.launchers.base import Refused
 from tests.faults.runs import new, pids, seen
 from tests.runs import launch, plan_for, wait_for
@@ -399,3 +399,51 @@ def test_an_agent_killed_while_stopping(registry: ProcessRegistry, workspace: Pa
     assert (view.state, view.exit_code, view.saved.model) == (RunState.STOPPED, -9, "adapter")
     assert members(handle) == []
     row.note("STOPPED, -9, adapter saved")
+
+
+# -- stopping -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "saved"),
+    [({"load": 600}, -15, None), ({**FOREVER}, 0, "adapter"), ({"ranks": 2, **FOREVER}, 0, "adapter")],
+    ids=["loading", "single", "two ranks"],
+)
+@fault(
+    "Stop while it loads, trains, trains on two ranks", how="a graceful Stop of the stand-in",
+    expected="STOPPED at once where nobody can save yet, else after saving; nobody left",
+)  # fmt: skip
+def test_a_graceful_stop(
+    registry: ProcessRegistry, workspace: Path, row: Row, run: dict[str, object], code: int, saved: str | None
+) -> None:
+    handle = launch(registry, plan_for(workspace, **run))
+    wait_ready(handle, "started" if "load" in run else "ready", 2 if "ranks" in run else 1)
+    assert registry.stop(handle.run_id, "graceful") is None
+    view = wait_end(registry, handle.run_id)
+    assert (view.state, view.exit_code, view.saved.model) == (RunState.STOPPED, code, saved) and members(handle) == []
+    row.note(f"STOPPED, {code}, saved: {saved}")
+
+
+@fault(
+    "the dashboard that holds the launch lock", how="killed, or stopped for good (SIGSTOP), in the middle of a launch",
+    expected="killed: the other starts its run at once; stopped: the other says so and shows all runs",
+)  # fmt: skip
+def test_who_holds_the_launch_lock(zygote: Zygote, workspace: Path, row: Row) -> None:
+    cli, pause = fake_cli(workspace.parent), workspace.parent / "pause"
+    run = ["launch", {"name": "r1", "cli": cli, "steps": 2}]
+    dash = zygote.dashboard(workspace, run, env={"LFDASH_FAILPOINTS": f"launch.checked=pause:{pause}"})
+    wait_for(pause.exists)
+    dash.send(signal.SIGSTOP)
+    registry = new(workspace)
+    plan = plan_for(workspace, name="r2", cli=cli, steps=2)
+    began = time.monotonic()
+    assert registry.launch(plan, record_for(plan)) == Refused("another_launch")
+    assert time.monotonic() - began < waitlist.LOCK_S + 5
+    registry.refresh()
+    assert registry.snapshot() == ()
+    dash.kill()
+    began = time.monotonic()
+    handle = launch(registry, plan)
+    waited = time.monotonic() - began
+    assert waited < 2 and becomes(registry, RunState.SUCCEEDED, handle.run_id).exit_code == 0
+    row.note(f"stopped: refused (another_launch); killed: started after {waited * 1000:.0f} ms", restarts=1)
