@@ -198,6 +198,21 @@ def test_the_way_in_leads_to_a_provider_that_there_is(door: Server) -> None:
     assert "サインイン".encode() in page.body and f'href="{door.url}/signin?provider=default"'.encode() in page.body
 
 
+def test_behind_a_proxy_the_way_in_lies_below_its_path(
+    serve: Start, provider: Provider, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The public address is that of redirect_uri; nobody has to say it twice."""
+    text = SECRETS.format(key=KEY, url=provider.url).replace("http://127.0.0.1:{port}", "https://box.example/lf")
+    behind = serve(root=with_secrets(tmp_path_factory.mktemp("behind"), text), path="/lf")
+    answer = ask(behind.url, "/data", host="box.example")
+    assert answer.status == 401 and b'href="https://box.example/lf/signin?provider=default"' in answer.body
+    start = ask(behind.url, "/signin?provider=default", host="box.example")
+    assert start.status == 303 and start.headers["location"].startswith("/lf/auth/login?provider=")
+    good = {"origin": "https://box.example", "is_logged_in": True, "email": "ana@example.org", "email_verified": True}
+    assert ask(behind.url, "/data", headers=cookie(good), host="box.example").status == 200
+    assert ask(behind.url, "/media/x", headers=cookie(good), host="box.example").status == 404
+
+
 def test_the_gate_stands_in_front_of_the_door(door: Server) -> None:
     assert ask(door.url, host="evil.example").status == 403
     assert ask(door.url, headers=[("Origin", "https://evil.example")]).status == 403
