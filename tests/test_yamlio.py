@@ -117,7 +117,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (BOMB, "more than", None),
         ("a: \x00", "not valid", None),
         ("? [a, b]\n: 1", "key", 1),
-        ("a: " + "[" * 100_000, "not valid", None),
+        ("a: " + "[" * 100_000, "brackets 100 deep", None),
         ("a: &a [*a]", "more than", None),
         ("a: !!bool maybe", "not valid", None),
         ("a: !!timestamp 2024-01-01", "constructor", 1),

@@ -111,7 +111,35 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         server.process.wait(20)
 
 
+# What a folder's configuration might say to Streamlit; none of it may count.
+LOOSE = """
+[server]
+address = "0.0.0.0"
+enableAgentApi = true
+enableCORS = false
+enableXsrfProtection = false
+enableStaticServing = true
+allowedHosts = ["*"]
+trustedUserHeaders = {X-User = "email"}
+maxUploadSize = 900
+[client]
+showErrorDetails = "full"
+toolbarMode = "developer"
+[browser]
+gatherUsageStats = true
+"""
+
+
 @pytest.fixture(scope="session")
-def server(serve: Start) -> Server:
-    """A server as `make run` starts it."""
-    return serve()
+def server(serve: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """A server as `make run` starts it, from a folder whose configuration would loosen Streamlit."""
+    folder = tmp_path_factory.mktemp("loose")
+    (folder / ".streamlit").mkdir()
+    (folder / ".streamlit" / "config.toml").write_text(LOOSE)
+    return serve(root=make_workspace(folder))
+
+
+@pytest.fixture(scope="session")
+def behind(serve: Start) -> Server:
+    """A server behind a proxy that is not there: requests come as the proxy would pass them on."""
+    return serve("--public-url", "https://box.example/lfdash", path="/lfdash")

@@ -114,18 +114,12 @@ def test_no_other_page_may_frame_it_or_read_it(server: Server) -> None:
         assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_agent_interface_is_off_whatever_the_environment_says(serve: Start) -> None:
-    names = {
-        "STREAMLIT_SERVER_ENABLE_AGENT_API": "true", "STREAMLIT_SERVER_ADDRESS": "0.0.0.0",
-        "STREAMLIT_SERVER_ENABLE_CORS": "false", "STREAMLIT_SERVER_ENABLE_XSRF_PROTECTION": "false",
-        "STREAMLIT_SERVER_TRUSTED_USER_HEADERS": '{"X-User": "email"}', "STREAMLIT_SERVER_ALLOWED_HOSTS": "*",
-    }  # fmt: skip
-    other = serve(env=names)
-    assert listening(other.process.pid) == {"0100007F"}
-    headers = [("Content-Type", "application/json"), ("Origin", other.url)]
-    assert ask(other.url, "/_stcore/agent/interact", "POST", headers, b"{}").status in (403, 404)
-    assert ask(other.url, host="evil.example").status == 403
-    put = ask(other.url, "/_stcore/upload_file/s/f", "PUT", body=b"x")
+def test_the_interface_for_programs_is_off_whatever_a_folder_says(server: Server) -> None:
+    headers = [("Content-Type", "application/json"), ("Origin", server.url)]
+    for path in ("/_stcore/agent/interact", "/_stcore/agent/mcp"):
+        answer = ask(server.url, path, "POST", headers, b"{}")
+        assert answer.status in (400, 403) and b"does not serve the agent API" in answer.body
+    put = ask(server.url, "/_stcore/upload_file/s/f", "PUT", body=b"x")
     assert put.status == 403 and b"XSRF" in put.body
 
 
@@ -171,9 +165,8 @@ def test_everybody_is_served_only_when_that_is_said(serve: Start) -> None:
         Tab(public.url, "http://192.168.7.7:9", "192.168.7.7:8501").open()
 
 
-def test_behind_a_proxy_the_public_name_is_known(serve: Start) -> None:
+def test_behind_a_proxy_the_public_name_is_known(behind: Server) -> None:
     """Whether the proxy passes the host on or puts its own there."""
-    behind = serve("--public-url", "https://box.example/lfdash", path="/lfdash")
     assert ask(behind.url, host="box.example").status == 200
     assert ask(behind.url, host="evil.example").status == 403
     Tab(behind.url, "https://box.example", "box.example").open().close()

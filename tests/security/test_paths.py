@@ -34,6 +34,7 @@ def linked(serve: Start, outside: Path, tmp_path_factory: pytest.TempPathFactory
     (root / "saves" / "link").symlink_to(outside)
     (root / "data" / "link").symlink_to(outside)
     (root / "data" / "linked.json").symlink_to(outside / "rows.json")
+    (root / "data" / "unlisted.json").symlink_to(outside / "rows.json")
     (root / "configs").mkdir()
     (root / "configs" / "link.yaml").symlink_to(outside / "x.yaml")
     entries = {
@@ -111,7 +112,7 @@ def test_the_data_page_offers_no_linked_file(linked: Server) -> None:
     tab = Tab(linked.url).open("data")
     (linked.workspace / "data" / "own.json").write_text("[]")
     tab.run(data__source=["In the data folder"])
-    assert tab.shows("own.json") and not tab.shows("linked.json")
+    assert tab.shows("own.json") and not tab.shows("unlisted.json")
 
 
 def test_links_in_a_runs_folder_are_not_shown(linked: Server) -> None:
@@ -146,16 +147,15 @@ def test_a_folder_that_was_allowed_is_used(serve: Start, outside: Path, tmp_path
     wait_for(lambda: (tmp_path / "runs/one/exit.json").exists())
 
 
-def test_where_others_come_models_and_data_stay_inside_too(serve: Start, outside: Path) -> None:
-    alone = serve()
-    tab = filled(alone, top__model_path=str(outside)).run(start=True)
+def test_where_others_come_models_and_data_stay_inside_too(server: Server, behind: Server, outside: Path) -> None:
+    tab = filled(server, top__model_path=str(outside)).run(start=True)
     assert not tab.shows("leads out of the workspace")
-    (folder,) = (path.parent for path in alone.workspace.rglob("run.json"))
+    (folder,) = (path.parent for path in server.workspace.glob("saves/outside*/*/*/run.json"))
     (folder / "go").touch()
-    shared = serve("--public-url", "http://box.example")
-    tab = Tab(shared.url).open().run(top__model_path=str(outside), train__dataset=["rows"]).run(start=True)
+    tab = Tab(behind.url, "https://box.example").open()
+    tab.run(top__model_path=str(outside), train__dataset=["rows"]).run(start=True)
     assert tab.shows("leads out of the workspace")
-    assert not list(shared.workspace.rglob("run.json"))
+    assert not list(behind.workspace.rglob("run.json"))
 
 
 # -- uploads -------------------------------------------------------------------------------------------
