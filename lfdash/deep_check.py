@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lfdash.cli import Cli
 from lfdash.fields import BY_ARG
@@ -29,9 +29,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class CheckFailed:
-    """The check itself did not work; `reason` is the last line it said."""
+    """The check itself did not work.
+
+    code: "said" (reason is the last line it said), "python" (reason: a llamafactory-cli whose interpreter is not
+    known), "time" (no answer in so many seconds) or "exit" (nothing was said; reason: the exit code).
+    """
 
     reason: str
+    code: Literal["said", "python", "time", "exit"] = "said"
 
 
 def deep_check(
@@ -42,7 +47,7 @@ def deep_check(
     env: what the jobs ask of the environment. Takes as long as LLaMA-Factory's imports (8 s idle).
     """
     if cli.python is None:
-        return CheckFailed(f"the interpreter of {cli.path} is not known")
+        return CheckFailed(cli.path, "python")
     inherited = {key: value for key, value in os.environ.items() if key not in UNSET}
     try:
         done = subprocess.run(
@@ -50,10 +55,13 @@ def deep_check(
             text=True, timeout=TIMEOUT, cwd=workspace, env={**inherited, **(env or {})},
         )  # fmt: skip
         said = json.loads(done.stdout) if done.returncode == 0 else None
-    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+    except subprocess.TimeoutExpired:
+        return CheckFailed(str(TIMEOUT), "time")
+    except (OSError, ValueError) as error:
         return CheckFailed(str(error))
     if said is None:
-        return CheckFailed((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+        lines = done.stderr.strip().splitlines()
+        return CheckFailed(lines[-1]) if lines else CheckFailed(str(done.returncode), "exit")
     return [Verdict(text, named_field(text)) for text in said]
 
 

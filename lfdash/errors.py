@@ -8,11 +8,17 @@ class LfdashError(Exception):
 
 
 class ConfigError(LfdashError):
-    """A configuration text cannot be read. `line` is 1-based where known."""
+    """A configuration text cannot be read.
 
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
+    code: its text in the locales' [config], which params fill. message: the same in English, for a terminal.
+    line: 1-based, where known.
+    """
+
+    def __init__(self, code: str, message: str, line: int | None = None, **params: object) -> None:
+        super().__init__(message.format(line=line, **params))
+        self.code = code
         self.line = line
+        self.params = params
 
 
 class RecordError(LfdashError):

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lfdash.cli import Cli
 from lfdash.plan import UNSET
@@ -37,9 +37,10 @@ class Lengths:
 
 @dataclass(frozen=True)
 class NotCounted:
-    """The count did not work; `reason` is the last line that was said."""
+    """The count did not work; reason and code as those of `CheckFailed`."""
 
     reason: str
+    code: Literal["said", "python", "time", "exit"] = "said"
 
 
 def count_tokens(
@@ -47,7 +48,7 @@ def count_tokens(
 ) -> Lengths | NotCounted:
     """Counts the tokens of at most SAMPLE rows of each dataset of a job (LLaMA-Factory's arguments)."""
     if cli.python is None:
-        return NotCounted(f"the interpreter of {cli.path} is not known")
+        return NotCounted(cli.path, "python")
     args = {name: job[name] for name in NEEDED if name in job}
     args |= {"do_train": True, "use_cpu": True, "max_samples": SAMPLE, "preprocessing_num_workers": 1}
     inherited = {key: value for key, value in os.environ.items() if key not in UNSET}
@@ -58,6 +59,9 @@ def count_tokens(
         )  # fmt: skip
         if done.returncode == 0:
             return Lengths(tuple(json.loads(done.stdout)["lengths"]))
-    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+    except subprocess.TimeoutExpired:
+        return NotCounted(str(TIMEOUT), "time")
+    except (OSError, ValueError) as error:
         return NotCounted(str(error))
-    return NotCounted((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+    lines = done.stderr.strip().splitlines()
+    return NotCounted(lines[-1]) if lines else NotCounted(str(done.returncode), "exit")

@@ -45,7 +45,7 @@ def read_config(text: str, is_multimodal: Callable[[str], bool] = lambda _name: 
     """
     document = load(text)
     if not document.args:
-        raise ConfigError("it holds no setting")
+        raise ConfigError("empty", "it holds no setting")
     if any(key.startswith(BOARD_SCOPES) for key in document.args):
         return read_board(document.args, is_multimodal)
     job = job_from_args(document.args, document.env)
@@ -58,7 +58,7 @@ def read_board(state: Mapping[str, Any], is_multimodal: Callable[[str], bool]) -
     try:
         job = job_from_state(elements, multimodal=is_multimodal(str(state.get("top.model_name"))))
     except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"this LlamaBoard file cannot be read: {error}") from error
+        raise ConfigError("board", "this LlamaBoard file cannot be read: {what}", what=str(error)) from error
     known = {"train.extra_args", "train.config_path", "train.swanlab_link", "top.lang"}
     unknown = tuple(
         key

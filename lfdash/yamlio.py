@@ -58,7 +58,7 @@ class Loader(yaml.SafeLoader):
 
     def fetch_flow_collection_start(self, token: Any) -> None:
         if self.flow_level >= MAX_DEPTH:
-            raise ConfigError(f"not valid YAML: brackets {MAX_DEPTH} deep, which no configuration has")
+            raise ConfigError("deep", "not valid YAML: brackets {depth} deep, as no configuration has", depth=MAX_DEPTH)
         super().fetch_flow_collection_start(token)
 
 
@@ -88,12 +88,9 @@ def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             continue
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool | None):
-            raise ConfigError(
-                f"line {key_node.start_mark.line + 1}: a key must be a word", key_node.start_mark.line + 1
-            )
+            raise ConfigError("key", "line {line}: a key must be a word", key_node.start_mark.line + 1)
         if key in seen:
-            line = key_node.start_mark.line + 1
-            raise ConfigError(f"line {line}: {key!r} is given twice", line)
+            raise ConfigError("twice_at", "line {line}: '{key}' is given twice", key_node.start_mark.line + 1, key=key)
         seen.add(key)
     loader.flatten_mapping(node)
     return {
@@ -125,23 +122,27 @@ class Document:
 def load(text: str) -> Document:
     """Reads YAML or JSON. ConfigError says what is wrong, with the line where there is one."""
     if len(text) > MAX_BYTES:
-        raise ConfigError(f"larger than {MAX_BYTES // 1000} kB, which no configuration is")
+        raise ConfigError("large", "larger than {kb} kB, which no configuration is", kb=MAX_BYTES // 1000)
     try:
         found = parsed(text)
         json.dumps(found, ensure_ascii=False).encode()  # halves of a character (\ud800) could not be written again
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        where = f"line {line}: " if line else ""
-        raise ConfigError(f"{where}not valid YAML: {error.problem or error.context}", line) from error
+        what = error.problem or error.context
+        if error.problem_mark is None:
+            raise ConfigError("yaml", "not valid YAML: {what}", what=what) from error
+        line = error.problem_mark.line + 1
+        raise ConfigError("yaml_at", "line {line}: not valid YAML: {what}", line, what=what) from error
     except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
-        raise ConfigError(f"not valid YAML: {(str(error) or 'unreadable').splitlines()[0]}") from error
+        what = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError("yaml", "not valid YAML: {what}", what=what) from error
     if found is None:
         found = {}
     if not isinstance(found, dict):
-        raise ConfigError(f"a mapping of names to values is needed, this is a {type(found).__name__}")
+        found_one = type(found).__name__
+        raise ConfigError("no_mapping", "a mapping of names to values is needed, this is a {type}", type=found_one)
     wrong = [key for key in found if not isinstance(key, str)]
     if wrong:
-        raise ConfigError(f"{wrong[0]!r} is not a name")
+        raise ConfigError("not_name", "'{key}' is not a name", key=wrong[0])
     return Document(found, environment(text))
 
 
@@ -154,7 +155,7 @@ def parsed(text: str) -> Any:
             pass  # YAML's short form `{a: 1}`, or broken: YAML says where
     node = yaml.compose(text, Loader=Loader)
     if node is not None and size(node) > MAX_NODES:
-        raise ConfigError(f"more than {MAX_NODES} values, which no configuration has")
+        raise ConfigError("many", "more than {count} values, which no configuration has", count=MAX_NODES)
     return yaml.load(text, Loader=Loader)
 
 
@@ -163,7 +164,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for n, (key, _) in enumerate(pairs) if key in dict(pairs[:n]))
-        raise ConfigError(f"{twice!r} is given twice")
+        raise ConfigError("twice", "'{key}' is given twice", key=twice)
     return found
 
 
@@ -204,7 +205,7 @@ def dump(args: Mapping[str, Any], header: Sequence[str] = (), env: Mapping[str, 
     if env:
         broken = [name for name, value in env.items() if len(f"{name}{value}x".splitlines()) > 1]
         if broken:
-            raise ConfigError(f"the environment variable {broken[0]} has a line break")
+            raise ConfigError("line_break", "the environment variable {name} has a line break", name=broken[0])
         lines.append(ENVIRONMENT + " " + " ".join(f"{k}={shlex.quote(v)}" for k, v in sorted(env.items())))
     blocks = ["\n".join(lines)] if lines else []
     for section in SECTIONS:

@@ -20,11 +20,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def opened(workspace: Path) -> Iterator[Services]:
-    """The process-wide services on a workspace; closed at the end, so that the next test has its own."""
+    """The process-wide services on a workspace; closed at the end, so that the next test has its own.
+
+    What LLaMA-Factory offers is the shipped snapshot: reading the installed one takes seconds.
+    """
     st.cache_resource.clear()
     services = Services(Project(ROOT), workspace)
     session.install(services)
-    with mock.patch.object(page, "sessions", return_value=1):  # AppTest has no server to ask
+    with (
+        mock.patch.object(page, "sessions", return_value=1),  # AppTest has no server to ask
+        mock.patch.object(Services, "_read_installed"),
+    ):
         yield services
     services.close()
     session._installed.clear()

@@ -111,7 +111,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("- a\n- b", "mapping", None),
         ("just words", "mapping", None),
         ("a: 1\nb: 2\na: 3", "'a' is given twice", 3),
-        ("1: x", "1 is not a name", None),
+        ("1: x", "1. is not a name", None),
         ("a: !!python/object/apply:os.system ['true']", "constructor", 1),
         ("x" * 1_000_001, "larger", None),
         (BOMB, "more than", None),

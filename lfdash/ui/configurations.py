@@ -10,7 +10,7 @@ from lfdash.loading import Loaded, read_config
 from lfdash.shelf import Shelf, ShelfRefused
 from lfdash.ui import form, plans
 from lfdash.ui.session import Services
-from lfdash.ui.text import t
+from lfdash.ui.text import config_error, t
 from lfdash.ui.widgets import markdown_safe
 
 UPLOAD, PICK, NAME, NEW_NAME = "config.upload", "config.pick", "config.name", "config.new_name"
@@ -103,7 +103,7 @@ def take(services: Services, text: str, name: str) -> None:
     try:
         loaded = read_config(text, multimodal)
     except ConfigError as error:
-        st.session_state[ANSWER] = t("ui.open_failed", name=name, reason=str(error))
+        st.session_state[ANSWER] = t("ui.open_failed", name=name, reason=config_error(error))
         return
     st.session_state[ANSWER] = None
     form.load_job(services, loaded.job, account(loaded, name))

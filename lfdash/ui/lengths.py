@@ -13,7 +13,7 @@ from lfdash.job import JobConfig
 from lfdash.lengths import SAMPLE, Lengths, NotCounted, count_tokens
 from lfdash.ui import charts, form, widgets
 from lfdash.ui.session import Services
-from lfdash.ui.text import t
+from lfdash.ui.text import not_answered, t
 
 RESULT = "data.lengths"  # (what was measured, the answer)
 
@@ -55,7 +55,7 @@ def cutoff_of(job: JobConfig) -> int:
 def draw_result(found: Lengths | NotCounted, cutoff: int, redact: Callable[[str], str]) -> None:
     """One sentence and a histogram."""
     if isinstance(found, NotCounted):
-        st.warning(t("ui.lengths_failed", reason=widgets.markdown_safe(redact(found.reason))))
+        st.warning(t("ui.lengths_failed", reason=widgets.markdown_safe(not_answered(found, redact))))
         return
     over, total = found.over(cutoff), len(found.tokens)
     share = f"{over / total:.1%}" if total else "0 %"

@@ -19,7 +19,7 @@ from lfdash.fields import BY_KIND_ARG
 from lfdash.ui import pick, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
-from lfdash.ui.text import t
+from lfdash.ui.text import config_error, t
 from lfdash.upstream import Argument
 from lfdash.yamlio import load
 
@@ -60,7 +60,7 @@ def read() -> tuple[dict[str, Any], list[Problem]]:
         try:
             extra.update(load(text).args)
         except ConfigError as error:
-            problems.append(Problem(FIELD, "extra_not_mapping", {"reason": str(error)}))
+            problems.append(Problem(FIELD, "extra_not_mapping", {"reason": config_error(error)}))
     return extra, problems
 
 

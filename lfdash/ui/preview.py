@@ -10,7 +10,7 @@ from lfdash.deep_check import CheckFailed, deep_check
 from lfdash.job import JobConfig
 from lfdash.ui import actions, form, plans, widgets
 from lfdash.ui.session import Services
-from lfdash.ui.text import label, t
+from lfdash.ui.text import label, not_answered, t
 
 PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
 
@@ -50,7 +50,7 @@ def draw_deep_check(services: Services, job: JobConfig) -> None:
         found = deep_check(services.cli, services.workspace.root, [build_args(job)], build_env(job))
     redact = services.registry.redactor()
     if isinstance(found, CheckFailed):
-        st.warning(t("ui.deep_failed", reason=widgets.markdown_safe(redact(found.reason))))
+        st.warning(t("ui.deep_failed", reason=widgets.markdown_safe(not_answered(found, redact))))
     elif found[0].text:
         where = f" {t('ui.deep_field', label=label(found[0].field))}" if found[0].field else ""
         st.error(t("ui.deep_bad", text=widgets.markdown_safe(redact(found[0].text))) + where)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from lfdash.deep_check import CheckFailed
+from lfdash.errors import ConfigError
+from lfdash.lengths import NotCounted
 
 LOCALES = Path(__file__).resolve().parent.parent / "locales"
 LANGUAGES = {"en": "English", "zh": "简体中文", "ja": "日本語", "ko": "한국어", "ru": "Русский"}
@@ -56,6 +61,16 @@ def in_language(code: str, key: str, /, **params: object) -> str:
     if not isinstance(text, str):
         raise KeyError(f"no text {key!r} in the locale {DEFAULT_LANGUAGE!r}")
     return text.format(**params) if params else text
+
+
+def config_error(error: ConfigError) -> str:
+    """Why a configuration text cannot be read."""
+    return t(f"config.{error.code}", line=error.line, **error.params)
+
+
+def not_answered(found: CheckFailed | NotCounted, redact: Callable[[str], str]) -> str:
+    """Why LLaMA-Factory, asked in a process of its own, gave no answer. redact: takes secrets out of a text."""
+    return t(f"ui.asked_{found.code}", reason=redact(found.reason))
 
 
 def label(field_id: str) -> str:

@@ -70,6 +70,7 @@ def test_every_problem_and_refusal_has_a_text() -> None:
     assert refused <= set(ENGLISH["outcomes"])
     waits = set(re.findall(r'(?:Wait|Reason)\("(\w+)"', code))
     assert waits == set(ENGLISH["waits"])
+    assert set(re.findall(r'ConfigError\("(\w+)"', code)) == set(ENGLISH["config"])
     named = set(re.findall(r'Problem\([^()]*?"(\w+)"', code)) | {rule.code for rule in RULES}
     named |= set(re.findall(r'return "(name_\w+|not_\w+|out_of_range)"', code)) | set(
         re.findall(r'broken\("(\w+)"', code)
