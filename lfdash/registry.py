@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from lfdash.scheduler import Eyes, Look, dressed, floor_of, ports_of, queued_vie
 from lfdash.store import Cached, RunView, elsewhere, relative, scan
 from lfdash.stuck import Patience
 from lfdash.summaries import Summaries
-from lfdash.trash import Trash
+from lfdash.trash import Emptied, Item, Trash
 from lfdash.vault import Vault
 from lfdash.waitlist import LaunchLock, Waitlist, taken
 
@@ -411,15 +411,19 @@ class ProcessRegistry:
 
         Refused: unknown, alive, plain_fresh, in_use, another_change, readonly, disk_kept, failed.
         """
-        outcome = self._with_folder(run_id, self.trash.put)
+        (outcome,) = self.discard_all([run_id])
         return outcome if isinstance(outcome, Refused) else None
+
+    def discard_all(self, run_ids: Sequence[str]) -> list[Item | Refused]:
+        """The same for several runs: the item of each in the trash, or why it stays."""
+        return self._with_folders(run_ids, self.trash.put)
 
     def rename(self, run_id: str, name: str) -> RunView | Refused:
         """Gives a run that is over another name, and its folder too; the run as it is then listed.
 
         Refused: as `discard`, and rename_bad, rename_taken.
         """
-        target = self._with_folder(run_id, lambda view: rename(self.workspace, view, name, self._reserved()))
+        (target,) = self._with_folders([run_id], lambda view: rename(self.workspace, view, name, self._reserved()))
         if isinstance(target, Refused):
             return target
         return next((view for view in self._views if view.path == target), None) or Refused("unknown")
@@ -431,21 +435,30 @@ class ProcessRegistry:
         self.refresh()
         return outcome if isinstance(outcome, Refused) else None
 
-    def _with_folder(self, run_id: str, act: Callable[[RunView], T | Refused]) -> T | Refused:
-        """Does something to the folder of a run that is over, while nobody starts one."""
+    def empty_trash(self, items: Sequence[str]) -> Emptied | Refused:
+        """Deletes items of the trash for good. Refused: another_change, readonly, disk_kept, failed."""
+        return self._alone(lambda: self.trash.empty(items))
 
-        def checked() -> T | Refused:
-            self.refresh()
-            view = self.get(run_id)
-            refused = Refused("unknown") if view is None else self._why_it_stays(view)
-            if view is None or refused is not None:
-                return refused or Refused("unknown")
-            self._let_go(run_id)
-            outcome = act(view)
-            self.refresh()
-            return outcome
+    def _with_folders(self, run_ids: Sequence[str], act: Callable[[RunView], T | Refused]) -> list[T | Refused]:
+        """Does something to the folders of runs that are over, while nobody starts one; the outcome of each."""
 
-        return self._alone(checked)
+        def all_of_them() -> list[T | Refused]:
+            self.refresh()
+            found: list[T | Refused] = []
+            for run_id in run_ids:
+                view = self.get(run_id)
+                if view is None:
+                    found.append(Refused("unknown"))
+                    continue
+                stays = self._why_it_stays(view)
+                if stays is None:
+                    self._let_go(run_id)
+                found.append(act(view) if stays is None else stays)
+            self.refresh()
+            return found
+
+        outcomes = self._alone(all_of_them)
+        return [outcomes] * len(run_ids) if isinstance(outcomes, Refused) else outcomes
 
     def _alone(self, act: Callable[[], T | Refused]) -> T | Refused:
         """Does something while no dashboard on this workspace starts a run."""

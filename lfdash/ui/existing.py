@@ -91,19 +91,25 @@ def take_settings(
     services: Services, run_id: str, from_weights: bool, fix: Mapping[str, Value | None] | None = None
 ) -> None:
     """Fills the form with a run's settings under a fresh name; with its weights, or with a cure, where wanted."""
+    if fill(services, run_id, from_weights):
+        form.apply_fix(services, fix or {})
+    st.rerun()
+
+
+def fill(services: Services, run_id: str, from_weights: bool) -> bool:
+    """Fills the form of the page's kind with a run's settings; False, with the reason for the page, without any."""
     view = services.registry.get(run_id)
     document = stored(view) if view else None
     if view is None or document is None:
         st.session_state[actions.MESSAGE] = t("ui.no_configuration")
-    else:
-        left_out = ("output_dir", "resume_from_checkpoint", "overwrite_output_dir")
-        args = {key: value for key, value in document.args.items() if key not in left_out}
-        job = clean(job_from_args(args, document.env, kind())).job
-        if from_weights:
-            job = JobConfig(job.kind, {**job.values, "top.checkpoint_path": [view.name]}, job.extra)
-        form.load_job(services, job, [("ui.taken_from", {"name": view.name})])
-        form.apply_fix(services, fix or {})
-    st.rerun()
+        return False
+    left_out = ("output_dir", "resume_from_checkpoint", "overwrite_output_dir")
+    args = {key: value for key, value in document.args.items() if key not in left_out}
+    job = clean(job_from_args(args, document.env, kind())).job
+    if from_weights:
+        job = JobConfig(job.kind, {**job.values, "top.checkpoint_path": [view.name]}, job.extra)
+    form.load_job(services, job, [("ui.taken_from", {"name": view.name})])
+    return True
 
 
 def from_weights(services: Services, name: str) -> None:

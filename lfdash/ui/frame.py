@@ -11,6 +11,7 @@ from lfdash.ui.text import LANGUAGE, LANGUAGES, available, language, t
 SIDEBAR_WIDTH = 430  # px: two number fields side by side with their labels on one line
 PAGES = (
     ("app.py", "ui.page_train"),
+    ("pages/runs.py", "ui.page_runs"),
     ("pages/evaluate.py", "ui.page_eval"),
     ("pages/export.py", "ui.page_export"),
     ("pages/data.py", "ui.page_data"),
@@ -44,6 +45,7 @@ CSS = """
 .st-key-console [data-testid="stText"],
 .st-key-console [data-testid="stText"] * {font-family: "Source Code Pro", monospace; font-size: .76rem;
   line-height: 1.45; overflow-wrap: anywhere}
+.st-key-runs_bar button {padding-left: .6rem; padding-right: .6rem}
 .lf-strip {display: flex; flex-wrap: wrap; gap: .25rem 1.6rem; align-items: baseline;
   font-variant-numeric: tabular-nums; min-height: 2.9rem}
 .lf-name {font-weight: 600; font-size: 1.1rem; min-width: 12rem; overflow-wrap: anywhere}

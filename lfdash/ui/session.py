@@ -21,6 +21,7 @@ from lfdash.data_cache import DataCache
 from lfdash.datasets import DatasetInfo
 from lfdash.job import ArgumentType
 from lfdash.launchers.local import LocalLauncher
+from lfdash.listing import Table
 from lfdash.presets import Preset, list_presets
 from lfdash.registry import ProcessRegistry
 from lfdash.roots import Roots, named
@@ -57,6 +58,7 @@ class Services:
         self.devices = devices.probe(workspace)
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
         self.registry = ProcessRegistry(workspace, LocalLauncher(), roots=self.roots)
+        self.table = Table(self.registry.summaries)
         self._data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
