@@ -178,6 +178,7 @@ SORTS: Mapping[str, Callable[[Row], Any]] = {
     "method": lambda row: row.method or None,
     "kind": lambda row: row.kind,
 }
+MOVING = ("state", "progress", "last", "best", "best_eval", "duration")  # values that change while a run goes on
 LARGEST_FIRST = ("when", "progress", "duration")  # the others begin with the smallest
 DEFAULT_SORT = "when"
 

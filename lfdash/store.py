@@ -17,13 +17,14 @@ from lfdash.jobqueue import Waiting
 from lfdash.launchers.base import Status, Why
 from lfdash.launchers.folder import is_home
 from lfdash.logs import collapse, last_error, read_last, read_plain, tail_bytes
-from lfdash.metrics import Progress, is_closing, progress
+from lfdash.metrics import RECENT, Progress, is_closing, last_segment, progress
 from lfdash.notes import NONE, Notes
 from lfdash.notes import read as read_notes
 from lfdash.run import TERMINAL, Exit, Mark, RunPaths, RunRecord, RunState, file_mark, read_json, readable
 
 logger = logging.getLogger(__name__)
 
+LAST_LINES = 6144  # bytes of a log that nearly always tell how far it is
 DEPTH = 5  # folders below saves/ in which runs are looked for
 FRESH_S = 120.0  # a plain CLI run whose log changed that recently counts as running
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -241,7 +242,7 @@ def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status
     else:
         state = judge(status, complete=status.phase in ("ended", "lost") and is_complete(paths, number))
     has_log = paths.attempt(number).has_written(paths.trainer_log)
-    found = progress(read_last(paths.trainer_log)) if has_log else Progress()
+    found = read_progress(paths.trainer_log) if has_log else Progress()
     ended = status.exit
     failed = state is RunState.FAILED or (state is RunState.STOPPED and ended is not None and (ended.code or 0) > 0)
     return RunView(
@@ -263,6 +264,14 @@ def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status
         ranks=status.ranks,
         notes=read_notes(paths.notes),
     )
+
+
+def read_progress(log: Path) -> Progress:
+    """How far a log is: from its last lines, or from more of them where those do not tell."""
+    rows = read_last(log, LAST_LINES)
+    found = progress(rows)
+    told = found.loss is not None and sum("loss" in row for row in last_segment(rows)) > RECENT
+    return found if told else progress(read_last(log))
 
 
 def timed(found: Progress, state: RunState, elapsed: float | None) -> Progress:

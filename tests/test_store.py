@@ -14,6 +14,8 @@ import pytest
 from lfdash import store
 from lfdash.launchers.base import Handle, Launched, Status
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.logs import read_last
+from lfdash.metrics import Progress, progress
 from lfdash.notes import Notes, save
 from lfdash.registry import settled
 from lfdash.run import Exit, RunPaths, RunRecord, RunState, file_mark
@@ -167,6 +169,21 @@ def test_a_run_from_its_start_to_its_failure(world: World) -> None:
     view = world.scan()[0]
     assert (view.state, view.exit_code, view.error, view.awaiting) == (RunState.FAILED, 4, "no trace", None)
     assert view.progress.step == 2 and view.progress.remaining_s is None and view.ended is not None
+
+
+@pytest.mark.parametrize("log", sorted((FIXTURES / "logs").glob("*.jsonl")), ids=lambda path: path.stem)
+def test_the_last_lines_of_a_log_tell_as_much_as_many(tmp_path: Path, log: Path) -> None:
+    """Also of a long one, and of one whose end has no losses."""
+    rows = log.read_text()
+    long = tmp_path / "long.jsonl"
+    step = [{"current_steps": n, "total_steps": 900, "loss": 9 / n, "elapsed_time": "0:00:09"} for n in range(1, 901)]
+    long.write_text("".join(json.dumps(row) + "\n" for row in step) + rows)
+    quiet = tmp_path / "quiet.jsonl"
+    quiet.write_text(rows + '{"current_steps": 3, "total_steps": 4, "percentage": 75.0}\n' * 300)
+    for path in (log, long, quiet):
+        assert repr(store.read_progress(path)) == repr(progress(read_last(path)))  # repr: NaN is not NaN
+    assert store.read_progress(long).total == store.read_progress(log).total
+    assert store.read_progress(tmp_path / "none") == Progress()
 
 
 def test_a_log_of_the_attempt_before_is_not_this_ones_progress(world: World) -> None:

@@ -231,11 +231,11 @@ def draw_one_note(shared: Services, view: RunView, known: Sequence[str]) -> None
     seen: Notes = st.session_state.setdefault(before, view.notes)
     st.session_state.setdefault(text, seen.note)
     st.session_state.setdefault(tags, list(seen.tags))
-    st.text_area(t("ui.runs_note"), key=text, height=110, placeholder=t("ui.runs_note_hint"), persist_state="page")
     st.multiselect(
         t("ui.runs_col_tags"), [*known, *(tag for tag in st.session_state[tags] if tag not in known)], key=tags,
         accept_new_options=True, placeholder=t("ui.runs_tags_hint"), persist_state="page",
     )  # fmt: skip
+    st.text_area(t("ui.runs_note"), key=text, height=110, placeholder=t("ui.runs_note_hint"), persist_state="page")
     st.button(
         t("ui.save_it"), key="runs_notes_save", type="primary", on_click=keep_notes,
         args=(shared, view, text, tags, before),

@@ -10,7 +10,7 @@ from zlib import crc32
 import pyarrow as pa
 import streamlit as st
 
-from lfdash.listing import Row, arrange, to_csv
+from lfdash.listing import MOVING, Row, arrange, to_csv
 from lfdash.run import TERMINAL, RunState
 from lfdash.ui import actions, monitor, page, queue, run_actions, run_filters, trash, widgets
 from lfdash.ui.frame import draw_frame
@@ -106,12 +106,12 @@ def draw_empty(shared: Services) -> None:
 
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
-    """The rows in the order that was asked for. It is kept while nothing but their values changes: a table whose rows
-    move by themselves cannot be read, and what is selected in it is told by place."""
+    """The rows in the order that was asked for. An order by values that change by themselves is kept while no row
+    comes or goes: a table whose rows move cannot be read, and what is selected in it is told by place."""
     asked = (run_filters.order(), run_filters.read())
     held = st.session_state.get(ORDER)
     by_id = {row.run_id: row for row in rows}
-    if held is not None and held[0] == asked and by_id.keys() == set(held[1]):
+    if asked[0][0] in MOVING and held is not None and held[0] == asked and by_id.keys() == set(held[1]):
         return [by_id[run_id] for run_id in held[1]]
     found = arrange(rows, *asked[0])
     st.session_state[ORDER] = (asked, [row.run_id for row in found])

@@ -1,0 +1,244 @@
+"""What a thousand runs cost: one look of the registry and one tick of the Runs page, beside ten runs.
+
+    python bench/many_runs.py [--runs 1000] [--looks 40] [--seconds 30] [--port 8890]
+
+One run of each workspace goes on and logs twice a second. Measured for FEW and for --runs runs, in one go:
+
+* look: CPU time of what the registry's thread does every half second, and of the same done naively, by reading every
+  run's files again (what a look costs when nothing is remembered);
+* rows: CPU time to make the table's rows and columns from a snapshot in which one run has changed, and of all rows;
+* first, again: seconds until every log is summed up, on a workspace never seen and after a restart;
+* page: CPU seconds a minute of the real server with one tab on the Runs page in Chromium, and of that server without
+  a tab (--seconds 0 leaves both out).
+
+The last column is the number for many runs divided by the one for few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import psutil  # noqa: E402
+import streamlit as st  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+from lfdash.launchers.local import LocalLauncher  # noqa: E402
+from lfdash.listing import Table, Wanted, arrange  # noqa: E402
+from lfdash.registry import WALK_EVERY, ProcessRegistry  # noqa: E402
+from lfdash.store import scan  # noqa: E402
+from lfdash.summaries import Summaries  # noqa: E402
+from tests.many import fill  # noqa: E402
+from tests.runs import fake_cli, launch, plan_for, wait_for  # noqa: E402
+
+FEW = 10
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+SETTLE_S = 8.0  # of a server with its page open, before it is measured
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A workspace with so many runs that are over, and one that goes on."""
+
+    count: int
+    workspace: Path
+    cli: str
+
+    def registry(self) -> ProcessRegistry:
+        """A registry without a thread: it looks when told to."""
+        found = ProcessRegistry(self.workspace, LocalLauncher(), interval=3600)
+        found.refresh()
+        return found
+
+
+@contextmanager
+def made(count: int, root: Path) -> Iterator[Bench]:
+    """Makes the workspace and starts its one live run; that is killed at the end."""
+    workspace = root / f"w{count}"
+    workspace.mkdir()
+    with mock.patch("os.fsync"):  # nothing here need survive a power cut
+        fill(workspace, count)
+    bench = Bench(count, workspace, fake_cli(root))
+    registry = bench.registry()
+    handle = launch(registry, plan_for(workspace, name="live", cli=bench.cli, steps=100_000, delay=0.5))
+    try:
+        wait_for(lambda: handle.paths.trainer_log.exists())
+        yield bench
+    finally:
+        registry.stop(handle.run_id, "kill")
+        wait_for(lambda: handle.process is None or handle.process.poll() is not None)
+
+
+def cpu(act: Callable[[], object], times: int) -> float:
+    """Median CPU milliseconds of a call."""
+    spent = []
+    for _ in range(times):
+        began = time.process_time()
+        act()
+        spent.append(time.process_time() - began)
+    return 1000 * median(spent)
+
+
+def mean_cpu(act: Callable[[], object], times: int) -> float:
+    """Mean CPU milliseconds of a call: for one that costs more now and then."""
+    began = time.process_time()
+    for _ in range(times):
+        act()
+    return 1000 * (time.process_time() - began) / times
+
+
+# -- without a page ---------------------------------------------------------------------------------------
+
+
+def look(bench: Bench, looks: int) -> dict[str, float]:
+    """The registry's thread, as it is and naively."""
+    registry = bench.registry()
+    while not registry.summaries.step(registry.snapshot(), budget=60):
+        pass
+    number = 0
+
+    def once() -> None:
+        nonlocal number
+        number += 1
+        registry.refresh(everything=number % WALK_EVERY == 0)
+        registry.advance()
+        registry.summaries.step(registry.snapshot())
+
+    def naive() -> None:
+        views = scan(bench.workspace, {}, registry._poll)
+        Summaries(bench.workspace / "none.json").step(views, budget=600)
+
+    return {
+        "look ms": mean_cpu(once, max(looks, 4 * WALK_EVERY)),
+        "look, naive ms": cpu(naive, 3),
+    }
+
+
+def rows(bench: Bench, looks: int) -> dict[str, float]:
+    """Rows and columns of the table, when one run changed and from nothing."""
+    from lfdash.ui import runs
+
+    registry = bench.registry()
+    while not registry.summaries.step(registry.snapshot(), budget=60):
+        pass
+    table = Table(registry.summaries)
+
+    def tick() -> None:
+        registry.refresh(everything=False)
+        live = next(view for view in registry.snapshot() if view.name == "live")
+        assert live.progress.step is not None
+        draw(table)
+
+    def draw(made: Table) -> None:
+        shown = arrange(Wanted().select(made.rows(registry.snapshot())), "when", True)
+        runs.arrow(shown)
+
+    def anew() -> None:
+        st.session_state.pop("runs.blocks", None)
+        draw(Table(registry.summaries))
+
+    tick()
+    one = cpu(tick, looks)
+    return {"rows, one changed ms": one, "rows, all anew ms": cpu(anew, max(3, looks // 8))}
+
+
+def first(bench: Bench) -> dict[str, float]:
+    """Until every log is summed up: never seen, and after a restart."""
+    file = bench.workspace / ".lfdash" / "summaries.json"
+    file.unlink(missing_ok=True)
+    spent = []
+    for _ in range(2):
+        began = time.perf_counter()
+        registry = bench.registry()
+        registry.summaries.load()
+        while not registry.summaries.step(registry.snapshot(), budget=60):
+            pass
+        spent.append(time.perf_counter() - began)
+        registry.summaries.save()
+    return {"first s": spent[0], "again s": spent[1]}
+
+
+# -- with a page ------------------------------------------------------------------------------------------
+
+
+def page(bench: Bench, seconds: float, port: int) -> dict[str, float]:
+    """CPU seconds a minute of the server: with one tab on the page, and without."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lfdash", "--workspace", str(bench.workspace), "--port", str(port)], cwd=ROOT,
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "LFDASH_CLI": bench.cli, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        url = next(line for line in process.stdout if "http://" in line).split("http://")[1].split()[0].rstrip(",")
+        time.sleep(SETTLE_S)
+        without = minute(process.pid, seconds)
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            tab = browser.new_page(viewport={"width": 1440, "height": 900})
+            tab.goto(f"http://{url}/runs")
+            tab.wait_for_selector(".stDataFrame canvas", timeout=120_000)
+            time.sleep(SETTLE_S)
+            spent = minute(process.pid, seconds)
+            browser.close()
+        return {"server, no tab s/min": without, "server, one tab s/min": spent}
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def minute(pid: int, seconds: float) -> float:
+    """CPU seconds a minute of one process, without its children (the run is one)."""
+    watched = psutil.Process(pid)
+    before, began = watched.cpu_times(), time.monotonic()
+    time.sleep(seconds)
+    after = watched.cpu_times()
+    spent = (after.user + after.system) - (before.user + before.system)
+    return 60 * spent / (time.monotonic() - began)
+
+
+def measure(bench: Bench, options: argparse.Namespace) -> dict[str, float]:
+    """Everything about one workspace."""
+    found = {**first(bench), **look(bench, options.looks), **rows(bench, options.looks)}
+    if options.seconds > 0:
+        found |= page(bench, options.seconds, options.port)
+    return found
+
+
+def main() -> None:
+    """Measures both workspaces and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--looks", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--port", type=int, default=8890)
+    options = parser.parse_args()
+    found = []
+    with tempfile.TemporaryDirectory() as root:
+        for count in (FEW, options.runs):
+            with made(count, Path(root)) as bench:
+                found.append(measure(bench, options))
+    few, many = found
+    print(f"{'':28}{FEW:>10} runs{options.runs:>10} runs{'ratio':>10}")
+    for name in few:
+        print(f"{name:28}{few[name]:>15.2f}{many[name]:>15.2f}{many[name] / max(few[name], 1e-9):>10.1f}")
+    print(f"a look beside a naive one: 1 : {many['look, naive ms'] / many['look ms']:.0f} with {options.runs} runs")
+    print(f"rows beside all anew:      1 : {many['rows, all anew ms'] / many['rows, one changed ms']:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,386 @@
+"""The Runs page in a browser: found, filtered, sorted, noted, renamed, deleted and taken back, stopped, resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from lfdash.launchers.local import LocalLauncher
+from lfdash.registry import ProcessRegistry
+from lfdash.run import RunState
+from tests.e2e.conftest import Server, start_server
+from tests.many import add_plain, add_run, fill, write_notes
+from tests.runs import fake_cli, launch, plan_for, wait_end, wait_for
+
+pytestmark = pytest.mark.e2e
+ROW, HEAD, BOX = 35, 37, 18  # px of the table: a row, its head, the middle of its boxes
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A dashboard on a workspace with four runs that are over; llamafactory-cli is a stand-in."""
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    add_run(workspace, "baseline", age=90_000, checkpoints=(20, 40))
+    paths = add_run(workspace, "broken", state=RunState.FAILED, steps=20, age=50_000, stage="dpo", model="other")
+    write_notes(paths, "ran out of memory", ("oom",))
+    add_run(workspace, "scores", kind="eval", age=20_000)
+    add_run(
+        workspace, "half", state=RunState.STOPPED, steps=30, age=30_000, checkpoints=(10, 20),
+        args={"steps": 2000, "delay": 0.05},
+    )  # fmt: skip
+    add_plain(workspace, "cli")
+    running = start_server(workspace, 8850, {"LFDASH_CLI": fake_cli(tmp_path)})
+    yield running
+    running.process.terminate()
+    running.process.wait(20)
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    tab = context.new_page()
+    visit(tab, server)
+    yield tab
+    context.close()
+
+
+def visit(page: Page, server: Server, query: str = "") -> None:
+    page.goto(f"{server.url}/runs{query}")
+    page.wait_for_selector(".st-key-runs_bar", timeout=60_000)
+    page.wait_for_selector(IDLE)
+
+
+# -- the table, which is a canvas: its cells are also in a table for screen readers -------------------------
+
+
+def cells(page: Page, column: int) -> list[str]:
+    """A column of the rows in sight."""
+    found = page.locator(f'.stDataFrame >> nth=0 >> [data-testid^="glide-cell-{column}-"]')
+    return found.evaluate_all("cells => cells.filter(c => c.tagName == 'TD').map(c => c.textContent)")
+
+
+def names(page: Page) -> list[str]:
+    return cells(page, 1)
+
+
+def see(page: Page, *wanted: str) -> None:
+    """Waits until the table shows these runs, in this order."""
+    seen(page, lambda: names(page) == list(wanted), lambda: f"{names(page)} instead of {list(wanted)}")
+
+
+def seen(page: Page, look: Callable[..., bool], words: Callable[..., str]) -> None:
+    for _ in range(100):
+        if look():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(words())
+
+
+def tick(page: Page, *wanted: str) -> None:
+    """Selects runs that are in sight, or takes them out of the selection."""
+    for name in wanted:
+        seen(page, lambda name=name: name in names(page), lambda name=name: f"{name} is not among {names(page)}")
+        place = names(page).index(name)
+        corner = page.locator(".stDataFrame canvas").first.bounding_box()
+        assert corner is not None
+        before = selected(page)
+        page.mouse.click(corner["x"] + BOX, corner["y"] + HEAD + ROW * place + ROW / 2)
+        seen(page, lambda before=before: selected(page) != before, lambda name=name: f"{name} was not ticked")
+        page.wait_for_selector(IDLE)
+
+
+def selected(page: Page) -> list[str]:
+    rows = page.locator('.stDataFrame >> nth=0 >> tbody tr[aria-selected="true"] [data-testid^="glide-cell-1-"]')
+    return rows.evaluate_all("cells => cells.map(c => c.textContent)")
+
+
+def menu(page: Page, name: str) -> None:
+    """Opens a menu of the bar."""
+    page.locator(f"[class*=st-key-{name}_menu] button").first.click()
+
+
+def address(page: Page, pattern: str) -> None:
+    expect(page).to_have_url(re.compile(pattern))
+
+
+# -- finding --------------------------------------------------------------------------------------------
+
+
+def test_every_run_is_listed_with_its_state_and_losses(page: Page, server: Server) -> None:
+    see(page, "cli", "scores", "half", "broken", "baseline")
+    assert cells(page, 2) == ["SUCCEEDED", "SUCCEEDED", "STOPPED", "FAILED", "SUCCEEDED"]
+    seen(page, lambda: "" not in [*cells(page, 6)[:1], *cells(page, 6)[2:]], lambda: str(cells(page, 6)))
+    best = float(cells(page, 6)[4])
+    log = (server.workspace / "saves/demo-llama/lora/baseline/trainer_log.jsonl").read_text().splitlines()
+    assert best == pytest.approx(min(row["loss"] for row in map(json.loads, log) if "loss" in row), abs=1e-4)
+    expect(page.get_by_text("5 of 5 runs")).to_be_visible()
+
+
+def test_search_filter_and_order_are_in_the_address_and_survive_a_reload(page: Page, server: Server) -> None:
+    page.locator(".st-key-runs-find input").fill("memory")
+    see(page, "broken")
+    address(page, "find=memory")
+    page.locator(".st-key-runs-find input").fill("")
+    see(page, "cli", "scores", "half", "broken", "baseline")
+    box = page.locator(".st-key-runs_state input")
+    for word in ("FAILED", "STOPPED"):
+        box.click()
+        box.fill(word)
+        page.get_by_role("option").filter(has_text=word).first.click()
+    see(page, "half", "broken")
+    page.keyboard.press("Escape")
+    head(page, "Best loss")
+    see(page, *sorted(("half", "broken"), key=lambda name: best_of(server, name)))
+    address(page, "state=STOPPED")
+    address(page, "sort=best")
+    ascending = names(page)
+    page.reload()
+    page.wait_for_selector(".st-key-runs_bar")
+    see(page, *ascending)
+    head(page, "Best loss")
+    see(page, *reversed(ascending))
+    address(page, "order=desc")
+    page.click(".st-key-runs_clear button")
+    seen(page, lambda: len(names(page)) == 5, lambda: str(names(page)))
+    address(page, r"/runs\?sort=best&order=desc$")
+
+
+def best_of(server: Server, name: str) -> float:
+    (log,) = server.workspace.glob(f"saves/*/*/{name}/trainer_log.jsonl")
+    return min(row["loss"] for row in map(json.loads, log.read_text().splitlines()) if "loss" in row)
+
+
+def head(page: Page, word: str) -> None:
+    """Presses the head of a column: at the middle of its cells."""
+    place = page.locator('.stDataFrame >> nth=0 >> th[role="columnheader"]').evaluate_all(
+        "(heads, word) => heads.findIndex(h => h.textContent.startsWith(word))", word
+    )
+    widths = [190, 126, 104, 110, 84, 96]  # of the columns up to Best loss, see ui/runs.py
+    corner = page.locator(".stDataFrame canvas").first.bounding_box()
+    assert corner is not None and place == 5
+    page.mouse.click(corner["x"] + 36 + sum(widths[:place]) + 25, corner["y"] + HEAD / 2)
+
+
+def test_the_order_changes_by_a_click_and_the_selection_stays_with_its_runs(page: Page) -> None:
+    tick(page, "half")
+    head(page, "Best loss")
+    seen(page, lambda: "Best loss ↑" in page.locator(".stDataFrame >> nth=0 >> thead").inner_text(), lambda: "no arrow")
+    seen(page, lambda: selected(page) == ["half"], lambda: str(selected(page)))
+    expect(page.get_by_text("1 selected")).to_be_visible()
+
+
+def test_all_that_is_shown_as_csv(page: Page, tmp_path: Path) -> None:
+    page.locator(".st-key-runs-find input").fill("demo-llama")
+    see(page, "scores", "half", "baseline")
+    with page.expect_download() as waiting:
+        page.click(".st-key-runs_csv button")
+    waiting.value.save_as(tmp_path / "runs.csv")
+    with (tmp_path / "runs.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["scores", "half", "baseline"]
+    assert rows[1]["state"] == "STOPPED" and float(rows[1]["best_loss"]) > 0 and rows[0]["best_loss"] == ""
+
+
+# -- notes and names --------------------------------------------------------------------------------------
+
+
+def test_notes_and_tags_are_kept_and_found_also_for_a_run_of_the_plain_cli(page: Page, server: Server) -> None:
+    tick(page, "cli")
+    menu(page, "runs_notes")
+    tags = page.locator('[class*="st-key-runs-tags"] input')
+    for word in ("oom", "my own tag"):
+        tags.fill(word)
+        tags.press("Enter")
+    text = page.locator('[class*="st-key-runs-note"] textarea')
+    text.fill("<img src=x onerror=alert(1)> **not bold**")
+    page.click(".st-key-runs_notes_save button")
+    kept = server.workspace / "saves/llama3-8b/lora/cli/notes.json"
+    wait_for(kept.exists)
+    assert json.loads(kept.read_text())["tags"] == ["oom", "my own tag"]
+    expect(page.locator('[data-testid="stText"]')).to_have_text("<img src=x onerror=alert(1)> **not bold**")
+    box = page.locator(".st-key-runs_tag input")
+    box.click()
+    box.fill("oom")
+    page.get_by_role("option").filter(has_text="oom").first.click()
+    see(page, "cli", "broken")
+    address(page, "tag=oom")
+
+
+def test_what_is_being_typed_survives_the_ticks_of_a_live_run(page: Page, server: Server) -> None:
+    handle = launch(ProcessRegistry(server.workspace, LocalLauncher()),
+                    plan_for(server.workspace, name="live", steps=4000, delay=0.05))  # fmt: skip
+    seen(page, lambda: "live" in names(page), lambda: str(names(page)))
+    tick(page, "baseline")
+    menu(page, "runs_notes")
+    text = page.locator('[class*="st-key-runs-note"] textarea')
+    text.press_sequentially("half a sentence")
+    step = cells(page, 3)[0]
+    seen(page, lambda: cells(page, 3)[0] != step, lambda: "the table stands still")
+    page.wait_for_selector(IDLE)
+    expect(text).to_have_value("half a sentence")
+    text.press_sequentially(" and its end")
+    page.click(".st-key-runs_notes_save button")
+    kept = server.workspace / "saves/demo-llama/lora/baseline/notes.json"
+    wait_for(kept.exists)
+    assert json.loads(kept.read_text())["note"] == "half a sentence and its end"
+    assert selected(page) == ["baseline"]
+    tick(page, "live")
+    tick(page, "baseline")
+    page.click(".st-key-runs_stop button")
+    seen(page, lambda: cells(page, 2)[0] == "STOPPED", lambda: str(cells(page, 2)))
+    wait_for(lambda: json.loads(handle.paths.record.read_text())["attempts"][0]["state"] == "STOPPED")
+
+
+def test_a_run_is_renamed_with_its_folder(page: Page, server: Server) -> None:
+    tick(page, "baseline")
+    menu(page, "rename")
+    name = page.locator('[class*="st-key-runs-name"] input')
+    name.fill("half")
+    name.press("Tab")
+    page.click(".st-key-runs_rename button")
+    expect(page.locator('[data-testid="stAlert"]').first).to_contain_text("exists already")
+    name.fill("the first")
+    name.press("Tab")
+    page.click(".st-key-runs_rename button")
+    see(page, "cli", "scores", "half", "broken", "the first")
+    saves = server.workspace / "saves/demo-llama/lora"
+    assert (saves / "thefirst" / "checkpoint-40").is_dir() and not (saves / "baseline").exists()
+    assert selected(page) == ["the first"]
+    page.click(".st-key-runs_open button")
+    page.wait_for_selector(".lf-name:text-is('the first')")
+
+
+# -- deleted ----------------------------------------------------------------------------------------------
+
+
+def test_deleted_runs_come_back_by_undo_or_from_the_trash_or_go_for_good(page: Page, server: Server) -> None:
+    saves = server.workspace / "saves"
+    tick(page, "broken", "cli")
+    menu(page, "delete")
+    expect(page.get_by_text("Moves cli, broken to the trash")).to_be_visible()
+    page.click(".st-key-runs_delete button")
+    see(page, "scores", "half", "baseline")
+    assert not (saves / "other/lora/broken").exists() and not (saves / "llama3-8b/lora/cli").exists()
+    page.click(".st-key-runs_undo button")
+    see(page, "cli", "scores", "half", "broken", "baseline")
+    assert selected(page) == ["cli", "broken"] and (saves / "llama3-8b/lora/cli/adapter_model.safetensors").exists()
+
+    menu(page, "delete")
+    page.click(".st-key-runs_delete button")
+    see(page, "scores", "half", "baseline")
+    page.reload()  # the offer to undo is gone with the tab; the trash is not
+    page.wait_for_selector(".st-key-runs_bar")
+    page.locator("summary").filter(has_text="Trash (2)").click()
+    trash = page.locator(".stDataFrame").nth(1)
+    expect(trash).to_be_visible()
+    cells_of = trash.locator('[data-testid^="glide-cell-1-"]')
+    expect(cells_of).to_have_count(2)
+    kept = cells_of.evaluate_all("cells => cells.map(c => c.textContent)")
+    assert sorted(kept) == ["broken", "cli"]
+    trash.scroll_into_view_if_needed()
+    corner = trash.locator("canvas").first.bounding_box()
+    assert corner is not None
+    page.mouse.click(corner["x"] + BOX, corner["y"] + HEAD + ROW * kept.index("broken") + ROW / 2)
+    page.click(".st-key-trash_restore button:enabled")
+    see(page, "scores", "half", "broken", "baseline")
+    page.locator("[class*=st-key-trash_menu] button").click()
+    expect(page.get_by_text(re.compile(r"Deletes cli for good.* frees \d"))).to_be_visible()
+    page.click(".st-key-trash_delete button")
+    expect(page.locator("summary").filter(has_text="Trash")).to_have_count(0)
+    assert list((server.workspace / ".lfdash/trash").glob("cli*")) == []
+    assert (saves / "other/lora/broken/notes.json").exists()
+
+
+# -- opened, cloned, resumed ------------------------------------------------------------------------------
+
+
+def test_a_run_opens_on_the_page_of_its_kind(page: Page, server: Server) -> None:
+    tick(page, "scores")
+    page.click(".st-key-runs_open button")
+    page.wait_for_selector(".lf-name:text-is('scores')")
+    address(page, r"/evaluate\?run=id-scores")
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.wait_for_selector(".st-key-runs_bar")
+    tick(page, "scores", "cli")  # what was selected still is
+    page.click(".st-key-runs_open button")
+    page.wait_for_selector(".lf-name:text-is('cli')")
+    address(page, r"/\?run=cli-")
+
+
+def test_settings_are_cloned_into_the_form_of_their_kind(page: Page) -> None:
+    tick(page, "broken")
+    page.click(".st-key-runs_clone button")
+    expect(page.locator(".st-key-top-model_path input")).to_have_value("models/other")
+    expect(page.locator(".st-key-train-output_dir input")).not_to_have_value("broken")
+    expect(page.locator(".st-key-train-training_stage input")).to_have_value("DPO")
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.wait_for_selector(".st-key-runs_bar")
+    tick(page, "broken", "scores")
+    page.click(".st-key-runs_clone button")
+    page.wait_for_selector(".st-key-eval-output_dir")
+    address(page, "/evaluate")
+    expect(page.locator(".st-key-top-model_path input")).to_have_value("models/demo-llama")
+
+
+def test_a_run_is_resumed_from_a_checkpoint_after_it_was_renamed(page: Page, server: Server) -> None:
+    tick(page, "half")
+    menu(page, "rename")
+    name = page.locator('[class*="st-key-runs-name"] input')
+    name.fill("whole")
+    name.press("Tab")
+    page.click(".st-key-runs_rename button")
+    see(page, "cli", "scores", "whole", "broken", "baseline")
+    page.locator("[class*=st-key-resume_menu] button").first.click()
+    page.click('[class*="st-key-resume_runs"] button')
+    see(page, "whole", "cli", "scores", "broken", "baseline")
+    seen(page, lambda: cells(page, 2)[0] == "RUNNING", lambda: str(cells(page, 2)))
+    folder = server.workspace / "saves/demo-llama/lora/whole"
+    arguments = (folder / "training_args.yaml").read_text()
+    assert "resume_from_checkpoint: saves/demo-llama/lora/whole/checkpoint-20" in arguments
+    assert "output_dir: saves/demo-llama/lora/whole\n" in arguments
+    seen(page, lambda: selected(page) == ["whole"], lambda: str(selected(page)))
+    expect(page.locator("[class*=st-key-delete_menu] button").first).to_be_disabled()
+    page.click(".st-key-runs_stop button")
+    registry = ProcessRegistry(server.workspace, LocalLauncher(), interval=0.1)
+    registry.start()
+    assert wait_end(registry, "id-half").state is RunState.STOPPED
+    registry.close()
+    assert not folder.with_name("half").exists()
+
+
+# -- none, many, narrow -----------------------------------------------------------------------------------
+
+
+def test_without_runs_it_says_what_to_do(page: Page, server: Server) -> None:
+    shutil.rmtree(server.workspace / "saves")
+    expect(page.get_by_text("No runs yet")).to_be_visible(timeout=30_000)
+    page.get_by_role("link", name="Go to Train").click()
+    page.wait_for_selector(".st-key-start")
+
+
+def test_a_thousand_runs_are_listed_and_found(page: Page, server: Server) -> None:
+    fill(server.workspace, 1000, steps=20)
+    page.reload()
+    expect(page.get_by_text("1,005 of 1,005 runs")).to_be_visible(timeout=60_000)
+    assert page.locator(".stDataFrame table").first.get_attribute("aria-rowcount") == "1006"
+    page.locator(".st-key-runs-find input").fill("-0777")
+    seen(page, lambda: len(names(page)) == 1 and names(page)[0].endswith("-0777"), lambda: str(names(page)))
+
+
+@pytest.mark.parametrize("width", [800, 1440])
+def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    tick(page, "broken")
+    assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
+    for button in page.locator(".st-key-runs_bar button:visible").all():
+        box = button.bounding_box()
+        assert box is not None and box["x"] + box["width"] <= width
