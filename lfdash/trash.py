@@ -21,7 +21,7 @@ from typing import Any
 from lfdash import failpoints, shim
 from lfdash.errors import RecordError
 from lfdash.launchers.base import DISK_FULL, Refused, unchanged_by
-from lfdash.run import RunPaths, RunRecord
+from lfdash.run import RunPaths, RunRecord, readable
 from lfdash.store import RunView, elsewhere, relative
 
 BESIDE = ".lfdash-trash"  # folder beside a run on another disk than the workspace's
@@ -116,7 +116,7 @@ class Trash:
 
     def put(self, view: RunView) -> Item | Refused:
         """Moves a run's folder here. Refused: readonly, disk_kept, failed; then it is where it was."""
-        name = self._free_name(f"{view.path.name}.{view.run_id}")
+        name = self._free_name(f"{readable(view.path.name)}.{view.run_id}")
         item = Item(name, self.folder / name, view.path, view.run_id, view.name, time.time())
         try:
             self._origins.mkdir(parents=True, exist_ok=True)
@@ -143,9 +143,9 @@ class Trash:
     def _note(self, item: Item) -> None:
         """Writes down where an item comes from and where it will lie. On a full disk the run's own record must do."""
         data = {"version": 1, "run_id": item.run_id, "title": item.title, "discarded": item.discarded}
-        data |= {key: relative(self._workspace, getattr(item, key)) for key in ("origin", "place")}
+        data |= {key: written(self._workspace, getattr(item, key)) for key in ("origin", "place")}
         try:
-            shim.write_text_atomic(str(self._origin(item.name)), json.dumps(data, ensure_ascii=False))
+            shim.write_text_atomic(str(self._origin(item.name)), json.dumps(data))
         except OSError as error:
             found = told_by_record(self._workspace, item.origin)
             here = item.place.parent == self.folder  # elsewhere nothing would lead to it
@@ -244,6 +244,12 @@ def told_by_record(workspace: Path, folder: Path) -> tuple[RunRecord, Path] | No
         return None
     place = record.last.env.get("LLAMABOARD_WORKDIR")
     return None if not place else (record, Path(os.path.normpath(workspace / place)))
+
+
+def written(workspace: Path, path: Path) -> str:
+    """A path as it is written down: relative where it lies in the workspace, which may be moved; bytes that are no
+    text are kept (JSON escapes them)."""
+    return str(path.relative_to(workspace)) if path.is_relative_to(workspace) else str(path)
 
 
 def note_elsewhere(workspace: Path, run_id: str, folder: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -291,5 +294,11 @@ def test_a_run_with_real_processes_is_renamed_right_after_its_end(tmp_path: Path
             assert handle.process is not None and handle.process.returncode is not None  # no zombie stays
             assert found.paths.attempt(1).shim_log.read_text() == ""
             assert not (root / "saves/m/lora" / name).exists()
+        handle = launch(registry, plan_for(root, name="slow", steps=1))
+        wait_end(registry, handle.run_id)
+        slow = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(1)"])
+        registry._handles[handle.run_id] = replace(handle, process=slow)  # a shim that takes its time to end
+        assert isinstance(registry.rename(handle.run_id, "slow-renamed"), RunView)
+        assert slow.returncode == 0
     finally:
         registry.close()

@@ -261,6 +261,23 @@ def test_a_run_of_the_plain_cli_goes_when_its_folder_was_quiet_for_an_hour(runs:
     assert [view.run_id for view in runs.registry.snapshot()] == [view.run_id]
 
 
+def test_a_folder_whose_name_is_no_text(runs: Runs) -> None:
+    folder = runs.root / "saves" / "m" / "lora" / os.fsdecode(b"odd-\xff-\xd0\xb6")
+    folder.mkdir(parents=True)
+    (folder / "trainer_log.jsonl").write_text('{"current_steps": 2, "total_steps": 2}\n')
+    os.utime(folder / "trainer_log.jsonl", (1, 1))
+    runs.registry.refresh()
+    (view,) = runs.registry.snapshot()
+    view.name.encode()
+    assert runs.registry.discard(view.run_id) is None and not folder.exists()
+    (item,) = runs.again().trash.items()
+    (item.name + item.title).encode()
+    assert item.origin == folder
+    assert runs.again().registry.restore(item.name) is None and folder.is_dir()
+    renamed = runs.registry.rename(view.run_id, "even")
+    assert not isinstance(renamed, Refused) and renamed.path == folder.with_name("even")
+
+
 @pytest.mark.parametrize(("number", "refused"), [(errno.EROFS, "readonly"), (errno.EIO, "failed")])
 def test_a_disk_that_does_not_let_it_changes_nothing(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, number: int, refused: str

@@ -184,6 +184,7 @@ def test_a_click_on_a_table_that_is_gone_selects_nothing(three: Services) -> Non
 
 def test_a_table_that_comes_back_does_not_bring_its_old_selection(three: Services) -> None:
     app = select(visit(), "old")
+    key = app.session_state[runs.SHOWN_TABLE]
     copy = three.workspace.root / "copy"
     shutil.copytree(three.workspace.saves / "other", copy)
     shutil.rmtree(three.workspace.saves / "other")
@@ -194,6 +195,8 @@ def test_a_table_that_comes_back_does_not_bring_its_old_selection(three: Service
     app = pages.good(app.run())
     copy.rename(three.workspace.saves / "other")
     three.registry.refresh()
+    # as it is while only the fragment is drawn: nothing takes the state of the table that is gone away
+    app.session_state[key] = {"selection": {"rows": [2], "columns": [], "cells": []}}
     app = pages.good(app.run())
     assert names(app) == ["new", "cli", "old"] and app.session_state[runs.CHOSEN] == []
 
