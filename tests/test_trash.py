@@ -19,6 +19,7 @@ from lfdash import shim
 from lfdash.launchers.base import Refused
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.registry import ProcessRegistry
+from lfdash.roots import Roots
 from lfdash.run import RunPaths, RunState
 from lfdash.trash import BESIDE, Emptied
 from tests.died import every_death
@@ -33,7 +34,8 @@ class Runs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.fake = FakeLauncher()
-        self.registry = ProcessRegistry(root, self.fake, interval=60)
+        roots = Roots.of(root, [root.parent / "disk", Path("/dev/shm")])
+        self.registry = ProcessRegistry(root, self.fake, interval=60, roots=roots)
         self.trash = self.registry.trash
 
     def add(self, name: str = "r1", output_dir: str | None = None) -> RunPaths:
