@@ -6,7 +6,7 @@ SETUP   = @$(PYTHON) tools/setup.py --venv $(VENV)
 WORKSPACE ?= $(or $(LFDASH_WORKSPACE),workspace)
 CHROMIUM ?= $(shell command -v chromium || echo /usr/bin/chromium)
 
-.PHONY: help run test lint types golden faults faults-short e2e bench upstream clean setup-run setup-dev
+.PHONY: help run test slow lint types golden faults faults-short e2e bench upstream clean setup-run setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -17,7 +17,10 @@ run: setup-run  ## set up, make the demo workspace, serve on http://127.0.0.1:85
 	@exec $(BIN)/python -m lfdash --workspace $(WORKSPACE) $(ARGS)
 
 test: setup-dev  ## set up, run all tests but the faults and those that need a browser (ARGS="-k name")
-	$(BIN)/python -m pytest -m "not e2e and not faults" $(ARGS)
+	$(BIN)/python -m pytest -m "not e2e and not faults and not slow" $(ARGS)
+
+slow: setup-dev  ## train every stage with every method, two steps each
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 faults-short: setup-dev  ## kill, fill, cut and confuse: what a run survives, in some five minutes
 	$(BIN)/python -m pytest tests/faults $(ARGS)

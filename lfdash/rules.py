@@ -105,7 +105,11 @@ RULES = (
         "train.resize_vocab", "quant_resize", lambda a: a.get("quantization_bit") and a.get("resize_vocab"),
         {"resize_vocab": None},
     ),
-    Rule("top.checkpoint_path", "adapter_method", lambda a: a.get("adapter_name_or_path") and method(a) != "lora"),
+    # an adapter says itself whether it is OFT's; LLaMA-Factory loads it while the method is called lora
+    Rule(
+        "top.checkpoint_path", "adapter_method", lambda a: a.get("adapter_name_or_path") and method(a) != "lora",
+        lambda a: {"finetuning_type": "lora", "adapter_name_or_path": a["adapter_name_or_path"]} if method(a) == "oft" else {},
+    ),
     Rule(
         "train.create_new_adapter", "quant_new_adapter",
         lambda a: a.get("quantization_bit") and a.get("adapter_name_or_path") and a.get("create_new_adapter"),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+from lfdash.store import ADAPTERS, WEIGHTS
+
+# Files that make a folder one of weights (llamafactory/extras/constants.py, CHECKPOINT_NAMES)
+CHECKPOINT_NAMES = frozenset({*ADAPTERS, *WEIGHTS})
 
 
 @dataclass(frozen=True)
@@ -69,3 +75,19 @@ def weights_size(folder: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return sum(sizes) or None
+
+
+def weights_in(folder: Path) -> list[str]:
+    """Names of the subfolders that hold weights, newest first: what LlamaBoard's list_checkpoints lists."""
+    found: list[tuple[float, str]] = []
+    try:
+        entries = [entry for entry in os.scandir(folder) if entry.is_dir()]
+    except OSError:
+        return []
+    for entry in entries:
+        try:
+            if not CHECKPOINT_NAMES.isdisjoint(os.listdir(entry.path)):
+                found.append((-entry.stat().st_mtime, entry.name))
+        except OSError:  # removed, or not ours to read
+            continue
+    return [name for _, name in sorted(found)]

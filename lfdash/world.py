@@ -134,6 +134,8 @@ def bad_machine(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
             yield Problem("train.compute_type", "bf16_cpu", fix={"train.compute_type": "fp32"})
         if args.get("quantization_bit"):
             yield Problem("top.quantization_bit", "quant_cpu", level="warning")
+    if kind == "train" and method(args) == "oft":
+        yield Problem("top.finetuning_type", "oft_again", level="warning")
     if facts.packages is None:
         return
     if stage(args) == "ppo" and not trl_runs_ppo(facts.packages.get("trl", "")):

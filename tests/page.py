@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from lfdash.args import job_from_args
@@ -20,6 +23,7 @@ from tests.runs import wait_end
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = yaml.safe_load((ROOT / "configs" / "presets" / "demo.yaml").read_text(encoding="utf-8"))
+SECONDS = 400.0  # a run of a few steps takes 12 on an idle machine, nearly all of them imports
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Page:
     """A dashboard's services on a copy of the demo workspace."""
 
     services: Services
+    starting: threading.Lock = field(default_factory=threading.Lock)  # a workspace starts one run at a time
 
     @classmethod
     def open(cls, demo_workspace: Path, root: Path) -> Page:
@@ -48,10 +53,57 @@ class Page:
 
     def start_job(self, job: JobConfig, name: str) -> Handle:
         plan = plans.make(self.services, job, f"id-{Path(name).name}")
-        outcome = self.services.registry.launch(plan, actions.record(job, plan))
+        with self.starting:
+            outcome = self.services.registry.launch(plan, actions.record(job, plan))
         assert isinstance(outcome, Launched), outcome
         return outcome.handle
 
-    def run(self, name: str, changes: Mapping[str, Any], kind: str | None = None, seconds: float = 240) -> RunView:
+    def run(self, name: str, changes: Mapping[str, Any], kind: str | None = None, seconds: float = SECONDS) -> RunView:
         """Starts a job and waits for its end."""
         return wait_end(self.services.registry, self.start(name, changes, kind).run_id, seconds)
+
+    def run_job(self, job: JobConfig, name: str, seconds: float = SECONDS) -> RunView:
+        """Starts a job as it stands and waits for its end."""
+        return wait_end(self.services.registry, self.start_job(job, name).run_id, seconds)
+
+
+class Together:
+    """Runs that go on two at a time: there are two cores, and a run of a few steps needs one.
+
+    jobs: name -> how its job is made, which may wait for another run. run: what is done with a job. What is not
+    among the wanted is started when it is asked for.
+    """
+
+    def __init__(
+        self, jobs: Mapping[str, Callable[[], JobConfig]], run: Callable[[JobConfig], RunView], wanted: Iterable[str]
+    ) -> None:
+        self._jobs, self._run = jobs, run
+        self._places, self._lock = threading.Semaphore(2), threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=len(jobs))
+        self._ends: dict[str, Future[RunView]] = {}
+        for name in wanted:
+            self._start(name)
+
+    def _start(self, name: str) -> Future[RunView]:
+        with self._lock:
+            if name not in self._ends:
+                self._ends[name] = self._pool.submit(self._do, name)
+            return self._ends[name]
+
+    def _do(self, name: str) -> RunView:
+        job = self._jobs[name]()
+        with self._places:
+            return self._run(job)
+
+    def __getitem__(self, name: str) -> RunView:
+        """The run once it is over."""
+        return self._start(name).result()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def asked(request: pytest.FixtureRequest, argument: str) -> list[Any]:
+    """The values of a parametrised argument in the chosen tests of the module that asks."""
+    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    return [item.callspec.params[argument] for item in items if argument in item.callspec.params]

@@ -8,17 +8,19 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lfdash.failure import explain
+from lfdash.job import JobConfig
 from lfdash.launchers.base import Launched
 from lfdash.run import RunState, read_json
 from lfdash.store import RunView
 from lfdash.ui import existing
-from tests.page import Page
+from tests.page import Page, Together, asked
 from tests.runs import wait_end, wait_for
 
 pytestmark = pytest.mark.train_env
@@ -55,14 +57,25 @@ FAILING: dict[str, tuple[dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def ends(page: Page, request: pytest.FixtureRequest) -> Iterator[Together]:
+    def job(name: str) -> JobConfig:
+        return page.job({**FAILING[name][0], "max_steps": 2}, name=f"fails-{name}")
+
+    jobs = {name: partial(job, name) for name in FAILING}
+    found = Together(jobs, lambda job: page.run_job(job, job.run_name), asked(request, "name"))
+    yield found
+    found.close()
+
+
 @pytest.mark.parametrize("name", FAILING)
-def test_a_failing_run_is_explained(page: Page, name: str) -> None:
-    changes, cause = FAILING[name]
-    view = page.run(f"fails-{name}", {**changes, "max_steps": 2})
+def test_a_failing_run_is_explained(ends: Together, name: str) -> None:
+    cause, view = FAILING[name][1], ends[name]
     assert (view.state, view.exit_code, view.saved.model) == (RunState.FAILED, 1, None)
     found = explain(view)
     assert found is not None and found.id == cause, (view.error, found)
     assert found.line in view.paths.console.read_text(errors="replace")
+    assert name != "dataset" or view.error == "ValueError: Undefined dataset nope in dataset_info.json."
 
 
 def test_a_killed_run_is_explained(page: Page) -> None:

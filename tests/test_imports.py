@@ -32,8 +32,8 @@ MACHINERY = {
     "about", "listing", "notes", "rename", "signin", "summaries", "trash",
 }  # fmt: skip
 UI = {
-    "ui.actions", "ui.charts", "ui.configurations", "ui.data", "ui.doorway", "ui.evaluation", "ui.existing", "ui.form",
-    "ui.frame", "ui.gate", "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data", "ui.page", "ui.pick",
+    "ui.actions", "ui.advice", "ui.charts", "ui.configurations", "ui.data", "ui.doorway", "ui.evaluation", "ui.existing",
+    "ui.form", "ui.frame", "ui.gate", "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data", "ui.page", "ui.pick",
     "ui.plans", "ui.preview", "ui.queue", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text",
     "ui.trouble", "ui.widgets",
     "ui.run_actions", "ui.run_filters", "ui.runs", "ui.trash",

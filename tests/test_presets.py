@@ -1,4 +1,4 @@
-"""Presets: read as files, accepted by LLaMA-Factory's own parser, and those that a CPU can run are trained."""
+"""Presets: read as files, accepted by LLaMA-Factory's own parser. Those that a CPU can run: test_stages_real.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,37 +18,6 @@ from lfdash.upstream import load_snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
 PRESETS = {preset.name: preset for preset in list_presets(ROOT / "configs" / "presets")}
-# What LLaMA-Factory 0.9.5 cannot do here, with the preset it concerns; everything else is trained.
-NEEDS_MORE = {
-    "sft_qlora": "bitsandbytes needs CUDA",
-    "sft_full_ds_z3": "deepspeed is not installed",
-    "sft_full_galore": "galore-torch is not installed",
-    "ppo": "needs another trl",
-    "sft_lora_multimodal": "the demo model takes no images",
-    "demo": "trained by a test of its own, and in full by the browser test",
-}
-
-
-def small(args: dict[str, Any], stage_folder: str) -> dict[str, Any]:
-    """A preset with the demo model put in, cut to two steps on the CPU."""
-    cut = {key: value for key, value in args.items() if key not in ("bf16", "warmup_ratio", "num_train_epochs")}
-    return {
-        **cut, "model_name_or_path": "models/demo-llama", "template": "default", "use_cpu": True, "max_steps": 2,
-        "gradient_accumulation_steps": 1, "max_samples": 40, "cutoff_len": 64, "logging_steps": 1,
-        "preprocessing_num_workers": 1, "output_dir": f"saves/demo-llama/{stage_folder}", "plot_loss": False,
-    }  # fmt: skip
-
-
-def train(folder: Path, args: dict[str, Any]) -> list[dict[str, Any]]:
-    """Trains with the real CLI in a folder to the end; gives the rows of its log."""
-    (folder / "job.yaml").write_text(json.dumps(args))
-    done = subprocess.run(
-        [Path(sys.executable).with_name("llamafactory-cli"), "train", "job.yaml"],
-        cwd=folder, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    log = (folder / args["output_dir"] / "trainer_log.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in log]
 
 
 def test_the_demo_comes_first_and_all_have_title_and_advice() -> None:
@@ -99,26 +67,3 @@ def test_llamafactorys_parser_takes_every_preset(tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     assert "pref_lose" in said.pop("broken")
     assert said == dict.fromkeys(PRESETS, "")
-
-
-@pytest.mark.train_env
-@pytest.mark.parametrize("name", [name for name in PRESETS if name not in NEEDS_MORE])
-def test_presets_train_with_the_demo_model(name: str, demo_workspace: Path, tmp_path: Path) -> None:
-    for part in ("data", "models"):
-        (tmp_path / part).symlink_to(demo_workspace / part)
-    args = small(dict(PRESETS[name].args), name)
-    if args["stage"] == "pt":
-        args.pop("template")
-    assert [row["current_steps"] for row in train(tmp_path, args)] == [1, 2, 2]
-
-
-@pytest.mark.train_env
-def test_the_demos_loss_falls_from_guessing_to_half_in_a_quarter_of_it(demo_workspace: Path, tmp_path: Path) -> None:
-    for part in ("data", "models"):
-        (tmp_path / part).symlink_to(demo_workspace / part)
-    args = dict(PRESETS["demo"].args) | {"output_dir": "saves/demo", "plot_loss": False, "max_steps": 25}
-    losses = [row["loss"] for row in train(tmp_path, args) if "loss" in row]
-    assert len(losses) == 25
-    assert losses[0] > 6  # about the logarithm of the vocabulary
-    assert sum(losses[-3:]) / 3 < 3.4
-    assert (tmp_path / "saves" / "demo" / "adapter_model.safetensors").exists()

@@ -280,7 +280,7 @@ def test_fixes_cure(code: str, as_extra: bool) -> None:
 def test_most_rules_have_a_fix() -> None:
     without = {rule.code for rule in RULES if rule.fix is None}
     assert without == {
-        "one_optimizer", "mask_prompt", "adapter_method", "fp16_bf16", "method_unknown", "stage_unknown",
+        "one_optimizer", "mask_prompt", "fp16_bf16", "method_unknown", "stage_unknown",
         "export_quant_dataset", "interleave_length", "quant_bits", "stream_steps",
     }  # two settings of equal weight, or a value that only the user knows  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The real llamafactory-cli with the demo model, through the registry: done, stopped half-way, failed."""
+"""The real llamafactory-cli with the demo model, through the registry: done, stopped half-way, resumed."""
 
 from __future__ import annotations
 
@@ -47,16 +47,18 @@ def start(registry: ProcessRegistry, name: str, **changes: Any) -> Any:
 
 
 def test_a_run_is_trained_to_its_end(registry: ProcessRegistry) -> None:
-    handle = start(registry, "done", max_steps=12, save_steps=100)
-    view = wait_end(registry, handle.run_id, 240)
+    handle = start(registry, "done", max_steps=25, save_steps=100)
+    view = wait_end(registry, handle.run_id, 400)
     assert (view.state, view.exit_code, view.error) == (RunState.SUCCEEDED, 0, None), view
-    assert (view.saved.model, view.saved.step, view.progress.step, view.progress.total) == ("adapter", 12, 12, 12)
+    assert (view.saved.model, view.saved.step, view.progress.step, view.progress.total) == ("adapter", 25, 25, 25)
     tail = RunTail(view.paths)
     tail.poll()
-    assert tail.frame["step"].tolist() == list(range(1, 13))
+    assert tail.frame["step"].tolist() == list(range(1, 26))
     for name in ("loss", "learning_rate", "grad_norm", "tokens"):
         assert np.isfinite(tail.frame[name]).all(), name
-    assert tail.frame["loss"][-3:].mean() < tail.frame["loss"][:3].mean()
+    losses = tail.frame["loss"]
+    assert losses[0] > 6  # about the logarithm of the vocabulary
+    assert losses[-3:].mean() < 3.4  # half of that, in a quarter of the demo
     assert (tail.frame.series("tokens_per_s")[1] > 0).all()
     assert members(handle) == []
 
@@ -72,13 +74,6 @@ def test_a_run_stopped_half_way_saves_an_adapter_and_leaves_no_process(registry:
     assert view.saved.step is not None and 5 <= view.saved.step < 5000
     assert (view.path / "adapter_model.safetensors").stat().st_size > 1000
     assert members(handle) == []
-
-
-def test_a_run_that_fails_says_why(registry: ProcessRegistry) -> None:
-    view = wait_end(registry, start(registry, "fails", dataset="nope").run_id, 240)
-    assert (view.state, view.exit_code) == (RunState.FAILED, 1)
-    assert view.error == "ValueError: Undefined dataset nope in dataset_info.json."
-    assert view.saved.model is None
 
 
 def test_a_killed_run_is_resumed_from_its_checkpoint_to_its_end(registry: ProcessRegistry) -> None:

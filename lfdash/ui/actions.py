@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Literal
+from typing import Literal
 
 import streamlit as st
 
@@ -127,8 +127,3 @@ def stop(services: Services, run_id: str, level: Level) -> None:
 def tell(refused: Refused | None) -> None:
     """Shows why something was refused, or clears what an earlier click was answered."""
     st.session_state[MESSAGE] = refusal(refused) if refused else None
-
-
-def problem_text(problem: Problem) -> dict[str, Any]:
-    """A problem as the page lists it: the sentence and the field it belongs to."""
-    return {"text": t(f"problems.{problem.code}", **problem.params), "field": problem.field}

@@ -15,7 +15,7 @@ from lfdash.ui import form, lengths, new_data, widgets
 from lfdash.ui.frame import draw_frame
 from lfdash.ui.kind import use
 from lfdash.ui.session import Services, services
-from lfdash.ui.text import t
+from lfdash.ui.text import problem_words, t
 
 FOLDER, PICK = "data.folder", "data.pick"
 
@@ -38,7 +38,7 @@ def draw() -> None:
     name = str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
     known = shared.datasets(name)
     if known.problem:
-        text = t(f"problems.{known.problem.code}", **known.problem.params)
+        text = problem_words(known.problem)
         st.error(widgets.markdown_safe(text), icon=":material/error:")
     if known.names:
         draw_dataset(shared, folder, name, known.names)
@@ -88,6 +88,6 @@ def draw_facts(entry: dict[str, Any], found: Preview) -> None:
 def draw_rows(found: Preview, height: int = 430) -> None:
     """The first rows, or which line is broken."""
     if found.problem:
-        text = t(f"problems.{found.problem.code}", **found.problem.params)
+        text = problem_words(found.problem)
         st.error(widgets.markdown_safe(text), icon=":material/error:")
     new_data.draw_table(found.rows, height)

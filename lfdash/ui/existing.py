@@ -8,6 +8,7 @@ import streamlit as st
 
 from lfdash import yamlio
 from lfdash.args import job_from_args
+from lfdash.convert import model_name, saved_name
 from lfdash.errors import ConfigError
 from lfdash.field import Value
 from lfdash.job import JobConfig
@@ -107,14 +108,28 @@ def fill(services: Services, run_id: str, from_weights: bool) -> bool:
     args = {key: value for key, value in document.args.items() if key not in left_out}
     job = clean(job_from_args(args, document.env, kind())).job
     if from_weights:
-        job = JobConfig(job.kind, {**job.values, "top.checkpoint_path": [view.name]}, job.extra)
+        job = JobConfig(job.kind, {**job.values, **weights_of(view, job)}, job.extra)
     form.load_job(services, job, [("ui.taken_from", {"name": view.name})])
     return True
 
 
-def from_weights(services: Services, name: str) -> None:
-    """Keeps the form, starts from the weights of a run of the same name, and proposes a fresh name."""
-    form.apply_fix(services, {"top.checkpoint_path": [name]})
+def weights_of(view: RunView, job: JobConfig) -> dict[str, Value]:
+    """What a job gives to start from a run's weights.
+
+    An OFT adapter is loaded while the method is called LoRA: LLaMA-Factory takes adapters there only, and the
+    adapter says itself what it is.
+    """
+    method = view.record.method if view.record else str(job.get("top.finetuning_type"))
+    if method == "oft":
+        return {"top.finetuning_type": "lora", "top.checkpoint_path": [view.output_dir]}
+    return {"top.checkpoint_path": [saved_name(view.output_dir, method, model_name(job.get).replace(" ", ""))]}
+
+
+def from_weights(services: Services, run_id: str) -> None:
+    """Keeps the form, starts from the weights of the run that has its name, and proposes a fresh name."""
+    view = services.registry.get(run_id)
+    if view is not None:
+        form.apply_fix(services, weights_of(view, form.read().job))
     form.propose_name(services)
     st.rerun()
 
@@ -176,7 +191,7 @@ def draw_taken(services: Services) -> None:
             draw_resume(services, view, "taken")
             st.button(
                 t("ui.from_weights"), key="taken_weights", icon=":material/fork_right:", disabled=not view.saved.model,
-                on_click=from_weights, args=(services, view.name),
+                on_click=from_weights, args=(services, view.run_id),
                 help=t("ui.from_weights_keep") if view.saved.model else t("ui.saved_nothing"),
             )  # fmt: skip
         with st.popover(

@@ -7,7 +7,8 @@ problems of the form are to be shown. Everything else is derived.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ BASELINE = "baseline"  # field id -> value of the preset, to mark what differs
 NOTES = "notes"  # what loading changed, as (text key, params)
 HUB_NAME = "top.hub_name"
 MODEL, PATH, TEMPLATE, MULTIMODAL = "top.model_name", "top.model_path", "top.template", "top.multimodal"
+KNOWN = "known"  # (reading, its problems, when they were looked for)
+FRESH_S = 1.0  # how long known problems serve: all groups are drawn within one run of the page
+# What is missing is told when Start is pressed, what is wrong at once.
+MISSING = frozenset({
+    "model_missing", "name_missing", "dataset_missing", "reward_missing", "template_missing", "export_missing",
+    "export_nothing",
+})  # fmt: skip
 ALWAYS_IMPLIED = ("train.reward_model_type", "train.pissa_convert")  # follow their field whatever they hold
 
 
@@ -344,6 +352,7 @@ def path_typed(services: Services) -> None:
 
 def on_change(services: Services, field_id: str, fragment: str) -> None:
     """A field was changed: keep the draft, then redraw as little as shows the truth."""
+    before = st.session_state.get(scoped(KNOWN))
     if field_id in (MODEL, HUB_NAME):
         model_chosen(services)
     if field_id == PATH:
@@ -352,7 +361,15 @@ def on_change(services: Services, field_id: str, fragment: str) -> None:
     save_draft(services)
     if field_id in WATCHED or field_id in (MODEL, PATH, HUB_NAME) or checked():
         st.rerun()  # of the whole page: by itself only the widget's fragment would follow
-    st.rerun([fragment, "bar"])
+    now_wrong = shown_problems(services, read())
+    if before is None or marks(told(before[1]), field_id) != marks(now_wrong, field_id):
+        st.rerun()  # a field of another group has become right or wrong
+    st.rerun([fragment, "bar", "early"])
+
+
+def marks(found: Iterable[Problem], field_id: str) -> set[tuple[str | None, str]]:
+    """Which other fields are marked, and for what."""
+    return {(problem.field, problem.code) for problem in found if problem.field != field_id}
 
 
 def fill_implied(field_id: str) -> None:
@@ -428,3 +445,17 @@ def holds_something(folder: Path) -> bool:
 def problems(services: Services, reading: Reading) -> tuple[Problem, ...]:
     """Everything that keeps the form from being run, in the order of the form."""
     return (*reading.refused, *reading.job.problems(facts(services, reading.job)))
+
+
+def shown_problems(services: Services, reading: Reading) -> tuple[Problem, ...]:
+    """What is to be told now, at most FRESH_S old: before Start was pressed, without what is only missing."""
+    held = st.session_state.get(scoped(KNOWN))
+    if held is None or held[0] != reading or time.monotonic() - held[2] > FRESH_S:
+        held = (reading, problems(services, reading), time.monotonic())
+        st.session_state[scoped(KNOWN)] = held
+    return told(held[1])
+
+
+def told(found: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """What of all problems is to be told now."""
+    return found if checked() else tuple(problem for problem in found if problem.code not in MISSING)

@@ -151,7 +151,7 @@ def described(argument: Argument) -> str:
     return f"{text} · {argument.help}" if argument.help else text
 
 
-def draw(services: Services, on_change: Any, errors: tuple[str, ...]) -> None:
+def draw(services: Services, on_change: Any) -> None:
     """Draws the search, one widget an added argument, and the free text."""
     choices = offered(services)
     pick.select(
@@ -174,8 +174,6 @@ def draw(services: Services, on_change: Any, errors: tuple[str, ...]) -> None:
         help=t("ui.more_raw_help"),
         persist_state="session",
     )
-    for sentence in errors:
-        st.caption(f":red[:material/error: {widgets.markdown_safe(sentence)}]")
 
 
 def draw_added(argument: Argument | None, name: str, on_change: Any) -> None:

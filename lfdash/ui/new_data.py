@@ -17,7 +17,7 @@ from lfdash.datasets import DatasetInfo
 from lfdash.formats import BY_NAME, FORMATS, Mapped, entry, missing, recognise
 from lfdash.roots import Roots
 from lfdash.ui import pick, widgets
-from lfdash.ui.text import choice, t
+from lfdash.ui.text import choice, problem_words, t
 
 SOURCE, UPLOAD, LOCAL, NAME, FORMAT = "data.source", "data.upload", "data.local", "data.name", "data.format"
 SEEN, ANSWER = "data.seen", "data.answer"  # the file that the fields were filled for; what the last click answered
@@ -38,7 +38,7 @@ def draw(folder: Path, known: DatasetInfo, roots: Roots) -> None:
         return
     name, found = chosen
     if found.problem:
-        st.error(widgets.markdown_safe(t(f"problems.{found.problem.code}", **found.problem.params)))
+        st.error(widgets.markdown_safe(problem_words(found.problem)))
         return
     if st.session_state.get(SEEN) != name:
         fill(name, found)
@@ -164,7 +164,7 @@ def add(folder: Path, file: str, uploaded: bool, made_entry: Mapping[str, Any]) 
         return
     problem = add_entry(folder, name, target.relative_to(folder).as_posix(), made_entry)
     if problem is not None:
-        st.session_state[ANSWER] = (False, t(f"problems.{problem.code}", **problem.params))
+        st.session_state[ANSWER] = (False, problem_words(problem))
         return
     if uploaded:
         with target.open("xb") as written:  # never through a link that was put there meanwhile

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
 
-from lfdash.field import Problem, Value
-from lfdash.fields import BY_ID
-from lfdash.problems import EXTRA_PREFIX
 from lfdash.run import STOPPABLE, RunState
 from lfdash.store import RunView
-from lfdash.ui import actions, existing, form, monitor, pick, preview, queue, sidebar, widgets
+from lfdash.ui import actions, advice, existing, form, monitor, pick, preview, queue, sidebar, widgets
 from lfdash.ui.frame import draw_frame
 from lfdash.ui.kind import kind, use
 from lfdash.ui.session import Services, services
-from lfdash.ui.text import label, t
-from lfdash.ui.widgets import markdown_safe as safe
+from lfdash.ui.text import t
 
 PICK = "ui.run_pick"
 
@@ -36,6 +31,7 @@ def draw(job_kind: str) -> None:
     with st.container(key="head"):
         strip = st.container(key="strip")
         st.fragment(partial(draw_bar, shared, view.run_id if view else None), key="bar")()
+    st.fragment(partial(advice.draw_early, shared), key="early")()
     draw_message(shared)
     if not shared.by_entry:
         st.caption(f":material/info: {t('ui.plain_server')}")
@@ -179,37 +175,9 @@ def draw_message(shared: Services) -> None:
     with st.container(border=True, key="problems", gap="xsmall"):
         st.markdown(f"**{t('ui.problems', count=len(errors))}**")
         for place, problem in enumerate([*errors, *warnings]):
-            draw_problem(shared, place, problem)
+            advice.draw_problem(shared, f"fix_{place}", problem)
         if any(problem.code == "name_taken" for problem in errors):
             existing.draw_taken(shared)
-
-
-def draw_problem(shared: Services, place: int, problem: Problem) -> None:
-    """One problem: the field's name, the sentence, and a button where the cure is certain."""
-    icon = ":red[:material/error:]" if problem.level == "error" else ":orange[:material/warning:]"
-    name = f"{icon} **{label(problem.field)}**: " if problem.field else f"{icon} "
-    sentence = widgets.markdown_safe(t(f"problems.{problem.code}", **problem.params))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{name}{sentence}", width="stretch")
-        if problem.fix:
-            st.button(
-                t("ui.fix"),
-                key=f"fix_{place}",
-                on_click=form.apply_fix,
-                args=(shared, dict(problem.fix)),
-                help=t("ui.fix_help", changes=fix_words(problem.fix)),
-            )
-
-
-def fix_words(fix: Mapping[str, Value | None]) -> str:
-    """What a fix sets, in words."""
-    parts = []
-    for target, value in fix.items():
-        name = target.removeprefix(EXTRA_PREFIX)
-        row = BY_ID.get(target)
-        shown = sidebar.shown_value(row, value) if row else t("ui.not_set") if value is None else safe(str(value))
-        parts.append(f"{label(target) if row else safe(name)}: {shown}")
-    return "; ".join(parts)
 
 
 def draw_welcome(shared: Services) -> None:

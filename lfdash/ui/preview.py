@@ -8,9 +8,9 @@ from lfdash.args import build_args, build_env
 from lfdash.cli import Cli
 from lfdash.deep_check import CheckFailed, deep_check
 from lfdash.job import JobConfig
-from lfdash.ui import actions, form, plans, widgets
+from lfdash.ui import form, plans, widgets
 from lfdash.ui.session import Services
-from lfdash.ui.text import label, not_answered, t
+from lfdash.ui.text import label, not_answered, problem_words, t
 
 PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
 
@@ -25,7 +25,7 @@ def draw(services: Services) -> None:
     reading = form.read()
     errors = [p for p in form.problems(services, reading) if p.level == "error"]
     if errors:
-        lines = [f"- {widgets.markdown_safe(actions.problem_text(p)['text'])}" for p in errors]
+        lines = [f"- {widgets.markdown_safe(problem_words(p))}" for p in errors]
         st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
     draw_deep_check(services, reading.job)
     st.markdown(f"**{t('ui.preview_command')}**")

@@ -8,6 +8,7 @@ from functools import partial
 import streamlit as st
 
 from lfdash.args import build_args
+from lfdash.convert import SAVES, model_name
 from lfdash.datasets import DatasetInfo
 from lfdash.field import Field, Problem
 from lfdash.fields import BY_ID, GROUPS, arguments
@@ -19,6 +20,7 @@ from lfdash.ui import configurations, form, more, pick, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
 from lfdash.ui.text import choice, help_text, label, lookup, t
+from lfdash.workspace import weights_in
 
 ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export")
 FILTER = "ui.filter"
@@ -146,7 +148,7 @@ def draw_group(services: Services, name: str) -> None:
     if not rows:
         return
     marked = sum(row.id in context.changed for row in rows)
-    wrong = any(row.id in context.errors for row in rows)
+    wrong = [found for row in rows for found in context.problems.get(row.id, ())]
     with st.container(key=f"group_{name}"):
         with pick.expander(t(f"groups.{name}"), key=f"open_{name}") as box:
             if box.open:
@@ -154,23 +156,25 @@ def draw_group(services: Services, name: str) -> None:
         draw_mark(marked, wrong)
 
 
-def draw_mark(count: int, wrong: bool) -> None:
+def draw_mark(count: int, wrong: Sequence[Problem]) -> None:
     """What lies in a group, at the right of its title: a title that changes makes the expander a new, closed one."""
     parts = [f'<span class="lf-blue">● {count}</span>'] if count else []
     if wrong:
-        parts.append('<span class="lf-fail">⚠</span>')
+        look = "fail" if any(problem.level == "error" for problem in wrong) else "stop"
+        parts.append(f'<span class="lf-{look}">⚠</span>')
     st.html(f'<span class="lf-mark">{" ".join(parts)}</span>')
 
 
 def draw_more(services: Services) -> None:
     """Arguments that the form has no row for."""
     context = Context(services, "group_more")
-    errors = context.errors.get(more.FIELD, ())
+    wrong = context.problems.get(more.FIELD, ())
     with st.container(key="group_more"):
         with pick.expander(t("groups.more"), key="open_more") as box:
             if box.open:
-                more.draw(services, partial(form.on_change, services, more.FIELD, "group_more"), errors)
-        draw_mark(len(more.names()), bool(errors))
+                more.draw(services, partial(form.on_change, services, more.FIELD, "group_more"))
+                widgets.draw_problems(wrong)
+        draw_mark(len(more.names()), wrong)
 
 
 def draw_found(services: Services, wanted: str) -> None:
@@ -196,14 +200,10 @@ class Context:
         reading = form.read()
         self.job: JobConfig = reading.job
         self.changed = set(form.changed_ids())
-        found: Sequence[Problem] = reading.refused
-        if form.checked():
-            found = form.problems(services, reading)
-        self.errors: dict[str, tuple[str, ...]] = {}
-        for problem in found:
-            sentence = t(f"problems.{problem.code}", **problem.params)
-            owner = problem.field or ""
-            self.errors[owner] = (*self.errors.get(owner, ()), sentence)
+        self.problems: dict[str, tuple[Problem, ...]] = {}
+        for found in form.shown_problems(services, reading):
+            owner = found.field or ""
+            self.problems[owner] = (*self.problems.get(owner, ()), found)
 
     def shows(self, row: Field) -> bool:
         """Whether a field applies to the job as it is."""
@@ -217,7 +217,7 @@ class Context:
             default=argument.default if argument else row.absent,
             upstream_help=(argument.help or "") if argument and not help_text(row.id) else "",
             changed=row.id in self.changed,
-            errors=self.errors.get(row.id, ()),
+            problems=self.problems.get(row.id, ()),
             reason="" if self.shows(row) else t("ui.not_now"),
         )
 
@@ -249,13 +249,21 @@ def suitable(known: DatasetInfo, job: JobConfig) -> list[str]:
 
 
 def saved_runs(services: Services, job: JobConfig) -> list[str]:
-    """Runs of the chosen model and method that saved something to start from."""
-    folder = f"saves/{job.model_name}/{job.get('top.finetuning_type')}/"
-    return [
-        view.name
+    """What a job of this model and method can start from: LlamaBoard's list, and by path what it leaves out.
+
+    That is the last checkpoint of runs that did not come to save their model, and OFT adapters, which
+    LLaMA-Factory loads while the method is called LoRA.
+    """
+    method = str(job.get("top.finetuning_type"))
+    parent = f"{SAVES}/{model_name(job.get)}".replace(" ", "")
+    names = weights_in(services.workspace.root / parent / method)
+    cut = [
+        f"{view.output_dir}/checkpoint-{view.saved.checkpoints[-1]}"
         for view in services.registry.snapshot()
-        if view.output_dir.startswith(folder) and (view.saved.model or view.saved.checkpoints)
+        if view.output_dir.startswith(f"{parent}/{method}/") and view.saved.checkpoints and not view.saved.model
     ]
+    oft = weights_in(services.workspace.root / parent / "oft") if method == "lora" else []
+    return [*names, *cut, *(f"{parent}/oft/{name}" for name in oft)]
 
 
 def argument_of(row: Field) -> str:

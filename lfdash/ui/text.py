@@ -13,6 +13,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from lfdash.deep_check import CheckFailed
 from lfdash.errors import ConfigError
+from lfdash.field import Problem
 from lfdash.lengths import NotCounted
 
 LOCALES = Path(__file__).resolve().parent.parent / "locales"
@@ -61,6 +62,14 @@ def in_language(code: str, key: str, /, **params: object) -> str:
     if not isinstance(text, str):
         raise KeyError(f"no text {key!r} in the locale {DEFAULT_LANGUAGE!r}")
     return text.format(**params) if params else text
+
+
+def problem_words(found: Problem) -> str:
+    """What is wrong, in a sentence. A parameter `field` is a field's id and told as its label."""
+    params = dict(found.params)
+    if "field" in params:
+        params["field"] = label(str(params["field"]))
+    return t(f"problems.{found.code}", **params)
 
 
 def config_error(error: ConfigError) -> str:

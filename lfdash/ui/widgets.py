@@ -14,10 +14,10 @@ from typing import Any
 
 import streamlit as st
 
-from lfdash.field import Field, Value
+from lfdash.field import Field, Problem, Value
 from lfdash.fields import arguments
 from lfdash.ui import pick
-from lfdash.ui.text import choice, help_text, label, t
+from lfdash.ui.text import choice, help_text, label, problem_words, t
 
 HALF_WIDTH = {"int", "float", "choice", "text"}
 
@@ -27,14 +27,14 @@ class Look:
     """How one field appears now.
 
     options: what a choice offers; default: LLaMA-Factory's own default, shown as placeholder;
-    changed: differs from the preset; errors: sentences shown below; reason: why it is disabled.
+    changed: differs from the preset; problems: what is wrong with it, told below; reason: why it is disabled.
     """
 
     options: Sequence[str] = ()
     default: Value | None = None
     upstream_help: str = ""
     changed: bool = False
-    errors: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     reason: str = ""
 
 
@@ -90,8 +90,14 @@ def draw(row: Field, look: Look, on_change: Callable[..., None], args: tuple[Any
         "disabled": bool(look.reason),
     }
     DRAWERS.get(row.kind, draw_text)(row, look, common)
-    for sentence in look.errors:
-        st.caption(f":red[:material/error: {markdown_safe(sentence)}]")
+    draw_problems(look.problems)
+
+
+def draw_problems(found: Sequence[Problem]) -> None:
+    """What is wrong, each in its colour, below the widget that it concerns."""
+    for item in found:
+        colour, icon = ("red", "error") if item.level == "error" else ("orange", "warning")
+        st.caption(f":{colour}[:material/{icon}: {markdown_safe(problem_words(item))}]")
 
 
 def draw_text(row: Field, look: Look, common: dict[str, Any]) -> None:
