@@ -26,17 +26,17 @@ CORE = {
     "upstream", "world", "yamlio",
 }  # fmt: skip
 MACHINERY = {
-    "access", "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure", "lengths",
-    "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local", "mask", "ports", "probe",
-    "registry", "results", "roots", "scheduler", "shelf", "shim", "store", "stuck", "vault", "waitlist", "workspace",
-    "about", "listing", "notes", "rename", "signin", "summaries", "trash",
+    "about", "access", "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure",
+    "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local", "lengths", "listing", "mask",
+    "notes", "ports", "probe",
+    "registry", "rename", "results", "roots", "scheduler", "shelf", "shim", "signin", "store", "stuck", "summaries",
+    "trash", "vault", "waitlist", "workspace",
 }  # fmt: skip
 UI = {
-    "ui.actions", "ui.advice", "ui.charts", "ui.configurations", "ui.data", "ui.doorway", "ui.evaluation", "ui.existing",
-    "ui.form", "ui.frame", "ui.gate", "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data", "ui.page", "ui.pick",
-    "ui.plans", "ui.preview", "ui.queue", "ui.reference", "ui.server", "ui.session", "ui.sidebar", "ui.text",
-    "ui.trouble", "ui.widgets",
-    "ui.run_actions", "ui.run_filters", "ui.runs", "ui.trash",
+    "ui.actions", "ui.advice", "ui.charts", "ui.configurations", "ui.data", "ui.doorway", "ui.evaluation",
+    "ui.existing", "ui.form", "ui.frame", "ui.gate", "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data",
+    "ui.page", "ui.pick", "ui.plans", "ui.preview", "ui.queue", "ui.reference", "ui.run_actions", "ui.run_filters",
+    "ui.runs", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.trash", "ui.trouble", "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.
 PROGRAMS = {"__main__", "check_script", "demo", "lengths_script", "probe_script"}

@@ -28,6 +28,7 @@ row = {"prompt": "who", "label": os.environ.get("HF_TOKEN", ""), "predict": os.e
 with open(f"{out}/generated_predictions.jsonl", "w", encoding="utf-8") as file:
     file.write(json.dumps(row) + "\n")
 say("ready\n")
-while not os.path.exists(f"{out}/go"):
+end = time.monotonic() + 120
+while not os.path.exists(f"{out}/go") and time.monotonic() < end:
     time.sleep(0.02)
 raise PermissionError(f"401 Client Error for url: https://hub.example/?token={os.environ.get('HF_TOKEN')}")

@@ -140,7 +140,9 @@ def test_an_unknown_preset_is_said_and_changes_nothing(services: Services) -> No
 
 
 def test_no_streamlit_choice_has_words_of_its_own() -> None:
-    """`format_func` outside of `pick` would bring the trouble back; a language's own name is the same in all."""
+    """`format_func` outside of `pick` would bring the trouble back. A language's own name is the same in all; the
+    filters of the runs take their keys from `pick`; a table's column sends nothing back."""
     ui = pages.ROOT / "lfdash" / "ui"
     users = [path.name for path in ui.glob("*.py") if "format_func" in path.read_text(encoding="utf-8")]
-    assert sorted(users) == ["frame.py", "pick.py"]
+    assert sorted(users) == ["frame.py", "pick.py", "run_filters.py", "runs.py"]
+    assert "pick.widget_key(" in (ui / "run_filters.py").read_text(encoding="utf-8")
