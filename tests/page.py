@@ -15,6 +15,7 @@ import yaml
 
 from lfdash.args import job_from_args
 from lfdash.job import JobConfig
+from lfdash.jobqueue import QueueSettings
 from lfdash.launchers.base import Handle, Launched
 from lfdash.store import RunView
 from lfdash.ui import actions, plans
@@ -34,11 +35,12 @@ class Page:
     starting: threading.Lock = field(default_factory=threading.Lock)  # a workspace starts one run at a time
 
     @classmethod
-    def open(cls, demo_workspace: Path, root: Path) -> Page:
-        """Copies the workspace to `root` and starts the services there."""
+    def open(cls, demo_workspace: Path, root: Path, roots: Iterable[Path] = ()) -> Page:
+        """Copies the workspace to `root` and starts the services there. roots: other folders that may be written to."""
         shutil.copytree(demo_workspace, root)
-        services = Services(Project(ROOT), root)
+        services = Services(Project(ROOT), root, roots)
         services.registry.start()
+        services.registry.queue.set_settings(QueueSettings(slots=3))  # see Together; and one more
         return cls(services)
 
     def job(self, changes: Mapping[str, Any], kind: str | None = None, name: str = "") -> JobConfig:
@@ -74,13 +76,14 @@ class Together:
     among the wanted is started when it is asked for.
     """
 
-    def __init__(
-        self, jobs: Mapping[str, Callable[[], JobConfig]], run: Callable[[JobConfig], RunView], wanted: Iterable[str]
-    ) -> None:
+    def __init__(self, jobs: Mapping[str, Callable[[], JobConfig]], run: Callable[[JobConfig], RunView]) -> None:
         self._jobs, self._run = jobs, run
         self._places, self._lock = threading.Semaphore(2), threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=len(jobs))
         self._ends: dict[str, Future[RunView]] = {}
+
+    def start(self, wanted: Iterable[str]) -> None:
+        """Starts the jobs that will be asked for."""
         for name in wanted:
             self._start(name)
 

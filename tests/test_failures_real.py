@@ -29,7 +29,8 @@ BROKEN_ENTRIES = {"absent": "absent.json", "broken": "broken.json", "empty": "em
 
 @pytest.fixture(scope="module")
 def page(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    found = Page.open(demo_workspace, tmp_path_factory.mktemp("failing") / "workspace")
+    disks = [tmp_path_factory.getbasetemp()]
+    found = Page.open(demo_workspace, tmp_path_factory.mktemp("failing") / "workspace", disks)
     data = found.services.workspace.data
     (data / "broken.json").write_text('[{"instruction": "a", "output": "b"},\n {"instruction": ]')
     (data / "empty.json").write_text('[{"question": "a", "answer": "b"}]')
@@ -63,7 +64,8 @@ def ends(page: Page, request: pytest.FixtureRequest) -> Iterator[Together]:
         return page.job({**FAILING[name][0], "max_steps": 2}, name=f"fails-{name}")
 
     jobs = {name: partial(job, name) for name in FAILING}
-    found = Together(jobs, lambda job: page.run_job(job, job.run_name), asked(request, "name"))
+    found = Together(jobs, lambda job: page.run_job(job, job.run_name))
+    found.start(asked(request, "name"))
     yield found
     found.close()
 
