@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
 
 from lfdash import shim
 from lfdash.launchers import folder
@@ -70,6 +70,22 @@ def wait_until_it_answers(url: str, process: subprocess.Popen[str]) -> None:
         except OSError:
             time.sleep(0.05)
     raise AssertionError(f"no answer from {url}; exit code {process.poll()}")
+
+
+def pick_option(page: Page, box: Locator, words: str, *, search: bool = False) -> None:
+    """Opens a box and clicks the option with these words; search: types them first. Streamlit closes a list when the
+    page is drawn anew: then it is opened again, as a person would."""
+    option = page.get_by_role("option").filter(has_text=words).first
+    for _ in range(8):
+        box.click()
+        if search:
+            box.fill(words)
+        try:
+            option.click(timeout=4_000)
+            return
+        except TimeoutError:
+            page.keyboard.press("Escape")
+    raise AssertionError(f"no option {words!r}")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import Server, pick_option
 from tests.e2e.test_train import MINUTES, choose_preset, run_folder, run_name, shown_step, wait_state
 from tests.page import DEMO
 
@@ -67,8 +67,7 @@ def test_a_configuration_is_saved_opened_renamed_and_deleted(page: Page, server:
     choose_preset(page, "DPO")
     expect(rate).not_to_have_value("0.0042")
     page.click(".st-key-open_menu button")
-    page.locator(".st-key-config-pick input").click()
-    page.get_by_role("option").filter(has_text="mine").first.click()
+    pick_option(page, page.locator(".st-key-config-pick input"), "mine")
     page.click(".st-key-config-open button")
     expect(rate).to_have_value("0.0042")
 

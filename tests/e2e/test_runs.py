@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from lfdash.launchers.local import LocalLauncher
 from lfdash.registry import ProcessRegistry
 from lfdash.run import RunState
-from tests.e2e.conftest import Server, start_server
+from tests.e2e.conftest import Server, pick_option, start_server
 from tests.many import add_plain, add_run, fill, write_notes
 from tests.runs import fake_cli, launch, plan_for, wait_end, wait_for
 
@@ -133,9 +133,7 @@ def test_search_filter_and_order_are_in_the_address_and_survive_a_reload(page: P
     see(page, "cli", "scores", "half", "broken", "baseline")
     box = page.locator(".st-key-runs_state input")
     for word in ("FAILED", "STOPPED"):
-        box.click()
-        box.fill(word)
-        page.get_by_role("option").filter(has_text=word).first.click()
+        pick_option(page, box, word, search=True)
     see(page, "half", "broken")
     page.keyboard.press("Escape")
     head(page, "Best loss")
@@ -208,9 +206,7 @@ def test_notes_and_tags_are_kept_and_found_also_for_a_run_of_the_plain_cli(page:
     assert json.loads(kept.read_text())["tags"] == ["oom", "my own tag"]
     expect(page.locator('[data-testid="stText"]')).to_have_text("<img src=x onerror=alert(1)> **not bold**")
     box = page.locator(".st-key-runs_tag input")
-    box.click()
-    box.fill("oom")
-    page.get_by_role("option").filter(has_text="oom").first.click()
+    pick_option(page, box, "oom", search=True)
     see(page, "cli", "broken")
     address(page, "tag=oom")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, TimeoutError, expect
+from playwright.sync_api import Browser, Page, expect
 
 from lfdash.yamlio import load
-from tests.e2e.conftest import Server, start_server
+from tests.e2e.conftest import Server, pick_option, start_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
 MINUTES = 60_000  # ms
@@ -23,34 +23,20 @@ STATE = ".st-key-strip .lf-state"
 
 
 def choose_preset(page: Page, title: str) -> None:
-    box = page.locator(".st-key-ui-preset_pick input")
-    box.click()
-    box.fill(title)
-    page.get_by_role("option").filter(has_text=title).first.click()
+    pick_option(page, page.locator(".st-key-ui-preset_pick input"), title, search=True)
 
 
 def pick(page: Page, key: str, value: str) -> None:
     """Chooses an entry of a box with several."""
-    box = page.locator(f".st-key-{key} input")
-    box.click()
-    box.fill(value)
-    page.get_by_role("option").filter(has_text=value).first.click()
+    pick_option(page, page.locator(f".st-key-{key} input"), value, search=True)
     page.keyboard.press("Escape")
     expect(page.locator(f".st-key-{key}").get_by_text(value).first).to_be_visible()
 
 
 def choose(page: Page, key: str, words: str) -> None:
-    """Chooses the option with these words in a box of one. Streamlit closes a list when something above it grows:
-    then it is opened again, as a person would."""
+    """Chooses the option with these words in a box of one."""
     box = page.locator(f".st-key-{key} input")
-    option = page.get_by_role("option").filter(has_text=words).first
-    box.click()
-    for _ in range(5):
-        try:
-            option.click(timeout=3_000)
-            break
-        except TimeoutError:
-            box.click()
+    pick_option(page, box, words)
     expect(box).to_have_value(words)
 
 
@@ -307,8 +293,7 @@ def test_five_languages_keep_what_was_typed(page: Page, server: Server) -> None:
         "English": ("Start", "Demo", "Freeze", "Off"),
     }  # fmt: skip
     for name, (start, demo, freeze, off) in words.items():
-        page.locator(".st-key-ui-language input").click()
-        page.get_by_role("option").filter(has_text=name).first.click()
+        pick_option(page, page.locator(".st-key-ui-language input"), name)
         expect(page.locator(".st-key-start button").first).to_contain_text(start)
         expect(page.locator(".st-key-ui-preset_pick input")).to_have_value(re.compile(demo))
         for field, value in typed.items():
