@@ -216,7 +216,7 @@ def loss_data(frame: MetricFrame, labels: Sequence[str]) -> pd.DataFrame:
     parts = []
     for name, values in zip(labels, (frame["loss"], None, frame["eval_loss"]), strict=True):
         source = frame["loss"] if values is None else values
-        known = np.isfinite(source)
+        known = np.isfinite(source) & (np.abs(frame["step"]) < 2**31)  # a spoiled line may say anything
         x, y = frame["step"][known], source[known]
         if values is None:
             y = smooth(y)

@@ -4,6 +4,7 @@ an element."""
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,10 +64,11 @@ def add_run(root: Path, kind: str, name: str, run_id: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def hostile(tmp_path_factory: pytest.TempPathFactory, asked: Path) -> Iterator[Server]:
     """A server on a workspace whose every name and text is hostile."""
     folder = tmp_path_factory.mktemp("hostile")
     root = make_workspace(folder)
+    shutil.copytree(asked, root / ".lfdash")
     (root / "data" / "odd.json").write_text(json.dumps([{TEXT: TEXT, "output": TEXT, "deep": [{TEXT: TEXT}]}]))
     info = {TEXT: {"file_name": "odd.json", "columns": {"prompt": TEXT}}, "hub": {"hf_hub_url": TEXT}}
     (root / "data" / "dataset_info.json").write_text(json.dumps(info))

@@ -25,10 +25,10 @@ IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, asked: Path) -> Iterator[Server]:
     """A dashboard on a workspace with four runs that are over; llamafactory-cli is a stand-in."""
     workspace = tmp_path / "workspace"
-    workspace.mkdir()
+    shutil.copytree(asked, workspace / ".lfdash")
     add_run(workspace, "baseline", age=90_000, checkpoints=(20, 40))
     paths = add_run(workspace, "broken", state=RunState.FAILED, steps=20, age=50_000, stage="dpo", model="other")
     write_notes(paths, "ran out of memory", ("oom",))

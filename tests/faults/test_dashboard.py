@@ -17,7 +17,7 @@ from lfdash.store import RunView
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import alive, new, over, shims, starts
 from tests.faults.table import LONG, Row, fault
-from tests.runs import fake_cli, launch, plan_for
+from tests.runs import fake_cli, launch, plan_for, wait_for
 
 SECONDS: list[float] = []  # until a new dashboard knew its runs
 STEPS = {"steps": 12, "delay": 0.02}
@@ -48,11 +48,14 @@ def check_one_run(workspace: Path, row: Row) -> RunView | None:
         row.note("nothing was made")
         return None
     assert alive(paths) <= 1
+    wait_for(lambda: shims(paths) == 0 or paths.attempt(1).child.exists())
+    if shims(paths) == 0:
+        wait_for(lambda: alive(paths) == 0)
     registry = new(workspace)
     registry.refresh()
     view = registry.get("id-r1")
     assert view is not None
-    if starts(paths) == 0 and shims(paths) == 0 and view.state is RunState.STARTING and not paths.exit.exists():
+    if view.state is RunState.STARTING and shims(paths) == 0 and not paths.exit.exists():  # nobody comes any more
         registry = new(workspace, later=STARTUP_S + 1)
     (view,) = over(registry)
     assert starts(paths) <= 1 and alive(paths) == 0

@@ -54,7 +54,7 @@ class Site:
 
 @pytest.fixture
 def site(demo_workspace: Path, workspace: Path) -> Iterator[Site]:
-    for part in ("data", "models"):
+    for part in ("data", "models", ".lfdash"):
         shutil.copytree(demo_workspace / part, workspace / part)
     found = Site(workspace, fake_cli(workspace.parent), [])
     yield found

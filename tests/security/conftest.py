@@ -94,14 +94,16 @@ Start = Callable[..., Server]
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+def serve(tmp_path_factory: pytest.TempPathFactory, asked: Path) -> Iterator[Start]:
     """Starts servers, each on a workspace of its own unless one is given; ends them with the session."""
     running: list[Server] = []
 
     def start(*words: str, env: dict[str, str] | None = None, root: Path | None = None, **how: Any) -> Server:
         folder = tmp_path_factory.mktemp("security")
         env = {"LFDASH_CLI": stand_in(folder), **(env or {})}
-        running.append(start_server(root or make_workspace(folder), *words, env=env, **how))
+        root = root or make_workspace(folder)
+        shutil.copytree(asked, root / ".lfdash", dirs_exist_ok=True)
+        running.append(start_server(root, *words, env=env, **how))
         return running[-1]
 
     yield start
