@@ -21,22 +21,22 @@ PACKAGE = ROOT / "lfdash"
 
 # Every module stands on one floor; a new one has to be put on the list before the tests pass.
 CORE = {
-    "args", "convert", "demo_texts", "diagnose", "errors", "field", "fields", "formats", "job", "llamaboard", "loading",
-    "logs", "metrics", "placement", "plan", "presets", "problems", "rules", "run", "stages", "summary", "tokens",
-    "upstream", "world", "yamlio",
+    "args", "convert", "demo_texts", "diagnose", "errors", "field", "fields", "formats", "job", "llamaboard",
+    "loading", "logs", "metrics", "placement", "plan", "presets", "problems", "rules", "run", "stages", "summary",
+    "tokens", "upstream", "world", "yamlio",
 }  # fmt: skip
 MACHINERY = {
     "about", "access", "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure",
-    "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local", "lengths", "listing", "mask",
-    "notes", "ports", "probe",
-    "registry", "rename", "results", "roots", "scheduler", "shelf", "shim", "signin", "store", "stuck", "summaries",
-    "trash", "vault", "waitlist", "workspace",
+    "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local", "lengths", "listing",
+    "mask", "notes", "ports", "probe", "registry", "rename", "results", "roots", "scheduler", "shelf", "shim",
+    "signin", "store", "stuck", "summaries", "trash", "vault", "waitlist", "workspace",
 }  # fmt: skip
 UI = {
     "ui.actions", "ui.advice", "ui.charts", "ui.configurations", "ui.data", "ui.doorway", "ui.evaluation",
-    "ui.existing", "ui.form", "ui.frame", "ui.gate", "ui.kind", "ui.lengths", "ui.monitor", "ui.more", "ui.new_data",
-    "ui.page", "ui.pick", "ui.plans", "ui.preview", "ui.queue", "ui.reference", "ui.run_actions", "ui.run_filters",
-    "ui.runs", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.trash", "ui.trouble", "ui.widgets",
+    "ui.existing", "ui.form", "ui.frame", "ui.gate", "ui.habits", "ui.kind", "ui.lengths", "ui.monitor", "ui.more",
+    "ui.new_data", "ui.page", "ui.pick", "ui.plans", "ui.preview", "ui.queue", "ui.reference", "ui.run_actions",
+    "ui.run_filters", "ui.runs", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.trash", "ui.trouble",
+    "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.
 PROGRAMS = {"__main__", "check_script", "demo", "lengths_script", "probe_script"}

@@ -22,9 +22,9 @@ from lfdash.fields import BY_ID, ROWS, WATCHED
 from lfdash.job import Facts, JobConfig, coerce, new_job
 from lfdash.llamaboard import implied
 from lfdash.problems import EXTRA_PREFIX, secret_argument
-from lfdash.ui import more, widgets
+from lfdash.ui import habits, more, widgets
 from lfdash.ui.kind import kind, scoped
-from lfdash.ui.session import Memo, Services, now, settings
+from lfdash.ui.session import Memo, Services, now
 from lfdash.workspace import weights_size
 
 PRESET = "ui.preset"
@@ -189,7 +189,9 @@ def load_new(services: Services) -> None:
     """Fills the form with LlamaBoard's defaults, fitted to this machine."""
     job, notes = fit_to_machine(services, new_job(kind()))
     show_preset(None)
-    start_from(services, job, notes)
+    start_from(services, JobConfig(job.kind, {**job.values, **habits.usual(services)}, job.extra), notes)
+    model_chosen(services)
+    st.session_state[scoped(BASELINE)] = dict(read().job.values)
 
 
 def start_from(services: Services, job: JobConfig, notes: list[tuple[str, dict[str, Any]]]) -> None:
@@ -329,25 +331,16 @@ def apply_fix(services: Services, fix: Mapping[str, Value | None]) -> None:
 
 def model_chosen(services: Services) -> None:
     """Fills path, template and multimodality from the model that was just chosen."""
-    model = services.upstream.models.get(st.session_state.get(MODEL) or "")
-    if model is None:
+    name = st.session_state.get(MODEL) or ""
+    model = services.upstream.models.get(name)
+    if model is None:  # one's own
+        st.session_state[PATH] = habits.path_of(services, name) or st.session_state.get(PATH, "")
         return
-    remembered = settings(services).load().get("paths", {})
     hub = st.session_state.get(HUB_NAME) or "huggingface"
-    path = remembered.get(model.name) or model.paths.get(hub) or next(iter(model.paths.values()), "")
+    path = habits.path_of(services, model.name) or model.paths.get(hub) or next(iter(model.paths.values()), "")
     st.session_state[PATH] = path
     st.session_state[TEMPLATE] = model.template or "default"
     st.session_state[MULTIMODAL] = True if model.multimodal else None
-
-
-def path_typed(services: Services) -> None:
-    """Remembers the path of the chosen model for the next time."""
-    name, path = st.session_state.get(MODEL), st.session_state.get(PATH)
-    if not name or not path:
-        return
-    memo = settings(services)
-    kept = memo.load()
-    memo.save({**kept, "paths": {**kept.get("paths", {}), name: path}})
 
 
 def on_change(services: Services, field_id: str, fragment: str) -> None:
@@ -355,8 +348,7 @@ def on_change(services: Services, field_id: str, fragment: str) -> None:
     before = st.session_state.get(scoped(KNOWN))
     if field_id in (MODEL, HUB_NAME):
         model_chosen(services)
-    if field_id == PATH:
-        path_typed(services)
+    habits.remember(services, field_id)
     fill_implied(field_id)
     save_draft(services)
     if field_id in WATCHED or field_id in (MODEL, PATH, HUB_NAME) or checked():
