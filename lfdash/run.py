@@ -141,8 +141,8 @@ class AttemptPaths:
 
     def console_start(self) -> int:
         """The byte of console.log at which this attempt's output begins; 0 when that is not known."""
-        found = read_json(self.spec).get("console_start", 0)
-        return found if isinstance(found, int) else 0
+        found = read_json(self.spec).get("console_start")
+        return found if type(found) is int and 0 <= found < 2**63 else 0  # what a file can be sought to
 
     def has_written(self, path: Path) -> bool:
         """Whether a file of the run's folder is new or changed since this attempt was made.

@@ -216,7 +216,8 @@ def loss_data(frame: MetricFrame, labels: Sequence[str]) -> pd.DataFrame:
     parts = []
     for name, values in zip(labels, (frame["loss"], None, frame["eval_loss"]), strict=True):
         source = frame["loss"] if values is None else values
-        known = np.isfinite(source) & (np.abs(frame["step"]) < 2**31)  # a spoiled line may say anything
+        # a spoiled line may say anything
+        known = (np.abs(source) <= np.finfo("float32").max) & (np.abs(frame["step"]) < 2**31)
         x, y = frame["step"][known], source[known]
         if values is None:
             y = smooth(y)

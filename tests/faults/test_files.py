@@ -220,6 +220,21 @@ ODD = (
 )  # fmt: skip
 
 
+@fault(
+    "an attempt's beginning in the log is no place in it", how="console_start in spec.json as each kind of value",
+    expected="the log is read from its start; never an exception",
+)  # fmt: skip
+def test_an_odd_beginning(workspace: Path, row: Row, whole: dict[str, bytes]) -> None:
+    spec = json.loads(whole["attempts/001/spec.json"])
+    for value in (*ODD, 2**63, 10**18):
+        spoilt = json.dumps({**spec, "console_start": value}).encode()
+        paths = lay(workspace / "saves/m/lora/r1", {**whole, "attempts/001/spec.json": spoilt})
+        view = seen(new(workspace))
+        assert (view.state, paths.attempt(1).console_start()) == (RunState.SUCCEEDED, value if value == 10**18 else 0)
+        everything(view)
+    row.note(f"{len(ODD) + 2} values: SUCCEEDED as ever", inputs=len(ODD) + 2)
+
+
 def spoiled(value: object, chance: random.Random) -> object:
     """A copy of a JSON value in which one thing, somewhere, is another."""
     if isinstance(value, dict) and value and chance.random() < 0.8:
