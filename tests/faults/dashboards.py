@@ -109,9 +109,14 @@ class Dash:
     def send(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def wait_dead(self) -> int:
-        """Waits for its end; -N when signal N killed it."""
-        return os.waitstatus_to_exitcode(self.zygote.ask({"wait": self.pid}))
+    def wait_dead(self, seconds: float = 60) -> int:
+        """Waits for its end; -N when signal N killed it. One that does not end is killed, and that is a failure."""
+        try:
+            status = wait_for(lambda: self.zygote.ask({"wait": self.pid}) + 1, seconds) - 1
+        except AssertionError:
+            self.send(signal.SIGKILL)
+            raise
+        return os.waitstatus_to_exitcode(status)
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         self.send(number)
@@ -122,7 +127,7 @@ class Dash:
 
 
 def main() -> None:
-    """Forks a dashboard for each line that is an order; waits for one on {"wait": pid}."""
+    """Forks a dashboard for each line that is an order; tells how one ended, or -1, on {"wait": pid}."""
     import streamlit.web.bootstrap  # noqa: F401  (imported once, for all)
 
     import lfdash.ui.server  # noqa: F401
@@ -130,7 +135,8 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if "wait" in order:
-            answer = os.waitpid(order["wait"], 0)[1]
+            pid, status = os.waitpid(order["wait"], os.WNOHANG)
+            answer = status if pid else -1
         else:
             answer = os.fork()
             if answer == 0:
@@ -143,6 +149,9 @@ def become(order: Order) -> None:
     from lfdash.ui import session
 
     os.setsid()
+    # What starts the tests may ignore these (nohup, a shell's background job); a terminal's dashboard does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     report = os.open(order.report, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
