@@ -116,11 +116,11 @@ def look(bench: Bench, looks: int) -> dict[str, float]:
         nonlocal number
         number += 1
         registry.refresh(everything=number % WALK_EVERY == 0)
-        registry.advance()
+        registry.dispatcher.advance()
         registry.summaries.step(registry.snapshot())
 
     def naive() -> None:
-        views = scan(bench.workspace, {}, registry._poll)
+        views = scan(bench.workspace, {}, registry.watcher.poll)
         Summaries(bench.workspace / "none.json").step(views, budget=600)
 
     return {

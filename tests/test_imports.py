@@ -26,10 +26,10 @@ CORE = {
     "tokens", "upstream", "world", "yamlio",
 }  # fmt: skip
 MACHINERY = {
-    "about", "access", "cli", "data", "data_cache", "datasets", "deep_check", "devices", "failpoints", "failure",
-    "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local", "lengths", "listing",
-    "mask", "notes", "ports", "probe", "registry", "rename", "results", "roots", "scheduler", "shelf", "shim",
-    "signin", "store", "stuck", "summaries", "trash", "vault", "waitlist", "workspace",
+    "about", "access", "archive", "cli", "data", "data_cache", "datasets", "deep_check", "devices", "dispatch",
+    "failpoints", "failure", "jobqueue", "launchers.base", "launchers.fake", "launchers.folder", "launchers.local",
+    "lengths", "listing", "mask", "notes", "ports", "probe", "registry", "rename", "results", "roots", "scheduler",
+    "shelf", "shim", "signin", "store", "stuck", "summaries", "trash", "vault", "waitlist", "watcher", "workspace",
 }  # fmt: skip
 UI = {
     "ui.actions", "ui.advice", "ui.charts", "ui.configurations", "ui.data", "ui.doorway", "ui.evaluation",

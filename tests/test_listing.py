@@ -98,7 +98,7 @@ def test_only_what_changed_is_made_anew(registry: ProcessRegistry, monkeypatch: 
     again = rows_of(registry, table)
     assert made == [first[2].name] and again[2].note == "new"
     assert all(a is b for place, (a, b) in enumerate(zip(first, again, strict=True)) if place != 2)
-    assert registry.discard(first[0].run_id) is None
+    assert registry.archive.discard(first[0].run_id) is None
     assert rows_of(registry, table) == again[1:] and made == [first[2].name]
 
 

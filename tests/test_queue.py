@@ -59,7 +59,7 @@ class Bench:
         self.machine = Machine(gpus)
         self.fake = FakeLauncher()
         self.registry = ProcessRegistry(workspace, self.fake, look=self.machine.look)
-        self.registry._eyes = Eyes(self.machine.look, seconds=0)
+        self.registry.dispatcher.eyes = Eyes(self.machine.look, seconds=0)
         self.registry.refresh()
 
     def add(self, name: str, ask: Ask | None = None, **more: object) -> Queued:
@@ -71,12 +71,12 @@ class Bench:
     def tick(self) -> None:
         """One turn of the thread; what was started begins."""
         self.registry.refresh()
-        self.registry.advance()
+        self.registry.dispatcher.advance()
         for view in self.registry.snapshot():
             if view.state is RunState.STARTING:
                 self.fake.begin(self.handle(view.name))
         self.registry.refresh()
-        self.registry.advance()  # which sees that they have begun
+        self.registry.dispatcher.advance()  # which sees that they have begun
 
     def handle(self, name: str) -> Handle:
         view = self.view(name)

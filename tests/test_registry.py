@@ -402,7 +402,7 @@ def test_a_link_that_was_put_there_while_a_job_waited_is_not_followed(workspace:
     assert isinstance(registry.enqueue(second, record_for(second)), Queued)
     (tmp_path / "outside").mkdir()
     (workspace / "saves" / "n").symlink_to(tmp_path / "outside")
-    outcome = registry.start_now("id-r2")
+    outcome = registry.dispatcher.start_now("id-r2")
     assert isinstance(outcome, Refused) and outcome.code == "outside"
     assert list((tmp_path / "outside").iterdir()) == []
 
@@ -511,11 +511,11 @@ def test_the_same_attempt_is_started_once(workspace: Path) -> None:
 def test_a_run_that_is_over_goes_to_the_trash_as_it_is(workspace: Path) -> None:
     registry, _, handle = over(workspace)
     (handle.paths.root / "adapter.bin").write_text("weights")
-    assert registry.discard(handle.run_id) is None
+    assert registry.archive.discard(handle.run_id) is None
     assert registry.get(handle.run_id) is None and not handle.paths.root.exists()
     (kept,) = (workspace / ".lfdash" / "trash").glob("r1.*")
     assert (kept / "adapter.bin").read_text() == "weights"
     launch(registry, plan_for(workspace))  # the name is free again
-    refused = registry.discard(handle.run_id)
+    refused = registry.archive.discard(handle.run_id)
     assert isinstance(refused, Refused) and refused.code == "alive"
-    assert isinstance(registry.discard("nobody"), Refused)
+    assert isinstance(registry.archive.discard("nobody"), Refused)

@@ -40,7 +40,7 @@ def runs(tmp_path: Path) -> Runs:
 
 
 def renamed(runs: Runs, name: str, run_id: str = "id-r1") -> RunView:
-    found = runs.registry.rename(run_id, name)
+    found = runs.registry.archive.rename(run_id, name)
     assert isinstance(found, RunView), found
     return found
 
@@ -72,7 +72,7 @@ def test_only_the_spaces_of_a_name_can_change(runs: Runs) -> None:
 )  # fmt: skip
 def test_names_that_are_no_folder(runs: Runs, name: str) -> None:
     old = runs.add().root
-    assert code(runs.registry.rename("id-r1", name)) == "rename_bad"
+    assert code(runs.registry.archive.rename("id-r1", name)) == "rename_bad"
     assert runs.view().path == old
 
 
@@ -83,7 +83,7 @@ def test_a_name_that_is_taken_by_a_run_a_file_or_a_broken_link(runs: Runs) -> No
     old.with_name("empty").mkdir()
     old.with_name("link").symlink_to("nowhere")
     for name in ("r2", "file", "empty", "link", "em pty"):
-        answer = runs.registry.rename("id-r1", name)
+        answer = runs.registry.archive.rename("id-r1", name)
         assert answer == Refused("rename_taken", {"value": f"saves/m/lora/{name.replace(' ', '')}"})
     assert runs.view().path == old and runs.view("id-r2").path == old.with_name("r2")
 
@@ -91,8 +91,8 @@ def test_a_name_that_is_taken_by_a_run_a_file_or_a_broken_link(runs: Runs) -> No
 def test_a_run_that_is_alive_or_unknown(runs: Runs) -> None:
     handle = launch(runs.registry, plan_for(runs.root))
     runs.fake.begin(handle)
-    assert runs.registry.rename("id-r1", "r2") == Refused("alive", {"run": "r1"})
-    assert code(runs.registry.rename("nobody", "r2")) == "unknown"
+    assert runs.registry.archive.rename("id-r1", "r2") == Refused("alive", {"run": "r1"})
+    assert code(runs.registry.archive.rename("nobody", "r2")) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -107,24 +107,24 @@ def test_a_folder_that_a_waiting_job_or_a_live_run_names(runs: Runs, place: str,
     place = place.format(root=runs.root)
     plan = plan_for(runs.root, name="waiting", adapter_name_or_path=place)
     assert isinstance(runs.registry.enqueue(plan, record_for(plan)), Queued)
-    answer = runs.registry.rename("id-r1", "r2")
+    answer = runs.registry.archive.rename("id-r1", "r2")
     assert (answer == Refused("in_use", {"run": "r1", "user": "waiting"})) is refused
     if not refused:
         renamed(runs, "r1")
     assert runs.registry.queue.cancel("id-waiting") is None
     handle = launch(runs.registry, plan_for(runs.root, name="live", adapter_name_or_path=place))
     runs.fake.begin(handle)
-    assert (code(runs.registry.rename("id-r1", "r3")) == "in_use") is refused
+    assert (code(runs.registry.archive.rename("id-r1", "r3")) == "in_use") is refused
 
 
 def test_a_folder_that_a_waiting_job_will_have_is_taken(runs: Runs) -> None:
     paths = runs.add()
     runs.add("r2")
-    runs.registry.discard("id-r1")
+    runs.registry.archive.discard("id-r1")
     plan = plan_for(runs.root)
     assert isinstance(runs.registry.enqueue(plan, record_for(plan)), Queued)
-    assert code(runs.registry.rename("id-r2", "r1")) == "rename_taken"
-    assert code(runs.registry.restore(runs.trash.items()[0].name)) == "place_taken"
+    assert code(runs.registry.archive.rename("id-r2", "r1")) == "rename_taken"
+    assert code(runs.registry.archive.restore(runs.trash.items()[0].name)) == "place_taken"
     assert not paths.root.exists()
 
 
@@ -134,8 +134,8 @@ def test_a_run_whose_resume_waits_stays(runs: Runs) -> None:
     plan = plan_for(runs.root, resume_from_checkpoint="saves/m/lora/r1/checkpoint-5")
     plan = type(plan)(**{**vars(plan), "attempt": 2})
     assert isinstance(runs.registry.enqueue(plan, view.record.resumed(plan)), Queued)
-    assert code(runs.registry.rename("id-r1", "r2")) == "alive"
-    assert code(runs.registry.discard("id-r1")) == "alive"
+    assert code(runs.registry.archive.rename("id-r1", "r2")) == "alive"
+    assert code(runs.registry.archive.discard("id-r1")) == "alive"
 
 
 def test_of_a_run_and_its_copy_the_renamed_one_is_still_the_run(runs: Runs) -> None:
@@ -145,7 +145,7 @@ def test_of_a_run_and_its_copy_the_renamed_one_is_still_the_run(runs: Runs) -> N
     renamed(runs, "z")
     views = {view.path.name: view.run_id for view in look(runs)}
     assert views["z"] == "id-r1" and views["a-copy"] != "id-r1"
-    copied = runs.registry.rename(views["a-copy"], "b-copy")
+    copied = runs.registry.archive.rename(views["a-copy"], "b-copy")
     assert isinstance(copied, RunView) and copied.name == "b-copy"
     assert {view.path.name: view.run_id for view in look(runs)}["z"] == "id-r1"
 
@@ -170,8 +170,8 @@ def test_a_run_outside_saves_is_found_under_its_new_name(runs: Runs, tmp_path: P
     assert renamed(runs, "r3").name == "r3"
     assert runs.again().view().path == old.with_name("r3")
     assert os.listdir(runs.root / ".lfdash" / "elsewhere") == ["id-r1"]
-    assert runs.registry.discard("id-r1") is None
-    assert runs.registry.restore(runs.trash.items()[0].name) is None
+    assert runs.registry.archive.discard("id-r1") is None
+    assert runs.registry.archive.restore(runs.trash.items()[0].name) is None
     assert runs.again().view().name == "r3"
 
 
@@ -182,7 +182,7 @@ def test_a_run_of_the_plain_cli(runs: Runs) -> None:
     log.write_text('{"current_steps": 2, "total_steps": 2}\n')
     runs.registry.refresh()
     (view,) = runs.registry.snapshot()
-    assert code(runs.registry.rename(view.run_id, "other")) == "plain_fresh"
+    assert code(runs.registry.archive.rename(view.run_id, "other")) == "plain_fresh"
     os.utime(log, (1, 1))
     found = renamed(runs, "other", view.run_id)
     assert (found.name, found.record) == ("other", None)
@@ -199,7 +199,7 @@ def test_a_disk_that_does_not_let_it(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "rename", broken)
-    assert code(runs.registry.rename("id-r1", "r2")) == refused
+    assert code(runs.registry.archive.rename("id-r1", "r2")) == refused
     monkeypatch.undo()
     assert runs.view().path == old
 
@@ -223,14 +223,14 @@ def test_who_dies_while_a_run_is_renamed_leaves_one_whole_run(
 ) -> None:
     paths = runs.add(output_dir=str(tmp_path / "disk" / "r1") if outside else None)
     deaths = 0
-    for where in every_death(monkeypatch, lambda: runs.again().registry.rename("id-r1", "new name")):
+    for where in every_death(monkeypatch, lambda: runs.again().registry.archive.rename("id-r1", "new name")):
         deaths += bool(where)
         other = runs.again()
         (view,) = (other.registry.refresh(), other.registry.snapshot())[1]
         assert view.run_id == "id-r1" and view.state is RunState.SUCCEEDED
         assert view.name in ("r1", "newname", "new name") and view.path.name == view.name.replace(" ", "")
         assert (view.path / "checkpoint-5" / "model.bin").exists()
-        assert isinstance(other.registry.rename("id-r1", "r1"), RunView)  # as it was, for the next death
+        assert isinstance(other.registry.archive.rename("id-r1", "r1"), RunView)  # as it was, for the next death
         assert other.view().path == paths.root
     assert deaths > 4
 
@@ -257,7 +257,7 @@ def test_a_resume_goes_on_in_the_new_folder(tmp_path: Path) -> None:
     try:
         view = wait_end(registry, "id-r1")
         (view.path / "checkpoint-2").mkdir()
-        found = registry.rename("id-r1", "r2")
+        found = registry.archive.rename("id-r1", "r2")
         assert isinstance(found, RunView) and found.saved.checkpoints == (2,)
         resumed = existing.resume_plan(shared, found, 2)
         assert resumed is not None
@@ -289,7 +289,7 @@ def test_a_run_with_real_processes_is_renamed_right_after_its_end(tmp_path: Path
             name = f"r{number}"
             handle = launch(registry, plan_for(root, name=name, steps=1))
             wait_end(registry, handle.run_id)
-            found = registry.rename(handle.run_id, f"{name}-renamed")
+            found = registry.archive.rename(handle.run_id, f"{name}-renamed")
             assert isinstance(found, RunView) and found.state is RunState.SUCCEEDED
             assert handle.process is not None and handle.process.returncode is not None  # no zombie stays
             assert found.paths.attempt(1).shim_log.read_text() == ""
@@ -297,8 +297,8 @@ def test_a_run_with_real_processes_is_renamed_right_after_its_end(tmp_path: Path
         handle = launch(registry, plan_for(root, name="slow", steps=1))
         wait_end(registry, handle.run_id)
         slow = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(1)"])
-        registry._handles[handle.run_id] = replace(handle, process=slow)  # a shim that takes its time to end
-        assert isinstance(registry.rename(handle.run_id, "slow-renamed"), RunView)
+        registry.watcher._handles[handle.run_id] = replace(handle, process=slow)  # a shim that takes its time to end
+        assert isinstance(registry.archive.rename(handle.run_id, "slow-renamed"), RunView)
         assert slow.returncode == 0
     finally:
         registry.close()

@@ -26,7 +26,7 @@ def test_a_killed_run_is_renamed_and_resumed_to_its_end(demo_workspace: Path, tm
         registry.stop(handle.run_id, "kill")
         view = wait_end(registry, handle.run_id, 60)
         assert view.state is RunState.STOPPED and 10 in view.saved.checkpoints
-        renamed = registry.rename(handle.run_id, "second")
+        renamed = registry.archive.rename(handle.run_id, "second")
         assert isinstance(renamed, RunView), renamed
         plan = existing.resume_plan(page.services, renamed, 10)
         assert plan is not None and renamed.record is not None

@@ -17,9 +17,9 @@ from lfdash.launchers.fake import FakeLauncher
 from lfdash.logs import read_last
 from lfdash.metrics import Progress, progress
 from lfdash.notes import Notes, save
-from lfdash.registry import settled
 from lfdash.run import Exit, RunPaths, RunRecord, RunState, file_mark
 from lfdash.store import Cached, RunView, Saved, find_runs, judge, read_saved, scan
+from lfdash.watcher import settled
 from tests.runs import FIXTURES, plan_for, record_for
 
 Poll = Callable[[RunPaths, RunRecord], Status]

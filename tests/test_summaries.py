@@ -185,7 +185,7 @@ def test_what_is_gone_is_forgotten_and_a_full_disk_is_no_failure(bench: Bench, m
     found.close()
     file = bench.root / ".lfdash" / "summaries.json"
     assert set(json.loads(file.read_text())["runs"]) == {"saves/m/lora/a", "saves/m/lora/b"}
-    assert bench.registry.discard("id-a") is None
+    assert bench.registry.archive.discard("id-a") is None
     found.step(bench.views())
     found.save()
     assert set(json.loads(file.read_text())["runs"]) == {"saves/m/lora/b"}

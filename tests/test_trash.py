@@ -36,7 +36,7 @@ class Runs:
         self.fake = FakeLauncher()
         roots = Roots.of(root, [root.parent / "disk", Path("/dev/shm")])
         self.registry = ProcessRegistry(root, self.fake, interval=60, roots=roots)
-        self.trash = self.registry.trash
+        self.trash = self.registry.archive.trash
 
     def add(self, name: str = "r1", output_dir: str | None = None) -> RunPaths:
         handle = launch(self.registry, plan_for(self.root, name=name, output_dir=output_dir))
@@ -81,30 +81,30 @@ def code(answer: object) -> str:
 def test_a_run_goes_to_the_trash_and_comes_back(runs: Runs) -> None:
     paths = runs.add()
     before = time.time()
-    assert runs.registry.discard("id-r1") is None
+    assert runs.registry.archive.discard("id-r1") is None
     assert runs.registry.get("id-r1") is None and not paths.root.exists()
     (item,) = runs.again().trash.items()
     assert (item.run_id, item.title, item.origin) == ("id-r1", "r1", paths.root)
     assert before <= item.discarded <= time.time() and is_whole(item.place)
     assert runs.trash.size(item) >= len(CONTENT)
-    assert runs.registry.restore(item.name) is None
+    assert runs.registry.archive.restore(item.name) is None
     view = runs.registry.get("id-r1")
     assert view is not None and view.state is RunState.SUCCEEDED and is_whole(paths.root)
     assert runs.trash.items() == ()
-    assert code(runs.registry.restore(item.name)) == "unknown"
+    assert code(runs.registry.archive.restore(item.name)) == "unknown"
 
 
 def test_a_place_that_is_taken_is_left_alone(runs: Runs) -> None:
     paths = runs.add()
-    runs.registry.discard("id-r1")
+    runs.registry.archive.discard("id-r1")
     (first,) = runs.trash.items()
     paths.root.mkdir()
-    assert runs.registry.restore(first.name) == Refused("place_taken", {"path": "saves/m/lora/r1"})
+    assert runs.registry.archive.restore(first.name) == Refused("place_taken", {"path": "saves/m/lora/r1"})
     paths.root.rmdir()
     runs.add()
-    assert code(runs.registry.restore(first.name)) == "place_taken"
+    assert code(runs.registry.archive.restore(first.name)) == "place_taken"
     assert is_whole(first.place) and is_whole(paths.root)
-    assert runs.registry.discard("id-r1") is None
+    assert runs.registry.archive.discard("id-r1") is None
     second, first_again = runs.trash.items()
     assert first_again == first and second.name != first.name
     assert runs.trash.newest("id-r1") == second
@@ -112,29 +112,29 @@ def test_a_place_that_is_taken_is_left_alone(runs: Runs) -> None:
 
 def test_parents_that_are_gone_are_made_again(runs: Runs) -> None:
     paths = runs.add()
-    runs.registry.discard("id-r1")
+    runs.registry.archive.discard("id-r1")
     shutil.rmtree(runs.root / "saves")
-    assert runs.registry.restore(runs.trash.items()[0].name) is None
+    assert runs.registry.archive.restore(runs.trash.items()[0].name) is None
     assert is_whole(paths.root)
 
 
 def test_a_run_outside_saves_is_found_again(runs: Runs, tmp_path: Path) -> None:
     paths = runs.add(output_dir=str(tmp_path / "disk" / "r1"))
-    assert runs.registry.discard("id-r1") is None
+    assert runs.registry.archive.discard("id-r1") is None
     (item,) = runs.trash.items()
     assert item.origin == tmp_path / "disk" / "r1" and item.place.parent == runs.trash.folder
     shutil.rmtree(runs.root / ".lfdash" / "elsewhere")
-    assert runs.registry.restore(item.name) is None
+    assert runs.registry.archive.restore(item.name) is None
     assert runs.again().view() is not None and is_whole(paths.root)
 
 
 def test_the_workspace_may_be_moved_meanwhile(runs: Runs) -> None:
     runs.add()
-    runs.registry.discard("id-r1")
+    runs.registry.archive.discard("id-r1")
     moved = runs.root.with_name("moved")
     runs.root.rename(moved)
     other = Runs(moved)
-    assert other.registry.restore(other.trash.items()[0].name) is None
+    assert other.registry.archive.restore(other.trash.items()[0].name) is None
     assert is_whole(moved / "saves/m/lora/r1")
 
 
@@ -154,14 +154,14 @@ def test_a_run_on_another_disk_is_never_copied(runs: Runs, monkeypatch: pytest.M
     paths = runs.add()
     other_disk(monkeypatch, runs.root / "saves")
     inode = (paths.root / "checkpoint-5" / "model.bin").stat().st_ino
-    assert runs.registry.discard("id-r1") is None
+    assert runs.registry.archive.discard("id-r1") is None
     (item,) = runs.again().trash.items()
     assert item.place.parent == paths.root.with_name(BESIDE) and is_whole(item.place)
     assert (item.place / "checkpoint-5" / "model.bin").stat().st_ino == inode
     assert runs.view() is None  # what lies in the hidden folder is no run
-    assert runs.registry.restore(item.name) is None
+    assert runs.registry.archive.restore(item.name) is None
     assert is_whole(paths.root) and not item.place.parent.exists()
-    runs.registry.discard("id-r1")
+    runs.registry.archive.discard("id-r1")
     (item,) = runs.trash.items()
     assert runs.trash.empty([item.name]).freed >= len(CONTENT)
     assert sorted(path.name for path in paths.root.parent.iterdir()) == []
@@ -175,10 +175,10 @@ def test_a_run_on_a_real_second_file_system(runs: Runs) -> None:
         if disk.stat().st_dev == runs.root.stat().st_dev:
             pytest.skip("/dev/shm is the file system of the temporary folder")
         paths = runs.add(output_dir=str(disk / "r1"))
-        assert runs.registry.discard("id-r1") is None
+        assert runs.registry.archive.discard("id-r1") is None
         (item,) = runs.again().trash.items()
         assert item.place.is_relative_to(disk) and is_whole(item.place)
-        assert runs.again().registry.restore(item.name) is None
+        assert runs.again().registry.archive.restore(item.name) is None
         assert is_whole(paths.root) and runs.again().view() is not None
     finally:
         shutil.rmtree(disk)
@@ -196,7 +196,7 @@ def test_what_an_older_version_moved_here_can_be_taken_back(runs: Runs) -> None:
     (runs.trash.folder / "somebody's folder").mkdir()
     (item,) = runs.trash.items()
     assert (item.origin, item.title) == (paths.root, "r1")
-    assert runs.registry.restore(item.name) is None and is_whole(paths.root)
+    assert runs.registry.archive.restore(item.name) is None and is_whole(paths.root)
     assert (runs.trash.folder / "a configuration.1.yaml").exists()
 
 
@@ -212,20 +212,20 @@ def test_on_a_full_disk_a_run_can_be_deleted_and_taken_back(runs: Runs, monkeypa
     paths = runs.add()
     runs.trash.sweep()  # as at start, when there was room for the folders
     full_disk(monkeypatch)
-    assert runs.registry.discard("id-r1") is None
+    assert runs.registry.archive.discard("id-r1") is None
     (item,) = runs.again().trash.items()
     assert item.origin == paths.root and is_whole(item.place)
-    assert runs.registry.restore(item.name) is None and is_whole(paths.root)
-    runs.registry.discard("id-r1")
+    assert runs.registry.archive.restore(item.name) is None and is_whole(paths.root)
+    runs.registry.archive.discard("id-r1")
     assert runs.trash.empty([item.name]).freed >= len(CONTENT)
 
 
 def test_on_a_full_disk_a_run_that_nothing_would_lead_back_stays(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.add()
-    renamed = runs.registry.rename("id-r1", "r2")
+    renamed = runs.registry.archive.rename("id-r1", "r2")
     assert not isinstance(renamed, Refused)
     full_disk(monkeypatch)
-    assert code(runs.registry.discard("id-r1")) == "disk_kept"
+    assert code(runs.registry.archive.discard("id-r1")) == "disk_kept"
     assert is_whole(renamed.path) and runs.trash.items() == ()
 
 
@@ -237,11 +237,11 @@ def test_a_run_that_is_alive_or_needed_stays(runs: Runs) -> None:
     adapter = {"adapter_name_or_path": "saves/m/lora/r1/checkpoint-5"}
     handle = launch(runs.registry, plan_for(runs.root, name="r2", **adapter))
     runs.fake.begin(handle)
-    assert runs.registry.discard("id-r2") == Refused("alive", {"run": "r2"})
-    assert runs.registry.discard("id-r1") == Refused("in_use", {"run": "r1", "user": "r2"})
+    assert runs.registry.archive.discard("id-r2") == Refused("alive", {"run": "r2"})
+    assert runs.registry.archive.discard("id-r1") == Refused("in_use", {"run": "r1", "user": "r2"})
     runs.fake.end(handle, 0)
-    assert runs.registry.discard("id-r1") is None
-    assert code(runs.registry.discard("nobody")) == "unknown"
+    assert runs.registry.archive.discard("id-r1") is None
+    assert code(runs.registry.archive.discard("nobody")) == "unknown"
 
 
 def test_a_run_of_the_plain_cli_goes_when_its_folder_was_quiet_for_an_hour(runs: Runs) -> None:
@@ -251,15 +251,15 @@ def test_a_run_of_the_plain_cli_goes_when_its_folder_was_quiet_for_an_hour(runs:
     runs.registry.refresh()
     (view,) = runs.registry.snapshot()
     assert view.state is RunState.SUCCEEDED
-    assert runs.registry.discard(view.run_id) == Refused("plain_fresh", {"run": "plain"})
+    assert runs.registry.archive.discard(view.run_id) == Refused("plain_fresh", {"run": "plain"})
     old = time.time() - 4000
     os.utime(folder / "trainer_log.jsonl", (old, old))
-    assert code(runs.registry.discard(view.run_id)) == "plain_fresh"  # a checkpoint was written just now
+    assert code(runs.registry.archive.discard(view.run_id)) == "plain_fresh"  # a checkpoint was written just now
     os.utime(folder / "checkpoint-1", (old, old))
     (folder / "notes.json").write_text('{"note": "ours", "tags": []}')
-    assert runs.registry.discard(view.run_id) is None
+    assert runs.registry.archive.discard(view.run_id) is None
     (item,) = runs.trash.items()
-    assert runs.registry.restore(item.name) is None
+    assert runs.registry.archive.restore(item.name) is None
     assert [view.run_id for view in runs.registry.snapshot()] == [view.run_id]
 
 
@@ -271,12 +271,12 @@ def test_a_folder_whose_name_is_no_text(runs: Runs) -> None:
     runs.registry.refresh()
     (view,) = runs.registry.snapshot()
     view.name.encode()
-    assert runs.registry.discard(view.run_id) is None and not folder.exists()
+    assert runs.registry.archive.discard(view.run_id) is None and not folder.exists()
     (item,) = runs.again().trash.items()
     (item.name + item.title).encode()
     assert item.origin == folder
-    assert runs.again().registry.restore(item.name) is None and folder.is_dir()
-    renamed = runs.registry.rename(view.run_id, "even")
+    assert runs.again().registry.archive.restore(item.name) is None and folder.is_dir()
+    renamed = runs.registry.archive.rename(view.run_id, "even")
     assert not isinstance(renamed, Refused) and renamed.path == folder.with_name("even")
 
 
@@ -286,15 +286,15 @@ def test_a_disk_that_does_not_let_it_changes_nothing(
 ) -> None:
     paths = runs.add()
     runs.add("r2")
-    runs.registry.discard("id-r2")
+    runs.registry.archive.discard("id-r2")
 
     def broken(*_args: object, **_more: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "rename", broken)
-    assert code(runs.registry.discard("id-r1")) == refused
+    assert code(runs.registry.archive.discard("id-r1")) == refused
     (item,) = runs.trash.items()
-    assert code(runs.registry.restore(item.name)) == refused
+    assert code(runs.registry.archive.restore(item.name)) == refused
     emptied = runs.trash.empty([item.name])
     assert emptied.freed == 0 and code(emptied.refused) == refused
     assert is_whole(paths.root) and is_whole(item.place)
@@ -306,7 +306,7 @@ def test_a_disk_that_does_not_let_it_changes_nothing(
 def test_only_what_is_named_is_deleted_for_good(runs: Runs) -> None:
     for name in ("r1", "r2", "r3"):
         runs.add(name)
-        runs.registry.discard(f"id-{name}")
+        runs.registry.archive.discard(f"id-{name}")
     third, second, first = runs.trash.items()
     sizes = [runs.trash.size(item) for item in (first, second)]
     assert runs.trash.empty([first.name, second.name, "nobody"]) == Emptied(sum(sizes))
@@ -317,7 +317,7 @@ def test_only_what_is_named_is_deleted_for_good(runs: Runs) -> None:
 
 def test_what_cannot_be_deleted_is_said(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.add()
-    runs.registry.discard("id-r1")
+    runs.registry.archive.discard("id-r1")
     (item,) = runs.trash.items()
     monkeypatch.setattr(shutil, "rmtree", lambda _path, ignore_errors: None)
     emptied = runs.trash.empty([item.name])
@@ -332,7 +332,7 @@ def test_hard_links_free_nothing(runs: Runs, tmp_path: Path) -> None:
     paths = runs.add()
     (paths.root / "big.bin").write_bytes(b"x" * 1_000_000)
     os.link(paths.root / "big.bin", tmp_path / "kept.bin")
-    runs.registry.discard("id-r1")
+    runs.registry.archive.discard("id-r1")
     (item,) = runs.trash.items()
     assert runs.trash.size(item) < 1_000_000
 
@@ -382,7 +382,7 @@ def test_who_dies_while_the_trash_is_emptied_shows_nothing_that_is_not_whole(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = runs.add().root
-    runs.registry.discard("id-r1")
+    runs.registry.archive.discard("id-r1")
     (item,) = runs.trash.items()
     copy = runs.root.parent / "copy"
     shutil.copytree(runs.trash.folder, copy)
@@ -404,7 +404,7 @@ def test_who_dies_while_the_trash_is_emptied_shows_nothing_that_is_not_whole(
 
 def test_an_origin_without_a_folder_is_forgotten_after_an_hour(runs: Runs) -> None:
     paths = runs.add()
-    runs.registry.discard("id-r1")
+    runs.registry.archive.discard("id-r1")
     (item,) = runs.trash.items()
     os.rename(item.place, paths.root)  # by hand
     note = runs.trash.folder / ".origins" / f"{item.name}.json"
@@ -421,7 +421,7 @@ def test_a_broken_origin_hides_nothing_else(runs: Runs, text: str) -> None:
     runs.add()
     runs.add("r2")
     for name in ("r1", "r2"):
-        runs.registry.discard(f"id-{name}")
+        runs.registry.archive.discard(f"id-{name}")
     (runs.trash.folder / ".origins" / "r1.id-r1.json").write_text(text)
     items = {item.run_id: item for item in runs.again().trash.items()}
     assert set(items) == {"id-r1", "id-r2"}  # that of r1 is told by its record
@@ -434,8 +434,8 @@ from tests.test_trash import Runs
 runs = Runs(pathlib.Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
-    assert runs.registry.discard("id-r1") is None
-    assert runs.registry.restore(runs.trash.items()[0].name) is None
+    assert runs.registry.archive.discard("id-r1") is None
+    assert runs.registry.archive.restore(runs.trash.items()[0].name) is None
 """
 
 
@@ -456,6 +456,6 @@ def test_a_process_that_is_killed_while_it_moves_a_run_to_and_fro(runs: Runs) ->
         assert process.stderr is not None and process.stderr.read() == ""
         assert whole_somewhere(runs, home)
         if not home.exists():
-            assert runs.again().registry.restore(runs.again().trash.items()[0].name) is None
+            assert runs.again().registry.archive.restore(runs.again().trash.items()[0].name) is None
 
 

@@ -136,7 +136,7 @@ def from_weights(services: Services, run_id: str) -> None:
 
 def replace(services: Services, run_id: str) -> None:
     """Moves a run to the trash, so that its name is free."""
-    actions.tell(services.registry.discard(run_id))
+    actions.tell(services.registry.archive.discard(run_id))
     st.rerun()
 
 

@@ -131,7 +131,7 @@ def act(do: object) -> None:
 
 def start_now(services: Services, run_id: str) -> Refused | None:
     """Starts a waiting job at once and shows it."""
-    outcome = services.registry.start_now(run_id)
+    outcome = services.registry.dispatcher.start_now(run_id)
     if isinstance(outcome, Refused):
         return outcome
     st.session_state[actions.SHOWN] = run_id

@@ -199,7 +199,7 @@ def draw_rename(shared: Services, one: RunView | None) -> None:
 
 def rename(shared: Services, view: RunView, field: str) -> None:
     """Gives the run the name that was typed; it stays selected."""
-    outcome = shared.registry.rename(view.run_id, (st.session_state.get(field) or "").strip())
+    outcome = shared.registry.archive.rename(view.run_id, (st.session_state.get(field) or "").strip())
     if isinstance(outcome, Refused):
         settled([(view.name, outcome)])
     else:
@@ -309,7 +309,7 @@ def draw_delete(shared: Services, found: Sequence[RunView]) -> None:
 
 def delete(shared: Services, found: Sequence[RunView]) -> None:
     """Moves runs to the trash, and offers to take them back."""
-    outcomes = shared.registry.discard_all([view.run_id for view in found])
+    outcomes = shared.registry.archive.discard_all([view.run_id for view in found])
     items = [item for item in outcomes if isinstance(item, Item)]
     st.session_state[UNDO] = items
     pairs = zip(found, outcomes, strict=True)
@@ -319,7 +319,7 @@ def delete(shared: Services, found: Sequence[RunView]) -> None:
 def take_back(shared: Services) -> None:
     """Undoes the last deletion, as far as the places are free; the runs are selected again."""
     items: list[Item] = st.session_state[UNDO]
-    outcomes = [(item, shared.registry.restore(item.name)) for item in items]
+    outcomes = [(item, shared.registry.archive.restore(item.name)) for item in items]
     st.session_state[CHOSEN] = [item.run_id for item, refused in outcomes if refused is None]
     st.session_state[UNDO] = [item for item, refused in outcomes if refused and refused.code != "unknown"]
     settled([(item.title, refused) for item, refused in outcomes if refused is not None])

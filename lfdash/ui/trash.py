@@ -21,7 +21,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 
 def draw(shared: Services) -> None:
     """The section; its sizes are counted only while it is open."""
-    items = shared.registry.trash.items()
+    items = shared.registry.archive.trash.items()
     if not items:
         return
     with pick.expander(f":material/delete: {t('ui.trash')} ({len(items)})", key=OPEN) as box:
@@ -31,7 +31,7 @@ def draw(shared: Services) -> None:
 
 def draw_items(shared: Services, items: Sequence[Item]) -> None:
     """The table of what is there, and its two buttons."""
-    trash = shared.registry.trash
+    trash = shared.registry.archive.trash
     key = table_key(items)
     held = st.session_state.get(key)
     places = held["selection"]["rows"] if held else []
@@ -76,7 +76,7 @@ def draw_buttons(shared: Services, items: Sequence[Item], chosen: Sequence[Item]
         turn = st.session_state.get(run_actions.TURN, 0)
         title = t("ui.trash_delete", count=len(chosen)) if chosen else t("ui.trash_empty")
         with st.popover(title, icon=":material/delete_forever:", key=f"trash_menu_{turn}", width="content"):
-            size = size_words(total(shared.registry.trash, going))
+            size = size_words(total(shared.registry.archive.trash, going))
             st.markdown(t("ui.trash_confirm", names=run_actions.listed([item.title for item in going]), size=size))
             st.button(
                 t("ui.trash_yes", size=size), key="trash_delete", type="primary", on_click=empty, args=(shared, going)
@@ -85,13 +85,13 @@ def draw_buttons(shared: Services, items: Sequence[Item], chosen: Sequence[Item]
 
 def restore(shared: Services, chosen: Sequence[Item]) -> None:
     """Takes runs back."""
-    outcomes = [(item.title, shared.registry.restore(item.name)) for item in chosen]
+    outcomes = [(item.title, shared.registry.archive.restore(item.name)) for item in chosen]
     run_actions.settled([(name, refused) for name, refused in outcomes if refused is not None])
 
 
 def empty(shared: Services, going: Sequence[Item]) -> None:
     """Deletes runs for good, and says what that has freed."""
-    emptied = shared.registry.empty_trash([item.name for item in going])
+    emptied = shared.registry.archive.empty_trash([item.name for item in going])
     if isinstance(emptied, Refused):
         run_actions.settled([(t("ui.trash"), emptied)])
         return

@@ -246,7 +246,7 @@ def resume(services: Any, *, name: str, cli: str, **args: Any) -> object:
 
 
 def discard(services: Any, *, name: str) -> object:
-    return services.registry.discard(f"id-{name}")
+    return services.registry.archive.discard(f"id-{name}")
 
 
 def wait(services: Any, *, name: str, state: str) -> object:

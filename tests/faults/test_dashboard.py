@@ -90,7 +90,7 @@ def test_killed_while_starting(zygote: Zygote, workspace: Path, row: Row, point:
         registry = new(workspace, later=STARTUP_S + 1)
         if view is not None:
             registry.refresh()
-            assert registry.discard("id-r1") is None
+            assert registry.archive.discard("id-r1") is None
         launch(registry, plan_for(workspace, cli=cli, **STEPS))
         assert over(registry)[0].state is RunState.SUCCEEDED
     row.note("", faults=1)

@@ -234,7 +234,7 @@ def test_a_read_only_workspace(small_disk: Path, tmp_path: Path, row: Row, zygot
         plan = plan_for(small_disk, name="r2", cli=cli)
         refused = [
             registry.launch(plan, record_for(plan)), registry.enqueue(plan, record_for(plan)),
-            registry.discard("id-r1"),
+            registry.archive.discard("id-r1"),
         ]  # fmt: skip
         assert [one.code for one in refused if isinstance(one, Refused)] == ["readonly"] * 3, refused
         assert seen(registry).state is RunState.FAILED and seen(registry).exit_code == 2

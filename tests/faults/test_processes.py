@@ -371,7 +371,7 @@ def test_an_agent_killed(registry: ProcessRegistry, workspace: Path, row: Row) -
 )  # fmt: skip
 def test_a_rank_hangs(workspace: Path, row: Row, hang: object, left: tuple[int, int]) -> None:
     with started(workspace) as registry:
-        registry.patience = Patience(quiet=1.5, torn=1.5)
+        registry.watcher.patience = Patience(quiet=1.5, torn=1.5)
         handle = launch(registry, plan_for(workspace, ranks=2, hang=hang, **FOREVER))
         wait_ready(handle, "ready", 2)
         assert registry.stop(handle.run_id, "graceful") is None

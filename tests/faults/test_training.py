@@ -158,7 +158,7 @@ def test_an_agent_killed(demo_copy: Path, row: Row) -> None:
 )  # fmt: skip
 def test_two_ranks_stopped(demo_copy: Path, row: Row) -> None:
     with open_registry(demo_copy) as registry:
-        registry.patience = Patience(quiet=20, torn=10)
+        registry.watcher.patience = Patience(quiet=20, torn=10)
         handle = train(registry, "two", TWO_RANKS, max_steps=5000)
         reach(registry, handle.run_id, 2)
         assert registry.stop(handle.run_id, "graceful") is None
@@ -179,7 +179,7 @@ def test_two_ranks_stopped(demo_copy: Path, row: Row) -> None:
 )  # fmt: skip
 def test_a_rank_that_hangs(demo_copy: Path, row: Row) -> None:
     with open_registry(demo_copy) as registry:
-        registry.patience = Patience(quiet=10, torn=5)
+        registry.watcher.patience = Patience(quiet=10, torn=5)
         handle = train(registry, "hangs", TWO_RANKS, max_steps=5000)
         reach(registry, handle.run_id, 2)
         os.kill(ranks(handle)[-1], signal.SIGSTOP)

@@ -23,7 +23,7 @@ from tests.runs import plan_for, record_for
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
     with app.opened(tmp_path / "workspace") as found:
-        found.registry.launcher = FakeLauncher()
+        found.registry.watcher.launcher = FakeLauncher()
         yield found
 
 

@@ -26,7 +26,7 @@ from tests.runs import launch, plan_for
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
     with pages.opened(tmp_path / "workspace") as found:
-        found.registry.launcher = FakeLauncher()
+        found.registry.watcher.launcher = FakeLauncher()
         found._started = True  # its thread would look at the runs at moments of its own
         yield found
 
@@ -229,7 +229,7 @@ def test_a_run_of_the_plain_cli_can_be_opened_noted_and_deleted_not_resumed(thre
 
 def test_delete_names_what_goes_and_can_be_undone(three: Services) -> None:
     handle = launch(three.registry, plan_for(three.workspace.root, name="live"))
-    three.registry.launcher.begin(handle)  # type: ignore[attr-defined]
+    three.registry.watcher.launcher.begin(handle)  # type: ignore[attr-defined]
     three.registry.refresh()
     app = select(visit(), "live", "old", "new")
     assert "**new**, **old**" in texts(app) and "1 of the selected runs" in texts(app)
@@ -253,7 +253,7 @@ def test_an_undo_whose_place_is_taken_says_so_and_stays(three: Services) -> None
 
 def test_stop_leaves_the_wish_and_then_offers_the_harder_one(three: Services) -> None:
     handle = launch(three.registry, plan_for(three.workspace.root, name="live"))
-    three.registry.launcher.begin(handle)  # type: ignore[attr-defined]
+    three.registry.watcher.launcher.begin(handle)  # type: ignore[attr-defined]
     three.registry.refresh()
     app = press(select(visit(), "live", "old"), "runs_stop")
     view = three.registry.get("id-live")
@@ -330,12 +330,12 @@ def test_the_trash_lists_restores_and_empties(three: Services) -> None:
     assert sorted(table["name"]) == ["new", "old"] and (table["size"] > 0).all()
     assert sorted(table["folder"]) == ["saves/demo-llama/lora/old", "saves/other/lora/new"]
     place = list(table["name"]).index("old")
-    key = trash.table_key(three.registry.trash.items())
+    key = trash.table_key(three.registry.archive.trash.items())
     app.session_state[key] = {"selection": {"rows": [place], "columns": [], "cells": []}}
     app = press(pages.good(app.run()), "trash_restore")
     assert "old" in names(app) and list(app.dataframe[1].value["name"]) == ["new"]
     app = press(app, "trash_delete")
-    assert three.registry.trash.items() == () and len(app.dataframe) == 1
+    assert three.registry.archive.trash.items() == () and len(app.dataframe) == 1
 
 
 def test_a_thousand_rows_are_sent_as_they_are(services: Services) -> None:
