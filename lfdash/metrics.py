@@ -32,6 +32,7 @@ COLUMNS = {
 }
 DERIVED = ("tokens_per_s", "grad_norm")
 RECENT = 20  # rows from which speed and remaining time are taken
+DEAD = 3  # logged steps in a row without a loss that is a number
 NAN = math.nan
 
 
@@ -131,6 +132,7 @@ class MetricTable:
         self._before: Row = {}
         self._timed: tuple[float, float] | None = None  # tokens, seconds of the row before, same launch
         self.trained: list[tuple[float, float]] = []  # step, training loss, as they came
+        self._overflown: set[float] = set()  # steps whose gradient norm is no finite number
 
     def add(self, rows: Sequence[Row]) -> None:
         """Takes rows in the order of the file; those without a step are passed over."""
@@ -180,6 +182,21 @@ class MetricTable:
         if name not in self._columns:
             self._columns[name] = array("d", [NAN]) * len(self._place)
         self._columns[name][place] = value
+        if name == "grad_norm":
+            (self._overflown.discard if math.isfinite(value) else self._overflown.add)(step)
+
+    def dead_since(self) -> float | None:
+        """The step since which the run has learned nothing, since its loss is no number; None while it may learn.
+
+        transformers logs such a loss as 0 (`logging_nan_inf_filter`): then the gradient norm tells. One such step
+        means little (fp16 looks for its scale so), three in a row do.
+        """
+        dead = []
+        for step, loss in reversed(self.trained):
+            if math.isfinite(loss) and not (loss == 0 and step in self._overflown):
+                break
+            dead.append(step)
+        return dead[-1] if len(dead) >= DEAD else None
 
     def frame(self) -> MetricFrame:
         """The columns so far, as copies."""
@@ -199,7 +216,8 @@ def to_frame(rows: Sequence[Row]) -> MetricFrame:
 
 
 class RunTail:
-    """Follows one run's trainer log, and its gradient norms. `frame` holds what the last `poll` found."""
+    """Follows one run's trainer log, and its gradient norms. `frame` holds what the last `poll` found, `dead_since`
+    the step since which nothing is learned (see MetricTable)."""
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
@@ -210,6 +228,7 @@ class RunTail:
         self._table = MetricTable()
         self._norms = GradNorms(self.paths)
         self.frame = self._table.frame()
+        self.dead_since: float | None = None
 
     def poll(self) -> bool:
         """Reads what is new; whether anything was."""
@@ -222,6 +241,7 @@ class RunTail:
         if not self._norms.poll(self._table) and not rows and not replaced:
             return False
         self.frame = self._table.frame()
+        self.dead_since = self._table.dead_since()
         return True
 
 

@@ -140,6 +140,53 @@ def test_the_state_at_the_end_tells_the_gradient_norms_by_step(tmp_path: Path) -
     assert tail.frame["grad_norm"].tolist() == [0.25]
 
 
+# -- a loss that is no number ---------------------------------------------------------------------------
+
+
+def follow(folder: Path, log: str, console: str | None = None, state: str | None = None) -> RunTail:
+    """A tail that has read what a run wrote, by the names of recorded files."""
+    paths = RunPaths(folder)
+    for name, path in ((log, paths.trainer_log), (console, paths.console), (state, paths.trainer_state)):
+        if name is not None:
+            path.write_bytes((FIXTURES / "logs" / name).read_bytes())
+    tail = RunTail(paths)
+    tail.poll()
+    return tail
+
+
+def test_a_loss_that_is_no_number_is_told_from_console_or_state_of_a_real_run(tmp_path: Path) -> None:
+    """A learning rate of 1e30: the log says loss 0.0 from step 4 on, which may be true; the gradient norm is not."""
+    console, state = "sft_overflow_console.txt", "sft_overflow_state.json"
+    for number, known in enumerate([{"console": console}, {"state": state}, {"console": console, "state": state}, {}]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert follow(folder, "sft_overflow.jsonl", **known).dead_since == (4 if known else None)
+
+
+@pytest.mark.parametrize("name", ["dpo", "eval_loss", "nan", "ppo", "predict", "sft"])
+def test_other_real_runs_are_not_called_dead(tmp_path: Path, name: str) -> None:
+    console = "sft_console.txt" if name == "sft" else None
+    assert follow(tmp_path, f"{name}.jsonl", console).dead_since is None  # nan.jsonl has one such step only
+
+
+@pytest.mark.parametrize(
+    ("steps", "since"),
+    [
+        ("1.0 nan nan nan", 2), ("nan nan nan", 1), ("1.0 inf nan -inf", 2), ("nan nan", None),
+        ("nan nan nan 1.0", None), ("0 0 0 0", None), ("0/1.5 0/0 0/2", None), ("0/nan 0/inf 0/nan", 1),
+        ("7/nan 7/inf 7/nan 7/inf", None), ("1 0/nan 0/nan 0/3", None), ("1 0/nan nan 0/inf", 2),
+    ],
+)  # fmt: skip
+def test_when_a_run_counts_as_dead(steps: str, since: float | None) -> None:
+    """Each step as loss, or loss/gradient norm. fp16 overflows while it looks for its scale: its loss is a number."""
+    table = MetricTable()
+    for step, (loss, _, norm) in enumerate((word.partition("/") for word in steps.split()), 1):
+        table.add([{"current_steps": step, "total_steps": 9, "loss": float(loss)}])
+        if norm:
+            table.set(step, "grad_norm", float(norm))
+    assert table.dead_since() == since
+
+
 def test_a_log_that_starts_again_empties_the_frame(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
     paths.trainer_log.write_bytes((FIXTURES / "logs" / "sft.jsonl").read_bytes())

@@ -249,6 +249,8 @@ def draw_body(services: Services, view: RunView) -> None:
     metrics, console = tail(view)
     metrics.poll()
     draw_outcome(services, view)
+    if metrics.dead_since is not None and kind() == "train":
+        st.warning(t("ui.loss_dead", step=f"{metrics.dead_since:.0f}"), icon=":material/monitor_heart:")
     existing.draw_after(services, view)
     tabs = TABS[kind()]
     key = f"{TAB}_{kind()}"

@@ -16,7 +16,7 @@ from lfdash.store import RunView
 from lfdash.ui.session import Services
 from lfdash.ui.text import t
 from tests import app
-from tests.runs import plan_for, record_for
+from tests.runs import FIXTURES, plan_for, record_for
 
 
 @pytest.fixture
@@ -27,14 +27,17 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
         yield found
 
 
-def show(services: Services, **changes: object) -> str:
-    """All that the page says of one run, whose view has these changes."""
+def show(services: Services, logs: str = "", **changes: object) -> str:
+    """All that the page says of one run, whose view has these changes. logs: recorded ones, by their name."""
     registry = services.registry
     plan = plan_for(registry.workspace)
     outcome = registry.launch(plan, record_for(plan))
     assert isinstance(outcome, Launched)
     folder = registry.workspace / plan.output_dir
     (folder / "checkpoint-5").mkdir()
+    for name, file in ((f"{logs}.jsonl", "trainer_log.jsonl"), (f"{logs}_console.txt", "console.log")):
+        if logs:
+            (folder / file).write_bytes((FIXTURES / "logs" / name).read_bytes())
     registry.refresh()
     (view,) = registry.snapshot()
     changed: RunView = replace(view, **changes)  # type: ignore[arg-type]
@@ -65,6 +68,15 @@ def saved() -> object:
 @pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.STOPPED])
 def test_an_end_that_nobody_saw_has_no_code(services: Services, state: RunState) -> None:
     assert t("ui.code_unknown") in show(services, state=state, exit_code=None)
+
+
+@pytest.mark.parametrize("state", [RunState.RUNNING, RunState.SUCCEEDED])
+def test_a_run_whose_loss_is_no_number_says_so_whether_or_not_it_succeeds(services: Services, state: RunState) -> None:
+    assert t("ui.loss_dead", step="4") in show(services, "sft_overflow", state=state, exit_code=0)
+
+
+def test_a_run_that_learns_says_nothing_of_that(services: Services) -> None:
+    assert t("ui.loss_dead", step="")[-60:] not in show(services, "sft", state=RunState.SUCCEEDED, exit_code=0)
 
 
 def test_a_code_that_was_seen_is_not_called_unknown(services: Services) -> None:
