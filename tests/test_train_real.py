@@ -1,4 +1,4 @@
-"""The real llamafactory-cli with the demo model, through the registry: done, stopped half-way, resumed."""
+"""The real llamafactory-cli with the demo model, through the registry: done, and stopped half-way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import yaml
 
-from lfdash.launchers.base import Launched
 from lfdash.launchers.local import LocalLauncher
 from lfdash.metrics import RunTail
 from lfdash.plan import make_plan
@@ -74,29 +73,3 @@ def test_a_run_stopped_half_way_saves_an_adapter_and_leaves_no_process(registry:
     assert view.saved.step is not None and 5 <= view.saved.step < 5000
     assert (view.path / "adapter_model.safetensors").stat().st_size > 1000
     assert members(handle) == []
-
-
-def test_a_killed_run_is_resumed_from_its_checkpoint_to_its_end(registry: ProcessRegistry) -> None:
-    handle = start(registry, "again", max_steps=40, save_steps=10)
-    wait_for(lambda: (view := registry.get(handle.run_id)) and (view.progress.step or 0) >= 13, 240)
-    assert registry.stop(handle.run_id, "kill") is None
-    view = wait_end(registry, handle.run_id, 60)
-    assert view.state is RunState.STOPPED and 10 in view.saved.checkpoints
-    reached = view.progress.step or 0
-    args = yaml.safe_load(view.paths.training_args.read_text(encoding="utf-8"))
-    plan = make_plan(
-        run_id=view.run_id, attempt=view.paths.next_attempt(), env={}, secrets=(), files={}, cli=str(CLI),
-        args={**args, "resume_from_checkpoint": f"{view.output_dir}/checkpoint-10"},
-        cwd=str(registry.workspace), output_dir=view.output_dir,
-    )  # fmt: skip
-    assert view.record is not None and plan.attempt == 2
-    assert isinstance(registry.launch(plan, view.record.resumed(plan)), Launched)
-    view = wait_end(registry, handle.run_id, 240)
-    assert (view.state, view.exit_code, view.attempt) == (RunState.SUCCEEDED, 0, 2), view
-    assert view.record is not None
-    assert [attempt.state for attempt in view.record.attempts] == [RunState.STOPPED, RunState.SUCCEEDED]
-    logged = [yaml.safe_load(line)["current_steps"] for line in view.paths.trainer_log.read_text().splitlines()]
-    assert logged == [*range(1, reached + 1), *range(11, 41), 40]  # the log has the repeated steps twice
-    tail = RunTail(view.paths)
-    tail.poll()
-    assert tail.frame["step"].tolist() == list(range(1, 41))  # the chart has each step once

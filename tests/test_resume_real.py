@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.launchers.base import Launched
+from lfdash.metrics import RunTail
 from lfdash.run import RunState
 from lfdash.store import RunView
 from lfdash.ui import existing
@@ -17,7 +18,7 @@ from tests.runs import wait_end, wait_for
 pytestmark = pytest.mark.train_env
 
 
-def test_a_killed_run_is_renamed_and_resumed_to_its_end(demo_workspace: Path, tmp_path: Path) -> None:
+def test_a_killed_run_is_renamed_and_goes_on_from_its_checkpoint(demo_workspace: Path, tmp_path: Path) -> None:
     page = Page.open(demo_workspace, tmp_path / "workspace")
     registry = page.services.registry
     handle = page.start("first", {"max_steps": 30, "save_steps": 10})
@@ -26,6 +27,7 @@ def test_a_killed_run_is_renamed_and_resumed_to_its_end(demo_workspace: Path, tm
         registry.stop(handle.run_id, "kill")
         view = wait_end(registry, handle.run_id, 60)
         assert view.state is RunState.STOPPED and 10 in view.saved.checkpoints
+        reached = view.progress.step or 0
         renamed = registry.archive.rename(handle.run_id, "second")
         assert isinstance(renamed, RunView), renamed
         plan = existing.resume_plan(page.services, renamed, 10)
@@ -33,9 +35,14 @@ def test_a_killed_run_is_renamed_and_resumed_to_its_end(demo_workspace: Path, tm
         outcome = registry.launch(plan, renamed.record.resumed(plan))
         assert isinstance(outcome, Launched), outcome
         view = wait_end(registry, handle.run_id, 240)
-        assert (view.state, view.attempt, view.name, view.saved.step) == (RunState.SUCCEEDED, 2, "second", 30), view
-        steps = [json.loads(line)["current_steps"] for line in view.paths.trainer_log.read_text().splitlines()]
-        assert steps[-1] == 30 and steps.count(11) == 2  # it went on from step 10
+        assert (view.state, view.exit_code, view.attempt) == (RunState.SUCCEEDED, 0, 2), view
+        assert (view.name, view.saved.step) == ("second", 30) and view.record is not None
+        assert [attempt.state for attempt in view.record.attempts] == [RunState.STOPPED, RunState.SUCCEEDED]
+        logged = [json.loads(line)["current_steps"] for line in view.paths.trainer_log.read_text().splitlines()]
+        assert logged == [*range(1, reached + 1), *range(11, 31), 30]  # the log has the repeated steps twice
+        tail = RunTail(view.paths)
+        tail.poll()
+        assert tail.frame["step"].tolist() == list(range(1, 31))  # the chart has each step once
         assert not view.path.with_name("first").exists()
         wait_for(lambda: (found := registry.summaries.get(view).summary) and found.last is not None)
         assert len(registry.summaries.get(view).summary.spark) == 30
