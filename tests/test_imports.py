@@ -33,10 +33,10 @@ MACHINERY = {
 }  # fmt: skip
 UI = {
     "ui.actions", "ui.advice", "ui.charts", "ui.configurations", "ui.data", "ui.doorway", "ui.evaluation",
-    "ui.existing", "ui.form", "ui.frame", "ui.gate", "ui.habits", "ui.kind", "ui.lengths", "ui.monitor", "ui.more",
-    "ui.new_data", "ui.page", "ui.pick", "ui.plans", "ui.preview", "ui.queue", "ui.reference", "ui.run_actions",
-    "ui.run_filters", "ui.runs", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.trash", "ui.trouble",
-    "ui.widgets",
+    "ui.existing", "ui.facts", "ui.form", "ui.frame", "ui.gate", "ui.habits", "ui.kind", "ui.lengths", "ui.monitor",
+    "ui.more", "ui.new_data", "ui.page", "ui.pick", "ui.plans", "ui.preview", "ui.queue", "ui.reference",
+    "ui.run_actions", "ui.run_filters", "ui.runs", "ui.server", "ui.session", "ui.sidebar", "ui.text", "ui.trash",
+    "ui.trouble", "ui.widgets",
 }  # fmt: skip
 # Programs: started as processes of their own, imported by nobody.
 PROGRAMS = {"__main__", "check_script", "demo", "lengths_script", "probe_script"}

@@ -10,22 +10,21 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from lfdash import tokens
-from lfdash.args import build_args, job_from_args
+from lfdash.args import job_from_args
 from lfdash.field import Field, Problem, Value
 from lfdash.fields import BY_ID, ROWS, WATCHED
-from lfdash.job import Facts, JobConfig, coerce, new_job
+from lfdash.job import JobConfig, coerce, new_job
 from lfdash.llamaboard import implied
 from lfdash.problems import EXTRA_PREFIX, secret_argument
-from lfdash.ui import habits, more, widgets
+from lfdash.ui import facts, habits, more, widgets
+from lfdash.ui.facts import MODEL, PATH
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Memo, Services, now
-from lfdash.workspace import weights_size
 
 PRESET = "ui.preset"
 PRESET_PICK = "ui.preset_pick"
@@ -35,7 +34,7 @@ CHECKED = "checked"  # Start was pressed: show what is missing, not only what is
 BASELINE = "baseline"  # field id -> value of the preset, to mark what differs
 NOTES = "notes"  # what loading changed, as (text key, params)
 HUB_NAME = "top.hub_name"
-MODEL, PATH, TEMPLATE, MULTIMODAL = "top.model_name", "top.model_path", "top.template", "top.multimodal"
+TEMPLATE, MULTIMODAL = "top.template", "top.multimodal"
 KNOWN = "known"  # (reading, its problems, when they were looked for)
 FRESH_S = 1.0  # how long known problems serve: all groups are drawn within one run of the page
 # What is missing is told when Start is pressed, what is wrong at once.
@@ -144,17 +143,9 @@ def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[
     return JobConfig(job.kind, values, job.extra), notes
 
 
-def known_model(services: Services, path: object) -> tuple[str, bool] | None:
-    """Name and multimodality of the model that a path or hub id belongs to; None when unknown."""
-    for name, model in services.upstream.models.items():
-        if path in model.paths.values():
-            return name, model.multimodal
-    return None
-
-
 def with_model_name(services: Services, job: JobConfig) -> JobConfig:
     """The job with the name of its model filled in when its path is a known one."""
-    found = known_model(services, job.values.get(PATH))
+    found = facts.known_model(services, job.values.get(PATH))
     if found is None or MODEL in job.values:
         return job
     name, multimodal = found
@@ -372,71 +363,9 @@ def fill_implied(field_id: str) -> None:
             st.session_state[name] = widgets.to_raw(BY_ID[name], value)
 
 
-def data_folder(job: JobConfig) -> str:
-    """The folder that the job's datasets are looked for in."""
-    name = f"{job.kind}.dataset_dir"
-    return str(job.get(name) or "data") if name in BY_ID else "data"
-
-
-def facts(services: Services, job: JobConfig) -> Facts:
-    """What the world says about a job: datasets, devices, what is installed, whether the name is taken."""
-    directory = data_folder(job)
-    found = services.datasets(directory)
-    online = directory == "ONLINE" or directory.startswith("REMOTE:")  # data/parser.py of LLaMA-Factory
-    installed = services.upstream.packages if services.upstream.source == "installed" else None
-    target = job.get("export.export_dir") if job.kind == "export" else None
-    return Facts(
-        datasets=None if online else frozenset(found.names),
-        dataset_problem=None if online else found.problem,
-        ranking=found.ranking,
-        run_exists=bool(job.run_name) and (services.workspace.root / job.folder).exists(),
-        export_taken=bool(target) and holds_something(services.workspace.root / str(target)),
-        roots=services.roots.names,
-        outside=dict(services.roots.outside({"output_dir": job.folder, **build_args(job)})),
-        gpus=services.devices.gpu_count,
-        packages=installed,
-        arguments=services.argument_types(),
-        templates=frozenset(services.upstream.templates),
-        rows={} if online else services.row_counts(directory, wanted_datasets(job)),
-        model_template=model_template(services, job),
-        model_bytes=model_bytes(services, job.get(PATH)),
-        free_disk=services.workspace.free_bytes(),
-    )
-
-
-def model_bytes(services: Services, path: Value | None) -> int | None:
-    """Bytes of the model's weights, where they lie on this machine and may be looked at."""
-    folder = services.roots.readable(str(path)) if path else None
-    return weights_size(folder) if folder else None
-
-
-def wanted_datasets(job: JobConfig) -> list[str]:
-    """The datasets that a job trains on."""
-    names = job.get("train.dataset") if job.kind == "train" else None
-    return list(names) if isinstance(names, list) else []
-
-
-def model_template(services: Services, job: JobConfig) -> str:
-    """The chat template that the chosen model was trained with; "" when the model is not a known one."""
-    found = known_model(services, job.get(PATH))
-    name = str(job.get(MODEL) or "") if found is None else found[0]
-    model = services.upstream.models.get(name)
-    return model.template or "" if model else ""
-
-
-def holds_something(folder: Path) -> bool:
-    """Whether a path is there and is not an empty folder."""
-    try:
-        return any(folder.iterdir())
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-
-
 def problems(services: Services, reading: Reading) -> tuple[Problem, ...]:
     """Everything that keeps the form from being run, in the order of the form."""
-    return (*reading.refused, *reading.job.problems(facts(services, reading.job)))
+    return (*reading.refused, *reading.job.problems(facts.of(services, reading.job)))
 
 
 def shown_problems(services: Services, reading: Reading) -> tuple[Problem, ...]:

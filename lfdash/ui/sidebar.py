@@ -16,7 +16,7 @@ from lfdash.job import JobConfig
 from lfdash.presets import Preset
 from lfdash.stages import BY_CODE
 from lfdash.tokens import HIDDEN
-from lfdash.ui import configurations, form, more, pick, widgets
+from lfdash.ui import configurations, facts, form, more, pick, widgets
 from lfdash.ui.kind import kind, scoped
 from lfdash.ui.session import Services
 from lfdash.ui.text import choice, help_text, label, lookup, t
@@ -216,7 +216,6 @@ class Context:
             options=options(self.services, self.job, row),
             default=argument.default if argument else row.absent,
             upstream_help=(argument.help or "") if argument and not help_text(row.id) else "",
-            changed=row.id in self.changed,
             problems=self.problems.get(row.id, ()),
             reason="" if self.shows(row) else t("ui.not_now"),
         )
@@ -227,7 +226,7 @@ def options(services: Services, job: JobConfig, row: Field) -> list[str]:
     if not isinstance(row.choices, str):
         return list(row.choices)
     if row.choices == "datasets":
-        return suitable(services.datasets(form.data_folder(job)), job)
+        return suitable(services.datasets(facts.data_folder(job)), job)
     if row.choices == "checkpoints":
         return saved_runs(services, job)
     if row.choices == "gpus":
@@ -274,6 +273,7 @@ def argument_of(row: Field) -> str:
 
 def draw_rows(context: Context, rows: Sequence[Field]) -> None:
     """Fields below each other; two neighbouring short ones side by side."""
+    widgets.mark_changed(row.id for row in rows if row.id in context.changed)
     waiting: Field | None = None
     for row in rows:
         if row.kind in widgets.HALF_WIDTH and not row.wide:

@@ -8,7 +8,7 @@ Streamlit's number and choice widgets change a value they dislike without a word
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +27,12 @@ class Look:
     """How one field appears now.
 
     options: what a choice offers; default: LLaMA-Factory's own default, shown as placeholder;
-    changed: differs from the preset; problems: what is wrong with it, told below; reason: why it is disabled.
+    problems: what is wrong with it, told below; reason: why it is disabled.
     """
 
     options: Sequence[str] = ()
     default: Value | None = None
     upstream_help: str = ""
-    changed: bool = False
     problems: tuple[Problem, ...] = ()
     reason: str = ""
 
@@ -59,9 +58,13 @@ def is_given(raw: Any) -> bool:
     return raw is not None and raw != "" and raw != []
 
 
-def shown_label(row: Field, look: Look) -> str:
-    """The label, with a mark when the value differs from the preset."""
-    return f"{label(row.id)} :blue[●]" if look.changed else label(row.id)
+def mark_changed(field_ids: Iterable[str]) -> None:
+    """Puts a mark behind the labels of fields that differ from the preset. By style: a label that is read aloud, or
+    looked for, stays the label."""
+    labels = [f'.st-key-{re.sub(r"[^a-zA-Z0-9_-]", "-", name)} [data-testid="stWidgetLabel"]' for name in field_ids]
+    if labels:
+        dots = ", ".join(f"{one} p::after" for one in labels)
+        st.html(f'<style>{dots} {{content: " ●"; color: light-dark(#1668c7, #6cb0ff)}}</style>')
 
 
 def shown_help(row: Field, look: Look) -> str:
@@ -82,7 +85,7 @@ def placeholder(row: Field, look: Look) -> str:
 def draw(row: Field, look: Look, on_change: Callable[..., None], args: tuple[Any, ...]) -> None:
     """Draws the widget of a field under its session key, and what is wrong with it below."""
     common: dict[str, Any] = {
-        "label": shown_label(row, look),
+        "label": label(row.id),
         "key": row.id,
         "help": shown_help(row, look) or None,
         "on_change": on_change,
