@@ -23,9 +23,11 @@ CSS = """
 [data-testid="stHeader"] {height: 2.4rem; min-height: 2.4rem}
 [data-testid="stMainBlockContainer"] {padding: 2.5rem 2rem 1rem}
 [data-testid="stSidebarHeader"] {height: 1.6rem; margin-bottom: 0; padding-top: .3rem}
-.st-key-nav {align-items: center; gap: .1rem}
-.st-key-nav [data-testid="stPageLink"] a {padding: .1rem .45rem}
-.lf-brand {font-weight: 700; letter-spacing: -.01em; padding-right: .6rem}
+.st-key-nav {align-items: center; gap: 0}
+.st-key-nav [data-testid="stElementContainer"], .st-key-nav [data-testid="stPageLink"] a {min-width: 0}
+.st-key-nav [data-testid="stPageLink"] a {padding: .1rem .25rem; justify-content: center}
+.st-key-nav [data-testid="stPageLink"] p {font-size: .86rem}
+.lf-brand {font-weight: 700; letter-spacing: -.01em; padding-left: .25rem}
 [data-testid="stSidebarUserContent"] {padding-top: .2rem}
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] {gap: .45rem}
 [data-testid="stSidebarUserContent"] [data-testid="stWidgetLabel"] {min-height: 1.2rem; margin-bottom: 0}
@@ -79,10 +81,18 @@ def draw_frame(title_key: str) -> None:
     )
     st.html(f"<style>{CSS}</style>")
     doorway.guard(shared)
-    with st.sidebar, st.container(horizontal=True, key="nav", gap="small"):
+    with st.sidebar:
+        draw_top(shared)
+        with st.container(horizontal=True, horizontal_alignment="distribute", key="nav", gap=None):
+            for path, key in PAGES:
+                st.page_link(path, label=t(key), width="content")
+        doorway.draw_who(shared)
+
+
+def draw_top(shared: Services) -> None:
+    """The name of the program, and the language."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="top"):
         st.html('<span class="lf-brand">lfdash</span>', width="content")
-        for path, key in PAGES:
-            st.page_link(path, label=t(key), width="content")
         codes = available()
         if len(codes) > 1:
             st.selectbox(
@@ -96,8 +106,6 @@ def draw_frame(title_key: str) -> None:
                 args=(shared,),
                 persist_state="session",
             )
-    with st.sidebar:
-        doorway.draw_who(shared)
 
 
 def seed_language(shared: Services) -> None:
