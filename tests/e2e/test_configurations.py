@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.conftest import Server, pick_option
 from tests.e2e.test_train import MINUTES, choose_preset, run_folder, run_name, shown_step, wait_state
 from tests.page import DEMO
+from tests.runs import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
 RATE = ".st-key-train-learning_rate input"
@@ -99,12 +100,19 @@ HOSTILE: dict[str, bytes] = {
 def test_a_file_that_is_no_configuration_is_named_and_changes_nothing(page: Page, name: str) -> None:
     choose_preset(page, "Demo")
     expect(page.locator(RATE)).to_have_value("0.002")
-    before = page.locator(f"{SIDEBAR} input").evaluate_all("all => all.map(one => one.value)")
+    before = shown_values(page)
     upload(page, name, HOSTILE[name])
     expect(page.locator(SIDEBAR).get_by_text(name).last).to_be_visible()
     expect(page.locator(SIDEBAR).locator("[data-testid=stCaptionContainer]").filter(has_text=name)).to_have_count(1)
     close_menu(page)
-    assert page.locator(f"{SIDEBAR} input").evaluate_all("all => all.map(one => one.value)") == before
+    wait_for(lambda: shown_values(page) == before)
+
+
+def shown_values(page: Page) -> list[str]:
+    """What the sidebar's fields hold, once the page is drawn to its end."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    values: list[str] = page.locator(f"{SIDEBAR} input").evaluate_all("all => all.map(one => one.value)")
+    return values
 
 
 def steps(folder: Path) -> list[int]:
@@ -113,7 +121,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def test_a_killed_run_is_resumed_from_its_checkpoint_to_its_end(page: Page, server: Server) -> None:
-    job = {**DEMO, "max_steps": 60, "save_steps": 10, "learning_rate": 0.0017}
+    job = {**DEMO, "max_steps": 35, "save_steps": 10, "learning_rate": 0.0017}
     upload(page, "killed.yaml", yaml.safe_dump(job).encode())
     expect(page.locator(RATE)).to_have_value("0.0017")
     close_menu(page)
@@ -132,9 +140,9 @@ def test_a_killed_run_is_resumed_from_its_checkpoint_to_its_end(page: Page, serv
     page.click(".st-key-resume_menu_after button")
     page.click(".st-key-resume_after button")
     wait_state(page, "SUCCEEDED", 4)
-    assert shown_step(page) == 60
+    assert shown_step(page) == 35
     logged = steps(folder)
     begun = logged[reached]  # the first step of the second attempt
-    assert logged == [*range(1, reached + 1), *range(begun, 61)] and begun % 10 == 1 and begun <= reached + 1
+    assert logged == [*range(1, reached + 1), *range(begun, 36)] and begun % 10 == 1 and begun <= reached + 1
     record = json.loads((folder / "run.json").read_text())
     assert [attempt["state"] for attempt in record["attempts"]] == ["FAILED", "SUCCEEDED"]
