@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from lfdash import store
 from lfdash.launchers.base import Handle, Launched, Status
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.launchers.folder import undo
 from lfdash.logs import read_last
 from lfdash.metrics import Progress, progress
 from lfdash.notes import Notes, save
@@ -101,6 +103,26 @@ def test_a_look_between_two_writes_changes_nothing(world: World) -> None:
     assert settled(now, stopping).state is RunState.STOPPING
     assert settled(None, now).state is RunState.RUNNING
     assert settled(stopping, replace(now, attempt=2)).state is RunState.RUNNING
+    failed = replace(now, state=RunState.FAILED, exit_code=1)
+    assert settled(failed, now).state is RunState.FAILED
+    assert settled(replace(failed, exit_code=None), now).state is RunState.RUNNING  # nobody saw that end
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_what_is_taken_back_is_gone_before_it_is_taken_apart(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, attempt: int
+) -> None:
+    """A look at a folder of which half is left would find a run that failed."""
+    plan = replace(plan_for(workspace), attempt=attempt)
+    paths = RunPaths(workspace / plan.output_dir)
+    control = paths.attempt(attempt).root
+    control.mkdir(parents=True)
+    (control / "spec.json").touch()
+    root, seen = (paths.root if attempt == 1 else control), []
+    remove = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **how: (seen.append(root.exists()), remove(path, **how)))
+    undo(paths, plan)
+    assert seen[-1] is False and not list(root.parent.iterdir())
 
 
 def test_an_old_result_does_not_complete_a_new_attempt(tmp_path: Path) -> None:

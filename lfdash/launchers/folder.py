@@ -66,8 +66,18 @@ def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machin
 
 
 def undo(paths: RunPaths, plan: LaunchPlan) -> None:
-    """Takes away what `make` made: the whole folder of a first attempt, the control files of a later one."""
-    shutil.rmtree(paths.root if plan.attempt == 1 else paths.attempt(plan.attempt).root, ignore_errors=True)
+    """Takes away what `make` made: the whole folder of a first attempt, the control files of a later one.
+
+    At once, by a name that nobody looks at: a folder that is half gone looks like a run that failed.
+    """
+    root = paths.root if plan.attempt == 1 else paths.attempt(plan.attempt).root
+    aside = root.with_name(f".{root.name}.{plan.run_id}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        os.rename(root, aside)
+    except OSError:
+        aside = root
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def topmost_missing(folder: Path) -> Path | None:
