@@ -44,7 +44,7 @@ def make(plan: LaunchPlan, record: RunRecord, machine: Machine = THIS) -> RunPat
 def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine) -> RunPaths | Refused:
     """Adds an attempt to a run's folder: control files first (their rename is the gate), then files and record."""
     control = paths.attempt(plan.attempt)
-    draft = AttemptPaths(control.root.with_name(f".{control.root.name}.{plan.run_id}.new"))
+    draft = AttemptPaths(unseen(control.root, plan))
     shutil.rmtree(draft.root, ignore_errors=True)  # of a dashboard that was killed here
     try:
         write_control(draft, paths, plan, machine)
@@ -71,13 +71,18 @@ def undo(paths: RunPaths, plan: LaunchPlan) -> None:
     At once, by a name that nobody looks at: a folder that is half gone looks like a run that failed.
     """
     root = paths.root if plan.attempt == 1 else paths.attempt(plan.attempt).root
-    aside = root.with_name(f".{root.name}.{plan.run_id}.new")
+    aside = unseen(root, plan)
     shutil.rmtree(aside, ignore_errors=True)
     try:
         os.rename(root, aside)
     except OSError:
         aside = root
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def unseen(root: Path, plan: LaunchPlan) -> Path:
+    """The name beside a folder under which it is made, and taken apart: one that no look finds."""
+    return root.with_name(f".{root.name}.{plan.run_id}.new")
 
 
 def topmost_missing(folder: Path) -> Path | None:
@@ -101,7 +106,7 @@ def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine
 
     A rename onto a folder that is not empty fails, so of several launches one wins.
     """
-    draft = RunPaths(paths.root.with_name(f".{paths.root.name}.{plan.run_id}.new"))
+    draft = RunPaths(unseen(paths.root, plan))
     shutil.rmtree(draft.root, ignore_errors=True)  # of a dashboard that was killed here
     try:
         draft.root.mkdir()

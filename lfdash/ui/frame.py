@@ -41,7 +41,8 @@ CSS = """
 [class*="st-key-group_"] > [data-testid="stElementContainer"]:has(.lf-mark) {position: absolute; top: .5rem;
   right: .7rem; width: auto; pointer-events: none}
 .lf-mark {font-size: .82rem; font-variant-numeric: tabular-nums; white-space: nowrap}
-.lf-blue {color: light-dark(#1668c7, #6cb0ff)}
+:root {--lf-blue: light-dark(#1668c7, #6cb0ff)}
+.lf-blue {color: var(--lf-blue)}
 .st-key-head {position: sticky; top: 2.4rem; z-index: 90; background: light-dark(#ffffff, #15181d);
   padding-bottom: .3rem}
 .st-key-console [data-testid="stText"],
@@ -56,7 +57,7 @@ CSS = """
 .lf-fact small {opacity: .72; font-size: .74rem}
 .lf-state {font-weight: 650; font-size: .82rem; letter-spacing: .03em; border: 1px solid currentColor;
   border-radius: .35rem; padding: .05rem .5rem; white-space: nowrap}
-.lf-run {color: light-dark(#1668c7, #6cb0ff)} .lf-done {color: light-dark(#1a7f37, #4cc26a)}
+.lf-run {color: var(--lf-blue)} .lf-done {color: light-dark(#1a7f37, #4cc26a)}
 .lf-fail {color: light-dark(#c62f2f, #ff7b72)} .lf-stop {color: light-dark(#9a6700, #e3b341)}
 .lf-idle {color: light-dark(#6e7781, #9aa4ae)}
 .lf-bar {height: .5rem; border-radius: .25rem; background: rgba(127,127,127,.22); overflow: hidden;

@@ -64,7 +64,7 @@ def mark_changed(field_ids: Iterable[str]) -> None:
     labels = [f'.st-key-{re.sub(r"[^a-zA-Z0-9_-]", "-", name)} [data-testid="stWidgetLabel"]' for name in field_ids]
     if labels:
         dots = ", ".join(f"{one} p::after" for one in labels)
-        st.html(f'<style>{dots} {{content: " ●"; color: light-dark(#1668c7, #6cb0ff)}}</style>')
+        st.html(f'<style>{dots} {{content: " ●"; color: var(--lf-blue)}}</style>')
 
 
 def shown_help(row: Field, look: Look) -> str:

@@ -111,12 +111,19 @@ class Dash:
 
     def wait_dead(self, seconds: float = 60) -> int:
         """Waits for its end; -N when signal N killed it. One that does not end is killed, and that is a failure."""
+        found = -1
+
+        def ended() -> bool:
+            nonlocal found
+            found = self.zygote.ask({"wait": self.pid})
+            return found >= 0
+
         try:
-            status = wait_for(lambda: self.zygote.ask({"wait": self.pid}) + 1, seconds) - 1
+            wait_for(ended, seconds)
         except AssertionError:
             self.send(signal.SIGKILL)
             raise
-        return os.waitstatus_to_exitcode(status)
+        return os.waitstatus_to_exitcode(found)
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         self.send(number)
