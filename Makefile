@@ -45,7 +45,7 @@ bench: setup-dev  ## time to a usable page and memory, beside LlamaBoard
 	$(BIN)/python bench/startup.py $(ARGS)
 
 upstream: setup-dev  ## rewrite configs/upstream.json from the installed LLaMA-Factory
-	$(BIN)/python -m lfdash.probe configs/upstream.json
+	$(BIN)/python -m lfdash.llamafactory.probe configs/upstream.json
 
 clean:  ## remove caches and builds; .venv and workspaces stay
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results

@@ -37,11 +37,11 @@ import psutil  # noqa: E402
 import streamlit as st  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
+from lfdash.engine.registry import WALK_EVERY, ProcessRegistry  # noqa: E402
 from lfdash.launchers.local import LocalLauncher  # noqa: E402
-from lfdash.listing import Table, Wanted, arrange  # noqa: E402
-from lfdash.registry import WALK_EVERY, ProcessRegistry  # noqa: E402
-from lfdash.store import scan  # noqa: E402
-from lfdash.summaries import Summaries  # noqa: E402
+from lfdash.runs.scan import scan  # noqa: E402
+from lfdash.runs.summary_cache import Summaries  # noqa: E402
+from lfdash.runs.table import Table, Wanted, arrange  # noqa: E402
 from tests.many import fill  # noqa: E402
 from tests.runs import fake_cli, launch, plan_for, wait_for  # noqa: E402
 
@@ -131,7 +131,7 @@ def look(bench: Bench, looks: int) -> dict[str, float]:
 
 def rows(bench: Bench, looks: int) -> dict[str, float]:
     """Rows and columns of the table, when one run changed and from nothing."""
-    from lfdash.ui import runs
+    from lfdash.ui.runs import page as runs
 
     registry = bench.registry()
     while not registry.summaries.step(registry.snapshot(), budget=60):

@@ -1,6 +1,6 @@
 """`python -m lfdash` serves the dashboard."""
 
-from lfdash.ui.server import main
+from lfdash.web.server import main
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,5 @@
 """Evaluate: scores and predictions of a model. Its logic lives in lfdash.ui."""
 
-from lfdash.ui.page import draw
+from lfdash.ui.train.page import draw
 
 draw("eval")

@@ -1,5 +1,5 @@
 """Export: merge an adapter into its model, or convert one. Its logic lives in lfdash.ui."""
 
-from lfdash.ui.page import draw
+from lfdash.ui.train.page import draw
 
 draw("export")

@@ -11,9 +11,10 @@ from unittest import mock
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui import page, session
-from lfdash.ui.session import Project, Services
-from lfdash.ui.text import LANGUAGE
+from lfdash.ui.shared import session
+from lfdash.ui.shared.session import Project, Services
+from lfdash.ui.shared.text import LANGUAGE
+from lfdash.ui.train import page
 
 ROOT = Path(__file__).resolve().parents[1]
 

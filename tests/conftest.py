@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.cli import Cli, find_cli
-from lfdash.probe import probe
+from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.llamafactory.probe import probe
 
 # Two cores are shared by the tests, the server and the training: more threads only wait for each other.
 # Set before anything imports numpy or torch, and inherited by every child.

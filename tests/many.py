@@ -16,8 +16,8 @@ import yaml
 
 from lfdash.launchers import folder
 from lfdash.launchers.base import Refused
-from lfdash.plan import make_plan
-from lfdash.run import Exit, RunPaths, RunRecord, RunState
+from lfdash.runs.plan import make_plan
+from lfdash.runs.record import Exit, RunPaths, RunRecord, RunState
 
 MODELS = ("Qwen2.5-7B-Instruct", "Llama-3.1-8B-Instruct", "Qwen2.5-0.5B", "gemma-2-9b-it", "demo-llama")
 STAGES = ("sft", "sft", "sft", "dpo", "kto", "pt", "rm")

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from lfdash.args import job_from_args
-from lfdash.job import JobConfig
-from lfdash.jobqueue import QueueSettings
+from lfdash.engine import plans
+from lfdash.jobs.args import job_from_args
+from lfdash.jobs.job import JobConfig
 from lfdash.launchers.base import Handle, Launched
-from lfdash.store import RunView
-from lfdash.ui import actions, plans
-from lfdash.ui.session import Project, Services
+from lfdash.queue.store import QueueSettings
+from lfdash.runs.scan import RunView
+from lfdash.ui.launch import actions
+from lfdash.ui.shared.session import Project, Services
 from tests.runs import wait_end
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui import text
+from lfdash.ui.shared import text
 
 MARK = re.compile("⟦[^⟦⟧]*⟧")
 # What the browser is told and does not show.

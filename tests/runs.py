@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lfdash import shim
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched
-from lfdash.plan import LaunchPlan, make_plan
-from lfdash.registry import ProcessRegistry
-from lfdash.run import TERMINAL, RunRecord
-from lfdash.store import RunView
+from lfdash.runs.plan import LaunchPlan, make_plan
+from lfdash.runs.record import TERMINAL, RunRecord
+from lfdash.runs.scan import RunView
+from lfdash.supervisor import shim
 
 FIXTURES = Path(__file__).parent / "fixtures"
 T = TypeVar("T")

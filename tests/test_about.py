@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.about import About, of_plain, of_record
-from lfdash.run import RunPaths
+from lfdash.runs.metadata import About, of_plain, of_record
+from lfdash.runs.record import RunPaths
 from tests.runs import plan_for, record_for
 
 CARD = """---

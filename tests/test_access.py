@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfdash.access import Access, is_loopback, public_url
+from lfdash.access.hosts import Access, is_loopback, public_url
 
 LOCAL = Access()
 PUBLIC = Access("0.0.0.0", names=("box", "box.lan"), anyone=True)

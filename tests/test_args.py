@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfdash.args import build_args, build_env, job_from_args, secret_names
-from lfdash.field import Field
-from lfdash.fields import BY_ARG, BY_ID, ROWS
-from lfdash.job import JobConfig, coerce, new_job
-from lfdash.yamlio import dump, load
+from lfdash.jobs.args import build_args, build_env, job_from_args, secret_names
+from lfdash.jobs.field import Field
+from lfdash.jobs.fields import BY_ARG, BY_ID, ROWS
+from lfdash.jobs.job import JobConfig, coerce, new_job
+from lfdash.jobs.yaml_format import dump, load
 
 HERE = Path(__file__).parent
 CASES = HERE / "fixtures" / "oracle_cases.jsonl"

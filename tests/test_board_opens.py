@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from lfdash.args import build_args, job_from_args
-from lfdash.job import JobConfig
-from lfdash.llamaboard import dump_state
-from lfdash.loading import read_config
-from lfdash.presets import list_presets
+from lfdash.jobs.args import build_args, job_from_args
+from lfdash.jobs.importing import read_config
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.llamaboard_format import dump_state
+from lfdash.jobs.presets import list_presets
 
 PRESETS = {p.name: p for p in list_presets(Path(__file__).parents[1] / "configs" / "presets")}
 # The board names its own files for DeepSpeed, always trusts remote code, and never hands these over to a run.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import cli
-from lfdash.cli import Cli, CliMissing, find_cli, shebang
+from lfdash.llamafactory import locate
+from lfdash.llamafactory.locate import Cli, CliMissing, find_cli, shebang
 
 
 def script(path: Path, text: str = f"#!{sys.executable}\n") -> str:
@@ -21,7 +21,7 @@ def script(path: Path, text: str = f"#!{sys.executable}\n") -> str:
 @pytest.fixture(autouse=True)
 def no_neighbour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """This Python has no llamafactory-cli beside it, unless a test puts one there."""
-    monkeypatch.setattr(cli.sys, "executable", str(tmp_path / "env" / "python"))
+    monkeypatch.setattr(locate.sys, "executable", str(tmp_path / "env" / "python"))
     return tmp_path / "env"
 
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lfdash import data, demo
-from lfdash.data import add_entry, preview, unlisted
-from lfdash.datasets import read_dataset_info
-from lfdash.formats import BY_NAME, FORMATS, Mapped, entry, missing, recognise
+from lfdash.data import preview as data
+from lfdash.data.dataset_info import read_dataset_info
+from lfdash.data.formats import BY_NAME, FORMATS, Mapped, entry, missing, recognise
+from lfdash.data.preview import add_entry, preview, unlisted
+from lfdash.demo import __main__ as demo
 
 STANDARD = {"prompt": "instruction", "query": "input", "response": "output", "messages": "conversations"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.datasets import read_dataset_info
+from lfdash.data.dataset_info import read_dataset_info
 
 
 def test_entries_in_order_with_their_ranking(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from lfdash.args import job_from_args
-from lfdash.cli import Cli, find_cli
-from lfdash.deep_check import CheckFailed, deep_check, named_field
-from lfdash.job import ArgumentType, Facts
-from lfdash.upstream import load_snapshot
+from lfdash.jobs.args import job_from_args
+from lfdash.jobs.job import ArgumentType, Facts
+from lfdash.llamafactory.catalogue import load_snapshot
+from lfdash.llamafactory.deep_check import CheckFailed, deep_check, named_field
+from lfdash.llamafactory.locate import Cli, find_cli
 
 HERE = Path(__file__).parent
 RULES = json.loads((HERE / "fixtures" / "rules.json").read_text(encoding="utf-8"))

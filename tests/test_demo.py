@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import demo
-from lfdash.datasets import read_dataset_info
+from lfdash.data.dataset_info import read_dataset_info
+from lfdash.demo import __main__ as demo
 
 
 def test_every_format_with_rows(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from lfdash import devices
-from lfdash.devices import Gpu, probe
+from lfdash.workspace import devices
+from lfdash.workspace.devices import Gpu, probe
 
 CARDS = [("A", (9, 0)), ("B", (8, 0)), (b"C", (7, 5))]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.diagnose import SIGNATURES, diagnose, raised, signatures
-from lfdash.fields import BY_ID
-from lfdash.job import coerce
+from lfdash.jobs.fields import BY_ID
+from lfdash.jobs.job import coerce
+from lfdash.runs.diagnose import SIGNATURES, diagnose, raised, signatures
 
 CONSOLES = Path(__file__).parent / "fixtures" / "console"
 LOCALE = Path(__file__).parents[1] / "lfdash" / "locales" / "en.toml"

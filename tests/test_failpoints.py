@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import failpoints, shim
+from lfdash.supervisor import failpoints, shim
 from tests.runs import wait_for
 
-PACKAGE = Path(failpoints.__file__).parent
+PACKAGE = Path(failpoints.__file__).parents[1]
 QUOTED = re.compile(r'"([a-z]+\.[a-z_]+)"')
 HIT = re.compile(r'\bhit\("([a-z_.]+)"\)')
 

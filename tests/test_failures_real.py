@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from lfdash.failure import explain
-from lfdash.job import JobConfig
+from lfdash.jobs.job import JobConfig
 from lfdash.launchers.base import Launched
-from lfdash.run import RunState, read_json
-from lfdash.store import RunView
-from lfdash.ui import existing
+from lfdash.runs.record import RunState, read_json
+from lfdash.runs.report import explain
+from lfdash.runs.scan import RunView
+from lfdash.ui.launch import next_steps
 from tests.page import Page, Together, asked
 from tests.runs import wait_end, wait_for
 
@@ -95,9 +95,9 @@ def test_weights_without_a_checkpoint_cannot_be_overwritten(page: Page) -> None:
     """What is left of a run stopped before its first checkpoint; LLaMA-Factory refuses to train there."""
     first = page.run("fails-taken", {"max_steps": 2, "save_strategy": "no"})
     assert first.saved.model == "adapter" and not first.saved.checkpoints
-    assert existing.why_not_resumed(first) != ""  # the page does not offer it
+    assert next_steps.why_not_resumed(first) != ""  # the page does not offer it
     registry = page.services.registry
-    again = existing.resume_plan(page.services, first, 1)
+    again = next_steps.resume_plan(page.services, first, 1)
     assert again is not None and first.record is not None
     without = [word for word in again.argv if "resume" not in word]
     args = (first.path / "training_args.yaml").read_text()

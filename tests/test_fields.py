@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from lfdash.field import ALWAYS, given, is_
-from lfdash.fields import BY_ID, FIELDS, GROUPS, ROWS, arguments
-from lfdash.llamaboard import NEVER_SENT, NONE_IS_OFF, ZERO_IS_OFF
-from lfdash.stages import BY_BOARD
+from lfdash.jobs.field import ALWAYS, given, is_
+from lfdash.jobs.fields import BY_ID, FIELDS, GROUPS, ROWS, arguments
+from lfdash.jobs.llamaboard_format import NEVER_SENT, NONE_IS_OFF, ZERO_IS_OFF
+from lfdash.jobs.stages import BY_BOARD
 
 BOARD: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "fixtures" / "llamaboard_elements.json").read_text(encoding="utf-8")

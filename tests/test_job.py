@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfdash.fields import BY_ID, FIELDS
-from lfdash.job import coerce, new_job
+from lfdash.jobs.fields import BY_ID, FIELDS
+from lfdash.jobs.job import coerce, new_job
 
 GOOD = [
     ("train.learning_rate", "5e-5", 5e-5),

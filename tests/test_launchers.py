@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import shim
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Launcher, Refused, refused_by
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher, holder
-from lfdash.plan import LaunchPlan
-from lfdash.run import RunRecord
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import RunRecord
+from lfdash.supervisor import shim
 from tests.runs import members, plan_for, record_for, wait_for, wait_ready
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.cli import Cli, find_cli
-from lfdash.lengths import SAMPLE, Lengths, NotCounted, count_tokens
+from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, NotCounted, count_tokens
 from tests.page import DEMO
 
 pytestmark = pytest.mark.train_env

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from lfdash import listing
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.listing import CSV, FILTERS, SORTS, Row, Table, Wanted, arrange, natural, offered, to_csv
-from lfdash.registry import ProcessRegistry
-from lfdash.run import Exit, RunState
+from lfdash.runs import table as listing
+from lfdash.runs.record import Exit, RunState
+from lfdash.runs.table import CSV, FILTERS, SORTS, Row, Table, Wanted, arrange, natural, offered, to_csv
 from tests.many import add_plain, add_run, fill, write_notes
 from tests.runs import plan_for, record_for
 

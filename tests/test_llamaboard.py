@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lfdash.args import build_args, build_env, job_from_args, secret_names
-from lfdash.fields import BY_ID, ROWS
-from lfdash.llamaboard import (
+from lfdash.jobs.args import build_args, build_env, job_from_args, secret_names
+from lfdash.jobs.fields import BY_ID, ROWS
+from lfdash.jobs.llamaboard_format import (
     dump_state,
     eval_job_from_state,
     export_job_from_state,
@@ -24,7 +24,7 @@ from lfdash.llamaboard import (
     job_from_state,
     state_from_job,
 )
-from lfdash.stages import ADAPTER_METHODS, METHODS, STAGES
+from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
 
 ORACLE = Path(__file__).with_name("board_oracle.py")
 CASES = Path(__file__).parent / "fixtures" / "oracle_cases.jsonl"

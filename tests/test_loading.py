@@ -7,12 +7,12 @@ import json
 import pytest
 import yaml
 
-from lfdash.args import build_args, build_env, job_from_args
 from lfdash.errors import ConfigError
-from lfdash.job import JobConfig
-from lfdash.llamaboard import dump_state
-from lfdash.loading import read_config
-from lfdash.yamlio import dump
+from lfdash.jobs.args import build_args, build_env, job_from_args
+from lfdash.jobs.importing import read_config
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.llamaboard_format import dump_state
+from lfdash.jobs.yaml_format import dump
 
 # As LLaMA-Factory's published examples are written: floats without a point, null, lists, arguments without a field.
 EXAMPLE = """

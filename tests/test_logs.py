@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.logs import (
+from lfdash.runs.log_reader import (
     ConsoleTail,
     Cursor,
     last_error,

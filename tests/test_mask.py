@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import mask
-from lfdash.mask import LogMask, names, redactor, values
+from lfdash.supervisor import mask
+from lfdash.supervisor.mask import LogMask, names, redactor, values
 
 TOKEN = "hf_abcdefGHIJKL0123456789"
 

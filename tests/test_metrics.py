@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lfdash.logs import read_last
-from lfdash.metrics import MetricTable, Progress, RunTail, downsample, progress, seconds, smooth, to_frame
-from lfdash.run import RunPaths
+from lfdash.runs.log_reader import read_last
+from lfdash.runs.metrics import MetricTable, Progress, RunTail, downsample, progress, seconds, smooth, to_frame
+from lfdash.runs.record import RunPaths
 from tests.runs import FIXTURES
 
 

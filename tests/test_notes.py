@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import notes, shim
 from lfdash.launchers.base import Refused
-from lfdash.notes import NONE, Notes, clean_note, clean_tags, read, save
-from lfdash.run import RunPaths
+from lfdash.runs import notes
+from lfdash.runs.notes import NONE, Notes, clean_note, clean_tags, read, save
+from lfdash.runs.record import RunPaths
+from lfdash.supervisor import shim
 
 
 @pytest.fixture

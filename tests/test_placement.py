@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfdash.placement import Ask, Floor, Machine, Place, Wait, ask_of
+from lfdash.queue.placement import Ask, Floor, Machine, Place, Wait, ask_of
 
 FOUR = Machine(("0", "1", "2", "3"))
 

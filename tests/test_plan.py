@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lfdash.plan import UNSET, LaunchPlan, make_plan
+from lfdash.runs.plan import UNSET, LaunchPlan, make_plan
 
 GOLDEN = Path(__file__).parent / "golden" / "plan.txt"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.args import job_from_args
-from lfdash.job import Facts
-from lfdash.presets import list_presets, read_preset
-from lfdash.upstream import load_snapshot
+from lfdash.jobs.args import job_from_args
+from lfdash.jobs.job import Facts
+from lfdash.jobs.presets import list_presets, read_preset
+from lfdash.llamafactory.catalogue import load_snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
 PRESETS = {preset.name: preset for preset in list_presets(ROOT / "configs" / "presets")}

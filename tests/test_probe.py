@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import probe as probing
-from lfdash.cli import Cli, find_cli
-from lfdash.probe import ProbeFailed, probe
-from lfdash.upstream import Upstream, from_json, load_snapshot, to_json
+from lfdash.llamafactory import probe as probing
+from lfdash.llamafactory.catalogue import Upstream, from_json, load_snapshot, to_json
+from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.llamafactory.probe import ProbeFailed, probe
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAPSHOT = ROOT / "configs" / "upstream.json"
@@ -190,7 +190,7 @@ def pretended(tmp_path: Path) -> Path:
 
 def said(site: Path, *arguments: str) -> str:
     """What the program prints where `site` comes first."""
-    command = [sys.executable, str(ROOT / "lfdash" / "probe_script.py"), *arguments]
+    command = [sys.executable, str(ROOT / "lfdash" / "llamafactory" / "scripts" / "probe.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(site)}, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout

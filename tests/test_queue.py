@@ -15,19 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import shim
-from lfdash.devices import Devices, Gpu
-from lfdash.jobqueue import Entry, JobQueue, Queued, QueueSettings, Reason
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Refused
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
-from lfdash.placement import Ask
-from lfdash.plan import LaunchPlan
-from lfdash.ports import free, master_port
-from lfdash.registry import ProcessRegistry
-from lfdash.run import RunState
-from lfdash.scheduler import Eyes
+from lfdash.queue.placement import Ask
+from lfdash.queue.ports import free, master_port
+from lfdash.queue.store import Entry, JobQueue, Queued, QueueSettings, Reason
+from lfdash.queue.turns import Eyes
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import RunState
+from lfdash.supervisor import shim
+from lfdash.workspace.devices import Devices, Gpu
 from tests.runs import launch, plan_for, record_for, wait_end, wait_for, wait_ready
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -447,7 +447,7 @@ def enqueue_some(registry: ProcessRegistry, mark: str) -> None:
 DASHBOARD = """
 import pathlib, sys
 from lfdash.launchers.local import LocalLauncher
-from lfdash.registry import ProcessRegistry
+from lfdash.engine.registry import ProcessRegistry
 registry = ProcessRegistry(pathlib.Path(sys.argv[1]), LocalLauncher(), interval=0.05)
 registry.start()
 print("up", flush=True)

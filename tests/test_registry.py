@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import shim
-from lfdash.jobqueue import Queued
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Refused
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
-from lfdash.registry import ProcessRegistry
-from lfdash.roots import Roots
-from lfdash.run import RunRecord, RunState
-from lfdash.store import RunView
+from lfdash.queue.store import Queued
+from lfdash.runs.record import RunRecord, RunState
+from lfdash.runs.scan import RunView
+from lfdash.supervisor import shim
+from lfdash.workspace.allowed_paths import Roots
 from tests.runs import launch, members, plan_for, record_for, wait_end, wait_for, wait_ready
 
 
@@ -214,7 +214,7 @@ def test_a_softer_wish_does_not_take_a_harder_one_back(registry: ProcessRegistry
 OTHER = """
 import json, sys, pathlib
 from lfdash.launchers.local import LocalLauncher
-from lfdash.registry import ProcessRegistry
+from lfdash.engine.registry import ProcessRegistry
 from tests.runs import launch, plan_for
 registry = ProcessRegistry(pathlib.Path(sys.argv[1]), LocalLauncher())
 launch(registry, plan_for(registry.workspace, **json.loads(sys.argv[2])))

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from lfdash import notes
-from lfdash.jobqueue import Queued
+from lfdash.engine.registry import ProcessRegistry
+from lfdash.jobs.yaml_format import load
 from lfdash.launchers.base import Launched, Refused
 from lfdash.launchers.local import LocalLauncher
-from lfdash.notes import Notes
-from lfdash.registry import ProcessRegistry
-from lfdash.rename import naming
-from lfdash.run import RunPaths, RunRecord, RunState
-from lfdash.store import RunView
-from lfdash.ui import existing
-from lfdash.ui.session import Project, Services
-from lfdash.yamlio import load
+from lfdash.queue.store import Queued
+from lfdash.runs import notes
+from lfdash.runs.notes import Notes
+from lfdash.runs.record import RunPaths, RunRecord, RunState
+from lfdash.runs.rename import naming
+from lfdash.runs.scan import RunView
+from lfdash.ui.launch import next_steps
+from lfdash.ui.shared.session import Project, Services
 from tests.died import every_death
 from tests.runs import launch, plan_for, record_for, wait_end
 from tests.test_trash import Runs, code
@@ -212,7 +212,7 @@ def test_a_record_that_cannot_be_written_leaves_a_run_named_by_its_folder(
     def full(_path: str, _text: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("lfdash.shim.write_text_atomic", full)
+    monkeypatch.setattr("lfdash.supervisor.shim.write_text_atomic", full)
     assert renamed(runs, "r2").name == "r2"
     assert runs.again().view().name == "r2"
 
@@ -259,7 +259,7 @@ def test_a_resume_goes_on_in_the_new_folder(tmp_path: Path) -> None:
         (view.path / "checkpoint-2").mkdir()
         found = registry.archive.rename("id-r1", "r2")
         assert isinstance(found, RunView) and found.saved.checkpoints == (2,)
-        resumed = existing.resume_plan(shared, found, 2)
+        resumed = next_steps.resume_plan(shared, found, 2)
         assert resumed is not None
         args = load(resumed.files["training_args.yaml"]).args
         assert args == {

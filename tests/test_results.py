@@ -7,7 +7,7 @@ import io
 import json
 from pathlib import Path
 
-from lfdash.results import Predictions, read_scores
+from lfdash.runs.results import Predictions, read_scores
 
 
 def line(n: int, answer: str = "") -> str:

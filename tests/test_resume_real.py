@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lfdash.launchers.base import Launched
-from lfdash.metrics import RunTail
-from lfdash.run import RunState
-from lfdash.store import RunView
-from lfdash.ui import existing
+from lfdash.runs.metrics import RunTail
+from lfdash.runs.record import RunState
+from lfdash.runs.scan import RunView
+from lfdash.ui.launch import next_steps
 from tests.page import Page
 from tests.runs import wait_end, wait_for
 
@@ -30,7 +30,7 @@ def test_a_killed_run_is_renamed_and_goes_on_from_its_checkpoint(demo_workspace:
         reached = view.progress.step or 0
         renamed = registry.archive.rename(handle.run_id, "second")
         assert isinstance(renamed, RunView), renamed
-        plan = existing.resume_plan(page.services, renamed, 10)
+        plan = next_steps.resume_plan(page.services, renamed, 10)
         assert plan is not None and renamed.record is not None
         outcome = registry.launch(plan, renamed.record.resumed(plan))
         assert isinstance(outcome, Launched), outcome

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.roots import READ, WRITTEN, Roots, named, paths
-from lfdash.upstream import load_snapshot
+from lfdash.llamafactory.catalogue import load_snapshot
+from lfdash.workspace.allowed_paths import READ, WRITTEN, Roots, named, paths
 from tests.page import ROOT
 
 NO_PATH = {"vllm_config", "sglang_config", "liger_kernel_config"}  # settings, whatever their name sounds like

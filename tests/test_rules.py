@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from lfdash.args import job_from_args
-from lfdash.field import Problem
-from lfdash.fields import BY_ARG, BY_ID
-from lfdash.job import ArgumentType, Facts, JobConfig
-from lfdash.problems import EXTRA_PREFIX, RENAMED, name_code
-from lfdash.rules import RULES
-from lfdash.upstream import Upstream, load_snapshot
+from lfdash.jobs.args import job_from_args
+from lfdash.jobs.checks import EXTRA_PREFIX, RENAMED, name_code
+from lfdash.jobs.field import Problem
+from lfdash.jobs.fields import BY_ARG, BY_ID
+from lfdash.jobs.job import ArgumentType, Facts, JobConfig
+from lfdash.jobs.rules import RULES
+from lfdash.llamafactory.catalogue import Upstream, load_snapshot
 
 LOCALE = Path(__file__).parents[1] / "lfdash" / "locales" / "en.toml"
 GOOD: dict[str, Any] = {

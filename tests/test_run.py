@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lfdash.errors import RecordError
-from lfdash.plan import LaunchPlan, make_plan
-from lfdash.run import ALLOWED, STOPPABLE, TERMINAL, Attempt, Exit, RunPaths, RunRecord, RunState
+from lfdash.runs.plan import LaunchPlan, make_plan
+from lfdash.runs.record import ALLOWED, STOPPABLE, TERMINAL, Attempt, Exit, RunPaths, RunRecord, RunState
 
 
 @pytest.fixture

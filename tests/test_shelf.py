@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.shelf import Shelf, ShelfRefused
+from lfdash.workspace.saved_configs import Shelf, ShelfRefused
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import shim
 from lfdash.launchers.base import Launched
 from lfdash.launchers.local import LocalLauncher
+from lfdash.supervisor import shim
 from tests.runs import members, plan_for, record_for, wait_for, wait_ready
 
 Spawn = Callable[..., subprocess.Popen[str]]
@@ -117,7 +117,7 @@ def test_a_replaced_file_is_never_half(tmp_path: Path) -> None:
 
 BLIND = """
 import json, subprocess, sys
-from lfdash import shim
+from lfdash.supervisor import shim
 one = shim.Shim(sys.argv[1])
 one.bell = one.hang_bell()
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lfdash.signin import SignIn, Unfit, named_users, read, who
+from lfdash.access.sign_in import SignIn, Unfit, named_users, read, who
 
 GOOD: dict[str, Any] = {
     "redirect_uri": "https://box.example/lfdash/oauth2callback", "cookie_secret": "0123456789abcdef" * 2,

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lfdash.args import build_args, job_from_args
-from lfdash.job import JobConfig
-from lfdash.metrics import RunTail
-from lfdash.presets import list_presets
-from lfdash.results import Predictions, read_scores
-from lfdash.run import RunState
-from lfdash.stages import ADAPTER_METHODS, METHODS, STAGES
-from lfdash.store import RunView
-from lfdash.ui import facts
+from lfdash.engine import context
+from lfdash.jobs.args import build_args, job_from_args
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.presets import list_presets
+from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
+from lfdash.runs.metrics import RunTail
+from lfdash.runs.record import RunState
+from lfdash.runs.results import Predictions, read_scores
+from lfdash.runs.scan import RunView
 from tests.page import ROOT, Page, Together, asked
 
 pytestmark = pytest.mark.train_env
@@ -78,7 +78,7 @@ def evaluation_job(of: str, method: str, name: str, **what: Any) -> JobConfig:
 
 def launched(page: Page, job: JobConfig) -> RunView:
     """A job that the page has nothing against, run to its end."""
-    found = job.problems(facts.of(page.services, job))
+    found = job.problems(context.of(page.services, job))
     assert [problem for problem in found if problem.level == "error"] == []
     return page.run_job(job, job.run_name)
 
@@ -168,12 +168,12 @@ def test_predictions_can_be_read(page: Page, runs: Together, run: str) -> None:
 def test_an_oft_adapter_under_its_own_method_is_refused_with_the_way_out(page: Page, runs: Together) -> None:
     folder = runs["oft"].output_dir
     job = evaluation_job(folder, "oft", "refused", do_eval=True)
-    (problem,) = [p for p in job.problems(facts.of(page.services, job)) if p.code == "adapter_method"]
+    (problem,) = [p for p in job.problems(context.of(page.services, job)) if p.code == "adapter_method"]
     assert problem.fix is not None
     cured = JobConfig(job.kind, {**job.values, **{k: v for k, v in problem.fix.items() if v is not None}}, job.extra)
     args = build_args(cured)
     assert (args["finetuning_type"], args["adapter_name_or_path"]) == ("lora", folder)
-    assert not [p for p in cured.problems(facts.of(page.services, cured)) if p.level == "error"]
+    assert not [p for p in cured.problems(context.of(page.services, cured)) if p.level == "error"]
 
 
 @pytest.mark.slow

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import store
+from lfdash.engine.watcher import settled
 from lfdash.launchers.base import Handle, Launched, Status
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.folder import undo
-from lfdash.logs import read_last
-from lfdash.metrics import Progress, progress
-from lfdash.notes import Notes, save
-from lfdash.run import Exit, RunPaths, RunRecord, RunState, file_mark
-from lfdash.store import Cached, RunView, Saved, find_runs, judge, read_saved, scan
-from lfdash.watcher import settled
+from lfdash.runs import scan as store
+from lfdash.runs.log_reader import read_last
+from lfdash.runs.metrics import Progress, progress
+from lfdash.runs.notes import Notes, save
+from lfdash.runs.record import Exit, RunPaths, RunRecord, RunState, file_mark
+from lfdash.runs.scan import Cached, RunView, Saved, find_runs, judge, read_saved, scan
 from tests.runs import FIXTURES, plan_for, record_for
 
 Poll = Callable[[RunPaths, RunRecord], Status]

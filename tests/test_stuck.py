@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.run import RunState
-from lfdash.store import RunView
-from lfdash.stuck import QUIET_S, TORN_S, Patience
+from lfdash.runs.record import RunState
+from lfdash.runs.scan import RunView
+from lfdash.runs.stall import QUIET_S, TORN_S, Patience
 
 
 class Clock:

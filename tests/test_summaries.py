@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from lfdash import summaries
-from lfdash.about import About
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.base import Handle, Launched
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.registry import ProcessRegistry
-from lfdash.run import RunState
-from lfdash.store import RunView
-from lfdash.summaries import Summaries
-from lfdash.summary import LogDigest
+from lfdash.runs import summary_cache
+from lfdash.runs.metadata import About
+from lfdash.runs.record import RunState
+from lfdash.runs.scan import RunView
+from lfdash.runs.summary import LogDigest
+from lfdash.runs.summary_cache import Summaries
 from tests.runs import plan_for, record_for, wait_for
 
 
@@ -149,7 +149,7 @@ def test_a_large_log_is_read_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyP
     handle = bench.begin("large")
     bench.log(handle, *(1.0 / n for n in range(1, 200)))
     bench.fake.end(handle, 0)
-    monkeypatch.setattr(summaries, "MEGABYTE", 1000)
+    monkeypatch.setattr(summary_cache, "MEGABYTE", 1000)
     found, views, looks = fresh(bench), bench.views(), 1
     while not found.step(views, budget=0):
         assert of(found, views, "large").best is None
@@ -193,7 +193,7 @@ def test_what_is_gone_is_forgotten_and_a_full_disk_is_no_failure(bench: Bench, m
     def full(_path: str, _text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(summaries.shim, "write_text_atomic", full)
+    monkeypatch.setattr(summary_cache.shim, "write_text_atomic", full)
     found.save()
     assert of(found, bench.views(), "b").best == 1.0
 

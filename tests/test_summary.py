@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lfdash.logs import read_last
-from lfdash.run import RunPaths
-from lfdash.summary import LogDigest, Summary, summarize
+from lfdash.runs.log_reader import read_last
+from lfdash.runs.record import RunPaths
+from lfdash.runs.summary import LogDigest, Summary, summarize
 from tests.runs import FIXTURES
 
 

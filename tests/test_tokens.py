@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from lfdash.job import Facts, JobConfig
-from lfdash.loading import read_config
-from lfdash.problems import problems
-from lfdash.tokens import HIDDEN, clean, hide, is_secret, looks_secret, without
-from lfdash.upstream import load_snapshot
+from lfdash.jobs.checks import problems
+from lfdash.jobs.importing import read_config
+from lfdash.jobs.job import Facts, JobConfig
+from lfdash.jobs.secret_arguments import HIDDEN, clean, hide, is_secret, looks_secret, without
+from lfdash.llamafactory.catalogue import load_snapshot
 from tests.page import ROOT
 
 TOKEN = "hf_" + "a1B2" * 9

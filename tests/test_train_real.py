@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import LocalLauncher
-from lfdash.metrics import RunTail
-from lfdash.plan import make_plan
-from lfdash.registry import ProcessRegistry
-from lfdash.run import RunState
+from lfdash.runs.metrics import RunTail
+from lfdash.runs.plan import make_plan
+from lfdash.runs.record import RunState
 from tests.conftest import CLI
 from tests.runs import launch, members, wait_end, wait_for
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from lfdash import shim
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.base import Refused
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.registry import ProcessRegistry
-from lfdash.roots import Roots
-from lfdash.run import RunPaths, RunState
-from lfdash.trash import BESIDE, Emptied
+from lfdash.runs.record import RunPaths, RunState
+from lfdash.runs.trash import BESIDE, Emptied
+from lfdash.supervisor import shim
+from lfdash.workspace.allowed_paths import Roots
 from tests.died import every_death
 from tests.runs import launch, plan_for, wait_for
 

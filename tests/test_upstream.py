@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.fields import FIELDS, arguments
-from lfdash.upstream import Argument, Upstream, UpstreamError, from_json, load_snapshot, search, to_json
+from lfdash.jobs.fields import FIELDS, arguments
+from lfdash.llamafactory.catalogue import Argument, Upstream, UpstreamError, from_json, load_snapshot, search, to_json
 
 SNAPSHOT = Path(__file__).resolve().parents[1] / "configs" / "upstream.json"
 HEAD = '{"version": 1, "llamafactory": "", "transformers": "", "templates": [], '

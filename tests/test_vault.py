@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfdash.vault import NAMES, Vault
+from lfdash.workspace.secret_store import NAMES, Vault
 
 TYPED, INHERITED = "typed-0123456789", "inherited-0123456789"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.workspace import Workspace, weights_in
+from lfdash.workspace.folders import Workspace, weights_in
 
 DEEPSPEED = Path(__file__).resolve().parents[1] / "configs" / "deepspeed"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from lfdash.args import job_from_args
-from lfdash.field import Problem
-from lfdash.job import Facts
-from lfdash.world import total_steps
+from lfdash.jobs.args import job_from_args
+from lfdash.jobs.field import Problem
+from lfdash.jobs.job import Facts
+from lfdash.jobs.preflight import total_steps
 
 GOOD: dict[str, Any] = {
     "stage": "sft", "do_train": True, "finetuning_type": "lora", "model_name_or_path": "org/m", "template": "qwen",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfdash.errors import ConfigError
-from lfdash.yamlio import dump, load
+from lfdash.jobs.yaml_format import dump, load
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=5)

@@ -10,9 +10,9 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any, Literal, Protocol
 
-from lfdash import shim
-from lfdash.plan import LaunchPlan
-from lfdash.run import Exit, RunPaths, RunRecord
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import Exit, RunPaths, RunRecord
+from lfdash.supervisor import shim
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)

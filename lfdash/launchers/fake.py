@@ -15,8 +15,8 @@ from typing import Any
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Level, Refused, Status
 from lfdash.launchers.folder import read_exit
-from lfdash.plan import LaunchPlan
-from lfdash.run import Exit, RunPaths, RunRecord, read_json
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import Exit, RunPaths, RunRecord, read_json
 
 
 class FakeLauncher:

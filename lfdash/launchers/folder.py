@@ -9,11 +9,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lfdash import failpoints, mask, shim
 from lfdash.errors import RecordError
 from lfdash.launchers.base import THIS, Handle, Machine, Refused, refused_by
-from lfdash.plan import LaunchPlan
-from lfdash.run import AttemptPaths, Exit, RunPaths, RunRecord, file_mark, read_json
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import AttemptPaths, Exit, RunPaths, RunRecord, file_mark, read_json
+from lfdash.supervisor import failpoints, mask, shim
 
 RESERVED = 4096  # bytes held for exit.json, and for child.json
 

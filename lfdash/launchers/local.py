@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lfdash import failpoints, shim
 from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Handle, Launched, Level, Machine, Refused, Status, Why, refused_by
 from lfdash.launchers.folder import read_exit
-from lfdash.plan import LaunchPlan
-from lfdash.run import LEVELS, AttemptPaths, Exit, RunPaths, RunRecord, read_json
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import LEVELS, AttemptPaths, Exit, RunPaths, RunRecord, read_json
+from lfdash.supervisor import failpoints, shim
 
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
 LOOKS = 4  # that must find nobody: one may miss processes that fork and end without pause

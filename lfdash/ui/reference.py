@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from lfdash.fields import BY_ARG
-from lfdash.ui import widgets
-from lfdash.ui.frame import draw_frame
-from lfdash.ui.session import Services, services
-from lfdash.ui.text import help_text, label, t
+from lfdash.jobs.fields import BY_ARG
+from lfdash.ui.form import widgets
+from lfdash.ui.shared.layout import draw_frame
+from lfdash.ui.shared.session import Services, services
+from lfdash.ui.shared.text import help_text, label, t
 
 COLUMNS = ("argument", "field", "group", "type", "default", "help")
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
 
-from lfdash import shim
 from lfdash.launchers import folder
-from lfdash.run import RunPaths
+from lfdash.runs.record import RunPaths
+from lfdash.supervisor import shim
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.plan import LaunchPlan
-from lfdash.registry import ProcessRegistry
-from lfdash.run import RunRecord
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import RunRecord
 from tests.e2e.conftest import Server
 from tests.security.conftest import make_workspace, stand_in, start_server
 

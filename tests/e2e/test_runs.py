@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import LocalLauncher
-from lfdash.registry import ProcessRegistry
-from lfdash.run import RunState
+from lfdash.runs.record import RunState
 from tests.e2e.conftest import Server, pick_option, start_server
 from tests.many import add_plain, add_run, fill, write_notes
 from tests.runs import fake_cli, launch, plan_for, wait_end, wait_for

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from lfdash.yamlio import load
+from lfdash.jobs.yaml_format import load
 from tests.e2e.conftest import Server, pick_option, start_server
 from tests.runs import wait_for
 

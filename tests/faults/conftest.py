@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import shim
+from lfdash.supervisor import shim
 from tests.faults.dashboards import Zygote
 from tests.faults.table import LONG, Row, summary
 

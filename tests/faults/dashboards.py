@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lfdash import shim
 from lfdash.launchers.base import Machine
 from lfdash.launchers.local import LocalLauncher
+from lfdash.supervisor import shim
 from tests.runs import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,9 +135,8 @@ class Dash:
 
 def main() -> None:
     """Forks a dashboard for each line that is an order; tells how one ended, or -1, on {"wait": pid}."""
-    import streamlit.web.bootstrap  # noqa: F401  (imported once, for all)
-
     import lfdash.ui.server  # noqa: F401
+    import streamlit.web.bootstrap  # noqa: F401  (imported once, for all)
 
     for line in sys.stdin:
         order = json.loads(line)
@@ -153,7 +152,7 @@ def main() -> None:
 
 def become(order: Order) -> None:
     """This process is a dashboard from here on."""
-    from lfdash.ui import session
+    from lfdash.ui.shared import session
 
     os.setsid()
     # What starts the tests may ignore these (nohup, a shell's background job); a terminal's dashboard does not.
@@ -185,8 +184,8 @@ def say(word: str, **what: Any) -> None:
 
 def run(order: Order) -> None:
     """Opens the workspace as the server's entry does and carries out the steps beside it."""
-    from lfdash.ui import server
-    from lfdash.ui.session import Project, Services, install
+    from lfdash.ui.shared.session import Project, Services, install
+    from lfdash.web import server
 
     began = clock()
     services = Services(Project(ROOT), Path(order.workspace))

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lfdash import shim
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Machine
 from lfdash.launchers.local import LocalLauncher
-from lfdash.registry import ProcessRegistry
-from lfdash.run import TERMINAL, RunPaths, RunState, read_json
-from lfdash.store import RunView
+from lfdash.runs.record import TERMINAL, RunPaths, RunState, read_json
+from lfdash.runs.scan import RunView
+from lfdash.supervisor import shim
 from tests.runs import wait_for
 
 

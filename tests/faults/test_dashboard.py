@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.failpoints import POINTS
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import STARTUP_S, LocalLauncher
-from lfdash.registry import ProcessRegistry
-from lfdash.run import RunPaths, RunState
-from lfdash.store import RunView
+from lfdash.runs.record import RunPaths, RunState
+from lfdash.runs.scan import RunView
+from lfdash.supervisor.failpoints import POINTS
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import alive, new, over, shims, starts
 from tests.faults.table import LONG, Row, fault

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.failpoints import POINTS, VARIABLE
-from lfdash.jobqueue import Queued
 from lfdash.launchers.base import Launched, Refused
-from lfdash.run import RunRecord, RunState
+from lfdash.queue.store import Queued
+from lfdash.runs.record import RunRecord, RunState
+from lfdash.supervisor.failpoints import POINTS, VARIABLE
 from tests import app
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import becomes, new, over, pids, seen, started, starts

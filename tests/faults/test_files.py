@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import shim, store
-from lfdash.failure import bundle, explain
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.logs import ConsoleTail, Cursor, read_new
-from lfdash.metrics import RunTail
-from lfdash.registry import ProcessRegistry
-from lfdash.run import RunPaths, RunState
-from lfdash.store import RunView
-from lfdash.ui import monitor
+from lfdash.runs import scan
+from lfdash.runs.log_reader import ConsoleTail, Cursor, read_new
+from lfdash.runs.metrics import RunTail
+from lfdash.runs.record import RunPaths, RunState
+from lfdash.runs.report import bundle, explain
+from lfdash.runs.scan import RunView
+from lfdash.supervisor import shim
+from lfdash.ui.train import monitor
 from tests.faults.runs import new, over, seen
 from tests.faults.table import LONG, Row, fault
 from tests.runs import FIXTURES, launch, plan_for, wait_for
@@ -155,14 +156,14 @@ def test_one_odd_folder(
 ) -> None:
     healthy(new(workspace), whole)
     odd = lay(workspace / "saves/m/lora/odd", {**whole, "run.json": whole["run.json"].replace(b"id-r1", b"id-odd")})
-    real = store.read_saved
+    real = scan.read_saved
 
-    def failing(paths: RunPaths) -> store.Saved:
+    def failing(paths: RunPaths) -> scan.Saved:
         if paths == odd:
             raise ZeroDivisionError
         return real(paths)
 
-    monkeypatch.setattr(store, "read_saved", failing)
+    monkeypatch.setattr(scan, "read_saved", failing)
     registry = new(workspace)
     for _ in range(2):
         registry.refresh()

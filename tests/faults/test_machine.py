@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import shim
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers import folder
 from lfdash.launchers.base import Handle, Launched, Machine, Refused
 from lfdash.launchers.local import LocalLauncher
-from lfdash.registry import ProcessRegistry
-from lfdash.run import RunRecord, RunState, read_json
+from lfdash.runs.record import RunRecord, RunState, read_json
+from lfdash.supervisor import shim
 from tests.faults.runs import becomes, new, over, pids, seen, started, starts
 from tests.faults.table import Row, fault
 from tests.runs import launch, members, plan_for, record_for, wait_for, wait_ready

@@ -14,9 +14,9 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from lfdash.failpoints import VARIABLE
-from lfdash.run import RunState
-from lfdash.store import RunView
+from lfdash.runs.record import RunState
+from lfdash.runs.scan import RunView
+from lfdash.supervisor.failpoints import VARIABLE
 from tests.e2e.conftest import Server, browser, start_server  # noqa: F401  (browser is a fixture)
 from tests.faults.runs import alive, becomes, new, seen, starts
 from tests.faults.table import LONG, Row, fault

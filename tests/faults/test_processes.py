@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from lfdash import shim, waitlist
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.base import Refused
-from lfdash.registry import ProcessRegistry
-from lfdash.run import TERMINAL, RunState, read_json
-from lfdash.stuck import Patience
+from lfdash.queue import commands
+from lfdash.runs.record import TERMINAL, RunState, read_json
+from lfdash.runs.stall import Patience
+from lfdash.supervisor import shim
 from tests.faults.dashboards import ROOT, Zygote
 from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
 from tests.faults.table import Row, fault
@@ -148,7 +149,8 @@ def test_a_strangers_pid_in_the_record(workspace: Path, row: Row) -> None:
 REUSED = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from lfdash import shim, waitlist
+from lfdash.queue import commands
+from lfdash.supervisor import shim
 from lfdash.launchers.base import Refused
 from tests.faults.runs import new, pids, seen
 from tests.runs import launch, plan_for, wait_for
@@ -438,7 +440,7 @@ def test_who_holds_the_launch_lock(zygote: Zygote, workspace: Path, row: Row) ->
     plan = plan_for(workspace, name="r2", cli=cli, steps=2)
     began = time.monotonic()
     assert registry.launch(plan, record_for(plan)) == Refused("another_launch")
-    assert time.monotonic() - began < waitlist.LOCK_S + 5
+    assert time.monotonic() - began < commands.LOCK_S + 5
     registry.refresh()
     assert registry.snapshot() == ()
     dash.kill()

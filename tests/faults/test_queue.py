@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.failpoints import POINTS
 from lfdash.launchers.local import STARTUP_S
-from lfdash.run import RunState
+from lfdash.runs.record import RunState
+from lfdash.supervisor.failpoints import POINTS
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import alive, new, seen, starts
 from tests.faults.table import LONG, Row, fault

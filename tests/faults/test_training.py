@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 import yaml
 
-from lfdash import shim
-from lfdash.failure import explain
+from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.base import Handle, Launched
 from lfdash.launchers.folder import marker
-from lfdash.metrics import RunTail
-from lfdash.plan import make_plan
-from lfdash.registry import ProcessRegistry
-from lfdash.run import RunState
-from lfdash.store import RunView
-from lfdash.stuck import Patience
+from lfdash.runs.metrics import RunTail
+from lfdash.runs.plan import make_plan
+from lfdash.runs.record import RunState
+from lfdash.runs.report import explain
+from lfdash.runs.scan import RunView
+from lfdash.runs.stall import Patience
+from lfdash.supervisor import shim
 from tests.conftest import CLI
 from tests.faults.dashboards import Dash, Zygote
 from tests.faults.runs import alive, pids, seen, started

@@ -82,7 +82,7 @@ def test_each_of_them_would_be_seen(tmp_path: Path, text: str) -> None:
 def test_the_loader_of_yaml_makes_plain_values_only() -> None:
     import yaml
 
-    from lfdash.yamlio import Loader
+    from lfdash.jobs.yaml_format import Loader
 
     assert issubclass(Loader, yaml.SafeLoader)
     made = {tag.rpartition(":")[2] for tag in Loader.yaml_constructors if tag}

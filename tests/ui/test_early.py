@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui.session import Services
-from lfdash.ui.text import t
+from lfdash.ui.shared.session import Services
+from lfdash.ui.shared.text import t
 from tests import app as pages
 from tests.pseudo import ESCAPED
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui import session
-from lfdash.ui.session import Services
+from lfdash.ui.shared import session
+from lfdash.ui.shared.session import Services
 from tests import app as pages
 
 MODEL = "Qwen2.5-0.5B-Instruct"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lfdash.presets import list_presets
-from lfdash.ui.text import LANGUAGES, LOCALES, available
+from lfdash.jobs.presets import list_presets
+from lfdash.ui.shared.text import LANGUAGES, LOCALES, available
 
 ENGLISH = tomllib.loads((LOCALES / "en.toml").read_text(encoding="utf-8"))
 

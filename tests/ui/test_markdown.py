@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfdash.ui.widgets import JOINER, markdown_safe
+from lfdash.ui.form.widgets import JOINER, markdown_safe
 
 
 @pytest.mark.parametrize(

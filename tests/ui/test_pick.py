@@ -11,9 +11,9 @@ import streamlit as st
 from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui import pick
-from lfdash.ui.session import Services
-from lfdash.ui.text import catalogue
+from lfdash.ui.shared import keyed
+from lfdash.ui.shared.session import Services
+from lfdash.ui.shared.text import catalogue
 from tests import app as pages
 
 WORDS = {"en": {1: "one", 2: "two"}, "de": {1: "eins", 2: "zwei"}, "odd": {1: "two", 2: "one"}}
@@ -23,11 +23,11 @@ def page() -> None:
     """One choice, in the language that the session holds."""
     import streamlit as st
 
-    from lfdash.ui import pick
+    from lfdash.ui.shared import keyed
     from tests.ui.test_pick import WORDS, told
 
     words = WORDS[st.session_state.get("lang", "en")]
-    draw: Any = {"select": pick.select, "segments": pick.segments}[st.session_state.get("draw", "select")]
+    draw: Any = {"select": keyed.select, "segments": keyed.segments}[st.session_state.get("draw", "select")]
     st.write(f"value {draw('Number', [1, 2], key='number', word=words.get, on_change=told)}")
 
 
@@ -76,9 +76,9 @@ def test_a_group_stays_open_when_its_title_changes() -> None:
     def page() -> None:
         import streamlit as st
 
-        from lfdash.ui import pick
+        from lfdash.ui.shared import keyed
 
-        with pick.expander(st.session_state.get("title", "Group"), key="open_group") as box:
+        with keyed.expander(st.session_state.get("title", "Group"), key="open_group") as box:
             st.write(f"open {box.open}")
 
     app = pages.good(AppTest.from_function(page).run())
@@ -90,9 +90,9 @@ def test_a_group_stays_open_when_its_title_changes() -> None:
 
 
 def test_the_words_are_part_of_the_widget() -> None:
-    names = {pick.widget_key("k", [1, 2], words.__getitem__) for words in WORDS.values()}
+    names = {keyed.widget_key("k", [1, 2], words.__getitem__) for words in WORDS.values()}
     assert len(names) == 3
-    assert pick.widget_key("k", ["a"], str) == pick.widget_key("k", ["a", "b"], str)  # a new option, same words
+    assert keyed.widget_key("k", ["a"], str) == keyed.widget_key("k", ["a", "b"], str)  # a new option, same words
 
 
 @pytest.fixture
@@ -143,6 +143,6 @@ def test_no_streamlit_choice_has_words_of_its_own() -> None:
     """`format_func` outside of `pick` would bring the trouble back. A language's own name is the same in all; the
     filters of the runs take their keys from `pick`; a table's column sends nothing back."""
     ui = pages.ROOT / "lfdash" / "ui"
-    users = [path.name for path in ui.glob("*.py") if "format_func" in path.read_text(encoding="utf-8")]
-    assert sorted(users) == ["frame.py", "pick.py", "run_filters.py", "runs.py"]
-    assert "pick.widget_key(" in (ui / "run_filters.py").read_text(encoding="utf-8")
+    users = [path.name for path in ui.rglob("*.py") if "format_func" in path.read_text(encoding="utf-8")]
+    assert sorted(users) == ["filters.py", "keyed.py", "layout.py", "page.py"]
+    assert "keyed.widget_key(" in (ui / "runs" / "filters.py").read_text(encoding="utf-8")

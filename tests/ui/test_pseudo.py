@@ -16,17 +16,21 @@ from unittest import mock
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lfdash.deep_check import CheckFailed, Verdict
-from lfdash.field import Problem
-from lfdash.fields import FIELDS, GROUPS
-from lfdash.formats import FORMATS
-from lfdash.jobqueue import Reason, Waiting
-from lfdash.lengths import Lengths, NotCounted
-from lfdash.placement import Ask
-from lfdash.run import RunRecord, RunState
-from lfdash.store import RunView, Saved
-from lfdash.ui import actions, data, existing, frame, lengths, new_data, preview, text
-from lfdash.ui.session import Services
+from lfdash.data.formats import FORMATS
+from lfdash.jobs.field import Problem
+from lfdash.jobs.fields import FIELDS, GROUPS
+from lfdash.llamafactory.deep_check import CheckFailed, Verdict
+from lfdash.llamafactory.token_lengths import Lengths, NotCounted
+from lfdash.queue.placement import Ask
+from lfdash.queue.store import Reason, Waiting
+from lfdash.runs.record import RunRecord, RunState
+from lfdash.runs.scan import RunView, Saved
+from lfdash.ui.data import lengths, new
+from lfdash.ui.data import page as data
+from lfdash.ui.form import preview
+from lfdash.ui.launch import actions, next_steps
+from lfdash.ui.shared import layout, text
+from lfdash.ui.shared.session import Services
 from tests import app as pages
 from tests import pseudo
 from tests.runs import fake_cli, plan_for, wait_end
@@ -221,7 +225,7 @@ def test_a_failure(site: Site) -> None:
 
 def test_a_taken_name(site: Site) -> None:
     app = site.open()
-    with mock.patch.object(existing.form, "problems") as found:
+    with mock.patch.object(next_steps.form, "problems") as found:
         found.return_value = (Problem("train.output_dir", "name_taken", {"value": "done"}),)
         app.session_state["train.form.checked"] = True
         view = replace(site.view("done"), output_dir="saves/demo-llama/lora/done")
@@ -241,8 +245,9 @@ def test_the_preview(site: Site) -> None:
 
 def deep_check_page() -> None:
     """The part of the preview that asks; AppTest closes a dialog at the next click."""
-    from lfdash.ui import form, preview
-    from lfdash.ui.session import services
+    from lfdash.ui.form import preview
+    from lfdash.ui.form import state as form
+    from lfdash.ui.shared.session import services
 
     preview.draw_deep_check(services(), form.read().job)
 
@@ -291,15 +296,15 @@ def test_data_lengths(site: Site) -> None:
 
 def test_own_data(site: Site) -> None:
     app = site.open("pages/data.py")
-    app.session_state[new_data.SOURCE] = "local"
+    app.session_state[new.SOURCE] = "local"
     site.check(app.run())
     for file in ("new.jsonl", None):
-        app.session_state[new_data.LOCAL] = file
+        app.session_state[new.LOCAL] = file
         site.check(app.run())
-    app.session_state[new_data.LOCAL] = "new.jsonl"
+    app.session_state[new.LOCAL] = "new.jsonl"
     pages.good(app.run())
     for item in FORMATS:
-        app.session_state[new_data.FORMAT] = item.name
+        app.session_state[new.FORMAT] = item.name
         site.check(app.run())
     app.session_state["data.folder"] = "../out"
     site.check(app.run())
@@ -351,12 +356,12 @@ def test_nothing_can_be_started(site: Site) -> None:
 def test_every_page_is_looked_at() -> None:
     """A new page needs a test here."""
     here = Path(__file__).read_text(encoding="utf-8")
-    assert [path for path, _ in frame.PAGES if Path(path).name not in here and Path(path).stem not in here] == []
+    assert [path for path, _ in layout.PAGES if Path(path).name not in here and Path(path).stem not in here] == []
 
 
 def test_the_title_and_the_menu(site: Site) -> None:
-    with mock.patch.object(frame.st, "set_page_config") as told:
-        for page, _ in frame.PAGES:
+    with mock.patch.object(layout.st, "set_page_config") as told:
+        for page, _ in layout.PAGES:
             site.open(page)
     for call in told.call_args_list:
         words = [call.kwargs["page_title"], *call.kwargs["menu_items"].values()]

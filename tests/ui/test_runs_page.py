@@ -13,10 +13,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.notes import Notes
-from lfdash.run import RunState
-from lfdash.ui import run_filters, runs, trash
-from lfdash.ui.session import Services
+from lfdash.runs.notes import Notes
+from lfdash.runs.record import RunState
+from lfdash.ui.runs import filters, page, trash
+from lfdash.ui.shared.session import Services
 from tests import app as pages
 from tests.many import add_plain, add_run, write_notes
 from tests.runs import launch, plan_for
@@ -58,13 +58,13 @@ def names(app: AppTest) -> list[str]:
 
 def select(app: AppTest, *wanted: str) -> AppTest:
     """Ticks runs of the table."""
-    app.session_state[runs.CHOSEN] = [ids(app)[name] for name in wanted]
-    app.session_state[runs.SHOWN_TABLE] = None
+    app.session_state[page.CHOSEN] = [ids(app)[name] for name in wanted]
+    app.session_state[page.SHOWN_TABLE] = None
     return pages.good(app.run())
 
 
 def ids(app: AppTest) -> dict[str, str]:
-    return dict(zip(names(app), app.session_state[runs.ORDER][1], strict=True))
+    return dict(zip(names(app), app.session_state[page.ORDER][1], strict=True))
 
 
 def button(app: AppTest, key: str) -> Any:
@@ -113,7 +113,7 @@ def test_all_runs_newest_first_with_what_is_known_of_them(three: Services) -> No
 def test_the_address_filters_and_sorts_and_what_is_chosen_gets_there(three: Services) -> None:
     app = visit({"state": ["SUCCEEDED"], "sort": "name", "order": "desc"})
     assert names(app) == ["old", "cli"]
-    app.text_input(key=run_filters.FIND).set_value("demo-llama")
+    app.text_input(key=filters.FIND).set_value("demo-llama")
     app = pages.good(app.run())
     assert names(app) == ["old"]
     assert {name: app.query_params[name] for name in ("find", "state", "sort", "order")} == {
@@ -126,7 +126,7 @@ def test_the_address_filters_and_sorts_and_what_is_chosen_gets_there(three: Serv
 def test_an_address_that_says_nonsense_shows_what_it_can(three: Services) -> None:
     app = visit({"state": ["<b>", "FAILED"], "sort": "__class__", "order": "up", "model": ["gone"], "find": "x" * 999})
     assert names(app) == [] and "No run matches" in texts(app)
-    assert len(app.session_state[run_filters.FIND]) == 200
+    assert len(app.session_state[filters.FIND]) == 200
     app = press(app, "runs_clear_too")
     assert names(app) == ["old", "cli", "new"]  # by time, the smallest first, as far as it could be understood
 
@@ -159,46 +159,46 @@ def test_rows_do_not_move_while_only_their_values_change(three: Services) -> Non
 
 def test_a_selection_is_of_runs_not_of_places(three: Services) -> None:
     app = select(visit(), "old", "cli")
-    chosen = app.session_state[runs.CHOSEN]
+    chosen = app.session_state[page.CHOSEN]
     add_run(three.workspace.root, "newest", age=10)
     three.registry.refresh()
     app = pages.good(app.run())
     assert names(app) == ["newest", "new", "cli", "old"]
-    assert app.session_state[runs.CHOSEN] == chosen == [ids(app)["cli"], ids(app)["old"]]
-    app.text_input(key=run_filters.FIND).set_value("old")
+    assert app.session_state[page.CHOSEN] == chosen == [ids(app)["cli"], ids(app)["old"]]
+    app.text_input(key=filters.FIND).set_value("old")
     app = pages.good(app.run())
-    assert app.session_state[runs.CHOSEN] == [ids(app)["old"]]  # what is not seen is not selected
+    assert app.session_state[page.CHOSEN] == [ids(app)["old"]]  # what is not seen is not selected
 
 
 def test_a_click_on_a_table_that_is_gone_selects_nothing(three: Services) -> None:
     """The browser's click was under way when another run came: its place means another run now."""
     app = visit()
-    before = runs.table_key([ids(app)[name] for name in names(app)])
+    before = page.table_key([ids(app)[name] for name in names(app)])
     add_run(three.workspace.root, "newest", age=10)
     three.registry.refresh()
     app.session_state[before] = {"selection": {"rows": [0], "columns": [], "cells": []}}  # of the table before: "new"
     app = pages.good(app.run())
-    assert names(app)[0] == "newest" and app.session_state[runs.CHOSEN] == []
+    assert names(app)[0] == "newest" and app.session_state[page.CHOSEN] == []
     assert button(app, "runs_open").disabled
 
 
 def test_a_table_that_comes_back_does_not_bring_its_old_selection(three: Services) -> None:
     app = select(visit(), "old")
-    key = app.session_state[runs.SHOWN_TABLE]
+    key = app.session_state[page.SHOWN_TABLE]
     copy = three.workspace.root / "copy"
     shutil.copytree(three.workspace.saves / "other", copy)
     shutil.rmtree(three.workspace.saves / "other")
     three.registry.refresh()
     app = pages.good(app.run())
-    app.session_state[runs.CHOSEN] = []
-    app.session_state[runs.SHOWN_TABLE] = None
+    app.session_state[page.CHOSEN] = []
+    app.session_state[page.SHOWN_TABLE] = None
     app = pages.good(app.run())
     copy.rename(three.workspace.saves / "other")
     three.registry.refresh()
     # as it is while only the fragment is drawn: nothing takes the state of the table that is gone away
     app.session_state[key] = {"selection": {"rows": [2], "columns": [], "cells": []}}
     app = pages.good(app.run())
-    assert names(app) == ["new", "cli", "old"] and app.session_state[runs.CHOSEN] == []
+    assert names(app) == ["new", "cli", "old"] and app.session_state[page.CHOSEN] == []
 
 
 # -- buttons --------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_delete_names_what_goes_and_can_be_undone(three: Services) -> None:
     assert names(app) == ["live", "cli"] and "In the trash: **new**, **old**" in texts(app)
     app = press(app, "runs_undo")
     assert names(app) == ["live", "new", "cli", "old"] and "In the trash" not in texts(app)
-    assert app.session_state[runs.CHOSEN] == [ids(app)["new"], ids(app)["old"]]
+    assert app.session_state[page.CHOSEN] == [ids(app)["new"], ids(app)["old"]]
 
 
 def test_an_undo_whose_place_is_taken_says_so_and_stays(three: Services) -> None:
@@ -268,7 +268,7 @@ def test_rename_keeps_the_run_selected_and_says_what_is_taken(three: Services) -
     field = "runs.name.id-old.old"
     app.text_input(key=field).set_value("new name")
     app = press(pages.good(app.run()), "runs_rename")
-    assert names(app) == ["new", "cli", "new name"] and app.session_state[runs.CHOSEN] == ["id-old"]
+    assert names(app) == ["new", "cli", "new name"] and app.session_state[page.CHOSEN] == ["id-old"]
     assert (three.workspace.saves / "demo-llama" / "lora" / "newname").is_dir()
     app.text_input(key="runs.name.id-old.new name").set_value("../up")
     app = press(pages.good(app.run()), "runs_rename")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lfdash.access import LOOPBACK, Access
-from lfdash.ui.gate import Gate
-from lfdash.ui.server import access_of, arguments, free_port, settings
+from lfdash.access.hosts import LOOPBACK, Access
+from lfdash.web.origin_check import Gate
+from lfdash.web.server import access_of, arguments, free_port, settings
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+"""Signing in through an OpenID Connect provider: what `[auth]` of secrets.toml says, and who may use the dashboard."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from lfdash.access.hosts import is_loopback, public_url
+
+CALLBACK = "/oauth2callback"
+SHORTEST = 32  # characters of the cookie's key: whoever guesses it is everybody
+NEEDED = ("client_id", "client_secret", "server_metadata_url")
+# where anybody can have an account: a list of people is needed
+OPEN_TO_ALL = re.compile(
+    r"^https://accounts\.google\.com/|^https://appleid\.apple\.com/|^https://gitlab\.com/|^https://login\.yahoo\.com/"
+    r"|^https://login\.microsoftonline\.com/(?:common|consumers|organizations)/",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """Why `[auth]` cannot be used; the text is `ui.<code>` of the locale."""
+
+    code: str
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """A sign-in that is set up.
+
+    providers: their names in secrets.toml, "default" for the one without. users: who may come, as e-mail addresses and
+    @domains, lower case; empty or * = everybody whom the provider knows. public: the address in redirect_uri without
+    its end, "" where that is this machine.
+    """
+
+    providers: tuple[str, ...]
+    users: tuple[str, ...] = ()
+    public: str = ""
+
+    def admits(self, user: Mapping[str, Any]) -> bool:
+        """Whether somebody may use the dashboard. user: the claims of the identity token, with is_logged_in."""
+        if user.get("is_logged_in") is not True:
+            return False
+        if not self.users or "*" in self.users:
+            return True
+        email = user.get("email")
+        if not isinstance(email, str) or not re.fullmatch(r"[^@]+@[^@]+", email) or not email.isascii():
+            return False  # the lower case of other letters may be that of somebody else's address
+        if str(user.get("email_verified", True)).lower() != "true":
+            return False
+        email = email.lower()
+        return email in self.users or f"@{email.partition('@')[2]}" in self.users
+
+
+def who(user: Mapping[str, Any]) -> str:
+    """The name under which somebody is signed in."""
+    return next((str(user[name]) for name in ("email", "name", "sub") if user.get(name)), "?")
+
+
+def named_users(text: str) -> tuple[str, ...]:
+    """E-mail addresses and @domains in a text, with commas or spaces between."""
+    return tuple(dict.fromkeys(word.lower() for word in re.split(r"[,\s]+", text) if word))
+
+
+def read(auth: Mapping[str, Any], users: tuple[str, ...]) -> SignIn | Unfit:
+    """The sign-in that `[auth]` describes, or what is wrong with it."""
+    wrong = [word for word in users if word != "*" and not re.fullmatch(r"[^@\s]*@[^@\s]+", word)]
+    if wrong:
+        return Unfit("auth_users", wrong[0])
+    redirect = str(auth.get("redirect_uri", ""))
+    base = redirect.removesuffix(CALLBACK)
+    address = public_url(base.replace("{port}", "8501"))
+    if base == redirect or address is None:
+        return Unfit("auth_redirect", redirect)
+    if len(str(auth.get("cookie_secret", ""))) < SHORTEST:
+        return Unfit("auth_cookie", str(SHORTEST))
+    found = {name: part for name, part in auth.items() if isinstance(part, Mapping) and name != "client_kwargs"}
+    if "client_id" in auth or not found:
+        found = {"default": auth, **found}
+    for name, part in found.items():
+        missing = [key for key in NEEDED if not part.get(key)]
+        if missing or "_" in name:
+            return Unfit("auth_provider", f"{name}: {', '.join(missing) or '_'}")
+        if not users and OPEN_TO_ALL.match(str(part["server_metadata_url"])):
+            return Unfit("auth_everybody", str(part["server_metadata_url"]))
+    if importlib.util.find_spec("authlib") is None:
+        return Unfit("auth_package")
+    local = is_loopback(urlsplit(address).hostname or "")
+    return SignIn(tuple(found), users, "" if local else address)

@@ -1,0 +1,127 @@
+"""Folders of runs that are over: deleted to the trash, taken back, renamed, while nobody starts a run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import Timeout
+
+from lfdash.engine.watcher import Watcher
+from lfdash.launchers.base import Refused, unchanged_by
+from lfdash.queue.commands import LaunchLock, Waitlist
+from lfdash.runs.record import TERMINAL, RunPaths
+from lfdash.runs.rename import rename, user_of
+from lfdash.runs.scan import RunView
+from lfdash.runs.trash import Emptied, Item, Trash
+
+QUIET_S = 3600.0  # a plain CLI run's folder that did not change so long is nobody's any more
+
+T = TypeVar("T")
+
+
+class Archive:
+    """What is done to runs that are over. refresh, snapshot: the registry's."""
+
+    def __init__(
+        self, watcher: Watcher, queue: Waitlist, launch_lock: LaunchLock, refresh: Callable[[], None],
+        snapshot: Callable[[], tuple[RunView, ...]],
+    ) -> None:  # fmt: skip
+        self.trash = Trash(watcher.workspace)
+        self._watcher = watcher
+        self._queue = queue
+        self._launch_lock = launch_lock
+        self._refresh = refresh
+        self._snapshot = snapshot
+
+    def discard(self, run_id: str) -> Refused | None:
+        """Moves the folder of a run that is over to the trash (`self.trash`), from where `restore` takes it back.
+
+        Refused: unknown, alive, plain_fresh, in_use, another_change, readonly, disk_kept, failed.
+        """
+        (outcome,) = self.discard_all([run_id])
+        return outcome if isinstance(outcome, Refused) else None
+
+    def discard_all(self, run_ids: Sequence[str]) -> list[Item | Refused]:
+        """The same for several runs: the item of each in the trash, or why it stays."""
+        return self._with_folders(run_ids, self.trash.put)
+
+    def rename(self, run_id: str, name: str) -> RunView | Refused:
+        """Gives a run that is over another name, and its folder too; the run as it is then listed.
+
+        Refused: as `discard`, and rename_bad, rename_taken.
+        """
+        root = self._watcher.workspace
+        (target,) = self._with_folders([run_id], lambda view: rename(root, view, name, self._reserved()))
+        if isinstance(target, Refused):
+            return target
+        return next((view for view in self._watcher.views if view.path == target), None) or Refused("unknown")
+
+    def restore(self, item: str) -> Refused | None:
+        """Takes a run back from the trash. Refused: unknown, place_taken, another_change, readonly, disk_kept,
+        failed."""
+        outcome = self._alone(lambda: self.trash.restore(item, self._reserved()))
+        self._refresh()
+        return outcome if isinstance(outcome, Refused) else None
+
+    def empty_trash(self, items: Sequence[str]) -> Emptied | Refused:
+        """Deletes items of the trash for good. Refused: another_change, readonly, disk_kept, failed."""
+        return self._alone(lambda: self.trash.empty(items))
+
+    def _with_folders(self, run_ids: Sequence[str], act: Callable[[RunView], T | Refused]) -> list[T | Refused]:
+        """Does something to the folders of runs that are over, while nobody starts one; the outcome of each."""
+
+        def all_of_them() -> list[T | Refused]:
+            self._refresh()
+            found: list[T | Refused] = []
+            for run_id in run_ids:
+                view = next((view for view in self._snapshot() if view.run_id == run_id), None)
+                if view is None:
+                    found.append(Refused("unknown"))
+                    continue
+                stays = self._why_it_stays(view)
+                if stays is None:
+                    self._watcher.let_go(run_id)
+                found.append(act(view) if stays is None else stays)
+            self._refresh()
+            return found
+
+        outcomes = self._alone(all_of_them)
+        return [outcomes] * len(run_ids) if isinstance(outcomes, Refused) else outcomes
+
+    def _alone(self, act: Callable[[], T | Refused]) -> T | Refused:
+        """Does something while no dashboard on this workspace starts a run."""
+        try:
+            with self._launch_lock.held():
+                return act()
+        except Timeout:
+            return Refused("another_change")
+        except OSError as error:
+            return unchanged_by(error, self._launch_lock.private)
+
+    def _why_it_stays(self, view: RunView) -> Refused | None:
+        """Why the folder of a run must stay where it is; None when nothing needs it."""
+        if view.state not in TERMINAL:
+            return Refused("alive", {"run": view.name})
+        if view.record is None and not is_quiet(view.path):
+            return Refused("plain_fresh", {"run": view.name})
+        user = user_of(view, self._snapshot(), self._queue.jobs.entries())
+        return None if user is None else Refused("in_use", {"run": view.name, "user": user})
+
+    def _reserved(self) -> set[Path]:
+        """The folders that waiting jobs will have."""
+        return {entry.paths.root for entry in self._queue.jobs.entries()}
+
+
+def is_quiet(folder: Path) -> bool:
+    """Whether nothing right in a folder changed for an hour (our notes aside): nobody tells when a run of the plain
+    CLI has ended."""
+    notes = RunPaths(folder).notes.name
+    try:
+        changed = [entry.stat().st_mtime for entry in os.scandir(folder) if entry.name != notes]
+    except OSError:
+        return False
+    return time.time() - max(changed, default=0.0) > QUIET_S

@@ -1,0 +1,286 @@
+"""Which job starts when and where: now, or from the queue; the last look at a plan before it is run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import Timeout
+
+from lfdash.engine.watcher import Watcher
+from lfdash.errors import ConfigError
+from lfdash.jobs import yaml_format
+from lfdash.launchers import folder
+from lfdash.launchers.base import Launched, Refused, refused_by
+from lfdash.queue.commands import LaunchLock, Waitlist, taken
+from lfdash.queue.placement import Ask, Floor, Place, Wait
+from lfdash.queue.store import Entry, Queued, Reason, Waiting
+from lfdash.queue.turns import Eyes, dressed, floor_of, ports_of, queued_view, standing
+from lfdash.runs.plan import ARGS_FILE, LaunchPlan
+from lfdash.runs.record import TERMINAL, RunRecord, RunState
+from lfdash.runs.scan import RunView, elsewhere, relative
+from lfdash.supervisor import failpoints
+from lfdash.workspace.allowed_paths import Roots
+from lfdash.workspace.secret_store import Vault
+
+REST_S = 30.0  # after a disk that did not let the queue be changed
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Starts the runs of one workspace, those of the page at once and those that wait in their turn.
+
+    queue: the jobs that wait. eyes: look at the machine's devices. roots: where paths may lead.
+    refresh: looks at all runs again, so that the snapshot has what was just started.
+    """
+
+    def __init__(
+        self, watcher: Watcher, queue: Waitlist, launch_lock: LaunchLock, eyes: Eyes, vault: Vault, roots: Roots,
+        refresh: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.eyes = eyes
+        self._watcher = watcher
+        self._queue = queue
+        self._launch_lock = launch_lock
+        self._vault = vault
+        self._roots = roots
+        self._refresh = refresh
+        self._rest_until = 0.0
+
+    def launch(
+        self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None, *, beside: bool = False
+    ) -> Launched | Refused:
+        """Starts a run now, or says why not; the snapshot has it when this returns.
+
+        ask: the devices it wants. beside: even where others have them.
+        Refused: busy (the devices are in use; params as in `waits.<code>`), no_output, outside, secret_missing,
+        secret_in_plan, another_launch, and what the launcher refuses (exists, disk, readonly, cli_missing,
+        not_linux, space, start_failed).
+        """
+        failpoints.hit("launch.clicked")
+        refused = self._unfit(plan)
+        if refused is not None:
+            return refused
+        try:
+            with self._launch_lock.held():
+                return self._launch(plan, record, ask or Ask(), beside=beside)
+        except Timeout:
+            return Refused("another_launch")
+        except OSError as error:
+            return refused_by(error, self._launch_lock.private)
+
+    def _launch(self, plan: LaunchPlan, record: RunRecord, ask: Ask, *, beside: bool) -> Launched | Refused:
+        failpoints.hit("launch.locked")
+        self._refresh()
+        missing = self._missing(plan)
+        if missing:
+            return Refused("secret_missing", {"name": ", ".join(missing)})
+        entries = self.entries()
+        if taken(plan, entries):
+            return Refused("exists", {"path": plan.output_dir})
+        floor = self._floor(now=True)
+        if not self._queue.jobs.settings().paused:
+            standing(entries, floor, self._missing_of, paused=False)
+        place = floor.anyway(ask) if beside else floor.place(ask)
+        if isinstance(place, Wait):
+            return Refused("never" if place.never else "busy", {"code": place.code, **place.params})
+        plan, record = dressed(plan, record, ask, place, ports_of(self._watcher.views))
+        return self._submit(plan, record)
+
+    def _unfit(self, plan: LaunchPlan) -> Refused | None:
+        """Why a plan must not be written down, let alone started; None when it may."""
+        exposed = self._vault.found_in([*plan.argv, *plan.env.values(), plan.output_dir, *plan.files.values()])
+        return (
+            check_output(plan)
+            or check_paths(plan, self._roots)
+            or (Refused("secret_in_plan", {"name": exposed}) if exposed else None)
+        )
+
+    def _submit(self, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
+        """Hands a run to the launcher, with its secrets; the launch lock is held."""
+        unfit = self._unfit(plan)  # a link may be another now than when it was queued
+        if unfit is not None:
+            return unfit
+        note = self._note_place(plan)
+        secrets = {name: self._vault.get(name) for name in plan.secrets}
+        failpoints.hit("launch.checked")
+        outcome = self._watcher.launcher.submit(plan, record, secrets)
+        failpoints.hit("launch.submitted")
+        if isinstance(outcome, Refused):
+            if note is not None:
+                note.unlink(missing_ok=True)
+            return outcome
+        self._watcher.hold(plan.run_id, outcome.handle)
+        self._refresh()
+        return outcome
+
+    def _missing(self, plan: LaunchPlan) -> list[str]:
+        return [name for name in plan.secrets if not self._vault.get(name)]
+
+    def _missing_of(self, entry: Entry) -> list[str]:
+        return self._missing(entry.plan)
+
+    def _floor(self, *, now: bool = False) -> Floor:
+        machine = self.eyes.machine(self._queue.jobs.settings().slots, now=now)
+        return floor_of(machine, self._watcher.views)
+
+    # -- the queue --------------------------------------------------------------------------------------
+
+    def enqueue(self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None) -> Queued | Refused:
+        """Puts a job behind those that wait; it starts when its devices are free, also without a page.
+
+        Refused: never (the machine has not what is asked for), no_output, outside, secret_in_plan, exists,
+        another_launch, disk, readonly, start_failed.
+        """
+        refused = self._unfit(plan)
+        if refused is not None:
+            return refused
+        ask = ask or Ask()
+        with self._launch_lock.lock:
+            place = self._floor().place(ask)
+        if isinstance(place, Wait) and place.never:
+            return Refused("never", {"code": place.code, **place.params})
+        return self._queue.add(plan, record, ask)
+
+    def start_now(self, run_id: str) -> Launched | Refused:
+        """Starts a job that waits, whatever runs and whatever it was held for.
+
+        Refused: not_waiting, never, and as `launch`; then it waits as before.
+        """
+        try:
+            with self._launch_lock.held():
+                entry = next((entry for entry in self.entries() if entry.run_id == run_id), None)
+                if entry is None:
+                    return Refused("not_waiting")
+                missing = self._missing_of(entry)
+                if missing:
+                    return Refused("secret_missing", {"name": ", ".join(missing)})
+                place = self._floor(now=True).anyway(entry.ask)
+                if isinstance(place, Wait):
+                    return Refused("never", {"code": place.code, **place.params})
+                plan, record = dressed(entry.plan, entry.record, entry.ask, place, ports_of(self._watcher.views))
+                return self._submit(plan, record)
+        except Timeout:
+            return Refused("another_launch")
+        except OSError as error:
+            return refused_by(error, self._launch_lock.private)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The jobs that wait; not one whose attempt is made already."""
+        return tuple(entry for entry in self._queue.jobs.entries() if not entry.begun)
+
+    def waiting_views(self, entries: tuple[Entry, ...]) -> list[RunView]:
+        """Jobs that wait as a page shows them, in order; not those that have become runs."""
+        runs = {view.run_id: view for view in self._watcher.views}
+        begun = {(view.run_id, view.attempt) for view in self._watcher.views}
+        entries = tuple(entry for entry in entries if (entry.run_id, entry.plan.attempt) not in begun)
+        return [
+            queued_view(entry, waiting, runs.get(entry.run_id), relative(self._watcher.workspace, entry.paths.root))
+            for entry, waiting, _ in self._standing(entries)
+        ]
+
+    def advance(self) -> None:
+        """Starts the jobs whose turn it is. Does nothing while another dashboard holds the launch lock."""
+        jobs = self._queue.jobs
+        if (not jobs.entries() and not jobs.started()) or time.monotonic() < self._rest_until:
+            return
+        try:
+            with self._launch_lock.held(timeout=0):
+                self._look_after_started()
+                self._tidy()
+                self._start_waiting()
+        except Timeout:
+            return
+        except OSError as error:
+            self._rest_until = time.monotonic() + REST_S
+            logger.warning("the queue of %s cannot be changed: %s", self._watcher.workspace, error)
+
+    def _start_waiting(self) -> None:
+        jobs = self._queue.jobs
+        if not any(place for _, _, place in self._standing(self.entries())):
+            return
+        self._refresh()  # what another dashboard has started meanwhile
+        for entry, _, place in self._standing(self.entries(), now=True):
+            if place is None:
+                continue
+            plan, record = dressed(entry.plan, entry.record, entry.ask, place, ports_of(self._watcher.views))
+            failpoints.hit("queue.taken")
+            jobs.note_started(entry.run_id)
+            outcome = self._submit(plan, record)
+            if isinstance(outcome, Refused):
+                jobs.forget_started(entry.run_id)
+                reason = Reason(f"refused_{outcome.code}", {k: str(v) for k, v in outcome.params.items()})
+                jobs.write(replace(entry, held=reason))
+
+    def _standing(
+        self, entries: tuple[Entry, ...], *, now: bool = False
+    ) -> list[tuple[Entry, Waiting, Place | None]]:
+        if not entries:
+            return []
+        paused = self._queue.jobs.settings().paused
+        return standing(entries, self._floor(now=now), self._missing_of, paused=paused)
+
+    def _tidy(self) -> None:
+        """Removes jobs that have become runs. One of which nothing was ever started waits again: the dashboard
+        ended in that moment."""
+        for entry in self._queue.jobs.entries():
+            if not entry.begun:
+                continue
+            status = self._watcher.poll(entry.paths, entry.record)
+            if status.unused:
+                logger.warning("run %s was never started: it waits again", entry.run_id)
+                folder.undo(entry.paths, entry.plan)
+                self._watcher.forget(entry.run_id)
+            elif status.phase != "starting":
+                failpoints.hit("queue.before_removed")
+                self._queue.jobs.remove(entry.run_id)
+
+    def _look_after_started(self) -> None:
+        """Holds the jobs that wait when one that the queue started has failed, where that is wanted."""
+        jobs = self._queue.jobs
+        runs = {view.run_id: view for view in self._watcher.views}
+        waiting = {entry.run_id for entry in jobs.entries()}
+        for run_id in jobs.started():
+            view = runs.get(run_id)
+            if run_id in waiting or (view is not None and view.state not in TERMINAL):
+                continue
+            jobs.forget_started(run_id)
+            if view is not None and view.state in (RunState.FAILED, RunState.LOST) and jobs.settings().hold_on_failure:
+                for entry in self.entries():
+                    if entry.held is None:
+                        jobs.write(replace(entry, held=Reason("after_failure", {"run": view.name})))
+
+    def _note_place(self, plan: LaunchPlan) -> Path | None:
+        """Notes where a run outside saves/ lies, so that it is found again. OSError when that is not possible."""
+        root = Path(plan.cwd) / plan.output_dir
+        if root.is_relative_to(self._watcher.workspace / "saves"):
+            return None
+        note = elsewhere(self._watcher.workspace) / plan.run_id
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(str(root), encoding="utf-8")
+        return note
+
+
+def check_output(plan: LaunchPlan) -> Refused | None:
+    """Refuses a plan without an output folder, or with one that climbs out of the workspace."""
+    if not plan.output_dir.strip("./ "):
+        return Refused("no_output")
+    if ".." in Path(plan.output_dir).parts:
+        return Refused("outside", {"path": plan.output_dir})
+    return None
+
+
+def check_paths(plan: LaunchPlan, roots: Roots) -> Refused | None:
+    """Refuses a plan that writes, or reads, where it may not, links followed: the last look before it is run."""
+    try:
+        args = yaml_format.load(plan.files[ARGS_FILE]).args
+    except ConfigError as error:
+        return Refused("start_failed", {"reason": f"{ARGS_FILE}: {error}"})
+    output = str(Path(plan.cwd) / plan.output_dir)
+    found = next(roots.outside({**args, "output_dir": output}), None)
+    found = found or next(roots.outside({"output_dir": args.get("output_dir")}), None)
+    return Refused("outside", {"path": found[1]}) if found else None

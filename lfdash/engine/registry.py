@@ -1,0 +1,155 @@
+"""The process-wide registry: all runs of a workspace, watched, started and stopped for every page."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from lfdash.engine.archive import Archive
+from lfdash.engine.dispatcher import Dispatcher
+from lfdash.engine.watcher import Watcher
+from lfdash.launchers.base import Launched, Launcher, Level, Refused
+from lfdash.queue.commands import LaunchLock, Waitlist
+from lfdash.queue.placement import Ask
+from lfdash.queue.store import Queued
+from lfdash.queue.turns import Eyes, Look
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import RunRecord
+from lfdash.runs.scan import RunView
+from lfdash.runs.summary_cache import Summaries
+from lfdash.workspace import devices
+from lfdash.workspace.allowed_paths import Roots
+from lfdash.workspace.secret_store import Vault
+
+WALK_EVERY = 10  # looks at the alive runs between two searches for folders that others made
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessRegistry:
+    """All runs of one workspace, watched by one daemon thread; sessions read its snapshot.
+
+    workspace: absolute folder. interval: seconds between two looks at the alive runs. look: asks the machine for
+    its devices. roots: where paths may lead (default: into the workspace). queue: the jobs that wait; they are
+    started by the thread, without any page. archive: what is done to runs that are over.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        launcher: Launcher,
+        *,
+        interval: float = 0.5,
+        look: Look = devices.probe,
+        roots: Roots | None = None,
+    ) -> None:
+        self.workspace = workspace
+        self.vault = Vault()
+        self.roots = roots or Roots.of(workspace)
+        self.summaries = Summaries(workspace / ".lfdash" / "summaries.json")
+        launch_lock = LaunchLock(workspace / ".lfdash")
+        self.queue = Waitlist(launch_lock, self.refresh)
+        self.watcher = Watcher(workspace, launcher, self.redactor)
+        self.dispatcher = Dispatcher(
+            self.watcher, self.queue, launch_lock, Eyes(look), self.vault, self.roots, self.refresh
+        )
+        self.archive = Archive(self.watcher, self.queue, launch_lock, self.refresh, self.snapshot)
+        self._interval = interval
+        self._lock = launch_lock.lock  # everything but the snapshot, which is replaced as a whole
+        self._shown: tuple[RunView, ...] = ()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Finds the workspace's runs (before it returns) and starts the thread. Idempotent."""
+        with self._lock:
+            if self._thread is not None:
+                return
+            self._closing.clear()
+            self.summaries.load()
+            self.refresh()
+            self._thread = threading.Thread(target=self._watch, name="lfdash-registry", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread. Runs go on."""
+        self._closing.set()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join()
+            self.summaries.close()
+
+    def _watch(self) -> None:
+        looks = 0
+        self.archive.trash.sweep()
+        while not self._closing.wait(self._interval):
+            looks += 1
+            try:
+                self.refresh(everything=looks % WALK_EVERY == 0)
+                self.dispatcher.advance()
+                self.summaries.step(self.watcher.views)
+            except Exception:  # the thread must not die of one odd folder: no run would be seen to end
+                logger.exception("looking at the runs of %s failed", self.workspace)
+
+    def refresh(self, *, everything: bool = True) -> None:
+        """Looks at the alive runs, and for new folders when `everything`."""
+        with self._lock:
+            entries = self.dispatcher.entries()  # first: a job that becomes a run meanwhile is seen as one of them
+            self.watcher.look(everything=everything)
+            self._shown = (*self.dispatcher.waiting_views(entries), *self.watcher.views)
+
+    def launch(
+        self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None, *, beside: bool = False
+    ) -> Launched | Refused:
+        """Starts a run now; see `Dispatcher.launch`."""
+        return self.dispatcher.launch(plan, record, ask, beside=beside)
+
+    def enqueue(self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None) -> Queued | Refused:
+        """Starts a run when its turn comes; see `Dispatcher.enqueue`."""
+        return self.dispatcher.enqueue(plan, record, ask)
+
+    def snapshot(self) -> tuple[RunView, ...]:
+        """All runs: those that wait, in order, then the others, newest first."""
+        return self._shown
+
+    def get(self, run_id: str) -> RunView | None:
+        """One run of the snapshot."""
+        return next((view for view in self._shown if view.run_id == run_id), None)
+
+    def stop(self, run_id: str, level: Level) -> Refused | None:
+        """Leaves the wish to stop a run; None when it was left. The snapshot says STOPPING when this returns.
+        A job that waits is cancelled instead.
+
+        Refused: unknown, plain (a run that the plain CLI started), not_running, readonly.
+        """
+        with self._lock:
+            view = self.get(run_id)
+            if view is None:
+                return Refused("unknown")
+            if view.waiting is not None:
+                return self.queue.cancel(run_id)
+            if view.record is None:
+                return Refused("plain")
+            refused = self.watcher.launcher.stop(self.watcher.handle(view.paths, view.record), level)
+            self.refresh(everything=False)
+            return refused
+
+    # -- secrets ----------------------------------------------------------------------------------------
+
+    def set_secret(self, name: str, value: str) -> None:
+        """Keeps a secret in memory for later launches; an empty value forgets it."""
+        self.vault.put(name, value)
+
+    def redactor(self) -> Callable[[str], str]:
+        """A function that takes the secrets that are known here out of a text."""
+        return self.vault.redactor()
+
+    def redact(self, text: str) -> str:
+        """A text without the secrets that are known here: those typed, and those of the server's environment."""
+        return self.vault.redactor()(text)
+
+    def has_secret(self, name: str) -> bool:
+        """Whether the secret is here or in the server's environment."""
+        return bool(self.vault.get(name))

@@ -1,0 +1,124 @@
+"""The runs of a workspace as a look finds them, on disk and among the processes."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from lfdash.launchers.base import Handle, Launcher, Status
+from lfdash.runs.record import ALLOWED, TERMINAL, RunPaths, RunRecord, RunState
+from lfdash.runs.scan import Cached, RunView, scan
+from lfdash.runs.stall import Patience
+from lfdash.supervisor import failpoints, shim
+
+REST_S = 30.0  # after a disk that did not let an end be noted
+LET_GO_S = 5.0  # for a shim that has written down how its run ended, and ends
+
+logger = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Looks at the runs and writes into their records how they ended. Used under the registry's lock.
+
+    views: what the last look found, newest run first. redactor: makes the function that hides secrets in a text.
+    """
+
+    def __init__(
+        self, workspace: Path, launcher: Launcher, redactor: Callable[[], Callable[[str], str]]
+    ) -> None:
+        self.workspace = workspace
+        self.launcher = launcher
+        self.views: tuple[RunView, ...] = ()
+        self.patience = Patience()
+        self._redactor = redactor
+        self._handles: dict[str, Handle] = {}
+        self._cache: dict[Path, Cached] = {}
+        self._note_after = 0.0
+
+    def look(self, *, everything: bool = True) -> None:
+        """Looks at the alive runs, and for new folders when `everything`."""
+        folders = None
+        if not everything:
+            folders = [path for path, held in self._cache.items() if held.view.state not in TERMINAL]
+        views = scan(self.workspace, self._cache, self.poll, folders)
+        before = {view.run_id: view for view in self.views}
+        redact = self._redactor()
+        noted = [self._noted(hidden(settled(before.get(view.run_id), view), redact)) for view in views]
+        self.views = self.patience.look(noted)
+        self._reap()
+
+    def poll(self, paths: RunPaths, record: RunRecord) -> Status:
+        """What the launcher knows of a run's newest attempt."""
+        return self.launcher.poll(self.handle(paths, record))
+
+    def handle(self, paths: RunPaths, record: RunRecord) -> Handle:
+        """The handle that is held for an attempt. One that was found in another folder is a copy, or was moved."""
+        held = self._handles.get(record.run_id)
+        if held is not None and held.attempt == record.last.number:
+            return held if held.paths == paths else self.launcher.adopt(paths, record)
+        found = self._handles[record.run_id] = self.launcher.adopt(paths, record)
+        return found
+
+    def _noted(self, view: RunView) -> RunView:
+        """Writes into run.json how a run ended, once. The view is right whether or not that works."""
+        record = view.record
+        if record is None or view.state not in TERMINAL or record.last.state is view.state:
+            return view
+        if view.state is RunState.LOST or time.monotonic() < self._note_after:
+            return view  # a lost one may be found again: nothing to write down
+        status = self.poll(view.paths, record)
+        record = record.with_last(state=view.state, stop=status.wish, exit=status.exit)
+        try:
+            failpoints.hit("registry.before_noted")
+            shim.write_text_atomic(str(view.paths.record), record.to_json())
+            failpoints.hit("registry.after_noted")
+        except OSError:
+            self._note_after = time.monotonic() + REST_S
+        return replace(view, record=record)
+
+    def _reap(self) -> None:
+        """Takes the exit codes of shims that ended, a moment after they wrote down how the run did; nobody else
+        may wait for them."""
+        for handle in self._handles.values():
+            if handle.process is not None:
+                handle.process.poll()
+
+    def hold(self, run_id: str, handle: Handle) -> None:
+        """Keeps the handle of a run that was just started."""
+        self._handles[run_id] = handle
+
+    def forget(self, run_id: str) -> None:
+        """Drops the handle of an attempt of which nothing was started."""
+        self._handles.pop(run_id, None)
+
+    def let_go(self, run_id: str) -> None:
+        """Forgets the handle of a run that is over, once its shim, which wrote that down, has ended too."""
+        handle = self._handles.pop(run_id, None)
+        if handle is not None and handle.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                handle.process.wait(LET_GO_S)
+
+
+def hidden(view: RunView, redact: Callable[[str], str]) -> RunView:
+    """The view without a secret in its error line."""
+    error = redact(view.error) if view.error else view.error
+    return view if error == view.error else replace(view, error=error)
+
+
+def settled(before: RunView | None, now: RunView) -> RunView:
+    """`now`, or with the state of `before` when that attempt cannot have come from there to here: what a look
+    between two writes of another process finds must not be shown, let alone written down. An end without a code was
+    seen by nobody, and does not bind: an attempt that was taken back while it was looked at is made anew."""
+    if before is None or before.record is None or before.attempt != now.attempt:
+        return now
+    if before.state in TERMINAL and before.exit_code is None:
+        return now
+    if now.state is before.state or now.state in ALLOWED[before.state]:
+        return now
+    logger.warning("run %s seems to go from %s to %s", now.run_id, before.state, now.state)
+    return replace(now, state=before.state)

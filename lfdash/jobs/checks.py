@@ -1,0 +1,287 @@
+"""Everything wrong with a job, gathered: presence, values, names, arguments, then the rules and the world."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from lfdash.jobs import preflight, secret_arguments
+from lfdash.jobs.args import build_args, job_from_args
+from lfdash.jobs.field import Problem, Value
+from lfdash.jobs.fields import BY_KIND_ARG, ROWS
+from lfdash.jobs.job import LARGEST, UNSEEN, ArgumentType, Facts, JobConfig, check, details
+from lfdash.jobs.rules import DATASET, EXTRA, MODEL_PATH, OUTPUT, RULES, Args, Rule, stage
+
+EXTRA_PREFIX = "extra."  # of a cure's key that is an argument without a field
+# Arguments of older versions, under the names that 0.9.5 and its transformers have for them: changelogs of
+# LLaMA-Factory (v0.7 to v0.9) and of transformers (4.41, 4.46, 5.0)
+RENAMED = {
+    "checkpoint_dir": "adapter_name_or_path",
+    "dpo_beta": "pref_beta",
+    "dpo_ftx": "pref_ftx",
+    "dpo_loss": "pref_loss",
+    "evaluation_strategy": "eval_strategy",
+    "image_resolution": "image_max_pixels",
+    "video_resolution": "video_max_pixels",
+    "cache_path": "tokenized_path",
+    "name_module_trainable": "freeze_trainable_modules",
+    "num_layer_trainable": "freeze_trainable_layers",
+    "neft_alpha": "neftune_noise_alpha",
+    "no_cuda": "use_cpu",
+    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
+    "per_gpu_train_batch_size": "per_device_train_batch_size",
+    "sft_packing": "packing",
+}
+
+def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
+    """Everything wrong with a job: missing values, values, combinations, then what the world says."""
+    args = build_args(job)
+    return (
+        *missing_of(job, args, facts),
+        *bad_values(job),
+        *bad_extra(job),
+        *bad_numbers(job, args),
+        *bad_secrets(job, args),
+        *bad_name(job, facts),
+        *leading_out(job, facts),
+        *bad_model_name(job),
+        *(problem_of(rule, job, args) for rule in RULES if rule.broken(args)),
+        *bad_arguments(job, facts),
+        *preflight.problems(job.kind, args, facts),
+    )
+
+
+def problem_of(rule: Rule, job: JobConfig, args: Args) -> Problem:
+    """A broken rule, at its field where this kind of job has it."""
+    known = any(row.id == rule.field for row in ROWS[job.kind])
+    changes = rule.fix(args) if callable(rule.fix) else rule.fix
+    return Problem(rule.field if known else None, rule.code, {}, fix=cure(job, changes) if changes else None)
+
+
+def cure(job: JobConfig, changes: Mapping[str, Any]) -> dict[str, Value | None]:
+    """A change of arguments as a change of the form: field ids, and `extra.NAME` for an argument without a field."""
+    args = {name: value for name, value in {**build_args(job), **changes}.items() if value is not None}
+    meant = job_from_args(args, kind=job.kind)
+    fix: dict[str, Value | None] = {}
+    for name, value in changes.items():
+        row = BY_KIND_ARG[job.kind].get(name)
+        if name in job.extra or row is None:
+            fix[EXTRA_PREFIX + name] = value
+        else:
+            fix[row.id] = meant.values.get(row.id)
+    return fix
+
+
+def missing_of(job: JobConfig, args: Args, facts: Facts) -> Iterator[Problem]:
+    """What a job of its kind cannot do without."""
+    if job.kind == "export":
+        yield from missing_export(job, args, facts)
+    else:
+        yield from missing(args) if job.kind == "train" else missing_eval(args)
+
+
+def missing_export(job: JobConfig, args: Args, facts: Facts) -> Iterator[Problem]:
+    """What LlamaBoard's save_model asks for, and that nothing is overwritten."""
+    if not args.get("model_name_or_path"):
+        yield Problem(MODEL_PATH, "model_missing")
+    if not job.run_name:
+        yield Problem("export.output_dir", "name_missing")
+    folder = args.get("export_dir")
+    bits = args.get("export_quantization_bit")
+    weights = job.values.get("top.checkpoint_path")
+    if not folder:
+        yield Problem("export.export_dir", "export_missing")
+    elif export_code(str(folder), facts.roots):
+        yield Problem("export.export_dir", export_code(str(folder), facts.roots), {"value": folder})
+    elif facts.export_taken:
+        yield Problem("export.export_dir", "export_taken", {"value": folder})
+    if not bits and not weights:
+        yield Problem("top.checkpoint_path", "export_nothing")
+    if bits and args.get("adapter_name_or_path"):
+        yield Problem("export.export_quantization_bit", "export_merge_first")
+    if not args.get("template"):
+        yield Problem("top.template", "template_missing", level="warning")
+
+
+def export_code(folder: str, roots: tuple[str, ...]) -> str:
+    """What is wrong with an export folder; "" when nothing is."""
+    path = PurePosixPath(folder)
+    if ".." in path.parts:
+        return "name_dots"
+    if UNSEEN.search(folder) or "\\" in folder or folder.startswith(("-", "~")):
+        return "name_bad"
+    outside = path.is_absolute() and not any(path.is_relative_to(root) and str(path) != root for root in roots)
+    return "name_outside" if outside else ""
+
+
+def missing_eval(args: Args) -> Iterator[Problem]:
+    """What Runner._initialize asks for before an evaluation."""
+    if not args.get("model_name_or_path"):
+        yield Problem(MODEL_PATH, "model_missing")
+    if not args.get("output_dir"):
+        yield Problem("eval.output_dir", "name_missing")
+    if not args.get("eval_dataset"):
+        yield Problem("eval.dataset", "dataset_missing")
+    if not args.get("template"):
+        yield Problem("top.template", "template_missing", level="warning")
+    if args.get("do_predict") and not args.get("predict_with_generate"):
+        yield Problem("eval.predict_with_generate", "predict_generate", fix={"eval.predict_with_generate": True})
+
+
+def missing(args: Args) -> Iterator[Problem]:
+    """What Runner._initialize asks for, and the command itself."""
+    if not args.get("model_name_or_path"):
+        yield Problem(MODEL_PATH, "model_missing")
+    if not args.get("output_dir"):
+        yield Problem(OUTPUT, "name_missing")
+    if not args.get("dataset"):
+        yield Problem(DATASET, "dataset_missing")
+    if stage(args) == "ppo" and not args.get("reward_model"):
+        yield Problem("train.reward_model", "reward_missing")
+    if not args.get("do_train"):
+        yield Problem("train.do_train", "train_off", fix={"train.do_train": True})
+    if not args.get("template") and stage(args) != "pt":
+        yield Problem("top.template", "template_missing", level="warning")
+
+
+def bad_values(job: JobConfig) -> Iterator[Problem]:
+    """Values that came from elsewhere than the form and are outside their field's range."""
+    for row in ROWS[job.kind]:
+        value = job.values.get(row.id)
+        code = check(row, value) if value is not None and job.sends(row) else ""
+        if code:
+            yield Problem(row.id, code, details(row, value))
+
+
+def bad_extra(job: JobConfig) -> Iterator[Problem]:
+    """Extra arguments that a field of the form already gives."""
+    sent = build_args(JobConfig(job.kind, job.values))
+    for name in job.extra:
+        row = BY_KIND_ARG[job.kind].get(name)
+        if row is not None and name in sent:
+            yield Problem(EXTRA, "extra_clash", {"name": name, "field": row.id}, fix={EXTRA_PREFIX + name: None})
+        elif name == "output_dir":
+            yield Problem(EXTRA, "extra_output", {"value": job.extra[name]})
+
+
+def bad_secrets(job: JobConfig, args: Args) -> Iterator[Problem]:
+    """Tokens and keys among the arguments: they would be written into the run's files, the preview, the downloads."""
+    for name, value in args.items():
+        if secret_arguments.is_secret(name) and value:
+            yield secret_argument(name, value, job.kind)
+        elif secret_arguments.looks_secret(value):
+            row = BY_KIND_ARG[job.kind].get(name)
+            yield Problem(row.id if row and name not in job.extra else EXTRA, "looks_secret", {"name": name})
+
+
+def secret_argument(name: str, value: Any, kind: str) -> Problem:
+    """An argument that is a secret, with the move into its field as the cure where there is one."""
+    row = secret_arguments.field_of(name, kind)
+    if row is None:
+        return Problem(EXTRA, "extra_secret", {"name": name}, fix={EXTRA_PREFIX + name: None})
+    return Problem(EXTRA, "extra_secret_field", {"name": name}, fix={EXTRA_PREFIX + name: None, row.id: str(value)})
+
+
+def bad_numbers(job: JobConfig, args: Args) -> Iterator[Problem]:
+    """Numbers from a file that are none: the form refuses them, LLaMA-Factory trains into NaN or dies late."""
+    for name, value in args.items():
+        number_wanted = isinstance(value, int | float) and not isinstance(value, bool)
+        endless = name == "max_grad_norm" and value == math.inf  # torch: measure the norm, clip nothing
+        if number_wanted and not endless and not abs(value) <= LARGEST:
+            row = BY_KIND_ARG[job.kind].get(name)
+            if row is None or name in job.extra:  # the value of a field is told by bad_values
+                told = value if isinstance(value, float) else "2^63…"
+                yield Problem(EXTRA, "argument_type", {"name": name, "value": told, "kind": "number"})
+
+
+def bad_arguments(job: JobConfig, facts: Facts) -> Iterator[Problem]:
+    """Arguments that do not exist, and values that their argument does not take."""
+    if facts.arguments is None:
+        return
+    args = build_args(job)
+    for name, value in args.items():
+        row = BY_KIND_ARG[job.kind].get(name)
+        where = row.id if row is not None and name not in job.extra else EXTRA
+        known = facts.arguments.get(name)
+        if known is None:
+            yield unknown_argument(job, name, value, facts.arguments)
+        elif value is not None and wrong_type(known, value):
+            yield Problem(where, "argument_type", {"name": name, "value": value, "kind": known.kind})
+        elif known.choices and isinstance(value, str) and value not in known.choices:
+            yield Problem(where, "argument_choice", {"name": name, "value": value, "choices": ", ".join(known.choices)})
+    template = args.get("template")
+    if facts.templates is not None and isinstance(template, str) and template not in facts.templates:
+        yield Problem("top.template", "template_unknown", {"value": template})
+
+
+def unknown_argument(job: JobConfig, name: str, value: Any, known: Mapping[str, ArgumentType]) -> Problem:
+    """An argument that does not exist: what it is called now, or what was probably meant."""
+    new = RENAMED.get(name)
+    if new in known:
+        code, near = "argument_renamed", new
+    else:
+        code, near = "argument_unknown_near", next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.7)), None)
+    if near is None:
+        return Problem(EXTRA, "argument_unknown", {"name": name, "near": ""}, fix={EXTRA_PREFIX + name: None})
+    taken = near in build_args(job)
+    fix = {EXTRA_PREFIX + name: None, **({} if taken else cure(job, {near: value}))}
+    return Problem(EXTRA, code, {"name": name, "near": near}, fix=fix)
+
+
+def wrong_type(known: ArgumentType, value: Any) -> bool:
+    """Whether a value would break LLaMA-Factory: its parser does not look, the optimizer does, minutes later."""
+    number_wanted = known.kind in ("int", "float")
+    return (number_wanted and not isinstance(value, int | float)) or (known.kind == "bool" and isinstance(value, str))
+
+
+def bad_name(job: JobConfig, facts: Facts) -> Iterator[Problem]:
+    """A run name that is no name, a path outside the allowed folders, a folder that exists."""
+    name = job.run_name
+    if not name:
+        return
+    code = name_code(name, facts.roots)
+    if code:
+        yield Problem(f"{job.kind}.output_dir", code, {"value": name})
+    elif facts.run_exists:
+        yield Problem(f"{job.kind}.output_dir", "name_taken", {"value": name})
+
+
+def leading_out(job: JobConfig, facts: Facts) -> Iterator[Problem]:
+    """Paths that lead out of the allowed folders once links are followed; what is told elsewhere is left out."""
+    told = {"output_dir": name_code(job.run_name, facts.roots)}
+    told["export_dir"] = export_code(facts.outside.get("export_dir", ""), facts.roots)
+    for name, path in facts.outside.items():
+        if not told.get(name):
+            row = BY_KIND_ARG[job.kind].get(name)
+            own = f"{job.kind}.output_dir" if name == "output_dir" else row.id if row else EXTRA
+            yield Problem(EXTRA if name in job.extra else own, "path_outside", {"name": name, "value": path})
+
+
+def bad_model_name(job: JobConfig) -> Iterator[Problem]:
+    """A model's name that cannot be a folder's, or leads the run's folder out of saves/.
+
+    Names may have slashes (LLaMA-Factory itself has such a model); `save_dir` takes spaces out of them.
+    """
+    name = job.model_name or str(job.values.get("top.model_path") or "")
+    if not name or not job.run_name or "/" in job.run_name:
+        return
+    parts = name.replace(" ", "").split("/")
+    if any(not part or part.startswith(("-", ".", "~")) or "\\" in part or UNSEEN.search(part) for part in parts):
+        yield Problem("top.model_name", "model_name_bad", {"value": name})
+
+
+def name_code(name: str, roots: tuple[str, ...]) -> str:
+    """What is wrong with a run name or path; "" when nothing is."""
+    path = PurePosixPath(name)
+    if ".." in path.parts:
+        return "name_dots"
+    if UNSEEN.search(name) or "\\" in name or name != name.strip() or name.startswith(("-", ".", "~")):
+        return "name_bad"
+    if "/" not in name:
+        return "name_long" if len(name.encode()) > 200 else ""
+    if path.is_absolute():
+        return "" if any(path.is_relative_to(root) and str(path) != root for root in roots) else "name_outside"
+    return "" if path.parts[0] == "saves" and len(path.parts) > 1 else "name_separator"

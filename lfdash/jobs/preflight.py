@@ -1,0 +1,175 @@
+"""What the world says to a job: its datasets, this machine, what is installed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from lfdash.jobs.field import Problem
+from lfdash.jobs.fields import BY_KIND_ARG
+from lfdash.jobs.job import Facts
+from lfdash.jobs.rules import DATASET, EXTRA, STAGE, Args, listed, method, number, stage
+from lfdash.jobs.stages import BY_CODE
+
+GIGABYTE = 1e9
+LOW_DISK = 0.5e9  # bytes; LLaMA-Factory's caches and logs alone fill less than that
+OPTIMIZER = 2.0  # AdamW keeps two moments for each trained weight
+ADAPTER_SHARE = 0.012  # of a model's size that a rank-8 adapter on all linear layers has, about
+
+
+def problems(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
+    """What a job's surroundings say to it."""
+    yield from bad_data(kind, args, facts)
+    yield from bad_machine(kind, args, facts)
+    yield from unfit_template(args, facts)
+    if kind == "train":
+        yield from too_few_steps(args, facts)
+    yield from full_disk(kind, args, facts)
+
+
+def unfit_template(args: Args, facts: Facts) -> Iterator[Problem]:
+    """A chat template that belongs to another model than the chosen one."""
+    template = args.get("template")
+    if facts.model_template and isinstance(template, str) and template != facts.model_template:
+        params = {"value": template, "fits": facts.model_template}
+        yield Problem("top.template", "template_unfit", params, "warning", {"top.template": facts.model_template})
+
+
+def total_steps(args: Args, facts: Facts) -> int | None:
+    """How many optimizer steps a training has, as transformers' Trainer counts them; None when rows are unknown."""
+    if number(args, "max_steps") > 0:
+        return int(number(args, "max_steps"))
+    names = listed(args.get("dataset"))
+    if not names or args.get("streaming") or args.get("packing") or stage(args) == "pt":
+        return None
+    limit = int(number(args, "max_samples")) or None
+    counts = [facts.rows.get(name) for name in names]
+    rows = 0
+    for count in counts:
+        if count is None:
+            return None
+        rows += min(count, limit) if limit else count
+    size = number(args, "val_size")
+    rows -= int(size if size >= 1 else rows * size)
+    per_device = int(number(args, "per_device_train_batch_size")) or 8
+    batches = math.ceil(rows / (per_device * max(1, facts.gpus or 1)))
+    accumulated = max(1, int(number(args, "gradient_accumulation_steps")) or 1)
+    epochs = number(args, "num_train_epochs") if "num_train_epochs" in args else 3.0
+    return math.ceil(epochs * max(1, math.ceil(batches / accumulated)))
+
+
+def too_few_steps(args: Args, facts: Facts) -> Iterator[Problem]:
+    """Steps between two looks that the run never reaches: no loss, no checkpoint, no evaluation to see."""
+    total = total_steps(args, facts)
+    if not total:
+        return
+    asked = [("logging_steps", "few_steps_logging", 500.0)]
+    if args.get("save_strategy", "steps") == "steps":
+        asked.append(("save_steps", "few_steps_saving", 500.0))
+    if args.get("eval_strategy") == "steps":
+        asked.append(("eval_steps", "few_steps_evaluating", number(args, "logging_steps") or 500.0))
+    for name, code, default in asked:
+        every = number(args, name) if name in args else default
+        if every > total:
+            row = BY_KIND_ARG["train"][name]
+            fix = {row.id: max(1, total // 10)} if name != "save_steps" else {row.id: max(1, total // 2)}
+            yield Problem(row.id, code, {"value": f"{every:g}", "total": total}, "warning", fix)
+
+
+def full_disk(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
+    """Free disk space that does not take what the job saves."""
+    if facts.free_disk is None:
+        return
+    need = 0.0 if kind == "eval" else saved_bytes(kind, args, facts)
+    if facts.free_disk < max(need, LOW_DISK):
+        free = f"{facts.free_disk / GIGABYTE:.1f}"
+        field_id = {"train": "train.save_total_limit", "export": "export.export_dir"}.get(kind)
+        code = "disk_short" if need > LOW_DISK else "disk_low"
+        yield Problem(field_id, code, {"free": free, "need": f"{need / GIGABYTE:.1f}"}, "warning")
+
+
+def saved_bytes(kind: str, args: Args, facts: Facts) -> float:
+    """About how many bytes a job's checkpoints and its result take; 0 when the model's size is not known."""
+    model = float(facts.model_bytes or 0)
+    if kind == "export":
+        return model
+    adapter = method(args) in ("lora", "oft")
+    rank = number(args, "lora_rank") or 8
+    trained = model * min(1.0, ADAPTER_SHARE * rank / 8) if adapter else model
+    total = total_steps(args, facts)
+    every = number(args, "save_steps") or 500
+    count = 1 if total is None or every < 1 else total // every
+    if args.get("save_strategy") == "no":
+        count = 0
+    limit = number(args, "save_total_limit")
+    count = min(count, limit) if limit else count
+    checkpoint = trained if args.get("save_only_model") else trained * (1 + OPTIMIZER)
+    return count * checkpoint + trained
+
+
+def bad_data(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
+    """Datasets that do not exist or do not suit the stage."""
+    if facts.dataset_problem is not None and kind != "export":
+        yield facts.dataset_problem
+    ranked = BY_CODE[stage(args)].ranked if stage(args) in BY_CODE else None
+    if kind == "export":
+        return
+    asked = (("dataset", DATASET), ("eval_dataset", "train.eval_dataset"))
+    for argument, field_id in asked if kind == "train" else (("eval_dataset", "eval.dataset"),):
+        for name in listed(args.get(argument)):
+            if facts.datasets is not None and facts.dataset_problem is None and name not in facts.datasets:
+                known = ", ".join(sorted(facts.datasets)) or "–"
+                yield Problem(field_id, "dataset_unknown", {"value": name, "known": known})
+            elif ranked is not None and facts.ranking.get(name, ranked) != ranked:
+                yield Problem(field_id, "dataset_ranked" if not ranked else "dataset_unranked", {"value": name})
+
+
+def bad_machine(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
+    """What this machine or its packages cannot do."""
+    if facts.gpus == 0:
+        if args.get("pure_bf16"):
+            yield Problem("train.compute_type", "pure_bf16_cpu", fix={"train.compute_type": "fp32"})
+        elif args.get("bf16") and not args.get("use_cpu"):
+            yield Problem("train.compute_type", "bf16_cpu", fix={"train.compute_type": "fp32"})
+        if args.get("quantization_bit"):
+            yield Problem("top.quantization_bit", "quant_cpu", level="warning")
+    if kind == "train" and method(args) == "oft":
+        yield Problem("top.finetuning_type", "oft_again", level="warning")
+    if facts.packages is None:
+        return
+    if stage(args) == "ppo" and not trl_runs_ppo(facts.packages.get("trl", "")):
+        yield Problem(STAGE, "ppo_trl", {"version": facts.packages.get("trl") or "–"})
+    installed = {name.replace("_", "-") for name in facts.packages}
+    wanted = [(argument, package) for argument, package in PACKAGES if args.get(argument)]
+    if args.get("quantization_bit") and args.get("quantization_method", "bnb") == "bnb":
+        wanted.append(("quantization_bit", "bitsandbytes"))
+    for argument, package in wanted:
+        if package not in installed:
+            row = BY_KIND_ARG[kind].get(argument)
+            yield Problem(row.id if row else EXTRA, "package_missing", {"package": package})
+
+
+# option -> distribution that LLaMA-Factory asks for before it trains (hparams/parser.py, _check_extra_dependencies)
+PACKAGES = (
+    ("use_unsloth", "unsloth"),
+    ("enable_liger_kernel", "liger-kernel"),
+    ("use_galore", "galore-torch"),
+    ("use_apollo", "apollo-torch"),
+    ("use_badam", "badam"),
+    ("use_swanlab", "swanlab"),
+    ("use_kt", "kt-kernel"),
+    ("use_adam_mini", "adam-mini"),
+    ("mixture_of_depths", "mixture-of-depth"),
+    ("deepspeed", "deepspeed"),
+    ("export_quantization_bit", "optimum"),
+    ("predict_with_generate", "jieba"),
+    ("predict_with_generate", "nltk"),
+    ("predict_with_generate", "rouge-chinese"),
+)
+
+
+def trl_runs_ppo(version: str) -> bool:
+    """Whether PPO accepts this trl: 0.8.6 to 0.9.6 (llamafactory/train/ppo/trainer.py)."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    return found is not None and (0, 8, 6) <= tuple(map(int, found.groups())) <= (0, 9, 6)

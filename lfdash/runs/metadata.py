@@ -1,0 +1,110 @@
+"""What kind of run a folder holds: model, stage, method. From our record, or from what LLaMA-Factory leaves."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lfdash.errors import ConfigError
+from lfdash.jobs import yaml_format
+from lfdash.runs.record import RunPaths, RunRecord
+
+METHODS = ("lora", "oft", "freeze", "full")
+CARD_BYTES = 1 << 14  # of a model card, which begins with what is read here
+CONFIG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class About:
+    """kind: "train", "eval" or "export". model, stage, method: as LLaMA-Factory calls them; "" = not known."""
+
+    kind: str = "train"
+    model: str = ""
+    stage: str = ""
+    method: str = ""
+
+
+NOT_KNOWN = About()
+
+
+def of_record(record: RunRecord) -> About:
+    """What our record says."""
+    return About(record.kind, record.model, record.stage, record.method)
+
+
+def of_plain(paths: RunPaths) -> About:
+    """What the folder of a run of the plain CLI tells.
+
+    Sources in turn: its arguments (LlamaBoard writes them down), the adapter's own configuration, the model card,
+    and where it lies (saves/<model>/<method>/<run>).
+    """
+    found = [from_arguments(paths), from_adapter(paths.root), from_card(paths.root), from_place(paths.root)]
+    kind = next((about.kind for about in found if about.kind != "train"), "train")
+    model, stage, method = (
+        next((value for about in found if (value := getattr(about, name))), "") for name in ("model", "stage", "method")
+    )
+    return About(kind, model, stage, method)
+
+
+def from_arguments(paths: RunPaths) -> About:
+    """training_args.yaml, as far as it can be read."""
+    try:
+        args: Mapping[str, Any] = yaml_format.load(read_head(paths.training_args, CONFIG_BYTES)).args
+    except (OSError, ConfigError):
+        return NOT_KNOWN
+    kind = "train" if args.get("do_train") else "export" if args.get("export_dir") else "train"
+    if not args.get("do_train") and (args.get("do_predict") or args.get("do_eval")):
+        kind = "eval"
+    stage, method = args.get("stage"), args.get("finetuning_type")
+    return About(kind, last_part(args.get("model_name_or_path")), text(stage), text(method))
+
+
+def from_adapter(folder: Path) -> About:
+    """adapter_config.json of peft."""
+    try:
+        data = json.loads(read_head(folder / "adapter_config.json", CONFIG_BYTES))
+        method = text(data.get("peft_type")).lower()
+        return About(model=last_part(data.get("base_model_name_or_path")), method=method if method in METHODS else "")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return NOT_KNOWN
+
+
+def from_card(folder: Path) -> About:
+    """README.md: transformers writes the model, LLaMA-Factory the method among its tags."""
+    try:
+        head = read_head(folder / "README.md", CARD_BYTES)
+    except OSError:
+        return NOT_KNOWN
+    matter = re.match(r"---\n(.*?)\n---\n", head, re.DOTALL)
+    if matter is None:
+        return NOT_KNOWN
+    model = re.search(r"^base_model:\s*(?:\n- )?(\S+)$", matter[1], re.MULTILINE)
+    tags = re.findall(r"^- (\S+)$", matter[1], re.MULTILINE)
+    method = next((tag for tag in tags if tag in METHODS), "") if "llama-factory" in tags else ""
+    return About(model=last_part(model[1]) if model else "", method=method)
+
+
+def from_place(folder: Path) -> About:
+    """The usual place of a run: .../saves/<model>/<method>/<run>, or .../<model>/<method>/<stage>."""
+    method, model = folder.parent.name, folder.parent.parent.name
+    return About(model=model, method=method) if method in METHODS and model != "saves" else NOT_KNOWN
+
+
+def read_head(path: Path, size: int) -> str:
+    """The first `size` bytes of a file as text."""
+    with path.open("rb") as file:
+        return file.read(size).decode("utf-8", "replace")
+
+
+def last_part(value: Any) -> str:
+    """The last part of a path or hub name."""
+    return text(value).replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def text(value: Any) -> str:
+    """A short string; "" for anything else."""
+    return value if isinstance(value, str) and len(value) <= 300 else ""

@@ -1,0 +1,402 @@
+"""Rows of a trainer log -> columns to draw and one line of progress."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lfdash.runs.log_reader import Cursor, Row, read_lines, read_new, skipped
+from lfdash.runs.record import Mark, RunPaths, file_mark, read_json
+
+Column = npt.NDArray[np.float64]
+
+# key in trainer_log.jsonl (train/callbacks.py, LogCallback) -> column
+COLUMNS = {
+    "loss": "loss",
+    "eval_loss": "eval_loss",
+    "lr": "learning_rate",
+    "epoch": "epoch",
+    "accuracy": "accuracy",
+    "reward": "reward",
+    "total_tokens": "tokens",
+    "vram_allocated": "vram_allocated",
+    "vram_reserved": "vram_reserved",
+}
+DERIVED = ("tokens_per_s", "grad_norm")
+RECENT = 20  # rows from which speed and remaining time are taken
+DEAD = 3  # logged steps in a row without a loss that is a number
+NAN = math.nan
+
+
+@dataclass(frozen=True)
+class MetricFrame:
+    """Columns of equal length, ascending by step, one row a step; NaN where a step has no such value.
+
+    `frame[name]` is there for every known column; `name in frame` says whether it holds any value.
+    """
+
+    columns: dict[str, Column]
+
+    def __getitem__(self, name: str) -> Column:
+        if name in self.columns:
+            return self.columns[name]
+        if name not in (*COLUMNS.values(), *DERIVED):
+            raise KeyError(name)
+        return np.full(len(self), NAN)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __len__(self) -> int:
+        return len(self.columns["step"])
+
+    def series(self, name: str) -> tuple[Column, Column]:
+        """(steps, values) of one column, without its gaps."""
+        known = np.isfinite(self[name])
+        return self["step"][known], self[name][known]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is; None where the log does not say.
+
+    percent: 0-100. elapsed_s, remaining_s: seconds. loss: the newest training loss. tokens_per_s: recent speed.
+    """
+
+    step: int | None = None
+    total: int | None = None
+    percent: float | None = None
+    epoch: float | None = None
+    elapsed_s: float | None = None
+    remaining_s: float | None = None
+    loss: float | None = None
+    tokens_per_s: float | None = None
+
+
+def number(value: Any) -> float:
+    """A logged value as a float; NaN for what is no number, or too large for one."""
+    if isinstance(value, float):
+        return value
+    return float(value) if type(value) is int and abs(value) <= sys.float_info.max else NAN
+
+
+def seconds(row: Row) -> float:
+    """Time since this launch's training began.
+
+    From tokens and throughput when both are there (throughput = all tokens so far / that time, exact to a
+    millisecond); else from elapsed_time ("1 day, 2:03:04"), whole seconds. NaN when neither can be read.
+    """
+    tokens, rate = number(row.get("total_tokens")), number(row.get("throughput"))
+    if tokens > 0 and rate > 0:
+        return tokens / rate
+    match = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)", str(row.get("elapsed_time", "")))
+    if match is None:
+        return NAN
+    days, hours, minutes, rest = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + rest)
+
+
+def is_closing(row: Row) -> bool:
+    """Whether this is the line that ends a training: neither loss, at its last step."""
+    return "loss" not in row and "eval_loss" not in row and row.get("current_steps") == row.get("total_steps")
+
+
+def begins_segment(row: Row, before: Row) -> bool:
+    """Whether a launch (a resume, a start over) begins with `row`: steps go back, or the last training ended.
+
+    The last line of an evaluation goes back to step 0 and begins nothing.
+    """
+    if row.get("current_steps") == 0:
+        return False
+    return is_closing(before) or number(row.get("current_steps")) < number(before.get("current_steps"))
+
+
+class MetricTable:
+    """Grows row by row into the columns of a MetricFrame. Values of one step are merged, the newest wins.
+
+    A launch that begins no later than the first one did is a start over: it replaces what was there. Memory:
+    8 bytes a column and step.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, array[float]] = {"step": array("d")}
+        self._place: dict[float, int] = {}
+        self._before: Row = {}
+        self._timed: tuple[float, float] | None = None  # tokens, seconds of the row before, same launch
+        self.trained: list[tuple[float, float]] = []  # step, training loss, as they came
+        self._overflown: set[float] = set()  # steps whose gradient norm is no finite number
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Takes rows in the order of the file; those without a step are passed over."""
+        for row in rows:
+            step = number(row.get("current_steps"))
+            if not math.isfinite(step):
+                continue
+            if self._before and begins_segment(row, self._before):
+                self._timed = None
+                if step <= self._columns["step"][0]:
+                    self._columns, self._place = {"step": array("d")}, {}
+            self._before = row
+            self._put(step, row)
+
+    def _put(self, step: float, row: Row) -> None:
+        for key, name in COLUMNS.items():
+            if key in row:
+                self.set(step, name, number(row[key]))
+        if "loss" in row:
+            self.trained.append((step, number(row["loss"])))
+        speed = self._speed(row)
+        if speed is not None:
+            self.set(step, "tokens_per_s", speed)
+        if step not in self._place:  # a closing line after a resume with nothing to do
+            self._row(step)
+
+    def _speed(self, row: Row) -> float | None:
+        """Tokens a second since the row before: `throughput` itself is wrong after a resume."""
+        tokens, now = number(row.get("total_tokens")), seconds(row)
+        if "loss" not in row or not (tokens > 0 and now > 0):
+            return None
+        before, self._timed = self._timed, (tokens, now)
+        if before is None or now <= before[1]:
+            return None
+        return (tokens - before[0]) / (now - before[1])
+
+    def _row(self, step: float) -> int:
+        if step not in self._place:
+            self._place[step] = len(self._place)
+            for name, column in self._columns.items():
+                column.append(step if name == "step" else NAN)
+        return self._place[step]
+
+    def set(self, step: float, name: str, value: float) -> None:
+        """Puts one value in its place."""
+        place = self._row(step)
+        if name not in self._columns:
+            self._columns[name] = array("d", [NAN]) * len(self._place)
+        self._columns[name][place] = value
+        if name == "grad_norm":
+            (self._overflown.discard if math.isfinite(value) else self._overflown.add)(step)
+
+    def dead_since(self) -> float | None:
+        """The step since which the run has learned nothing, since its loss is no number; None while it may learn.
+
+        transformers logs such a loss as 0 (`logging_nan_inf_filter`): then the gradient norm tells. One such step
+        means little (fp16 looks for its scale so), three in a row do.
+        """
+        dead = []
+        for step, loss in reversed(self.trained):
+            if math.isfinite(loss) and not (loss == 0 and step in self._overflown):
+                break
+            dead.append(step)
+        return dead[-1] if len(dead) >= DEAD else None
+
+    def frame(self) -> MetricFrame:
+        """The columns so far, as copies."""
+        columns = {name: np.array(column, dtype=np.float64) for name, column in self._columns.items()}
+        step = columns["step"]
+        if np.any(np.diff(step) < 0):  # a resume logged steps that lie between older ones
+            order = np.argsort(step, kind="stable")
+            columns = {name: column[order] for name, column in columns.items()}
+        return MetricFrame(columns)
+
+
+def to_frame(rows: Sequence[Row]) -> MetricFrame:
+    """The columns of a whole log."""
+    table = MetricTable()
+    table.add(rows)
+    return table.frame()
+
+
+class RunTail:
+    """Follows one run's trainer log, and its gradient norms. `frame` holds what the last `poll` found, `dead_since`
+    the step since which nothing is learned (see MetricTable)."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self.paths = paths
+        self._reset(Cursor())
+
+    def _reset(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self._table = MetricTable()
+        self._norms = GradNorms(self.paths)
+        self.frame = self._table.frame()
+        self.dead_since: float | None = None
+
+    def poll(self) -> bool:
+        """Reads what is new; whether anything was."""
+        rows, cursor = read_new(self.paths.trainer_log, self._cursor)
+        replaced = cursor.generation != self._cursor.generation
+        if replaced:
+            self._reset(cursor)
+        self._cursor = cursor
+        self._table.add(rows)
+        if not self._norms.poll(self._table) and not rows and not replaced:
+            return False
+        self.frame = self._table.frame()
+        self.dead_since = self._table.dead_since()
+        return True
+
+
+class GradNorms:
+    """Gradient norms, which the trainer log lacks: from the console while a run is alive (one dict a logged
+    step, without its number), and by step from trainer_state.json at the end.
+    """
+
+    LINE = re.compile(rb"\{'loss': '?([^',]+)'?, 'grad_norm': '?([^',]+)'?,")
+
+    def __init__(self, paths: RunPaths) -> None:
+        self.paths = paths
+        self._cursor = Cursor()
+        self._matched = 0  # of the table's training rows
+        self._waiting: list[tuple[float, float]] = []  # loss, norm
+        self._state: Mark | None = None
+
+    def poll(self, table: MetricTable) -> bool:
+        """Puts what is new into the table; whether anything was."""
+        ahead = skipped(self.paths.console, self._cursor)
+        if ahead is not None:  # what was printed before is told by trainer_state.json
+            self._cursor, self._waiting, self._matched = ahead, [], len(table.trained)
+        lines, self._cursor = read_lines(self.paths.console, self._cursor)
+        for line in lines:
+            match = self.LINE.search(line)
+            if match:
+                self._waiting.append((to_float(match[1]), to_float(match[2])))
+        return self._match(table) | self._read_state(table)
+
+    def _match(self, table: MetricTable) -> bool:
+        """The console rounds the loss to four digits: the next row with such a loss is the one."""
+        changed = False
+        while self._waiting and self._matched < len(table.trained):
+            loss, norm = self._waiting[0]
+            rows = table.trained[self._matched :]
+            place = next((i for i, (_, value) in enumerate(rows) if math.isclose(value, loss, rel_tol=2e-3)), None)
+            self._waiting.pop(0)
+            if place is not None:
+                self._matched += place + 1
+                table.set(rows[place][0], "grad_norm", norm)
+                changed = True
+        return changed
+
+    def _read_state(self, table: MetricTable) -> bool:
+        seen = file_mark(self.paths.trainer_state)
+        if seen is None or seen == self._state:
+            return False
+        history = read_json(self.paths.trainer_state).get("log_history")
+        if not isinstance(history, list):
+            return False
+        self._state = seen
+        for entry in history:
+            if isinstance(entry, dict) and "grad_norm" in entry and math.isfinite(number(entry.get("step"))):
+                table.set(number(entry["step"]), "grad_norm", number(entry["grad_norm"]))
+        return True
+
+
+def to_float(text: bytes) -> float:
+    """A printed number; NaN when it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return NAN
+
+
+# -- one line of progress -------------------------------------------------------------------------------
+
+
+def last_segment(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the newest launch among `rows`."""
+    kept: list[Row] = []
+    for row in rows:
+        if kept and begins_segment(row, kept[-1]):
+            kept = []
+        kept.append(row)
+    return kept
+
+
+def newest(rows: Sequence[Row], key: str) -> float | None:
+    """The last number under `key`; None when there is none (NaN is one)."""
+    for row in reversed(rows):
+        if isinstance(row.get(key), int | float):
+            return number(row[key])
+    return None
+
+
+def progress(rows: Sequence[Row]) -> Progress:
+    """How far the newest launch in `rows` is (the last rows of a log are enough).
+
+    Steps count as far as any line says: an evaluation's last line goes back to 0. Speed and remaining time
+    are taken from the last 20 training lines: LLaMA-Factory's own are wrong after a resume, where all steps
+    and tokens since step 0 are divided by the time of this launch.
+    """
+    rows = [row for row in last_segment(rows) if math.isfinite(number(row.get("current_steps")))]
+    if not rows:
+        return Progress()
+    step = int(max(number(row["current_steps"]) for row in rows))
+    total = newest(rows, "total_steps")
+    times = [value for value in map(seconds, rows) if math.isfinite(value)]
+    found = Progress(
+        step=step,
+        total=int(total) if total and math.isfinite(total) else None,
+        percent=min(100.0, 100.0 * step / total) if total else None,
+        epoch=newest([row for row in rows if row["current_steps"] != 0], "epoch"),
+        elapsed_s=max(times) if times else None,
+        loss=newest(rows, "loss"),
+    )
+    speed, remaining = pace(rows, found)
+    return replace(found, tokens_per_s=speed, remaining_s=remaining)
+
+
+def pace(rows: Sequence[Row], found: Progress) -> tuple[float | None, float | None]:
+    """(tokens a second, seconds that remain) by the newest training lines, as far as they can be told."""
+    remaining = 0.0 if found.total is not None and found.step == found.total else None
+    recent = [row for row in rows if "loss" in row and math.isfinite(seconds(row))][-RECENT:]
+    if len(recent) < 2:
+        return (newest(recent, "throughput"), remaining)
+    spent = seconds(recent[-1]) - seconds(recent[0])
+    steps, tokens = (
+        number(recent[-1].get(key)) - number(recent[0].get(key)) for key in ("current_steps", "total_tokens")
+    )
+    if spent <= 0:
+        return None, remaining
+    if remaining is None and found.total is not None and found.step is not None and steps > 0:
+        remaining = (found.total - found.step) * spent / steps
+    return (tokens / spent if tokens > 0 else None), remaining
+
+
+# -- drawing --------------------------------------------------------------------------------------------
+
+
+def smooth(values: Column) -> Column:
+    """Exponential mean over a series without gaps; the longer the series, the smoother.
+
+    The weight of the past grows with the logarithm of the length from about 0.05 to 0.9 (LLaMA-Factory's
+    plots follow the same curve: weight = 1.8 * (logistic(0.05 * n) - 0.5)).
+    """
+    if len(values) == 0:
+        return values.copy()
+    weight = 1.8 * (1.0 / (1.0 + math.exp(-0.05 * len(values))) - 0.5)
+    result = np.empty_like(values, dtype=np.float64)
+    last = float(values[0])
+    for place, value in enumerate(values.tolist()):
+        last = last * weight + (1.0 - weight) * value
+        result[place] = last
+    return result
+
+
+def downsample(x: Column, y: Column, n: int) -> tuple[Column, Column]:
+    """At most `n` (>= 2) points that look the same: the smallest and the largest of each of n // 2 stretches."""
+    if len(x) <= n:
+        return x, y
+    edges = np.linspace(0, len(x), n // 2 + 1).astype(int)[:-1]
+    stretch = np.repeat(np.arange(len(edges)), np.diff(np.append(edges, len(x))))
+    order = np.lexsort((y, stretch))  # within each stretch by value
+    ends = np.append(edges[1:], len(x)) - 1
+    chosen = np.unique(np.concatenate((order[edges], order[ends])))
+    return x[chosen], y[chosen]

@@ -1,0 +1,92 @@
+"""Gives a run that is over another name: its folder moves, within the same parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from lfdash.jobs.checks import name_code
+from lfdash.launchers.base import Refused, unchanged_by
+from lfdash.launchers.folder import is_home, marker
+from lfdash.queue.store import Entry
+from lfdash.runs.record import TERMINAL, RunPaths, read_json
+from lfdash.runs.scan import RunView, elsewhere, relative
+from lfdash.runs.trash import note_elsewhere, sync
+from lfdash.supervisor import shim
+
+
+def rename(workspace: Path, view: RunView, name: str, reserved: Collection[Path] = ()) -> Path | Refused:
+    """Moves the folder of a run that is over and writes its new name into its record; the new folder.
+
+    reserved: folders that waiting jobs will have. The folder's name has no spaces, as when a run is started. Whoever
+    dies between the two steps leaves a run that is listed by its folder's name (`store.shown_name`).
+    Refused: rename_bad, rename_taken, readonly, disk_kept, failed; then nothing has changed.
+    """
+    folder = name.replace(" ", "")
+    if "/" in name or not folder or name_code(name, ()):
+        return Refused("rename_bad", {"value": name[:200]})
+    target = view.path.with_name(folder)
+    if target != view.path and (target in reserved or os.path.lexists(target)):
+        return Refused("rename_taken", {"value": relative(workspace, target)})
+    try:
+        if target != view.path:
+            move(workspace, view, target)
+    except OSError as error:
+        return unchanged_by(error, view.path)
+    if view.record is not None and view.record.name != name:
+        with suppress(OSError):
+            text = replace(view.record, name=name).to_json()
+            shim.write_text_atomic(str(RunPaths(target).record), text)
+    return target
+
+
+def move(workspace: Path, view: RunView, target: Path) -> None:
+    """Moves a run's folder. One that lies outside saves/ is noted at both places before, so that it is never lost."""
+    note, draft = elsewhere(workspace) / view.run_id, f"{view.run_id}.renamed"
+    noted, home = note.exists(), is_home(view.paths, view.attempt)
+    if noted:
+        note_elsewhere(workspace, draft, target)
+    os.rename(view.path, target)
+    sync(target.parent)
+    if noted:
+        os.replace(elsewhere(workspace) / draft, note)
+    if home:
+        make_home(RunPaths(target), view.attempt)
+
+
+def make_home(paths: RunPaths, attempt: int) -> None:
+    """Says in the control files of an attempt that is over that it belongs here: of several folders of one run the
+    one that lies at home is the run, the others are copies (`store.renamed`)."""
+    spec = paths.attempt(attempt).spec
+    found = read_json(spec)
+    if found:
+        with suppress(OSError):
+            shim.write_text_atomic(str(spec), json.dumps({**found, "marker": marker(paths, attempt)}))
+
+
+def user_of(view: RunView, others: Iterable[RunView], entries: Iterable[Entry]) -> str | None:
+    """The name of a run or waiting job that needs the folder of `view` where it is; None when there is none.
+
+    A run that is not over, and names the folder in its arguments (as adapter, model, checkpoint), may still read it.
+    """
+    wanted = naming(view.output_dir)
+    for entry in entries:
+        if any(wanted.search(text) for text in (entry.plan.output_dir, *entry.plan.files.values())):
+            return entry.record.name
+    for other in others:
+        if other.path == view.path or other.state in TERMINAL:
+            continue
+        with suppress(OSError, UnicodeDecodeError):
+            if wanted.search(other.paths.training_args.read_text(encoding="utf-8")):
+                return other.name
+    return None
+
+
+def naming(folder: str) -> re.Pattern[str]:
+    """Finds a folder, or something below it, in a text; not another one whose name begins or ends like it."""
+    return re.compile(rf"(?<![\w.-]){re.escape(folder)}(?![\w.-])")

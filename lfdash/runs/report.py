@@ -1,0 +1,64 @@
+"""What is known of a run that failed: its cause, and a bundle of files for whoever is asked about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Callable, Mapping
+
+from lfdash.runs.diagnose import Diagnosis, diagnose
+from lfdash.runs.log_reader import last_lines, tail_bytes
+from lfdash.runs.results import experiment_link
+from lfdash.runs.scan import RunView
+
+CONSOLE_END = 1 << 20  # bytes of the console log that a bundle holds
+SMALL = 1 << 18  # bytes of any other file
+
+
+def explain(view: RunView) -> Diagnosis | None:
+    """The known cause of a failed run, from what its newest attempt printed and how it ended; None when unknown."""
+    start = view.paths.attempt(view.attempt).console_start()
+    ending = [view.error] if view.error else []
+    return diagnose([*last_lines(view.paths.console, start), *ending])
+
+
+def bundle(view: RunView, packages: Mapping[str, str], redact: Callable[[str], str]) -> bytes:
+    """A ZIP for a bug report: the run's records and logs, and the versions of what ran it.
+
+    packages: distribution -> version in LLaMA-Factory's environment. redact: takes secrets out of a text;
+    every file goes through it. No weights, no data.
+    """
+    paths = view.paths
+    files = {path.name: tail_bytes(path, SMALL) for path in (
+        paths.record, paths.training_args, paths.exit, paths.running_log, paths.trainer_log, paths.trainer_state,
+    )}  # fmt: skip
+    files[paths.console.name] = tail_bytes(paths.console, CONSOLE_END)
+    files["shim.log"] = tail_bytes(paths.attempt(view.attempt).shim_log, SMALL)
+    files["summary.json"] = json.dumps(summary(view, packages), indent=2, ensure_ascii=False).encode()
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            if content:
+                archive.writestr(name, redact(content.decode("utf-8", "replace")))
+    return stream.getvalue()
+
+
+def summary(view: RunView, packages: Mapping[str, str]) -> dict[str, object]:
+    """How the run ended, on what, and the cause where it is known."""
+    found = explain(view)
+    return {
+        "run": view.name,
+        "state": view.state.name,
+        "attempt": view.attempt,
+        "exit_code": view.exit_code,
+        "error": view.error,
+        "cause": found and {"id": found.id, "line": found.line},
+        "link": experiment_link(view.paths),
+        "lfdash": importlib.metadata.version("lfdash"),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": dict(sorted(packages.items())),
+    }

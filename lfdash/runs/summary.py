@@ -1,0 +1,145 @@
+"""One line about a run's losses, from the rows of its trainer log: best, last, and a small curve."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lfdash.runs.log_reader import Cursor, Row, read_new
+from lfdash.runs.metrics import number
+from lfdash.runs.record import RunPaths
+
+POINTS = 30  # of the small curve, at most
+DIGITS = 5  # significant, of a point
+
+
+@dataclass(frozen=True)
+class Summary:
+    """best, best_eval: the lowest training and evaluation loss, and the steps they were reached at; None without
+    any number. last: the newest training loss (NaN when the training diverged). spark: at most 30 means of equal
+    stretches of the training loss, oldest first.
+    """
+
+    best: float | None = None
+    best_step: int | None = None
+    best_eval: float | None = None
+    best_eval_step: int | None = None
+    last: float | None = None
+    spark: tuple[float, ...] = ()
+
+
+NOTHING = Summary()
+
+
+@dataclass
+class Curve:
+    """Values over ascending steps, 16 bytes each."""
+
+    steps: array[float] = field(default_factory=lambda: array("d"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+
+    def put(self, step: float, value: float) -> None:
+        """Adds a value; one of the same step is replaced, one that comes too late is left out."""
+        if self.steps and step == self.steps[-1]:
+            self.values[-1] = value
+        elif not self.steps or step > self.steps[-1]:
+            self.steps.append(step)
+            self.values.append(value)
+
+    def cut(self, step: float) -> None:
+        """Forgets what came at `step` or later: it is trained again."""
+        place = bisect_left(self.steps, step)
+        del self.steps[place:]
+        del self.values[place:]
+
+    def best(self) -> tuple[float | None, int | None]:
+        """The lowest number and its step."""
+        values = np.frombuffer(self.values, dtype=np.float64) if self.values else np.empty(0)
+        if not np.isfinite(values).any():
+            return None, None
+        place = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
+        return float(values[place]), int(self.steps[place])
+
+    def spark(self, points: int = POINTS) -> tuple[float, ...]:
+        """Means of at most `points` stretches of equal length."""
+        values = np.array(self.values, dtype=np.float64)
+        values = values[np.isfinite(values)]
+        if len(values) == 0:
+            return ()
+        stretches = np.array_split(values, min(points, len(values)))
+        return tuple(float(f"{part.mean():.{DIGITS}g}") for part in stretches)
+
+
+class Digest:
+    """Sums up one log, row by row, in the order of the file.
+
+    After a resume only what leads to the run's present weights counts: steps that are trained again replace the
+    earlier ones.
+    """
+
+    def __init__(self) -> None:
+        self._loss, self._eval = Curve(), Curve()
+        self._step = 0.0
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Takes rows; those without a step are passed over."""
+        for row in rows:
+            step = number(row.get("current_steps"))
+            if not math.isfinite(step):
+                continue
+            if step > 0:  # the last line of an evaluation goes back to 0 and begins nothing
+                if step < self._step:
+                    self._loss.cut(step)
+                    self._eval.cut(step)
+                self._step = step
+            for key, curve in (("loss", self._loss), ("eval_loss", self._eval)):
+                if row.get(key) is not None:
+                    curve.put(step, number(row[key]))
+
+    def summary(self) -> Summary:
+        """What the rows so far say."""
+        best, best_step = self._loss.best()
+        best_eval, best_eval_step = self._eval.best()
+        last = self._loss.values[-1] if self._loss.values else None
+        return Summary(best, best_step, best_eval, best_eval_step, last, self._loss.spark())
+
+
+def summarize(rows: Sequence[Row]) -> Summary:
+    """The summary of a whole log."""
+    digest = Digest()
+    digest.add(rows)
+    return digest.summary()
+
+
+class LogDigest:
+    """Follows the trainer log of one run."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._path = paths.trainer_log
+        self._cursor = Cursor()
+        self._digest = Digest()
+        self._summary: Summary | None = None  # of the rows so far; None = to be made
+
+    def read(self, limit: int) -> bool:
+        """Reads at most `limit` bytes on; whether the end was reached. A replaced file is read anew."""
+        rows, cursor = read_new(self._path, self._cursor, limit)
+        start = self._cursor.offset
+        if cursor.generation != self._cursor.generation:
+            self._digest, self._summary, start = Digest(), None, 0
+        self._cursor = cursor
+        if rows:
+            self._digest.add(rows)
+            self._summary = None
+        return cursor.offset - start < limit
+
+    @property
+    def summary(self) -> Summary:
+        """What was read so far; the same object as long as nothing was added."""
+        if self._summary is None:
+            self._summary = self._digest.summary()
+        return self._summary

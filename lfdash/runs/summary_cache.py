@@ -1,0 +1,185 @@
+"""The summaries of all runs of a workspace: made a little at a time, and kept on disk.
+
+A log is read once, at most MEGABYTE at a time and for a part of each look only, so that the first look at a
+workspace with a thousand runs delays nothing. What was made is in .lfdash/summaries.json, by the log's size and
+time of change: after a restart nothing is read again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from lfdash.runs import metadata as about
+from lfdash.runs.metadata import NOT_KNOWN, About
+from lfdash.runs.record import TERMINAL, RunState, file_mark
+from lfdash.runs.scan import RunView
+from lfdash.runs.summary import NOTHING, LogDigest, Summary
+from lfdash.supervisor import shim
+
+VERSION = 1
+MEGABYTE = 1 << 20  # bytes of a log read at once
+BUDGET_S = 0.05  # of each look, spent on logs that were not read yet
+SAVE_EVERY_S = 15.0
+
+ALIVE = frozenset(RunState) - TERMINAL - {RunState.QUEUED, RunState.HELD}
+
+Mark = tuple[int, int, int]  # a log's size and time of change (ns), its folder's time of change; 0 = missing
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a run besides its view."""
+
+    about: About = NOT_KNOWN
+    summary: Summary = NOTHING
+
+
+UNKNOWN = Known()
+
+
+@dataclass
+class Entry:
+    """What was made of a log, and what the log looked like then. view: the last one that was looked at."""
+
+    mark: Mark
+    known: Known
+    view: RunView | None = None
+
+
+class Summaries:
+    """Summaries by output folder. One thread calls `step` and `save`; any may call `get`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._entries: dict[str, Entry] = {}
+        self._open: dict[str, LogDigest] = {}  # logs that grow, or were not read to their end yet
+        self._dirty = False
+        self._saved = time.monotonic()
+
+    def get(self, view: RunView) -> Known:
+        """What is known of a run; little as long as its log was not read."""
+        entry = self._entries.get(view.output_dir)
+        if entry is not None:
+            return entry.known
+        return UNKNOWN if view.record is None else Known(about.of_record(view.record))
+
+    def step(self, views: Sequence[RunView], budget: float = BUDGET_S) -> bool:
+        """Goes on reading for about `budget` seconds (one piece at least), newest runs first; whether all is read."""
+        end = time.monotonic() + budget
+        waiting = [view for view in views if not self._is_current(view)]
+        finished = True
+        for place, view in enumerate(waiting):
+            if place and time.monotonic() > end:
+                finished = False
+                break
+            finished &= self._look(view, end)
+        self._forget(views)
+        if self._dirty and time.monotonic() - self._saved > SAVE_EVERY_S:
+            self.save()
+        return finished
+
+    def _is_current(self, view: RunView) -> bool:
+        entry = self._entries.get(view.output_dir)
+        return entry is not None and entry.view is view and view.output_dir not in self._open
+
+    def _look(self, view: RunView, end: float) -> bool:
+        """Brings one entry up to date; whether its log was read to the end."""
+        key, seen = view.output_dir, mark_of(view)
+        held = self._entries.get(key)
+        kind = self._about(view, held, seen)
+        if held is not None and held.mark[:2] == seen[:2] and key not in self._open and view.state not in ALIVE:
+            self._put(key, Entry(seen, Known(kind, held.known.summary), view))
+            return True
+        digest = self._open.setdefault(key, LogDigest(view.paths))
+        done = digest.read(MEGABYTE)
+        while not done and time.monotonic() < end:
+            done = digest.read(MEGABYTE)
+        if not done:
+            return False
+        self._put(key, Entry(seen, Known(kind, digest.summary), view))
+        if view.state not in ALIVE:
+            del self._open[key]
+        return True
+
+    def _about(self, view: RunView, held: Entry | None, seen: Mark) -> About:
+        """A plain run's folder is asked again when it changed and is over: then it tells more."""
+        if view.record is not None:
+            return about.of_record(view.record)
+        if held is not None and (held.mark[2] == seen[2] or (view.state in ALIVE and held.view is not None)):
+            return held.known.about
+        return about.of_plain(view.paths)
+
+    def _put(self, key: str, entry: Entry) -> None:
+        held = self._entries.get(key)
+        if held is not None and held.known == entry.known:
+            entry.known = held.known  # the same object: whoever compares by identity sees that nothing changed
+        if held is None or held.known is not entry.known or held.mark != entry.mark:
+            self._dirty |= entry.view is not None and entry.view.state not in ALIVE  # a live log is read anew anyway
+        self._entries[key] = entry
+
+    def _forget(self, views: Sequence[RunView]) -> None:
+        """Drops what belongs to no run any more."""
+        there = {view.output_dir for view in views}
+        for key in self._entries.keys() - there:
+            del self._entries[key]
+        for key in self._open.keys() - there:
+            del self._open[key]
+
+    def load(self) -> None:
+        """Takes what an earlier process kept; whatever of it cannot be read is made again."""
+        try:
+            data = json.loads(self._file.read_text(encoding="utf-8"))
+            rows = data["runs"] if data["version"] == VERSION else {}
+            self._entries = dict(entries(rows.items()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            self._entries = {}
+
+    def save(self) -> None:
+        """Keeps what was made. A disk that does not let it costs the next start some reading, nothing else."""
+        rows = {key: to_row(entry) for key, entry in self._entries.items() if key not in self._open}
+        with suppress(OSError):
+            self._file.parent.mkdir(exist_ok=True)
+            shim.write_text_atomic(str(self._file), json.dumps({"version": VERSION, "runs": rows}))
+        self._dirty, self._saved = False, time.monotonic()
+
+    def close(self) -> None:
+        """Keeps what was made since the last time."""
+        if self._dirty:
+            self.save()
+
+
+def mark_of(view: RunView) -> Mark:
+    """What a run's log and folder look like now."""
+    log, folder = file_mark(view.paths.trainer_log), file_mark(view.path)
+    return (log[1] if log else 0, log[0] if log else 0, folder[0] if folder else 0)
+
+
+def to_row(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON."""
+    return {"mark": entry.mark, "about": astuple(entry.known.about), "summary": astuple(entry.known.summary)}
+
+
+def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str, Entry]]:
+    """The entries that JSON rows tell; odd ones are left out."""
+    for key, row in rows:
+        try:
+            size, changed, folder = map(int, row["mark"])
+            best, best_step, best_eval, best_eval_step, last, spark = row["summary"]
+            steps = (None if step is None else int(step) for step in (best_step, best_eval_step))
+            curve = tuple(map(float, spark))
+            summary = Summary(real(best), next(steps), real(best_eval), next(steps), real(last), curve)
+            kind = About(*map(str, row["about"]))
+            yield key, Entry((size, changed, folder), Known(kind, summary))
+        except (ValueError, KeyError, TypeError):
+            continue
+
+
+def real(value: Any) -> float | None:
+    """A number, or None; anything else raises TypeError or ValueError."""
+    return None if value is None else float(value)

@@ -1,0 +1,246 @@
+"""The table of all runs: one row a run, made anew only when something about it changed; filtered, sorted, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from lfdash.runs.record import RunState
+from lfdash.runs.results import harmless
+from lfdash.runs.scan import RunView
+from lfdash.runs.summary_cache import Known, Summaries
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in the table. percent: 0-100. duration: seconds of all attempts. when: epoch seconds of its newest start,
+    or of its log's last change; None for a job that waits. text: what a search looks through."""
+
+    run_id: str
+    name: str
+    state: RunState
+    kind: str
+    model: str
+    stage: str
+    method: str
+    step: int | None
+    total: int | None
+    percent: float | None
+    last: float | None
+    best: float | None
+    best_step: int | None
+    best_eval: float | None
+    best_eval_step: int | None
+    spark: tuple[float, ...]
+    duration: float | None
+    when: float | None
+    tags: tuple[str, ...]
+    note: str
+    folder: str
+    error: str
+    text: str = field(repr=False)
+
+
+def make_row(view: RunView, known: Known) -> Row:
+    """The row of a run."""
+    about, summary = known.about, known.summary
+    progress = view.progress
+    words = (view.name, about.model, about.stage, about.method, view.output_dir, view.notes.note, *view.notes.tags)
+    return Row(
+        run_id=view.run_id,
+        name=view.name,
+        state=view.state,
+        kind=about.kind,
+        model=about.model,
+        stage=about.stage,
+        method=about.method,
+        step=progress.step,
+        total=progress.total,
+        percent=100.0 if view.state is RunState.SUCCEEDED else progress.percent,
+        last=summary.last,
+        best=summary.best,
+        best_step=summary.best_step,
+        best_eval=summary.best_eval,
+        best_eval_step=summary.best_eval_step,
+        spark=summary.spark,
+        duration=duration(view),
+        when=None if view.waiting else view.started or view.ended,
+        tags=view.notes.tags,
+        note=view.notes.note,
+        folder=view.output_dir,
+        error=view.error or "",
+        text="\n".join((*words, view.error or "")).casefold(),
+    )
+
+
+def duration(view: RunView) -> float | None:
+    """Seconds that all attempts of a run took, as far as known."""
+    parts = [view.progress.elapsed_s]
+    if view.record is not None:
+        parts += [a.exit.seconds for a in view.record.attempts if a.exit is not None and a.number < view.attempt]
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
+class Table:
+    """The rows of a workspace, for all sessions. A look costs what has changed since the one before."""
+
+    def __init__(self, summaries: Summaries) -> None:
+        self._summaries = summaries
+        self._made: dict[str, tuple[RunView, Known, Row]] = {}
+        self._rows: tuple[Row, ...] = ()
+        self._lock = threading.Lock()
+
+    def rows(self, views: Sequence[RunView]) -> tuple[Row, ...]:
+        """A row for each view, in their order; the same objects, and the same tuple, where nothing changed."""
+        with self._lock:
+            made = {view.run_id: self._row(view) for view in views}
+            self._made = made
+            rows = tuple(row for _, _, row in made.values())
+            if len(rows) != len(self._rows) or any(a is not b for a, b in zip(rows, self._rows, strict=True)):
+                self._rows = rows
+            return self._rows
+
+    @property
+    def latest(self) -> tuple[Row, ...]:
+        """The rows of the last look."""
+        return self._rows
+
+    def _row(self, view: RunView) -> tuple[RunView, Known, Row]:
+        known = self._summaries.get(view)
+        held = self._made.get(view.run_id)
+        if held is None or held[0] is not view or held[1] != known:
+            row = make_row(view, known)
+            held = (view, known, held[2] if held is not None and held[2] == row else row)
+        return held
+
+
+# -- filtering ------------------------------------------------------------------------------------------
+
+FILTERS: Mapping[str, Callable[[Row], Collection[str]]] = {
+    "state": lambda row: (row.state.name,),
+    "kind": lambda row: (row.kind,),
+    "model": lambda row: (row.model,),
+    "stage": lambda row: (row.stage,),
+    "method": lambda row: (row.method,),
+    "tag": lambda row: row.tags,
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for: every word of `text` anywhere, and for each filter that names values one of them."""
+
+    text: str = ""
+    values: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def matches(self, row: Row, words: Sequence[str]) -> bool:
+        """Whether a row is wanted. words: those of `text`, case folded."""
+        return all(word in row.text for word in words) and all(
+            any(value in wanted for value in FILTERS[name](row)) for name, wanted in self.values.items() if wanted
+        )
+
+    def select(self, rows: Sequence[Row]) -> list[Row]:
+        """The wanted rows."""
+        words = self.text.casefold().split()
+        if not words and not any(self.values.values()):
+            return list(rows)
+        return [row for row in rows if self.matches(row, words)]
+
+
+def offered(rows: Sequence[Row], name: str) -> list[str]:
+    """The values that a filter can be set to, as they occur."""
+    return sorted({value for row in rows for value in FILTERS[name](row) if value}, key=str.casefold)
+
+
+# -- sorting --------------------------------------------------------------------------------------------
+
+ORDER = tuple(RunState)
+WAITING = (RunState.QUEUED, RunState.HELD)
+SORTS: Mapping[str, Callable[[Row], Any]] = {
+    "when": lambda row: row.when,
+    "name": lambda row: natural(row.name),
+    "state": lambda row: ORDER.index(row.state),
+    "progress": lambda row: row.percent,
+    "last": lambda row: row.last,
+    "best": lambda row: row.best,
+    "best_eval": lambda row: row.best_eval,
+    "duration": lambda row: row.duration,
+    "model": lambda row: natural(row.model) or None,
+    "stage": lambda row: row.stage or None,
+    "method": lambda row: row.method or None,
+    "kind": lambda row: row.kind,
+}
+MOVING = ("state", "progress", "last", "best", "best_eval", "duration")  # values that change while a run goes on
+LARGEST_FIRST = ("when", "progress", "duration")  # the others begin with the smallest
+DEFAULT_SORT = "when"
+
+
+def natural(text: str) -> list[tuple[bool, int, str]]:
+    """A key by which run-2 comes before run-10."""
+    parts = re.split(r"(\d+)", text.casefold())
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts if part]
+
+
+def arrange(rows: Sequence[Row], by: str, down: bool) -> list[Row]:
+    """The rows in order. Those without such a value, or with one that is no number, come last either way; but jobs
+    that wait come first in the order by time, as in the queue."""
+    key = SORTS[by]
+    values = {id(row): key(row) for row in rows}
+    with_value = [row for row in rows if (value := values[id(row)]) is not None and value == value]
+    without = [row for row in rows if (value := values[id(row)]) is None or value != value]
+    first = [row for row in without if by == DEFAULT_SORT and row.state in WAITING]
+    last = [row for row in without if by != DEFAULT_SORT or row.state not in WAITING]
+    return [*first, *sorted(with_value, key=lambda row: values[id(row)], reverse=down), *last]
+
+
+# -- CSV ------------------------------------------------------------------------------------------------
+
+CSV: Mapping[str, Callable[[Row], object]] = {
+    "name": lambda row: row.name,
+    "state": lambda row: row.state.name,
+    "kind": lambda row: row.kind,
+    "model": lambda row: row.model,
+    "stage": lambda row: row.stage,
+    "method": lambda row: row.method,
+    "step": lambda row: row.step,
+    "total_steps": lambda row: row.total,
+    "last_loss": lambda row: row.last,
+    "best_loss": lambda row: row.best,
+    "best_loss_step": lambda row: row.best_step,
+    "best_eval_loss": lambda row: row.best_eval,
+    "best_eval_loss_step": lambda row: row.best_eval_step,
+    "seconds": lambda row: None if row.duration is None else round(row.duration, 1),
+    "when": lambda row: None if row.when is None else datetime.fromtimestamp(row.when, UTC).isoformat("T", "seconds"),
+    "tags": lambda row: ", ".join(row.tags),
+    "note": lambda row: row.note,
+    "folder": lambda row: row.folder,
+    "error": lambda row: row.error,
+    "id": lambda row: row.run_id,
+}
+
+
+def to_csv(rows: Sequence[Row], redact: Callable[[str], str] = str) -> str:
+    """The rows as CSV with a head of stable names; no cell is one that a spreadsheet would run as a formula.
+
+    redact: takes secrets out of a text.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(CSV)
+    for row in rows:
+        cells = (read(row) for read in CSV.values())
+        writer.writerow([harmless(redact(cell)) if isinstance(cell, str) else number(cell) for cell in cells])
+    return text.getvalue()
+
+
+def number(value: object) -> object:
+    """A number as it is, nothing for none, and a word for what is no number."""
+    return "NaN" if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,67 @@
+"""How long a dataset's rows are beside the cutoff of the training form, measured on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from lfdash.jobs.args import build_args, build_env
+from lfdash.jobs.job import JobConfig
+from lfdash.llamafactory.locate import Cli
+from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, NotCounted, count_tokens
+from lfdash.ui.form import state as form
+from lfdash.ui.form import widgets
+from lfdash.ui.shared import charts
+from lfdash.ui.shared.session import Services
+from lfdash.ui.shared.text import not_answered, t
+
+RESULT = "data.lengths"  # (what was measured, the answer)
+
+
+def draw(services: Services, directory: str, dataset: str) -> None:
+    """The button, and the share of rows that the cutoff cuts."""
+    if not isinstance(services.cli, Cli):
+        return
+    job = form.read().job
+    args = {**build_args(job), "dataset": dataset, "dataset_dir": directory}
+    model, template = args.get("model_name_or_path"), args.get("template")
+    key = (dataset, directory, model, template, args.get("stage"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        clicked = st.button(
+            t("ui.lengths"), key="data.measure", icon=":material/straighten:", disabled=not model,
+            help=t("ui.lengths_help", count=SAMPLE) if model else t("problems.model_missing"),
+        )  # fmt: skip
+        if model:
+            with_model = t("ui.lengths_with", model=model, template=template or "–", cutoff=cutoff_of(job))
+            st.caption(widgets.markdown_safe(with_model))
+    outside = next(services.roots.outside(args), None)
+    if clicked and outside:
+        st.warning(widgets.markdown_safe(t("problems.path_outside", name=outside[0], value=outside[1])))
+    elif clicked:
+        with st.spinner(t("ui.lengths_counting")):
+            found = count_tokens(services.cli, services.workspace.root, args, build_env(job))
+        st.session_state[RESULT] = (key, found)
+    held = st.session_state.get(RESULT)
+    if held is not None and held[0] == key:
+        draw_result(held[1], cutoff_of(job), services.registry.redactor())
+
+
+def cutoff_of(job: JobConfig) -> int:
+    """The form's cutoff; LLaMA-Factory's own default where it is empty."""
+    found = job.get("train.cutoff_len")
+    return found if isinstance(found, int) else 2048
+
+
+def draw_result(found: Lengths | NotCounted, cutoff: int, redact: Callable[[str], str]) -> None:
+    """One sentence and a histogram."""
+    if isinstance(found, NotCounted):
+        st.warning(t("ui.lengths_failed", reason=widgets.markdown_safe(not_answered(found, redact))))
+        return
+    over, total = found.over(cutoff), len(found.tokens)
+    share = f"{over / total:.1%}" if total else "0 %"
+    numbers = {"over": over, "total": total, "share": share, "cutoff": cutoff, "longest": max(found.tokens, default=0)}
+    (st.warning if over else st.success)(t("ui.lengths_over" if over else "ui.lengths_fit", **numbers))
+    data = pd.DataFrame({"tokens": found.tokens, "cutoff": cutoff})
+    st.vega_lite_chart(data, charts.length_spec(t("ui.lengths_axis"), t("ui.data_rows")), key="lengths")

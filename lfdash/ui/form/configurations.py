@@ -1,0 +1,160 @@
+"""Open and save configurations: files of LLaMA-Factory, of LlamaBoard, and those saved in the workspace."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lfdash.engine import plans
+from lfdash.errors import ConfigError
+from lfdash.jobs.fields import BY_ID
+from lfdash.jobs.importing import Loaded, read_config
+from lfdash.ui.form import state as form
+from lfdash.ui.form.widgets import markdown_safe
+from lfdash.ui.shared.session import Services
+from lfdash.ui.shared.text import config_error, t
+from lfdash.workspace.saved_configs import Shelf, ShelfRefused
+
+UPLOAD, PICK, NAME, NEW_NAME = "config.upload", "config.pick", "config.name", "config.new_name"
+ANSWER = "config.answer"  # what the last click here answered, when it was refused
+
+
+def shelf(services: Services) -> Shelf:
+    """The workspace's saved configurations."""
+    return Shelf(services.workspace.configs, services.workspace.private / "trash")
+
+
+def draw(services: Services) -> None:
+    """The two menus, side by side."""
+    with st.container(horizontal=True, key="config_menus", gap="small"):
+        with st.popover(t("ui.open"), icon=":material/folder_open:", type="tertiary", key="open_menu"):
+            draw_open(services)
+        with st.popover(t("ui.save"), icon=":material/save:", type="tertiary", key="save_menu"):
+            draw_save(services)
+    answer = st.session_state.get(ANSWER)
+    if answer:
+        st.caption(f":red[:material/error: {markdown_safe(answer)}]")
+
+
+def draw_open(services: Services) -> None:
+    """A file, or one that was saved here."""
+    st.file_uploader(
+        t("ui.open_file"), type=["yaml", "yml", "json"], key=UPLOAD, on_change=open_upload, args=(services,)
+    )
+    st.caption(t("ui.open_help"))
+    names = shelf(services).names()
+    if not names:
+        st.caption(t("ui.open_none"))
+        return
+    st.selectbox(t("ui.open_saved"), names, key=PICK, index=None, placeholder=t("ui.open_pick"))
+    name = st.session_state.get(PICK)
+    if name is None:
+        return
+    st.button(t("ui.open_it"), key="config.open", type="primary", on_click=open_saved, args=(services, name))
+    st.text_input(t("ui.new_name"), key=NEW_NAME, placeholder=name)
+    with st.container(horizontal=True):
+        st.button(t("ui.rename"), key="config.rename", on_click=rename, args=(services, name))
+        confirm = st.checkbox(t("ui.delete_sure"), key="config.sure")
+        st.button(
+            t("ui.delete"), key="config.delete", on_click=delete, args=(services, name), disabled=not confirm,
+            help=None if confirm else t("ui.delete_why"),
+        )  # fmt: skip
+
+
+def draw_save(services: Services) -> None:
+    """A name for the form as it is."""
+    st.text_input(t("ui.save_name"), key=NAME, placeholder=form.read().job.run_name or "job")
+    name = (st.session_state.get(NAME) or "").strip()
+    taken = name in shelf(services).names()
+    replace = taken and st.checkbox(t("ui.save_replace", name=markdown_safe(name)), key="config.replace")
+    st.button(
+        t("ui.save_it"), key="config.save", type="primary", on_click=save, args=(services, name, replace),
+        disabled=not name or (taken and not replace), help=t("ui.save_help"),
+    )  # fmt: skip
+
+
+def open_upload(services: Services) -> None:
+    """A file was chosen: read it into the form, or say why not."""
+    file = st.session_state.get(UPLOAD)
+    if file is None:
+        return
+    try:
+        text = file.getvalue().decode("utf-8")
+    except UnicodeDecodeError:
+        st.session_state[ANSWER] = t("ui.open_failed", name=file.name, reason=t("ui.open_binary"))
+        return
+    take(services, text, file.name)
+
+
+def open_saved(services: Services, name: str) -> None:
+    """Reads a saved configuration into the form."""
+    text = shelf(services).load(name)
+    if isinstance(text, ShelfRefused):
+        refuse(text)
+    else:
+        take(services, text, name)
+
+
+def take(services: Services, text: str, name: str) -> None:
+    """Makes a configuration the form's content, with an account of what became of it."""
+
+    def multimodal(model: str) -> bool:
+        found = services.upstream.models.get(model)
+        return found is not None and found.multimodal
+
+    try:
+        loaded = read_config(text, multimodal)
+    except ConfigError as error:
+        st.session_state[ANSWER] = t("ui.open_failed", name=name, reason=config_error(error))
+        return
+    st.session_state[ANSWER] = None
+    form.load_job(services, loaded.job, account(loaded, name))
+
+
+def account(loaded: Loaded, name: str) -> list[tuple[str, dict[str, object]]]:
+    """What is said about a loaded file: what was kept where, and what does not fit."""
+    notes: list[tuple[str, dict[str, object]]] = [
+        (f"ui.loaded_{loaded.kind}", {"name": name, "fields": loaded.fields}),
+    ]
+    if loaded.extra:
+        notes.append(("ui.loaded_extra", {"names": ", ".join(loaded.extra)}))
+    for problem in loaded.unfit:
+        row = BY_ID[str(problem.field)]
+        notes.append(("ui.loaded_unfit", {"name": row.name, "value": problem.params["value"]}))
+    if loaded.secrets:
+        notes.append(("ui.loaded_secrets", {"names": ", ".join(loaded.secrets)}))
+    if loaded.left_out:
+        notes.append(("ui.loaded_left_out", {"names": ", ".join(loaded.left_out)}))
+    if loaded.unknown:
+        notes.append(("ui.loaded_unknown", {"names": ", ".join(loaded.unknown)}))
+    return notes
+
+
+def save(services: Services, name: str, replace: bool) -> None:
+    """Saves the form's job under a name, without its output folder and without secrets."""
+    refused = shelf(services).save(name, plans.document(form.read().job, with_output=False), replace=replace)
+    refuse(refused)
+    if refused is None:
+        st.session_state[NAME] = ""
+        st.toast(t("ui.saved_as", name=markdown_safe(name)))
+
+
+def rename(services: Services, name: str) -> None:
+    """Gives a saved configuration the name that was typed."""
+    new = (st.session_state.get(NEW_NAME) or "").strip()
+    refused = shelf(services).rename(name, new)
+    refuse(refused)
+    if refused is None:
+        st.session_state[PICK], st.session_state[NEW_NAME] = new, ""
+
+
+def delete(services: Services, name: str) -> None:
+    """Moves a saved configuration to the trash."""
+    refuse(shelf(services).delete(name))
+    st.session_state[PICK], st.session_state["config.sure"] = None, False
+
+
+def refuse(refused: ShelfRefused | None) -> None:
+    """Keeps the answer to a click; None clears it."""
+    st.session_state[ANSWER] = (
+        t(f"outcomes.{refused.code}", name=refused.name, reason=refused.reason) if refused else None
+    )

@@ -1,0 +1,65 @@
+"""What is wrong with the form's job, in the main part of the page, with a button where the cure is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from lfdash.jobs.checks import EXTRA_PREFIX
+from lfdash.jobs.field import Problem, Value
+from lfdash.jobs.fields import BY_ID
+from lfdash.ui.form import sidebar
+from lfdash.ui.form import state as form
+from lfdash.ui.form.widgets import markdown_safe
+from lfdash.ui.shared.session import Services
+from lfdash.ui.shared.text import label, problem_words, t
+
+
+def draw_early(services: Services) -> None:
+    """What is known to be wrong before Start is pressed; what could not be read is told at its field only."""
+    reading = form.read()
+    if form.checked():
+        return
+    found = [problem for problem in form.shown_problems(services, reading) if problem not in reading.refused]
+    if not found:
+        return
+    with st.container(border=True, key="early", gap="xsmall"):
+        for place, problem in enumerate(found):
+            draw_problem(services, f"early_{place}", problem)
+
+
+def draw_problem(services: Services, key: str, problem: Problem) -> None:
+    """One problem: the field's name, the sentence, and a button (with this key) where the cure is certain."""
+    icon = ":red[:material/error:]" if problem.level == "error" else ":orange[:material/warning:]"
+    name = f"{icon} **{label(problem.field)}**: " if problem.field else f"{icon} "
+    sentence = markdown_safe(problem_words(problem))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{name}{sentence}", width="stretch")
+        if problem.fix:
+            st.button(
+                t("ui.fix"),
+                key=key,
+                on_click=fix,
+                args=(services, dict(problem.fix)),
+                help=t("ui.fix_help", changes=fix_words(problem.fix)),
+            )
+
+
+def fix(services: Services, changes: Mapping[str, Value | None]) -> None:
+    """The button was pressed: the whole page follows, wherever the button stands."""
+    form.apply_fix(services, changes)
+    st.rerun()
+
+
+def fix_words(fix: Mapping[str, Value | None]) -> str:
+    """What a fix sets, in words."""
+    parts = []
+    for target, value in fix.items():
+        name = target.removeprefix(EXTRA_PREFIX)
+        row = BY_ID.get(target)
+        shown = t("ui.not_set") if value is None else markdown_safe(str(value))
+        if row is not None:
+            shown = sidebar.shown_value(row, value)
+        parts.append(f"{label(target) if row else markdown_safe(name)}: {shown}")
+    return "; ".join(parts)

@@ -1,0 +1,311 @@
+"""The form as it is drawn: presets, filter, the essentials, and the groups that apply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+
+from lfdash.data.dataset_info import DatasetInfo
+from lfdash.engine import context as facts
+from lfdash.jobs.args import build_args
+from lfdash.jobs.converters import SAVES, model_name
+from lfdash.jobs.field import Field, Problem
+from lfdash.jobs.fields import BY_ID, GROUPS, arguments
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.presets import Preset
+from lfdash.jobs.secret_arguments import HIDDEN
+from lfdash.jobs.stages import BY_CODE
+from lfdash.ui.form import configurations, extra_arguments, widgets
+from lfdash.ui.form import state as form
+from lfdash.ui.shared import keyed
+from lfdash.ui.shared.kind import kind, scoped
+from lfdash.ui.shared.session import Services
+from lfdash.ui.shared.text import choice, help_text, label, lookup, t
+from lfdash.workspace.folders import weights_in
+
+ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export")
+FILTER = "ui.filter"
+MORE = "more"  # the group of arguments without a row
+
+
+def draw(services: Services) -> None:
+    """The whole sidebar below the navigation."""
+    draw_preset(services)
+    st.text_input(
+        t("ui.filter"),
+        key=FILTER,
+        placeholder=t("ui.filter"),
+        label_visibility="collapsed",
+        type="search",
+        live=True,
+        icon=":material/search:",
+        persist_state="session",
+    )
+    wanted = (st.session_state.get(FILTER) or "").strip().casefold()
+    if wanted:
+        st.fragment(partial(draw_found, services, wanted), key="found")()
+        return
+    st.fragment(partial(draw_essentials, services), key="essentials")()
+    job = form.read().job
+    for group in GROUPS:
+        if group.name not in ESSENTIAL and group.when.holds(job.get):
+            st.fragment(partial(draw_group, services, group.name), key=f"group_{group.name}")()
+    st.fragment(partial(draw_more, services), key="group_more")()
+
+
+def draw_preset(services: Services) -> None:
+    """The preset and its line of advice (training only), files, and what differs."""
+    if kind() == "train":
+        keyed.select(
+            t("ui.preset"),
+            list(services.presets),
+            key=form.PRESET_PICK,
+            word=lambda name: preset_text(services.presets[name])[0],
+            placeholder=t("ui.preset_pick"),
+            on_change=pick_preset,
+            args=(services,),
+            help=t("ui.preset_help"),
+        )
+        name = st.session_state.get(form.PRESET)
+        if name in services.presets:
+            st.caption(preset_text(services.presets[name])[1])
+    for note, params in st.session_state.get(scoped(form.NOTES), []):
+        safe = {key: widgets.markdown_safe(value) if isinstance(value, str) else value for key, value in params.items()}
+        st.caption(f":material/info: {t(note, **safe)}")
+    configurations.draw(services)
+    draw_changed(services)
+
+
+def preset_text(preset: Preset) -> tuple[str, str]:
+    """Title and advice of a preset: the locale's, else those that its file says."""
+    found = lookup("presets", preset.name)
+    return (str(found[0]), str(found[1])) if found else (preset.title, preset.advice)
+
+
+def pick_preset(services: Services) -> None:
+    """A preset was chosen, or cleared for a new form. A name that no preset has leaves the form as it is."""
+    name = st.session_state.get(form.PRESET_PICK)
+    if name is None:
+        form.load_new(services)
+    elif name in services.presets:
+        form.load_preset(services, name)
+    else:
+        form.show_preset(st.session_state.get(form.PRESET))
+        st.session_state[scoped(form.NOTES)] = [("ui.preset_unknown", {"name": widgets.markdown_safe(str(name))})]
+
+
+def draw_changed(services: Services) -> None:
+    """What differs from the preset, each with its way back."""
+    changed = form.changed_ids()
+    if not changed:
+        return
+    with st.popover(t("ui.changed", count=len(changed)), type="tertiary", icon=":material/undo:"):
+        for field_id in changed:
+            row = BY_ID[field_id]
+            name, button = st.columns([4, 1], vertical_alignment="center")
+            before = form.baseline().get(field_id)
+            name.markdown(t("ui.changed_from", label=label(field_id), value=shown_value(row, before)))
+            button.button(
+                "",
+                icon=":material/undo:",
+                key=f"reset.{field_id}",
+                on_click=form.reset,
+                args=(services, [field_id]),
+                help=t("ui.reset_one", label=label(field_id)),
+            )
+        st.button(
+            t("ui.reset_all"),
+            key="reset.all",
+            on_click=form.reset,
+            args=(services, changed),
+            width="stretch",
+        )
+
+
+def shown_value(row: Field, value: object) -> str:
+    """A value in words, safe inside Markdown."""
+    if value is None or value == "":
+        return t("ui.not_set")
+    if row.secret:
+        return HIDDEN
+    if isinstance(value, bool):
+        return t("ui.on") if value else t("ui.off")
+    if isinstance(value, list):
+        return widgets.markdown_safe(", ".join(map(str, value)))
+    return widgets.markdown_safe(choice(row.id, value))
+
+
+def draw_essentials(services: Services) -> None:
+    """The fields every run needs, always open."""
+    context = Context(services, "essentials")
+    for name in ESSENTIAL:
+        draw_rows(context, [row for row in form.rows() if row.group == name and context.shows(row)])
+
+
+def draw_group(services: Services, name: str) -> None:
+    """One group in an expander; its widgets exist only while it is open."""
+    context = Context(services, f"group_{name}")
+    rows = [row for row in form.rows() if row.group == name and context.shows(row)]
+    if not rows:
+        return
+    marked = sum(row.id in context.changed for row in rows)
+    wrong = [found for row in rows for found in context.problems.get(row.id, ())]
+    with st.container(key=f"group_{name}"):
+        with keyed.expander(t(f"groups.{name}"), key=f"open_{name}") as box:
+            if box.open:
+                draw_rows(context, rows)
+        draw_mark(marked, wrong)
+
+
+def draw_mark(count: int, wrong: Sequence[Problem]) -> None:
+    """What lies in a group, at the right of its title: a title that changes makes the expander a new, closed one."""
+    parts = [f'<span class="lf-blue">● {count}</span>'] if count else []
+    if wrong:
+        look = "fail" if any(problem.level == "error" for problem in wrong) else "stop"
+        parts.append(f'<span class="lf-{look}">⚠</span>')
+    st.html(f'<span class="lf-mark">{" ".join(parts)}</span>')
+
+
+def draw_more(services: Services) -> None:
+    """Arguments that the form has no row for."""
+    context = Context(services, "group_more")
+    wrong = context.problems.get(extra_arguments.FIELD, ())
+    with st.container(key="group_more"):
+        with keyed.expander(t("groups.more"), key="open_more") as box:
+            if box.open:
+                extra_arguments.draw(services, partial(form.on_change, services, extra_arguments.FIELD, "group_more"))
+                widgets.draw_problems(wrong)
+        draw_mark(len(extra_arguments.names()), wrong)
+
+
+def draw_found(services: Services, wanted: str) -> None:
+    """Every field whose name, label or help contains the text; those that do not apply say so."""
+    context = Context(services, "found")
+    rows = [row for row in form.rows() if matches(row, wanted) and not row.hidden]
+    if not rows:
+        st.caption(t("ui.filter_none", text=widgets.markdown_safe(wanted)))
+    draw_rows(context, rows)
+
+
+def matches(row: Field, wanted: str) -> bool:
+    """Whether a filter text means this field."""
+    return any(wanted in text.casefold() for text in (row.name, row.arg or "", label(row.id)))
+
+
+class Context:
+    """What all widgets of one fragment need: the job, what is wrong, what differs, what can be chosen."""
+
+    def __init__(self, services: Services, fragment: str) -> None:
+        self.services = services
+        self.fragment = fragment
+        reading = form.read()
+        self.job: JobConfig = reading.job
+        self.changed = set(form.changed_ids())
+        self.problems: dict[str, tuple[Problem, ...]] = {}
+        for found in form.shown_problems(services, reading):
+            owner = found.field or ""
+            self.problems[owner] = (*self.problems.get(owner, ()), found)
+
+    def shows(self, row: Field) -> bool:
+        """Whether a field applies to the job as it is."""
+        return not row.hidden and row.when.holds(self.job.get)
+
+    def look(self, row: Field) -> widgets.Look:
+        """How a field appears now."""
+        argument = self.services.upstream.arguments.get(argument_of(row))
+        return widgets.Look(
+            options=options(self.services, self.job, row),
+            default=argument.default if argument else row.absent,
+            upstream_help=(argument.help or "") if argument and not help_text(row.id) else "",
+            problems=self.problems.get(row.id, ()),
+            reason="" if self.shows(row) else t("ui.not_now"),
+        )
+
+
+def options(services: Services, job: JobConfig, row: Field) -> list[str]:
+    """What a choice offers: its own list, or what is installed or found in the workspace."""
+    if not isinstance(row.choices, str):
+        return list(row.choices)
+    if row.choices == "datasets":
+        return suitable(services.datasets(facts.data_folder(job)), job)
+    if row.choices == "checkpoints":
+        return saved_runs(services, job)
+    if row.choices == "gpus":
+        return [str(gpu.index) for gpu in services.devices.gpus]
+    if row.choices == "models":
+        return list(services.upstream.models)
+    if row.choices == "templates":
+        return list(services.upstream.templates)
+    argument = services.upstream.arguments.get(argument_of(row))
+    return [str(item) for item in argument.choices or ()] if argument else []
+
+
+def suitable(known: DatasetInfo, job: JobConfig) -> list[str]:
+    """The datasets that suit the stage: ranked pairs for some, anything else for the others."""
+    stage = BY_CODE.get(str(build_args(job).get("stage", "sft")))
+    if stage is None or job.kind == "export":
+        return list(known.names)
+    return [name for name in known.names if known.ranking[name] == stage.ranked]
+
+
+def saved_runs(services: Services, job: JobConfig) -> list[str]:
+    """What a job of this model and method can start from: LlamaBoard's list, and by path what it leaves out.
+
+    That is the last checkpoint of runs that did not come to save their model, and OFT adapters, which
+    LLaMA-Factory loads while the method is called LoRA.
+    """
+    method = str(job.get("top.finetuning_type"))
+    parent = f"{SAVES}/{model_name(job.get)}".replace(" ", "")
+    names = weights_in(services.workspace.root / parent / method)
+    cut = [
+        f"{view.output_dir}/checkpoint-{view.saved.checkpoints[-1]}"
+        for view in services.registry.snapshot()
+        if view.output_dir.startswith(f"{parent}/{method}/") and view.saved.checkpoints and not view.saved.model
+    ]
+    oft = weights_in(services.workspace.root / parent / "oft") if method == "lora" else []
+    return [*names, *cut, *(f"{parent}/oft/{name}" for name in oft)]
+
+
+def argument_of(row: Field) -> str:
+    """The argument whose help and default a field shows; "" when it sets none."""
+    names = arguments(row)
+    return names[0] if len(names) == 1 else ""
+
+
+def draw_rows(context: Context, rows: Sequence[Field]) -> None:
+    """Fields below each other; two neighbouring short ones side by side."""
+    widgets.mark_changed(row.id for row in rows if row.id in context.changed)
+    waiting: Field | None = None
+    for row in rows:
+        if row.kind in widgets.HALF_WIDTH and not row.wide:
+            if waiting is None:
+                waiting = row
+                continue
+            left, right = st.columns(2)
+            with left:
+                draw_row(context, waiting)
+            with right:
+                draw_row(context, row)
+            waiting = None
+            continue
+        if waiting is not None:
+            draw_row(context, waiting)
+            waiting = None
+        draw_row(context, row)
+    if waiting is not None:
+        draw_row(context, waiting)
+
+
+def draw_row(context: Context, row: Field) -> None:
+    """One field."""
+    widgets.draw(row, context.look(row), form.on_change, (context.services, row.id, context.fragment))
+
+
+def group_of(field_id: str) -> str | None:
+    """The expander that must be open for a field to be seen; None for the essentials."""
+    if field_id == extra_arguments.FIELD:
+        return MORE
+    row = BY_ID.get(field_id)
+    return None if row is None or row.group in ESSENTIAL else row.group

@@ -1,0 +1,231 @@
+"""The queue on the page: what waits and why, its order, its settings, and the question that a busy machine asks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from lfdash.jobs.secret_arguments import hide
+from lfdash.launchers.base import Refused
+from lfdash.queue.placement import Ask
+from lfdash.queue.store import MOST_SLOTS, Reason, Waiting
+from lfdash.runs.plan import ARGS_FILE
+from lfdash.runs.scan import RunView
+from lfdash.ui.form import widgets
+from lfdash.ui.launch import actions, next_steps
+from lfdash.ui.shared.session import Services
+from lfdash.ui.shared.text import t
+
+CANCELLED = "queue.cancelled"  # (id, name) of the job that was cancelled last, to be put back
+SLOTS = "queue.slots"
+SHOWN_JOBS = 30
+REFUSED = "refused_"  # start of a reason that is a refusal of the launcher
+
+
+def reason_words(reason: Reason) -> str:
+    """Why a job waits or is held, safe inside Markdown."""
+    params = {name: widgets.markdown_safe(value) for name, value in reason.params.items()}
+    if reason.code.startswith(REFUSED):
+        return t(f"outcomes.{reason.code.removeprefix(REFUSED)}", **params).rstrip(".。")
+    return t(f"waits.{reason.code}", **params)
+
+
+def waiting_words(waiting: Waiting) -> str:
+    """How a job stands, in one sentence."""
+    if waiting.held is not None:
+        return t("ui.queue_held", why=reason_words(waiting.held))
+    if waiting.waits is not None:
+        return t("ui.queue_waits", position=waiting.position, why=reason_words(waiting.waits))
+    return t("ui.queue_next", position=waiting.position)
+
+
+def ask_words(ask: Ask, gpus: int) -> str:
+    """What a job asks for."""
+    if ask.devices:
+        return t("ui.queue_asks_named", gpus=widgets.markdown_safe(", ".join(ask.devices)))
+    if ask.cpu or not gpus:
+        return t("ui.queue_asks_cpu")
+    return t("ui.queue_asks_all") if ask.count is None else t("ui.queue_asks_count", count=ask.count)
+
+
+# -- the question ---------------------------------------------------------------------------------------
+
+
+def draw_question(services: Services) -> None:
+    """The last Start found its devices in use: wait for its turn, or start all the same?"""
+    asked = st.session_state.get(actions.BUSY)
+    if not asked:
+        return
+    why, resume = asked
+    with st.container(border=True, key="busy", gap="xsmall"):
+        st.markdown(f":material/hourglass_top: {widgets.markdown_safe(why)} {t('ui.queue_ask')}")
+        with st.container(horizontal=True, gap="small"):
+            for how, name in (("queue", "queue_it"), ("beside", "queue_beside")):
+                st.button(
+                    t(f"ui.{name}"), key=name, type="primary" if how == "queue" else "secondary", on_click=answer,
+                    args=(services, resume, how),
+                )  # fmt: skip
+            st.button(t("ui.queue_not"), key="queue_not", type="tertiary", on_click=actions.forget_answers)
+
+
+def answer(services: Services, resume: tuple[str, int] | None, how: actions.How) -> None:
+    """The question was answered: the same job again, in the way that was chosen."""
+    if resume is None:
+        actions.start(services, how)
+    else:
+        next_steps.resume(services, *resume, how)
+
+
+# -- one job --------------------------------------------------------------------------------------------
+
+
+def draw_shown(services: Services, view: RunView) -> None:
+    """A waiting job as the page's run: how it stands, what can be done, and what will be run."""
+    assert view.waiting is not None
+    icon = ":material/pause:" if view.waiting.held else ":material/hourglass_top:"
+    st.info(waiting_words(view.waiting), icon=icon)
+    draw_job(services, view, "shown", words=True)
+    entry = services.registry.queue.jobs.get(view.run_id)
+    if entry is not None:
+        st.markdown(f"**{t('ui.tab_configuration')}**")
+        text = services.registry.redact(entry.plan.files.get(ARGS_FILE, ""))
+        st.code(hide(text), language="yaml", height=330)
+
+
+def draw_job(services: Services, view: RunView, place: str, *, words: bool = False) -> None:
+    """The buttons of a job that waits; with words where there is room."""
+    if view.waiting is None:
+        return
+    queue, run_id = services.registry.queue, view.run_id
+    held = view.waiting.held is not None
+    buttons = [
+        ("up", ":material/arrow_upward:", lambda: queue.move(run_id, -1)),
+        ("down", ":material/arrow_downward:", lambda: queue.move(run_id, 1)),
+        ("hold", ":material/pause:", lambda: queue.hold(run_id)),
+        ("release", ":material/play_circle:", lambda: queue.release(run_id)),
+        ("now", ":material/bolt:", lambda: start_now(services, run_id)),
+        ("cancel", ":material/close:", lambda: cancel(services, view)),
+    ]
+    left_out = {"hold" if held else "release"} | ({"cancel"} if words else set())
+    with st.container(horizontal=True, gap="small", key=f"job_{place}_{run_id}", width="content"):
+        for name, icon, do in buttons:
+            if name not in left_out:
+                st.button(
+                    t(f"ui.queue_{name}") if words else "", icon=icon, key=f"queue_{name}_{place}_{run_id}",
+                    on_click=act, args=(do,), help=help_of(name),
+                )  # fmt: skip
+
+
+def help_of(name: str) -> str:
+    """What a button of a job does."""
+    return t(f"ui.queue_{name}_help") if name in ("now", "cancel") else t(f"ui.queue_{name}")
+
+
+def act(do: object) -> None:
+    """A button of the queue was pressed."""
+    assert callable(do)
+    actions.forget_answers()
+    actions.tell(do())
+    st.rerun()
+
+
+def start_now(services: Services, run_id: str) -> Refused | None:
+    """Starts a waiting job at once and shows it."""
+    outcome = services.registry.dispatcher.start_now(run_id)
+    if isinstance(outcome, Refused):
+        return outcome
+    st.session_state[actions.SHOWN] = run_id
+    return None
+
+
+def cancel(services: Services, view: RunView) -> Refused | None:
+    """Takes a job out of the queue, and offers to put it back."""
+    refused = services.registry.queue.cancel(view.run_id)
+    if refused is None:
+        st.session_state[CANCELLED] = (view.run_id, view.name)
+    return refused
+
+
+def draw_cancelled(services: Services) -> None:
+    """The way back for the job that was cancelled last."""
+    held = st.session_state.get(CANCELLED)
+    if not held:
+        return
+    run_id, name = held
+
+    def back() -> Refused | None:
+        del st.session_state[CANCELLED]
+        return services.registry.queue.take_back(run_id)
+
+    with st.container(horizontal=True, vertical_alignment="center", key="cancelled", gap="small"):
+        st.markdown(t("ui.queue_cancelled", name=widgets.markdown_safe(name)), width="content")
+        st.button(t("ui.queue_undo"), key="queue_undo", icon=":material/undo:", on_click=act, args=(back,))
+
+
+# -- the whole queue ------------------------------------------------------------------------------------
+
+
+def draw(services: Services) -> None:
+    """All jobs that wait, in order, with what each waits for; and the settings of the queue."""
+    jobs = [view for view in services.registry.snapshot() if view.waiting is not None]
+    with st.container(key="queue", gap="xsmall", border=True):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f"**{t('ui.queue_title')}** ({len(jobs)})", width="content")
+            with st.popover(t("ui.queue_settings"), icon=":material/tune:", key="queue_settings"):
+                draw_settings(services)
+        draw_cancelled(services)
+        if not jobs:
+            st.caption(t("ui.queue_empty"))
+        gpus = len(services.devices.gpus)
+        for view in jobs[:SHOWN_JOBS]:
+            draw_line(services, view, gpus)
+        if len(jobs) > SHOWN_JOBS:
+            st.caption(t("ui.queue_more", count=len(jobs) - SHOWN_JOBS))
+
+
+def draw_line(services: Services, view: RunView, gpus: int) -> None:
+    """One job: place, name, what it asks for, how it stands, its buttons."""
+    assert view.waiting is not None
+    words = f"{view.waiting.position}. **{widgets.markdown_safe(view.name)}** · {ask_words(view.waiting.ask, gpus)}"
+    with st.container(horizontal=True, vertical_alignment="center", key=f"line_{view.run_id}"):
+        st.markdown(f"{words}  \n:gray[{waiting_words(view.waiting)}]", width="stretch")
+        draw_job(services, view, "list")
+
+
+def draw_settings(services: Services) -> None:
+    """Pause, what a failure does, and how many runs go on at once without a GPU."""
+    queue = services.registry.queue
+    now = queue.jobs.settings()
+
+    def keep(name: str) -> None:
+        changed = replace(queue.jobs.settings(), **{name: st.session_state[f"queue.{name}"]})
+        act(lambda: queue.set_settings(changed))
+
+    for name in ("paused", "on_failure"):
+        setting = "hold_on_failure" if name == "on_failure" else name
+        st.session_state[f"queue.{setting}"] = getattr(now, setting)
+        st.toggle(
+            t(f"ui.queue_{name}"), key=f"queue.{setting}", help=t(f"ui.queue_{name}_help"), on_change=keep,
+            args=(setting,),
+        )  # fmt: skip
+    st.session_state.setdefault(SLOTS, str(now.slots))
+    st.text_input(t("ui.queue_slots"), key=SLOTS, on_change=keep_slots, args=(services,))
+    if slots_of(st.session_state[SLOTS]) is None:
+        value = widgets.markdown_safe(st.session_state[SLOTS])
+        st.caption(f":red[:material/error: {t('ui.queue_slots_bad', value=value, most=MOST_SLOTS)}]")
+
+
+def keep_slots(services: Services) -> None:
+    """A number of slots was typed: kept when it is one."""
+    slots = slots_of(st.session_state[SLOTS])
+    if slots is not None:
+        queue = services.registry.queue
+        act(lambda: queue.set_settings(replace(queue.jobs.settings(), slots=slots)))
+
+
+def slots_of(text: str) -> int | None:
+    """The number of slots that a text says; None when it says none."""
+    word = text.strip()
+    good = word.isascii() and word.isdigit() and len(word) < 4 and 1 <= int(word) <= MOST_SLOTS
+    return int(word) if good else None

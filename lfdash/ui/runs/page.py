@@ -1,0 +1,280 @@
+"""The Runs page: the queue, all runs of the workspace in one table, what can be done with them, and the trash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from zlib import crc32
+
+import pyarrow as pa
+import streamlit as st
+
+from lfdash.runs.record import TERMINAL, RunState
+from lfdash.runs.table import MOVING, Row, arrange, to_csv
+from lfdash.ui.form import widgets
+from lfdash.ui.launch import actions, queue
+from lfdash.ui.runs import actions as run_actions
+from lfdash.ui.runs import filters, trash
+from lfdash.ui.shared.kind import use
+from lfdash.ui.shared.layout import draw_frame
+from lfdash.ui.shared.session import Services, now, services
+from lfdash.ui.shared.text import t
+from lfdash.ui.train import monitor, page
+
+ORDER = "runs.order"  # (what was asked for, ids in the order that was shown)
+CHOSEN = run_actions.CHOSEN
+SHOWN_TABLE = "runs.shown_table"  # the key of the table that the page shows
+COLOURS = {
+    "run": "#1668c7", "done": "#1a7f37", "fail": "#c62f2f", "stop": "#9a6700", "idle": "#6e7781",
+}  # fmt: skip
+CURVE = "#4a8fe0"  # seen on white and on black
+ROW, HEAD, TALLEST = 35, 37, 604  # px
+BLOCK = 100  # rows whose columns are made anew when one of them changed
+
+SCHEMA = pa.schema(
+    [
+        ("state", pa.list_(pa.string())), ("name", pa.string()), ("progress", pa.float32()),
+        ("spark", pa.list_(pa.float32())), ("last", pa.float32()), ("best", pa.float32()), ("best_eval", pa.float32()),
+        ("duration", pa.string()), ("model", pa.string()), ("stage", pa.string()), ("method", pa.string()),
+        ("kind", pa.string()), ("tags", pa.list_(pa.string())), ("note", pa.string()),
+        ("when", pa.timestamp("s", tz="UTC")), ("folder", pa.string()),
+    ]
+)  # fmt: skip
+
+
+def draw() -> None:
+    """Draws the page."""
+    use("train")
+    draw_frame("ui.page_runs")
+    shared = services()
+    filters.seed()
+    rows = shared.table.rows(shared.registry.snapshot())
+    with st.sidebar:
+        if rows:
+            filters.draw(rows)
+    filters.publish()
+    draw_answers(shared)
+    views = shared.registry.snapshot()
+    seconds = monitor.tick_seconds(next((view for view in views if view.state not in TERMINAL), None), page.sessions())
+    waits = any(view.waiting for view in views) or st.session_state.get(queue.CANCELLED)
+    panels = [
+        st.fragment(partial(queue.draw, shared), run_every=seconds, key="runs_queue"),
+        st.fragment(partial(tick, shared), run_every=seconds, key="runs_table"),
+    ]
+    for panel in panels if waits else reversed(panels):  # an empty queue is for those who look for it
+        panel()
+    trash.draw(shared)
+
+
+def draw_answers(shared: Services) -> None:
+    """What the last click was answered."""
+    message = st.session_state.get(actions.MESSAGE)
+    if message:
+        st.error(widgets.markdown_safe(message), icon=":material/block:")
+    notice = st.session_state.pop(actions.NOTICE, None)
+    if notice:
+        st.toast(notice)
+    queue.draw_question(shared)
+    run_actions.draw_answers(shared)
+
+
+def tick(shared: Services) -> None:
+    """The table and what is done with its runs; drawn again and again, at the cost of what changed."""
+    rows = shared.table.rows(shared.registry.snapshot())
+    if not rows:
+        draw_empty(shared)
+        return
+    shown = in_order(filters.read().select(rows))
+    key = prepare_selection([row.run_id for row in shown])
+    chosen = selected(key, shown)
+    with st.container(horizontal=True, key="runs_bar", vertical_alignment="center", gap="small"):
+        run_actions.draw(shared, [row.run_id for row in chosen])
+        draw_csv(shared, shown)
+    if not shown:
+        st.info(t("ui.runs_no_match"), icon=":material/filter_alt:")
+        st.button(t("ui.runs_clear"), key="runs_clear_too", on_click=filters.clear)
+        return
+    st.caption(count_words(rows, shown, len(chosen)))
+    draw_table(key, shown)
+    if len(chosen) == 1:
+        draw_details(shared, chosen[0])
+
+
+def draw_empty(shared: Services) -> None:
+    """What to do where no run is."""
+    st.info(t("ui.runs_none"), icon=":material/rocket_launch:")
+    saves = widgets.markdown_safe(str(shared.workspace.saves))
+    st.markdown(t("ui.runs_none_plain", folder=saves))
+    st.page_link("app.py", label=t("ui.runs_none_start"), icon=":material/arrow_forward:")
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """The rows in the order that was asked for. An order by values that change by themselves is kept while no row
+    comes or goes: a table whose rows move cannot be read, and what is selected in it is told by place."""
+    asked = (filters.order(), filters.read())
+    held = st.session_state.get(ORDER)
+    by_id = {row.run_id: row for row in rows}
+    if asked[0][0] in MOVING and held is not None and held[0] == asked and by_id.keys() == set(held[1]):
+        return [by_id[run_id] for run_id in held[1]]
+    found = arrange(rows, *asked[0])
+    st.session_state[ORDER] = (asked, [row.run_id for row in found])
+    return found
+
+
+# -- selection ------------------------------------------------------------------------------------------
+
+
+def table_key(ids: Sequence[str]) -> str:
+    """The key of the table with these runs in this order."""
+    return f"runs.table.{crc32(chr(10).join(ids).encode()):08x}"
+
+
+def prepare_selection(ids: Sequence[str]) -> str:
+    """The key of the table that shows these runs, with those selected that were.
+
+    A browser tells a selection by place. Other runs, or the same in another order, make another table: a click on the
+    one before, which is still under way, must not mean another run.
+    """
+    key = table_key(ids)
+    if key != st.session_state.get(SHOWN_TABLE) or key not in st.session_state:
+        wanted = set(st.session_state.get(CHOSEN, ()))
+        places = [place for place, run_id in enumerate(ids) if run_id in wanted]
+        st.session_state[table_key(ids)] = {"selection": {"rows": places, "columns": [], "cells": []}}
+        st.session_state[SHOWN_TABLE] = key
+    return key
+
+
+def selected(key: str, rows: Sequence[Row]) -> list[Row]:
+    """The selected rows; remembered by their ids."""
+    places = st.session_state[key]["selection"]["rows"]
+    found = [rows[place] for place in sorted(places) if place < len(rows)]
+    st.session_state[CHOSEN] = [row.run_id for row in found]
+    return found
+
+
+def chosen_in(key: str) -> None:
+    """Something was chosen in the table: rows, or the head of a column, by which it is then sorted."""
+    heads = st.session_state[key]["selection"]["columns"]
+    if heads:
+        filters.sort_by(heads[0])
+        st.session_state[SHOWN_TABLE] = None  # the head is not to stay selected, also where the order is the same
+        st.rerun()
+
+
+# -- the table ------------------------------------------------------------------------------------------
+
+
+def count_words(rows: Sequence[Row], shown: Sequence[Row], chosen: int) -> str:
+    """How many runs there are, go on, and are selected."""
+    alive = sum(row.state in (RunState.STARTING, RunState.RUNNING, RunState.STOPPING) for row in rows)
+    words = [t("ui.runs_count", shown=f"{len(shown):,}", total=f"{len(rows):,}")]
+    if alive:
+        words.append(t("ui.runs_alive", count=alive))
+    if chosen:
+        words.append(f"**{t('ui.runs_chosen', count=chosen)}**")
+    return " · ".join(words)
+
+
+def draw_csv(shared: Services, shown: Sequence[Row]) -> None:
+    """All that are shown, as a file."""
+    st.download_button(
+        "", partial(csv_of, shared, tuple(shown)), file_name=f"runs-{now():%Y%m%d-%H%M}.csv", mime="text/csv",
+        key="runs_csv", on_click="ignore", icon=":material/download:", help=t("ui.runs_csv_help"), disabled=not shown,
+    )  # fmt: skip
+
+
+def csv_of(shared: Services, rows: Sequence[Row]) -> str:
+    """The rows as CSV, made when it is asked for; with a mark by which spreadsheets know UTF-8."""
+    return "\ufeff" + to_csv(rows, shared.registry.redact)
+
+
+def draw_table(key: str, rows: Sequence[Row]) -> None:
+    """The table; its selection is under `key`."""
+    st.dataframe(
+        arrow(rows),
+        key=key,
+        on_select=partial(chosen_in, key),
+        selection_mode=["multi-row", "single-column"],
+        hide_index=True,
+        column_config=columns(),
+        column_order=[name for name in SCHEMA.names if name != "folder"],
+        height=min(TALLEST, HEAD + ROW * len(rows)),
+        row_height=ROW,
+        placeholder="–",
+        alt=t("ui.page_runs"),
+    )
+
+
+def arrow(rows: Sequence[Row]) -> pa.Table:
+    """The rows as columns. Blocks in which no row changed since the last look of this session are kept."""
+    held: dict[tuple[int, ...], Any] = st.session_state.get("runs.blocks", {})
+    made: dict[tuple[int, ...], Any] = {}
+    for start in range(0, len(rows), BLOCK):
+        part = rows[start : start + BLOCK]
+        mark = tuple(map(id, part))
+        made[mark] = held.get(mark) or (pa.Table.from_pylist([cells(row) for row in part], schema=SCHEMA), part)
+    st.session_state["runs.blocks"] = made  # with the rows themselves: an id is good as long as its row lives
+    return pa.concat_tables([table for table, _ in made.values()])
+
+
+def cells(row: Row) -> dict[str, Any]:
+    """What the table shows of a row."""
+    return {
+        "state": [row.state.name], "name": row.name, "progress": row.percent, "spark": row.spark or None,
+        "last": row.last, "best": row.best, "best_eval": row.best_eval, "duration": duration_words(row.duration),
+        "model": row.model, "stage": row.stage, "method": row.method, "kind": row.kind, "tags": row.tags,
+        "note": row.note.split("\n")[0], "when": None if row.when is None else int(row.when), "folder": row.folder,
+    }  # fmt: skip
+
+
+def duration_words(seconds: float | None) -> str | None:
+    """h:mm:ss, the hours as wide as those of weeks: so a browser, which sorts words, sorts them rightly."""
+    return None if seconds is None else f"{monitor.duration(seconds):>9}".replace(" ", "\u2007")
+
+
+def columns() -> dict[str, Any]:
+    """How the columns look, in the session's language."""
+    config = st.column_config
+    names = {name: t(f"ui.runs_col_{name}") for name in SCHEMA.names}
+    by, down = filters.order()
+    names[by] += " ↓" if down else " ↑"
+    states = [state.name for state in RunState]
+    return {
+        "state": config.MultiselectColumn(
+            names["state"], options=states, color=[COLOURS[monitor.LOOKS[RunState[name]]] for name in states],
+            format_func=lambda name: t(f"states.{name}"), width=126,
+        ),
+        "name": config.TextColumn(names["name"], width=190, pinned=True),
+        "progress": config.ProgressColumn(names["progress"], width=104, format="%d%%", min_value=0, max_value=100),
+        "spark": config.LineChartColumn(names["spark"], width=110, color=CURVE),
+        "last": config.NumberColumn(names["last"], width=84, format="%.4f"),
+        "best": config.NumberColumn(names["best"], width=96, format="%.4f"),
+        "best_eval": config.NumberColumn(names["best_eval"], width=112, format="%.4f"),
+        "duration": config.TextColumn(names["duration"], width=82, alignment="right"),
+        "model": config.TextColumn(names["model"], width=160),
+        "stage": config.TextColumn(names["stage"], width=60),
+        "method": config.TextColumn(names["method"], width=70),
+        "kind": config.TextColumn(names["kind"], width=64),
+        "tags": config.ListColumn(names["tags"], width=150),
+        "note": config.TextColumn(names["note"], width=240),
+        "when": config.DatetimeColumn(
+            names["when"], width=132, format="YYYY-MM-DD HH:mm", timezone=st.context.timezone or "UTC"
+        ),
+        "folder": config.TextColumn(names["folder"], width=240),
+    }  # fmt: skip
+
+
+def draw_details(shared: Services, row: Row) -> None:
+    """What the table has no room for."""
+    parts = [f":material/folder: {widgets.markdown_safe(row.folder)}"]
+    if row.step is not None:
+        parts.append(t("ui.runs_at_step", step=row.step, total=row.total or "?"))
+    for name, value, step in (("best", row.best, row.best_step), ("best_eval", row.best_eval, row.best_eval_step)):
+        if value is not None:
+            parts.append(t("ui.runs_best_at", name=t(f"ui.runs_col_{name}"), value=f"{value:.4f}", step=step))
+    st.caption(" · ".join(parts))
+    if row.error:
+        st.error(widgets.markdown_safe(shared.registry.redact(row.error)), icon=":material/error:")
+    if row.note:
+        st.text(row.note)

@@ -1,0 +1,122 @@
+"""The shared frame of every page: configuration, style, navigation."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lfdash.ui.shared.session import Services, services, settings
+from lfdash.ui.shared.text import LANGUAGE, LANGUAGES, available, language, t
+from lfdash.web import sign_in_page
+
+SIDEBAR_WIDTH = 430  # px: two number fields side by side with their labels on one line
+PAGES = (
+    ("app.py", "ui.page_train"),
+    ("pages/runs.py", "ui.page_runs"),
+    ("pages/evaluate.py", "ui.page_eval"),
+    ("pages/export.py", "ui.page_export"),
+    ("pages/data.py", "ui.page_data"),
+    ("pages/arguments.py", "ui.page_arguments"),
+)
+
+# Colour carries state only; numbers are tabular; nothing has a size that depends on its value.
+CSS = """
+[data-testid="stHeader"] {height: 2.4rem; min-height: 2.4rem}
+[data-testid="stMainBlockContainer"] {padding: 2.5rem 2rem 1rem}
+[data-testid="stSidebarHeader"] {height: 1.6rem; margin-bottom: 0; padding-top: .3rem}
+.st-key-nav {align-items: center; gap: 0}
+.st-key-nav [data-testid="stElementContainer"], .st-key-nav [data-testid="stPageLink"] a {min-width: 0}
+.st-key-nav [data-testid="stPageLink"] a {padding: .1rem .25rem; justify-content: center}
+.st-key-nav [data-testid="stPageLink"] p {font-size: .86rem}
+.lf-brand {font-weight: 700; letter-spacing: -.01em; padding-left: .25rem}
+[data-testid="stSidebarUserContent"] {padding-top: .2rem}
+[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] {gap: .45rem}
+[data-testid="stSidebarUserContent"] [data-testid="stWidgetLabel"] {min-height: 1.2rem; margin-bottom: 0}
+[data-testid="stSidebarUserContent"] [data-testid="stWidgetLabel"] p {font-size: .82rem}
+[data-testid="stSidebarUserContent"] [data-testid="stExpander"] details {border-radius: .4rem}
+[class*="st-key-flag_"] [data-testid="stElementContainer"] {width: 100%}
+[class*="st-key-flag_"] [data-testid="stButtonGroup"] {display: flex; align-items: center;
+  justify-content: space-between; gap: .5rem; width: 100%}
+[class*="st-key-flag_"] [data-testid="stButtonGroup"] button {min-height: 1.7rem; padding: 0 .6rem}
+[class*="st-key-group_"] {position: relative}
+[class*="st-key-group_"] > [data-testid="stElementContainer"]:has(.lf-mark) {position: absolute; top: .5rem;
+  right: .7rem; width: auto; pointer-events: none}
+.lf-mark {font-size: .82rem; font-variant-numeric: tabular-nums; white-space: nowrap}
+:root {--lf-blue: light-dark(#1668c7, #6cb0ff)}
+.lf-blue {color: var(--lf-blue)}
+.st-key-head {position: sticky; top: 2.4rem; z-index: 90; background: light-dark(#ffffff, #15181d);
+  padding-bottom: .3rem}
+.st-key-console [data-testid="stText"],
+.st-key-console [data-testid="stText"] * {font-family: "Source Code Pro", monospace; font-size: .76rem;
+  line-height: 1.45; overflow-wrap: anywhere}
+.st-key-runs_bar button {padding-left: .6rem; padding-right: .6rem}
+.lf-strip {display: flex; flex-wrap: wrap; gap: .25rem 1.6rem; align-items: baseline;
+  font-variant-numeric: tabular-nums; min-height: 2.9rem}
+.lf-name {font-weight: 600; font-size: 1.1rem; min-width: 12rem; overflow-wrap: anywhere}
+.lf-fact {display: inline-flex; flex-direction: column; min-width: 4.6rem}
+.lf-fact b {font-weight: 500; white-space: nowrap}
+.lf-fact small {opacity: .72; font-size: .74rem}
+.lf-state {font-weight: 650; font-size: .82rem; letter-spacing: .03em; border: 1px solid currentColor;
+  border-radius: .35rem; padding: .05rem .5rem; white-space: nowrap}
+.lf-run {color: var(--lf-blue)} .lf-done {color: light-dark(#1a7f37, #4cc26a)}
+.lf-fail {color: light-dark(#c62f2f, #ff7b72)} .lf-stop {color: light-dark(#9a6700, #e3b341)}
+.lf-idle {color: light-dark(#6e7781, #9aa4ae)}
+.lf-bar {height: .5rem; border-radius: .25rem; background: rgba(127,127,127,.22); overflow: hidden;
+  margin: .35rem 0 .1rem}
+.lf-bar i {display: block; height: 100%; background: currentColor; transition: width .4s linear}
+@media (max-width: 900px) {
+  [data-testid="stMainBlockContainer"] {padding: 3rem .8rem 1rem}
+  .lf-strip {gap: .2rem 1rem}
+}
+"""
+
+
+def draw_frame(title_key: str) -> None:
+    """Configures the page, puts the style in and draws the links to all pages in the sidebar."""
+    shared = services()
+    seed_language(shared)
+    st.set_page_config(
+        page_title=f"lfdash · {t(title_key)}",
+        layout="wide",
+        initial_sidebar_state=SIDEBAR_WIDTH,
+        menu_items={"About": t("ui.about")},
+    )
+    st.html(f"<style>{CSS}</style>")
+    sign_in_page.guard(shared)
+    with st.sidebar:
+        draw_top(shared)
+        with st.container(horizontal=True, horizontal_alignment="distribute", key="nav", gap=None):
+            for path, key in PAGES:
+                st.page_link(path, label=t(key), width="content")
+        sign_in_page.draw_who(shared)
+
+
+def draw_top(shared: Services) -> None:
+    """The name of the program, and the language."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="top"):
+        st.html('<span class="lf-brand">lfdash</span>', width="content")
+        codes = available()
+        if len(codes) > 1:
+            st.selectbox(
+                t("ui.language"),
+                codes,
+                key=LANGUAGE,
+                format_func=LANGUAGES.__getitem__,
+                label_visibility="collapsed",
+                width=118,
+                on_change=keep_language,
+                args=(shared,),
+                persist_state="session",
+            )
+
+
+def seed_language(shared: Services) -> None:
+    """The language kept for this workspace, else the browser's."""
+    if LANGUAGE not in st.session_state:
+        kept = settings(shared).load().get("language")
+        st.session_state[LANGUAGE] = kept if kept in available() else language()
+
+
+def keep_language(shared: Services) -> None:
+    """Remembers the chosen language for the workspace."""
+    memo = settings(shared)
+    memo.save({**memo.load(), "language": st.session_state[LANGUAGE]})

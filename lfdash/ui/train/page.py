@@ -1,0 +1,194 @@
+"""The Train page: head (strip and buttons, always in view) and body (outcome, chart, details)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from lfdash.runs.record import STOPPABLE, RunState
+from lfdash.runs.scan import RunView
+from lfdash.ui.form import preview, problems, sidebar, widgets
+from lfdash.ui.form import state as form
+from lfdash.ui.launch import actions, next_steps, queue
+from lfdash.ui.shared import keyed
+from lfdash.ui.shared.kind import kind, use
+from lfdash.ui.shared.layout import draw_frame
+from lfdash.ui.shared.session import Services, services
+from lfdash.ui.shared.text import t
+from lfdash.ui.train import monitor
+
+PICK = "ui.run_pick"
+
+
+def draw(job_kind: str) -> None:
+    """Draws the whole page of a kind of job ("train" or "eval")."""
+    use(job_kind)
+    draw_frame(f"ui.page_{job_kind}")
+    shared = services()
+    form.seed(shared)
+    with st.sidebar:
+        sidebar.draw(shared)
+    view = monitor.shown(shared)
+    if view is not None:
+        st.query_params["run"] = view.run_id  # a reload shows the same run
+    with st.container(key="head"):
+        strip = st.container(key="strip")
+        st.fragment(partial(draw_bar, shared, view.run_id if view else None), key="bar")()
+    st.fragment(partial(problems.draw_early, shared), key="early")()
+    draw_message(shared)
+    if not shared.by_entry:
+        st.caption(f":material/info: {t('ui.plain_server')}")
+    seconds = monitor.tick_seconds(view, sessions())
+    st.fragment(partial(tick, shared, strip, view.run_id if view else None), run_every=seconds)()
+
+
+def sessions() -> int:
+    """How many tabs are open on this server."""
+    from streamlit.runtime import get_instance
+
+    return len(get_instance()._session_mgr.list_active_sessions())
+
+
+def tick(shared: Services, strip: st.delta_generator.DeltaGenerator, run_id: str | None) -> None:
+    """Draws what changes by itself; reruns the page when another state means other buttons."""
+    view = monitor.shown(shared)
+    key = (view.run_id, view.state) if view else None
+    if run_id != (view.run_id if view else None) or st.session_state.get("ui.drawn_state", key) != key:
+        st.session_state["ui.drawn_state"] = key
+        st.rerun()
+    st.session_state["ui.drawn_state"] = key
+    strip.html(monitor.strip_html(view))
+    if view is None:
+        draw_welcome(shared)
+    else:
+        monitor.draw_body(shared, view)
+
+
+def draw_bar(shared: Services, run_id: str | None) -> None:
+    """Start, Stop, Preview, Download, and the choice of the run that is shown."""
+    view = shared.registry.get(run_id) if run_id else None
+    reason = t(shared.blocked) if shared.blocked else ""
+    with st.container(horizontal=True, key="bar", vertical_alignment="center", gap="small"):
+        st.button(
+            t("ui.start"),
+            key="start",
+            type="primary",
+            icon=":material/play_arrow:",
+            shortcut="Ctrl+Enter",
+            on_click=actions.start,
+            args=(shared,),
+            disabled=bool(reason),
+            help=reason or t("ui.start_help"),
+        )
+        st.button(
+            t("ui.queue"),
+            key="enqueue",
+            icon=":material/playlist_add:",
+            on_click=actions.start,
+            args=(shared, "queue"),
+            disabled=bool(reason),
+            help=reason or t("ui.queue_help"),
+        )
+        draw_stop(shared, view)
+        if st.button(t("ui.preview"), key="preview", icon=":material/visibility:", help=t("ui.preview_help")):
+            preview.show(shared)
+        with st.popover(t("ui.download"), icon=":material/download:", key="download_menu"):
+            preview.draw_downloads(shared, "bar")
+        draw_run_pick(shared, view)
+    if reason:
+        st.warning(reason, icon=":material/block:")
+
+
+def draw_stop(shared: Services, view: RunView | None) -> None:
+    """Stop, or while stopping the harder step."""
+    if view is not None and view.state is RunState.STOPPING:
+        with st.popover(t("ui.kill"), icon=":material/dangerous:", key="kill_menu"):
+            st.write(t("ui.kill_confirm"))
+            st.button(
+                t("ui.kill_yes"),
+                key="kill",
+                type="primary",
+                on_click=actions.stop,
+                args=(shared, view.run_id, "kill"),
+            )
+        return
+    if view is not None and view.waiting is not None:
+        st.button(
+            t("ui.queue_cancel"),
+            key="stop",
+            icon=":material/close:",
+            on_click=queue.act,
+            args=(lambda: queue.cancel(shared, view),),
+            help=t("ui.queue_cancel_help"),
+        )
+        return
+    stoppable = view is not None and view.state in STOPPABLE
+    st.button(
+        t("ui.stop"),
+        key="stop",
+        icon=":material/stop:",
+        disabled=not stoppable,
+        on_click=actions.stop,
+        args=(shared, view.run_id if view else "", "graceful"),
+        help=t("ui.stop_help") if stoppable else t("ui.stop_nothing"),
+    )
+
+
+def draw_run_pick(shared: Services, view: RunView | None) -> None:
+    """The runs of the workspace; choosing one shows it."""
+    views = {item.run_id: item for item in monitor.views(shared)}
+    if len(views) < 2 or view is None:
+        return
+    st.session_state[PICK] = view.run_id
+
+    def show() -> None:
+        st.session_state[actions.SHOWN] = st.session_state[PICK]
+        st.rerun()
+
+    keyed.select(
+        t("ui.run_shown"),
+        list(views),
+        key=PICK,
+        empty=False,
+        label_visibility="collapsed",
+        width=260,
+        on_change=show,
+        word=lambda run_id: f"{views[run_id].name} · {t(f'states.{views[run_id].state.name}')}",
+    )
+
+
+def draw_message(shared: Services) -> None:
+    """What keeps the form from starting, or why the last click was refused."""
+    notice = st.session_state.pop(actions.NOTICE, None)
+    if notice:
+        st.toast(widgets.markdown_safe(notice), icon=":material/playlist_add:")
+    queue.draw_question(shared)
+    queue.draw_cancelled(shared)
+    message = st.session_state.get(actions.MESSAGE)
+    if message:
+        st.error(widgets.markdown_safe(message), icon=":material/block:")
+    if not form.checked():
+        return
+    found = form.problems(shared, form.read())
+    errors = [problem for problem in found if problem.level == "error"]
+    if not errors:
+        st.success(t("ui.problems_gone"), icon=":material/check:")
+        return
+    warnings = [problem for problem in found if problem.level == "warning"]
+    with st.container(border=True, key="problems", gap="xsmall"):
+        st.markdown(f"**{t('ui.problems', count=len(errors))}**")
+        for place, problem in enumerate([*errors, *warnings]):
+            problems.draw_problem(shared, f"fix_{place}", problem)
+        if any(problem.code == "name_taken" for problem in errors):
+            next_steps.draw_taken(shared)
+
+
+def draw_welcome(shared: Services) -> None:
+    """What Start will do, said once to somebody who has no run yet."""
+    job = form.read().job
+    demo = kind() == "train" and st.session_state.get(form.PRESET) == "demo"
+    text = t("ui.welcome_demo" if demo else f"ui.welcome_{kind()}")
+    if not shared.blocked:
+        st.info(text, icon=":material/info:")
+    st.caption(t("ui.welcome_where", workspace=widgets.markdown_safe(str(shared.workspace.root)), name=job.run_name))

@@ -1,0 +1,201 @@
+"""The entry: one Streamlit server, with the registry running before any browser comes.
+
+`streamlit run app.py` works too, but starts the registry only with the first page, checks less of who comes
+and, from another folder, misses `.streamlit/config.toml`; so the server is started here, with its settings in code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import streamlit as st
+from starlette.middleware import Middleware
+
+from lfdash.access.hosts import LOOPBACK, Access, machine_names, public_url
+from lfdash.access.sign_in import SignIn, Unfit, named_users, read
+from lfdash.ui.shared.session import Project, Services, install, opened
+from lfdash.ui.shared.text import t
+from lfdash.web import error_report
+from lfdash.web.origin_check import Gate
+from lfdash.web.sign_in_page import Doorway
+from lfdash.workspace.allowed_paths import named
+from lfdash.workspace.secret_store import Vault
+
+FIRST_PORT = 8501
+PORTS_TRIED = 50
+LOCAL = Access()
+PROJECT = Path(__file__).resolve().parents[2]
+SCRIPT = PROJECT / "app.py"
+
+
+def free_port(wanted: int, host: str = LOOPBACK) -> int:
+    """The first port from `wanted` on that nobody listens on. OSError when 50 in a row are taken, or when the
+    address is not one of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))  # an address of another machine is no reason to try 50 ports
+    for port in range(wanted, wanted + PORTS_TRIED):
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise OSError(t("ui.no_free_port", first=wanted, last=wanted + PORTS_TRIED - 1))
+
+
+def settings(port: int, access: Access = LOCAL) -> dict[str, object]:
+    """Streamlit's configuration, in code so that no working directory and no variable changes it."""
+    public = urlsplit(access.origin)
+    return {
+        "server.address": access.host,
+        "server.port": port,
+        "server.headless": True,
+        "server.baseUrlPath": access.path,
+        # the gate looks more closely, and at every route; these are Streamlit's own checks behind it
+        "server.allowedHosts": ["*"] if access.exposed or access.public else ["localhost", LOOPBACK, "::1"],
+        "server.corsAllowedOrigins": [access.origin] if access.public else [],
+        "server.enableCORS": True,
+        "server.enableXsrfProtection": True,
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,  # would drive the page without a browser
+        "server.trustedUserHeaders": "{}",
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": 20,
+        "browser.gatherUsageStats": False,
+        "browser.serverAddress": public.hostname or "localhost",
+        "client.showSidebarNavigation": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",  # a trace may hold a secret; trouble.py says what there is to say
+        "global.developmentMode": False,
+        "logger.enableRich": False,  # would print traces itself, past the logs that are kept free of secrets
+        "runner.postScriptGC": False,
+    }
+
+
+@asynccontextmanager
+async def lifespan(_app: st.App) -> AsyncIterator[None]:
+    """Opens the services (registry, adoption of runs) with the server and closes them with it."""
+    services = opened()
+    services.start()
+    gc.collect()
+    gc.freeze()  # what the imports made never dies: keep later collections short
+    try:
+        yield
+    finally:
+        services.close()
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """The command line of `python -m lfdash`."""
+    parser = argparse.ArgumentParser(prog="lfdash", description=t("ui.about"))
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        default=Path(os.environ.get("LFDASH_WORKSPACE", "workspace")),
+        help=t("ui.cli_workspace"),
+    )
+    parser.add_argument("--port", type=int, default=FIRST_PORT, help=t("ui.cli_port"))
+    parser.add_argument("--host", default=os.environ.get("LFDASH_HOST") or LOOPBACK, help=t("ui.cli_host"))
+    parser.add_argument("--public-url", default=os.environ.get("LFDASH_PUBLIC_URL", ""), help=t("ui.cli_public"))
+    parser.add_argument("--root", type=Path, action="append", metavar="DIR", help=t("ui.cli_root"))
+    parser.add_argument("--users", default=os.environ.get("LFDASH_USERS", ""), help=t("ui.cli_users"))
+    parser.add_argument("--allow-anyone", action="store_true", help=t("ui.cli_anyone"))
+    return parser.parse_args(argv)
+
+
+def sign_in_of(options: argparse.Namespace) -> SignIn | None:
+    """The sign-in that secrets.toml sets up; None when it sets up none. SystemExit says what is wrong with it."""
+    users = named_users(options.users)
+    files = [path for path in st.get_option("secrets.files") if os.path.exists(path)]
+    if files and not st.secrets.load_if_toml_exists():
+        sys.exit(t("ui.auth_broken", files=", ".join(files)))
+    auth = st.secrets.get("auth") if files else None
+    if auth is None and users:
+        sys.exit(t("ui.auth_none"))
+    if auth is None:
+        return None
+    found = read(auth, users)
+    if isinstance(found, Unfit):
+        sys.exit(t(f"ui.{found.code}", what=found.what))
+    return found
+
+
+def access_of(options: argparse.Namespace, sign_in: SignIn | None = None) -> Access:
+    """Who may come, from the command line and the sign-in. SystemExit says what is wrong with it."""
+    there = sign_in.public if sign_in else ""
+    public = public_url(options.public_url) if options.public_url else there
+    if public is None:
+        sys.exit(t("ui.public_bad", value=options.public_url))
+    if sign_in and public != there:
+        sys.exit(t("ui.auth_elsewhere", what=public))
+    host = LOOPBACK if options.host.lower() == "localhost" else options.host.strip("[]")
+    access = Access(host, public, signed_in=sign_in is not None, anyone=options.allow_anyone)
+    if access.refused:
+        sys.exit(t("ui.host_refused", host=host))
+    return replace(access, names=machine_names()) if access.exposed else access
+
+
+def roots_of(options: argparse.Namespace) -> list[Path]:
+    """The further folders that paths may lead into. SystemExit for one that is none."""
+    roots = [*(options.root or []), *named(os.environ.get("LFDASH_ROOTS", ""))]
+    for folder in roots:
+        if not folder.is_dir():
+            sys.exit(t("ui.root_bad", path=folder))
+    return [Path(os.path.abspath(folder)) for folder in roots]
+
+
+def doors(access: Access, sign_in: SignIn | None) -> list[Middleware]:
+    """What every request passes before Streamlit sees it."""
+    inner = [Middleware(Doorway, sign_in=sign_in, base=access.path)] if sign_in is not None else []
+    return [Middleware(Gate, access=access), *inner]
+
+
+def hide_auth(vault: Vault, auth: Mapping[str, Any]) -> None:
+    """Keeps the sign-in's own secrets out of pages and logs."""
+    for name, value in auth.items():
+        if isinstance(value, Mapping):
+            hide_auth(vault, value)
+        elif name in ("cookie_secret", "client_secret"):
+            vault.hide(name, str(value))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serves the dashboard until it is interrupted. Runs that it started go on without it."""
+    options = arguments(argv)
+    st.App(SCRIPT)  # from now on Streamlit looks for .streamlit/secrets.toml beside it, too
+    sign_in = sign_in_of(options)
+    access = access_of(options, sign_in)
+    try:
+        port = free_port(options.port, access.host)
+    except OSError as error:
+        sys.exit(t("ui.no_address", host=access.host, port=options.port, reason=error))
+    services = Services(Project(PROJECT), options.workspace.resolve(), roots_of(options), shared=access.shared)
+    services.sign_in = sign_in
+    if sign_in is not None:
+        hide_auth(services.registry.vault, st.secrets["auth"])
+    install(services)
+    error_report.hide_in_logs(services.registry.redactor)
+    shown = f"[{access.host}]" if ":" in access.host else access.host
+    url = access.public or f"http://{shown}:{port}"
+    print(t("ui.serving", url=url, workspace=options.workspace.resolve()), flush=True)
+    if access.exposed and not access.signed_in:
+        print(t("ui.serving_anyone"), flush=True)
+    if sign_in is not None:
+        print(t("ui.serving_users", users=", ".join(sign_in.users) or "*"), flush=True)
+    app = st.App(SCRIPT, lifespan=lifespan, middleware=doors(access, sign_in), on_script_error=error_report.draw)
+    sys.argv = [str(SCRIPT)]  # Streamlit takes the folder of pages/ from here
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a dashboard ends
+        app.run(config=settings(port, access))

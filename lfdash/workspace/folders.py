@@ -1,0 +1,93 @@
+"""The workspace: one folder with data, models, runs and what the dashboard keeps for itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lfdash.runs.scan import ADAPTERS, WEIGHTS
+
+# Files that make a folder one of weights (llamafactory/extras/constants.py, CHECKPOINT_NAMES)
+CHECKPOINT_NAMES = frozenset({*ADAPTERS, *WEIGHTS})
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of a workspace. `root` is absolute; runs are started in it."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Datasets, with dataset_info.json."""
+        return self.root / "data"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def deepspeed(self) -> Path:
+        """DeepSpeed's configuration files, which jobs name relative to the workspace."""
+        return self.root / "deepspeed"
+
+    @property
+    def saves(self) -> Path:
+        """Runs: saves/<model>/<method>/<run>."""
+        return self.root / "saves"
+
+    @property
+    def configs(self) -> Path:
+        """Configurations saved under a name."""
+        return self.root / "configs"
+
+    @property
+    def private(self) -> Path:
+        """Draft of the form, settings, caches."""
+        return self.root / ".lfdash"
+
+    def free_bytes(self) -> int | None:
+        """Free space of the disk that runs are written to; None when it cannot be asked."""
+        try:
+            return shutil.disk_usage(self.saves).free
+        except OSError:
+            return None
+
+    def prepare(self, deepspeed: Path) -> None:
+        """Makes the folders that are missing, and copies the DeepSpeed files of `deepspeed` that are.
+
+        Raises OSError when the disk does not let it.
+        """
+        for folder in (self.data, self.models, self.deepspeed, self.saves, self.configs, self.private):
+            folder.mkdir(parents=True, exist_ok=True)
+        for source in sorted(deepspeed.glob("*.json")):
+            target = self.deepspeed / source.name
+            if not target.exists():
+                shutil.copyfile(source, target)
+
+
+def weights_size(folder: Path) -> int | None:
+    """Bytes of the weight files in a model's folder; None when it is no folder with weights (a name on a hub)."""
+    try:
+        sizes = [path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
+    except (OSError, ValueError):
+        return None
+    return sum(sizes) or None
+
+
+def weights_in(folder: Path) -> list[str]:
+    """Names of the subfolders that hold weights, newest first: what LlamaBoard's list_checkpoints lists."""
+    found: list[tuple[float, str]] = []
+    try:
+        entries = [entry for entry in os.scandir(folder) if entry.is_dir()]
+    except OSError:
+        return []
+    for entry in entries:
+        try:
+            if not CHECKPOINT_NAMES.isdisjoint(os.listdir(entry.path)):
+                found.append((-entry.stat().st_mtime, entry.name))
+        except OSError:  # removed, or not ours to read
+            continue
+    return [name for _, name in sorted(found)]
