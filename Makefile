@@ -28,8 +28,9 @@ faults-short: setup-dev  ## kill, fill, cut and confuse: what a run survives, in
 faults: setup-dev  ## the same with every signal at every point, and with real training (LFDASH_SEED=N repeats)
 	LFDASH_FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
 
-lint: setup-dev  ## ruff: rules and format of the imports
+lint: setup-dev  ## ruff's rules, and who may import whom (contracts in pyproject.toml)
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 types: setup-dev  ## mypy, strict on core and machinery
 	$(BIN)/mypy

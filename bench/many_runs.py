@@ -181,7 +181,7 @@ def page(bench: Bench, seconds: float, port: int) -> dict[str, float]:
     process = subprocess.Popen(
         [sys.executable, "-m", "lfdash", "--workspace", str(bench.workspace), "--port", str(port)], cwd=ROOT,
         stdout=subprocess.PIPE, text=True, env={**os.environ, "LFDASH_CLI": bench.cli, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     try:
         url = next(line for line in process.stdout if "http://" in line).split("http://")[1].split()[0].rstrip(",")

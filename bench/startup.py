@@ -35,7 +35,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/c
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+]
 DEADLINE = 180.0  # s until a server must answer and its page be usable
 IDLE = 3.0  # s with the page open, and no helper process, before the values at rest are read
 MB = 1e6

@@ -11,10 +11,9 @@ from unittest import mock
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui.shared import session
-from lfdash.ui.shared.session import Project, Services
+from lfdash.engine.services import Project, Services
+from lfdash.ui.shared import session, streamlit_private
 from lfdash.ui.shared.text import LANGUAGE
-from lfdash.ui.train import page
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +28,7 @@ def opened(workspace: Path) -> Iterator[Services]:
     services = Services(Project(ROOT), workspace)
     session.install(services)
     with (
-        mock.patch.object(page, "sessions", return_value=1),  # AppTest has no server to ask
+        mock.patch.object(streamlit_private, "open_tabs", return_value=1),  # AppTest has no server to ask
         mock.patch.object(Services, "_read_installed"),
     ):
         yield services

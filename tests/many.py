@@ -15,9 +15,10 @@ from typing import Any
 import yaml
 
 from lfdash.launchers import folder
-from lfdash.launchers.base import Refused
+from lfdash.outcomes import Refused
+from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import make_plan
-from lfdash.runs.record import Exit, RunPaths, RunRecord, RunState
+from lfdash.runs.record import Exit, RunRecord, RunState
 
 MODELS = ("Qwen2.5-7B-Instruct", "Llama-3.1-8B-Instruct", "Qwen2.5-0.5B", "gemma-2-9b-it", "demo-llama")
 STAGES = ("sft", "sft", "sft", "dpo", "kto", "pt", "rm")
@@ -43,7 +44,7 @@ def log_rows(steps: int, total: int, rng: random.Random, began: float = 0.0) -> 
             "current_steps": step, "total_steps": total, "loss": round(loss, 4), "lr": 1e-4 * (1 - step / total),
             "epoch": round(3 * step / total, 2), "percentage": round(100 * step / total, 2),
             "elapsed_time": f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}",
-        }  # fmt: skip
+        }
         rows.append(row)
         if step % 20 == 0:
             rows.append({"current_steps": step, "total_steps": total, "eval_loss": round(loss + 0.08, 4)})
@@ -64,19 +65,19 @@ def add_run(
     workspace: Path, name: str, *, state: RunState = RunState.SUCCEEDED, steps: int = 60, total: int = 60,
     model: str = "demo-llama", stage: str = "sft", method: str = "lora", kind: str = "train", age: float = 3600.0,
     seed: int = 0, args: Mapping[str, Any] | None = None, checkpoints: tuple[int, ...] = (),
-) -> RunPaths:  # fmt: skip
+) -> RunPaths:
     """A run of ours that is over. age: seconds since its start."""
     output_dir = f"saves/{model}/{method}/{name}"
     given = {
         "model_name_or_path": f"models/{model}", "stage": stage, "do_train": kind == "train",
         "do_predict": kind == "eval", "finetuning_type": method, "dataset": "demo_sft", "template": "llama3",
         "output_dir": output_dir, "learning_rate": 0.0002, **(args or {}),
-    }  # fmt: skip
+    }
     text = yaml.safe_dump({key: value for key, value in given.items() if value is not False}, sort_keys=False)
     plan = make_plan(
         run_id=f"id-{name}", args={}, env={}, secrets=(), files={"training_args.yaml": text}, cli="llamafactory-cli",
         cwd=str(workspace), output_dir=output_dir,
-    )  # fmt: skip
+    )
     record = RunRecord.new(plan, kind=kind, name=name, model=model, stage=stage, method=method)
     paths = folder.make(plan, record)
     assert not isinstance(paths, Refused), paths
@@ -129,7 +130,7 @@ def fill(workspace: Path, count: int, *, steps: int = 200, seed: int = 0) -> Non
             workspace, f"{stage}-{rng.choice(('base', 'long', 'lr2', 'mix'))}-{number:04d}", state=state, steps=made,
             total=total, model=rng.choice(MODELS), stage=stage, method=rng.choice(METHODS), kind=kind,
             age=600.0 + 5000.0 * number, seed=seed, checkpoints=tuple(range(50, made, 50)),
-        )  # fmt: skip
+        )
         if rng.random() < 0.4:
             tags = tuple(rng.sample(TAGS, rng.randrange(0, 3)))
             write_notes(paths, rng.choice(NOTES) if rng.random() < 0.6 else "", tags)

@@ -14,13 +14,13 @@ import pytest
 import yaml
 
 from lfdash.engine import plans
+from lfdash.engine.services import Project, Services
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.job import JobConfig
-from lfdash.launchers.base import Handle, Launched
+from lfdash.launchers.base import Launched
 from lfdash.queue.store import QueueSettings
-from lfdash.runs.scan import RunView
-from lfdash.ui.launch import actions
-from lfdash.ui.shared.session import Project, Services
+from lfdash.runs.record import Handle
+from lfdash.runs.view import RunView
 from tests.runs import wait_end
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,9 +55,9 @@ class Page:
         return self.start_job(self.job(changes, kind, name), name)
 
     def start_job(self, job: JobConfig, name: str) -> Handle:
-        plan = plans.make(self.services, job, f"id-{Path(name).name}")
+        prepared = plans.prepare(self.services, job, "made by a test", f"id-{Path(name).name}")
         with self.starting:
-            outcome = self.services.registry.launch(plan, actions.record(job, plan))
+            outcome = self.services.registry.launch(prepared.plan, prepared.record)
         assert isinstance(outcome, Launched), outcome
         return outcome.handle
 

@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui.shared import text
+from lfdash import locales
 
 MARK = re.compile("⟦[^⟦⟧]*⟧")
 # What the browser is told and does not show.
@@ -22,7 +22,7 @@ UNSEEN = {
     "id", "key", "icon", "form_id", "icon_name", "url", "page", "page_script_hash", "shortcut", "identity", "language",
     "theme", "vega_lite_type", "selection_mode", "group_id", "query_param_key", "emoji", "mime", "data_id", "format",
     "autocomplete", "type", "container_key", "javascript", "element_id", "deferred_file_id", "command", "raw_value",
-}  # fmt: skip
+}
 EXEMPT = {"code", "json", "text"}  # elements that show code, data and the log
 HTML_WORDS = re.compile(r"(?:title|aria-label|alt)=\"([^\"]*)\"|<style>.*?</style>|<[^>]*>", re.S)
 MARKDOWN = re.compile(r":material/\w+:|:(?:red|blue|green|gray|orange|violet|rainbow|small)\[|`[^`]*`")
@@ -49,7 +49,7 @@ def marked(words: Any) -> Any:
     return "".join(parts)
 
 
-PSEUDO = marked(text.catalogue(text.DEFAULT_LANGUAGE))
+PSEUDO = marked(locales.catalogue(locales.DEFAULT_LANGUAGE))
 
 
 def strings(message: Message) -> Iterator[str]:

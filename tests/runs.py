@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.launchers import folder
-from lfdash.launchers.base import Handle, Launched
+from lfdash.launchers.base import Launched
+from lfdash.runs.paths import marker
 from lfdash.runs.plan import LaunchPlan, make_plan
-from lfdash.runs.record import TERMINAL, RunRecord
-from lfdash.runs.scan import RunView
-from lfdash.supervisor import shim
+from lfdash.runs.record import TERMINAL, Handle, RunRecord
+from lfdash.runs.view import RunView
+from lfdash.supervisor.processes import marked
 
 FIXTURES = Path(__file__).parent / "fixtures"
 T = TypeVar("T")
@@ -33,12 +33,12 @@ def fake_cli(folder: Path) -> str:
 def plan_for(
     workspace: Path, *, name: str = "r1", cli: str | None = None, secrets: tuple[str, ...] = (),
     env: dict[str, str] | None = None, output_dir: str | None = None, **args: Any,
-) -> LaunchPlan:  # fmt: skip
+) -> LaunchPlan:
     """The plan of a run `saves/m/lora/<name>` with id `id-<name>`; `args` tell the stand-in what to do."""
     return make_plan(
         run_id=f"id-{name}", args=args, env=env or {}, secrets=secrets, files={}, cwd=str(workspace),
         cli=cli or fake_cli(workspace.parent), output_dir=output_dir or f"saves/m/lora/{name}",
-    )  # fmt: skip
+    )
 
 
 def record_for(plan: LaunchPlan) -> RunRecord:
@@ -89,4 +89,4 @@ def wait_ready(handle: Handle, word: str = "ready", count: int = 1) -> None:
 
 def members(handle: Handle) -> list[int]:
     """Live processes of a run."""
-    return shim.marked(folder.marker(handle.paths, handle.attempt))
+    return marked(marker(handle.paths, handle.attempt))

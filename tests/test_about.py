@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.runs.metadata import About, of_plain, of_record
-from lfdash.runs.record import RunPaths
+from lfdash.runs.paths import RunPaths
 from tests.runs import plan_for, record_for
 
 CARD = """---
@@ -40,7 +40,7 @@ def test_our_record_is_taken_at_its_word(tmp_path: Path) -> None:
         ("{", About()),
         ("", About()),
     ],
-)  # fmt: skip
+)
 def test_its_arguments(tmp_path: Path, text: str, found: About) -> None:
     (tmp_path / "training_args.yaml").write_text(text)
     assert of_plain(RunPaths(tmp_path)) == found

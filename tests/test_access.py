@@ -20,7 +20,7 @@ def test_loopback_needs_no_sign_in(host: str) -> None:
     "host",
     ["0.0.0.0", "::", "192.0.2.1", "example.org", "localhost.example", "127.1", "0x7f.1", "2130706433", "0", "", " ",
      "::ffff:127.0.0.1", "::1%eth0", "fe80::1"],
-)  # fmt: skip
+)
 def test_every_other_address_is_refused_until_somebody_is_asked(host: str) -> None:
     """Odd spellings too: what the system makes of `0` or "" is every interface."""
     assert Access(host).refused
@@ -41,7 +41,7 @@ def test_every_other_address_is_refused_until_somebody_is_asked(host: str) -> No
         ("localhost:x", False, False, False), ("localhost:99999", False, False, False), ("", False, False, False),
         ("[::1", False, False, False), ("localhost\\\\evil", False, False, False), (None, False, False, False),
     ],
-)  # fmt: skip
+)
 def test_which_host_names_are_ours(host: str | None, local: bool, public: bool, behind: bool) -> None:
     assert (LOCAL.knows(host), PUBLIC.knows(host), BEHIND.knows(host)) == (local, public, behind)
 
@@ -56,7 +56,7 @@ def test_which_host_names_are_ours(host: str | None, local: bool, public: bool, 
         (None, None, False), ("file://", "", False), ("ftp://localhost:8501", "localhost:8501", False),
         ("http://localhost:8501/x", "localhost:8501", False), ("http://a@localhost:8501", "a@localhost:8501", False),
     ],
-)  # fmt: skip
+)
 def test_a_page_must_come_from_where_it_asks(origin: str | None, host: str | None, passes: bool) -> None:
     assert LOCAL.trusts(origin, host) is passes
 
@@ -69,7 +69,7 @@ def test_a_page_must_come_from_where_it_asks(origin: str | None, host: str | Non
         ("https://box.example:444", "box.example:444", False), ("https://evil.example", "box.example", False),
         ("http://localhost:8501", "localhost:8501", True),
     ],
-)  # fmt: skip
+)
 def test_behind_a_proxy_the_public_page_is_ours(origin: str, host: str, passes: bool) -> None:
     assert BEHIND.trusts(origin, host) is passes
 
@@ -88,7 +88,7 @@ def test_a_tunnel_may_be_the_public_address() -> None:
         ("ftp://box", None), ("https://", None), ("https://u:p@box", None), ("https://box/?a", None),
         ("https://box/#a", None), ("https://box:x", None), ("javascript:alert(1)", None), ("", None),
     ],
-)  # fmt: skip
+)
 def test_a_public_address_is_http_with_a_host(text: str, kept: str | None) -> None:
     assert public_url(text) == kept
 

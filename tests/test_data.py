@@ -43,7 +43,7 @@ def test_the_demos_own_files_are_recognised_as_their_entries_say(tmp_path: Path)
     assert kinds == {
         "demo_sft": ("alpaca", 600), "demo_chat": ("sharegpt", 200), "demo_pairs": ("chat_pairs", 200),
         "demo_kto": ("chat_kto", 200), "demo_pt": ("text", 150),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_large_array_is_looked_at_from_its_beginning(tmp_path: Path, monkeypat
         (("prompt", "completion", "label"), "kto"), (("question", "answer"), "alpaca"), (("a", "b"), ""),
         (("prompt",), ""), ((), ""),
     ],
-)  # fmt: skip
+)
 def test_columns_and_what_they_mean(columns: tuple[str, ...], format_name: str) -> None:
     assert recognise(columns).format == format_name
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from lfdash.jobs import checks
 from lfdash.jobs.args import job_from_args
-from lfdash.jobs.job import ArgumentType, Facts
+from lfdash.jobs.environment import ArgumentType, Facts
 from lfdash.llamafactory.catalogue import load_snapshot
 from lfdash.llamafactory.deep_check import CheckFailed, deep_check, named_field
 from lfdash.llamafactory.locate import Cli, find_cli
@@ -20,7 +21,7 @@ SNAPSHOT = load_snapshot(HERE.parent / "configs" / "upstream.json")
 BASE: dict[str, Any] = {
     "stage": "sft", "do_train": True, "model_name_or_path": "models/none", "dataset": "identity", "use_cpu": True,
     "template": "default", "finetuning_type": "lora", "output_dir": "saves/m/lora/r", "dataset_dir": "data",
-}  # fmt: skip
+}
 # Accepted by the parser, and sure to fail minutes later, when data, optimizer or trainer are made: we refuse them.
 LATER = {"str_lr_accepted", "literal_accepted", "template_null", "bad_stage"}
 # Rules about what lies on the disk, and the one that Base's use_cpu switches off; each is tested elsewhere.
@@ -36,7 +37,7 @@ def facts(packages: dict[str, str]) -> Facts:
 
 
 def refused(args: dict[str, Any], packages: dict[str, str]) -> bool:
-    return any(problem.level == "error" for problem in job_from_args(args).problems(facts(packages)))
+    return any(problem.level == "error" for problem in checks.problems(job_from_args(args), facts(packages)))
 
 
 @pytest.mark.parametrize("rule", TRIGGERED, ids=lambda rule: rule["id"])

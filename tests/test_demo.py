@@ -22,7 +22,7 @@ def test_every_format_with_rows(tmp_path: Path) -> None:
     rows = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in found.names}
     assert {name: len(some) for name, some in rows.items()} == {
         "demo_sft": 600, "demo_chat": 200, "demo_pairs": 200, "demo_kto": 200, "demo_pt": 150,
-    }  # fmt: skip
+    }
     assert all(row["chosen"] != row["rejected"] for row in rows["demo_pairs"])
     assert {row["label"] for row in rows["demo_kto"]} == {True, False}
 

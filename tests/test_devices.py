@@ -43,7 +43,7 @@ def test_gpus_are_listed_with_what_they_can(driver: None) -> None:
     found = probe()
     assert found.gpus == (
         Gpu(0, "A", 100, 0, True), Gpu(1, "B", 101, 1, True, (7, 9)), Gpu(2, "C", 102, 2, False),
-    )  # fmt: skip
+    )
     assert not found.bf16 and found.problem is None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.supervisor import failpoints, shim
+from lfdash.supervisor import failpoints, records, shim
 from tests.runs import wait_for
 
 PACKAGE = Path(failpoints.__file__).parents[1]
@@ -35,7 +35,7 @@ def test_without_the_variable_nothing_happens(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(failpoints, "act", None)
     for point in failpoints.POINTS:
         failpoints.hit(point)
-        shim.hit(point)
+        records.hit(point)
 
 
 @pytest.mark.parametrize("module", [failpoints, shim])

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from lfdash.engine.resume import prepare_resume, why_not_resumed
+from lfdash.files import read_json
 from lfdash.jobs.job import JobConfig
 from lfdash.launchers.base import Launched
-from lfdash.runs.record import RunState, read_json
+from lfdash.runs.record import RunState
 from lfdash.runs.report import explain
-from lfdash.runs.scan import RunView
-from lfdash.ui.launch import next_steps
+from lfdash.runs.view import RunView
 from tests.page import Page, Together, asked
 from tests.runs import wait_end, wait_for
 
@@ -55,7 +56,7 @@ FAILING: dict[str, tuple[dict[str, Any], str]] = {
     "string": ({"learning_rate": "fast"}, "number_as_text"),
     "model": ({"model_name_or_path": "models/none"}, "hub_unreachable"),
     "method": ({"finetuning_type": "full", "quantization_bit": 4}, "quantized_method"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +96,11 @@ def test_weights_without_a_checkpoint_cannot_be_overwritten(page: Page) -> None:
     """What is left of a run stopped before its first checkpoint; LLaMA-Factory refuses to train there."""
     first = page.run("fails-taken", {"max_steps": 2, "save_strategy": "no"})
     assert first.saved.model == "adapter" and not first.saved.checkpoints
-    assert next_steps.why_not_resumed(first) != ""  # the page does not offer it
+    assert why_not_resumed(first) != ""  # the page does not offer it
     registry = page.services.registry
-    again = next_steps.resume_plan(page.services, first, 1)
-    assert again is not None and first.record is not None
+    prepared = prepare_resume(page.services, first, 1, "made by a test")
+    assert prepared is not None and first.record is not None
+    again = prepared.plan
     without = [word for word in again.argv if "resume" not in word]
     args = (first.path / "training_args.yaml").read_text()
     plan = replace(again, argv=tuple(without), files={"training_args.yaml": args})

@@ -21,14 +21,14 @@ BOARD: dict[str, dict[str, Any]] = json.loads(
 NO_SETTING = {
     "top.lang", "train.config_path", "train.extra_args", "train.swanlab_link", "export.extra_args", "export.export_btn",
     "export.info_box",
-}  # fmt: skip
+}
 # Where "off" is a number or a word in LlamaBoard and "not given" here.
 OFF = {*ZERO_IS_OFF, *NONE_IS_OFF}
 # Ranges of sliders that would refuse good values as a field to type in, with ours.
 WIDER = {
     "train.logging_steps", "train.save_steps", "train.warmup_steps", "eval.max_new_tokens", "eval.temperature",
     "train.val_size",
-}  # fmt: skip
+}
 INPUTS = {key: element for key, element in BOARD.items() if key not in NO_SETTING}
 
 
@@ -77,7 +77,7 @@ def test_what_its_users_miss_is_there() -> None:
         "early_stopping_steps", "save_total_limit", "save_only_model", "overwrite_output_dir", "resume_from_checkpoint",
         "disable_gradient_checkpointing", "seed", "dataloader_num_workers", "preprocessing_num_workers", "run_name",
         "wandb_project", "project",
-    )  # fmt: skip
+    )
     for name in missed:
         assert BY_ID[f"train.{name}"].default is None, name
 

@@ -43,7 +43,8 @@ def inside(*packages: str) -> list[str]:
 
 
 BELOW_THE_PAGE = inside(
-    "errors", "outcomes", "files", "jobs", "data", "runs", "launchers", "queue", "llamafactory", "workspace", "access"
+    "errors", "outcomes", "files", "locales", "jobs", "data", "runs", "launchers", "queue", "llamafactory",
+    "workspace", "access",
 )
 ENGINE = inside("engine", "cli")
 PAGE = inside("ui", "web")
@@ -138,6 +139,13 @@ def test_what_lies_below_the_engine_in_a_fresh_interpreter() -> None:
     loaded = loaded_by(BELOW_THE_PAGE)
     assert {"lfdash", "psutil"} <= loaded
     assert not loaded & (DRAWING | HEAVY | {"pandas"})
+
+
+def test_the_engine_in_a_fresh_interpreter() -> None:
+    """A command line, a notebook or a sweep needs no page."""
+    loaded = loaded_by(ENGINE)
+    assert {"lfdash", "filelock"} <= loaded
+    assert not loaded & (DRAWING | HEAVY)
 
 
 def test_the_web_process_in_a_fresh_interpreter() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.launchers import folder
-from lfdash.launchers.base import Handle, Launched, Launcher, Refused, refused_by
+from lfdash.launchers import folder, local
+from lfdash.launchers.base import Launched, Launcher
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.launchers.local import LocalLauncher, holder
+from lfdash.launchers.local import SUPERVISOR, LocalLauncher, holder
+from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import RunRecord
-from lfdash.supervisor import shim
+from lfdash.runs.record import Handle, RunRecord
 from tests.runs import members, plan_for, record_for, wait_for, wait_ready
 
 
@@ -221,7 +221,7 @@ def test_an_attempt_is_started_once(workspace: Path) -> None:
     control = outcome.handle.paths.attempt(1)
     before = outcome.handle.paths.exit.read_text()
     again = subprocess.run(
-        [sys.executable, "-I", "-S", shim.__file__, str(control.root)], capture_output=True, text=True, timeout=20
+        [sys.executable, "-I", "-S", SUPERVISOR, str(control.root)], capture_output=True, text=True, timeout=20
     )
     assert again.returncode == 1 and "already started" in again.stderr
     assert outcome.handle.paths.exit.read_text() == before
@@ -251,7 +251,7 @@ def test_without_a_shim_killing_goes_on_until_nobody_is_left(workspace: Path, mo
     outcome.handle.process.kill()
     outcome.handle.process.wait()
     with monkeypatch.context() as patch:  # the first round finds nobody: they were just being made
-        patch.setattr(shim, "marked", lambda value: [])
+        patch.setattr(local, "marked", lambda value: [])
         launcher.stop(outcome.handle, "kill")
     outcome.handle.paths.attempt(1).armed.rename(outcome.handle.paths.attempt(1).stop("kill"))
     assert len(members(outcome.handle)) == 1

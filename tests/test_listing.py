@@ -28,7 +28,7 @@ def row(name: str = "r", **changes: Any) -> Row:
         "stage": "sft", "method": "lora", "step": 1, "total": 2, "percent": 50.0, "last": 1.0, "best": 0.5,
         "best_step": 1, "best_eval": None, "best_eval_step": None, "spark": (), "duration": 60.0, "when": 100.0,
         "tags": (), "note": "", "folder": f"saves/m/lora/{name}", "error": "", "text": name,
-    }  # fmt: skip
+    }
     return Row(**{**plain, **changes})
 
 
@@ -145,7 +145,7 @@ def test_every_order_keeps_every_row(by: str, down: bool) -> None:
     rows = [
         row("a", last=None, model="", stage=""), row("b", last=math.nan, percent=None, when=None),
         row("c", last=2.0, duration=None), row("d", state=RunState.QUEUED, when=None, best=None),
-    ]  # fmt: skip
+    ]
     assert sorted(item.name for item in arrange(rows, by, down)) == ["a", "b", "c", "d"]
 
 
@@ -162,7 +162,7 @@ def test_jobs_that_wait_come_first_in_the_order_of_the_queue() -> None:
     rows = [
         row("a", state=RunState.QUEUED, when=None), row("b", state=RunState.HELD, when=None), row("c", when=1.0),
         row("d", when=2.0), row("e", when=None),
-    ]  # fmt: skip
+    ]
     assert names(rows, "when", True) == "abdce" and names(rows, "when", False) == "abcde"
     assert names(rows, "state", False)[:2] == "ab"
 

@@ -44,7 +44,7 @@ NAMES = ("run1", "my run", "train_2024-01-02-03-04-05", "прогон", "some/wh
 KEPT_FALSE = {
     "packing", "enable_thinking", "use_reentrant_gc", "double_quantization",
     "freeze_vision_tower", "freeze_multi_modal_projector",
-}  # fmt: skip
+}
 # Arguments in which we differ on purpose; each is checked in `differs_as_meant`.
 ON_PURPOSE = {"trust_remote_code", "deepspeed", "swanlab_api_key"}
 
@@ -161,7 +161,7 @@ def export_state(dice: random.Random) -> dict[str, Any]:
         "export.export_device": dice.choice(["cpu", "auto"]),
         "export.export_legacy_format": dice.random() < 0.5, "export.export_dir": "models/out",
         "export.export_hub_model_id": dice.choice(["", "me/mine"]),
-    }  # fmt: skip
+    }
 
 
 def ask_board(folder: Path, states: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ def ask_board(folder: Path, states: list[dict[str, Any]]) -> list[dict[str, Any]
     subprocess.run(
         [sys.executable, str(ORACLE), str(folder / "states.jsonl"), str(folder / "results.jsonl")],
         check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
@@ -272,7 +272,7 @@ def test_a_job_survives_llamaboards_file() -> None:
         "stage": "dpo", "do_train": True, "model_name_or_path": "org/m", "finetuning_type": "lora", "dataset": "a,b",
         "template": "qwen", "lora_rank": 16, "pref_beta": 0.2, "save_total_limit": 3, "val_size": 0.1,
         "eval_strategy": "steps", "eval_steps": 50, "per_device_eval_batch_size": 1, "weight_decay": 0.1,
-    }  # fmt: skip
+    }
     job = job_from_args(args)
     state = yaml.safe_load(dump_state(job))
     back = build_args(job_from_state({**state, "top.model_path": "org/m"}))

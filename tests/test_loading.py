@@ -84,7 +84,7 @@ def test_llamaboards_saved_form() -> None:
     made = build_args(loaded.job)
     assert {key: made[key] for key in ("stage", "dataset", "lora_rank", "weight_decay")} == {
         "stage": "kto", "dataset": "a", "lora_rank": 4, "weight_decay": 0.1,
-    }  # fmt: skip
+    }
     assert loaded.unknown == ()
 
 
@@ -106,7 +106,7 @@ def test_a_multimodal_model_of_llamaboard_brings_its_settings() -> None:
         ("", "no setting"), ("# nothing", "no setting"), ("- a", "mapping"), ("a: [", "not valid"),
         ("train.learning_rate: fast", "LlamaBoard"), ("train.extra_args: '{'", "LlamaBoard"), ("\x00", "not valid"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_configuration(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         read_config(text)

@@ -10,16 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.runs.log_reader import (
-    ConsoleTail,
-    Cursor,
-    last_error,
-    read_last,
-    read_new,
-    read_plain,
-    tail_bytes,
-    tracker_link,
-)
+from lfdash.files import read_plain
+from lfdash.runs.console import ConsoleTail, last_error, tracker_link
+from lfdash.runs.log_reader import Cursor, read_last, read_new, tail_bytes
 from tests.runs import FIXTURES
 
 

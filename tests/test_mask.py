@@ -30,7 +30,7 @@ def test_a_variable_is_known_by_its_name(name: str) -> None:
         ("KEYBOARD", "qwertyuiop"), ("HOME", "/home/somebody"), ("SOME_KEY", "short"), ("SSH_KEY_FILE", "/home/x/id"),
         ("URL", "https://host:8080/path@x"), ("MONKEY", "bananabanana"),
     ],
-)  # fmt: skip
+)
 def test_other_variables_are_left_alone(name: str, value: str) -> None:
     assert names({name: value}) == []
 

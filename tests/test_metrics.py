@@ -12,7 +12,7 @@ import pytest
 
 from lfdash.runs.log_reader import read_last
 from lfdash.runs.metrics import MetricTable, Progress, RunTail, downsample, progress, seconds, smooth, to_frame
-from lfdash.runs.record import RunPaths
+from lfdash.runs.paths import RunPaths
 from tests.runs import FIXTURES
 
 
@@ -176,7 +176,7 @@ def test_other_real_runs_are_not_called_dead(tmp_path: Path, name: str) -> None:
         ("nan nan nan 1.0", None), ("0 0 0 0", None), ("0/1.5 0/0 0/2", None), ("0/nan 0/inf 0/nan", 1),
         ("7/nan 7/inf 7/nan 7/inf", None), ("1 0/nan 0/nan 0/3", None), ("1 0/nan nan 0/inf", 2),
     ],
-)  # fmt: skip
+)
 def test_when_a_run_counts_as_dead(steps: str, since: float | None) -> None:
     """Each step as loss, or loss/gradient norm. fp16 overflows while it looks for its scale: its loss is a number."""
     table = MetricTable()

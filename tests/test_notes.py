@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.launchers.base import Refused
+from lfdash.outcomes import Refused
 from lfdash.runs import notes
 from lfdash.runs.notes import NONE, Notes, clean_note, clean_tags, read, save
-from lfdash.runs.record import RunPaths
-from lfdash.supervisor import shim
+from lfdash.runs.paths import RunPaths
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_a_note_keeps_its_lines_and_loses_what_cannot_be_seen() -> None:
         '{"note": "x", "tags": [1]}', '{"note": "x", "tags": [], "author": "somebody"}', "[" * 100_000, "\xff",
         '{"note": "' + "x" * 300_000 + '", "tags": []}',
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_not_ours_reads_as_empty_and_is_not_overwritten(paths: RunPaths, content: str) -> None:
     paths.notes.write_text(content, encoding="latin-1")
     assert read(paths.notes) == NONE
@@ -99,7 +98,7 @@ def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "refused"), [(errno.EROFS, "readonly"), (errno.EACCES, "readonly"), (errno.ENOSPC, "disk_kept"),
                             (errno.EIO, "failed")]
-)  # fmt: skip
+)
 def test_a_disk_that_does_not_let_it(
     paths: RunPaths, monkeypatch: pytest.MonkeyPatch, number: int, refused: str
 ) -> None:
@@ -108,7 +107,7 @@ def test_a_disk_that_does_not_let_it(
     def broken(_path: str, _text: str) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(notes.shim, "write_text_atomic", broken)
+    monkeypatch.setattr(notes, "write_text_atomic", broken)
     assert code(save(paths, Notes("new"))) == refused
     assert read(paths.notes) == Notes("old")
 
@@ -124,7 +123,7 @@ def test_a_process_that_dies_while_it_writes_leaves_the_old_notes(
     def die(*_args: object) -> None:
         raise Died
 
-    monkeypatch.setattr(shim.os, "replace", die)
+    monkeypatch.setattr(os, "replace", die)
     with pytest.raises(Died):
         save(paths, Notes("new"))
     monkeypatch.undo()

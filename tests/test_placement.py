@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfdash.queue.placement import Ask, Floor, Machine, Place, Wait, ask_of
+from lfdash.jobs.resources import Ask, ask_of
+from lfdash.queue.placement import Floor, Machine, Place, Wait
 
 FOUR = Machine(("0", "1", "2", "3"))
 

@@ -21,7 +21,7 @@ def plan_of(**changes: Any) -> LaunchPlan:
     given: dict[str, Any] = {
         "run_id": "abc", "args": {"stage": "sft"}, "env": {}, "secrets": (), "files": {}, "cli": "llamafactory-cli",
         "cwd": "/home/me/work space", "output_dir": "saves/m/lora/r",
-    }  # fmt: skip
+    }
     return make_plan(**{**given, **changes})
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.jobs import checks
 from lfdash.jobs.args import job_from_args
-from lfdash.jobs.job import Facts
+from lfdash.jobs.environment import Facts
 from lfdash.jobs.presets import list_presets, read_preset
 from lfdash.llamafactory.catalogue import load_snapshot
 
@@ -48,7 +49,7 @@ def test_model_and_template_belong_together(name: str) -> None:
 def test_only_what_the_user_must_add_is_missing(name: str) -> None:
     job = job_from_args({**PRESETS[name].args, "output_dir": "saves/m/lora/x"})
     expected = {"reward_missing"} if name == "ppo" else set()
-    assert {problem.code for problem in job.problems(Facts())} == expected
+    assert {problem.code for problem in checks.problems(job, Facts())} == expected
 
 
 @pytest.mark.train_env
@@ -62,7 +63,7 @@ def test_llamafactorys_parser_takes_every_preset(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("parse_presets.py")), str(file)],
         capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout)
     assert "pref_lose" in said.pop("broken")

@@ -16,17 +16,20 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.jobs.resources import Ask
 from lfdash.launchers import folder
-from lfdash.launchers.base import Handle, Launched, Refused
+from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
-from lfdash.queue.placement import Ask
+from lfdash.outcomes import Refused
 from lfdash.queue.ports import free, master_port
-from lfdash.queue.store import Entry, JobQueue, Queued, QueueSettings, Reason
+from lfdash.queue.store import Entry, JobQueue, Queued, QueueSettings
 from lfdash.queue.turns import Eyes
+from lfdash.runs.paths import marker
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import RunState
-from lfdash.supervisor import shim
+from lfdash.runs.record import Handle, RunState
+from lfdash.runs.view import Reason
+from lfdash.supervisor.processes import marked, send
 from lfdash.workspace.devices import Devices, Gpu
 from tests.runs import launch, plan_for, record_for, wait_end, wait_for, wait_ready
 
@@ -222,7 +225,7 @@ def test_gpus_are_given_by_number_and_by_name(workspace: Path) -> None:
     bench.tick()
     assert bench.states == {
         "two": "RUNNING", "named": "RUNNING", "third": "QUEUED", "cpu": "RUNNING", "all": "QUEUED",
-    }  # fmt: skip
+    }
     assert (bench.devices("two"), bench.devices("named")) == ("0,1", "3")
     assert bench.view("third").waiting.waits == Reason("short", {"asked": "2", "free": "1"})
     assert bench.view("two").record.last.env["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
@@ -329,7 +332,7 @@ def test_broken_and_foreign_files_are_left_alone(bench: Bench) -> None:
     good = (folder_ / "id-a.job.json").read_text()
     for name, text in {
         "x": "", "y": "[]", "z": "{", "v": good.replace('"version": 1', '"version": 9'), "other": good,
-    }.items():  # fmt: skip
+    }.items():
         (folder_ / f"{name}.job.json").write_text(text)
     (folder_ / "bin.job.json").write_bytes(b"\xff\xfe")
     (folder_ / "settings.json").write_text('{"slots": "many", "paused": 1}')
@@ -461,7 +464,7 @@ def dashboard(workspace: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-c", DASHBOARD, str(workspace)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         cwd=ROOT, start_new_session=True,
-    )  # fmt: skip
+    )
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     yield process
     process.kill()
@@ -525,7 +528,7 @@ def test_two_runs_at_once_each_see_their_own_gpu(workspace: Path) -> None:
     finally:
         registry.close()
         for handle in handles:
-            shim.send(shim.marked(folder.marker(handle.paths, handle.attempt)), signal.SIGKILL)
+            send(marked(marker(handle.paths, handle.attempt)), signal.SIGKILL)
 
 
 def test_a_launch_beside_others(workspace: Path) -> None:

@@ -15,14 +15,16 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.launchers import folder
-from lfdash.launchers.base import Handle, Launched, Refused
+from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
+from lfdash.outcomes import Refused
 from lfdash.queue.store import Queued
-from lfdash.runs.record import RunRecord, RunState
-from lfdash.runs.scan import RunView
-from lfdash.supervisor import shim
+from lfdash.runs.paths import marker
+from lfdash.runs.record import Handle, RunRecord, RunState
+from lfdash.runs.view import RunView
+from lfdash.supervisor.processes import marked, send
+from lfdash.supervisor.records import wished
 from lfdash.workspace.allowed_paths import Roots
 from tests.runs import launch, members, plan_for, record_for, wait_end, wait_for, wait_ready
 
@@ -41,7 +43,7 @@ def registry(workspace: Path) -> Iterator[ProcessRegistry]:
     yield found
     found.close()
     for view in found.snapshot():  # nothing may outlive a failed test
-        shim.send(shim.marked(folder.marker(view.paths, view.attempt)), signal.SIGKILL)
+        send(marked(marker(view.paths, view.attempt)), signal.SIGKILL)
 
 
 def state_of(registry: ProcessRegistry, run_id: str) -> RunState:
@@ -180,7 +182,7 @@ def test_a_stubborn_tree_is_stopping_until_it_is_killed(registry: ProcessRegistr
     wait_ready(handle, "child ready", 2)
     assert len(members(handle)) == 3
     registry.stop(handle.run_id, "graceful")
-    wait_for(lambda: shim.wished(str(handle.paths.attempt(1).root)) == "graceful")
+    wait_for(lambda: wished(str(handle.paths.attempt(1).root)) == "graceful")
     registry.stop(handle.run_id, "term")
     view = registry.get(handle.run_id)
     assert view is not None and (view.state, view.awaiting) == (RunState.STOPPING, "term")
@@ -229,7 +231,7 @@ def launch_elsewhere(workspace: Path, **args: object) -> subprocess.Popen[str]:
         [sys.executable, "-c", OTHER, str(workspace), json.dumps(args)], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, text=True,
         start_new_session=True, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "launched\n"
     return process

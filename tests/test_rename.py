@@ -13,18 +13,20 @@ from typing import Any
 
 import pytest
 
+from lfdash.engine.archive import naming
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.engine.resume import prepare_resume
+from lfdash.engine.services import Project, Services
 from lfdash.jobs.yaml_format import load
-from lfdash.launchers.base import Launched, Refused
+from lfdash.launchers.base import Launched
 from lfdash.launchers.local import LocalLauncher
+from lfdash.outcomes import Refused
 from lfdash.queue.store import Queued
 from lfdash.runs import notes
 from lfdash.runs.notes import Notes
-from lfdash.runs.record import RunPaths, RunRecord, RunState
-from lfdash.runs.rename import naming
-from lfdash.runs.scan import RunView
-from lfdash.ui.launch import next_steps
-from lfdash.ui.shared.session import Project, Services
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import RunRecord, RunState
+from lfdash.runs.view import RunView
 from tests.died import every_death
 from tests.runs import launch, plan_for, record_for, wait_end
 from tests.test_trash import Runs, code
@@ -69,7 +71,7 @@ def test_only_the_spaces_of_a_name_can_change(runs: Runs) -> None:
 @pytest.mark.parametrize(
     "name", ["", " ", "a/b", "../r2", "/etc", "..", ".hidden", "-x", "~x", " r2", "r2 ", "a\\b", "a\nb", "\u202er2",
              "x" * 201, "ж" * 101]
-)  # fmt: skip
+)
 def test_names_that_are_no_folder(runs: Runs, name: str) -> None:
     old = runs.add().root
     assert code(runs.registry.archive.rename("id-r1", name)) == "rename_bad"
@@ -101,7 +103,7 @@ def test_a_run_that_is_alive_or_unknown(runs: Runs) -> None:
      ("{root}/saves/m/lora/r1", True), ("./saves/m/lora/r1", True), ("saves/m/lora/r1-2", False),
      ("saves/m/lora/r11", False), ("saves/m/lora/r1.old", False), ("other-saves/m/lora/r1", False),
      ("saves/m/lora", False)],
-)  # fmt: skip
+)
 def test_a_folder_that_a_waiting_job_or_a_live_run_names(runs: Runs, place: str, refused: bool) -> None:
     runs.add()
     place = place.format(root=runs.root)
@@ -209,10 +211,10 @@ def test_a_record_that_cannot_be_written_leaves_a_run_named_by_its_folder(
 ) -> None:
     runs.add()
 
-    def full(_path: str, _text: str) -> None:
+    def full(_point: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("lfdash.supervisor.shim.write_text_atomic", full)
+    monkeypatch.setattr("lfdash.files.hit", full)
     assert renamed(runs, "r2").name == "r2"
     assert runs.again().view().name == "r2"
 
@@ -259,12 +261,13 @@ def test_a_resume_goes_on_in_the_new_folder(tmp_path: Path) -> None:
         (view.path / "checkpoint-2").mkdir()
         found = registry.archive.rename("id-r1", "r2")
         assert isinstance(found, RunView) and found.saved.checkpoints == (2,)
-        resumed = next_steps.resume_plan(shared, found, 2)
-        assert resumed is not None
+        prepared = prepare_resume(shared, found, 2, "made by a test")
+        assert prepared is not None
+        resumed = prepared.plan
         args = load(resumed.files["training_args.yaml"]).args
         assert args == {
             "output_dir": "saves/m/lora/r2", "steps": 3, "resume_from_checkpoint": "saves/m/lora/r2/checkpoint-2",
-        }  # fmt: skip
+        }
         assert resumed.output_dir == "saves/m/lora/r2" and resumed.env["LLAMABOARD_WORKDIR"] == "saves/m/lora/r2"
         resumed = type(resumed)(**{**vars(resumed), "argv": (plan.argv[0], *resumed.argv[1:])})  # the stand-in CLI
         assert found.record is not None

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.engine.resume import prepare_resume
 from lfdash.launchers.base import Launched
 from lfdash.runs.metrics import RunTail
 from lfdash.runs.record import RunState
-from lfdash.runs.scan import RunView
-from lfdash.ui.launch import next_steps
+from lfdash.runs.view import RunView
 from tests.page import Page
 from tests.runs import wait_end, wait_for
 
@@ -30,9 +30,9 @@ def test_a_killed_run_is_renamed_and_goes_on_from_its_checkpoint(demo_workspace:
         reached = view.progress.step or 0
         renamed = registry.archive.rename(handle.run_id, "second")
         assert isinstance(renamed, RunView), renamed
-        plan = next_steps.resume_plan(page.services, renamed, 10)
-        assert plan is not None and renamed.record is not None
-        outcome = registry.launch(plan, renamed.record.resumed(plan))
+        prepared = prepare_resume(page.services, renamed, 10, "made by a test")
+        assert prepared is not None
+        outcome = registry.launch(prepared.plan, prepared.record)
         assert isinstance(outcome, Launched), outcome
         view = wait_end(registry, handle.run_id, 240)
         assert (view.state, view.exit_code, view.attempt) == (RunState.SUCCEEDED, 0, 2), view

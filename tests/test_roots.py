@@ -40,7 +40,7 @@ def test_what_stays_inside(ws: Path, path: str) -> None:
     ["..", "../x", "saves/../../x", "/", "/etc/passwd", "{ws}x", "{ws}/../x", "saves/link", "saves/link/r",
      "saves/dangling", "saves/dangling/deep/er", "saves/file.json", "saves/own/../../../x", "~", "~/x", "~root/x",
      "${{oc.env:HOME}}/x", "saves/${{oc.env:HOME}}", "saves/\0x"],
-)  # fmt: skip
+)
 def test_what_leads_out(ws: Path, path: str) -> None:
     assert Roots.of(ws).inside(path.format(ws=ws)) is None
 
@@ -73,7 +73,7 @@ def test_what_is_only_read_may_lie_anywhere_unless_others_come(ws: Path) -> None
     assert list(alone.outside(args)) == []
     assert list(shared.outside(args)) == [
         ("model_name_or_path", "/etc"), ("adapter_name_or_path", "/etc/x"), ("dataset_dir", "../d")
-    ]  # fmt: skip
+    ]
     assert alone.readable("/etc") == Path("/etc") and shared.readable("/etc") is None
     assert alone.readable("a\0b") is None
     assert list(shared.outside({"model_name_or_path": "meta-llama/Llama-3", "deepspeed": {"stage": 3}})) == []
@@ -92,7 +92,7 @@ def test_every_path_among_llamafactorys_arguments_is_on_a_list() -> None:
     sounding = {
         name for name, argument in arguments.items()
         if any(name.endswith(word) or f"_{word}_" in name for word in words) and "str" in argument.type
-    }  # fmt: skip
+    }
     assert sounding - {*WRITTEN, *READ} == NO_PATH
     assert {"model_name_or_path", "ref_model", "reward_model", "cache_dir"} <= {*WRITTEN, *READ}
 

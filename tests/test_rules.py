@@ -10,19 +10,21 @@ from typing import Any
 
 import pytest
 
+from lfdash.jobs import checks
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.checks import EXTRA_PREFIX, RENAMED, name_code
-from lfdash.jobs.field import Problem
+from lfdash.jobs.environment import ArgumentType, Facts
 from lfdash.jobs.fields import BY_ARG, BY_ID
-from lfdash.jobs.job import ArgumentType, Facts, JobConfig
+from lfdash.jobs.job import JobConfig
 from lfdash.jobs.rules import RULES
 from lfdash.llamafactory.catalogue import Upstream, load_snapshot
+from lfdash.outcomes import Problem
 
 LOCALE = Path(__file__).parents[1] / "lfdash" / "locales" / "en.toml"
 GOOD: dict[str, Any] = {
     "stage": "sft", "do_train": True, "finetuning_type": "lora", "model_name_or_path": "org/m", "template": "qwen",
     "dataset": "a", "output_dir": "saves/m/lora/r",
-}  # fmt: skip
+}
 PPO = {"stage": "ppo", "reward_model": "r", "reward_model_type": "lora"}
 FACTS = Facts(datasets=frozenset({"a", "pairs"}), ranking={"a": False, "pairs": True}, roots=("/ws", "/data"))
 # rule -> arguments on top of GOOD that break it, and what cures them
@@ -100,7 +102,7 @@ BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "trackio_project": ({"report_to": "trackio", "project": ""}, {"project": "p"}),
     "warmup_negative": ({"warmup_steps": -1}, {"warmup_steps": 1}),
     "warmup_twice": ({"warmup_steps": 5, "warmup_ratio": 0.1}, {"warmup_steps": 0}),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +111,11 @@ def upstream() -> Upstream:
 
 
 def codes(args: dict[str, Any], facts: Facts = FACTS) -> set[str]:
-    return {problem.code for problem in job_from_args(args).problems(facts)}
+    return {problem.code for problem in checks.problems(job_from_args(args), facts)}
 
 
 def test_a_good_job_has_no_problem() -> None:
-    assert job_from_args(GOOD).problems(FACTS) == ()
+    assert checks.problems(job_from_args(GOOD), FACTS) == ()
 
 
 @pytest.mark.parametrize("code", sorted({rule.code for rule in RULES}))
@@ -129,7 +131,7 @@ def test_each_rule_refuses_and_accepts(code: str) -> None:
         ("model_name_or_path", "model_missing"), ("output_dir", "name_missing"), ("dataset", "dataset_missing"),
         ("do_train", "train_off"), ("template", "template_missing"),
     ],
-)  # fmt: skip
+)
 def test_what_is_missing(gone: str, code: str) -> None:
     assert codes({key: value for key, value in GOOD.items() if key != gone}) == {code}
 
@@ -144,7 +146,7 @@ def test_what_is_missing(gone: str, code: str) -> None:
         ("saves/../../x", "name_dots"), ("..", "name_dots"), ("saves", ""), ("a\u2028b", "name_bad"),
         ("a\x85b", "name_bad"), ("a\u202eb", "name_bad"), ("saves/a\x9fb/c", "name_bad"),
     ],
-)  # fmt: skip
+)
 def test_run_names(name: str, code: str) -> None:
     found = name_code(name, ("/ws", "/data"))
     assert found == code
@@ -160,19 +162,19 @@ def test_run_names(name: str, code: str) -> None:
         ({"top.model_name": " "}, True), ({"top.model_name": "-x"}, True), ({"top.model_name": "a\\b"}, True),
         ({"top.model_path": "models/.."}, True), ({"top.model_path": "/"}, True), ({"top.model_path": "."}, True),
     ],
-)  # fmt: skip
+)
 def test_a_models_name_stays_below_saves(values: dict[str, Any], wrong: bool) -> None:
     base = {key: value for key, value in job_from_args(GOOD).values.items() if key != "top.model_name"}
     job = JobConfig("train", {**base, "train.output_dir": "r", **values})
-    assert {problem.code for problem in job.problems(FACTS)} == ({"model_name_bad"} if wrong else set())
+    assert {problem.code for problem in checks.problems(job, FACTS)} == ({"model_name_bad"} if wrong else set())
     path = JobConfig("train", {**job.values, "train.output_dir": "saves/x/lora/r"})
-    assert path.problems(FACTS) == ()  # the model is no part of this folder
+    assert checks.problems(path, FACTS) == ()  # the model is no part of this folder
 
 
 @pytest.mark.parametrize("folder", ["/etc/x", "elsewhere", "../x", ["a"]])
 def test_an_output_folder_is_never_an_extra_argument(folder: Any) -> None:
     values = {key: value for key, value in job_from_args(GOOD).values.items() if key != "train.output_dir"}
-    (problem,) = JobConfig("train", values, {"output_dir": folder}).problems(FACTS)
+    (problem,) = checks.problems(JobConfig("train", values, {"output_dir": folder}), FACTS)
     assert (problem.code, problem.field) == ("extra_output", "train.extra_args")
 
 
@@ -181,7 +183,7 @@ def test_an_output_folder_is_never_an_extra_argument(folder: Any) -> None:
 )
 @pytest.mark.parametrize("name", ["learning_rate", "save_steps", "lora_rank", "some_number"])
 def test_numbers_that_are_none(name: str, number: float) -> None:
-    (problem,) = job_from_args({**GOOD, name: number}).problems(FACTS)
+    (problem,) = checks.problems(job_from_args({**GOOD, name: number}), FACTS)
     assert (problem.code, problem.params["name"], problem.level) == ("argument_type", name, "error")
 
 
@@ -200,13 +202,13 @@ def test_no_value_of_an_argument_breaks_the_rules(name: str) -> None:
     for value in JUNK:
         for stage in ("sft", "ppo"):
             args = {**GOOD, "stage": stage, name: value}
-            found = job_from_args(args).problems(Facts(gpus=0, packages={}, roots=("/ws",)))
+            found = checks.problems(job_from_args(args), Facts(gpus=0, packages={}, roots=("/ws",)))
             assert all(isinstance(problem, Problem) for problem in found)
 
 
 def test_what_the_world_says() -> None:
     def one(args: dict[str, Any], facts: Facts) -> Problem:
-        (problem,) = job_from_args({**GOOD, **args}).problems(facts)
+        (problem,) = checks.problems(job_from_args({**GOOD, **args}), facts)
         return problem
 
     assert one({"dataset": "nope"}, FACTS).params == {"value": "nope", "known": "a, pairs"}
@@ -231,7 +233,7 @@ def test_arguments_that_do_not_exist_or_cannot_have_the_value() -> None:
     facts = Facts(arguments=known, templates=frozenset({"qwen"}))
 
     def one(**args: Any) -> Problem:
-        (problem,) = job_from_args({**GOOD, **args}).problems(facts)
+        (problem,) = checks.problems(job_from_args({**GOOD, **args}), facts)
         return problem
 
     near = one(learning_rat=1e-4)
@@ -245,7 +247,7 @@ def test_arguments_that_do_not_exist_or_cannot_have_the_value() -> None:
 
 def test_extra_arguments_that_clash_with_the_form() -> None:
     job = JobConfig("train", job_from_args(GOOD).values, {"dataset": "b", "weight_decay": 0.1})
-    (problem,) = job.problems(Facts())
+    (problem,) = checks.problems(job, Facts())
     assert (problem.code, problem.params) == ("extra_clash", {"name": "dataset", "field": "train.dataset"})
 
 
@@ -268,11 +270,11 @@ def test_fixes_cure(code: str, as_extra: bool) -> None:
     job = job_from_args({**GOOD, **trigger})
     if as_extra:
         job = JobConfig("train", job_from_args({k: v for k, v in GOOD.items() if k not in trigger}).values, trigger)
-    before = job.problems(FACTS)
+    before = checks.problems(job, FACTS)
     (problem,) = [p for p in before if p.code == code]
     assert problem.fix
     assert all(target in BY_ID or target.startswith(EXTRA_PREFIX) for target in problem.fix)
-    after = {p.code for p in fixed(job, problem.fix).problems(FACTS)}
+    after = {p.code for p in checks.problems(fixed(job, problem.fix), FACTS)}
     assert code not in after
     assert after <= {p.code for p in before} | {"early_needs_metric"}  # nothing new but the next step of two
 
@@ -282,7 +284,7 @@ def test_most_rules_have_a_fix() -> None:
     assert without == {
         "one_optimizer", "mask_prompt", "fp16_bf16", "method_unknown", "stage_unknown",
         "export_quant_dataset", "interleave_length", "quant_bits", "stream_steps",
-    }  # two settings of equal weight, or a value that only the user knows  # fmt: skip
+    }  # two settings of equal weight, or a value that only the user knows
 
 
 @pytest.mark.parametrize(
@@ -296,10 +298,10 @@ def test_most_rules_have_a_fix() -> None:
         ({"zzz": 1}, "argument_unknown", {"extra.zzz": None}),
         ({"model_name_or_pth": "x"}, "argument_unknown_near", {"extra.model_name_or_pth": None}),  # is given already
     ],
-)  # fmt: skip
+)
 def test_fixes_of_names(extra: dict[str, Any], code: str, fix: dict[str, Any]) -> None:
     known = {name: ArgumentType("text") for name in (*BY_ARG, "output_dir")}
-    (problem,) = JobConfig("train", job_from_args(GOOD).values, extra).problems(Facts(arguments=known))
+    (problem,) = checks.problems(JobConfig("train", job_from_args(GOOD).values, extra), Facts(arguments=known))
     assert (problem.code, problem.fix) == (code, fix)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lfdash.errors import RecordError
+from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan, make_plan
-from lfdash.runs.record import ALLOWED, STOPPABLE, TERMINAL, Attempt, Exit, RunPaths, RunRecord, RunState
+from lfdash.runs.record import ALLOWED, STOPPABLE, TERMINAL, Attempt, Exit, RunRecord, RunState
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def plan() -> LaunchPlan:
     return make_plan(
         run_id="abc", args={"stage": "sft"}, env={"A": "1"}, secrets=("KEY",), files={}, cli="cli", cwd="/w",
         output_dir="saves/m/lora/r",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

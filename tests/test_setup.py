@@ -160,7 +160,7 @@ def run(project: Path, *args: str, env: dict[str, str] | None = None) -> subproc
     return subprocess.run(
         [sys.executable, "tools/setup.py", *args],
         cwd=project, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    )
 
 
 def test_without_a_network(project: Path) -> None:
@@ -168,7 +168,7 @@ def test_without_a_network(project: Path) -> None:
     nowhere = {
         "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1",
         "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": "", "PIP_NO_CACHE_DIR": "1",
-    }  # fmt: skip
+    }
     done = run(project, "--extras", "", env=nowhere)
     assert done.returncode == 1
     assert "Set-up stopped. The package index could not be reached." in done.stdout

@@ -11,9 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.files import write_text_atomic
 from lfdash.launchers.base import Launched
-from lfdash.launchers.local import LocalLauncher
-from lfdash.supervisor import shim
+from lfdash.launchers.local import SUPERVISOR, LocalLauncher
+from lfdash.supervisor.processes import (
+    boot_id,
+    catches_abort,
+    descendants,
+    environ,
+    is_torchrun,
+    pass_on,
+    savers,
+    start_ticks,
+    stat_fields,
+)
+from lfdash.supervisor.records import wished
 from tests.runs import members, plan_for, record_for, wait_for, wait_ready
 
 Spawn = Callable[..., subprocess.Popen[str]]
@@ -32,7 +44,7 @@ def spawn() -> Iterator[Spawn]:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, start_new_session=True,
             env={**os.environ, **(env or {})},
-        )  # fmt: skip
+        )
         started.append(process)
         assert process.stdout is not None
         for _ in range(ups):
@@ -47,40 +59,40 @@ def spawn() -> Iterator[Spawn]:
 
 def test_a_process_has_an_identity_until_it_is_a_zombie(spawn: Spawn) -> None:
     process = spawn("import time; " + WAIT)
-    ticks = shim.start_ticks(process.pid)
-    assert ticks is not None and ticks == shim.start_ticks(process.pid)
-    assert shim.boot_id() == shim.boot_id() != ""
+    ticks = start_ticks(process.pid)
+    assert ticks is not None and ticks == start_ticks(process.pid)
+    assert boot_id() == boot_id() != ""
     process.kill()
-    wait_for(lambda: shim.start_ticks(process.pid) is None)
+    wait_for(lambda: start_ticks(process.pid) is None)
     assert process.returncode is None  # not reaped: a zombie, which kill(pid, 0) takes for alive
-    assert shim.stat_fields(2**22 + 1) == [] and shim.environ(2**22 + 1) == []
+    assert stat_fields(2**22 + 1) == [] and environ(2**22 + 1) == []
 
 
 def test_descendants_are_found_through_their_parents(spawn: Spawn) -> None:
     child = "import time; " + WAIT
     process = spawn(FORK.format(code=child) + child, ups=2)
-    found = shim.descendants(os.getpid())
+    found = descendants(os.getpid())
     assert process.pid in found
-    below = shim.descendants(process.pid)
+    below = descendants(process.pid)
     assert len(below) == 1 and set(below) <= set(found)
 
 
 def test_only_who_handles_the_signal_is_asked_and_not_its_children(spawn: Spawn) -> None:
     deaf = spawn("import time; " + WAIT)
     both = spawn(CATCH + "import os\nos.fork()\n" + WAIT, ups=2)
-    assert shim.catches_abort(both.pid) and not shim.catches_abort(deaf.pid)
-    pids = [deaf.pid, both.pid, *shim.descendants(both.pid)]
+    assert catches_abort(both.pid) and not catches_abort(deaf.pid)
+    pids = [deaf.pid, both.pid, *descendants(both.pid)]
     assert len(pids) == 3
-    assert shim.savers(pids) == [both.pid]
-    assert shim.savers([deaf.pid]) == []
+    assert savers(pids) == [both.pid]
+    assert savers([deaf.pid]) == []
 
 
 def test_under_torchrun_the_ranks_are_asked_and_never_its_agent(spawn: Spawn) -> None:
     agent = spawn(CATCH + WAIT, "/env/bin/torchrun")
-    assert shim.catches_abort(agent.pid) and shim.is_torchrun(agent.pid) is False  # too far down the command line
+    assert catches_abort(agent.pid) and is_torchrun(agent.pid) is False  # too far down the command line
     agent = spawn("import sys; sys.argv[0] = ''; " + CATCH + WAIT)
     rank = spawn(CATCH + WAIT, env={"LOCAL_RANK": "0"})
-    assert shim.savers([agent.pid, rank.pid]) == [rank.pid]
+    assert savers([agent.pid, rank.pid]) == [rank.pid]
 
 
 def test_a_torchrun_without_ranks_is_not_asked(tmp_path: Path) -> None:
@@ -89,9 +101,9 @@ def test_a_torchrun_without_ranks_is_not_asked(tmp_path: Path) -> None:
     agent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
     try:
         assert agent.stdout is not None and agent.stdout.readline() == "up\n"
-        assert shim.catches_abort(agent.pid) and shim.is_torchrun(agent.pid)
-        assert shim.savers([agent.pid]) == []
-        assert shim.pass_on([agent.pid], "graceful") == "SIGTERM"
+        assert catches_abort(agent.pid) and is_torchrun(agent.pid)
+        assert savers([agent.pid]) == []
+        assert pass_on([agent.pid], "graceful") == "SIGTERM"
         assert agent.wait(10) == -signal.SIGTERM
     finally:
         agent.kill()
@@ -99,19 +111,19 @@ def test_a_torchrun_without_ranks_is_not_asked(tmp_path: Path) -> None:
 
 
 def test_the_hardest_wish_is_the_one(tmp_path: Path) -> None:
-    assert shim.wished(str(tmp_path)) is None
+    assert wished(str(tmp_path)) is None
     for level in ("graceful", "kill", "term"):
         (tmp_path / f"stop.{level}").touch()
-    assert shim.wished(str(tmp_path)) == "kill"
+    assert wished(str(tmp_path)) == "kill"
 
 
 def test_a_replaced_file_is_never_half(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
-    shim.write_text_atomic(str(path), "new")
+    write_text_atomic(str(path), "new")
     assert path.read_text() == "new" and [item.name for item in tmp_path.iterdir()] == ["a.json"]
     with pytest.raises(UnicodeEncodeError):
-        shim.write_text_atomic(str(path), "\ud800")
+        write_text_atomic(str(path), "\ud800")
     assert path.read_text() == "new" and [item.name for item in tmp_path.iterdir()] == ["a.json"]
 
 
@@ -146,7 +158,7 @@ def test_a_second_shim_does_not_start_the_attempt_again(tmp_path: Path) -> None:
     assert isinstance(outcome, Launched) and outcome.handle.process is not None
     wait_ready(outcome.handle, "started")
     control = outcome.handle.paths.attempt(1)
-    command = [sys.executable, "-I", "-S", shim.__file__, str(control.root)]
+    command = [sys.executable, "-I", "-S", SUPERVISOR, str(control.root)]
     beside = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert beside.returncode == 1 and "another supervisor" in beside.stderr
     outcome.handle.process.kill()

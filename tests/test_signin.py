@@ -12,7 +12,7 @@ from lfdash.access.sign_in import SignIn, Unfit, named_users, read, who
 GOOD: dict[str, Any] = {
     "redirect_uri": "https://box.example/lfdash/oauth2callback", "cookie_secret": "0123456789abcdef" * 2,
     "client_id": "a", "client_secret": "b", "server_metadata_url": "https://idp.example/.well-known/openid-configuration",
-}  # fmt: skip
+}
 PART = {name: GOOD[name] for name in ("client_id", "client_secret", "server_metadata_url")}
 SHARED = {name: GOOD[name] for name in ("redirect_uri", "cookie_secret")}
 
@@ -35,7 +35,7 @@ def test_a_whole_sign_in_and_where_it_is() -> None:
         ({"server_metadata_url": None}, (), "auth_provider"), ({"my_idp": PART}, (), "auth_provider"),
         ({"one": {"client_id": "x"}}, (), "auth_provider"), ({}, ("ana",), "auth_users"), ({}, ("@",), "auth_users"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_one(changes: dict[str, Any], users: tuple[str, ...], code: str) -> None:
     found = read({**GOOD, **changes}, users)
     assert isinstance(found, Unfit) and found.code == code
@@ -81,7 +81,7 @@ IN = {"is_logged_in": True, "email": "ana@example.org", "email_verified": True}
         (("ana@example.org",), {"email_verified": "true"}, True), (("kim@a.org",), {"email": "\u212aim@a.org"}, False),
         (("ana@example.org",), {"email": ["ana@example.org"]}, False),
     ],
-)  # fmt: skip
+)
 def test_who_is_admitted(users: tuple[str, ...], changes: dict[str, Any], admitted: bool) -> None:
     assert SignIn(("default",), users).admits({**IN, **changes}) is admitted
 

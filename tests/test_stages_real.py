@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from lfdash.engine import context
+from lfdash.jobs import checks
 from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.presets import list_presets
@@ -23,7 +24,7 @@ from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
 from lfdash.runs.metrics import RunTail
 from lfdash.runs.record import RunState
 from lfdash.runs.results import Predictions, read_scores
-from lfdash.runs.scan import RunView
+from lfdash.runs.view import RunView
 from tests.page import ROOT, Page, Together, asked
 
 pytestmark = pytest.mark.train_env
@@ -44,11 +45,11 @@ SMALL = {
     "model_name_or_path": "models/demo-llama", "template": "default", "use_cpu": True, "max_steps": 2,
     "gradient_accumulation_steps": 1, "max_samples": 40, "cutoff_len": 64, "logging_steps": 1,
     "preprocessing_num_workers": 1, "plot_loss": False, "per_device_train_batch_size": 2,
-}  # fmt: skip
+}
 SCORED = {
     **{key: value for key, value in SMALL.items() if key not in ("max_steps", "plot_loss", "logging_steps")},
     "stage": "sft", "eval_dataset": "demo_sft", "max_samples": 6, "per_device_eval_batch_size": 2,
-}  # fmt: skip
+}
 
 
 def preset_job(name: str) -> JobConfig:
@@ -78,7 +79,7 @@ def evaluation_job(of: str, method: str, name: str, **what: Any) -> JobConfig:
 
 def launched(page: Page, job: JobConfig) -> RunView:
     """A job that the page has nothing against, run to its end."""
-    found = job.problems(context.of(page.services, job))
+    found = checks.problems(job, context.of(page.services, job))
     assert [problem for problem in found if problem.level == "error"] == []
     return page.run_job(job, job.run_name)
 
@@ -101,7 +102,7 @@ def runs(page: Page, request: pytest.FixtureRequest) -> Iterator[Together]:
             ends["oft"].output_dir, "lora", "predicted", do_predict=True, predict_with_generate=True, max_new_tokens=4
         ),
         **{name: partial(stage_job, *name.split("-")) for name in COMBINATIONS},
-    }  # fmt: skip
+    }
     ends = Together(jobs, partial(launched, page))
     ends.start(asked(request, "run"))
     yield ends
@@ -168,12 +169,12 @@ def test_predictions_can_be_read(page: Page, runs: Together, run: str) -> None:
 def test_an_oft_adapter_under_its_own_method_is_refused_with_the_way_out(page: Page, runs: Together) -> None:
     folder = runs["oft"].output_dir
     job = evaluation_job(folder, "oft", "refused", do_eval=True)
-    (problem,) = [p for p in job.problems(context.of(page.services, job)) if p.code == "adapter_method"]
+    (problem,) = [p for p in checks.problems(job, context.of(page.services, job)) if p.code == "adapter_method"]
     assert problem.fix is not None
     cured = JobConfig(job.kind, {**job.values, **{k: v for k, v in problem.fix.items() if v is not None}}, job.extra)
     args = build_args(cured)
     assert (args["finetuning_type"], args["adapter_name_or_path"]) == ("lora", folder)
-    assert not [p for p in cured.problems(context.of(page.services, cured)) if p.level == "error"]
+    assert not [p for p in checks.problems(cured, context.of(page.services, cured)) if p.level == "error"]
 
 
 @pytest.mark.slow

@@ -13,15 +13,17 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.watcher import settled
-from lfdash.launchers.base import Handle, Launched, Status
+from lfdash.files import file_mark
+from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.folder import undo
-from lfdash.runs import scan as store
 from lfdash.runs.log_reader import read_last
 from lfdash.runs.metrics import Progress, progress
 from lfdash.runs.notes import Notes, save
-from lfdash.runs.record import Exit, RunPaths, RunRecord, RunState, file_mark
-from lfdash.runs.scan import Cached, RunView, Saved, find_runs, judge, read_saved, scan
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import Exit, Handle, RunRecord, RunState, Status
+from lfdash.runs.scan import Cached, find_runs, scan
+from lfdash.runs.view import RunView, Saved, is_complete, judge, read_progress, read_saved, shown_name
 from tests.runs import FIXTURES, plan_for, record_for
 
 Poll = Callable[[RunPaths, RunRecord], Status]
@@ -129,16 +131,16 @@ def test_an_old_result_does_not_complete_a_new_attempt(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
     control = paths.attempt(2)
     control.root.mkdir(parents=True)
-    assert not store.is_complete(paths, 2)
+    assert not is_complete(paths, 2)
     paths.trainer_state.write_text('{"global_step": 8, "max_steps": 8}')
     control.spec.write_text(json.dumps({"before": {"trainer_state.json": file_mark(paths.trainer_state)}}))
-    assert not store.is_complete(paths, 2)
+    assert not is_complete(paths, 2)
     control.spec.write_text(json.dumps({"before": {"trainer_state.json": None}}))
     os.utime(paths.trainer_state, (1, 1))  # by a clock that was set back
-    assert store.is_complete(paths, 2)
+    assert is_complete(paths, 2)
     for text in ('{"global_step": 7, "max_steps": 8}', '{"global_step": "8", "max_steps": 8}', "{", "[]"):
         paths.trainer_state.write_text(text)
-        assert not store.is_complete(paths, 2), text
+        assert not is_complete(paths, 2), text
 
 
 # -- what was saved -------------------------------------------------------------------------------------
@@ -203,9 +205,9 @@ def test_the_last_lines_of_a_log_tell_as_much_as_many(tmp_path: Path, log: Path)
     quiet = tmp_path / "quiet.jsonl"
     quiet.write_text(rows + '{"current_steps": 3, "total_steps": 4, "percentage": 75.0}\n' * 300)
     for path in (log, long, quiet):
-        assert repr(store.read_progress(path)) == repr(progress(read_last(path)))  # repr: NaN is not NaN
-    assert store.read_progress(long).total == store.read_progress(log).total
-    assert store.read_progress(tmp_path / "none") == Progress()
+        assert repr(read_progress(path)) == repr(progress(read_last(path)))  # repr: NaN is not NaN
+    assert read_progress(long).total == read_progress(log).total
+    assert read_progress(tmp_path / "none") == Progress()
 
 
 def test_a_log_of_the_attempt_before_is_not_this_ones_progress(world: World) -> None:
@@ -253,7 +255,7 @@ def test_runs_of_the_plain_cli_are_listed_by_what_their_log_shows(world: World) 
     views = {view.name: view for view in world.scan()}
     assert {name: view.state for name, view in views.items()} == {
         "finished": RunState.SUCCEEDED, "broken": RunState.LOST, "fresh": RunState.RUNNING,
-    }  # fmt: skip
+    }
     assert views["finished"].record is None and views["finished"].saved.model == "adapter"
     assert views["broken"].progress.step == 3 and views["broken"].output_dir == "saves/a/lora/broken"
     assert len({view.run_id for view in views.values()}) == 3 and world.asked == 0
@@ -276,7 +278,7 @@ def test_a_folder_that_was_moved_by_hand_is_named_by_its_folder(world: World) ->
     assert (view.name, view.run_id, view.state) == ("moved", "id-r1", RunState.SUCCEEDED)
     record = RunRecord.from_json((moved / "run.json").read_text())
     names = {"mo ved": "mo ved", "/data/disk/moved": "/data/disk/moved", "moved2": "moved"}
-    assert {name: store.shown_name(replace(record, name=name), moved) for name in names} == names
+    assert {name: shown_name(replace(record, name=name), moved) for name in names} == names
 
 
 def test_notes_are_part_of_the_view_of_any_run(world: World) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lfdash.runs.record import RunState
-from lfdash.runs.scan import RunView
 from lfdash.runs.stall import QUIET_S, TORN_S, Patience
+from lfdash.runs.view import RunView
 
 
 class Clock:

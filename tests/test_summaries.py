@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.launchers.base import Handle, Launched
+from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import summary_cache
 from lfdash.runs.metadata import About
-from lfdash.runs.record import RunState
-from lfdash.runs.scan import RunView
+from lfdash.runs.record import Handle, RunState
 from lfdash.runs.summary import LogDigest
 from lfdash.runs.summary_cache import Summaries
+from lfdash.runs.view import RunView
 from tests.runs import plan_for, record_for, wait_for
 
 
@@ -118,7 +118,7 @@ def test_after_a_restart_nothing_is_read_that_did_not_change(bench: Bench) -> No
     ["", "{", "[]", '{"version": 2, "runs": {}}', '{"version": 1}', '{"version": 1, "runs": []}', "[" * 100_000,
      '{"version": 1, "runs": {"saves/m/lora/a": null, "saves/m/lora/b": {"mark": [1], "summary": []}}}',
      '{"version": 1, "runs": {"saves/m/lora/a": {"mark": [1, 2, 3], "about": ["a"], "summary": [1, {}, 0, 0, 0, 0]}}}'],
-)  # fmt: skip
+)
 def test_a_broken_file_costs_reading_only(bench: Bench, text: str) -> None:
     handle = bench.begin("a")
     bench.log(handle, 4.0)
@@ -193,7 +193,7 @@ def test_what_is_gone_is_forgotten_and_a_full_disk_is_no_failure(bench: Bench, m
     def full(_path: str, _text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(summary_cache.shim, "write_text_atomic", full)
+    monkeypatch.setattr(summary_cache, "write_text_atomic", full)
     found.save()
     assert of(found, bench.views(), "b").best == 1.0
 

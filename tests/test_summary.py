@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lfdash.runs.log_reader import read_last
-from lfdash.runs.record import RunPaths
+from lfdash.runs.paths import RunPaths
 from lfdash.runs.summary import LogDigest, Summary, summarize
 from tests.runs import FIXTURES
 

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from lfdash.jobs.checks import problems
+from lfdash.jobs.environment import Facts
 from lfdash.jobs.importing import read_config
-from lfdash.jobs.job import Facts, JobConfig
+from lfdash.jobs.job import JobConfig
 from lfdash.jobs.secret_arguments import HIDDEN, clean, hide, is_secret, looks_secret, without
 from lfdash.llamafactory.catalogue import load_snapshot
 from tests.page import ROOT
@@ -83,7 +84,7 @@ def test_a_job_with_a_token_is_refused() -> None:
     "value",
     [TOKEN, f"a {TOKEN} b", "sk-abcdefghijklmnopqrstuvwx", "ghp_" + "a" * 36, "AKIAABCDEFGHIJKLMNOP", ["a", TOKEN],
      {"a": {"b": TOKEN}}, "http://u:p@h/"],
-)  # fmt: skip
+)
 def test_what_looks_like_a_token(value: object) -> None:
     assert looks_secret(value)
 
@@ -92,7 +93,7 @@ def test_what_looks_like_a_token(value: object) -> None:
     "value",
     ["models/demo-llama", "meta-llama/Llama-3.1-8B", "hf_models", "sk-learn", "https://host:8080/a@b", 5, None, True,
      "q_proj,v_proj", "2024-01-01T10:00:00"],
-)  # fmt: skip
+)
 def test_what_does_not(value: object) -> None:
     assert not looks_secret(value)
 

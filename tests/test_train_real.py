@@ -41,7 +41,7 @@ def start(registry: ProcessRegistry, name: str, **changes: Any) -> Any:
     plan = make_plan(
         run_id=f"id-{name}", args={**args, "output_dir": output_dir}, env={}, secrets=(), files={}, cli=str(CLI),
         cwd=str(registry.workspace), output_dir=output_dir,
-    )  # fmt: skip
+    )
     return launch(registry, plan)
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.launchers.base import Refused
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.runs.record import RunPaths, RunState
+from lfdash.outcomes import Refused
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import RunState
 from lfdash.runs.trash import BESIDE, Emptied
-from lfdash.supervisor import shim
 from lfdash.workspace.allowed_paths import Roots
 from tests.died import every_death
 from tests.runs import launch, plan_for, wait_for
@@ -201,10 +201,10 @@ def test_what_an_older_version_moved_here_can_be_taken_back(runs: Runs) -> None:
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_path: str, _text: str) -> None:
+    def full(_point: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(shim, "write_text_atomic", full)
+    monkeypatch.setattr("lfdash.files.hit", full)
 
 
 def test_on_a_full_disk_a_run_can_be_deleted_and_taken_back(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,7 +446,7 @@ def test_a_process_that_is_killed_while_it_moves_a_run_to_and_fro(runs: Runs) ->
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, str(runs.root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             cwd=Path(__file__).parents[1],
-        )  # fmt: skip
+        )
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         began = home.stat().st_ctime_ns if home.exists() else 0
         wait_for(lambda began=began: home.exists() and home.stat().st_ctime_ns != began)  # it has begun to move it

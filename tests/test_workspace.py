@@ -32,7 +32,7 @@ HOLDS = {
     "first": ["adapter_model.safetensors", "adapter_config.json"], "second": ["model-1.safetensors"],
     "third": ["model.safetensors.index.json"], "fourth": ["checkpoint-5/adapter_model.safetensors"],
     "fifth": ["pytorch_model.bin"], "empty": [],
-}  # fmt: skip
+}
 
 
 def fill(folder: Path) -> None:

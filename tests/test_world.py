@@ -6,20 +6,21 @@ from typing import Any
 
 import pytest
 
+from lfdash.jobs import checks
 from lfdash.jobs.args import job_from_args
-from lfdash.jobs.field import Problem
-from lfdash.jobs.job import Facts
+from lfdash.jobs.environment import Facts
 from lfdash.jobs.preflight import total_steps
+from lfdash.outcomes import Problem
 
 GOOD: dict[str, Any] = {
     "stage": "sft", "do_train": True, "finetuning_type": "lora", "model_name_or_path": "org/m", "template": "qwen",
     "dataset": "a", "output_dir": "saves/m/lora/r",
-}  # fmt: skip
+}
 ROWS = Facts(rows={"a": 1000, "b": 11}, gpus=1)
 
 
 def found(args: dict[str, Any], facts: Facts) -> list[Problem]:
-    return list(job_from_args({**GOOD, **args}).problems(facts))
+    return list(checks.problems(job_from_args({**GOOD, **args}), facts))
 
 
 def test_a_template_of_another_model() -> None:
@@ -43,7 +44,7 @@ def test_a_template_of_another_model() -> None:
         ({"packing": True}, None),
         ({"streaming": True}, None),
     ],
-)  # fmt: skip
+)
 def test_total_steps(args: dict[str, Any], total: int | None) -> None:
     assert total_steps({**GOOD, **args}, ROWS) == total
 
@@ -58,7 +59,7 @@ def test_steps_that_are_never_reached() -> None:
     logging, saving = found(args, Facts())
     assert (logging.code, logging.fix, logging.params) == (
         "few_steps_logging", {"train.logging_steps": 2}, {"value": "21", "total": 20},
-    )  # fmt: skip
+    )
     assert (saving.code, saving.fix, saving.level) == ("few_steps_saving", {"train.save_steps": 10}, "warning")
     assert found({**args, "logging_steps": 20, "save_strategy": "epoch"}, Facts()) == []
     evaluated = {"max_steps": 20, "logging_steps": 1, "save_steps": 5, "eval_strategy": "steps", "val_size": 0.1}
@@ -85,5 +86,5 @@ def test_a_disk_that_does_not_take_what_is_saved() -> None:
 def test_an_export_needs_the_size_of_the_model() -> None:
     args = {"model_name_or_path": "m", "template": "qwen", "adapter_name_or_path": "r", "export_dir": "out"}
     job = job_from_args(args, kind="export")
-    codes = {p.code for p in job.problems(Facts(model_bytes=15_000_000_000, free_disk=10_000_000_000))}
+    codes = {p.code for p in checks.problems(job, Facts(model_bytes=15_000_000_000, free_disk=10_000_000_000))}
     assert "disk_short" in codes

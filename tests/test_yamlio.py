@@ -68,7 +68,7 @@ AS_OMEGACONF = (
     "a: &x {p: 1}\nb:\n  <<: *x\n  q: 2", "a: &x {p: 1}\nb: {<<: *x, p: 2}", "<<: {a: 1}\nb: 2",
     "a: 1:30\nb: 1:30.5\nc: 190:20:30", "a: 1_0\nb: _1\nc: 1_e5\nd: .5e5\ne: +.5e5\nf: -.5\ng: ._\nh: +1e5",
     "a: 010\nb: 0x10\nc: 0b11\nd: 0o7", "a: no\nb: y\nc: off\nd: ~\ne: .nan_\nf: -.inf", "a: 2024-01-01 10:00:00",
-)  # fmt: skip
+)
 
 
 @pytest.mark.train_env

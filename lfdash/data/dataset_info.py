@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lfdash.jobs.field import Problem
+from lfdash.outcomes import Problem
 
 DIRECTORY = "train.dataset_dir"
 FILE = "dataset_info.json"

@@ -11,7 +11,7 @@ from typing import Any
 
 ROLE_TAGS = {
     "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",
-}  # how OpenAI writes a turn  # fmt: skip
+}  # how OpenAI writes a turn
 MEDIA = ("images", "videos", "audios")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.data.dataset_info import FILE, read_dataset_info
-from lfdash.jobs.field import Problem
+from lfdash.outcomes import Problem
 
 WHOLE = 64 * 1024 * 1024  # bytes; a JSON array above this is looked at from its beginning only
 START = 2 * 1024 * 1024

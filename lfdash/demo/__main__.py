@@ -100,7 +100,7 @@ def make_model(folder: Path) -> None:
         vocab_size=len(fast), hidden_size=192, intermediate_size=512, num_hidden_layers=4,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=False,
         pad_token_id=fast.pad_token_id, bos_token_id=fast.bos_token_id, eos_token_id=fast.eos_token_id,
-    )  # fmt: skip
+    )
     temporary = folder.with_name(f".{folder.name}.tmp")
     LlamaForCausalLM(config).save_pretrained(temporary)
     fast.save_pretrained(temporary)

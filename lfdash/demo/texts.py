@@ -10,15 +10,15 @@ CAPITALS = {
     "Norway": "Oslo", "Peru": "Lima", "Kenya": "Nairobi", "Japan": "Tokyo", "Chile": "Santiago", "Egypt": "Cairo",
     "Austria": "Vienna", "Canada": "Ottawa", "Ghana": "Accra", "Nepal": "Kathmandu", "Cuba": "Havana",
     "Finland": "Helsinki", "Portugal": "Lisbon", "Iceland": "Reykjavik", "Greece": "Athens", "Poland": "Warsaw",
-}  # fmt: skip
+}
 OPPOSITES = {
     "hot": "cold", "early": "late", "full": "empty", "heavy": "light", "open": "closed", "deep": "shallow",
     "loud": "quiet", "rough": "smooth", "wide": "narrow", "young": "old", "dry": "wet", "fast": "slow",
-}  # fmt: skip
+}
 TOOLS = {
     "hammer": "drive a nail", "kettle": "boil water", "needle": "sew a button", "ladder": "reach a high shelf",
     "map": "find the way", "lamp": "light a room", "rake": "gather leaves", "spoon": "stir the soup",
-}  # fmt: skip
+}
 HABITS = {
     "sleep better": "Go to bed at the same hour and leave the phone in another room.",
     "learn a language": "Read a little every day and speak before you feel ready.",

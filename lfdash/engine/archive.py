@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import Timeout
 
 from lfdash.engine.watcher import Watcher
-from lfdash.launchers.base import Refused, unchanged_by
+from lfdash.outcomes import Refused, unchanged_by
 from lfdash.queue.commands import LaunchLock, Waitlist
-from lfdash.runs.record import TERMINAL, RunPaths
-from lfdash.runs.rename import rename, user_of
-from lfdash.runs.scan import RunView
+from lfdash.queue.store import Entry
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import TERMINAL
+from lfdash.runs.rename import rename
 from lfdash.runs.trash import Emptied, Item, Trash
+from lfdash.runs.view import RunView
 
 QUIET_S = 3600.0  # a plain CLI run's folder that did not change so long is nobody's any more
 
@@ -29,7 +33,7 @@ class Archive:
     def __init__(
         self, watcher: Watcher, queue: Waitlist, launch_lock: LaunchLock, refresh: Callable[[], None],
         snapshot: Callable[[], tuple[RunView, ...]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.trash = Trash(watcher.workspace)
         self._watcher = watcher
         self._queue = queue
@@ -125,3 +129,26 @@ def is_quiet(folder: Path) -> bool:
     except OSError:
         return False
     return time.time() - max(changed, default=0.0) > QUIET_S
+
+
+def user_of(view: RunView, others: Iterable[RunView], entries: Iterable[Entry]) -> str | None:
+    """The name of a run or waiting job that needs the folder of `view` where it is; None when there is none.
+
+    A run that is not over, and names the folder in its arguments (as adapter, model, checkpoint), may still read it.
+    """
+    wanted = naming(view.output_dir)
+    for entry in entries:
+        if any(wanted.search(text) for text in (entry.plan.output_dir, *entry.plan.files.values())):
+            return entry.record.name
+    for other in others:
+        if other.path == view.path or other.state in TERMINAL:
+            continue
+        with suppress(OSError, UnicodeDecodeError):
+            if wanted.search(other.paths.training_args.read_text(encoding="utf-8")):
+                return other.name
+    return None
+
+
+def naming(folder: str) -> re.Pattern[str]:
+    """Finds a folder, or something below it, in a text; not another one whose name begins or ends like it."""
+    return re.compile(rf"(?<![\w.-]){re.escape(folder)}(?![\w.-])")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args
-from lfdash.jobs.field import Value
+from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_ID
-from lfdash.jobs.job import Facts, JobConfig
-from lfdash.ui.shared.session import Services
+from lfdash.jobs.job import JobConfig
+from lfdash.outcomes import Value
 from lfdash.workspace.folders import weights_size
 
 MODEL, PATH = "top.model_name", "top.model_path"

@@ -13,15 +13,18 @@ from filelock import Timeout
 from lfdash.engine.watcher import Watcher
 from lfdash.errors import ConfigError
 from lfdash.jobs import yaml_format
+from lfdash.jobs.resources import Ask
 from lfdash.launchers import folder
-from lfdash.launchers.base import Launched, Refused, refused_by
+from lfdash.launchers.base import Launched
+from lfdash.outcomes import Refused, refused_by
 from lfdash.queue.commands import LaunchLock, Waitlist, taken
-from lfdash.queue.placement import Ask, Floor, Place, Wait
-from lfdash.queue.store import Entry, Queued, Reason, Waiting
+from lfdash.queue.placement import Floor, Place, Wait
+from lfdash.queue.store import Entry, Queued
 from lfdash.queue.turns import Eyes, dressed, floor_of, ports_of, queued_view, standing
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
-from lfdash.runs.scan import RunView, elsewhere, relative
+from lfdash.runs.scan import elsewhere
+from lfdash.runs.view import Reason, RunView, Waiting, relative
 from lfdash.supervisor import failpoints
 from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.secret_store import Vault
@@ -41,7 +44,7 @@ class Dispatcher:
     def __init__(
         self, watcher: Watcher, queue: Waitlist, launch_lock: LaunchLock, eyes: Eyes, vault: Vault, roots: Roots,
         refresh: Callable[[], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.eyes = eyes
         self._watcher = watcher
         self._queue = queue

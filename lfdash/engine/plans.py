@@ -1,42 +1,70 @@
-"""From a job to what will be run: the plan that is previewed and submitted, and the files to download."""
+"""From a job to what will be run: the plan that is previewed and submitted, its record, and the files to download."""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lfdash.engine.services import Services
 from lfdash.jobs import llamaboard_format, yaml_format
 from lfdash.jobs.args import build_args, build_env, secret_names
 from lfdash.jobs.job import JobConfig
-from lfdash.runs.plan import LaunchPlan, make_plan
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import t
+from lfdash.jobs.resources import Ask, ask_of
+from lfdash.runs.plan import ARGS_FILE, LaunchPlan, make_plan
+from lfdash.runs.record import RunRecord
+
+BOARD_FILE = "llamaboard_config.yaml"
 
 
-def make(services: Services, job: JobConfig, run_id: str) -> LaunchPlan:
-    """The plan of a job: what the preview shows and what Start runs."""
-    args = build_args(job)
-    env = build_env(job)
-    files = {
-        "training_args.yaml": document(job, with_output=True),
-        "llamaboard_config.yaml": llamaboard_format.dump_state(job),
-    }
-    return make_plan(
-        run_id=run_id,
+@dataclass(frozen=True)
+class Prepared:
+    """A job made ready: what is previewed is what is submitted. ask: the devices that it wants."""
+
+    plan: LaunchPlan
+    record: RunRecord
+    ask: Ask
+
+
+def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -> Prepared:
+    """The plan, the record and the devices of a job.
+
+    header: the comment at the top of its YAML file. run_id: a new one when it is "".
+    """
+    args, env = build_args(job), build_env(job)
+    plan = make_plan(
+        run_id=run_id or uuid.uuid4().hex[:12],
         args=args,
         env=env,
         secrets=secret_names(job),
-        files=files,
+        files={ARGS_FILE: yaml_format.dump(args, [header], env), BOARD_FILE: llamaboard_format.dump_state(job)},
         cli=services.cli_path,
         cwd=str(services.workspace.root),
         output_dir=job.folder,
         command="export" if job.kind == "export" else "train",
     )
+    return Prepared(plan, record_of(job, args, plan), ask_of(args, env))
 
 
-def document(job: JobConfig, *, with_output: bool) -> str:
-    """The job as a YAML file that `llamafactory-cli train` takes, with a comment that says how to run it.
+def record_of(job: JobConfig, args: Mapping[str, Any], plan: LaunchPlan) -> RunRecord:
+    """The record that the run's folder will carry."""
+    return RunRecord.new(
+        plan,
+        kind=job.kind,
+        name=job.run_name,
+        model=job.model_name,
+        stage=str(args.get("stage", "sft")),
+        method=str(job.get("top.finetuning_type")),
+    )
+
+
+def document(job: JobConfig, header: str, *, with_output: bool) -> str:
+    """The job as a YAML file that `llamafactory-cli train` takes, with a comment at its top.
 
     Without the output folder it is the job to share; with it, exactly this run.
     """
     args = build_args(job)
     if not with_output:
         args.pop("output_dir", None)
-    return yaml_format.dump(args, header=[t("ui.yaml_header")], env=build_env(job))
+    return yaml_format.dump(args, [header], build_env(job))

@@ -10,15 +10,16 @@ from pathlib import Path
 from lfdash.engine.archive import Archive
 from lfdash.engine.dispatcher import Dispatcher
 from lfdash.engine.watcher import Watcher
-from lfdash.launchers.base import Launched, Launcher, Level, Refused
+from lfdash.jobs.resources import Ask
+from lfdash.launchers.base import Launched, Launcher, Level
+from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock, Waitlist
-from lfdash.queue.placement import Ask
 from lfdash.queue.store import Queued
 from lfdash.queue.turns import Eyes, Look
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
-from lfdash.runs.scan import RunView
 from lfdash.runs.summary_cache import Summaries
+from lfdash.runs.view import RunView
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.secret_store import Vault

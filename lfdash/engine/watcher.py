@@ -10,11 +10,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from lfdash.launchers.base import Handle, Launcher, Status
-from lfdash.runs.record import ALLOWED, TERMINAL, RunPaths, RunRecord, RunState
-from lfdash.runs.scan import Cached, RunView, scan
+from lfdash.files import write_text_atomic
+from lfdash.launchers.base import Launcher
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import ALLOWED, TERMINAL, Handle, RunRecord, RunState, Status
+from lfdash.runs.scan import Cached, scan
 from lfdash.runs.stall import Patience
-from lfdash.supervisor import failpoints, shim
+from lfdash.runs.view import RunView
+from lfdash.supervisor import failpoints
 
 REST_S = 30.0  # after a disk that did not let an end be noted
 LET_GO_S = 5.0  # for a shim that has written down how its run ended, and ends
@@ -75,7 +78,7 @@ class Watcher:
         record = record.with_last(state=view.state, stop=status.wish, exit=status.exit)
         try:
             failpoints.hit("registry.before_noted")
-            shim.write_text_atomic(str(view.paths.record), record.to_json())
+            write_text_atomic(str(view.paths.record), record.to_json())
             failpoints.hit("registry.after_noted")
         except OSError:
             self._note_after = time.monotonic() + REST_S

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lfdash.jobs.field import Field, Value
+from lfdash.jobs.field import Field
 from lfdash.jobs.fields import ROWS, arguments
 from lfdash.jobs.job import JobConfig, coerce
+from lfdash.outcomes import Value
 
 HUB = "hub"  # stands in a row's `env` for the variables that choose the hub
 # llamafactory/extras/misc.py, use_modelscope and use_openmind; Hugging Face is what it takes without them

@@ -10,10 +10,11 @@ from typing import Any
 
 from lfdash.jobs import preflight, secret_arguments
 from lfdash.jobs.args import build_args, job_from_args
-from lfdash.jobs.field import Problem, Value
+from lfdash.jobs.environment import ArgumentType, Facts
 from lfdash.jobs.fields import BY_KIND_ARG, ROWS
-from lfdash.jobs.job import LARGEST, UNSEEN, ArgumentType, Facts, JobConfig, check, details
+from lfdash.jobs.job import LARGEST, UNSEEN, JobConfig, check, details
 from lfdash.jobs.rules import DATASET, EXTRA, MODEL_PATH, OUTPUT, RULES, Args, Rule, stage
+from lfdash.outcomes import Problem, Value
 
 EXTRA_PREFIX = "extra."  # of a cure's key that is an argument without a field
 # Arguments of older versions, under the names that 0.9.5 and its transformers have for them: changelogs of

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lfdash.jobs.field import KIND, Get, Value
+from lfdash.jobs.field import KIND, Get
 from lfdash.jobs.stages import ADAPTER_METHODS
+from lfdash.outcomes import Value
 
 SAVES = "saves"
 DEEPSPEED = re.compile(r"deepspeed/ds_z([23])_(offload_)?config\.json")
@@ -226,7 +227,7 @@ def predict_from(args: Mapping[str, Any]) -> Value | None:
 MULTIMODAL = (
     "freeze_vision_tower", "freeze_multi_modal_projector", "freeze_language_model",
     "image_max_pixels", "image_min_pixels", "video_max_pixels", "video_min_pixels",
-)  # fmt: skip
+)
 
 
 def multimodal_from(args: Mapping[str, Any]) -> Value | None:

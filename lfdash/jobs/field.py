@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Value = bool | int | float | str | list[Any] | dict[str, Any]  # None stands for "not given"
+from lfdash.outcomes import Value
+
 Get = Callable[[str], Value | None]  # field id -> effective value
 Kind = Literal["bool", "int", "float", "text", "choice", "choices"]
-Level = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
@@ -111,21 +110,6 @@ class Field:
     def id(self) -> str:
         """The key in the session and in LlamaBoard's files, e.g. `train.lora_rank`."""
         return f"{self.scope}.{self.name}"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a job, as a value.
-
-    field: id of the field it belongs to, None for the whole job. code: the text is `problems.<code>` of the
-    locale, filled with params. fix: field id -> value that cures it (None = not given), where that is certain.
-    """
-
-    field: str | None
-    code: str
-    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    level: Level = "error"
-    fix: Mapping[str, Value | None] | None = None
 
 
 @dataclass(frozen=True)

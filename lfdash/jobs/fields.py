@@ -33,7 +33,7 @@ METHODS = ("lora", "full", "freeze", "oft")
 SCHEDULERS = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
     "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
-)  # fmt: skip
+)
 PREFERENCE_LOSSES = ("sigmoid", "hinge", "ipo", "kto_pair", "orpo", "simpo")
 LOGGERS = ("none", "wandb", "mlflow", "neptune", "tensorboard", "trackio", "swanlab", "all")
 
@@ -43,9 +43,9 @@ GROUPS = (
     Group("preference", PREFERENCE), Group("ppo", PPO), Group("multimodal", MULTIMODAL),
     Group("evaluation"), Group("saving"), Group("optimization"), Group("samples"), Group("loading"),
     Group("optimizers"), Group("devices"), Group("tracking"), Group("advanced"),
-)  # fmt: skip
+)
 
-# fmt: off
+
 FIELDS = (
     # run
     Field("output_dir", None, "run", arg="output_dir", to_args=converters.output_to, from_args=converters.output_from, wide=True),
@@ -227,7 +227,7 @@ FIELDS = (
     Field("export_legacy_format", False, "export", "export", "bool"),
     Field("export_hub_model_id", None, "export", "export", wide=True),
 )
-# fmt: on
+
 
 BY_ID = {field.id: field for field in FIELDS}
 ARGS = {

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from lfdash.errors import ConfigError
 from lfdash.jobs.args import job_from_args
-from lfdash.jobs.field import Problem
 from lfdash.jobs.fields import BY_ARG, BY_ID, arguments
 from lfdash.jobs.job import JobConfig, coerce
 from lfdash.jobs.llamaboard_format import job_from_state
 from lfdash.jobs.secret_arguments import clean
 from lfdash.jobs.yaml_format import load
+from lfdash.outcomes import Problem
 
 BOARD_SCOPES = ("top.", "train.")
 

@@ -9,49 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lfdash.jobs import converters
-from lfdash.jobs.field import KIND, Field, Problem, Value
+from lfdash.jobs.field import KIND, Field
 from lfdash.jobs.fields import BY_ID, ROWS
-
-
-@dataclass(frozen=True)
-class ArgumentType:
-    """What an argument of LLaMA-Factory takes. kind: as in `upstream.Argument`; choices: () = any."""
-
-    kind: str
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the world says about a job, gathered by whoever asks for its problems.
-
-    datasets: names in dataset_info.json, None when they are not known (an online source). dataset_problem: why
-    that file cannot be read. ranking: dataset -> whether its rows are ranked pairs. run_exists: a folder of the
-    run's name exists. export_taken: the export folder holds something. outside: argument -> its path, for those
-    that lead where they may not. roots: absolute folders below which
-    output may lie. gpus: GPUs found, None = not known.
-    packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known.
-    arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
-    rows: dataset -> its number of rows, where they were counted. model_template: the chat template of the chosen
-    model, "" = not known. model_bytes: size of its weights, free_disk: bytes free where runs are written,
-    None = not known.
-    """
-
-    datasets: frozenset[str] | None = None
-    dataset_problem: Problem | None = None
-    ranking: Mapping[str, bool] = field(default_factory=dict)
-    run_exists: bool = False
-    export_taken: bool = False
-    roots: tuple[str, ...] = ()
-    outside: Mapping[str, str] = field(default_factory=dict)
-    gpus: int | None = None
-    packages: Mapping[str, str] | None = None
-    arguments: Mapping[str, ArgumentType] | None = None
-    templates: frozenset[str] | None = None
-    rows: Mapping[str, int] = field(default_factory=dict)
-    model_template: str = ""
-    model_bytes: int | None = None
-    free_disk: int | None = None
+from lfdash.outcomes import Problem, Value
 
 
 @dataclass(frozen=True)
@@ -93,12 +53,6 @@ class JobConfig:
     def folder(self) -> str:
         """The run's folder, relative to the workspace; "" without a name."""
         return converters.save_dir(self.get, self.run_name) if self.run_name else ""
-
-    def problems(self, facts: Facts) -> tuple[Problem, ...]:
-        """Everything that keeps this job from running, and what is likely a mistake. Pure."""
-        from lfdash.jobs.checks import problems  # these look at jobs; jobs only ask them
-
-        return problems(self, facts)
 
 
 def new_job(kind: str = "train") -> JobConfig:

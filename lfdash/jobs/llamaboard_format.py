@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 from lfdash.jobs.args import build_args, job_from_args, same
-from lfdash.jobs.field import Value
 from lfdash.jobs.fields import BY_ID, ROWS
 from lfdash.jobs.job import JobConfig, coerce, new_job
 from lfdash.jobs.stages import ADAPTER_METHODS, BY_BOARD, BY_CODE
+from lfdash.outcomes import Value
 
 ZERO_IS_OFF = ("train.val_size", "train.neftune_alpha", "train.loraplus_lr_ratio")
 NONE_IS_OFF = ("export.export_quantization_bit", "top.quantization_bit", "top.rope_scaling", "train.ds_stage")

@@ -6,11 +6,11 @@ import math
 import re
 from collections.abc import Iterator
 
-from lfdash.jobs.field import Problem
+from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_KIND_ARG
-from lfdash.jobs.job import Facts
 from lfdash.jobs.rules import DATASET, EXTRA, STAGE, Args, listed, method, number, stage
 from lfdash.jobs.stages import BY_CODE
+from lfdash.outcomes import Problem
 
 GIGABYTE = 1e9
 LOW_DISK = 0.5e9  # bytes; LLaMA-Factory's caches and logs alone fill less than that

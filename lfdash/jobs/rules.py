@@ -236,7 +236,7 @@ RULES = (
         "train.warmup_ratio", "warmup_twice", lambda a: number(a, "warmup_steps") > 0 and number(a, "warmup_ratio") > 0,
         {"warmup_ratio": None},
     ),
-)  # fmt: skip
+)
 
 
 def lengths_agree(args: Args) -> bool:

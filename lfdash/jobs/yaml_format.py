@@ -41,12 +41,12 @@ SECTION_OF_GROUP = {
     "evaluation": "eval", "generation": "eval", "saving": "output", "optimization": "train",
     "samples": "dataset", "loading": "model",
     "optimizers": "method", "devices": "train", "tracking": "output", "advanced": "train",
-}  # fmt: skip
+}
 SECTION_OF_ARG = {
     "template": "dataset", "dataset_dir": "dataset", "do_train": "method", "deepspeed": "method",
     "resume_from_checkpoint": "train", "dataloader_num_workers": "dataset", "image_max_pixels": "model",
     "image_min_pixels": "model", "video_max_pixels": "model", "video_min_pixels": "model",
-}  # fmt: skip
+}
 
 
 class Loader(yaml.SafeLoader):

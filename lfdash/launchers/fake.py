@@ -12,11 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lfdash.files import read_json
 from lfdash.launchers import folder
-from lfdash.launchers.base import Handle, Launched, Level, Refused, Status
-from lfdash.launchers.folder import read_exit
+from lfdash.launchers.base import Launched, Level
+from lfdash.outcomes import Refused
+from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import Exit, RunPaths, RunRecord, read_json
+from lfdash.runs.record import Exit, Handle, RunRecord, Status, read_exit
 
 
 class FakeLauncher:

@@ -9,11 +9,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lfdash.errors import RecordError
-from lfdash.launchers.base import THIS, Handle, Machine, Refused, refused_by
+from lfdash.files import file_mark, write_text_atomic
+from lfdash.launchers.base import THIS, Machine
+from lfdash.outcomes import Refused, refused_by
+from lfdash.runs.paths import AttemptPaths, RunPaths, marker
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import AttemptPaths, Exit, RunPaths, RunRecord, file_mark, read_json
-from lfdash.supervisor import failpoints, mask, shim
+from lfdash.runs.record import RunRecord
+from lfdash.supervisor import failpoints, mask
+from lfdash.supervisor.records import sync_folder
 
 RESERVED = 4096  # bytes held for exit.json, and for child.json
 
@@ -55,7 +58,7 @@ def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machin
         os.rename(draft.root, control.root)
         failpoints.hit("resume.after_rename")
         for name, text in {**plan.files, paths.record.name: record.to_json()}.items():
-            shim.write_text_atomic(str(paths.root / name), text)
+            write_text_atomic(str(paths.root / name), text)
         failpoints.hit("resume.files_written")
     except OSError as error:
         undo(paths, plan)
@@ -119,7 +122,7 @@ def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine
         write_control(draft.attempt(plan.attempt), paths, plan, machine)
         if os.path.lexists(paths.root):  # rename would silently take the place of an empty folder
             return Refused("exists", {"path": plan.output_dir})
-        shim.sync_folder(str(draft.root))
+        sync_folder(str(draft.root))
         failpoints.hit("folder.before_rename")
         os.rename(draft.root, paths.root)
         failpoints.hit("folder.after_rename")
@@ -138,7 +141,7 @@ def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, mach
         "boot_id": machine.boot_id(), "host": machine.host(), "clock": machine.clock(),
         "console_start": console_size(paths), "secrets": mask.names(os.environ, plan.secrets),
         "before": {path.name: file_mark(path) for path in (paths.trainer_log, paths.trainer_state)},
-    }  # fmt: skip
+    }
     write(control.spec, json.dumps(spec))
     write(control.child_reserve, " " * RESERVED)
     write(control.reserve, " " * RESERVED)
@@ -162,29 +165,3 @@ def write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def marker(paths: RunPaths, attempt: int) -> str:
-    """What the environment of the run's processes carries: the folder and the attempt.
-
-    The folder rather than the run's id, so that a copy of a workspace never takes the original's processes for
-    its own.
-    """
-    return f"{attempt}:{os.path.realpath(paths.root)}"
-
-
-def is_home(paths: RunPaths, attempt: int) -> bool:
-    """Whether an attempt's folder lies where it was made; one that was moved or copied does not."""
-    return bool(read_json(paths.attempt(attempt).spec).get("marker") == marker(paths, attempt))
-
-
-def read_exit(handle: Handle) -> Exit | None:
-    """The exit record of this attempt; that of an older one does not end it."""
-    return exit_in(handle, handle.paths.exit)
-
-
-def exit_in(handle: Handle, path: Path) -> Exit | None:
-    """The exit record in a file, when it is this attempt's."""
-    try:
-        found = Exit.from_json(read_json(path))
-    except RecordError:
-        return None
-    return found if (found.run_id, found.attempt) == (handle.run_id, handle.attempt) else None

@@ -14,13 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lfdash import supervisor
+from lfdash.files import read_json
 from lfdash.launchers import folder
-from lfdash.launchers.base import THIS, Handle, Launched, Level, Machine, Refused, Status, Why, refused_by
-from lfdash.launchers.folder import read_exit
+from lfdash.launchers.base import THIS, Launched, Level, Machine
+from lfdash.outcomes import Refused, refused_by
+from lfdash.runs import paths as paths_module
+from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, is_home
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import LEVELS, AttemptPaths, Exit, RunPaths, RunRecord, read_json
-from lfdash.supervisor import failpoints, shim
+from lfdash.runs.record import Exit, Handle, RunRecord, Status, Why, exit_in, read_exit
+from lfdash.supervisor import failpoints, processes
+from lfdash.supervisor.processes import MARKER, descendants, kill, marked, pass_on, send, start_ticks
 
+SUPERVISOR = str(Path(supervisor.__file__).resolve().with_name("__main__.py"))  # the program
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
 LOOKS = 4  # that must find nobody: one may miss processes that fork and end without pause
 STARTUP_S = 30.0  # an adopted attempt that started nothing yet may still do so that long
@@ -71,7 +77,7 @@ class LocalLauncher:
             if alive is not None:
                 return alive
         # it may have been written between the two looks, or not have reached its place
-        ended = read_exit(handle) or folder.exit_in(handle, control.reserve)
+        ended = read_exit(handle) or exit_in(handle, control.reserve)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
         if not child and folder.console_size(handle.paths) <= control.console_start():
@@ -85,15 +91,15 @@ class LocalLauncher:
         started, elapsed = number(child.get("started")), self.elapsed(child)
         pid = holder(control.lock)
         if pid or self.starting(handle, control, child):
-            ranks = shim.ranks(shim.descendants(pid)) if wish == "graceful" and pid > 0 else None
+            ranks = processes.ranks(descendants(pid)) if wish == "graceful" and pid > 0 else None
             return Status("running" if child else "starting", None, wish, started, elapsed, ranks=ranks)
-        marker = folder.marker(handle.paths, handle.attempt)
-        members = next((found for _ in range(LOOKS) if (found := shim.marked(marker))), [])
+        marker = paths_module.marker(handle.paths, handle.attempt)
+        members = next((found for _ in range(LOOKS) if (found := marked(marker))), [])
         if not members:
             return None
         if wish == "kill":  # the shim was killed, and one round may miss a process that was just being made
-            shim.kill(members)
-        return Status("running", None, wish, started, elapsed, ranks=shim.ranks(members) if wish else None)
+            kill(members)
+        return Status("running", None, wish, started, elapsed, ranks=processes.ranks(members) if wish else None)
 
     def not_here(self, control: AttemptPaths) -> Why | None:
         """Why an attempt cannot live on this machine, now; None when it can."""
@@ -112,7 +118,7 @@ class LocalLauncher:
         if handle.process is not None:
             return handle.process.poll() is None
         made = number(read_json(control.spec).get("clock"))
-        if child or made is None or not folder.is_home(handle.paths, handle.attempt):
+        if child or made is None or not is_home(handle.paths, handle.attempt):
             return False
         return self.machine.clock() - made < STARTUP_S
 
@@ -138,10 +144,10 @@ class LocalLauncher:
             return refused_by(error, control.root)
         failpoints.hit("stop.after_token")
         pid = holder(control.lock)
-        if pid > 0 and shim.start_ticks(pid) == read_json(control.child).get("shim_ticks"):
-            shim.send([pid], signal.SIGUSR2)  # only hurries it up: it looks twice a second anyway
+        if pid > 0 and start_ticks(pid) == read_json(control.child).get("shim_ticks"):
+            send([pid], signal.SIGUSR2)  # only hurries it up: it looks twice a second anyway
         elif not pid:
-            shim.pass_on(shim.marked(folder.marker(handle.paths, handle.attempt)), level)
+            pass_on(marked(paths_module.marker(handle.paths, handle.attempt)), level)
         failpoints.hit("stop.signalled")
         return None
 
@@ -164,17 +170,17 @@ def check(plan: LaunchPlan) -> Refused | None:
 def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> Launched | Refused:
     """Starts the shim of a folder that was just made; takes the folder away when that fails."""
     control = paths.attempt(plan.attempt)
-    env = {name: value for name, value in os.environ.items() if name not in (*plan.unset, shim.MARKER)}
+    env = {name: value for name, value in os.environ.items() if name not in (*plan.unset, MARKER)}
     if plan.path:
         env["PATH"] = plan.path + os.pathsep + env.get("PATH", os.defpath)
-    command = [sys.executable, "-I", "-S", str(Path(shim.__file__).resolve()), str(control.root)]
+    command = [sys.executable, "-I", "-S", SUPERVISOR, str(control.root)]
     try:
         failpoints.hit("launch.before_popen")
         with control.shim_log.open("ab") as log:
             process = subprocess.Popen(
                 command, env={**env, **plan.env, **secrets}, cwd="/", stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True,
-            )  # fmt: skip
+            )
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument or a value
         folder.undo(paths, plan)
         return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})

@@ -53,7 +53,7 @@ def deep_check(
         done = subprocess.run(
             [cli.python, str(SCRIPT)], input=json.dumps([dict(job) for job in jobs]), capture_output=True,
             text=True, timeout=TIMEOUT, cwd=workspace, env={**inherited, **(env or {})},
-        )  # fmt: skip
+        )
         said = json.loads(done.stdout) if done.returncode == 0 else None
     except subprocess.TimeoutExpired:
         return CheckFailed(str(TIMEOUT), "time")

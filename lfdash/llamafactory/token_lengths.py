@@ -21,7 +21,7 @@ NEEDED = (
     "model_name_or_path", "stage", "dataset", "dataset_dir", "template", "train_on_prompt", "mask_history",
     "enable_thinking", "trust_remote_code", "cache_dir", "image_max_pixels", "image_min_pixels", "video_max_pixels",
     "video_min_pixels", "default_system", "tool_format", "use_fast_tokenizer", "add_tokens", "add_special_tokens",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def count_tokens(
         done = subprocess.run(
             [cli.python, str(SCRIPT)], input=json.dumps(args), capture_output=True, text=True, timeout=TIMEOUT,
             cwd=workspace, env={**inherited, **(env or {})},
-        )  # fmt: skip
+        )
         if done.returncode == 0:
             return Lengths(tuple(json.loads(done.stdout)["lengths"]))
     except subprocess.TimeoutExpired:

@@ -13,11 +13,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lfdash.errors import RecordError
-from lfdash.launchers.base import Refused, refused_by
-from lfdash.queue.placement import Ask
-from lfdash.queue.store import SUFFIX, Entry, JobQueue, Queued, QueueSettings, Reason
+from lfdash.jobs.resources import Ask
+from lfdash.outcomes import Refused, refused_by
+from lfdash.queue.store import SUFFIX, Entry, JobQueue, Queued, QueueSettings
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
+from lfdash.runs.view import Reason
 from lfdash.supervisor import failpoints
 
 LOCK_S = 10.0  # how long another dashboard on this workspace may take to start a run

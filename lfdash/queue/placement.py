@@ -4,36 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-COUNT = "LFDASH_GPUS"  # environment of a job that asks for a number of GPUs, whichever they are
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What a job wants: exactly `devices`, else `count` GPUs, else all there are; `cpu`: none, whatever there is."""
-
-    devices: tuple[str, ...] = ()
-    count: int | None = None
-    cpu: bool = False
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Ask:
-        """The inverse of `dataclasses.asdict`. TypeError, ValueError or KeyError when it is none."""
-        count = data["count"]
-        return cls(tuple(map(str, data["devices"])), None if count is None else int(count), bool(data["cpu"]))
-
-
-def ask_of(args: Mapping[str, Any], env: Mapping[str, str]) -> Ask:
-    """What a job asks for, from its arguments and its environment."""
-    if args.get("use_cpu") or ("export_dir" in args and args.get("export_device", "cpu") != "auto"):
-        return Ask(cpu=True)
-    if VISIBLE in env:
-        named = tuple(word.strip() for word in env[VISIBLE].split(",") if word.strip())
-        return Ask(named) if named else Ask(cpu=True)
-    count = env.get(COUNT, "")
-    return Ask(count=int(count)) if count.isdigit() and int(count) else Ask()
+from lfdash.jobs.resources import Ask
 
 
 @dataclass(frozen=True)

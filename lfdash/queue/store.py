@@ -9,28 +9,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from lfdash.errors import RecordError
-from lfdash.queue.placement import Ask
+from lfdash.files import write_text_atomic
+from lfdash.jobs.resources import Ask
+from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import RunPaths, RunRecord
-from lfdash.supervisor import shim
+from lfdash.runs.record import RunRecord
+from lfdash.runs.view import Reason
 
 VERSION = 1
 SUFFIX = ".job.json"
 SETTINGS = "settings.json"
 MOST_SLOTS = 64
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a job is held or waits. The text of `waits.<code>` of the locale is filled with params."""
-
-    code: str
-    params: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,7 +144,7 @@ class JobQueue:
     def write(self, entry: Entry) -> None:
         """Adds or replaces a job. OSError when the disk does not let it; then nothing has changed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        shim.write_text_atomic(str(self.file(entry.run_id)), entry.to_json())
+        write_text_atomic(str(self.file(entry.run_id)), entry.to_json())
 
     def remove(self, run_id: str) -> None:
         """Takes a job out. OSError when the disk does not let it."""
@@ -193,7 +187,7 @@ class JobQueue:
     def set_settings(self, settings: QueueSettings) -> None:
         """OSError when the disk does not let it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        shim.write_text_atomic(str(self.folder / SETTINGS), json.dumps(asdict(settings)) + "\n")
+        write_text_atomic(str(self.folder / SETTINGS), json.dumps(asdict(settings)) + "\n")
 
     # -- those that were started from here: whether they failed is asked when they are over
 
@@ -217,17 +211,6 @@ def between(before: float | None, after: float | None) -> float:
     if before is None:
         return 0.0 if after is None else after - 1
     return before + 1 if after is None else (before + after) / 2
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """How a job stands in the queue. position: 1 is next; held: why it is not to be started; waits: what it waits
-    for."""
-
-    position: int
-    ask: Ask
-    held: Reason | None = None
-    waits: Reason | None = None
 
 
 @dataclass(frozen=True)

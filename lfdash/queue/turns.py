@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from lfdash.queue.placement import VISIBLE, Ask, Floor, Machine, Place, Wait
+from lfdash.jobs.resources import VISIBLE, Ask
+from lfdash.queue.placement import Floor, Machine, Place, Wait
 from lfdash.queue.ports import master_port
-from lfdash.queue.store import Entry, Reason, Waiting
+from lfdash.queue.store import Entry
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
-from lfdash.runs.scan import RunView
+from lfdash.runs.view import Reason, RunView, Waiting
 from lfdash.workspace import devices
 
 LOOK_S = 2.0  # how long an answer of the driver is good for what waits

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import re
-import stat
 import sys
-from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from lfdash.files import open_plain
 
 Row = dict[str, Any]
 
 CHUNK = 1 << 20  # bytes read at once
 HEAD = 256  # first bytes remembered: of two trainer logs they differ in speed, if in nothing else
-BLOCK = 10_240  # bytes; Streamlit sends unchanged messages of at least this size as a hash
-KEEP = 40  # closed blocks
-# not every system has all of these
-PLAIN = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 LONGEST = 1 << 18  # bytes of a line that are kept while it has no end
 UNREAD = 1 << 26  # bytes; a log that is that far ahead is not read through
-ERROR_TAIL = 1 << 19  # bytes looked at for a traceback
 
 
 @dataclass(frozen=True)
@@ -54,22 +47,6 @@ class Cursor:
         file.seek(0)
         head = file.read(min(HEAD, offset))
         return Cursor(offset, os.fstat(file.fileno()).st_ino, head, rest, bad, self.generation)
-
-
-def open_plain(path: Path) -> BinaryIO:
-    """Opens a file of a run for reading. OSError for what is no plain file: a link may lead anywhere, and a pipe would
-    be waited for."""
-    descriptor = os.open(path, PLAIN)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a plain file", str(path))
-    return os.fdopen(descriptor, "rb")
-
-
-def read_plain(path: Path) -> str:
-    """The text of a file of a run. OSError as `open_plain`, UnicodeDecodeError for what is no text."""
-    with open_plain(path) as file:
-        return file.read().decode("utf-8")
 
 
 def read_lines(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list[bytes], Cursor]:
@@ -161,161 +138,10 @@ def tail_bytes(path: Path, size: int, start: int = 0) -> bytes:
 
 # -- console --------------------------------------------------------------------------------------------
 
-ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
-def collapse(line: str) -> str:
-    """What a terminal would show of one line: the last state of a progress bar, no colours."""
-    line = ANSI.sub("", line)
-    if "\r" in line:
-        line = next((part for part in reversed(line.split("\r")) if part.strip()), "")
-    return line.rstrip()
-
-
-class ConsoleTail:
-    """Follows a console log as blocks of text: closed ones of at least `block` bytes that never change, and an
-    open one at the end. Keeps the last `keep` closed blocks; `dropped` = bytes of the file left out before.
-    """
-
-    def __init__(self, path: Path, *, block: int = BLOCK, keep: int = KEEP) -> None:
-        self.path = path
-        self._block, self._keep = block, keep
-        self._reset()
-
-    def _reset(self) -> None:
-        self.dropped = 0
-        self._cursor = Cursor()
-        self._closed: deque[tuple[str, int]] = deque()  # text, its bytes in the file
-        self._open: list[str] = []
-        self._open_size = 0  # of what is shown: a progress bar of a megabyte is one line
-        self._open_raw = 0
-        self._line = b""
-
-    def poll(self) -> bool:
-        """Reads what is new; whether anything was. Starts again when the file was truncated or replaced."""
-        try:
-            file = open_plain(self.path)
-        except OSError:
-            return False
-        with file:
-            if not self._cursor.fits(file):
-                self._reset()
-            begin = self._cursor.offset or self._skip(os.fstat(file.fileno()).st_size)
-            file.seek(begin)
-            while chunk := file.read(CHUNK):
-                self._take(chunk)
-            self._cursor = self._cursor.moved(file)
-        return self._cursor.offset > begin
-
-    def _skip(self, size: int) -> int:
-        """Where a first look begins: not with what would be dropped at once (a log of gigabytes)."""
-        # ten times what is kept, since progress bars shrink when they are collapsed
-        self.dropped = max(0, size - 10 * self._block * self._keep)
-        return self.dropped
-
-    def _take(self, chunk: bytes) -> None:
-        *lines, self._line = (self._line + chunk).split(b"\n")
-        if len(self._line) > self._block and b"\r" in self._line:
-            self._line = self._line[self._line.rstrip(b"\r").rfind(b"\r") :]  # earlier states of the bar are gone
-        self._line = self._line[-LONGEST:]
-        for line in lines:
-            text = collapse(line.decode("utf-8", "replace"))
-            self._open.append(text)
-            self._open_size += len(text.encode()) + 1
-            self._open_raw += len(line) + 1
-            if self._open_size >= self._block:
-                self._close()
-
-    def _close(self) -> None:
-        self._closed.append(("\n".join(self._open), self._open_raw))
-        self._open, self._open_size, self._open_raw = [], 0, 0
-        if len(self._closed) > self._keep:
-            self.dropped += self._closed.popleft()[1]
-
-    def blocks(self) -> tuple[str, ...]:
-        """The text, oldest block first; the last one is open and may still change."""
-        last = collapse(self._line.decode("utf-8", "replace"))
-        tail = "\n".join([*self._open, last] if last else self._open)
-        closed = tuple(text for text, _ in self._closed)
-        return (*closed, tail) if tail.strip() else closed
-
 
 # -- what a run says of itself ---------------------------------------------------------------------------
-
-LINK_HEAD = 1 << 19  # bytes in which a tracker has said where it shows the run
-LINK = re.compile(r"[Vv]iew run(?: \S+)? at:?\s+(https?://[^\s\x1b\"'<>]+)")  # swanlab and wandb, in their consoles
-
-
-def tracker_link(console: Path, start: int = 0) -> str | None:
-    """The address at which SwanLab or Weights & Biases shows the run, as its console said it first."""
-    try:
-        with open_plain(console) as file:
-            file.seek(start)
-            text = file.read(LINK_HEAD).decode("utf-8", "replace")
-    except OSError:
-        return None
-    found = LINK.search(ANSI.sub("", text))
-    return found.group(1) if found else None
-
-
-def last_lines(console: Path, start: int = 0, size: int = 1 << 19) -> list[str]:
-    """The end of a console log as a terminal would show it, `size` bytes at most, from byte `start` on."""
-    text = tail_bytes(console, size, start).decode("utf-8", "replace")
-    return [collapse(line) for line in text.split("\n")]
 
 
 # -- why a run failed -----------------------------------------------------------------------------------
 
-RANK = re.compile(r"^\[?(?:default|rank)(\d+)\]?:\s?")
-# at a line's end: a progress bar may stand before it, without a newline between
-TRACEBACK = re.compile(r"(?:\[?(?:default|rank)\d+\]?:\s?)?Traceback \(most recent call last\):$")
-CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
-EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?::(?:\s.*)?)?$")
-LAUNCHERS = ("CalledProcessError", "ChildFailedError", "SystemExit", "SignalException")  # they only pass it on
 
-
-def last_error(console: Path, start: int = 0) -> str | None:
-    """The exception line of a failed run, from the last part of its console log; None without a traceback.
-
-    Under torchrun that of the first rank that failed (the other ranks and the launchers fail of it); else the
-    last one. start: byte at which the attempt's output begins.
-    """
-    found = tracebacks(last_lines(console, start, ERROR_TAIL))
-    real = [item for item in found if item[1].split(":")[0].rpartition(".")[2] not in LAUNCHERS]
-    ranked = [line for rank, line in real if rank is not None]
-    if ranked:
-        return ranked[0]
-    chosen = real or found
-    return chosen[-1][1] if chosen else None
-
-
-def tracebacks(lines: list[str]) -> list[tuple[str | None, str]]:
-    """(rank, exception line) of each traceback in order; of a chain of exceptions only the last."""
-    found: list[tuple[str | None, str]] = []
-    inside: set[str | None] = set()  # ranks whose traceback is open: ranks write at the same time
-    chained: set[str | None] = set()
-    for line in lines:
-        opening = TRACEBACK.search(line)
-        line = opening.group() if opening else line
-        match = RANK.match(line)
-        rank = match.group(1) if match else None
-        body = line[match.end() :] if match else line
-        if body.startswith(CHAINED):
-            chained.add(rank)
-        elif opening:
-            inside.add(rank)
-        elif rank in inside and body and not body[0].isspace() and EXCEPTION.match(body):
-            inside.discard(rank)
-            if rank in chained:
-                chained.discard(rank)
-                drop_last(found, rank)
-            found.append((rank, body))
-    return found
-
-
-def drop_last(found: list[tuple[str | None, str]], rank: str | None) -> None:
-    """Removes the newest entry of a rank."""
-    for place in range(len(found) - 1, -1, -1):
-        if found[place][0] == rank:
-            del found[place]
-            return

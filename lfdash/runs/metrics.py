@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lfdash.files import Mark, file_mark, read_json
 from lfdash.runs.log_reader import Cursor, Row, read_lines, read_new, skipped
-from lfdash.runs.record import Mark, RunPaths, file_mark, read_json
+from lfdash.runs.paths import RunPaths
 
 Column = npt.NDArray[np.float64]
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.launchers.base import Refused, unchanged_by
-from lfdash.runs.record import RunPaths
-from lfdash.supervisor import shim
+from lfdash.files import write_text_atomic
+from lfdash.outcomes import Refused, unchanged_by
+from lfdash.runs.paths import RunPaths
 
 VERSION = 1
 LONGEST_NOTE = 20_000  # characters
@@ -108,7 +108,7 @@ def save(paths: RunPaths, notes: Notes, before: Notes | None = None) -> Refused 
     try:
         if wanted != NONE:
             data = {"version": VERSION, "note": wanted.note, "tags": list(wanted.tags)}
-            shim.write_text_atomic(str(paths.notes), json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+            write_text_atomic(str(paths.notes), json.dumps(data, indent=1, ensure_ascii=False) + "\n")
         else:
             paths.notes.unlink(missing_ok=True)
     except OSError as error:

@@ -19,7 +19,7 @@ END = "END_OF_FILE"  # of the text in the preview; no line of a configuration is
 UNSET = (
     "LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_PORT", "NNODES", "NODE_RANK", "NPROC_PER_NODE", "RDZV_ID",
     "FORCE_TORCHRUN", "USE_V1", "USE_RAY", "USE_KT", "USE_MCA",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

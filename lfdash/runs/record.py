@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from subprocess import Popen
+from typing import Any, Literal, Self
 
 from lfdash.errors import RecordError
-from lfdash.runs.log_reader import read_plain
+from lfdash.files import read_json
+from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan
 
 VERSION = 1  # of run.json; raise it when an older reader would misread the file
-LEVELS = ("graceful", "term", "kill")  # of a stop wish, softest first
 
 
 class RunState(StrEnum):
@@ -56,7 +56,6 @@ ALLOWED: Mapping[RunState, frozenset[RunState]] = {
 
 RUN_ID = re.compile(r"[\w.-]{1,80}", re.ASCII)  # it becomes a part of file names
 TEXTS = ("run_id", "kind", "name", "launcher", "model", "stage", "method", "host")
-Mark = tuple[int, int, int]
 
 
 def check_kinds(data: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
@@ -73,187 +72,6 @@ def texts(values: Any) -> tuple[str, ...]:
     if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
         raise TypeError(f"{values!r} is no list of texts")
     return tuple(values)
-
-
-def readable(name: str) -> str:
-    """A file's name as it can be shown: file systems take any bytes."""
-    return name.encode("utf-8", "replace").decode()
-
-
-def file_mark(path: Path) -> Mark | None:
-    """What a file's content is known by, cheaply: time of change (ns), size, inode. None when it is missing."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a JSON file; empty when it is missing or broken."""
-    try:
-        found = json.loads(read_plain(path))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-@dataclass(frozen=True)
-class AttemptPaths:
-    """The control files of one attempt: `attempts/NNN/` in the run's folder."""
-
-    root: Path
-
-    @property
-    def spec(self) -> Path:
-        """What the shim is to start (JSON; without secrets)."""
-        return self.root / "spec.json"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by the shim as long as it lives."""
-        return self.root / "lock"
-
-    @property
-    def child(self) -> Path:
-        """Identity of the started process (JSON)."""
-        return self.root / "child.json"
-
-    @property
-    def child_reserve(self) -> Path:
-        """Disk space held for child.json."""
-        return self.root / "child.reserved"
-
-    @property
-    def reserve(self) -> Path:
-        """Disk space held for exit.json, so that a full disk cannot eat the exit code."""
-        return self.root / "exit.reserved"
-
-    @property
-    def armed(self) -> Path:
-        """The token that a stop wish renames."""
-        return self.root / "armed"
-
-    @property
-    def shim_log(self) -> Path:
-        """The shim's own stderr; empty when all is well."""
-        return self.root / "shim.log"
-
-    def console_start(self) -> int:
-        """The byte of console.log at which this attempt's output begins; 0 when that is not known."""
-        found = read_json(self.spec).get("console_start")
-        return found if type(found) is int and 0 <= found < 2**63 else 0  # what a file can be sought to
-
-    def has_written(self, path: Path) -> bool:
-        """Whether a file of the run's folder is new or changed since this attempt was made.
-
-        A resumed run's files tell of the attempt before until then. By what the files look like, not by a clock.
-        """
-        before = read_json(self.spec).get("before")
-        now = file_mark(path)
-        return now is not None and (not isinstance(before, dict) or before.get(path.name) != list(now))
-
-    def stop(self, level: str) -> Path:
-        """The name that the token has once `level` was wished."""
-        return self.root / f"stop.{level}"
-
-    def read_wish(self) -> str | None:
-        """The hardest stop wish left so far, or None."""
-        return next((level for level in reversed(LEVELS) if self.stop(level).exists()), None)
-
-
-@dataclass(frozen=True)
-class RunPaths:
-    """Every file name of a run's folder; the only place that joins names. `root` is absolute."""
-
-    root: Path
-
-    @property
-    def record(self) -> Path:
-        return self.root / "run.json"
-
-    @property
-    def training_args(self) -> Path:
-        """Exactly what was run."""
-        return self.root / "training_args.yaml"
-
-    @property
-    def llamaboard_config(self) -> Path:
-        """The form's state, as LlamaBoard opens it."""
-        return self.root / "llamaboard_config.yaml"
-
-    @property
-    def console(self) -> Path:
-        """stdout and stderr of the child, appended to by every attempt."""
-        return self.root / "console.log"
-
-    @property
-    def exit(self) -> Path:
-        """How the newest ended attempt ended; carries the attempt's number."""
-        return self.root / "exit.json"
-
-    @property
-    def trainer_log(self) -> Path:
-        return self.root / "trainer_log.jsonl"
-
-    @property
-    def running_log(self) -> Path:
-        return self.root / "running_log.txt"
-
-    @property
-    def all_results(self) -> Path:
-        return self.root / "all_results.json"
-
-    @property
-    def swanlab(self) -> Path:
-        """What LLaMA-Factory notes of a SwanLab experiment (extras/constants.py, SWANLAB_CONFIG)."""
-        return self.root / "swanlab_public_config.json"
-
-    @property
-    def trainer_state(self) -> Path:
-        return self.root / "trainer_state.json"
-
-    @property
-    def notes(self) -> Path:
-        """What people wrote about the run."""
-        return self.root / "notes.json"
-
-    def attempt(self, number: int) -> AttemptPaths:
-        """Control files of attempt `number` (1 is the first)."""
-        return AttemptPaths(self.root / "attempts" / f"{number:03d}")
-
-    def next_attempt(self) -> int:
-        """The number of the attempt that would follow those that were made, finished or not."""
-        try:
-            made = [int(name) for name in os.listdir(self.root / "attempts") if name.isdigit()]
-        except OSError:
-            made = []
-        return max(made, default=0) + 1
-
-    def listing(self) -> list[tuple[str, int, float]]:
-        """Name (relative, / between), size in bytes and time of change (epoch seconds) of every file, sorted.
-
-        Without the control files. A folder that is gone gives an empty list.
-        """
-        return sorted(self._walk(self.root, ""))
-
-    def _walk(self, folder: Path, prefix: str) -> Iterator[tuple[str, int, float]]:
-        try:
-            entries = list(os.scandir(folder))
-        except OSError:
-            return
-        for entry in entries:
-            name = prefix + entry.name
-            if name == "attempts":
-                continue
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from self._walk(folder / entry.name, name + "/")
-                else:
-                    stat = entry.stat(follow_symlinks=False)
-                    yield readable(name), stat.st_size, stat.st_mtime
-            except OSError:  # removed between the two looks
-                continue
 
 
 @dataclass(frozen=True)
@@ -385,3 +203,53 @@ class RunRecord:
             return cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise RecordError(f"run.json cannot be read: {error!r}") from error
+
+
+Phase = Literal["starting", "running", "ended", "lost"]
+Why = Literal["gone", "boot", "host"]
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A run that this process watches: one it started (`process`), or one it found (None: adopted)."""
+
+    run_id: str
+    attempt: int
+    paths: RunPaths
+    process: Popen[bytes] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a launcher knows about an attempt.
+
+    phase: "lost" = over, and nobody saw how. exit: how it ended (phase "ended"). wish: the hardest stop
+    wish left. started: epoch seconds; elapsed: seconds since the start of one that is alive, where known.
+    ranks: while a graceful stop is awaited, (ranks of torchrun that live, ranks that there were).
+    why: of a lost one: "gone" (its processes are), "boot" (the machine was started anew), "host" (it was started
+    on another machine, where this one cannot look).
+    unused: it ended, and it is certain that nothing of it was ever started.
+    """
+
+    phase: Phase
+    exit: Exit | None = None
+    wish: str | None = None
+    started: float | None = None
+    elapsed: float | None = None
+    why: Why | None = None
+    ranks: tuple[int, int] | None = None
+    unused: bool = False
+
+
+def read_exit(handle: Handle) -> Exit | None:
+    """The exit record of this attempt; that of an older one does not end it."""
+    return exit_in(handle, handle.paths.exit)
+
+
+def exit_in(handle: Handle, path: Path) -> Exit | None:
+    """The exit record in a file, when it is this attempt's."""
+    try:
+        found = Exit.from_json(read_json(path))
+    except RecordError:
+        return None
+    return found if (found.run_id, found.attempt) == (handle.run_id, handle.attempt) else None

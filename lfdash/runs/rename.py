@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from lfdash.files import read_json, write_text_atomic
 from lfdash.jobs.checks import name_code
-from lfdash.launchers.base import Refused, unchanged_by
-from lfdash.launchers.folder import is_home, marker
-from lfdash.queue.store import Entry
-from lfdash.runs.record import TERMINAL, RunPaths, read_json
-from lfdash.runs.scan import RunView, elsewhere, relative
+from lfdash.outcomes import Refused, unchanged_by
+from lfdash.runs.paths import RunPaths, is_home, marker
+from lfdash.runs.scan import elsewhere
 from lfdash.runs.trash import note_elsewhere, sync
-from lfdash.supervisor import shim
+from lfdash.runs.view import RunView, relative
 
 
 def rename(workspace: Path, view: RunView, name: str, reserved: Collection[Path] = ()) -> Path | Refused:
@@ -41,7 +39,7 @@ def rename(workspace: Path, view: RunView, name: str, reserved: Collection[Path]
     if view.record is not None and view.record.name != name:
         with suppress(OSError):
             text = replace(view.record, name=name).to_json()
-            shim.write_text_atomic(str(RunPaths(target).record), text)
+            write_text_atomic(str(RunPaths(target).record), text)
     return target
 
 
@@ -66,27 +64,6 @@ def make_home(paths: RunPaths, attempt: int) -> None:
     found = read_json(spec)
     if found:
         with suppress(OSError):
-            shim.write_text_atomic(str(spec), json.dumps({**found, "marker": marker(paths, attempt)}))
+            write_text_atomic(str(spec), json.dumps({**found, "marker": marker(paths, attempt)}))
 
 
-def user_of(view: RunView, others: Iterable[RunView], entries: Iterable[Entry]) -> str | None:
-    """The name of a run or waiting job that needs the folder of `view` where it is; None when there is none.
-
-    A run that is not over, and names the folder in its arguments (as adapter, model, checkpoint), may still read it.
-    """
-    wanted = naming(view.output_dir)
-    for entry in entries:
-        if any(wanted.search(text) for text in (entry.plan.output_dir, *entry.plan.files.values())):
-            return entry.record.name
-    for other in others:
-        if other.path == view.path or other.state in TERMINAL:
-            continue
-        with suppress(OSError, UnicodeDecodeError):
-            if wanted.search(other.paths.training_args.read_text(encoding="utf-8")):
-                return other.name
-    return None
-
-
-def naming(folder: str) -> re.Pattern[str]:
-    """Finds a folder, or something below it, in a text; not another one whose name begins or ends like it."""
-    return re.compile(rf"(?<![\w.-]){re.escape(folder)}(?![\w.-])")

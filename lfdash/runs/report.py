@@ -9,10 +9,11 @@ import platform
 import zipfile
 from collections.abc import Callable, Mapping
 
+from lfdash.runs.console import last_lines
 from lfdash.runs.diagnose import Diagnosis, diagnose
-from lfdash.runs.log_reader import last_lines, tail_bytes
+from lfdash.runs.log_reader import tail_bytes
 from lfdash.runs.results import experiment_link
-from lfdash.runs.scan import RunView
+from lfdash.runs.view import RunView
 
 CONSOLE_END = 1 << 20  # bytes of the console log that a bundle holds
 SMALL = 1 << 18  # bytes of any other file
@@ -34,7 +35,7 @@ def bundle(view: RunView, packages: Mapping[str, str], redact: Callable[[str], s
     paths = view.paths
     files = {path.name: tail_bytes(path, SMALL) for path in (
         paths.record, paths.training_args, paths.exit, paths.running_log, paths.trainer_log, paths.trainer_state,
-    )}  # fmt: skip
+    )}
     files[paths.console.name] = tail_bytes(paths.console, CONSOLE_END)
     files["shim.log"] = tail_bytes(paths.attempt(view.attempt).shim_log, SMALL)
     files["summary.json"] = json.dumps(summary(view, packages), indent=2, ensure_ascii=False).encode()

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.runs.log_reader import open_plain, read_plain, tracker_link
-from lfdash.runs.record import RunPaths
+from lfdash.files import open_plain, read_plain
+from lfdash.runs.console import tracker_link
+from lfdash.runs.paths import RunPaths
 
 PREDICTIONS = "generated_predictions.jsonl"  # llamafactory/train/sft/trainer.py, save_predictions
 SCORES = ("all_results.json", "predict_results.json", "eval_results.json")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from lfdash.runs.record import RunState
-from lfdash.runs.scan import RunView
+from lfdash.runs.view import RunView
 
 QUIET_S = 60.0  # without a sign of life in the run's folder
 TORN_S = 15.0  # the same, when some of its ranks are gone already

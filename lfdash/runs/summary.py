@@ -12,7 +12,7 @@ import numpy as np
 
 from lfdash.runs.log_reader import Cursor, Row, read_new
 from lfdash.runs.metrics import number
-from lfdash.runs.record import RunPaths
+from lfdash.runs.paths import RunPaths
 
 POINTS = 30  # of the small curve, at most
 DIGITS = 5  # significant, of a point

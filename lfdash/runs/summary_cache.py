@@ -15,12 +15,12 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from lfdash.files import file_mark, write_text_atomic
 from lfdash.runs import metadata as about
 from lfdash.runs.metadata import NOT_KNOWN, About
-from lfdash.runs.record import TERMINAL, RunState, file_mark
-from lfdash.runs.scan import RunView
+from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.summary import NOTHING, LogDigest, Summary
-from lfdash.supervisor import shim
+from lfdash.runs.view import RunView
 
 VERSION = 1
 MEGABYTE = 1 << 20  # bytes of a log read at once
@@ -145,7 +145,7 @@ class Summaries:
         rows = {key: to_row(entry) for key, entry in self._entries.items() if key not in self._open}
         with suppress(OSError):
             self._file.parent.mkdir(exist_ok=True)
-            shim.write_text_atomic(str(self._file), json.dumps({"version": VERSION, "runs": rows}))
+            write_text_atomic(str(self._file), json.dumps({"version": VERSION, "runs": rows}))
         self._dirty, self._saved = False, time.monotonic()
 
     def close(self) -> None:

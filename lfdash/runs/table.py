@@ -14,8 +14,8 @@ from typing import Any
 
 from lfdash.runs.record import RunState
 from lfdash.runs.results import harmless
-from lfdash.runs.scan import RunView
 from lfdash.runs.summary_cache import Known, Summaries
+from lfdash.runs.view import RunView
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.errors import RecordError
-from lfdash.launchers.base import DISK_FULL, Refused, unchanged_by
-from lfdash.runs.record import RunPaths, RunRecord, readable
-from lfdash.runs.scan import RunView, elsewhere, relative
-from lfdash.supervisor import failpoints, shim
+from lfdash.files import readable, write_text_atomic
+from lfdash.outcomes import DISK_FULL, Refused, unchanged_by
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import RunRecord
+from lfdash.runs.scan import elsewhere
+from lfdash.runs.view import RunView, relative
+from lfdash.supervisor import failpoints
+from lfdash.supervisor.records import sync_folder
 
 BESIDE = ".lfdash-trash"  # folder beside a run on another disk than the workspace's
 GONE = ".gone."  # what a folder's name begins with while it is deleted
@@ -145,7 +149,7 @@ class Trash:
         data = {"version": 1, "run_id": item.run_id, "title": item.title, "discarded": item.discarded}
         data |= {key: written(self._workspace, getattr(item, key)) for key in ("origin", "place")}
         try:
-            shim.write_text_atomic(str(self._origin(item.name)), json.dumps(data))
+            write_text_atomic(str(self._origin(item.name)), json.dumps(data))
         except OSError as error:
             found = told_by_record(self._workspace, item.origin)
             here = item.place.parent == self.folder  # elsewhere nothing would lead to it
@@ -159,7 +163,7 @@ class Trash:
         """A name that no item has, nor one that is being made or deleted."""
         number, name = 1, wanted
         while any(os.path.lexists(path) for path in (self.folder / name, self.folder / (GONE + name),
-                                                     self._origin(name))):  # fmt: skip
+                                                     self._origin(name))):
             number += 1
             name = f"{wanted}-{number}"
         return name
@@ -256,7 +260,7 @@ def note_elsewhere(workspace: Path, run_id: str, folder: Path) -> None:
     """Notes where a run outside saves/ lies, so that it is found. OSError when that is not possible."""
     note = elsewhere(workspace) / run_id
     note.parent.mkdir(parents=True, exist_ok=True)
-    shim.write_text_atomic(str(note), str(folder))
+    write_text_atomic(str(note), str(folder))
 
 
 def listing(folder: Path) -> list[Path]:
@@ -281,7 +285,7 @@ def sync(*folders: Path) -> None:
     """Makes renames durable, as far as the file system can."""
     for folder in folders:
         with suppress(OSError):
-            shim.sync_folder(str(folder))
+            sync_folder(str(folder))
 
 
 def remove_if_empty(folder: Path) -> None:

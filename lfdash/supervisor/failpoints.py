@@ -5,8 +5,7 @@
 Actions: kill, term, int, hup, abrt, segv (that signal, to this process), exit (at once, code 70),
 error:NAME (OSError of that errno), error:NAME:FILE (as long as FILE exists), pause:FILE (writes the point's name
 into FILE and waits until FILE is gone).
-A point without an action does nothing. The shim, which imports nothing of lfdash, loads this file by its path, and
-only when the variable is set; so: standard library only.
+A point without an action does nothing. Standard library only, since the parent of a run passes such points too.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ POINTS = (
     "resume.draft_made", "resume.before_rename", "resume.after_rename", "resume.files_written",
     "queue.before_added", "queue.after_added", "queue.taken", "queue.before_removed",
     "trash.before_move", "trash.after_move",
-)  # fmt: skip
+)
 
 
 def hit(point: str) -> None:

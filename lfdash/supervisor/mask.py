@@ -1,6 +1,6 @@
 """Secrets: which variables hold one, and what is shown in their place; in texts, and in log files while they grow.
 
-The shim, which imports nothing of lfdash, loads this file by its path; so: standard library only.
+Standard library only, since the parent of a run hides secrets too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The tiny parent of one local run: starts it, passes stop wishes on, sweeps what it leaves, records its end.
 
-    python -I -S shim.py ATTEMPT_DIR          (started by launchers/local.py; standard library only)
+    python -I -S lfdash/supervisor/__main__.py ATTEMPT_DIR      (started by launchers/local.py; standard library only)
 
 It outlives the dashboard. While it lives it holds a POSIX record lock on ATTEMPT_DIR/lock: the kernel
 releases that with the process and `F_GETLK` asks for it, so liveness needs neither pids nor clocks. As a
@@ -23,7 +23,20 @@ import sys
 import time
 from typing import Any
 
-MARKER = "LFDASH_RUN"
+from lfdash.supervisor.failpoints import hit
+from lfdash.supervisor.processes import (
+    MARKER,
+    boot_clock,
+    boot_id,
+    children,
+    descendants,
+    kill,
+    pass_on,
+    send,
+    start_ticks,
+)
+from lfdash.supervisor.records import fill, wished
+
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.5  # how often a stop wish is looked for
 SETTLE_S = 2.0  # for helpers that end by themselves right after the main process
@@ -31,222 +44,15 @@ RANKS_S = 15.0  # for ranks that are still saving when their launcher is already
 TERM_S = 3.0  # between SIGTERM and SIGKILL in the sweep
 RETRY_S = 1.0  # between two tries to write how it ended
 CHASE = 50  # quick looks at the own children after a SIGKILL
-LEVELS = ("graceful", "term", "kill")
-
-
-def hit(point: str) -> None:
-    """A place where tests make this process fail; see failpoints.py."""
-    if os.environ.get("LFDASH_FAILPOINTS"):
-        import runpy  # not in a run of anybody
-
-        runpy.run_path(os.path.join(os.path.dirname(__file__), "failpoints.py"))["hit"](point)
-
-
-# -- processes, from /proc ------------------------------------------------------------------------------
-
-
-def stat_fields(pid: int) -> list[bytes]:
-    """/proc/PID/stat after the name: state, ppid, ... start ticks at [19]. Empty when there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
-        return []
-    return text[text.rindex(b")") + 2 :].split()
-
-
-def start_ticks(pid: int) -> int | None:
-    """When the process began, in ticks since boot: with the boot id its identity. None for a zombie or nobody."""
-    fields = stat_fields(pid)
-    return int(fields[19]) if fields and fields[0] not in (b"Z", b"X") else None
-
-
-def boot_id() -> str:
-    """Changes with every boot of the kernel; empty where there is none to be read."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
-def boot_clock() -> float:
-    """Seconds since the boot, also those of a sleeping machine; a clock that nobody sets."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def descendants(root: int) -> list[int]:
-    """Every live process below `root`, parents before children."""
-    children: dict[int, list[int]] = {}
-    alive = set()
-    for name in os.listdir("/proc"):
-        fields = stat_fields(int(name)) if name.isdigit() else []
-        if fields:
-            children.setdefault(int(fields[1]), []).append(int(name))
-            if fields[0] not in (b"Z", b"X"):
-                alive.add(int(name))
-    found, todo = [], [root]
-    while todo:
-        below = children.get(todo.pop(), [])
-        todo += below
-        found += [pid for pid in below if pid in alive]
-    return found
-
-
-def children(pid: int) -> list[int]:
-    """The direct children of a process with one thread, in one quick read; empty where the kernel does not tell."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:
-        return []
-
-
-def environ(pid: int) -> list[bytes]:
-    """The environment that a process was started with; empty when it cannot be read."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read().split(b"\0")
-    except OSError:
-        return []
-
-
-def marked(value: str) -> list[int]:
-    """Every live process whose environment carries the marker, whatever its session or parent.
-
-    The newest first: one that only forks and ends is gone before a look in the other order comes to it.
-    """
-    wanted = f"{MARKER}={value}".encode()
-    pids = sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
-    return [pid for pid in pids if wanted in environ(pid) and start_ticks(pid) is not None]
-
-
-def catches_abort(pid: int) -> bool:
-    """Whether the process handles SIGABRT: LLaMA-Factory does once its LogCallback exists."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            mask = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
-    except (OSError, StopIteration):
-        return False
-    return bool(int(mask, 16) >> (signal.SIGABRT - 1) & 1)
-
-
-def is_torchrun(pid: int) -> bool:
-    """Whether this is torchrun's agent, which catches SIGABRT too (faulthandler) and dies of it."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return any(os.path.basename(word) == b"torchrun" for word in file.read().split(b"\0")[:3])
-    except OSError:
-        return False
-
-
-def savers(pids: list[int]) -> list[int]:
-    """Those to be asked to save and stop: the ranks under torchrun, else the training process itself.
-
-    A child of one that is asked (a data-loader worker inherits the handler) is left alone. Nobody when
-    nobody handles SIGABRT yet: it would be a crash.
-    """
-    ranks = [pid for pid in pids if any(item.startswith(b"LOCAL_RANK=") for item in environ(pid))]
-    if not ranks and any(is_torchrun(pid) for pid in pids):
-        return []
-    catching = {pid for pid in ranks or pids if catches_abort(pid)}
-    return [pid for pid in catching if int((stat_fields(pid) or [b"", b"0"])[1]) not in catching]
-
-
-def ranks(pids: list[int]) -> tuple[int, int] | None:
-    """(ranks of torchrun that live, ranks that it started on this machine); None without torchrun."""
-    words = [dict(item.split(b"=", 1) for item in environ(pid) if b"=" in item) for pid in pids]
-    alive = {found[b"LOCAL_RANK"] for found in words if b"LOCAL_RANK" in found}
-    started = max((int(found.get(b"LOCAL_WORLD_SIZE", 0)) for found in words), default=0)
-    return (len(alive), max(started, len(alive))) if alive else None
-
-
-def send(pids: list[int], number: int) -> None:
-    """Signals every process that is still there and may be signalled."""
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
-
-
-def kill(pids: list[int]) -> None:
-    """SIGKILL to the processes and to their groups: a group is hit as a whole, also who is just being made in it."""
-    groups = {int(fields[2]) for pid in pids if (fields := stat_fields(pid))} - {os.getpgrp()}
-    for group in groups:
-        try:
-            os.killpg(group, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue
-    send(pids, signal.SIGKILL)
-
-
-def pass_on(pids: list[int], level: str) -> str:
-    """Carries a stop wish out on the run's processes; the name of the signal that was sent."""
-    asked = savers(pids) if level == "graceful" else []
-    if asked:
-        send(asked, signal.SIGABRT)
-        return "SIGABRT"
-    if level == "kill":
-        kill(pids)
-        return "SIGKILL"
-    send(pids, signal.SIGTERM)
-    return "SIGTERM"
-
-
-# -- files ----------------------------------------------------------------------------------------------
-
-
-def sync_folder(path: str) -> None:
-    """Makes renames in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_text_atomic(path: str, text: str) -> None:
-    """Replaces a file so that a reader sees the old or the new one, never half; OSError leaves the old one."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        hit(f"write.{os.path.basename(path)}")
-        os.replace(temporary, path)
-    except (OSError, UnicodeError):
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-    sync_folder(os.path.dirname(path))
-
-
-def wished(folder: str) -> str | None:
-    """The hardest stop wish left in an attempt's folder."""
-    return next((lv for lv in reversed(LEVELS) if os.path.exists(os.path.join(folder, f"stop.{lv}"))), None)
-
-
-def fill(reserve: str, target: str, content: dict[str, Any], point: str) -> None:
-    """Writes JSON into space that was reserved before and renames it: neither needs a free block. OSError."""
-    with open(reserve, "r+b", buffering=0) as file:
-        file.write(json.dumps(content).encode() + b"\n")
-        file.truncate()
-        os.fsync(file.fileno())
-    hit(point)
-    os.rename(reserve, target)
-    sync_folder(os.path.dirname(target) or ".")
 
 
 def log_mask(names: list[str]) -> Any:
     """What hides the values that these variables have here (mask.py, LogMask); None when there are none."""
     if not names:
         return None
-    import runpy  # only in a run that has secrets
+    from lfdash.supervisor import mask  # only in a run that has secrets
 
-    tools = runpy.run_path(os.path.join(os.path.dirname(__file__), "mask.py"))
-    return tools["LogMask"](value for _, value in tools["values"](os.environ, names))
+    return mask.LogMask(value for _, value in mask.values(os.environ, names))
 
 
 # -- one attempt ----------------------------------------------------------------------------------------
@@ -430,7 +236,7 @@ class Shim:
             "run_id": self.spec["run_id"], "attempt": self.spec["attempt"], "code": code, "error": error,
             "stop": self.acted, "sent": self.sent, "leftovers": self.leftovers,
             "started": self.wall, "ended": time.time(), "seconds": round(seconds, 3),
-        }  # fmt: skip
+        }
         hit("shim.before_publish")
         while True:
             try:
@@ -440,7 +246,3 @@ class Shim:
                 if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS):
                     raise
                 time.sleep(RETRY_S)
-
-
-if __name__ == "__main__":
-    Shim(sys.argv[1]).main()

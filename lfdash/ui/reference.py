@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from lfdash.engine.services import Services
 from lfdash.jobs.fields import BY_ARG
-from lfdash.ui.form import widgets
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.session import Services, services
-from lfdash.ui.shared.text import help_text, label, t
+from lfdash.ui.shared.session import services
+from lfdash.ui.shared.text import help_text, label, markdown_safe, t
 
 COLUMNS = ("argument", "field", "group", "type", "default", "help")
 
@@ -58,7 +58,7 @@ def draw() -> None:
         hit = rows.apply(lambda column: column.str.contains(wanted, case=False, regex=False)).any(axis=1)
         rows = rows[hit]
     if rows.empty:
-        st.info(t("ui.filter_none", text=widgets.markdown_safe(wanted or "")))
+        st.info(t("ui.filter_none", text=markdown_safe(wanted or "")))
         return
     st.dataframe(
         rows,

@@ -8,9 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from lfdash.ui.form import widgets
 from lfdash.ui.shared.session import opened
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import markdown_safe, t
 
 LONGEST = 300  # characters of an exception's message
 
@@ -22,7 +21,7 @@ def draw(error: Exception) -> bool:
     to draw it itself."""
     message = " ".join(opened().registry.redact(str(error)).split())[:LONGEST]
     st.error(
-        t("ui.broke", kind=type(error).__name__, message=widgets.markdown_safe(message) or "–"), icon=":material/error:"
+        t("ui.broke", kind=type(error).__name__, message=markdown_safe(message) or "–"), icon=":material/error:"
     )
     return True
 

@@ -16,7 +16,7 @@ POLICY = "; ".join((
     "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:", "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:", "media-src 'self' data: blob:", "font-src 'self' data:", "worker-src 'self' blob:",
     "frame-src 'self'", "object-src 'none'", "base-uri 'self'", "form-action 'self'", "frame-ancestors 'self'",
-))  # fmt: skip
+))
 HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",  # in a frame of another page, its clicks would be ours
     "X-Content-Type-Options": "nosniff",

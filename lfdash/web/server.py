@@ -24,7 +24,8 @@ from starlette.middleware import Middleware
 
 from lfdash.access.hosts import LOOPBACK, Access, machine_names, public_url
 from lfdash.access.sign_in import SignIn, Unfit, named_users, read
-from lfdash.ui.shared.session import Project, Services, install, opened
+from lfdash.engine.services import Project, Services
+from lfdash.ui.shared.session import install, opened
 from lfdash.ui.shared.text import t
 from lfdash.web import error_report
 from lfdash.web.origin_check import Gate

@@ -11,21 +11,21 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import streamlit as st
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
-from streamlit.user_info import generate_login_redirect_url
-from streamlit.web.server.server_util import AUTH_COOKIE_NAME, get_cookie_secret
-from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 
-from lfdash.access.hosts import Access, is_loopback
 from lfdash.access.sign_in import SignIn, who
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import DEFAULT_LANGUAGE, available, in_language, t
+from lfdash.locales import DEFAULT_LANGUAGE, available, in_language
+from lfdash.ui.shared.streamlit_private import (
+    AUTH_COOKIE_NAME,
+    decode_signed_value,
+    generate_login_redirect_url,
+    get_cookie_secret,
+    get_cookie_with_chunks,
+    get_origin_from_redirect_uri,
+)
 
-LOCAL = Access()
 ENTER = "/signin"  # our own: makes the short-lived token that Streamlit's route wants, and goes there
 OPEN = (ENTER, "/auth/login", "/auth/logout", "/oauth2callback", "/_stcore/health")
 PAGE = """<!DOCTYPE html><html lang="{language}"><head><meta charset="utf-8"><title>lfdash</title>
@@ -110,33 +110,3 @@ def user_of(cookies: Mapping[str, str]) -> Mapping[str, Any]:
     return claims if isinstance(claims, dict) and origin and claims.get("origin") == origin else {}
 
 
-def guard(shared: Services) -> None:
-    """Ends the drawing of a page for somebody who may not be here: the second lock, behind the middleware.
-
-    Without the entry there is no middleware: then only this machine is served, and nobody who would have to sign in.
-    """
-    if not shared.by_entry and not plain_is_safe():
-        st.error(t("ui.plain_refused"), icon=":material/block:")
-        st.stop()
-    if shared.sign_in is not None and not shared.sign_in.admits(st.user.to_dict()):
-        st.error(t("ui.signin_ask"), icon=":material/block:")
-        st.stop()
-
-
-def plain_is_safe() -> bool:
-    """Whether a server that `streamlit run` started listens on this machine only, was asked by its own page, and has no
-    sign-in to enforce."""
-    headers = st.context.headers
-    own = LOCAL.knows(headers.get("Host")) and LOCAL.trusts(headers.get("Origin"), headers.get("Host"))
-    asks = st.secrets.load_if_toml_exists() and "auth" in st.secrets
-    return is_loopback(st.get_option("server.address") or "") and own and not asks
-
-
-def draw_who(shared: Services) -> None:
-    """Who is signed in, and the way out."""
-    if shared.sign_in is None:
-        return
-    with st.container(horizontal=True, key="who", vertical_alignment="center", gap="small"):
-        st.html(f'<span class="lf-who">{html.escape(who(st.user.to_dict()))}</span>', width="content")
-        if st.button(t("ui.sign_out"), key="sign_out", type="tertiary", icon=":material/logout:"):
-            st.logout()

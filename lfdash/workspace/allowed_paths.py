@@ -14,14 +14,14 @@ from lfdash.workspace.folders import Workspace
 WRITTEN = (
     "output_dir", "export_dir", "logging_dir", "cache_dir", "tokenized_path", "offload_folder", "profiler_output_dir",
     "ray_storage_path", "swanlab_logdir",
-)  # fmt: skip
+)
 # and what is read; several of them take a list, or names with commas between
 READ = (
     "model_name_or_path", "adapter_name_or_path", "adapter_folder", "ref_model", "ref_model_adapters", "reward_model",
     "reward_model_adapters", "new_special_tokens_config", "kt_weight_path", "kt_expert_checkpoint_path", "dataset_dir",
     "media_dir", "deepspeed", "fsdp_config", "accelerator_config", "generation_config", "resume_from_checkpoint",
     "export_quantization_dataset",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

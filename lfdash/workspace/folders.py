@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.runs.scan import ADAPTERS, WEIGHTS
+from lfdash.runs.view import ADAPTERS, WEIGHTS
 
 # Files that make a folder one of weights (llamafactory/extras/constants.py, CHECKPOINT_NAMES)
 CHECKPOINT_NAMES = frozenset({*ADAPTERS, *WEIGHTS})

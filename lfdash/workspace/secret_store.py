@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 
-from lfdash.supervisor import mask
 from lfdash.jobs.fields import FIELDS
+from lfdash.supervisor import mask
 
 NAMES = tuple(sorted({row.secret for row in FIELDS if row.secret}))  # variables that hold one, whatever their value
 

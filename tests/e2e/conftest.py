@@ -18,15 +18,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
 
-from lfdash.launchers import folder
-from lfdash.runs.record import RunPaths
-from lfdash.supervisor import shim
+from lfdash.runs.paths import RunPaths, marker
+from lfdash.supervisor.processes import marked, send
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+]
 ROOT = Path(__file__).resolve().parents[2]
 # Two cores are shared with the trainings that the tests start: a page may take its time.
 expect.set_options(timeout=20_000)
@@ -47,7 +46,7 @@ def start_server(workspace: Path, port: int = 8601, env: dict[str, str] | None =
         [sys.executable, "-m", "lfdash", "--workspace", str(workspace), "--port", str(port)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     seen = []
     for line in process.stdout:
@@ -116,7 +115,7 @@ def end_runs(workspace: Path) -> None:
     for attempt in workspace.glob("saves/*/*/*/attempts/*"):
         if attempt.name.isdigit():
             paths = RunPaths(attempt.parents[1])
-            shim.send(shim.marked(folder.marker(paths, int(attempt.name))), signal.SIGKILL)
+            send(marked(marker(paths, int(attempt.name))), signal.SIGKILL)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ BOARD = {
     "top.model_name": "Custom", "top.model_path": "models/demo-llama", "top.template": "default",
     "top.finetuning_type": "lora", "train.training_stage": "DPO", "train.dataset": ["demo_dpo"],
     "train.learning_rate": "3e-4", "train.lora_rank": 4, "train.pref_beta": 0.2, "train.no_such_element": 1,
-}  # fmt: skip
+}
 
 
 def upload(page: Page, name: str, content: bytes) -> None:
@@ -93,7 +93,7 @@ HOSTILE: dict[str, bytes] = {
     "not-yaml.yaml": b"a: [1, 2\nb: }", "list.yaml": b"- 1\n- 2\n", "binary.yaml": b"\x89PNG\xff\xfe\x00",
     "bomb.yaml": BOMB.encode(), "tag.yaml": b"a: !!python/object/apply:os.system ['touch /tmp/x']\n",
     "empty.yaml": b"", "long.yaml": b"a: " + b"[" * 5000,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -47,7 +47,7 @@ def add_run(root: Path, kind: str, name: str, run_id: str) -> Path:
     plan = LaunchPlan(
         run_id=run_id, attempt=1, argv=("llamafactory-cli", "train", "x.yaml"), env={}, unset=(), secrets=(),
         cwd=str(root), output_dir=f"saves/m/lora/{name}", files={"training_args.yaml": args},
-    )  # fmt: skip
+    )
     record = RunRecord.new(plan, kind=kind, name=name, model=TEXT, stage="sft", method="lora")
     outcome = registry.launch(plan, record)
     assert isinstance(outcome, Launched), outcome

@@ -36,7 +36,7 @@ def server(tmp_path: Path, asked: Path) -> Iterator[Server]:
     add_run(
         workspace, "half", state=RunState.STOPPED, steps=30, age=30_000, checkpoints=(10, 20),
         args={"steps": 2000, "delay": 0.05},
-    )  # fmt: skip
+    )
     add_plain(workspace, "cli")
     running = start_server(workspace, 8850, {"LFDASH_CLI": fake_cli(tmp_path)})
     yield running
@@ -213,7 +213,7 @@ def test_notes_and_tags_are_kept_and_found_also_for_a_run_of_the_plain_cli(page:
 
 def test_what_is_being_typed_survives_the_ticks_of_a_live_run(page: Page, server: Server) -> None:
     handle = launch(ProcessRegistry(server.workspace, LocalLauncher()),
-                    plan_for(server.workspace, name="live", steps=4000, delay=0.05))  # fmt: skip
+                    plan_for(server.workspace, name="live", steps=4000, delay=0.05))
     seen(page, lambda: "live" in names(page), lambda: str(names(page)))
     tick(page, "baseline")
     menu(page, "runs_notes")

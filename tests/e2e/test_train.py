@@ -213,7 +213,7 @@ def test_downloaded_yaml_gives_the_same_run(server: Server, finished: dict[str, 
         trainer = subprocess.Popen(
             [command, "train", job.name], cwd=fresh, stdout=file, stderr=file,
             env={**os.environ, "OMP_NUM_THREADS": "1", **document.env},
-        )  # fmt: skip
+        )
     folder = fresh / document.args["output_dir"]
     try:
         wait_for(lambda: trainer.poll() is not None or len(losses(folder)) >= COMPARED, 300)
@@ -307,7 +307,7 @@ def test_five_languages_keep_what_was_typed(page: Page, server: Server) -> None:
         "Русский": ("Начать", "Демо", "Заморозка", "Выкл."), "日本語": ("開始", "デモ", "一部固定", "オフ"),
         "한국어": ("시작", "데모", "일부 고정", "끔"), "简体中文": ("开始", "演示", "部分冻结", "关"),
         "English": ("Start", "Demo", "Freeze", "Off"),
-    }  # fmt: skip
+    }
     for name, (start, demo, freeze, off) in words.items():
         pick_option(page, page.locator(".st-key-ui-language input"), name)
         expect(page.locator(".st-key-start button").first).to_contain_text(start)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.supervisor import shim
+from lfdash.supervisor.processes import MARKER, environ, send
 from tests.faults.dashboards import Zygote
 from tests.faults.table import LONG, Row, summary
 
@@ -77,13 +77,13 @@ def workspace(tmp_path: Path) -> Iterator[Path]:
 
 def end_all(root: Path) -> None:
     """Kills every process whose run lies below a folder."""
-    wanted = f"{shim.MARKER}=".encode()
+    wanted = f"{MARKER}=".encode()
     below = b":" + os.path.realpath(root).encode()
     for name in os.listdir("/proc"):
         if name.isdigit() and any(
-            item.startswith(wanted) and below in item for item in shim.environ(int(name))
+            item.startswith(wanted) and below in item for item in environ(int(name))
         ):
-            shim.send([int(name)], signal.SIGKILL)
+            send([int(name)], signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

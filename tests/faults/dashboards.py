@@ -20,7 +20,7 @@ from typing import Any
 
 from lfdash.launchers.base import Machine
 from lfdash.launchers.local import LocalLauncher
-from lfdash.supervisor import shim
+from lfdash.supervisor.processes import boot_clock
 from tests.runs import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ class Zygote:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.dashboards"], cwd=ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+        )
 
     def ask(self, order: dict[str, Any]) -> int:
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -165,7 +165,7 @@ def become(order: Order) -> None:
     os.dup2(os.open(order.report + ".err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.environ.update(order.env)
     if order.later:
-        ahead = Machine(clock=lambda: shim.boot_clock() + order.later)
+        ahead = Machine(clock=lambda: boot_clock() + order.later)
         session.LocalLauncher = lambda: LocalLauncher(ahead)
     with contextlib.suppress(KeyboardInterrupt):
         run(order)
@@ -184,7 +184,8 @@ def say(word: str, **what: Any) -> None:
 
 def run(order: Order) -> None:
     """Opens the workspace as the server's entry does and carries out the steps beside it."""
-    from lfdash.ui.shared.session import Project, Services, install
+    from lfdash.engine.services import Project, Services
+    from lfdash.ui.shared.session import install
     from lfdash.web import server
 
     began = clock()
@@ -268,7 +269,7 @@ def saw(services: Any, *, name: str, step: int) -> object:
 STEPS = {
     "launch": launch, "train": train, "enqueue": enqueue, "stop": stop, "resume": resume, "discard": discard,
     "wait": wait, "saw": saw,
-}  # fmt: skip
+}
 
 if __name__ == "__main__":
     main()

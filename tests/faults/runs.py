@@ -8,18 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.launchers import folder
-from lfdash.launchers.base import Handle, Machine
+from lfdash.files import read_json
+from lfdash.launchers.base import Machine
 from lfdash.launchers.local import LocalLauncher
-from lfdash.runs.record import TERMINAL, RunPaths, RunState, read_json
-from lfdash.runs.scan import RunView
-from lfdash.supervisor import shim
+from lfdash.runs.paths import RunPaths, marker
+from lfdash.runs.record import TERMINAL, Handle, RunState
+from lfdash.runs.view import RunView
+from lfdash.supervisor.processes import boot_clock, descendants, marked
 from tests.runs import wait_for
 
 
 def new(workspace: Path, *, later: float = 0.0, machine: Machine | None = None) -> ProcessRegistry:
     """A new dashboard's registry, without its thread; its clock is ahead by `later` seconds."""
-    ahead = Machine(clock=lambda: shim.boot_clock() + later)
+    ahead = Machine(clock=lambda: boot_clock() + later)
     return ProcessRegistry(workspace, LocalLauncher(machine or ahead), interval=0.02)
 
 
@@ -65,13 +66,13 @@ def starts(paths: RunPaths) -> int:
 
 def alive(paths: RunPaths, attempt: int = 1) -> int:
     """How many processes of a run there are, by their marker."""
-    return len(shim.marked(folder.marker(paths, attempt)))
+    return len(marked(marker(paths, attempt)))
 
 
 def shims(paths: RunPaths, attempt: int = 1) -> int:
     """How many shims there are for a run."""
     own = str(paths.attempt(attempt).root).encode()
-    return sum(own in words(pid) for pid in shim.descendants(1))
+    return sum(own in words(pid) for pid in descendants(1))
 
 
 def words(pid: int) -> bytes:

@@ -11,8 +11,9 @@ import pytest
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import STARTUP_S, LocalLauncher
-from lfdash.runs.record import RunPaths, RunState
-from lfdash.runs.scan import RunView
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import RunState
+from lfdash.runs.view import RunView
 from lfdash.supervisor.failpoints import POINTS
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import alive, new, over, shims, starts
@@ -67,7 +68,7 @@ def check_one_run(workspace: Path, row: Row) -> RunView | None:
 @fault(
     "dashboard killed while it starts a run", how="failpoint in the code; TERM, INT to the whole server",
     expected="no run, or one that goes on; the name can be used; never a second copy",
-)  # fmt: skip
+)
 def test_killed_while_starting(zygote: Zygote, workspace: Path, row: Row, point: str, action: str) -> None:
     cli = fake_cli(workspace.parent)
     does = ["launch", {"name": "r1", "cli": cli, **STEPS}]
@@ -109,7 +110,7 @@ TOLD = ("shim.exit_written", "shim.after_publish")  # killed there, it has writt
 @fault(
     "shim killed", how="failpoint in the shim",
     expected="the run goes on; the code is told where it was written, else judged by the results, or not started",
-)  # fmt: skip
+)
 def test_shim_killed(zygote: Zygote, workspace: Path, row: Row, point: str, action: str) -> None:
     does = ["launch", {"name": "r1", "cli": fake_cli(workspace.parent), **STEPS}]
     dash = zygote.dashboard(workspace, does, env={"LFDASH_FAILPOINTS": f"{point}={action}"})
@@ -134,7 +135,7 @@ def test_shim_killed(zygote: Zygote, workspace: Path, row: Row, point: str, acti
 @fault(
     "shim killed, and the run fails", how="kill -9 by failpoint; the child exits with 3",
     expected="LOST, exit code unknown: never a success",
-)  # fmt: skip
+)
 def test_shim_killed_under_a_failing_run(zygote: Zygote, workspace: Path, row: Row, point: str) -> None:
     does = ["launch", {"name": "r1", "cli": fake_cli(workspace.parent), "load": 0.3, "fail": "exit:3"}]
     dash = zygote.dashboard(workspace, does, env={"LFDASH_FAILPOINTS": f"{point}=kill"})
@@ -153,7 +154,7 @@ def test_shim_killed_under_a_failing_run(zygote: Zygote, workspace: Path, row: R
 @fault(
     "dashboard killed while it stops a run", how="failpoint in the code",
     expected="before the wish is left the run goes on and can be stopped; after it, it saves and is STOPPED",
-)  # fmt: skip
+)
 def test_killed_while_stopping(zygote: Zygote, workspace: Path, row: Row, point: str, action: str) -> None:
     run = {"name": "r1", "cli": fake_cli(workspace.parent), "steps": 3000, "delay": 0.02}
     does = [["launch", run], ["saw", {"name": "r1", "step": 2}], ["stop", {"name": "r1", "level": "graceful"}]]
@@ -181,7 +182,7 @@ RESUMING = [*(point for point in POINTS if point.startswith("resume.")), "write.
 @fault(
     "dashboard killed while it resumes a run", how="failpoint in the code",
     expected="the first attempt's end stays told; the run can be resumed again, and only once",
-)  # fmt: skip
+)
 def test_killed_while_resuming(zygote: Zygote, workspace: Path, row: Row, point: str, action: str) -> None:
     cli = fake_cli(workspace.parent)
     launch(new(workspace), plan_for(workspace, cli=cli, fail="exit:3"))
@@ -207,7 +208,7 @@ def test_killed_while_resuming(zygote: Zygote, workspace: Path, row: Row, point:
 @fault(
     "dashboard killed while it notes how a run ended", how="failpoint in the code",
     expected="the next one tells the true exit code and notes it",
-)  # fmt: skip
+)
 def test_killed_while_noting(zygote: Zygote, workspace: Path, row: Row, point: str, action: str) -> None:
     does = ["launch", {"name": "r1", "cli": fake_cli(workspace.parent), "load": 0.2, "fail": "exit:9"}]
     zygote.dashboard(workspace, does, env={"LFDASH_FAILPOINTS": f"{point}={action}"}).wait_dead()
@@ -223,7 +224,7 @@ def test_killed_while_noting(zygote: Zygote, workspace: Path, row: Row, point: s
 @fault(
     "dashboard killed while it moves a run to the trash", how="failpoint in the code",
     expected="the run is whole, in its place or in the trash",
-)  # fmt: skip
+)
 def test_killed_while_discarding(zygote: Zygote, workspace: Path, row: Row, point: str, action: str) -> None:
     launch(new(workspace), plan_for(workspace, **STEPS))
     (view,) = over(new(workspace))
@@ -244,7 +245,7 @@ def test_killed_while_discarding(zygote: Zygote, workspace: Path, row: Row, poin
 @fault(
     "dashboard killed at 20 random moments", how="KILL, TERM, INT, HUP to the whole server, from before the click on",
     expected="each run goes on to its end, or was not there; the next dashboard finds it",
-)  # fmt: skip
+)
 def test_killed_at_any_moment(zygote: Zygote, workspace: Path, row: Row, seed: int, action: str) -> None:
     cli = fake_cli(workspace.parent)
     chance = random.Random(f"{seed}-{action}")
@@ -272,7 +273,7 @@ def test_killed_at_any_moment(zygote: Zygote, workspace: Path, row: Row, seed: i
 @fault(
     "a new dashboard comes up", how="each of those above: the time until it knows its runs, before any page",
     expected="within a second",
-)  # fmt: skip
+)
 def test_found_within_a_second(row: Row) -> None:
     """After the others of this file, whose times it tells."""
     if not SECONDS:

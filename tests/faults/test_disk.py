@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.launchers.base import Launched, Refused
+from lfdash.launchers.base import Launched
+from lfdash.outcomes import Refused
 from lfdash.queue.store import Queued
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.supervisor.failpoints import POINTS, VARIABLE
@@ -51,7 +52,7 @@ def fill(root: Path) -> Path:
 @fault(
     "the disk fails while a run is started", how="an injected error at each point that writes",
     expected="refused with the cause, nothing left behind; once it works again the same run starts",
-)  # fmt: skip
+)
 def test_an_error_while_starting(
     workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch, point: str, name: str
 ) -> None:
@@ -78,7 +79,7 @@ def seen_none(registry: object) -> bool:
 @fault(
     "the disk fails while a run is resumed", how="an injected error at each point that writes",
     expected="refused; the run's end is told as before, and it can be resumed afterwards",
-)  # fmt: skip
+)
 def test_an_error_while_resuming(
     workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch, point: str, name: str
 ) -> None:
@@ -103,7 +104,7 @@ def test_an_error_while_resuming(
 @fault(
     "disk full during a launch", how="a file system of 1 MB, filled, while another run trains",
     expected="refused (disk), nothing left behind; the run that trains is unharmed",
-)  # fmt: skip
+)
 def test_a_full_disk_while_starting(small_disk: Path, row: Row) -> None:
     registry = new(small_disk)
     cli = fake_cli(small_disk)
@@ -131,7 +132,7 @@ def test_a_full_disk_while_starting(small_disk: Path, row: Row) -> None:
 @fault(
     "disk full from the moment the trainer starts", how="a file system of 1 MB filled while the shim pauses; Stop",
     expected="RUNNING, not STARTING for ever; Stop works; exit code and notes of the end as if there were room",
-)  # fmt: skip
+)
 def test_a_full_disk_from_the_start(small_disk: Path, tmp_path: Path, row: Row, zygote: Zygote) -> None:
     pause = tmp_path / "pause"
     does = ["launch", {"name": "r1", "cli": fake_cli(tmp_path), "load": 600}]
@@ -160,7 +161,7 @@ def test_a_full_disk_from_the_start(small_disk: Path, tmp_path: Path, row: Row, 
 @fault(
     "the disk fails when the end is to be written", how="an injected error for exit.json until a file is gone",
     expected="the shim waits and writes the true code",
-)  # fmt: skip
+)
 def test_an_error_at_the_end(workspace: Path, row: Row, zygote: Zygote, name: str) -> None:
     broken = workspace.parent / "broken"
     broken.touch()
@@ -182,7 +183,7 @@ def test_an_error_at_the_end(workspace: Path, row: Row, zygote: Zygote, name: st
 @fault(
     "disk full during run.json", how="an injected error when the end is noted",
     expected="the page tells the true end all the same; the old run.json stays whole",
-)  # fmt: skip
+)
 def test_an_error_while_noting(
     workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch, point: str, name: str
 ) -> None:
@@ -202,7 +203,7 @@ def test_an_error_while_noting(
 @fault(
     "disk full while the trainer writes", how="the stand-in's log and weights on a full file system of 1 MB",
     expected="FAILED with its own exit code and the reason in its last line",
-)  # fmt: skip
+)
 def test_a_trainer_on_a_full_disk(small_disk: Path, tmp_path: Path, row: Row) -> None:
     registry = new(small_disk)
     handle = launch(registry, plan_for(small_disk, cli=fake_cli(tmp_path), steps=100_000, delay=0.001))
@@ -219,7 +220,7 @@ def test_a_trainer_on_a_full_disk(small_disk: Path, tmp_path: Path, row: Row) ->
 @fault(
     "workspace read-only", how="a file system mounted read-only (root ignores modes)",
     expected="the dashboard opens and shows the runs; Start, queue, trash say that it is read-only; nothing is made up",
-)  # fmt: skip
+)
 def test_a_read_only_workspace(small_disk: Path, tmp_path: Path, row: Row, zygote: Zygote) -> None:
     cli = fake_cli(tmp_path)
     first = zygote.dashboard(small_disk, ["launch", {"name": "r1", "cli": cli, "fail": "exit:2"}])
@@ -235,7 +236,7 @@ def test_a_read_only_workspace(small_disk: Path, tmp_path: Path, row: Row, zygot
         refused = [
             registry.launch(plan, record_for(plan)), registry.enqueue(plan, record_for(plan)),
             registry.archive.discard("id-r1"),
-        ]  # fmt: skip
+        ]
         assert [one.code for one in refused if isinstance(one, Refused)] == ["readonly"] * 3, refused
         assert seen(registry).state is RunState.FAILED and seen(registry).exit_code == 2
     with app.opened(small_disk):
@@ -248,7 +249,7 @@ def test_a_read_only_workspace(small_disk: Path, tmp_path: Path, row: Row, zygot
 @fault(
     "Stop on a read-only workspace", how="an injected EROFS when the wish is left",
     expected="refused (readonly), the run goes on; it works once the disk does",
-)  # fmt: skip
+)
 def test_a_stop_that_cannot_be_written(workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = new(workspace)
     handle = launch(registry, plan_for(workspace, load=600))

@@ -14,15 +14,18 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.files import write_text_atomic
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import scan
-from lfdash.runs.log_reader import ConsoleTail, Cursor, read_new
+from lfdash.runs.console import ConsoleTail
+from lfdash.runs.log_reader import Cursor, read_new
 from lfdash.runs.metrics import RunTail
-from lfdash.runs.record import RunPaths, RunState
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import RunState
 from lfdash.runs.report import bundle, explain
-from lfdash.runs.scan import RunView
-from lfdash.supervisor import shim
-from lfdash.ui.train import monitor
+from lfdash.runs.view import RunView, Saved, read_saved
+from lfdash.ui.train.charts import loss_data
+from lfdash.ui.train.strip import strip_html
 from tests.faults.runs import new, over, seen
 from tests.faults.table import LONG, Row, fault
 from tests.runs import FIXTURES, launch, plan_for, wait_for
@@ -33,7 +36,7 @@ GARBAGE: dict[str, bytes] = {
     "no keys": b"{}", "newer": b'{"version": 99}', "version as text": b'{"version": "1"}',
     "UTF-16": "{}".encode("utf-16"),
     "NaN": b'{"version": NaN}', "huge number": b'{"version": 1' + b"0" * 5000 + b"}",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +66,8 @@ def everything(view: RunView) -> None:
     names = [name for name, _, _ in view.paths.listing()]
     texts = [*console.blocks(), *names, view.run_id, view.name, view.output_dir, view.error or ""]
     assert "\n".join(texts).encode()
-    assert monitor.strip_html(view)
-    assert len(monitor.loss_data(metrics.frame, ("raw", "smooth", "eval"))) >= 0
+    assert strip_html(view)
+    assert len(loss_data(metrics.frame, ("raw", "smooth", "eval"))) >= 0
     explain(view)
     assert bundle(view, {}, str)
 
@@ -86,7 +89,7 @@ def spoil_record(whole: dict[str, bytes]) -> dict[str, bytes]:
 @fault(
     "run.json truncated, empty, garbage, from a newer version", how="each kind written over it, beside a healthy run",
     expected="listed as a run that cannot be read, with the reason; the healthy one as ever",
-)  # fmt: skip
+)
 def test_a_spoiled_record(workspace: Path, row: Row, whole: dict[str, bytes]) -> None:
     registry = new(workspace)
     healthy(registry, whole)
@@ -106,14 +109,14 @@ def test_a_spoiled_record(workspace: Path, row: Row, whole: dict[str, bytes]) ->
 @fault(
     "run.json unreadable", how="a folder, a dangling link, a named pipe, no rights (where not root) in its place",
     expected="never waits for it; the healthy run as ever",
-)  # fmt: skip
+)
 def test_an_unreadable_record(workspace: Path, row: Row, whole: dict[str, bytes]) -> None:
     registry = new(workspace)
     healthy(registry, whole)
     makers: dict[str, Callable[[Path], object]] = {
         "folder": Path.mkdir, "link": lambda path: path.symlink_to("/no/such"), "pipe": os.mkfifo,
         "no rights": lambda path: (path.write_bytes(whole["run.json"]), path.chmod(0)),
-    }  # fmt: skip
+    }
     for name, make in makers.items():
         paths = lay(workspace / f"saves/m/lora/{name}", whole)
         paths.record.unlink()
@@ -131,7 +134,7 @@ def test_an_unreadable_record(workspace: Path, row: Row, whole: dict[str, bytes]
 @fault(
     "names that are no text", how="a run's folder, and a file in it, with bytes that are no UTF-8",
     expected="shown with a mark in their place",
-)  # fmt: skip
+)
 def test_names_that_are_no_text(workspace: Path, row: Row, whole: dict[str, bytes]) -> None:
     paths = lay(Path(os.fsdecode(os.fsencode(workspace / "saves/m/lora/odd") + b"\xff")), whole)
     Path(os.fsdecode(os.fsencode(paths.root / "weights") + b"\xfe.bin")).touch()
@@ -150,15 +153,15 @@ def test_names_that_are_no_text(workspace: Path, row: Row, whole: dict[str, byte
 @fault(
     "one folder that breaks the look at it", how="an exception injected for one of two runs",
     expected="the other is shown as ever; this one as it was, or as one that cannot be read",
-)  # fmt: skip
+)
 def test_one_odd_folder(
     workspace: Path, row: Row, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     healthy(new(workspace), whole)
     odd = lay(workspace / "saves/m/lora/odd", {**whole, "run.json": whole["run.json"].replace(b"id-r1", b"id-odd")})
-    real = scan.read_saved
+    real = read_saved
 
-    def failing(paths: RunPaths) -> scan.Saved:
+    def failing(paths: RunPaths) -> Saved:
         if paths == odd:
             raise ZeroDivisionError
         return real(paths)
@@ -176,7 +179,7 @@ def test_one_odd_folder(
 @fault(
     "exit.json torn", how="cut at every fifth byte, and garbage, of a run whose end was not noted",
     expected="LOST or judged by the results, never another code",
-)  # fmt: skip
+)
 def test_a_torn_exit(workspace: Path, row: Row, whole: dict[str, bytes]) -> None:
     record = json.loads(whole["run.json"])
     record["attempts"][0] |= {"state": "STARTING", "exit": None}
@@ -198,7 +201,7 @@ def test_a_torn_exit(workspace: Path, row: Row, whole: dict[str, bytes]) -> None
 @fault(
     "control files torn", how="spec.json, child.json, trainer_state.json as each kind of garbage, not noted",
     expected="judged by what is left; never an exception",
-)  # fmt: skip
+)
 def test_torn_control_files(workspace: Path, row: Row, whole: dict[str, bytes]) -> None:
     record = json.loads(whole["run.json"])
     record["attempts"][0] |= {"state": "STARTING", "exit": None}
@@ -218,13 +221,13 @@ def test_torn_control_files(workspace: Path, row: Row, whole: dict[str, bytes]) 
 ODD = (
     None, True, -1, 0, 1e308, float("nan"), float("inf"), 10**400, "", "x", "\ud800", "../../etc", "\0", [], {}, [None],
     {"a": []},
-)  # fmt: skip
+)
 
 
 @fault(
     "an attempt's beginning in the log is no place in it", how="console_start in spec.json as each kind of value",
     expected="the log is read from its start; never an exception",
-)  # fmt: skip
+)
 def test_an_odd_beginning(workspace: Path, row: Row, whole: dict[str, bytes]) -> None:
     spec = json.loads(whole["attempts/001/spec.json"])
     for value in (*ODD, 2**63, 10**18):
@@ -274,7 +277,7 @@ def spoil(name: str, content: bytes, chance: random.Random) -> bytes:
 @fault(
     "any file of a run spoiled at random", how="a seeded change in one or two files: a value of another kind, lost or "
     "doubled bytes", expected="never an exception, the healthy run as ever",
-)  # fmt: skip
+)
 def test_files_spoiled_at_random(
     workspace: Path, row: Row, whole: dict[str, bytes], seed: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -300,7 +303,7 @@ def test_files_spoiled_at_random(
 @fault(
     "a reader while the record is rewritten", how="one thread replaces run.json without pause, another reads it",
     expected="no bad read",
-)  # fmt: skip
+)
 def test_reading_while_it_is_rewritten(workspace: Path, row: Row) -> None:
     fake = FakeLauncher()
     registry = ProcessRegistry(workspace, fake)
@@ -310,7 +313,7 @@ def test_reading_while_it_is_rewritten(workspace: Path, row: Row) -> None:
 
     def rewrite() -> None:
         while not done.is_set():
-            shim.write_text_atomic(str(handle.paths.record), text)
+            write_text_atomic(str(handle.paths.record), text)
 
     writer = threading.Thread(target=rewrite)
     writer.start()
@@ -341,7 +344,7 @@ def log(workspace: Path) -> RunPaths:
 @fault(
     "half-written lines in trainer_log.jsonl", how="written in pieces of 1 to 400 random bytes, read after each",
     expected="every row once, none bad",
-)  # fmt: skip
+)
 def test_a_log_in_pieces(log: RunPaths, row: Row, seed: int) -> None:
     chance = random.Random(seed)
     text = b"".join(json.dumps({"current_steps": n, "loss": 1.0 / n}).encode() + b"\n" for n in range(1, 3001))
@@ -360,7 +363,7 @@ def test_a_log_in_pieces(log: RunPaths, row: Row, seed: int) -> None:
 @fault(
     "garbage in the middle of trainer_log.jsonl", how="a torn line, binary, NULs, a list, text between good lines",
     expected="the good lines; the others counted",
-)  # fmt: skip
+)
 def test_garbage_in_a_log(workspace: Path, log: RunPaths, row: Row) -> None:
     lines = LOG.splitlines()
     binary = bytes(byte for byte in range(1, 256) if byte != 10)
@@ -379,7 +382,7 @@ def test_garbage_in_a_log(workspace: Path, log: RunPaths, row: Row) -> None:
 @fault(
     "trainer_log.jsonl truncated or replaced while it is read", how="between two looks of the page",
     expected="read anew; the chart shows what is there now",
-)  # fmt: skip
+)
 def test_a_log_that_is_cut(log: RunPaths, row: Row, how: str) -> None:
     old = b"".join(json.dumps({"current_steps": n, "loss": 9.0}).encode() + b"\n" for n in range(1, 50))
     fresh = b"".join(json.dumps({"current_steps": n, "loss": 2.0}).encode() + b"\n" for n in range(1, 90))
@@ -410,7 +413,7 @@ def test_a_log_that_is_cut(log: RunPaths, row: Row, how: str) -> None:
 @fault(
     "steps that go back", how="a log that goes on from a checkpoint at step 10 after it had reached 25",
     expected="each step once, of the newest attempt",
-)  # fmt: skip
+)
 def test_steps_that_go_back(log: RunPaths, row: Row) -> None:
     tail = RunTail(log)
     for steps, loss in ((range(1, 26), 9.0), (range(11, 41), 2.0)):
@@ -425,7 +428,7 @@ def test_steps_that_go_back(log: RunPaths, row: Row) -> None:
 @fault(
     "console.log rotated under the child", how="copytruncate while the stand-in prints on",
     expected="no hole of NULs; the page reads on",
-)  # fmt: skip
+)
 def test_a_rotated_log(workspace: Path, row: Row) -> None:
     registry = new(workspace)
     handle = launch(registry, plan_for(workspace, steps=200, delay=0.01, chatty=True))
@@ -467,7 +470,7 @@ def big_lines(path: Path) -> None:
 @fault(
     "a log of 1 GB", how="console.log of 1 GB, sparse, with a real end; of a failed run",
     expected="the end is shown, with the reason; bounded time and memory",
-)  # fmt: skip
+)
 def test_a_gigabyte(workspace: Path, row: Row) -> None:
     launch(new(workspace), plan_for(workspace, fail="exit:1"))
     (view,) = over(new(workspace))
@@ -484,7 +487,7 @@ def test_a_gigabyte(workspace: Path, row: Row) -> None:
 @fault(
     "a line without an end", how="300 MB in one line appear in console.log and trainer_log.jsonl while they are read",
     expected="bounded time and memory; what follows is read",
-)  # fmt: skip
+)
 def test_a_line_without_an_end(log: RunPaths, row: Row) -> None:
     console, metrics = ConsoleTail(log.console), RunTail(log)
     for path in (log.console, log.trainer_log):

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.files import read_json
 from lfdash.launchers import folder
-from lfdash.launchers.base import Handle, Launched, Machine, Refused
+from lfdash.launchers.base import Launched, Machine
 from lfdash.launchers.local import LocalLauncher
-from lfdash.runs.record import RunRecord, RunState, read_json
-from lfdash.supervisor import shim
+from lfdash.outcomes import Refused
+from lfdash.runs.record import Handle, RunRecord, RunState
+from lfdash.supervisor.processes import send, start_ticks
 from tests.faults.runs import becomes, new, over, pids, seen, started, starts
 from tests.faults.table import Row, fault
 from tests.runs import launch, members, plan_for, record_for, wait_for, wait_ready
@@ -38,7 +40,7 @@ def unharmed(handle: Handle) -> None:
     """Neither the run nor its shim was ended or told to stop."""
     control = handle.paths.attempt(1)
     assert control.armed.exists() and read_json(control.root / "stop.kill") == {}
-    assert len(members(handle)) == 1 and shim.start_ticks(pids(handle)[0]) is not None
+    assert len(members(handle)) == 1 and start_ticks(pids(handle)[0]) is not None
 
 
 # -- another boot, another machine --------------------------------------------------------------------
@@ -48,7 +50,7 @@ def unharmed(handle: Handle) -> None:
 @fault(
     "another boot, another machine", how="injected boot id, and host; lock and pids are those of a live run",
     expected="LOST with the reason; Stop refused; nobody signalled; those who can look still see it run",
-)  # fmt: skip
+)
 def test_another_machine(workspace: Path, row: Row, changed: str) -> None:
     handle = live(workspace)
     registry = new(workspace, machine=OTHER if changed == "host" else replace(OTHER, host=Machine().host))
@@ -64,10 +66,10 @@ def test_another_machine(workspace: Path, row: Row, changed: str) -> None:
 @fault(
     "reboot", how="run and shim killed as by a power cut; boot_id in spec.json and child.json changed",
     expected="LOST (boot), and it can be resumed",
-)  # fmt: skip
+)
 def test_a_reboot(workspace: Path, row: Row) -> None:
     handle = live(workspace)
-    shim.send(list(pids(handle)), signal.SIGKILL)
+    send(list(pids(handle)), signal.SIGKILL)
     control = handle.paths.attempt(1)
     for path in (control.spec, control.child):
         path.write_text(json.dumps({**read_json(path), "boot_id": "the-boot-before"}))
@@ -94,7 +96,7 @@ def test_another_name(workspace: Path, row: Row) -> None:
 @fault(
     "started on another machine", how="submitted under an injected machine, its files then read here",
     expected="ended runs tell their code here; one that has no code is LOST (host)",
-)  # fmt: skip
+)
 def test_started_elsewhere(workspace: Path, row: Row) -> None:
     there = ProcessRegistry(workspace, LocalLauncher(OTHER))
     launch(there, plan_for(workspace, name="r1", fail="exit:5"))
@@ -119,7 +121,7 @@ def test_started_elsewhere(workspace: Path, row: Row) -> None:
 @fault(
     "the clock is set back, or ahead", how="injected wall clock; the run's files carry the times of the clock before",
     expected="state, progress, duration and end as without; nothing STARTING for ever",
-)  # fmt: skip
+)
 def test_a_clock_that_jumps(workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
     handle = live(workspace, steps=40, delay=0.05)
     jump = -hours * 3600.0  # what was written before looks that much younger or older
@@ -142,7 +144,7 @@ def test_a_clock_that_jumps(workspace: Path, row: Row, monkeypatch: pytest.Monke
 @fault(
     "the clock is set back while a run starts", how="a folder whose shim never came, its times 2 days ahead",
     expected="FAILED after the time to start by a clock that nobody sets",
-)  # fmt: skip
+)
 def test_a_clock_set_back_while_starting(workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     from lfdash.launchers import local
 
@@ -163,7 +165,7 @@ def stillborn(*_: object, **__: object) -> None:
 @fault(
     "a shim that is killed under a clock set back", how="the results are older than the run's own folder",
     expected="SUCCEEDED by the results, exit code unknown",
-)  # fmt: skip
+)
 def test_results_older_than_the_run(workspace: Path, row: Row) -> None:
     handle = live(workspace, steps=30, delay=0.02)
     os.kill(pids(handle)[0], signal.SIGKILL)
@@ -183,7 +185,7 @@ def test_results_older_than_the_run(workspace: Path, row: Row) -> None:
 @fault(
     "a live run's folder is copied beside it", how="cp -a while it trains",
     expected="the copy is LOST under an id of its own; Stop of it is refused; the run is unharmed",
-)  # fmt: skip
+)
 def test_a_copy_beside(workspace: Path, row: Row) -> None:
     handle = live(workspace)
     copy = handle.paths.root.with_name("a-copy")  # first in the order of names
@@ -210,7 +212,7 @@ def test_a_copy_beside(workspace: Path, row: Row) -> None:
 @fault(
     "a workspace is copied", how="cp -a of the whole workspace while a run trains",
     expected="LOST there; Stop refused; the run is unharmed",
-)  # fmt: skip
+)
 def test_a_copied_workspace(workspace: Path, row: Row) -> None:
     handle = live(workspace)
     other = workspace.with_name("other")
@@ -225,7 +227,7 @@ def test_a_copied_workspace(workspace: Path, row: Row) -> None:
 @fault(
     "a run is copied while it starts", how="cp of a folder with no child yet, within the time to start",
     expected="the copy is not STARTING",
-)  # fmt: skip
+)
 def test_a_copy_of_a_start(workspace: Path, row: Row) -> None:
     launcher = LocalLauncher()
     plan = plan_for(workspace, **FOREVER)
@@ -240,7 +242,7 @@ def test_a_copy_of_a_start(workspace: Path, row: Row) -> None:
 @fault(
     "a live run's folder is moved", how="mv while it trains, and is stopped there",
     expected="followed: RUNNING, Stop works, exit.json in the new place",
-)  # fmt: skip
+)
 def test_a_moved_folder(workspace: Path, row: Row) -> None:
     with started(workspace) as registry:
         handle = launch(registry, plan_for(workspace, load=600))  # it writes nothing into the old place

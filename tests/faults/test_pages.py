@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from lfdash.runs.record import RunState
-from lfdash.runs.scan import RunView
+from lfdash.runs.view import RunView
 from lfdash.supervisor.failpoints import VARIABLE
 from tests.e2e.conftest import Server, browser, start_server  # noqa: F401  (browser is a fixture)
 from tests.faults.runs import alive, becomes, new, seen, starts
@@ -87,7 +87,7 @@ def wait_state(tab: Page, state: str) -> None:
 @fault(
     "page reloaded between click and launch", how="Chromium: Start, the launch paused by failpoint, F5, Start again",
     expected="one run, started once, shown after the reload",
-)  # fmt: skip
+)
 def test_a_reload_after_the_click(site: Site, browser: Browser, row: Row, tmp_path: Path) -> None:  # noqa: F811
     pause = tmp_path / "pause"
     server = site.serve(8820, {"steps": 2000, "delay": 0.02}, f"launch.locked=pause:{pause}")
@@ -114,7 +114,7 @@ def test_a_reload_after_the_click(site: Site, browser: Browser, row: Row, tmp_pa
 @fault(
     "cache cleared during a run", how="key C in Chromium; its message sent from another tab",
     expected="the run is listed, followed and stopped as before; one registry",
-)  # fmt: skip
+)
 def test_the_cache_is_cleared(site: Site, browser: Browser, row: Row) -> None:  # noqa: F811
     server = site.serve(8822, {"steps": 5000, "delay": 0.02})
     tab = visit(browser, server)
@@ -148,7 +148,7 @@ def test_the_cache_is_cleared(site: Site, browser: Browser, row: Row) -> None:  
 @fault(
     "two dashboards, both press Start", how="two servers on one workspace, two Chromium tabs, the same moment",
     expected="one run; the other page says what runs",
-)  # fmt: skip
+)
 def test_two_servers(site: Site, browser: Browser, row: Row) -> None:  # noqa: F811
     run: dict[str, object] = {"steps": 3000, "delay": 0.02}
     tabs = [visit(browser, site.serve(port, run)) for port in (8824, 8825)]
@@ -169,7 +169,7 @@ def test_two_servers(site: Site, browser: Browser, row: Row) -> None:  # noqa: F
 @fault(
     "20 tabs on one run", how="20 sessions on the real server, ticking as the page asks them to",
     expected="one run; no tab fails; bounded CPU; the run's end is shown",
-)  # fmt: skip
+)
 def test_twenty_tabs(site: Site, browser: Browser, row: Row) -> None:  # noqa: F811
     server = site.serve(8826, {"steps": 4000, "delay": 0.02})
     tab = visit(browser, server)
@@ -196,14 +196,14 @@ def test_twenty_tabs(site: Site, browser: Browser, row: Row) -> None:  # noqa: F
 
 KILLS = [("launch.checked", "TERM"), ("launch.after_popen", "KILL")]
 MORE = [("launch.checked", "KILL"), ("launch.after_popen", "HUP"), ("launch.submitted", "TERM"),
-        ("launch.submitted", "INT")]  # fmt: skip
+        ("launch.submitted", "INT")]
 
 
 @pytest.mark.parametrize(("point", "action"), KILLS + (MORE if LONG else []))
 @fault(
     "python -m lfdash killed at a real click on Start", how="failpoint, in Chromium, on the real server",
     expected="no run, or one that goes on; a new server shows it with its true exit code",
-)  # fmt: skip
+)
 def test_killed_at_a_click(site: Site, browser: Browser, row: Row, point: str, action: str) -> None:  # noqa: F811
     run: dict[str, object] = {"steps": 40, "delay": 0.02}
     server = site.serve(8830, run, f"{point}={action.lower()}")

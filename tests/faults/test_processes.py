@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.launchers.base import Refused
+from lfdash.files import read_json
+from lfdash.launchers.local import SUPERVISOR
+from lfdash.outcomes import Refused
 from lfdash.queue import commands
-from lfdash.runs.record import TERMINAL, RunState, read_json
+from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.stall import Patience
 from lfdash.supervisor import shim
+from lfdash.supervisor.processes import descendants, environ, send, start_ticks
 from tests.faults.dashboards import ROOT, Zygote
 from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
 from tests.faults.table import Row, fault
@@ -39,14 +42,14 @@ def registry(workspace: Path) -> Iterator[ProcessRegistry]:
 ENDS = {
     "exit:0": ("SUCCEEDED", 0), "exit:1": ("FAILED", 1), "exit:137": ("FAILED", 137), "segfault": ("FAILED", -11),
     "kill": ("FAILED", -9), "killpg": ("FAILED", -9),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fail", ENDS)
 @fault(
     "the trainer ends badly", how="exits with 0, 1, 137; a segfault; kill -9 of it, of its whole group",
     expected="its true exit code, told by a new dashboard, too; nobody left",
-)  # fmt: skip
+)
 def test_the_trainer_ends(registry: ProcessRegistry, workspace: Path, row: Row, fail: str) -> None:
     handle = launch(registry, plan_for(workspace, fail=fail))
     view = wait_end(registry, handle.run_id)
@@ -70,7 +73,7 @@ def test_the_program_is_missing(registry: ProcessRegistry, workspace: Path, row:
 def test_everything_killed(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
     handle = launch(registry, plan_for(workspace, stubborn=True))
     wait_ready(handle, "child ready", 2)
-    shim.send([*pids(handle)[:1], *members(handle)], signal.SIGKILL)
+    send([*pids(handle)[:1], *members(handle)], signal.SIGKILL)
     view = becomes(new(workspace), RunState.LOST)
     assert (view.exit_code, view.lost) == (None, "gone") and members(handle) == []
     assert wait_end(registry, handle.run_id).state is RunState.LOST
@@ -84,7 +87,7 @@ def test_everything_killed(registry: ProcessRegistry, workspace: Path, row: Row)
 @fault(
     "Ctrl-C, closed terminal", how="the signal to the dashboard's whole process group",
     expected="the run goes on; its true exit code later",
-)  # fmt: skip
+)
 def test_the_terminal_is_closed(zygote: Zygote, workspace: Path, row: Row, name: str) -> None:
     run = {"name": "r1", "cli": fake_cli(workspace.parent), "load": 1, "fail": "exit:7"}
     dash = zygote.dashboard(workspace, ["launch", run], port=8810)
@@ -105,7 +108,7 @@ def test_the_terminal_is_closed(zygote: Zygote, workspace: Path, row: Row, name:
 @fault(
     "shim killed, then Stop", how="kill -9 of who holds the lock; Stop in a new dashboard",
     expected="it runs on, the stop works as far as wished, nobody left",
-)  # fmt: skip
+)
 def test_stop_without_a_shim(workspace: Path, row: Row, level: str, end: str | None) -> None:
     first = new(workspace)
     handle = launch(first, plan_for(workspace, **FOREVER))
@@ -124,16 +127,16 @@ def test_stop_without_a_shim(workspace: Path, row: Row, level: str, end: str | N
 @fault(
     "pid of a dead run used again", how="child.json names a stranger, with its pid and start ticks",
     expected="LOST; the stranger is neither shown nor signalled",
-)  # fmt: skip
+)
 def test_a_strangers_pid_in_the_record(workspace: Path, row: Row) -> None:
     handle = launch(new(workspace), plan_for(workspace, **FOREVER))
     wait_ready(handle)
     control = handle.paths.attempt(1)
-    shim.send(list(pids(handle)), signal.SIGKILL)
+    send(list(pids(handle)), signal.SIGKILL)
     wait_for(lambda: not members(handle))
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
-        ticks = shim.start_ticks(stranger.pid)
+        ticks = start_ticks(stranger.pid)
         forged = {"shim": stranger.pid, "child": stranger.pid, "shim_ticks": ticks, "child_ticks": ticks}
         control.child.write_text(json.dumps({**read_json(control.child), **forged}))
         registry = new(workspace)
@@ -150,6 +153,7 @@ REUSED = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 from lfdash.queue import commands
+from lfdash.launchers.local import SUPERVISOR
 from lfdash.supervisor import shim
 from lfdash.launchers.base import Refused
 from tests.faults.runs import new, pids, seen
@@ -180,7 +184,7 @@ print("two strangers with the pids of shim and child live")
 @fault(
     "pids used again by the kernel", how="a pid namespace; ns_last_pid set to the pids of shim and child",
     expected="LOST; the newcomers are neither shown as ours nor signalled",
-)  # fmt: skip
+)
 def test_pids_used_again(workspace: Path, row: Row) -> None:
     command = ["unshare", "-p", "-f", "--mount-proc", sys.executable, "-c", REUSED, str(workspace)]
     if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
@@ -196,7 +200,7 @@ def test_pids_used_again(workspace: Path, row: Row) -> None:
 @fault(
     "a tree that ignores TERM and ABRT", how="main process and two children in sessions of their own; Stop, Kill now",
     expected="STOPPING while it lives, then STOPPED at once, nobody left",
-)  # fmt: skip
+)
 def test_a_stubborn_tree(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
     handle = launch(registry, plan_for(workspace, stubborn=True))
     wait_ready(handle, "child ready", 2)
@@ -215,14 +219,14 @@ def test_a_stubborn_tree(registry: ProcessRegistry, workspace: Path, row: Row) -
 @fault(
     "children that fork away", how="main exits 0; 4 daemons by double fork and setsid, one without its environment",
     expected="SUCCEEDED; all swept and counted",
-)  # fmt: skip
+)
 def test_daemons_are_swept(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
-    before = set(shim.descendants(1))
+    before = set(descendants(1))
     handle = launch(registry, plan_for(workspace, steps=1, leftover=4))
     view = wait_end(registry, handle.run_id)
     swept = read_json(handle.paths.exit)["leftovers"]
     assert view.state is RunState.SUCCEEDED and swept == 4
-    left = [pid for pid in set(shim.descendants(1)) - before if Path(f"/proc/{pid}/cwd").resolve() == workspace]
+    left = [pid for pid in set(descendants(1)) - before if Path(f"/proc/{pid}/cwd").resolve() == workspace]
     assert left == []
     row.note(f"SUCCEEDED, {swept} swept")
 
@@ -241,7 +245,7 @@ def test_a_fork_storm(registry: ProcessRegistry, workspace: Path, row: Row) -> N
 @fault(
     "fork storm without a shim", how="the same, its shim killed; Kill now in a new dashboard",
     expected="STOPPED; nobody left",
-)  # fmt: skip
+)
 def test_a_fork_storm_without_a_shim(workspace: Path, row: Row) -> None:
     handle = launch(new(workspace), plan_for(workspace, load=600, storm=True))
     wait_ready(handle, "started")
@@ -260,7 +264,7 @@ def test_a_fork_storm_without_a_shim(workspace: Path, row: Row) -> None:
 @fault(
     "Stop races with the end", how="20 runs, stopped at a random moment around their last step",
     expected="SUCCEEDED or STOPPED as the results say, for good; nobody left",
-)  # fmt: skip
+)
 def test_stop_races_with_the_end(registry: ProcessRegistry, workspace: Path, row: Row, seed: int) -> None:
     chance = random.Random(seed)
     ends: dict[str, int] = {}
@@ -284,7 +288,7 @@ def test_stop_races_with_the_end(registry: ProcessRegistry, workspace: Path, row
 
 @fault(
     "double launch", how="8 dashboards start the same run at the same moment", expected="exactly one starts it, once",
-)  # fmt: skip
+)
 def test_a_double_launch(zygote: Zygote, workspace: Path, row: Row) -> None:
     cli = fake_cli(workspace.parent)
     does = ["launch", {"name": "r1", "cli": cli, "steps": 60, "delay": 0.02}]
@@ -302,7 +306,7 @@ def test_a_double_launch(zygote: Zygote, workspace: Path, row: Row) -> None:
 @fault(
     "two dashboards on one workspace", how="both press Start for different runs; the one that won is killed",
     expected="one run at a time; the other sees it, can stop it, and then starts its own",
-)  # fmt: skip
+)
 def test_two_dashboards(zygote: Zygote, workspace: Path, row: Row) -> None:
     cli = fake_cli(workspace.parent)
     first, second = (
@@ -327,11 +331,11 @@ def test_two_dashboards(zygote: Zygote, workspace: Path, row: Row) -> None:
 @fault(
     "a second shim for the same attempt", how="started beside the first, and after the first was killed",
     expected="it ends at once; one child",
-)  # fmt: skip
+)
 def test_a_second_shim(workspace: Path, row: Row) -> None:
     handle = launch(new(workspace), plan_for(workspace, **FOREVER))
     wait_ready(handle)
-    command = [sys.executable, "-I", "-S", shim.__file__, str(handle.paths.attempt(1).root)]
+    command = [sys.executable, "-I", "-S", SUPERVISOR, str(handle.paths.attempt(1).root)]
     assert subprocess.run(command, capture_output=True, timeout=20).returncode == 1
     os.kill(pids(handle)[0], signal.SIGKILL)
     assert handle.process is not None
@@ -346,13 +350,13 @@ def test_a_second_shim(workspace: Path, row: Row) -> None:
 
 def ranks(pids: list[int]) -> list[int]:
     """The processes that are ranks."""
-    return [pid for pid in pids if any(item.startswith(b"LOCAL_RANK=") for item in shim.environ(pid))]
+    return [pid for pid in pids if any(item.startswith(b"LOCAL_RANK=") for item in environ(pid))]
 
 
 @fault(
     "the agent of two ranks killed", how="kill -9 of the main process; the ranks have sessions of their own",
     expected="FAILED, -9, ranks swept within 10 s",
-)  # fmt: skip
+)
 def test_an_agent_killed(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
     handle = launch(registry, plan_for(workspace, ranks=2, **FOREVER))
     wait_ready(handle, "ready", 2)
@@ -370,7 +374,7 @@ def test_an_agent_killed(registry: ProcessRegistry, workspace: Path, row: Row) -
 @fault(
     "a rank hangs in a graceful stop", how="of two ranks one saves and leaves and one never ends, or neither ends",
     expected="STOPPING and, without a sign of life, `stuck`: the harder step ends it, nobody left",
-)  # fmt: skip
+)
 def test_a_rank_hangs(workspace: Path, row: Row, hang: object, left: tuple[int, int]) -> None:
     with started(workspace) as registry:
         registry.watcher.patience = Patience(quiet=1.5, torn=1.5)
@@ -389,7 +393,7 @@ def test_a_rank_hangs(workspace: Path, row: Row, hang: object, left: tuple[int, 
 @fault(
     "the agent killed while its ranks save", how="kill -9 of the main process after Stop; one rank never ends",
     expected="STOPPED; the rank that hangs is swept",
-)  # fmt: skip
+)
 def test_an_agent_killed_while_stopping(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
     handle = launch(registry, plan_for(workspace, ranks=2, hang=1, **FOREVER))
     wait_ready(handle, "ready", 2)
@@ -414,7 +418,7 @@ def test_an_agent_killed_while_stopping(registry: ProcessRegistry, workspace: Pa
 @fault(
     "Stop while it loads, trains, trains on two ranks", how="a graceful Stop of the stand-in",
     expected="STOPPED at once where nobody can save yet, else after saving; nobody left",
-)  # fmt: skip
+)
 def test_a_graceful_stop(
     registry: ProcessRegistry, workspace: Path, row: Row, run: dict[str, object], code: int, saved: str | None
 ) -> None:
@@ -429,7 +433,7 @@ def test_a_graceful_stop(
 @fault(
     "the dashboard that holds the launch lock", how="killed, or stopped for good (SIGSTOP), in the middle of a launch",
     expected="killed: the other starts its run at once; stopped: the other says so and shows all runs",
-)  # fmt: skip
+)
 def test_who_holds_the_launch_lock(zygote: Zygote, workspace: Path, row: Row) -> None:
     cli, pause = fake_cli(workspace.parent), workspace.parent / "pause"
     run = ["launch", {"name": "r1", "cli": cli, "steps": 2}]

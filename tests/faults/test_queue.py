@@ -25,7 +25,7 @@ POINTS_OF_A_JOB = [point for point in PASSED if point not in ("launch.clicked", 
 @fault(
     "dashboard killed while it starts a job of the queue", how="failpoint in the code",
     expected="the job still waits, or runs; the next dashboard starts it, without a page, and only once",
-)  # fmt: skip
+)
 def test_killed_while_a_job_starts(zygote: Zygote, workspace: Path, row: Row, point: str, action: str) -> None:
     does = ["enqueue", {"name": "r1", "cli": fake_cli(workspace.parent), **STEPS}]
     zygote.dashboard(workspace, does, env={"LFDASH_FAILPOINTS": f"{point}={action}"}).wait_dead()
@@ -59,7 +59,7 @@ def test_killed_while_a_job_starts(zygote: Zygote, workspace: Path, row: Row, po
 @fault(
     "dashboard killed while three jobs wait", how="kill -9; the next one is killed after each start, too",
     expected="all three run, in order, each once",
-)  # fmt: skip
+)
 def test_killed_again_and_again(zygote: Zygote, workspace: Path, row: Row) -> None:
     cli = fake_cli(workspace.parent)
     names = ["a", "b", "c"]

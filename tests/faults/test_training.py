@@ -15,15 +15,15 @@ import pytest
 import yaml
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.launchers.base import Handle, Launched
-from lfdash.launchers.folder import marker
+from lfdash.launchers.base import Launched
 from lfdash.runs.metrics import RunTail
+from lfdash.runs.paths import marker
 from lfdash.runs.plan import make_plan
-from lfdash.runs.record import RunState
+from lfdash.runs.record import Handle, RunState
 from lfdash.runs.report import explain
-from lfdash.runs.scan import RunView
 from lfdash.runs.stall import Patience
-from lfdash.supervisor import shim
+from lfdash.runs.view import RunView
+from lfdash.supervisor.processes import environ, is_torchrun, marked, send
 from tests.conftest import CLI
 from tests.faults.dashboards import Dash, Zygote
 from tests.faults.runs import alive, pids, seen, started
@@ -45,7 +45,7 @@ def train(
     plan = make_plan(
         run_id=f"id-{name}", args={**args, "output_dir": place}, env=env or {}, secrets=(), files={}, cli=str(CLI),
         cwd=str(registry.workspace), output_dir=place,
-    )  # fmt: skip
+    )
     return launch(registry, plan)
 
 
@@ -57,7 +57,7 @@ def open_registry(workspace: Path) -> Iterator[ProcessRegistry]:
             yield registry
         finally:
             for view in registry.snapshot():
-                shim.send(shim.marked(marker(view.paths, view.attempt)), signal.SIGKILL)
+                send(marked(marker(view.paths, view.attempt)), signal.SIGKILL)
 
 
 def reach(registry: ProcessRegistry, run_id: str, step: int) -> RunView:
@@ -76,7 +76,7 @@ def reach(registry: ProcessRegistry, run_id: str, step: int) -> RunView:
 @fault(
     "the dashboard dies again and again while a model trains", how="INT, KILL, HUP, TERM to the server's group",
     expected="each new one finds it RUNNING, chart and log go on; Stop saves, true exit code",
-)  # fmt: skip
+)
 def test_restarts_while_training(zygote: Zygote, demo_copy: Path, row: Row) -> None:
     dash: Dash = zygote.dashboard(demo_copy, ["train", {"name": "restarts", "max_steps": 5000}], port=8840)
     dash.wait("train")
@@ -123,7 +123,7 @@ def ranks(handle: Handle) -> list[int]:
     """The ranks' main processes, by their number."""
     found: dict[bytes, int] = {}
     for pid in sorted(members(handle)):
-        number = next((item for item in shim.environ(pid) if item.startswith(b"LOCAL_RANK=")), None)
+        number = next((item for item in environ(pid) if item.startswith(b"LOCAL_RANK=")), None)
         if number is not None:
             found.setdefault(number, pid)
     assert len(found) == 2, found
@@ -132,14 +132,14 @@ def ranks(handle: Handle) -> list[int]:
 
 def agent(handle: Handle) -> int:
     """torchrun's own process."""
-    (found,) = [pid for pid in members(handle) if shim.is_torchrun(pid) and pid not in ranks(handle)]
+    (found,) = [pid for pid in members(handle) if is_torchrun(pid) and pid not in ranks(handle)]
     return found
 
 
 @pytest.mark.long
 @fault(
     "torchrun's agent killed", how="two real ranks, kill -9 of the agent", expected="FAILED, ranks swept",
-)  # fmt: skip
+)
 def test_an_agent_killed(demo_copy: Path, row: Row) -> None:
     with open_registry(demo_copy) as registry:
         handle = train(registry, "agent", TWO_RANKS, max_steps=5000)
@@ -155,7 +155,7 @@ def test_an_agent_killed(demo_copy: Path, row: Row) -> None:
 @fault(
     "graceful stop of two ranks", how="Stop while two real ranks train; the harder step where it hangs",
     expected="STOPPED, nobody left, whether or not it was saved",
-)  # fmt: skip
+)
 def test_two_ranks_stopped(demo_copy: Path, row: Row) -> None:
     with open_registry(demo_copy) as registry:
         registry.watcher.patience = Patience(quiet=20, torn=10)
@@ -176,7 +176,7 @@ def test_two_ranks_stopped(demo_copy: Path, row: Row) -> None:
 @fault(
     "a rank hangs while it is stopped", how="SIGSTOP of one of two real ranks, then Stop",
     expected="STOPPING and, without a sign of life, stuck; Kill now: STOPPED, nobody left",
-)  # fmt: skip
+)
 def test_a_rank_that_hangs(demo_copy: Path, row: Row) -> None:
     with open_registry(demo_copy) as registry:
         registry.watcher.patience = Patience(quiet=10, torn=5)
@@ -196,7 +196,7 @@ def test_a_rank_that_hangs(demo_copy: Path, row: Row) -> None:
 @fault(
     "shim killed while a model trains", how="kill -9 of the shim; the training goes on to its last step",
     expected="RUNNING without it, SUCCEEDED by the results, exit code unknown",
-)  # fmt: skip
+)
 def test_a_shim_killed(demo_copy: Path, row: Row) -> None:
     with open_registry(demo_copy) as registry:
         handle = train(registry, "shim", max_steps=25)
@@ -211,7 +211,7 @@ def test_a_shim_killed(demo_copy: Path, row: Row) -> None:
 @fault(
     "trainer killed, then resumed", how="kill -9 of the real trainer behind a checkpoint; a new attempt from it",
     expected="FAILED, -9; then SUCCEEDED; the log's steps go back, the chart's do not",
-)  # fmt: skip
+)
 def test_a_trainer_killed(demo_copy: Path, row: Row) -> None:
     with open_registry(demo_copy) as registry:
         handle = train(registry, "killed", max_steps=24, save_steps=8)
@@ -223,7 +223,7 @@ def test_a_trainer_killed(demo_copy: Path, row: Row) -> None:
         plan = make_plan(
             run_id=view.run_id, attempt=2, env={}, secrets=(), files={}, cli=str(CLI), cwd=str(demo_copy),
             output_dir=view.output_dir, args={**args, "resume_from_checkpoint": f"{view.output_dir}/checkpoint-8"},
-        )  # fmt: skip
+        )
         assert view.record is not None
         assert isinstance(registry.launch(plan, view.record.resumed(plan)), Launched)
         view = wait_end(registry, handle.run_id, MINUTES)
@@ -237,7 +237,7 @@ def test_a_trainer_killed(demo_copy: Path, row: Row) -> None:
 @fault(
     "disk full during a checkpoint", how="the real trainer saves on a file system of 3 MB",
     expected="FAILED with the cause, exit code 1, nobody left",
-)  # fmt: skip
+)
 def test_a_full_disk(demo_copy: Path, row: Row) -> None:
     small = demo_copy / "saves" / "small"
     small.mkdir(parents=True)

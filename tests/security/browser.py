@@ -29,7 +29,7 @@ class Answer:
 def ask(
     url: str, path: str = "/", method: str = "GET", headers: list[tuple[str, str]] | None = None, body: bytes = b"",
     host: str | None = None,
-) -> Answer:  # fmt: skip
+) -> Answer:
     """One request, with exactly these headers. host: what the Host header says; None = the truth; "" = none."""
     parts = urlsplit(url)
     assert parts.hostname is not None
@@ -88,7 +88,7 @@ class Tab:
         self.socket: ClientConnection = connect(
             address, origin=origin, subprotocols=protocols, additional_headers=self.headers, open_timeout=WAIT,
             max_size=None, proxy=None, sock=socket.create_connection((parts.hostname, parts.port), WAIT),
-        )  # fmt: skip
+        )
         self.page = page
         return self.run(query=query)
 

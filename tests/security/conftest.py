@@ -83,7 +83,7 @@ def start_server(
         [sys.executable, "-m", *told, *words],
         cwd=root.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "LFDASH_WORKSPACE": str(root), **(env or {})},
-    )  # fmt: skip
+    )
     server = Server(process, f"http://127.0.0.1:{port}{path}", root)
     threading.Thread(target=server.listen, daemon=True).start()
     wait_for(server.answers, 60)

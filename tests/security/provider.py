@@ -62,7 +62,7 @@ class Provider:
                 "code_challenge_methods_supported": ["S256"],
                 "id_token_signing_alg_values_supported": ["RS256"], "response_types_supported": ["code"],
                 "subject_types_supported": ["public"],
-            })  # fmt: skip
+            })
 
     def token(self, handler: BaseHTTPRequestHandler, form: dict[str, str]) -> None:
         """Swaps a code for an identity token."""

@@ -18,7 +18,7 @@ CALLS = {
     "os.execve", "os.execvp", "os.spawnl", "os.spawnv", "subprocess.getoutput", "subprocess.getstatusoutput",
     "asyncio.create_subprocess_shell", "pd.read_pickle", "pandas.read_pickle", "torch.load", "yaml.unsafe_load",
     "yaml.full_load", "yaml.load_all", "yaml.unsafe_load_all", "st.cache_data",
-}  # fmt: skip
+}
 STARTERS = {"subprocess.run", "subprocess.Popen", "subprocess.call", "subprocess.check_call", "subprocess.check_output"}
 
 
@@ -73,7 +73,7 @@ def test_nothing_of_a_page_reaches_a_shell_or_a_pickle(path: Path) -> None:
         "yaml.load(text, Loader=yaml.Loader)", "subprocess.Popen(f'{a}')", "np.load(path, allow_pickle=True)",
         "torch.load(path)",
     ],
-)  # fmt: skip
+)
 def test_each_of_them_would_be_seen(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.py").write_text(text)
     assert offences(tmp_path / "a.py")

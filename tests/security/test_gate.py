@@ -20,7 +20,7 @@ ROUTES = (
     "/", "/data", "/_stcore/health", "/_stcore/host-config", "/_stcore/metrics", "/_stcore/agent/openapi.json",
     "/media/0.txt", "/component/x/index.html", "/static/js/nothing.js", "/auth/login", "/auth/logout",
     "/oauth2callback", "/app/static/x",
-)  # fmt: skip
+)
 STRANGERS = ("evil.example", "evil.example:8501", "localhost.evil.example", "127.0.0.1.evil.example", "10.1.2.3")
 ODD = ("a b", "localhost@evil.example", "localhost/x", "localhost:99999", "localhost:x", "127.1", "0x7f000001", "")
 
@@ -82,7 +82,7 @@ def test_no_method_goes_round_the_gate(server: Server, method: str) -> None:
         ("null", ""), (None, ""), ("http://evil.example", "evil.example"),
         ("http://evil.example:8501", "evil.example:8501"), ("http://127.0.0.1", ""),
     ],
-)  # fmt: skip
+)
 def test_a_websocket_of_another_page_is_refused(server: Server, origin: str | None, host: str) -> None:
     """Other localhost ports, other sites, rebound names, and clients that say nothing."""
     with pytest.raises(InvalidStatus) as refused:
@@ -128,7 +128,7 @@ def refused(*words: str, env: dict[str, str] | None = None, cwd: Path = Path("/"
     done = subprocess.run(
         [sys.executable, "-m", "lfdash", "--port", "8799", *words], capture_output=True, text=True, timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}, cwd=cwd,
-    )  # fmt: skip
+    )
     assert done.returncode == 1 and not done.stdout
     return done.stderr
 

@@ -40,7 +40,7 @@ def linked(serve: Start, outside: Path, tmp_path_factory: pytest.TempPathFactory
     entries = {
         "dots": "../../outside/rows.json", "absolute": str(outside / "rows.json"), "link": "linked.json",
         "deep": "link/rows.json", "number": 5,
-    }  # fmt: skip
+    }
     info = {name: {"file_name": file} for name, file in entries.items()}
     (root / "data" / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}, **info}))
     run = root / "saves" / "other" / "lora" / "linking"
@@ -66,7 +66,7 @@ def filled(server: Server, **values: object) -> Tab:
 NAMES = (
     "..", "../x", "/etc/lfdash", "~/x", "saves/../../x", "saves/link/x", "a/b", ".hidden", "-rf", "x\\y",
     "${oc.env:HOME}/x",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -228,7 +228,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         "!!python/object/apply:os.system ['touch {file}']", "!!python/object/new:os.system [touch {file}]",
         "a: !!python/name:os.system", "a: !!binary aGk=", "? [a]\n: b", "- a\n- b", "9" * 300_000,
     ],
-)  # fmt: skip
+)
 def test_a_hostile_configuration_is_told_quickly_and_runs_nothing(server: Server, tmp_path: Path, text: str) -> None:
     tab = Tab(server.url).open()
     text = text.replace("{file}", str(tmp_path / "touched"))

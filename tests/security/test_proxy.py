@@ -30,7 +30,7 @@ def recipe(folder: Path, port: int, upstream: str, path: str) -> str:
     changes = {
         "listen 443 ssl;": f"listen 127.0.0.1:{port};", "/etc/nginx/lfdash.htpasswd": str(folder / "htpasswd"),
         "http://127.0.0.1:8501": upstream, "location / {": f"location {path}/ {{",
-    }  # fmt: skip
+    }
     for old, new in changes.items():
         assert old in text, old
         text = text.replace(old, new)

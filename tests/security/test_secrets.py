@@ -81,7 +81,7 @@ def test_the_run_has_the_secrets_and_its_logs_have_them_no_more(leaking: tuple[T
 
 def test_no_command_line_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
     lines = dict(processes())
-    assert leaky.process.pid in lines and any(b"shim.py" in line for line in lines.values())
+    assert leaky.process.pid in lines and any(b"/supervisor/" in line for line in lines.values())
     assert {pid: holders(line) for pid, line in lines.items() if holders(line)} == {}
 
 

@@ -152,7 +152,7 @@ def test_downloads_and_uploads_are_for_who_signed_in(door: Server, provider: Pro
         ({"email": "ana@sub.lab.example"}, 403), ({"email": "bo@lab.example", "email_verified": False}, 403),
         ({"email": "\u212aim@lab.example"}, 403), ({"email": ["ana@example.org"]}, 403),
     ],
-)  # fmt: skip
+)
 def test_who_is_not_on_the_list_stays_out(
     door: Server, provider: Provider, claims: dict[str, object], status: int
 ) -> None:
@@ -232,7 +232,7 @@ GOOD = SECRETS.format(key=KEY, url="https://idp.example")
         ("[auth\nbroken", (), "TOML"), (GOOD.replace(KEY, "short"), (), "cookie_secret"),
         (GOOD, ("--public-url", "https://box.example"), "redirect_uri"),
     ],
-)  # fmt: skip
+)
 def test_a_sign_in_that_is_not_whole_serves_nobody(
     tmp_path: Path, text: str, words: tuple[str, ...], says: str
 ) -> None:

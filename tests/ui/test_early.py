@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui.shared.session import Services
+from lfdash.engine.services import Services
 from lfdash.ui.shared.text import t
 from tests import app as pages
 from tests.pseudo import ESCAPED

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui.shared import session
-from lfdash.ui.shared.session import Services
+from lfdash.engine.services import Services, settings
 from tests import app as pages
 
 MODEL = "Qwen2.5-0.5B-Instruct"
@@ -50,13 +49,13 @@ def test_a_new_form_begins_with_what_was_used_last(services: Services) -> None:
     held = {name: later.session_state[f"top.{name}"] for name in ("model_name", "model_path", "hub_name", "cache_dir")}
     assert held == {
         "model_name": MODEL, "model_path": "/disk/qwen", "hub_name": "modelscope", "cache_dir": "/disk/cache",
-    }  # fmt: skip
+    }
     assert "ui.changed" not in later.session_state  # nothing of it counts as changed
     set_to(later, "selectbox", "ui.preset_pick", "demo")
     assert later.session_state["top.model_path"] == "models/demo-llama"  # a preset gives its own keys only
 
 
 def test_a_spoiled_file_of_habits_is_as_none(services: Services) -> None:
-    session.settings(services).save({"last_model": 7, "hub": [], "paths": [1], "cache_dir": None})
+    settings(services).save({"last_model": 7, "hub": [], "paths": [1], "cache_dir": None})
     app = new_form(pages.start())
     assert not app.session_state["top.model_name"]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lfdash.jobs.presets import list_presets
-from lfdash.ui.shared.text import LANGUAGES, LOCALES, available
+from lfdash.locales import FOLDER as LOCALES
+from lfdash.locales import LANGUAGES, available
 
 ENGLISH = tomllib.loads((LOCALES / "en.toml").read_text(encoding="utf-8"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfdash.ui.form.widgets import JOINER, markdown_safe
+from lfdash.ui.shared.text import JOINER, markdown_safe
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from lfdash.ui.form.widgets import JOINER, markdown_safe
         ("a --flag", f"a -{JOINER}-flag"), ("a -> b", f"a -{JOINER}\\> b"), ("a <= b", f"a \\<{JOINER}= b"),
         ("- a\n1. b\n+ c", f"{JOINER}- a\n{JOINER}1. b\n{JOINER}+ c"),
     ],
-)  # fmt: skip
+)
 def test_what_is_markup_is_escaped(text: str, safe: str | None) -> None:
     got = markdown_safe(text)
     assert got == safe or safe is None

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.engine.services import Services
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs.record import RunState
-from lfdash.runs.scan import RunView
-from lfdash.ui.shared.session import Services
+from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import t
 from tests import app
 from tests.runs import FIXTURES, plan_for, record_for
@@ -60,7 +60,7 @@ def test_a_lost_run_says_why_and_can_be_resumed(services: Services, lost: str, w
 
 
 def saved() -> object:
-    from lfdash.runs.scan import Saved
+    from lfdash.runs.view import Saved
 
     return Saved(None, None, (5,))
 

@@ -11,9 +11,9 @@ import streamlit as st
 from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 
+from lfdash.engine.services import Services
+from lfdash.locales import catalogue
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import catalogue
 from tests import app as pages
 
 WORDS = {"en": {1: "one", 2: "two"}, "de": {1: "eins", 2: "zwei"}, "odd": {1: "two", 2: "one"}}
@@ -105,7 +105,7 @@ FILLED = {
     "train.learning_rate": "fast", "train.num_train_epochs": "7.5", "train.batch_size": "",
     "train.lr_scheduler_type": "polynomial", "train.training_stage": "dpo", "top.finetuning_type": "freeze",
     "train.packing": False, "train.use_badam": True,
-}  # fmt: skip
+}
 
 
 def test_five_languages_keep_every_value(services: Services) -> None:

@@ -16,21 +16,22 @@ from unittest import mock
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lfdash import locales
 from lfdash.data.formats import FORMATS
-from lfdash.jobs.field import Problem
+from lfdash.engine.services import Services
 from lfdash.jobs.fields import FIELDS, GROUPS
+from lfdash.jobs.resources import Ask
 from lfdash.llamafactory.deep_check import CheckFailed, Verdict
 from lfdash.llamafactory.token_lengths import Lengths, NotCounted
-from lfdash.queue.placement import Ask
-from lfdash.queue.store import Reason, Waiting
+from lfdash.outcomes import Problem
 from lfdash.runs.record import RunRecord, RunState
-from lfdash.runs.scan import RunView, Saved
+from lfdash.runs.view import Reason, RunView, Saved, Waiting
 from lfdash.ui.data import lengths, new
 from lfdash.ui.data import page as data
 from lfdash.ui.form import preview
-from lfdash.ui.launch import actions, next_steps
-from lfdash.ui.shared import layout, text
-from lfdash.ui.shared.session import Services
+from lfdash.ui.launch import next_steps
+from lfdash.ui.shared import layout
+from lfdash.ui.shared.answers import SHOWN
 from tests import app as pages
 from tests import pseudo
 from tests.runs import fake_cli, plan_for, wait_end
@@ -38,8 +39,8 @@ from tests.runs import fake_cli, plan_for, wait_end
 # Data text: rows and names that the files below hold. `lfdash`, `tok` and `GB` are no words of a language.
 DATA = {"rows", "pairs", "online", "broken", "new", "mine", "ask", "say", "hello", "world", "instruction", "output",
         "done", "failed", "odd", "scored", "merged", "absent", "fast", "nope", "zzz", "bad",
-        "prompt", "response", "list"}  # fmt: skip
-NAMES = DATA | {"lfdash", "tok", "GB", "MB", "YAML", *text.LANGUAGES.values()}
+        "prompt", "response", "list"}
+NAMES = DATA | {"lfdash", "tok", "GB", "MB", "YAML", *locales.LANGUAGES.values()}
 
 
 @dataclass
@@ -87,11 +88,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "pairs": {"file_name": "rows.json", "ranking": True}, "broken": {"file_name": "broken.json"},
             "absent": {"file_name": "absent.json"}, "online": {"hf_hub_url": "some/where"},
         }),
-    }  # fmt: skip
+    }
     for name, content in files.items():
         (root / "data" / name).write_text(content)
     cli = fake_cli(root.parent)
-    marking = mock.patch.object(text, "catalogue", lambda _code: pseudo.PSEUDO)
+    marking = mock.patch.object(locales, "catalogue", lambda _code: pseudo.PSEUDO)
     with mock.patch.dict(os.environ, LFDASH_CLI=cli), pages.opened(root) as services, marking:
         services.registry.start()
         for name, args in {"done": {"steps": 3}, "failed": {"fail": "error"}, "odd": {"fail": "exit:3"}}.items():
@@ -104,7 +105,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         said = [
             str(root), "Expecting property name enclosed in double quotes", "no traceback here",
             "ValueError: Undefined dataset nope in dataset_info.json.",
-        ]  # fmt: skip
+        ]
         yield Site(services, known_names(services) | {cli, os.uname().nodename}, said)
 
 
@@ -158,7 +159,7 @@ BROKEN = {
     "train.learning_rate": "fast", "train.num_train_epochs": "1e9", "train.dataset": ["nope", "pairs"],
     "train.output_dir": "../out", "train.compute_type": "bf16", "top.template": "nope", "train.val_size": "0.1",
     "train.eval_dataset": ["rows"], "train.logging_steps": "1000", "train.neat_packing": True, "train.use_galore": True,
-}  # fmt: skip
+}
 
 
 def test_problems(site: Site) -> None:
@@ -195,14 +196,14 @@ STATES: list[dict[str, Any]] = [
     *({"state": RunState.QUEUED, "waiting": Waiting(1, Ask(), None, reason)} for reason in WAITS),
     {"state": RunState.QUEUED, "waiting": Waiting(1, Ask())},
     {"state": RunState.HELD, "waiting": Waiting(2, Ask(), Reason("after_failure", {"run": "done"}))},
-]  # fmt: skip
+]
 
 
 def test_every_state_of_a_run(site: Site) -> None:
     app = site.open()
     done, registry = site.view("done"), site.services.registry
     others = [item for item in registry.snapshot() if item.run_id != done.run_id]
-    app.session_state[actions.SHOWN] = done.run_id
+    app.session_state[SHOWN] = done.run_id
     for changes in STATES:
         view = replace(done, **changes)
         with (
@@ -218,7 +219,7 @@ def test_every_state_of_a_run(site: Site) -> None:
 def test_a_failure(site: Site) -> None:
     app = site.open()
     for name in ("failed", "odd"):
-        app.session_state[actions.SHOWN] = f"id-{name}"
+        app.session_state[SHOWN] = f"id-{name}"
         site.check(app.run())
         assert app.error
 
@@ -336,7 +337,7 @@ FILES = {
     "large": "#" * 1_000_001, "board": "top.model_name: [1]\ntrain.nonsense: 1", "json": '{"a": 1, "a": 2}',
     "fine": "learning_rate: fast\nno_such: 1", "many": "a: [" + "1," * 30_000 + "]", "deep": "a: " + "[" * 200,
     "form": "top.model_name: x\ntrain.learning_rate: '1e-4'\ntrain.nonsense: 1",
-}  # fmt: skip
+}
 
 
 def test_files(site: Site) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lfdash.engine.services import Services
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs.notes import Notes
 from lfdash.runs.record import RunState
 from lfdash.ui.runs import filters, page, trash
-from lfdash.ui.shared.session import Services
 from tests import app as pages
 from tests.many import add_plain, add_run, write_notes
 from tests.runs import launch, plan_for
@@ -118,7 +118,7 @@ def test_the_address_filters_and_sorts_and_what_is_chosen_gets_there(three: Serv
     assert names(app) == ["old"]
     assert {name: app.query_params[name] for name in ("find", "state", "sort", "order")} == {
         "find": "demo-llama", "state": "SUCCEEDED", "sort": "name", "order": "desc",
-    }  # fmt: skip
+    }
     app = press(app, "runs_clear")
     assert names(app) == ["old", "new", "cli"] and "state" not in app.query_params
 

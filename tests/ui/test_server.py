@@ -22,7 +22,7 @@ from lfdash.web.server import access_of, arguments, free_port, settings
         ("http", None, "127.0.0.1:8501", True), ("http", "http://localhost:9999", "localhost:8501", False),
         ("http", None, "evil.example", False), ("http", None, None, False), ("lifespan", None, None, True),
     ],
-)  # fmt: skip
+)
 def test_what_passes_the_gate(kind: str, origin: str | None, host: str | None, passes: bool) -> None:
     pairs = [(b"host", host)] if host else []
     pairs += [(b"origin", origin)] if origin else []

@@ -12,9 +12,10 @@ import pytest
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import FIELDS, GROUPS
 from lfdash.jobs.rules import RULES
+from lfdash.locales import FOLDER as LOCALES
 from lfdash.runs.record import RunState
 from lfdash.ui.form.widgets import number_text, to_raw
-from lfdash.ui.shared.text import LOCALES, choice, help_text, label, t
+from lfdash.ui.shared.text import choice, help_text, label, t
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGLISH = tomllib.loads((LOCALES / "en.toml").read_text(encoding="utf-8"))

@@ -7,15 +7,14 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
+from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
 from lfdash.llamafactory.locate import Cli
 from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, NotCounted, count_tokens
 from lfdash.ui.form import state as form
-from lfdash.ui.form import widgets
 from lfdash.ui.shared import charts
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import not_answered, t
+from lfdash.ui.shared.text import markdown_safe, not_answered, t
 
 RESULT = "data.lengths"  # (what was measured, the answer)
 
@@ -32,13 +31,13 @@ def draw(services: Services, directory: str, dataset: str) -> None:
         clicked = st.button(
             t("ui.lengths"), key="data.measure", icon=":material/straighten:", disabled=not model,
             help=t("ui.lengths_help", count=SAMPLE) if model else t("problems.model_missing"),
-        )  # fmt: skip
+        )
         if model:
             with_model = t("ui.lengths_with", model=model, template=template or "–", cutoff=cutoff_of(job))
-            st.caption(widgets.markdown_safe(with_model))
+            st.caption(markdown_safe(with_model))
     outside = next(services.roots.outside(args), None)
     if clicked and outside:
-        st.warning(widgets.markdown_safe(t("problems.path_outside", name=outside[0], value=outside[1])))
+        st.warning(markdown_safe(t("problems.path_outside", name=outside[0], value=outside[1])))
     elif clicked:
         with st.spinner(t("ui.lengths_counting")):
             found = count_tokens(services.cli, services.workspace.root, args, build_env(job))
@@ -57,7 +56,7 @@ def cutoff_of(job: JobConfig) -> int:
 def draw_result(found: Lengths | NotCounted, cutoff: int, redact: Callable[[str], str]) -> None:
     """One sentence and a histogram."""
     if isinstance(found, NotCounted):
-        st.warning(t("ui.lengths_failed", reason=widgets.markdown_safe(not_answered(found, redact))))
+        st.warning(t("ui.lengths_failed", reason=markdown_safe(not_answered(found, redact))))
         return
     over, total = found.over(cutoff), len(found.tokens)
     share = f"{over / total:.1%}" if total else "0 %"

@@ -17,7 +17,7 @@ from lfdash.data.formats import BY_NAME, FORMATS, Mapped, entry, missing, recogn
 from lfdash.data.preview import SUFFIXES, Preview, add_entry, preview, unlisted
 from lfdash.ui.form import widgets
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.text import choice, problem_words, t
+from lfdash.ui.shared.text import choice, markdown_safe, problem_words, t
 from lfdash.workspace.allowed_paths import Roots
 
 SOURCE, UPLOAD, LOCAL, NAME, FORMAT = "data.source", "data.upload", "data.local", "data.name", "data.format"
@@ -29,7 +29,7 @@ def draw(folder: Path, known: DatasetInfo, roots: Roots) -> None:
     """Draws the whole form. folder: where the file and its entry belong. roots: where files may lie."""
     answer = st.session_state.pop(ANSWER, None)
     if answer:
-        (st.success if answer[0] else st.error)(widgets.markdown_safe(answer[1]))
+        (st.success if answer[0] else st.error)(markdown_safe(answer[1]))
     sources = ("upload", "local")
     source = keyed.segments(
         t("ui.data_source"), sources, key=SOURCE, word=lambda name: t(f"ui.data_from_{name}"), required=True
@@ -39,7 +39,7 @@ def draw(folder: Path, known: DatasetInfo, roots: Roots) -> None:
         return
     name, found = chosen
     if found.problem:
-        st.error(widgets.markdown_safe(problem_words(found.problem)))
+        st.error(markdown_safe(problem_words(found.problem)))
         return
     if st.session_state.get(SEEN) != name:
         fill(name, found)
@@ -151,7 +151,7 @@ def draw_add(folder: Path, file: str, uploaded: bool, found: Preview, mapped: Ma
         st.button(
             t("ui.data_add_it"), type="primary", key="data.add", on_click=add, disabled=bool(reason),
             help=reason or None, args=(folder, file, uploaded, made(found, mapped) if mapped else {}),
-        )  # fmt: skip
+        )
     if reason:
         st.caption(f":material/info: {reason}")
 

@@ -11,13 +11,13 @@ import streamlit as st
 
 from lfdash.data.dataset_info import FILE
 from lfdash.data.preview import Preview, preview
+from lfdash.engine.services import Services
 from lfdash.ui.data import lengths, new
 from lfdash.ui.form import state as form
-from lfdash.ui.form import widgets
 from lfdash.ui.shared.kind import use
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.session import Services, services
-from lfdash.ui.shared.text import problem_words, t
+from lfdash.ui.shared.session import services
+from lfdash.ui.shared.text import markdown_safe, problem_words, t
 
 FOLDER, PICK = "data.folder", "data.pick"
 
@@ -34,14 +34,14 @@ def draw() -> None:
     folder = inside(shared, st.session_state.get(FOLDER) or "data")
     if folder is None:
         text = t("problems.name_outside", value=st.session_state[FOLDER])
-        st.error(widgets.markdown_safe(text), icon=":material/error:")
+        st.error(markdown_safe(text), icon=":material/error:")
         return
     root = shared.workspace.root.resolve()
     name = str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
     known = shared.datasets(name)
     if known.problem:
         text = problem_words(known.problem)
-        st.error(widgets.markdown_safe(text), icon=":material/error:")
+        st.error(markdown_safe(text), icon=":material/error:")
     if known.names:
         draw_dataset(shared, folder, name, known.names)
     with st.expander(t("ui.data_add"), expanded=not known.names, icon=":material/add:", key="data.new"):
@@ -65,7 +65,7 @@ def draw_dataset(shared: Services, folder: Path, directory: str, names: tuple[st
         return
     path = shared.roots.inside(folder / str(file))
     if path is None:
-        st.error(t("problems.name_outside", value=widgets.markdown_safe(str(file))))
+        st.error(t("problems.name_outside", value=markdown_safe(str(file))))
         return
     found = preview(path)
     draw_facts(entry, found)
@@ -91,5 +91,5 @@ def draw_rows(found: Preview, height: int = 430) -> None:
     """The first rows, or which line is broken."""
     if found.problem:
         text = problem_words(found.problem)
-        st.error(widgets.markdown_safe(text), icon=":material/error:")
+        st.error(markdown_safe(text), icon=":material/error:")
     new.draw_table(found.rows, height)

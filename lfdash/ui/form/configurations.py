@@ -5,13 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine import plans
+from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.importing import Loaded, read_config
 from lfdash.ui.form import state as form
-from lfdash.ui.form.widgets import markdown_safe
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import config_error, t
+from lfdash.ui.shared.text import config_error, markdown_safe, t
 from lfdash.workspace.saved_configs import Shelf, ShelfRefused
 
 UPLOAD, PICK, NAME, NEW_NAME = "config.upload", "config.pick", "config.name", "config.new_name"
@@ -57,7 +56,7 @@ def draw_open(services: Services) -> None:
         st.button(
             t("ui.delete"), key="config.delete", on_click=delete, args=(services, name), disabled=not confirm,
             help=None if confirm else t("ui.delete_why"),
-        )  # fmt: skip
+        )
 
 
 def draw_save(services: Services) -> None:
@@ -69,7 +68,7 @@ def draw_save(services: Services) -> None:
     st.button(
         t("ui.save_it"), key="config.save", type="primary", on_click=save, args=(services, name, replace),
         disabled=not name or (taken and not replace), help=t("ui.save_help"),
-    )  # fmt: skip
+    )
 
 
 def open_upload(services: Services) -> None:
@@ -131,7 +130,8 @@ def account(loaded: Loaded, name: str) -> list[tuple[str, dict[str, object]]]:
 
 def save(services: Services, name: str, replace: bool) -> None:
     """Saves the form's job under a name, without its output folder and without secrets."""
-    refused = shelf(services).save(name, plans.document(form.read().job, with_output=False), replace=replace)
+    text = plans.document(form.read().job, t("ui.yaml_header"), with_output=False)
+    refused = shelf(services).save(name, text, replace=replace)
     refuse(refused)
     if refused is None:
         st.session_state[NAME] = ""

@@ -13,16 +13,16 @@ from typing import Any
 import streamlit as st
 import yaml
 
+from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
-from lfdash.jobs.field import Problem
 from lfdash.jobs.fields import BY_KIND_ARG
 from lfdash.jobs.yaml_format import load
 from lfdash.llamafactory.catalogue import Argument
+from lfdash.outcomes import Problem
 from lfdash.ui.form import widgets
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.kind import kind, scoped
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import config_error, t
+from lfdash.ui.shared.text import config_error, markdown_safe, t
 
 NAMES, RAW, PICK = "more.names", "more.raw", "more.pick"  # session keys, through `scoped`
 FIELD = "train.extra_args"  # LlamaBoard's id of its extra arguments: problems name it
@@ -188,7 +188,7 @@ def draw_added(argument: Argument | None, name: str, on_change: Any) -> None:
             "on_change": on_change,
             "persist_state": "session",
         }
-        draw_value(argument, name, {"label": widgets.markdown_safe(name), **common})
+        draw_value(argument, name, {"label": markdown_safe(name), **common})
     with away:
         st.button(
             "",
@@ -197,7 +197,7 @@ def draw_added(argument: Argument | None, name: str, on_change: Any) -> None:
             on_click=remove,
             args=(name,),
             type="tertiary",
-            help=t("ui.more_remove", name=widgets.markdown_safe(name)),
+            help=t("ui.more_remove", name=markdown_safe(name)),
         )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from lfdash.jobs.field import Value
-from lfdash.ui.shared.session import Services, settings
+from lfdash.engine.services import Services, settings
+from lfdash.outcomes import Value
 
 MODEL, PATH = "top.model_name", "top.model_path"
 KEPT = {"top.model_name": "last_model", "top.hub_name": "hub", "top.cache_dir": "cache_dir"}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine import plans
+from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
 from lfdash.llamafactory.deep_check import CheckFailed, deep_check
 from lfdash.llamafactory.locate import Cli
+from lfdash.runs.plan import ARGS_FILE
 from lfdash.ui.form import state as form
-from lfdash.ui.form import widgets
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import label, not_answered, problem_words, t
+from lfdash.ui.shared.text import label, markdown_safe, not_answered, problem_words, t
 
 PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
 
@@ -27,14 +27,15 @@ def draw(services: Services) -> None:
     reading = form.read()
     errors = [p for p in form.problems(services, reading) if p.level == "error"]
     if errors:
-        lines = [f"- {widgets.markdown_safe(problem_words(p))}" for p in errors]
+        lines = [f"- {markdown_safe(problem_words(p))}" for p in errors]
         st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
     draw_deep_check(services, reading.job)
     st.markdown(f"**{t('ui.preview_command')}**")
     redact = services.registry.redactor()
-    st.code(redact(str(plans.make(services, reading.job, PREVIEW_RUN))), language="bash", wrap_lines=True)
+    prepared = plans.prepare(services, reading.job, t("ui.yaml_header"), PREVIEW_RUN)
+    st.code(redact(str(prepared.plan)), language="bash", wrap_lines=True)
     st.markdown(f"**{t('ui.preview_yaml')}**")
-    st.code(redact(plans.document(reading.job, with_output=True)), language="yaml", height=330)
+    st.code(redact(prepared.plan.files[ARGS_FILE]), language="yaml", height=330)
     draw_downloads(services, "dialog")
 
 
@@ -44,7 +45,7 @@ def draw_deep_check(services: Services, job: JobConfig) -> None:
         return
     outside = next(services.roots.outside(build_args(job)), None)
     if outside:  # its parser looks into these folders
-        st.warning(widgets.markdown_safe(t("problems.path_outside", name=outside[0], value=outside[1])))
+        st.warning(markdown_safe(t("problems.path_outside", name=outside[0], value=outside[1])))
         return
     if not st.button(t("ui.deep_check"), key="deep_check", icon=":material/fact_check:", help=t("ui.deep_check_help")):
         return
@@ -52,10 +53,10 @@ def draw_deep_check(services: Services, job: JobConfig) -> None:
         found = deep_check(services.cli, services.workspace.root, [build_args(job)], build_env(job))
     redact = services.registry.redactor()
     if isinstance(found, CheckFailed):
-        st.warning(t("ui.deep_failed", reason=widgets.markdown_safe(not_answered(found, redact))))
+        st.warning(t("ui.deep_failed", reason=markdown_safe(not_answered(found, redact))))
     elif found[0].text:
         where = f" {t('ui.deep_field', label=label(found[0].field))}" if found[0].field else ""
-        st.error(t("ui.deep_bad", text=widgets.markdown_safe(redact(found[0].text))) + where)
+        st.error(t("ui.deep_bad", text=markdown_safe(redact(found[0].text))) + where)
     else:
         st.success(t("ui.deep_good"))
 
@@ -68,7 +69,7 @@ def draw_downloads(services: Services, place: str) -> None:
         for kind, with_output, file in (("job", False, f"{name}.yaml"), ("run", True, f"{name}-run.yaml")):
             st.download_button(
                 t(f"ui.download_{kind}"),
-                services.registry.redact(plans.document(job, with_output=with_output)),
+                services.registry.redact(plans.document(job, t("ui.yaml_header"), with_output=with_output)),
                 file_name=file,
                 mime="text/yaml",
                 key=f"download_{kind}_{place}",

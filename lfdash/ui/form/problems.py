@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from lfdash.engine.services import Services
 from lfdash.jobs.checks import EXTRA_PREFIX
-from lfdash.jobs.field import Problem, Value
 from lfdash.jobs.fields import BY_ID
+from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import sidebar
 from lfdash.ui.form import state as form
-from lfdash.ui.form.widgets import markdown_safe
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import label, problem_words, t
+from lfdash.ui.shared.text import label, markdown_safe, problem_words, t
 
 
 def draw_early(services: Services) -> None:

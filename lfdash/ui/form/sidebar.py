@@ -9,20 +9,21 @@ import streamlit as st
 
 from lfdash.data.dataset_info import DatasetInfo
 from lfdash.engine import context as facts
+from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args
 from lfdash.jobs.converters import SAVES, model_name
-from lfdash.jobs.field import Field, Problem
+from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID, GROUPS, arguments
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.presets import Preset
 from lfdash.jobs.secret_arguments import HIDDEN
 from lfdash.jobs.stages import BY_CODE
+from lfdash.outcomes import Problem
 from lfdash.ui.form import configurations, extra_arguments, widgets
 from lfdash.ui.form import state as form
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.kind import kind, scoped
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import choice, help_text, label, lookup, t
+from lfdash.ui.shared.text import choice, help_text, label, lookup, markdown_safe, t
 from lfdash.workspace.folders import weights_in
 
 ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export")
@@ -72,7 +73,7 @@ def draw_preset(services: Services) -> None:
         if name in services.presets:
             st.caption(preset_text(services.presets[name])[1])
     for note, params in st.session_state.get(scoped(form.NOTES), []):
-        safe = {key: widgets.markdown_safe(value) if isinstance(value, str) else value for key, value in params.items()}
+        safe = {key: markdown_safe(value) if isinstance(value, str) else value for key, value in params.items()}
         st.caption(f":material/info: {t(note, **safe)}")
     configurations.draw(services)
     draw_changed(services)
@@ -93,7 +94,7 @@ def pick_preset(services: Services) -> None:
         form.load_preset(services, name)
     else:
         form.show_preset(st.session_state.get(form.PRESET))
-        st.session_state[scoped(form.NOTES)] = [("ui.preset_unknown", {"name": widgets.markdown_safe(str(name))})]
+        st.session_state[scoped(form.NOTES)] = [("ui.preset_unknown", {"name": markdown_safe(str(name))})]
 
 
 def draw_changed(services: Services) -> None:
@@ -133,8 +134,8 @@ def shown_value(row: Field, value: object) -> str:
     if isinstance(value, bool):
         return t("ui.on") if value else t("ui.off")
     if isinstance(value, list):
-        return widgets.markdown_safe(", ".join(map(str, value)))
-    return widgets.markdown_safe(choice(row.id, value))
+        return markdown_safe(", ".join(map(str, value)))
+    return markdown_safe(choice(row.id, value))
 
 
 def draw_essentials(services: Services) -> None:
@@ -185,7 +186,7 @@ def draw_found(services: Services, wanted: str) -> None:
     context = Context(services, "found")
     rows = [row for row in form.rows() if matches(row, wanted) and not row.hidden]
     if not rows:
-        st.caption(t("ui.filter_none", text=widgets.markdown_safe(wanted)))
+        st.caption(t("ui.filter_none", text=markdown_safe(wanted)))
     draw_rows(context, rows)
 
 

@@ -6,7 +6,6 @@ problems of the form are to be shown. Everything else is derived.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,17 +15,20 @@ import streamlit as st
 
 from lfdash.engine import context
 from lfdash.engine.context import MODEL, PATH
-from lfdash.jobs import secret_arguments
+from lfdash.engine.prepare import MULTIMODAL, fit_to_machine, fresh_name, with_model_name
+from lfdash.engine.services import Services
+from lfdash.jobs import checks, secret_arguments
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.checks import EXTRA_PREFIX, secret_argument
-from lfdash.jobs.field import Field, Problem, Value
+from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID, ROWS, WATCHED
 from lfdash.jobs.job import JobConfig, coerce, new_job
 from lfdash.jobs.llamaboard_format import implied
 from lfdash.jobs.secret_arguments import looks_secret
+from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import extra_arguments, preferences, widgets
 from lfdash.ui.shared.kind import kind, scoped
-from lfdash.ui.shared.session import Memo, Services, now
+from lfdash.workspace.memo import Memo
 
 PRESET = "ui.preset"
 PRESET_PICK = "ui.preset_pick"
@@ -36,14 +38,14 @@ CHECKED = "checked"  # Start was pressed: show what is missing, not only what is
 BASELINE = "baseline"  # field id -> value of the preset, to mark what differs
 NOTES = "notes"  # what loading changed, as (text key, params)
 HUB_NAME = "top.hub_name"
-TEMPLATE, MULTIMODAL = "top.template", "top.multimodal"
+TEMPLATE = "top.template"
 KNOWN = "known"  # (reading, its problems, when they were looked for)
 FRESH_S = 1.0  # how long known problems serve: all groups are drawn within one run of the page
 # What is missing is told when Start is pressed, what is wrong at once.
 MISSING = frozenset({
     "model_missing", "name_missing", "dataset_missing", "reward_missing", "template_missing", "export_missing",
     "export_nothing",
-})  # fmt: skip
+})
 ALWAYS_IMPLIED = ("train.reward_model_type", "train.pissa_convert")  # follow their field whatever they hold
 
 
@@ -102,17 +104,6 @@ def read() -> Reading:
     return Reading(JobConfig(kind(), values, kept), (*refused, *problems))
 
 
-def fresh_name(services: Services, stem: str) -> str:
-    """A run name that no run of the workspace has: `<stem>-<MMDD>-<HHMM>`, then `-2`, `-3`..."""
-    base = f"{stem}-{now():%m%d-%H%M}"
-    taken = {view.name for view in services.registry.snapshot()}
-    name, n = base, 1
-    while name in taken:
-        n += 1
-        name = f"{base}-{n}"
-    return name
-
-
 def propose_name(services: Services) -> None:
     """Puts a fresh run name into the form."""
     stem = st.session_state.get(PRESET) or "run" if kind() == "train" else kind()
@@ -124,38 +115,6 @@ def write(job: JobConfig) -> None:
     for row in rows():
         st.session_state[row.id] = widgets.to_raw(row, job.values.get(row.id))
     extra_arguments.write(job.extra)
-
-
-def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[tuple[str, dict[str, Any]]]]:
-    """The job with what this machine decides: compute type without a GPU, preprocessing workers.
-
-    Returns the job and what was changed, as text keys with parameters, so that the page can say it.
-    """
-    values = dict(job.values)
-    notes: list[tuple[str, dict[str, Any]]] = []
-    compute = values.get("train.compute_type")
-    if services.devices.gpu_count == 0 and compute in ("bf16", "pure_bf16", "fp16"):
-        values["train.compute_type"] = "fp32"
-        notes.append(("ui.note_cpu_compute", {"was": compute}))
-    elif services.devices.gpus and not services.devices.bf16 and compute in ("bf16", "pure_bf16"):
-        values["train.compute_type"] = "fp16"
-        notes.append(("ui.note_old_gpu", {"was": compute}))
-    workers = f"{job.kind}.preprocessing_num_workers"
-    if workers in BY_ID and values.get(workers) is None:
-        values[workers] = min(16, os.cpu_count() or 1)
-    return JobConfig(job.kind, values, job.extra), notes
-
-
-def with_model_name(services: Services, job: JobConfig) -> JobConfig:
-    """The job with the name of its model filled in when its path is a known one."""
-    found = context.known_model(services, job.values.get(PATH))
-    if found is None or MODEL in job.values:
-        return job
-    name, multimodal = found
-    known: dict[str, Value] = {MODEL: name}
-    if multimodal:
-        known[MULTIMODAL] = True
-    return JobConfig(job.kind, {**job.values, **known}, job.extra)
 
 
 def load_preset(services: Services, name: str) -> None:
@@ -368,7 +327,7 @@ def fill_implied(field_id: str) -> None:
 
 def problems(services: Services, reading: Reading) -> tuple[Problem, ...]:
     """Everything that keeps the form from being run, in the order of the form."""
-    return (*reading.refused, *reading.job.problems(context.of(services, reading.job)))
+    return (*reading.refused, *checks.problems(reading.job, context.of(services, reading.job)))
 
 
 def shown_problems(services: Services, reading: Reading) -> tuple[Problem, ...]:

@@ -14,10 +14,11 @@ from typing import Any
 
 import streamlit as st
 
-from lfdash.jobs.field import Field, Problem, Value
+from lfdash.jobs.field import Field
 from lfdash.jobs.fields import arguments
+from lfdash.outcomes import Problem, Value
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.text import choice, help_text, label, problem_words, t
+from lfdash.ui.shared.text import choice, help_text, label, markdown_safe, problem_words, t
 
 HALF_WIDTH = {"int", "float", "choice", "text"}
 
@@ -147,19 +148,6 @@ def draw_choices(row: Field, look: Look, common: dict[str, Any]) -> None:
 def with_current(options: Sequence[str], current: str | None) -> list[str]:
     """The options with the current value among them: Streamlit drops a value it does not offer."""
     return list(options) if current is None or current in options else [*options, current]
-
-
-MARKUP = re.compile(r"([\\`*_{}\[\]<>#$:|~&])")
-LISTS = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))", re.MULTILINE)  # at the beginning of a line
-# what Streamlit makes links, dashes and arrows of, wherever it stands and however it is escaped
-BOUND = re.compile(r"(?<=://)|(?<=\bwww)(?=\.)|(?=@)|(?<=-)(?=[->])|(?<=[<>=~!])(?=[-=])", re.IGNORECASE)
-JOINER = "\u2060"  # has no width and breaks no line
-
-
-def markdown_safe(text: str) -> str:
-    """Text that Streamlit's Markdown shows as it is: no markup, no link, no icon, no formula, no typography."""
-    text = MARKUP.sub(r"\\\1", BOUND.sub(JOINER, text)).replace("\\:material/", "\\:material\\/")
-    return LISTS.sub(lambda found: f"{found[1]}{JOINER}{found[2]}", text)
 
 
 DRAWERS: dict[str, Callable[[Field, Look, dict[str, Any]], None]] = {

@@ -6,16 +6,17 @@ from dataclasses import replace
 
 import streamlit as st
 
+from lfdash.engine.services import Services
+from lfdash.engine.submit import How
+from lfdash.jobs.resources import Ask
 from lfdash.jobs.secret_arguments import hide
-from lfdash.launchers.base import Refused
-from lfdash.queue.placement import Ask
-from lfdash.queue.store import MOST_SLOTS, Reason, Waiting
+from lfdash.outcomes import Refused
+from lfdash.queue.store import MOST_SLOTS
 from lfdash.runs.plan import ARGS_FILE
-from lfdash.runs.scan import RunView
-from lfdash.ui.form import widgets
+from lfdash.runs.view import Reason, RunView, Waiting
 from lfdash.ui.launch import actions, next_steps
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.answers import BUSY, SHOWN, forget_answers, tell
+from lfdash.ui.shared.text import markdown_safe, t
 
 CANCELLED = "queue.cancelled"  # (id, name) of the job that was cancelled last, to be put back
 SLOTS = "queue.slots"
@@ -25,7 +26,7 @@ REFUSED = "refused_"  # start of a reason that is a refusal of the launcher
 
 def reason_words(reason: Reason) -> str:
     """Why a job waits or is held, safe inside Markdown."""
-    params = {name: widgets.markdown_safe(value) for name, value in reason.params.items()}
+    params = {name: markdown_safe(value) for name, value in reason.params.items()}
     if reason.code.startswith(REFUSED):
         return t(f"outcomes.{reason.code.removeprefix(REFUSED)}", **params).rstrip(".。")
     return t(f"waits.{reason.code}", **params)
@@ -43,7 +44,7 @@ def waiting_words(waiting: Waiting) -> str:
 def ask_words(ask: Ask, gpus: int) -> str:
     """What a job asks for."""
     if ask.devices:
-        return t("ui.queue_asks_named", gpus=widgets.markdown_safe(", ".join(ask.devices)))
+        return t("ui.queue_asks_named", gpus=markdown_safe(", ".join(ask.devices)))
     if ask.cpu or not gpus:
         return t("ui.queue_asks_cpu")
     return t("ui.queue_asks_all") if ask.count is None else t("ui.queue_asks_count", count=ask.count)
@@ -54,22 +55,22 @@ def ask_words(ask: Ask, gpus: int) -> str:
 
 def draw_question(services: Services) -> None:
     """The last Start found its devices in use: wait for its turn, or start all the same?"""
-    asked = st.session_state.get(actions.BUSY)
+    asked = st.session_state.get(BUSY)
     if not asked:
         return
     why, resume = asked
     with st.container(border=True, key="busy", gap="xsmall"):
-        st.markdown(f":material/hourglass_top: {widgets.markdown_safe(why)} {t('ui.queue_ask')}")
+        st.markdown(f":material/hourglass_top: {markdown_safe(why)} {t('ui.queue_ask')}")
         with st.container(horizontal=True, gap="small"):
             for how, name in (("queue", "queue_it"), ("beside", "queue_beside")):
                 st.button(
                     t(f"ui.{name}"), key=name, type="primary" if how == "queue" else "secondary", on_click=answer,
                     args=(services, resume, how),
-                )  # fmt: skip
-            st.button(t("ui.queue_not"), key="queue_not", type="tertiary", on_click=actions.forget_answers)
+                )
+            st.button(t("ui.queue_not"), key="queue_not", type="tertiary", on_click=forget_answers)
 
 
-def answer(services: Services, resume: tuple[str, int] | None, how: actions.How) -> None:
+def answer(services: Services, resume: tuple[str, int] | None, how: How) -> None:
     """The question was answered: the same job again, in the way that was chosen."""
     if resume is None:
         actions.start(services, how)
@@ -114,7 +115,7 @@ def draw_job(services: Services, view: RunView, place: str, *, words: bool = Fal
                 st.button(
                     t(f"ui.queue_{name}") if words else "", icon=icon, key=f"queue_{name}_{place}_{run_id}",
                     on_click=act, args=(do,), help=help_of(name),
-                )  # fmt: skip
+                )
 
 
 def help_of(name: str) -> str:
@@ -125,8 +126,8 @@ def help_of(name: str) -> str:
 def act(do: object) -> None:
     """A button of the queue was pressed."""
     assert callable(do)
-    actions.forget_answers()
-    actions.tell(do())
+    forget_answers()
+    tell(do())
     st.rerun()
 
 
@@ -135,7 +136,7 @@ def start_now(services: Services, run_id: str) -> Refused | None:
     outcome = services.registry.dispatcher.start_now(run_id)
     if isinstance(outcome, Refused):
         return outcome
-    st.session_state[actions.SHOWN] = run_id
+    st.session_state[SHOWN] = run_id
     return None
 
 
@@ -159,7 +160,7 @@ def draw_cancelled(services: Services) -> None:
         return services.registry.queue.take_back(run_id)
 
     with st.container(horizontal=True, vertical_alignment="center", key="cancelled", gap="small"):
-        st.markdown(t("ui.queue_cancelled", name=widgets.markdown_safe(name)), width="content")
+        st.markdown(t("ui.queue_cancelled", name=markdown_safe(name)), width="content")
         st.button(t("ui.queue_undo"), key="queue_undo", icon=":material/undo:", on_click=act, args=(back,))
 
 
@@ -187,7 +188,7 @@ def draw(services: Services) -> None:
 def draw_line(services: Services, view: RunView, gpus: int) -> None:
     """One job: place, name, what it asks for, how it stands, its buttons."""
     assert view.waiting is not None
-    words = f"{view.waiting.position}. **{widgets.markdown_safe(view.name)}** · {ask_words(view.waiting.ask, gpus)}"
+    words = f"{view.waiting.position}. **{markdown_safe(view.name)}** · {ask_words(view.waiting.ask, gpus)}"
     with st.container(horizontal=True, vertical_alignment="center", key=f"line_{view.run_id}"):
         st.markdown(f"{words}  \n:gray[{waiting_words(view.waiting)}]", width="stretch")
         draw_job(services, view, "list")
@@ -208,11 +209,11 @@ def draw_settings(services: Services) -> None:
         st.toggle(
             t(f"ui.queue_{name}"), key=f"queue.{setting}", help=t(f"ui.queue_{name}_help"), on_change=keep,
             args=(setting,),
-        )  # fmt: skip
+        )
     st.session_state.setdefault(SLOTS, str(now.slots))
     st.text_input(t("ui.queue_slots"), key=SLOTS, on_change=keep_slots, args=(services,))
     if slots_of(st.session_state[SLOTS]) is None:
-        value = widgets.markdown_safe(st.session_state[SLOTS])
+        value = markdown_safe(st.session_state[SLOTS])
         st.caption(f":red[:material/error: {t('ui.queue_slots_bad', value=value, most=MOST_SLOTS)}]")
 
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import streamlit as st
 
-from lfdash.launchers.base import Refused
+from lfdash.engine.services import Services
+from lfdash.outcomes import Refused
 from lfdash.runs import notes
 from lfdash.runs.notes import Notes
 from lfdash.runs.record import STOPPABLE, TERMINAL, RunState
-from lfdash.runs.scan import RunView
 from lfdash.runs.trash import Item
-from lfdash.ui.form import widgets
-from lfdash.ui.launch import actions, next_steps
+from lfdash.runs.view import RunView
+from lfdash.ui.launch import next_steps
+from lfdash.ui.shared.answers import SHOWN, forget_answers, refusal
 from lfdash.ui.shared.kind import use
-from lfdash.ui.shared.session import Services
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import markdown_safe, t
 
 CHOSEN = "runs.chosen"  # ids of the selected runs
 UNDO = "runs.undo"  # the items in the trash of the last deletion
@@ -48,13 +48,13 @@ def menu(name: str, reason: str, icon: str, help_text: str | None = None) -> Any
     return st.popover(
         t(f"ui.{name}"), icon=icon, disabled=bool(reason), help=reason or help_text, key=f"{name}_menu_{turn}",
         width="content",
-    )  # fmt: skip
+    )
 
 
 def settled(refusals: Sequence[tuple[str, Refused]]) -> None:
     """An action is done: says what was refused, closes the menus, draws the page anew."""
-    actions.forget_answers()
-    st.session_state[ANSWERS] = [f"{name}: {actions.refusal(refused)}" for name, refused in refusals]
+    forget_answers()
+    st.session_state[ANSWERS] = [f"{name}: {refusal(refused)}" for name, refused in refusals]
     if not refusals:
         st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
     st.rerun()
@@ -69,7 +69,7 @@ def each(found: Sequence[RunView], do: Callable[[RunView], Refused | None]) -> l
 def draw_answers(shared: Services) -> None:
     """What was refused, and the way back from a deletion."""
     for sentence in st.session_state.get(ANSWERS, [])[:LISTED]:
-        st.error(widgets.markdown_safe(sentence), icon=":material/block:")
+        st.error(markdown_safe(sentence), icon=":material/block:")
     undo = st.session_state.get(UNDO)
     if undo:
         with st.container(horizontal=True, vertical_alignment="center", key="runs_deleted", border=True):
@@ -77,12 +77,12 @@ def draw_answers(shared: Services) -> None:
             st.markdown(f":material/delete: {t('ui.runs_deleted', names=names)}", width="stretch")
             st.button(t("ui.runs_undo"), key="runs_undo", icon=":material/undo:", on_click=take_back, args=(shared,))
             st.button("", key="runs_undo_not", icon=":material/close:", type="tertiary", on_click=forget_undo,
-                      help=t("ui.runs_undo_not"))  # fmt: skip
+                      help=t("ui.runs_undo_not"))
 
 
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence, safe inside Markdown; the first ones of many."""
-    words = ", ".join(f"**{widgets.markdown_safe(name)}**" for name in names[:LISTED])
+    words = ", ".join(f"**{markdown_safe(name)}**" for name in names[:LISTED])
     return words if len(names) <= LISTED else t("ui.runs_and_more", names=words, count=len(names) - LISTED)
 
 
@@ -103,15 +103,15 @@ def draw_open(one: RunView | None) -> None:
     """Shows a run on the page of its kind."""
     reason = why_one(one)
     if st.button(t("ui.runs_open"), key="runs_open", icon=":material/open_in_new:", disabled=bool(reason),
-                 help=reason or None) and one:  # fmt: skip
+                 help=reason or None) and one:
         show(PAGES[kind_of(one)], one.run_id)
 
 
 def show(page: str, run_id: str | None) -> None:
     """Goes to a page, with a run where one is to be shown."""
-    actions.forget_answers()
+    forget_answers()
     if run_id is not None:
-        st.session_state[actions.SHOWN] = run_id
+        st.session_state[SHOWN] = run_id
     st.switch_page(page, query_params={"run": run_id} if run_id else None)
 
 
@@ -135,7 +135,7 @@ def draw_stop(shared: Services, found: Sequence[RunView]) -> None:
         st.button(
             t("ui.stop"), key="runs_stop", icon=":material/stop:", disabled=bool(reason),
             help=reason or t("ui.stop_help"), on_click=stop, args=(shared, fresh, "graceful"),
-        )  # fmt: skip
+        )
     if stopping:
         with menu("kill", "", ":material/dangerous:"):
             st.markdown(t("ui.runs_kill_confirm", names=listed([view.name for view in stopping])))
@@ -166,7 +166,7 @@ def draw_clone(shared: Services, one: RunView | None) -> None:
     st.button(
         t("ui.take_settings"), key="runs_clone", icon=":material/content_copy:", disabled=bool(reason),
         help=reason or t("ui.take_settings_help"), on_click=clone, args=(shared, one),
-    )  # fmt: skip
+    )
 
 
 def clone(shared: Services, view: RunView) -> None:
@@ -195,7 +195,7 @@ def draw_rename(shared: Services, one: RunView | None) -> None:
         st.button(
             t("ui.rename"), key="runs_rename", type="primary", disabled=name in ("", one.name), on_click=rename,
             args=(shared, one, field),
-        )  # fmt: skip
+        )
 
 
 def rename(shared: Services, view: RunView, field: str) -> None:
@@ -235,12 +235,12 @@ def draw_one_note(shared: Services, view: RunView, known: Sequence[str]) -> None
     st.multiselect(
         t("ui.runs_col_tags"), [*known, *(tag for tag in st.session_state[tags] if tag not in known)], key=tags,
         accept_new_options=True, placeholder=t("ui.runs_tags_hint"), persist_state="page",
-    )  # fmt: skip
+    )
     st.text_area(t("ui.runs_note"), key=text, height=110, placeholder=t("ui.runs_note_hint"), persist_state="page")
     st.button(
         t("ui.save_it"), key="runs_notes_save", type="primary", on_click=keep_notes,
         args=(shared, view, text, tags, before),
-    )  # fmt: skip
+    )
 
 
 def keep_notes(shared: Services, view: RunView, text: str, tags: str, before: str) -> None:
@@ -259,13 +259,13 @@ def draw_many_tags(shared: Services, found: Sequence[RunView], known: Sequence[s
     st.multiselect(
         t("ui.runs_col_tags"), list(known), key="runs.tags", accept_new_options=True,
         placeholder=t("ui.runs_tags_hint"),
-    )  # fmt: skip
+    )
     with st.container(horizontal=True, gap="small"):
         for name in ("add", "remove"):
             st.button(
                 t(f"ui.runs_tags_{name}", count=len(found)), key=f"runs_tags_{name}", on_click=change_tags,
                 args=(shared, found, name == "add"),
-            )  # fmt: skip
+            )
 
 
 def change_tags(shared: Services, found: Sequence[RunView], add: bool) -> None:

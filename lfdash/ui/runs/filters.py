@@ -87,17 +87,17 @@ def draw(rows: Sequence[Row]) -> None:
     st.text_input(
         t("ui.runs_find"), key=FIND, placeholder=t("ui.runs_find"), label_visibility="collapsed", type="search",
         live=True, icon=":material/search:", persist_state="session",
-    )  # fmt: skip
+    )
     with st.container(horizontal=True, vertical_alignment="bottom", key="runs_order"):
         keyed.select(
             t("ui.runs_sort"), list(SORTS), key=SORT, empty=False, word=lambda by: t(f"ui.runs_col_{by}"),
             on_change=sorted_by,
-        )  # fmt: skip
+        )
         down = st.session_state.get(DOWN, True)
         st.button(
             "", key="runs_turn", icon=":material/arrow_downward:" if down else ":material/arrow_upward:",
             on_click=turn, help=t("ui.runs_down") if down else t("ui.runs_up"),
-        )  # fmt: skip
+        )
     many("state", [state.name for state in RunState], word=lambda name: t(f"states.{name}"))
     for name in ("model", "stage", "method"):
         many(name, offered(rows, name))
@@ -139,7 +139,7 @@ def many(name: str, options: Sequence[str], word: keyed.Word = str) -> None:
         st.multiselect(
             t(f"ui.runs_col_{name}"), every, key=shown, format_func=word, placeholder=t("ui.runs_any"),
             on_change=keyed.keep, args=(key(name), shown),
-        )  # fmt: skip
+        )
 
 
 def known(options: Sequence[str], word: keyed.Word) -> keyed.Word:

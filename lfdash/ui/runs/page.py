@@ -10,24 +10,27 @@ from zlib import crc32
 import pyarrow as pa
 import streamlit as st
 
+from lfdash.engine.prepare import now
+from lfdash.engine.services import Services
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.table import MOVING, Row, arrange, to_csv
-from lfdash.ui.form import widgets
-from lfdash.ui.launch import actions, queue
+from lfdash.ui.launch import queue
 from lfdash.ui.runs import actions as run_actions
 from lfdash.ui.runs import filters, trash
+from lfdash.ui.shared import streamlit_private
+from lfdash.ui.shared.answers import MESSAGE, NOTICE
 from lfdash.ui.shared.kind import use
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.session import Services, now, services
-from lfdash.ui.shared.text import t
-from lfdash.ui.train import monitor, page
+from lfdash.ui.shared.run_words import LOOKS, duration, tick_seconds
+from lfdash.ui.shared.session import services
+from lfdash.ui.shared.text import markdown_safe, t
 
 ORDER = "runs.order"  # (what was asked for, ids in the order that was shown)
 CHOSEN = run_actions.CHOSEN
 SHOWN_TABLE = "runs.shown_table"  # the key of the table that the page shows
 COLOURS = {
     "run": "#1668c7", "done": "#1a7f37", "fail": "#c62f2f", "stop": "#9a6700", "idle": "#6e7781",
-}  # fmt: skip
+}
 CURVE = "#4a8fe0"  # seen on white and on black
 ROW, HEAD, TALLEST = 35, 37, 604  # px
 BLOCK = 100  # rows whose columns are made anew when one of them changed
@@ -40,7 +43,7 @@ SCHEMA = pa.schema(
         ("kind", pa.string()), ("tags", pa.list_(pa.string())), ("note", pa.string()),
         ("when", pa.timestamp("s", tz="UTC")), ("folder", pa.string()),
     ]
-)  # fmt: skip
+)
 
 
 def draw() -> None:
@@ -56,7 +59,8 @@ def draw() -> None:
     filters.publish()
     draw_answers(shared)
     views = shared.registry.snapshot()
-    seconds = monitor.tick_seconds(next((view for view in views if view.state not in TERMINAL), None), page.sessions())
+    alive = next((view for view in views if view.state not in TERMINAL), None)
+    seconds = tick_seconds(alive, streamlit_private.open_tabs())
     waits = any(view.waiting for view in views) or st.session_state.get(queue.CANCELLED)
     panels = [
         st.fragment(partial(queue.draw, shared), run_every=seconds, key="runs_queue"),
@@ -69,10 +73,10 @@ def draw() -> None:
 
 def draw_answers(shared: Services) -> None:
     """What the last click was answered."""
-    message = st.session_state.get(actions.MESSAGE)
+    message = st.session_state.get(MESSAGE)
     if message:
-        st.error(widgets.markdown_safe(message), icon=":material/block:")
-    notice = st.session_state.pop(actions.NOTICE, None)
+        st.error(markdown_safe(message), icon=":material/block:")
+    notice = st.session_state.pop(NOTICE, None)
     if notice:
         st.toast(notice)
     queue.draw_question(shared)
@@ -104,7 +108,7 @@ def tick(shared: Services) -> None:
 def draw_empty(shared: Services) -> None:
     """What to do where no run is."""
     st.info(t("ui.runs_none"), icon=":material/rocket_launch:")
-    saves = widgets.markdown_safe(str(shared.workspace.saves))
+    saves = markdown_safe(str(shared.workspace.saves))
     st.markdown(t("ui.runs_none_plain", folder=saves))
     st.page_link("app.py", label=t("ui.runs_none_start"), icon=":material/arrow_forward:")
 
@@ -181,7 +185,7 @@ def draw_csv(shared: Services, shown: Sequence[Row]) -> None:
     st.download_button(
         "", partial(csv_of, shared, tuple(shown)), file_name=f"runs-{now():%Y%m%d-%H%M}.csv", mime="text/csv",
         key="runs_csv", on_click="ignore", icon=":material/download:", help=t("ui.runs_csv_help"), disabled=not shown,
-    )  # fmt: skip
+    )
 
 
 def csv_of(shared: Services, rows: Sequence[Row]) -> str:
@@ -225,12 +229,12 @@ def cells(row: Row) -> dict[str, Any]:
         "last": row.last, "best": row.best, "best_eval": row.best_eval, "duration": duration_words(row.duration),
         "model": row.model, "stage": row.stage, "method": row.method, "kind": row.kind, "tags": row.tags,
         "note": row.note.split("\n")[0], "when": None if row.when is None else int(row.when), "folder": row.folder,
-    }  # fmt: skip
+    }
 
 
 def duration_words(seconds: float | None) -> str | None:
     """h:mm:ss, the hours as wide as those of weeks: so a browser, which sorts words, sorts them rightly."""
-    return None if seconds is None else f"{monitor.duration(seconds):>9}".replace(" ", "\u2007")
+    return None if seconds is None else f"{duration(seconds):>9}".replace(" ", "\u2007")
 
 
 def columns() -> dict[str, Any]:
@@ -242,7 +246,7 @@ def columns() -> dict[str, Any]:
     states = [state.name for state in RunState]
     return {
         "state": config.MultiselectColumn(
-            names["state"], options=states, color=[COLOURS[monitor.LOOKS[RunState[name]]] for name in states],
+            names["state"], options=states, color=[COLOURS[LOOKS[RunState[name]]] for name in states],
             format_func=lambda name: t(f"states.{name}"), width=126,
         ),
         "name": config.TextColumn(names["name"], width=190, pinned=True),
@@ -262,12 +266,12 @@ def columns() -> dict[str, Any]:
             names["when"], width=132, format="YYYY-MM-DD HH:mm", timezone=st.context.timezone or "UTC"
         ),
         "folder": config.TextColumn(names["folder"], width=240),
-    }  # fmt: skip
+    }
 
 
 def draw_details(shared: Services, row: Row) -> None:
     """What the table has no room for."""
-    parts = [f":material/folder: {widgets.markdown_safe(row.folder)}"]
+    parts = [f":material/folder: {markdown_safe(row.folder)}"]
     if row.step is not None:
         parts.append(t("ui.runs_at_step", step=row.step, total=row.total or "?"))
     for name, value, step in (("best", row.best, row.best_step), ("best_eval", row.best_eval, row.best_eval_step)):
@@ -275,6 +279,6 @@ def draw_details(shared: Services, row: Row) -> None:
             parts.append(t("ui.runs_best_at", name=t(f"ui.runs_col_{name}"), value=f"{value:.4f}", step=step))
     st.caption(" · ".join(parts))
     if row.error:
-        st.error(widgets.markdown_safe(shared.registry.redact(row.error)), icon=":material/error:")
+        st.error(markdown_safe(shared.registry.redact(row.error)), icon=":material/error:")
     if row.note:
         st.text(row.note)

@@ -8,12 +8,12 @@ from zlib import crc32
 import pandas as pd
 import streamlit as st
 
-from lfdash.launchers.base import Refused
-from lfdash.runs.scan import relative
+from lfdash.engine.services import Services
+from lfdash.outcomes import Refused
 from lfdash.runs.trash import Item, total
+from lfdash.runs.view import relative
 from lfdash.ui.runs import actions
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.session import Services
 from lfdash.ui.shared.text import t
 
 OPEN = "runs.trash"
@@ -42,7 +42,7 @@ def draw_items(shared: Services, items: Sequence[Item]) -> None:
         (item.title, relative(shared.workspace.root, item.origin), pd.Timestamp(item.discarded, unit="s", tz="UTC"),
          trash.size(item))
         for item in items
-    ]  # fmt: skip
+    ]
     st.dataframe(
         pd.DataFrame(rows, columns=["name", "folder", "when", "size"]),
         key=key,
@@ -72,7 +72,7 @@ def draw_buttons(shared: Services, items: Sequence[Item], chosen: Sequence[Item]
         st.button(
             t("ui.trash_restore"), key="trash_restore", icon=":material/restore_from_trash:", disabled=not chosen,
             help=None if chosen else t("ui.runs_choose"), on_click=restore, args=(shared, chosen),
-        )  # fmt: skip
+        )
         going = chosen or items
         turn = st.session_state.get(actions.TURN, 0)
         title = t("ui.trash_delete", count=len(chosen)) if chosen else t("ui.trash_empty")

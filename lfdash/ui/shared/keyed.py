@@ -13,9 +13,9 @@ from typing import Any, Literal
 from zlib import crc32
 
 import streamlit as st
-from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from lfdash.ui.shared.kind import kind
+from lfdash.ui.shared.streamlit_private import ExpanderContainer
 
 Word = Callable[[Any], str]
 
@@ -62,7 +62,7 @@ def select(
     label: str, options: Sequence[Any], *, key: str, word: Word = str, empty: bool = True, open_: bool = False,
     on_change: Callable[..., None] | None = None, args: tuple[Any, ...] = (),
     width: int | Literal["stretch"] = "stretch", **look: Any,
-) -> Any:  # fmt: skip
+) -> Any:
     """A `st.selectbox` whose value is `st.session_state[key]`; gives the value.
 
     word: what is shown for an option. empty: whether nothing may be chosen. open_: whether something else may be
@@ -76,14 +76,14 @@ def select(
         st.selectbox(
             label, options, index=None if empty else 0, key=shown, format_func=word, accept_new_options=open_,
             on_change=keep, args=(key, shown, on_change, args), **look,
-        )  # fmt: skip
+        )
     return st.session_state.get(key)
 
 
 def segments(
     label: str, options: Sequence[Any], *, key: str, word: Word = str, required: bool = False,
     on_change: Callable[..., None] | None = None, args: tuple[Any, ...] = (), **look: Any,
-) -> Any:  # fmt: skip
+) -> Any:
     """A `st.segmented_control` whose value is `st.session_state[key]`; gives the value. See `select`."""
     settle(key, options, empty=not required)
     word = spoken(options, word)
@@ -91,7 +91,7 @@ def segments(
     st.segmented_control(
         label, options, key=shown, format_func=word, required=required, on_change=keep,
         args=(key, shown, on_change, args), **look,
-    )  # fmt: skip
+    )
     return st.session_state.get(key)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lfdash.ui.shared.session import Services, services, settings
-from lfdash.ui.shared.text import LANGUAGE, LANGUAGES, available, language, t
-from lfdash.web import sign_in_page
+from lfdash.engine.services import Services, settings
+from lfdash.locales import LANGUAGES, available
+from lfdash.ui.shared.session import services
+from lfdash.ui.shared.signed_in import draw_who, guard
+from lfdash.ui.shared.text import LANGUAGE, language, t
 
 SIDEBAR_WIDTH = 430  # px: two number fields side by side with their labels on one line
 PAGES = (
@@ -81,13 +83,13 @@ def draw_frame(title_key: str) -> None:
         menu_items={"About": t("ui.about")},
     )
     st.html(f"<style>{CSS}</style>")
-    sign_in_page.guard(shared)
+    guard(shared)
     with st.sidebar:
         draw_top(shared)
         with st.container(horizontal=True, horizontal_alignment="distribute", key="nav", gap=None):
             for path, key in PAGES:
                 st.page_link(path, label=t(key), width="content")
-        sign_in_page.draw_who(shared)
+        draw_who(shared)
 
 
 def draw_top(shared: Services) -> None:

@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import tomllib
+import re
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from lfdash import locales
 from lfdash.errors import ConfigError
-from lfdash.jobs.field import Problem
 from lfdash.llamafactory.deep_check import CheckFailed
 from lfdash.llamafactory.token_lengths import NotCounted
+from lfdash.locales import DEFAULT_LANGUAGE, available, in_language
+from lfdash.outcomes import Problem
+from lfdash.ui.shared.streamlit_private import in_session
 
-LOCALES = Path(__file__).resolve().parents[2] / "locales"
-LANGUAGES = {"en": "English", "zh": "简体中文", "ja": "日本語", "ko": "한국어", "ru": "Русский"}
-DEFAULT_LANGUAGE = "en"
 LANGUAGE = "ui.language"  # session key of the chosen language
 
-
-def available() -> list[str]:
-    """The languages that there is a file for, in the order of LANGUAGES."""
-    return [code for code in LANGUAGES if (LOCALES / f"{code}.toml").exists()]
 
 
 def language() -> str:
     """The session's language: the one chosen, else the browser's, else English (also outside of a session)."""
-    if get_script_run_ctx(suppress_warning=True) is None:
+    if not in_session():
         return DEFAULT_LANGUAGE
     chosen = st.session_state.get(LANGUAGE) or (st.context.locale or "").split("-")[0]
     return chosen if chosen in available() else DEFAULT_LANGUAGE
 
 
-@cache
-def catalogue(code: str) -> dict[str, Any]:
-    """The texts of a language: section -> key -> text (a field has `[label, help]`)."""
-    return tomllib.loads((LOCALES / f"{code}.toml").read_text(encoding="utf-8"))
-
-
-def lookup(section: str, key: str, code: str | None = None) -> Any:
-    """What a language (the session's) says under `section` and `key`, else what English says, else None."""
-    found = catalogue(code or language()).get(section, {}).get(key)
-    return catalogue(DEFAULT_LANGUAGE).get(section, {}).get(key) if found is None else found
+def lookup(section: str, key: str) -> Any:
+    """What the session's language says under `section` and `key`, else what English says, else None."""
+    return locales.lookup(language(), section, key)
 
 
 def t(key: str, /, **params: object) -> str:
@@ -55,26 +41,14 @@ def t(key: str, /, **params: object) -> str:
     return in_language(language(), key, **params)
 
 
-def in_language(code: str, key: str, /, **params: object) -> str:
-    """`t` in a language that is said, where there is no session."""
-    section, name = key.split(".", 1)
-    text = lookup(section, name, code)
-    if not isinstance(text, str):
-        raise KeyError(f"no text {key!r} in the locale {DEFAULT_LANGUAGE!r}")
-    return text.format(**params) if params else text
-
-
-def problem_words(found: Problem) -> str:
-    """What is wrong, in a sentence. A parameter `field` is a field's id and told as its label."""
-    params = dict(found.params)
-    if "field" in params:
-        params["field"] = label(str(params["field"]))
-    return t(f"problems.{found.code}", **params)
+def problem_words(problem: Problem) -> str:
+    """What is wrong, in a sentence."""
+    return locales.problem_in(language(), problem)
 
 
 def config_error(error: ConfigError) -> str:
     """Why a configuration text cannot be read."""
-    return t(f"config.{error.code}", line=error.line, **error.params)
+    return locales.config_error_in(language(), error)
 
 
 def not_answered(found: CheckFailed | NotCounted, redact: Callable[[str], str]) -> str:
@@ -84,8 +58,7 @@ def not_answered(found: CheckFailed | NotCounted, redact: Callable[[str], str]) 
 
 def label(field_id: str) -> str:
     """The label of a form field; its name when the locale has none."""
-    row = lookup("fields", field_id)
-    return str(row[0]) if row else field_id.split(".", 1)[-1]
+    return locales.label_in(language(), field_id)
 
 
 def help_text(field_id: str) -> str:
@@ -97,3 +70,16 @@ def help_text(field_id: str) -> str:
 def choice(field_id: str, value: object) -> str:
     """The word shown for a stored choice; the value itself when it is its own word."""
     return str(lookup("choices", f"{field_id}.{value}") or value)
+
+
+MARKUP = re.compile(r"([\\`*_{}\[\]<>#$:|~&])")
+LISTS = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))", re.MULTILINE)  # at the beginning of a line
+# what Streamlit makes links, dashes and arrows of, wherever it stands and however it is escaped
+BOUND = re.compile(r"(?<=://)|(?<=\bwww)(?=\.)|(?=@)|(?<=-)(?=[->])|(?<=[<>=~!])(?=[-=])", re.IGNORECASE)
+JOINER = "\u2060"  # has no width and breaks no line
+
+
+def markdown_safe(text: str) -> str:
+    """Text that Streamlit's Markdown shows as it is: no markup, no link, no icon, no formula, no typography."""
+    text = MARKUP.sub(r"\\\1", BOUND.sub(JOINER, text)).replace("\\:material/", "\\:material\\/")
+    return LISTS.sub(lambda found: f"{found[1]}{JOINER}{found[2]}", text)

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from lfdash.runs.results import PREDICTIONS, Predictions, read_scores
-from lfdash.runs.scan import RunView
+from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import t
 
 PAGE = 20  # rows a page
@@ -43,7 +43,7 @@ def draw_predictions(view: RunView, redact: Callable[[str], str]) -> None:
     wanted = find.text_input(
         t("ui.predictions_find"), key=FIND, type="search", placeholder=t("ui.predictions_find"),
         label_visibility="collapsed", icon=":material/search:", live=True,
-    )  # fmt: skip
+    )
     chosen = int(st.session_state.get(NUMBER) or 1)
     if wanted:
         shown, total = rows.search(wanted, (chosen - 1) * PAGE, PAGE)
@@ -54,7 +54,7 @@ def draw_predictions(view: RunView, redact: Callable[[str], str]) -> None:
     download.download_button(
         t("ui.predictions_csv"), lambda: redact(rows.to_csv()), file_name=f"{view.name}-predictions.csv",
         mime="text/csv", key="eval.csv", on_click="ignore", icon=":material/download:", width="stretch",
-    )  # fmt: skip
+    )
     first = (chosen - 1) * PAGE + 1
     st.caption(t("ui.predictions_count", first=min(first, total), last=first + len(shown) - 1, total=total))
     st.dataframe(

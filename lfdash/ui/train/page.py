@@ -6,17 +6,21 @@ from functools import partial
 
 import streamlit as st
 
+from lfdash.engine.services import Services
 from lfdash.runs.record import STOPPABLE, RunState
-from lfdash.runs.scan import RunView
-from lfdash.ui.form import preview, problems, sidebar, widgets
+from lfdash.runs.view import RunView
+from lfdash.ui.form import preview, problems, sidebar
 from lfdash.ui.form import state as form
 from lfdash.ui.launch import actions, next_steps, queue
-from lfdash.ui.shared import keyed
+from lfdash.ui.shared import keyed, streamlit_private
+from lfdash.ui.shared.answers import MESSAGE, NOTICE, SHOWN
 from lfdash.ui.shared.kind import kind, use
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.session import Services, services
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.run_words import tick_seconds
+from lfdash.ui.shared.session import services
+from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import monitor
+from lfdash.ui.train.strip import strip_html
 
 PICK = "ui.run_pick"
 
@@ -39,15 +43,8 @@ def draw(job_kind: str) -> None:
     draw_message(shared)
     if not shared.by_entry:
         st.caption(f":material/info: {t('ui.plain_server')}")
-    seconds = monitor.tick_seconds(view, sessions())
+    seconds = tick_seconds(view, streamlit_private.open_tabs())
     st.fragment(partial(tick, shared, strip, view.run_id if view else None), run_every=seconds)()
-
-
-def sessions() -> int:
-    """How many tabs are open on this server."""
-    from streamlit.runtime import get_instance
-
-    return len(get_instance()._session_mgr.list_active_sessions())
 
 
 def tick(shared: Services, strip: st.delta_generator.DeltaGenerator, run_id: str | None) -> None:
@@ -58,7 +55,7 @@ def tick(shared: Services, strip: st.delta_generator.DeltaGenerator, run_id: str
         st.session_state["ui.drawn_state"] = key
         st.rerun()
     st.session_state["ui.drawn_state"] = key
-    strip.html(monitor.strip_html(view))
+    strip.html(strip_html(view))
     if view is None:
         draw_welcome(shared)
     else:
@@ -143,7 +140,7 @@ def draw_run_pick(shared: Services, view: RunView | None) -> None:
     st.session_state[PICK] = view.run_id
 
     def show() -> None:
-        st.session_state[actions.SHOWN] = st.session_state[PICK]
+        st.session_state[SHOWN] = st.session_state[PICK]
         st.rerun()
 
     keyed.select(
@@ -160,14 +157,14 @@ def draw_run_pick(shared: Services, view: RunView | None) -> None:
 
 def draw_message(shared: Services) -> None:
     """What keeps the form from starting, or why the last click was refused."""
-    notice = st.session_state.pop(actions.NOTICE, None)
+    notice = st.session_state.pop(NOTICE, None)
     if notice:
-        st.toast(widgets.markdown_safe(notice), icon=":material/playlist_add:")
+        st.toast(markdown_safe(notice), icon=":material/playlist_add:")
     queue.draw_question(shared)
     queue.draw_cancelled(shared)
-    message = st.session_state.get(actions.MESSAGE)
+    message = st.session_state.get(MESSAGE)
     if message:
-        st.error(widgets.markdown_safe(message), icon=":material/block:")
+        st.error(markdown_safe(message), icon=":material/block:")
     if not form.checked():
         return
     found = form.problems(shared, form.read())
@@ -191,4 +188,4 @@ def draw_welcome(shared: Services) -> None:
     text = t("ui.welcome_demo" if demo else f"ui.welcome_{kind()}")
     if not shared.blocked:
         st.info(text, icon=":material/info:")
-    st.caption(t("ui.welcome_where", workspace=widgets.markdown_safe(str(shared.workspace.root)), name=job.run_name))
+    st.caption(t("ui.welcome_where", workspace=markdown_safe(str(shared.workspace.root)), name=job.run_name))

@@ -1,0 +1,65 @@
+"""What is filled into a job before it is shown or run: a fresh name, what this machine decides, the model's name."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any
+
+from lfdash.engine.context import MODEL, PATH, known_model
+from lfdash.engine.services import Services
+from lfdash.jobs.fields import BY_ID
+from lfdash.jobs.job import JobConfig
+from lfdash.outcomes import Value
+
+MULTIMODAL = "top.multimodal"
+
+Note = tuple[str, dict[str, Any]]  # key of a text, and its parameters
+
+
+def now() -> datetime:
+    """The local time, in one place so that tests can set it."""
+    return datetime.now()
+
+
+def fresh_name(services: Services, stem: str) -> str:
+    """A run name that no run of the workspace has: `<stem>-<MMDD>-<HHMM>`, then `-2`, `-3`..."""
+    base = f"{stem}-{now():%m%d-%H%M}"
+    taken = {view.name for view in services.registry.snapshot()}
+    name, n = base, 1
+    while name in taken:
+        n += 1
+        name = f"{base}-{n}"
+    return name
+
+
+def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[Note]]:
+    """The job with what this machine decides: compute type without a GPU, preprocessing workers.
+
+    Returns the job and what was changed, as text keys with parameters, so that it can be said.
+    """
+    values = dict(job.values)
+    notes: list[Note] = []
+    compute = values.get("train.compute_type")
+    if services.devices.gpu_count == 0 and compute in ("bf16", "pure_bf16", "fp16"):
+        values["train.compute_type"] = "fp32"
+        notes.append(("ui.note_cpu_compute", {"was": compute}))
+    elif services.devices.gpus and not services.devices.bf16 and compute in ("bf16", "pure_bf16"):
+        values["train.compute_type"] = "fp16"
+        notes.append(("ui.note_old_gpu", {"was": compute}))
+    workers = f"{job.kind}.preprocessing_num_workers"
+    if workers in BY_ID and values.get(workers) is None:
+        values[workers] = min(16, os.cpu_count() or 1)
+    return JobConfig(job.kind, values, job.extra), notes
+
+
+def with_model_name(services: Services, job: JobConfig) -> JobConfig:
+    """The job with the name of its model filled in when its path is a known one."""
+    found = known_model(services, job.values.get(PATH))
+    if found is None or MODEL in job.values:
+        return job
+    name, multimodal = found
+    known: dict[str, Value] = {MODEL: name}
+    if multimodal:
+        known[MULTIMODAL] = True
+    return JobConfig(job.kind, {**job.values, **known}, job.extra)

@@ -1,0 +1,78 @@
+"""A run that is over, as the beginning of the next: its next attempt, or a new run from its weights."""
+
+from __future__ import annotations
+
+from lfdash.engine.plans import Prepared
+from lfdash.engine.services import Services
+from lfdash.errors import ConfigError
+from lfdash.files import read_plain
+from lfdash.jobs import yaml_format
+from lfdash.jobs.converters import model_name, saved_name
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.resources import ask_of
+from lfdash.jobs.secret_arguments import without
+from lfdash.outcomes import Value
+from lfdash.runs.plan import make_plan
+from lfdash.runs.record import TERMINAL
+from lfdash.runs.view import RunView
+
+
+def stored(view: RunView) -> yaml_format.Document | None:
+    """The configuration that a run was started with; None when it cannot be read."""
+    try:
+        return yaml_format.load(read_plain(view.paths.training_args))
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return None
+
+
+def why_not_resumed(view: RunView) -> str:
+    """The key of the text that says why a run cannot be resumed; "" when it can."""
+    if view.record is None:
+        return "ui.resume_plain"
+    if view.state not in TERMINAL:
+        return "ui.resume_alive"
+    if not view.saved.checkpoints:
+        return "ui.resume_no_checkpoint"
+    return "" if stored(view) else "ui.no_configuration"
+
+
+def prepare_resume(services: Services, view: RunView, step: int, header: str) -> Prepared | None:
+    """The next attempt of a run: its own arguments, from one of its checkpoints, in the folder where it lies now
+    (it may have been renamed since they were written). None when its configuration cannot be read.
+
+    `overwrite_output_dir` is left out: LLaMA-Factory would delete the run's log
+    (train/callbacks.py, LogCallback).
+    """
+    document = stored(view)
+    if document is None or view.record is None:
+        return None
+    args, secrets = without(document.args)
+    args.pop("overwrite_output_dir", None)
+    for name, value in secrets.items():
+        services.registry.set_secret(name, value)
+    args["output_dir"] = view.output_dir
+    args["resume_from_checkpoint"] = f"{view.output_dir}/checkpoint-{step}"
+    plan = make_plan(
+        run_id=view.run_id,
+        attempt=view.paths.next_attempt(),
+        args=args,
+        env=document.env,
+        secrets=tuple(dict.fromkeys([*view.record.secrets, *secrets])),
+        files={view.paths.training_args.name: yaml_format.dump(args, [header], document.env)},
+        cli=services.cli_path,
+        cwd=str(services.workspace.root),
+        output_dir=view.output_dir,
+    )
+    return Prepared(plan, view.record.resumed(plan), ask_of(document.args, document.env))
+
+
+def weights_of(view: RunView, job: JobConfig) -> dict[str, Value]:
+    """What a job gives to start from a run's weights.
+
+    An OFT adapter is loaded while the method is called LoRA: LLaMA-Factory takes adapters there only, and the
+    adapter says itself what it is.
+    """
+    method = view.record.method if view.record else str(job.get("top.finetuning_type"))
+    if method == "oft":
+        return {"top.finetuning_type": "lora", "top.checkpoint_path": [view.output_dir]}
+    return {"top.checkpoint_path": [saved_name(view.output_dir, method, model_name(job.get).replace(" ", ""))]}

@@ -1,0 +1,84 @@
+"""Every visible text, from one TOML file a language, for those who have no browser session too.
+
+A language is a file here and a row in LANGUAGES. Where it lacks a text, English stands in (`make texts` lists those).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lfdash.errors import ConfigError
+from lfdash.outcomes import Problem, Refused
+
+FOLDER = Path(__file__).resolve().parent
+LANGUAGES = {"en": "English", "zh": "简体中文", "ja": "日本語", "ko": "한국어", "ru": "Русский"}
+DEFAULT_LANGUAGE = "en"
+
+
+def available() -> list[str]:
+    """The codes of the languages that there is a file for, in the order of LANGUAGES."""
+    return [code for code in LANGUAGES if (FOLDER / f"{code}.toml").exists()]
+
+
+def from_environment(env: Mapping[str, str]) -> str:
+    """The language that a terminal asks for (LC_ALL, LC_MESSAGES, LANG), else English."""
+    wanted = next((env[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if env.get(name)), "")
+    code = wanted.split("_")[0].split(".")[0].lower()
+    return code if code in available() else DEFAULT_LANGUAGE
+
+
+@cache
+def catalogue(code: str) -> dict[str, Any]:
+    """The texts of a language: section -> key -> text (a field has `[label, help]`)."""
+    return tomllib.loads((FOLDER / f"{code}.toml").read_text(encoding="utf-8"))
+
+
+def lookup(code: str, section: str, key: str) -> Any:
+    """What a language says under `section` and `key`, else what English says, else None."""
+    text = catalogue(code).get(section, {}).get(key)
+    return catalogue(DEFAULT_LANGUAGE).get(section, {}).get(key) if text is None else text
+
+
+def in_language(code: str, key: str, /, **params: object) -> str:
+    """The text of `section.key` with `{params}` filled in.
+
+    Raises KeyError for an unknown key: a missing text is a mistake of ours, and a test finds it.
+    """
+    section, name = key.split(".", 1)
+    text = lookup(code, section, name)
+    if not isinstance(text, str):
+        raise KeyError(f"no text {key!r} in the locale {DEFAULT_LANGUAGE!r}")
+    return text.format(**params) if params else text
+
+
+def label_in(code: str, field_id: str) -> str:
+    """The label of a form field; its name when the locale has none."""
+    row = lookup(code, "fields", field_id)
+    return str(row[0]) if row else field_id.split(".", 1)[-1]
+
+
+def problem_in(code: str, problem: Problem) -> str:
+    """What is wrong, in a sentence. A parameter `field` is a field's id and told as its label."""
+    params = dict(problem.params)
+    if "field" in params:
+        params["field"] = label_in(code, str(params["field"]))
+    return in_language(code, f"problems.{problem.code}", **params)
+
+
+def refusal_in(code: str, refused: Refused) -> str:
+    """Why something was refused, in a sentence."""
+    params = dict(refused.params)
+    if refused.code in ("busy", "never"):
+        return in_language(
+            code, f"outcomes.{refused.code}", why=in_language(code, f"waits.{params.pop('code')}", **params)
+        )
+    return in_language(code, f"outcomes.{refused.code}", **params)
+
+
+def config_error_in(code: str, error: ConfigError) -> str:
+    """Why a configuration text cannot be read."""
+    return in_language(code, f"config.{error.code}", line=error.line, **error.params)

@@ -1,0 +1,185 @@
+"""Every file name of a run's folder; the only place that joins them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lfdash.files import file_mark, read_json, readable
+
+
+def marker(paths: RunPaths, attempt: int) -> str:
+    """What the environment of the run's processes carries: the folder and the attempt.
+
+    The folder rather than the run's id, so that a copy of a workspace never takes the original's processes for
+    its own.
+    """
+    return f"{attempt}:{os.path.realpath(paths.root)}"
+
+
+def is_home(paths: RunPaths, attempt: int) -> bool:
+    """Whether an attempt's folder lies where it was made; one that was moved or copied does not."""
+    return bool(read_json(paths.attempt(attempt).spec).get("marker") == marker(paths, attempt))
+
+
+LEVELS = ("graceful", "term", "kill")  # of a stop wish, softest first
+
+
+@dataclass(frozen=True)
+class AttemptPaths:
+    """The control files of one attempt: `attempts/NNN/` in the run's folder."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """What the shim is to start (JSON; without secrets)."""
+        return self.root / "spec.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the shim as long as it lives."""
+        return self.root / "lock"
+
+    @property
+    def child(self) -> Path:
+        """Identity of the started process (JSON)."""
+        return self.root / "child.json"
+
+    @property
+    def child_reserve(self) -> Path:
+        """Disk space held for child.json."""
+        return self.root / "child.reserved"
+
+    @property
+    def reserve(self) -> Path:
+        """Disk space held for exit.json, so that a full disk cannot eat the exit code."""
+        return self.root / "exit.reserved"
+
+    @property
+    def armed(self) -> Path:
+        """The token that a stop wish renames."""
+        return self.root / "armed"
+
+    @property
+    def shim_log(self) -> Path:
+        """The shim's own stderr; empty when all is well."""
+        return self.root / "shim.log"
+
+    def console_start(self) -> int:
+        """The byte of console.log at which this attempt's output begins; 0 when that is not known."""
+        found = read_json(self.spec).get("console_start")
+        return found if type(found) is int and 0 <= found < 2**63 else 0  # what a file can be sought to
+
+    def has_written(self, path: Path) -> bool:
+        """Whether a file of the run's folder is new or changed since this attempt was made.
+
+        A resumed run's files tell of the attempt before until then. By what the files look like, not by a clock.
+        """
+        before = read_json(self.spec).get("before")
+        now = file_mark(path)
+        return now is not None and (not isinstance(before, dict) or before.get(path.name) != list(now))
+
+    def stop(self, level: str) -> Path:
+        """The name that the token has once `level` was wished."""
+        return self.root / f"stop.{level}"
+
+    def read_wish(self) -> str | None:
+        """The hardest stop wish left so far, or None."""
+        return next((level for level in reversed(LEVELS) if self.stop(level).exists()), None)
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Every file name of a run's folder; the only place that joins names. `root` is absolute."""
+
+    root: Path
+
+    @property
+    def record(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def training_args(self) -> Path:
+        """Exactly what was run."""
+        return self.root / "training_args.yaml"
+
+    @property
+    def llamaboard_config(self) -> Path:
+        """The form's state, as LlamaBoard opens it."""
+        return self.root / "llamaboard_config.yaml"
+
+    @property
+    def console(self) -> Path:
+        """stdout and stderr of the child, appended to by every attempt."""
+        return self.root / "console.log"
+
+    @property
+    def exit(self) -> Path:
+        """How the newest ended attempt ended; carries the attempt's number."""
+        return self.root / "exit.json"
+
+    @property
+    def trainer_log(self) -> Path:
+        return self.root / "trainer_log.jsonl"
+
+    @property
+    def running_log(self) -> Path:
+        return self.root / "running_log.txt"
+
+    @property
+    def all_results(self) -> Path:
+        return self.root / "all_results.json"
+
+    @property
+    def swanlab(self) -> Path:
+        """What LLaMA-Factory notes of a SwanLab experiment (extras/constants.py, SWANLAB_CONFIG)."""
+        return self.root / "swanlab_public_config.json"
+
+    @property
+    def trainer_state(self) -> Path:
+        return self.root / "trainer_state.json"
+
+    @property
+    def notes(self) -> Path:
+        """What people wrote about the run."""
+        return self.root / "notes.json"
+
+    def attempt(self, number: int) -> AttemptPaths:
+        """Control files of attempt `number` (1 is the first)."""
+        return AttemptPaths(self.root / "attempts" / f"{number:03d}")
+
+    def next_attempt(self) -> int:
+        """The number of the attempt that would follow those that were made, finished or not."""
+        try:
+            made = [int(name) for name in os.listdir(self.root / "attempts") if name.isdigit()]
+        except OSError:
+            made = []
+        return max(made, default=0) + 1
+
+    def listing(self) -> list[tuple[str, int, float]]:
+        """Name (relative, / between), size in bytes and time of change (epoch seconds) of every file, sorted.
+
+        Without the control files. A folder that is gone gives an empty list.
+        """
+        return sorted(self._walk(self.root, ""))
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[tuple[str, int, float]]:
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            return
+        for entry in entries:
+            name = prefix + entry.name
+            if name == "attempts":
+                continue
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._walk(folder / entry.name, name + "/")
+                else:
+                    stat = entry.stat(follow_symlinks=False)
+                    yield readable(name), stat.st_size, stat.st_mtime
+            except OSError:  # removed between the two looks
+                continue

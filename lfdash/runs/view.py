@@ -1,0 +1,294 @@
+"""A run as a page shows it: judged from what lies in its folder and what the launcher says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lfdash.files import read_json, readable
+from lfdash.jobs.resources import Ask
+from lfdash.runs.console import collapse, last_error
+from lfdash.runs.log_reader import read_last, tail_bytes
+from lfdash.runs.metrics import RECENT, Progress, is_closing, last_segment, progress
+from lfdash.runs.notes import NONE, Notes
+from lfdash.runs.notes import read as read_notes
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import TERMINAL, Exit, RunRecord, RunState, Status, Why
+
+LAST_LINES = 6144  # bytes of a log that nearly always tell how far it is
+FRESH_S = 120.0  # a plain CLI run whose log changed that recently counts as running
+ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
+WEIGHTS = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a job is held or waits. The text of `waits.<code>` of the locale is filled with params."""
+
+    code: str
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How a job stands in the queue. position: 1 is next; held: why it is not to be started; waits: what it waits
+    for."""
+
+    position: int
+    ask: Ask
+    held: Reason | None = None
+    waits: Reason | None = None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What lies in the run's folder.
+
+    model: "adapter" or "model" (whole weights) at top level, or None. step: the step it was saved at, where
+    known (0: a stop before the first step saved an untrained one). checkpoints: their steps, ascending.
+    """
+
+    model: str | None = None
+    step: int | None = None
+    checkpoints: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as a page shows it.
+
+    path: absolute folder; output_dir: the same relative to the workspace. record: None for a run of the plain
+    CLI (read-only). exit_code: None while alive or when nobody saw it; -N = killed by signal N. error: the
+    exception line of one that failed. awaiting: while STOPPING, what is waited for: "data" (loading and
+    tokenizing cannot be interrupted), "save" (the step ends, then the model is saved), "evaluation" (the last
+    evaluation runs to its end), "term", "kill". started, ended: epoch seconds. lost: while LOST, why; see Status.
+    waiting: how it stands in the queue, for a job that waits (its folder may not exist yet). ranks: while STOPPING
+    under torchrun, (those that live, those there were). stuck: while STOPPING, whether there was no sign of life
+    for so long that a harder step should be offered (stuck.py).
+    """
+
+    run_id: str
+    name: str
+    path: Path
+    output_dir: str
+    state: RunState
+    record: RunRecord | None = None
+    attempt: int = 1
+    progress: Progress = field(default_factory=Progress)
+    exit_code: int | None = None
+    error: str | None = None
+    saved: Saved = field(default_factory=Saved)
+    awaiting: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    lost: Why | None = None
+    waiting: Waiting | None = None
+    notes: Notes = NONE
+    ranks: tuple[int, int] | None = None
+    stuck: bool = False
+
+    @property
+    def paths(self) -> RunPaths:
+        """The names of the files in its folder."""
+        return RunPaths(self.path)
+
+
+def plain_id(workspace: Path, path: Path) -> str:
+    """A stable id for a run of the plain CLI: from its place."""
+    return "cli-" + hashlib.sha256(relative(workspace, path).encode()).hexdigest()[:12]
+
+
+def relative(workspace: Path, path: Path) -> str:
+    """The folder as users write it: relative to the workspace, or absolute when it lies elsewhere."""
+    return readable(path.relative_to(workspace).as_posix() if path.is_relative_to(workspace) else str(path))
+
+
+def judge(status: Status, *, complete: bool) -> RunState:
+    """The state of an attempt. complete: whether its training reached its last step and wrote its results.
+
+    Exit code 0 does not tell stopped from finished, so the wish counts, unless it came too late. An exit
+    code that nobody saw is judged by the results on disk.
+    """
+    if status.phase in ("starting", "running"):
+        if status.wish:
+            return RunState.STOPPING
+        return RunState.STARTING if status.phase == "starting" else RunState.RUNNING
+    if status.exit is None:
+        if complete:
+            return RunState.SUCCEEDED
+        return RunState.STOPPED if status.wish else RunState.LOST
+    if status.exit.code == 0 and complete:
+        return RunState.SUCCEEDED
+    if status.exit.stop:
+        return RunState.STOPPED
+    return RunState.SUCCEEDED if status.exit.code == 0 else RunState.FAILED
+
+
+def is_complete(paths: RunPaths, attempt: int) -> bool:
+    """Whether the training of an attempt reached its last step and saved: trainer_state.json at top level is
+    written at the end, also of a stopped one."""
+    if not paths.attempt(attempt).has_written(paths.trainer_state):
+        return False
+    state = read_json(paths.trainer_state)
+    try:
+        return bool(state["global_step"] >= state["max_steps"] > 0)
+    except (KeyError, TypeError):
+        return False
+
+
+def read_saved(paths: RunPaths) -> Saved:
+    """What lies in the folder now."""
+    try:
+        names = os.listdir(paths.root)
+    except OSError:
+        return Saved()
+    matches = [re.fullmatch(r"checkpoint-(\d+)", name) for name in names]
+    checkpoints = tuple(sorted(int(match[1]) for match in matches if match))
+    model = "adapter" if any(name in names for name in ADAPTERS) else None
+    if model is None and any(name in names for name in WEIGHTS):
+        model = "model"
+    return Saved(model, saved_step(paths) if model else None, checkpoints)
+
+
+def saved_step(paths: RunPaths) -> int | None:
+    """The step that the top-level weights were saved at."""
+    try:
+        return int(read_json(paths.trainer_state)["global_step"])
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+
+
+def read_error(paths: RunPaths, ended: Exit) -> str | None:
+    """Why the newest attempt failed, in one line: why it could not start, else its exception, else the signal that
+    killed it, else the last line of its output."""
+    if ended.error:
+        return ended.error
+    start = paths.attempt(ended.attempt).console_start()
+    found = last_error(paths.console, start)
+    if found or ended.code is None:
+        return found
+    if ended.code < 0:
+        return f"{signal.strsignal(-ended.code) or 'signal'} ({signal_name(-ended.code)})"
+    lines = tail_bytes(paths.console, 1 << 14, start).decode("utf-8", "replace").split("\n")
+    return next((text for text in (collapse(line) for line in reversed(lines)) if text), None)
+
+
+def signal_name(number: int) -> str:
+    """SIGSEGV for 11."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+def awaiting(status: Status, found: Progress) -> str:
+    """What a stop waits for; see RunView."""
+    if status.wish in ("term", "kill"):
+        return status.wish
+    if found.step is None:
+        return "data"
+    return "evaluation" if found.step == found.total else "save"
+
+
+def shown_name(record: RunRecord, folder: Path) -> str:
+    """The run's name; that of its folder where somebody gave the folder another one (names may have spaces,
+    folders of runs have none)."""
+    own = Path(record.name).name.replace(" ", "")
+    return record.name if own == folder.name.replace(" ", "") else readable(folder.name)
+
+
+def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status) -> RunView:
+    """How a recorded run stands."""
+    number = record.last.number
+    if known(record):
+        state = record.last.state
+    else:
+        state = judge(status, complete=status.phase in ("ended", "lost") and is_complete(paths, number))
+    has_log = paths.attempt(number).has_written(paths.trainer_log)
+    found = read_progress(paths.trainer_log) if has_log else Progress()
+    ended = status.exit
+    failed = state is RunState.FAILED or (state is RunState.STOPPED and ended is not None and (ended.code or 0) > 0)
+    return RunView(
+        run_id=record.run_id,
+        name=shown_name(record, paths.root),
+        path=paths.root,
+        output_dir=relative(workspace, paths.root),
+        state=state,
+        record=record,
+        attempt=number,
+        progress=timed(found, state, status.elapsed if ended is None else ended.seconds),
+        exit_code=ended.code if ended else None,
+        error=read_error(paths, ended) if failed and ended else None,
+        saved=read_saved(paths),
+        awaiting=awaiting(status, found) if state is RunState.STOPPING else None,
+        started=record.last.started,
+        ended=ended.ended if ended else None,
+        lost=status.why if state is RunState.LOST else None,
+        ranks=status.ranks,
+        notes=read_notes(paths.notes),
+    )
+
+
+def read_progress(log: Path) -> Progress:
+    """How far a log is: from its last lines, or from more of them where those do not tell."""
+    rows = read_last(log, LAST_LINES)
+    found = progress(rows)
+    told = found.loss is not None and sum("loss" in row for row in last_segment(rows)) > RECENT
+    return found if told else progress(read_last(log))
+
+
+def timed(found: Progress, state: RunState, elapsed: float | None) -> Progress:
+    """Progress with the time since the start (the log's own begins with the training), and none that remains
+    for a run that is not training."""
+    remaining = found.remaining_s if state is RunState.RUNNING else None
+    return replace(found, elapsed_s=found.elapsed_s if elapsed is None else elapsed, remaining_s=remaining)
+
+
+def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> RunView:
+    """A run that has no record of ours: what its log shows. error: why its run.json cannot be read."""
+    rows = read_last(paths.trainer_log)
+    try:
+        changed: float | None = paths.trainer_log.stat().st_mtime
+    except OSError:
+        changed = None
+    if rows and (is_closing(rows[-1]) or paths.all_results.exists()):
+        state = RunState.SUCCEEDED
+    elif changed is not None and abs(time.time() - changed) < FRESH_S:  # also after a clock that was set back
+        state = RunState.RUNNING
+    else:
+        state = RunState.LOST
+    return RunView(
+        run_id=plain_id(workspace, paths.root),
+        name=readable(paths.root.name),
+        path=paths.root,
+        output_dir=relative(workspace, paths.root),
+        state=state,
+        progress=progress(rows),
+        error=error,
+        saved=read_saved(paths),
+        ended=changed if state in TERMINAL else None,
+        notes=read_notes(paths.notes),
+    )
+
+
+def view_odd(workspace: Path, path: Path) -> RunView:
+    """A folder that could not be looked at."""
+    name, place = readable(path.name), relative(workspace, path)
+    error = "this folder cannot be read"
+    return RunView(plain_id(workspace, path), name, path, place, RunState.LOST, error=error)
+
+
+def known(record: RunRecord) -> Status | None:
+    """The status that the record itself tells: that of an attempt whose end was seen and written down."""
+    last = record.last
+    if last.exit is None or last.exit.code is None or last.state not in TERMINAL:
+        return None
+    return Status("ended", last.exit, last.stop, last.started)

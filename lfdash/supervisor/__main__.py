@@ -1,0 +1,15 @@
+"""`python -I -S lfdash/supervisor/__main__.py ATTEMPT_DIR` supervises one attempt of a run (see shim.py).
+
+Without installed packages: one that is broken, or changed while a run goes on, must not end it. The folder that holds
+lfdash is put behind the standard library's, so that nothing in it takes the place of a module of that.
+"""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path[:] = [*sys.path[1:], os.path.dirname(package)]
+    from lfdash.supervisor.shim import Shim
+
+    Shim(sys.argv[1]).main()

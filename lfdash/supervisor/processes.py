@@ -1,0 +1,158 @@
+"""The processes of a run, as /proc shows them, and the signals that stop them. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+MARKER = "LFDASH_RUN"
+
+
+def stat_fields(pid: int) -> list[bytes]:
+    """/proc/PID/stat after the name: state, ppid, ... start ticks at [19]. Empty when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return []
+    return text[text.rindex(b")") + 2 :].split()
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process began, in ticks since boot: with the boot id its identity. None for a zombie or nobody."""
+    fields = stat_fields(pid)
+    return int(fields[19]) if fields and fields[0] not in (b"Z", b"X") else None
+
+
+def boot_id() -> str:
+    """Changes with every boot of the kernel; empty where there is none to be read."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def boot_clock() -> float:
+    """Seconds since the boot, also those of a sleeping machine; a clock that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def descendants(root: int) -> list[int]:
+    """Every live process below `root`, parents before children."""
+    children: dict[int, list[int]] = {}
+    alive = set()
+    for name in os.listdir("/proc"):
+        fields = stat_fields(int(name)) if name.isdigit() else []
+        if fields:
+            children.setdefault(int(fields[1]), []).append(int(name))
+            if fields[0] not in (b"Z", b"X"):
+                alive.add(int(name))
+    found, todo = [], [root]
+    while todo:
+        below = children.get(todo.pop(), [])
+        todo += below
+        found += [pid for pid in below if pid in alive]
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process with one thread, in one quick read; empty where the kernel does not tell."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
+def environ(pid: int) -> list[bytes]:
+    """The environment that a process was started with; empty when it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def marked(value: str) -> list[int]:
+    """Every live process whose environment carries the marker, whatever its session or parent.
+
+    The newest first: one that only forks and ends is gone before a look in the other order comes to it.
+    """
+    wanted = f"{MARKER}={value}".encode()
+    pids = sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
+    return [pid for pid in pids if wanted in environ(pid) and start_ticks(pid) is not None]
+
+
+def catches_abort(pid: int) -> bool:
+    """Whether the process handles SIGABRT: LLaMA-Factory does once its LogCallback exists."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            mask = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        return False
+    return bool(int(mask, 16) >> (signal.SIGABRT - 1) & 1)
+
+
+def is_torchrun(pid: int) -> bool:
+    """Whether this is torchrun's agent, which catches SIGABRT too (faulthandler) and dies of it."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return any(os.path.basename(word) == b"torchrun" for word in file.read().split(b"\0")[:3])
+    except OSError:
+        return False
+
+
+def savers(pids: list[int]) -> list[int]:
+    """Those to be asked to save and stop: the ranks under torchrun, else the training process itself.
+
+    A child of one that is asked (a data-loader worker inherits the handler) is left alone. Nobody when
+    nobody handles SIGABRT yet: it would be a crash.
+    """
+    ranks = [pid for pid in pids if any(item.startswith(b"LOCAL_RANK=") for item in environ(pid))]
+    if not ranks and any(is_torchrun(pid) for pid in pids):
+        return []
+    catching = {pid for pid in ranks or pids if catches_abort(pid)}
+    return [pid for pid in catching if int((stat_fields(pid) or [b"", b"0"])[1]) not in catching]
+
+
+def ranks(pids: list[int]) -> tuple[int, int] | None:
+    """(ranks of torchrun that live, ranks that it started on this machine); None without torchrun."""
+    words = [dict(item.split(b"=", 1) for item in environ(pid) if b"=" in item) for pid in pids]
+    alive = {found[b"LOCAL_RANK"] for found in words if b"LOCAL_RANK" in found}
+    started = max((int(found.get(b"LOCAL_WORLD_SIZE", 0)) for found in words), default=0)
+    return (len(alive), max(started, len(alive))) if alive else None
+
+
+def send(pids: list[int], number: int) -> None:
+    """Signals every process that is still there and may be signalled."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def kill(pids: list[int]) -> None:
+    """SIGKILL to the processes and to their groups: a group is hit as a whole, also who is just being made in it."""
+    groups = {int(fields[2]) for pid in pids if (fields := stat_fields(pid))} - {os.getpgrp()}
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+    send(pids, signal.SIGKILL)
+
+
+def pass_on(pids: list[int], level: str) -> str:
+    """Carries a stop wish out on the run's processes; the name of the signal that was sent."""
+    asked = savers(pids) if level == "graceful" else []
+    if asked:
+        send(asked, signal.SIGABRT)
+        return "SIGABRT"
+    if level == "kill":
+        kill(pids)
+        return "SIGKILL"
+    send(pids, signal.SIGTERM)
+    return "SIGTERM"

@@ -1,0 +1,29 @@
+"""What the last click was answered, kept in the session until it has been shown."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lfdash import locales
+from lfdash.outcomes import Refused
+from lfdash.ui.shared.text import language
+
+SHOWN = "ui.run"  # id of the run that the page shows
+MESSAGE = "ui.message"  # what the last click answered, when it was refused
+NOTICE = "ui.notice"  # what the last click did, to be said once
+BUSY = "ui.busy"  # a Start that found its devices in use: (why, the resume that it was or None)
+
+
+def forget_answers() -> None:
+    """What earlier clicks were answered is over."""
+    st.session_state[MESSAGE] = st.session_state[BUSY] = None
+
+
+def refusal(refused: Refused) -> str:
+    """Why something was refused, in words."""
+    return locales.refusal_in(language(), refused)
+
+
+def tell(refused: Refused | None) -> None:
+    """Shows why something was refused, or clears what an earlier click was answered."""
+    st.session_state[MESSAGE] = refusal(refused) if refused else None

@@ -1,0 +1,37 @@
+"""What is used of Streamlit beside its public interface: the one place to look at when it is renewed.
+
+Seen in Streamlit 1.67. Its own sign-in, the sessions of the server, and the type of a keyed expander have no public
+name there; `tests/ui/shared/test_streamlit_private.py` says when one is gone.
+"""
+
+from __future__ import annotations
+
+from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
+from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
+from streamlit.runtime import get_instance
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.user_info import generate_login_redirect_url
+from streamlit.web.server.server_util import AUTH_COOKIE_NAME, get_cookie_secret
+from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
+
+__all__ = [
+    "AUTH_COOKIE_NAME",
+    "ExpanderContainer",
+    "decode_signed_value",
+    "generate_login_redirect_url",
+    "get_cookie_secret",
+    "get_cookie_with_chunks",
+    "get_origin_from_redirect_uri",
+    "in_session",
+    "open_tabs",
+]
+
+
+def open_tabs() -> int:
+    """How many tabs are open on this server."""
+    return len(get_instance()._session_mgr.list_active_sessions())
+
+
+def in_session() -> bool:
+    """Whether this code runs for a page."""
+    return get_script_run_ctx(suppress_warning=True) is not None

@@ -1,0 +1,108 @@
+"""What a run that is over, or that stops, has to say."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from lfdash.engine.services import Services
+from lfdash.jobs.secret_arguments import hide
+from lfdash.runs.diagnose import Diagnosis
+from lfdash.runs.record import RunState
+from lfdash.runs.report import bundle, explain
+from lfdash.runs.view import RunView
+from lfdash.ui.launch import next_steps
+from lfdash.ui.shared.kind import kind
+from lfdash.ui.shared.text import label, markdown_safe, t
+
+
+def draw_outcome(services: Services, view: RunView) -> None:
+    """What a run that is over (or stopping) has to say, in one box."""
+    if view.state is RunState.FAILED:
+        draw_failure(services, view)
+    elif view.state is RunState.STOPPED:
+        st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
+    elif view.state is RunState.SUCCEEDED:
+        saved = {"eval": t("ui.scored"), "export": t("ui.exported")}.get(kind()) or saved_words(view)
+        st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
+    elif view.state is RunState.LOST:
+        st.error(lost_words(view), icon=":material/help:")
+    elif view.state is RunState.STOPPING and view.stuck:
+        st.warning(t("ui.awaiting_stuck"), icon=":material/hourglass_disabled:")
+    elif view.state is RunState.STOPPING:
+        st.info(t(f"ui.awaiting_{view.awaiting or 'exit'}"), icon=":material/hourglass_top:")
+    elif view.progress.step is None:
+        st.info(t("ui.preparing"), icon=":material/hourglass_top:")
+    if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
+        st.caption(f":material/help: {t('ui.code_unknown')}")
+
+
+def lost_words(view: RunView) -> str:
+    """Why a run is lost, and what lies in its folder."""
+    host = markdown_safe(view.record.host) if view.record else ""
+    texts = {"boot": t("ui.lost_boot", saved=saved_words(view))}
+    if host:
+        texts["host"] = t("ui.lost_host", host=host, saved=saved_words(view))
+    return texts.get(view.lost or "") or t("ui.lost", saved=saved_words(view))
+
+
+def draw_failure(services: Services, view: RunView) -> None:
+    """What went wrong in one sentence, the line of the log that proves it, the cure, and files to ask others with."""
+    found = explained(view)
+    redact = services.registry.redactor()
+    proof = redact(found.line if found else view.error or "")
+    advice = (
+        t(f"diagnosis.{found.id}", **{k: markdown_safe(redact(v)) for k, v in found.params.items()})
+        if found
+        else ""
+    )
+    code = "?" if view.exit_code is None else view.exit_code
+    cause = markdown_safe(proof) if proof else t("ui.failed_unknown")
+    text = t("ui.failed", code=code, cause=cause)
+    if view.exit_code is None and not proof:
+        text = t("ui.never_started")
+    st.error(f"{text}\n\n{advice}" if advice else text, icon=":material/error:")
+    with st.container(horizontal=True, key="failure", gap="small"):
+        if found and found.fix:
+            words = ", ".join(f"{label(field_id)}: {value}" for field_id, value in found.fix.items())
+            st.button(
+                t("ui.fix_open"),
+                key="fix_open",
+                icon=":material/build:",
+                help=t("ui.fix_open_help", fix=words),
+                on_click=next_steps.take_settings,
+                args=(services, view.run_id, False, dict(found.fix)),
+            )
+        st.download_button(
+            t("ui.bundle"),
+            partial(bundle, view, services.upstream.packages, lambda text: hide(redact(text))),
+            file_name=f"{view.name}-report.zip",
+            mime="application/zip",
+            key="bundle",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+            help=t("ui.bundle_help"),
+        )
+
+
+def explained(view: RunView) -> Diagnosis | None:
+    """The cause of a failure, looked for once an attempt: a log that ended does not change."""
+    key = (view.run_id, view.attempt)
+    held = st.session_state.get("monitor.explained")
+    if held is None or held[0] != key:
+        held = (key, explain(view))
+        st.session_state["monitor.explained"] = held
+    cause: Diagnosis | None = held[1]
+    return cause
+
+
+def saved_words(view: RunView) -> str:
+    """What lies in the run's folder, in words."""
+    saved = view.saved
+    parts = []
+    if saved.model is not None:
+        parts.append(t(f"ui.saved_{saved.model}", step=saved.step if saved.step is not None else "?"))
+    if saved.checkpoints:
+        parts.append(t("ui.saved_checkpoints", count=len(saved.checkpoints), last=saved.checkpoints[-1]))
+    return " ".join(parts) or t("ui.saved_nothing")

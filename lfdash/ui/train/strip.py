@@ -1,0 +1,46 @@
+"""The line at the top: state, step, times and loss of the run that is shown."""
+
+from __future__ import annotations
+
+import html
+
+from lfdash.runs.record import RunState
+from lfdash.runs.view import RunView
+from lfdash.ui.shared.run_words import LOOKS, duration
+from lfdash.ui.shared.text import t
+
+
+def strip_html(view: RunView | None) -> str:
+    """State, step, epoch, times, loss and speed as one block of HTML; every value escaped."""
+    if view is None:
+        return (
+            f'<div class="lf-strip"><span class="lf-name">{html.escape(t("ui.no_run"))}</span>'
+            f'<span class="lf-state lf-idle">{html.escape(t("ui.idle"))}</span></div>'
+            '<div class="lf-bar lf-idle"><i style="width:0"></i></div>'
+        )
+    look = LOOKS[view.state]
+    facts = "".join(
+        f'<span class="lf-fact"><b>{html.escape(value)}</b><small>{html.escape(name)}</small></span>'
+        for name, value in strip_facts(view)
+    )
+    percent = 100.0 if view.state is RunState.SUCCEEDED else view.progress.percent or 0.0
+    return (
+        f'<div class="lf-strip"><span class="lf-name">{html.escape(view.name)}</span>'
+        f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'
+        f"{html.escape(t(f'states.{view.state.name}'))}</span>{facts}</div>"
+        f'<div class="lf-bar lf-{look}" role="progressbar" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
+        f'aria-valuemax="100"><i style="width:{percent:.1f}%"></i></div>'
+    )
+
+
+def strip_facts(view: RunView) -> list[tuple[str, str]]:
+    """The labelled values of the strip, in order; a dash where nothing is known yet."""
+    p = view.progress
+    return [
+        (t("ui.step"), f"{p.step if p.step is not None else '–'} / {p.total if p.total else '–'}"),
+        (t("ui.epoch"), "–" if p.epoch is None else f"{p.epoch:.2f}"),
+        (t("ui.eta"), duration(p.remaining_s) if view.state is RunState.RUNNING else "–"),
+        (t("ui.elapsed"), duration(p.elapsed_s)),
+        (t("ui.loss"), "–" if p.loss is None else f"{p.loss:.4f}"),
+        (t("ui.speed"), "–" if p.tokens_per_s is None else t("ui.speed_value", value=f"{p.tokens_per_s:,.0f}")),
+    ]
