@@ -40,7 +40,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 from lfdash.engine.registry import WALK_EVERY, ProcessRegistry  # noqa: E402
 from lfdash.launchers.local import LocalLauncher  # noqa: E402
 from lfdash.runs.scan import scan  # noqa: E402
-from lfdash.runs.summary_cache import Summaries  # noqa: E402
+from lfdash.runs.summary_cache import SummaryCache  # noqa: E402
 from lfdash.runs.table import Table, Wanted, arrange  # noqa: E402
 from tests.many import fill  # noqa: E402
 from tests.runs import fake_cli, launch, plan_for, wait_for  # noqa: E402
@@ -121,7 +121,7 @@ def look(bench: Bench, looks: int) -> dict[str, float]:
 
     def naive() -> None:
         views = scan(bench.workspace, {}, registry.watcher.poll)
-        Summaries(bench.workspace / "none.json").step(views, budget=600)
+        SummaryCache(bench.workspace / "none.json").step(views, budget=600)
 
     return {
         "look ms": mean_cpu(once, max(looks, 4 * WALK_EVERY)),

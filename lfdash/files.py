@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,24 +14,28 @@ from lfdash.supervisor.failpoints import hit
 from lfdash.supervisor.records import sync_folder
 
 
-def write_text_atomic(path: str, text: str) -> None:
-    """Replaces a file so that a reader sees the old or the new one, never half; OSError leaves the old one."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+def write_text_atomic(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replaces a file so that a reader sees the old or the new one, never half; OSError leaves the old one.
+
+    durable: the new content is on the disk when this returns, also after a power cut; costs a wait for the disk.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        hit(f"write.{os.path.basename(path)}")
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        hit(f"write.{path.name}")
         os.replace(temporary, path)
     except (OSError, UnicodeError):
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
-    sync_folder(os.path.dirname(path))
+    if durable:
+        sync_folder(str(path.parent))
 
 
-Mark = tuple[int, int, int]
+FileMark = tuple[int, int, int]
 
 
 def readable(name: str) -> str:
@@ -38,7 +43,7 @@ def readable(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def file_mark(path: Path) -> Mark | None:
+def file_mark(path: Path) -> FileMark | None:
     """What a file's content is known by, cheaply: time of change (ns), size, inode. None when it is missing."""
     try:
         stat = path.stat()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lfdash.llamafactory import locate
-from lfdash.llamafactory.locate import Cli, CliMissing, find_cli, shebang
+from lfdash.llamafactory.locate import Cli, find_cli, shebang
+from lfdash.outcomes import Refused
 
 
 def script(path: Path, text: str = f"#!{sys.executable}\n") -> str:
@@ -41,12 +42,12 @@ def test_the_variable_wins_then_the_neighbour_then_the_path(tmp_path: Path, no_n
 
 def test_what_is_missing_is_told(tmp_path: Path, no_neighbour: Path) -> None:
     env = {"PATH": str(tmp_path), "LFDASH_CLI": "/no/such/cli"}
-    assert find_cli(env) == CliMissing(("/no/such/cli",), variable=True)
+    assert find_cli(env) == Refused("blocked_variable")
     found = find_cli({"PATH": str(tmp_path)})
-    assert found == CliMissing((str(no_neighbour / "llamafactory-cli"), f"PATH: {tmp_path}"), variable=False)
+    assert found == Refused("blocked_cli")
     plain = tmp_path / "not-executable"
     plain.write_text("")
-    assert isinstance(find_cli({"LFDASH_CLI": str(plain)}), CliMissing)
+    assert isinstance(find_cli({"LFDASH_CLI": str(plain)}), Refused)
 
 
 def test_interpreters_are_read_from_first_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,9 @@ from lfdash.jobs import checks
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.environment import ArgumentType, Facts
 from lfdash.llamafactory.catalogue import load_snapshot
-from lfdash.llamafactory.deep_check import CheckFailed, deep_check, named_field
+from lfdash.llamafactory.deep_check import deep_check, named_field
 from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.outcomes import Refused
 
 HERE = Path(__file__).parent
 RULES = json.loads((HERE / "fixtures" / "rules.json").read_text(encoding="utf-8"))
@@ -54,7 +55,7 @@ def test_llamafactorys_parser_says_the_same(tmp_path: Path) -> None:
     chosen = [rule for rule in TRIGGERED if rule["id"] != "pkg_metrics" and not rule["env"]]
     jobs = [BASE, *({**BASE, **rule["trigger"]} for rule in chosen)]
     said = deep_check(cli, tmp_path, jobs)
-    assert not isinstance(said, CheckFailed), said
+    assert not isinstance(said, Refused), said
     assert said[0].text == ""
     took = {rule["id"] for rule, verdict in zip(chosen, said[1:], strict=True) if not verdict.text}
     assert took == LATER
@@ -68,14 +69,14 @@ def test_the_launchers_rules_do_not_misfire(tmp_path: Path) -> None:
     assert isinstance(cli, Cli)
     (tmp_path / "z.json").write_text("{}")
     said = deep_check(cli, tmp_path, [{**BASE, "deepspeed": "z.json"}])
-    assert not isinstance(said, CheckFailed)
+    assert not isinstance(said, Refused)
     assert "deepspeed" in said[0].text and "FORCE_TORCHRUN" not in said[0].text
 
 
 def test_a_check_that_cannot_run_says_so(tmp_path: Path) -> None:
-    assert isinstance(deep_check(Cli("/no/cli", None), tmp_path, [BASE]), CheckFailed)
+    assert isinstance(deep_check(Cli("/no/cli", None), tmp_path, [BASE]), Refused)
     gone = deep_check(Cli("/no/cli", "/no/python"), tmp_path, [BASE])
-    assert isinstance(gone, CheckFailed) and "/no/python" in gone.reason
+    assert isinstance(gone, Refused) and "/no/python" in gone.params["reason"]
 
 
 def test_the_field_that_a_sentence_names() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lfdash.llamafactory.locate import Cli, find_cli
-from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, NotCounted, count_tokens
+from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, count_tokens
+from lfdash.outcomes import Refused
 from tests.page import DEMO
 
 pytestmark = pytest.mark.train_env
@@ -46,4 +47,4 @@ def test_other_stages(cli: Cli, demo_workspace: Path, stage: str, dataset: str, 
 
 def test_a_count_that_does_not_work_says_why(cli: Cli, demo_workspace: Path) -> None:
     found = count_tokens(cli, demo_workspace, {**DEMO, "dataset": "nope"})
-    assert found == NotCounted("ValueError: Undefined dataset nope in dataset_info.json.")
+    assert found == Refused("asked_said", {"reason": "ValueError: Undefined dataset nope in dataset_info.json."})

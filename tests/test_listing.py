@@ -16,12 +16,12 @@ from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import table as listing
 from lfdash.runs.record import Exit, RunState
-from lfdash.runs.table import CSV, FILTERS, SORTS, Row, Table, Wanted, arrange, natural, offered, to_csv
+from lfdash.runs.table import CSV, FILTERS, SORTS, Table, TableRow, Wanted, arrange, natural, offered, to_csv
 from tests.many import add_plain, add_run, fill, write_notes
 from tests.runs import plan_for, record_for
 
 
-def row(name: str = "r", **changes: Any) -> Row:
+def row(name: str = "r", **changes: Any) -> TableRow:
     """A row with these values."""
     plain: dict[str, Any] = {
         "run_id": f"id-{name}", "name": name, "state": RunState.SUCCEEDED, "kind": "train", "model": "m",
@@ -29,7 +29,7 @@ def row(name: str = "r", **changes: Any) -> Row:
         "best_step": 1, "best_eval": None, "best_eval_step": None, "spark": (), "duration": 60.0, "when": 100.0,
         "tags": (), "note": "", "folder": f"saves/m/lora/{name}", "error": "", "text": name,
     }
-    return Row(**{**plain, **changes})
+    return TableRow(**{**plain, **changes})
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def registry(tmp_path: Path) -> ProcessRegistry:
     return ProcessRegistry(root, FakeLauncher(), interval=60)
 
 
-def rows_of(registry: ProcessRegistry, table: Table | None = None) -> tuple[Row, ...]:
+def rows_of(registry: ProcessRegistry, table: Table | None = None) -> tuple[TableRow, ...]:
     registry.refresh()
     registry.summaries.step(registry.snapshot(), budget=60)
     return (table or Table(registry.summaries)).rows(registry.snapshot())
@@ -149,7 +149,7 @@ def test_every_order_keeps_every_row(by: str, down: bool) -> None:
     assert sorted(item.name for item in arrange(rows, by, down)) == ["a", "b", "c", "d"]
 
 
-def names(rows: list[Row], by: str, down: bool) -> str:
+def names(rows: list[TableRow], by: str, down: bool) -> str:
     return "".join(item.name for item in arrange(rows, by, down))
 
 

@@ -12,12 +12,13 @@ import pytest
 from lfdash.llamafactory import probe as probing
 from lfdash.llamafactory.catalogue import Upstream, from_json, load_snapshot, to_json
 from lfdash.llamafactory.locate import Cli, find_cli
-from lfdash.llamafactory.probe import ProbeFailed, probe
+from lfdash.llamafactory.probe import probe
+from lfdash.outcomes import Refused
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAPSHOT = ROOT / "configs" / "upstream.json"
 
-# Stands for `probe_script.py`: says what `answer` and `identity` hold, and notes each full question in `asked`.
+# Stands for `scripts/probe.py`: says what `answer` and `identity` hold, and notes each full question in `asked`.
 SCRIPT = """
 import json, os, pathlib, sys
 here = pathlib.Path(__file__).parent
@@ -74,10 +75,11 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A script in place of ours; the file notes how often, and with which environment, everything was asked."""
     there = tmp_path / "there"
     there.mkdir()
-    (there / "script.py").write_text(SCRIPT)
+    (there / "probe.py").write_text(SCRIPT)
     (there / "identity").write_text("one")
     (there / "answer").write_text(SNAPSHOT.read_text(encoding="utf-8"))
-    monkeypatch.setattr(probing, "SCRIPT", there / "script.py")
+    monkeypatch.setattr(probing, "SCRIPT", there / "probe.py")
+    monkeypatch.setattr("lfdash.llamafactory.ask.SCRIPTS", there)
     return there / "asked"
 
 
@@ -138,32 +140,32 @@ def test_nothing_of_a_run_is_passed_on(asked: Path, cli: Cli, tmp_path: Path, mo
 
 def test_a_probe_that_fails_says_why(tmp_path: Path) -> None:
     gone = probe(Cli("/no/llamafactory-cli", "/no/python"), tmp_path)
-    assert isinstance(gone, ProbeFailed)
-    assert "/no/python" in gone.reason
+    assert isinstance(gone, Refused)
+    assert "/no/python" in gone.params["reason"]
     unknown = probe(Cli("/no/llamafactory-cli", None), tmp_path)
-    assert isinstance(unknown, ProbeFailed)
-    assert "/no/llamafactory-cli" in unknown.reason
+    assert isinstance(unknown, Refused)
+    assert "/no/llamafactory-cli" in unknown.params["reason"]
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         ("raise ImportError('no such package')", "ImportError: no such package"),
-        ("import os; os.kill(os.getpid(), 9)", "exit code -9"),
+        ("import os; os.kill(os.getpid(), 9)", "-9"),
         ("print('hello')", "not a description"),
-        ("import threading; threading.Event().wait()", "within 0.5 s"),
+        ("import threading; threading.Event().wait()", "0.5"),
     ],
 )
 def test_what_went_wrong_there_is_told_and_not_kept(
     asked: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, reason: str
 ) -> None:
     guard = "import sys\nif '--identity' in sys.argv: print(1); sys.exit()\n"
-    (asked.parent / "script.py").write_text(guard + body)
+    (asked.parent / "probe.py").write_text(guard + body)
     if "wait" in body:
         monkeypatch.setattr(probing, "TIMEOUT", 0.5)
     failed = probe(cli, tmp_path)
-    assert isinstance(failed, ProbeFailed)
-    assert reason in failed.reason
+    assert isinstance(failed, Refused)
+    assert reason in str(failed.params["reason"])
     assert not list(tmp_path.glob("upstream-*"))
 
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.jobs.resources import Ask
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
 from lfdash.outcomes import Refused
 from lfdash.queue.ports import free, master_port
-from lfdash.queue.store import Entry, JobQueue, Queued, QueueSettings
-from lfdash.queue.turns import Eyes
+from lfdash.queue.store import Queued, QueueEntry, QueueSettings, QueueStore
+from lfdash.queue.turns import CachedDevices
 from lfdash.runs.paths import marker
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunState
@@ -62,10 +62,10 @@ class Bench:
         self.machine = Machine(gpus)
         self.fake = FakeLauncher()
         self.registry = ProcessRegistry(workspace, self.fake, look=self.machine.look)
-        self.registry.dispatcher.eyes = Eyes(self.machine.look, seconds=0)
+        self.registry.dispatcher.cached_devices = CachedDevices(self.machine.look, seconds=0)
         self.registry.refresh()
 
-    def add(self, name: str, ask: Ask | None = None, **more: object) -> Queued:
+    def add(self, name: str, ask: ResourceRequest | None = None, **more: object) -> Queued:
         plan = plan_for(self.registry.workspace, name=name, **more)  # type: ignore[arg-type]
         outcome = self.registry.enqueue(plan, record_for(plan), ask)
         assert isinstance(outcome, Queued), outcome
@@ -217,10 +217,10 @@ def test_start_does_not_overtake_the_queue_unless_told_to(bench: Bench) -> None:
 
 def test_gpus_are_given_by_number_and_by_name(workspace: Path) -> None:
     bench = Bench(workspace, gpus=4)
-    bench.add("two", Ask(count=2))
-    bench.add("named", Ask(("3",)), env={"CUDA_VISIBLE_DEVICES": "3"})
-    bench.add("third", Ask(count=2))
-    bench.add("cpu", Ask(cpu=True))
+    bench.add("two", ResourceRequest(count=2))
+    bench.add("named", ResourceRequest(("3",)), env={"CUDA_VISIBLE_DEVICES": "3"})
+    bench.add("third", ResourceRequest(count=2))
+    bench.add("cpu", ResourceRequest(cpu=True))
     bench.add("all")
     bench.tick()
     assert bench.states == {
@@ -240,8 +240,8 @@ def test_gpus_are_given_by_number_and_by_name(workspace: Path) -> None:
 def test_a_foreign_process_keeps_its_gpu(workspace: Path) -> None:
     bench = Bench(workspace, gpus=2)
     bench.machine.processes = {0: (os.getpid(),)}
-    bench.add("a", Ask(("0",)))
-    bench.add("b", Ask(count=1))
+    bench.add("a", ResourceRequest(("0",)))
+    bench.add("b", ResourceRequest(count=1))
     bench.tick()
     assert bench.states == {"a": "QUEUED", "b": "RUNNING"} and bench.devices("b") == "1"
     waits = bench.view("a").waiting.waits
@@ -255,9 +255,9 @@ def test_what_the_machine_has_not_is_refused_at_once(workspace: Path) -> None:
     bench = Bench(workspace, gpus=2)
     plan = plan_for(workspace)
     refused = Refused("never", {"code": "too_many", "asked": "3", "have": "2"})
-    assert bench.registry.enqueue(plan, record_for(plan), Ask(count=3)) == refused
-    assert bench.registry.launch(plan, record_for(plan), Ask(count=3)) == refused
-    bench.add("a", Ask(("1",)))
+    assert bench.registry.enqueue(plan, record_for(plan), ResourceRequest(count=3)) == refused
+    assert bench.registry.launch(plan, record_for(plan), ResourceRequest(count=3)) == refused
+    bench.add("a", ResourceRequest(("1",)))
     bench.machine.gpus = 1  # taken out while the job waits
     bench.tick()
     assert bench.states == {"a": "HELD"} and bench.view("a").waiting.held.code == "absent"
@@ -265,12 +265,12 @@ def test_what_the_machine_has_not_is_refused_at_once(workspace: Path) -> None:
 
 def test_devices_stay_taken_over_a_restart(workspace: Path) -> None:
     bench = Bench(workspace, gpus=2)
-    bench.add("a", Ask(count=1))
+    bench.add("a", ResourceRequest(count=1))
     bench.tick()
     again = ProcessRegistry(workspace, bench.fake, look=bench.machine.look)
     again.refresh()
     plan = plan_for(workspace, name="b")
-    assert isinstance(again.launch(plan, record_for(plan), Ask(count=1)), Launched)
+    assert isinstance(again.launch(plan, record_for(plan), ResourceRequest(count=1)), Launched)
     (view,) = [view for view in again.snapshot() if view.name == "b"]
     assert view.record is not None and view.record.last.devices == ("1",)
 
@@ -278,8 +278,8 @@ def test_devices_stay_taken_over_a_restart(workspace: Path) -> None:
 def test_every_torchrun_has_a_port_of_its_own(workspace: Path) -> None:
     bench = Bench(workspace, gpus=8)
     for number in range(4):
-        bench.add(f"r{number}", Ask(count=2))
-    bench.add("given", Ask(cpu=True), env={"FORCE_TORCHRUN": "1", "MASTER_PORT": "29111"})
+        bench.add(f"r{number}", ResourceRequest(count=2))
+    bench.add("given", ResourceRequest(cpu=True), env={"FORCE_TORCHRUN": "1", "MASTER_PORT": "29111"})
     bench.tick()
     ports = [bench.view(f"r{number}").record.last.env["MASTER_PORT"] for number in range(4)]
     assert len(set(ports)) == 4 and all(20_000 <= int(port) < 32_000 for port in ports)
@@ -345,11 +345,11 @@ def test_broken_and_foreign_files_are_left_alone(bench: Bench) -> None:
 
 def test_a_job_comes_back_from_its_file_as_it_was(workspace: Path) -> None:
     plan = plan_for(workspace, secrets=("A",), env={"B": "c"})
-    entry = Entry(plan, record_for(plan), Ask(("1",)), 2.5, 7.0, Reason("x", {"y": "z"}))
-    assert Entry.from_json(entry.to_json()) == entry
-    jobs = JobQueue(workspace / "q")
+    entry = QueueEntry(plan, record_for(plan), ResourceRequest(("1",)), 2.5, 7.0, Reason("x", {"y": "z"}))
+    assert QueueEntry.from_json(entry.to_json()) == entry
+    jobs = QueueStore(workspace / "q")
     jobs.write(entry)
-    assert JobQueue(workspace / "q").entries() == (entry,)
+    assert QueueStore(workspace / "q").entries() == (entry,)
     assert LaunchPlan.from_json(json.loads(json.dumps(entry.plan.__dict__))) == plan
 
 
@@ -512,7 +512,7 @@ def test_two_runs_at_once_each_see_their_own_gpu(workspace: Path) -> None:
         handles = []
         for name in ("a", "b"):
             plan = plan_for(workspace, name=name, dump=True, steps=2000, delay=0.02)
-            outcome = registry.launch(plan, record_for(plan), Ask(count=1))
+            outcome = registry.launch(plan, record_for(plan), ResourceRequest(count=1))
             assert isinstance(outcome, Launched)
             handles.append(outcome.handle)
         for handle in handles:
@@ -521,7 +521,7 @@ def test_two_runs_at_once_each_see_their_own_gpu(workspace: Path) -> None:
         assert [env["CUDA_VISIBLE_DEVICES"] for env in seen] == ["0", "1"]
         plan = plan_for(workspace, name="c")
         refused = Refused("busy", {"code": "short", "asked": "1", "free": "0"})
-        assert registry.launch(plan, record_for(plan), Ask(count=1)) == refused
+        assert registry.launch(plan, record_for(plan), ResourceRequest(count=1)) == refused
         for handle in handles:
             registry.stop(handle.run_id, "kill")
             wait_end(registry, handle.run_id)

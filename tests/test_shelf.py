@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.workspace.saved_configs import Shelf, ShelfRefused
+from lfdash.workspace.saved_configs import Refused, SavedConfigs
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "configs", tmp_path / "trash")
+def shelf(tmp_path: Path) -> SavedConfigs:
+    return SavedConfigs(tmp_path / "configs", tmp_path / "trash")
 
 
-def code(answer: ShelfRefused | str | None) -> str:
-    return answer.code if isinstance(answer, ShelfRefused) else ""
+def code(answer: Refused | str | None) -> str:
+    return answer.code if isinstance(answer, Refused) else ""
 
 
-def test_save_list_load(shelf: Shelf) -> None:
+def test_save_list_load(shelf: SavedConfigs) -> None:
     assert shelf.names() == []
     assert shelf.save("first", "a: 1\n") is None
     assert shelf.save("zweiter Lauf", "b: 2\n") is None
@@ -27,7 +27,7 @@ def test_save_list_load(shelf: Shelf) -> None:
     assert code(shelf.load("none")) == "config_unreadable"
 
 
-def test_an_existing_one_is_replaced_only_when_said_and_kept_in_the_trash(shelf: Shelf) -> None:
+def test_an_existing_one_is_replaced_only_when_said_and_kept_in_the_trash(shelf: SavedConfigs) -> None:
     shelf.save("x", "old")
     assert code(shelf.save("x", "new")) == "config_exists"
     assert shelf.load("x") == "old"
@@ -36,7 +36,7 @@ def test_an_existing_one_is_replaced_only_when_said_and_kept_in_the_trash(shelf:
     assert [path.read_text() for path in shelf.trash.iterdir()] == ["old"]
 
 
-def test_rename_never_overwrites(shelf: Shelf) -> None:
+def test_rename_never_overwrites(shelf: SavedConfigs) -> None:
     shelf.save("a", "1")
     shelf.save("b", "2")
     assert code(shelf.rename("a", "b")) == "config_exists"
@@ -46,7 +46,7 @@ def test_rename_never_overwrites(shelf: Shelf) -> None:
     assert code(shelf.rename("gone", "d")) == "config_unwritable"
 
 
-def test_deleted_ones_are_in_the_trash_each(shelf: Shelf) -> None:
+def test_deleted_ones_are_in_the_trash_each(shelf: SavedConfigs) -> None:
     for text in ("1", "2"):
         shelf.save("a", text)
         assert shelf.delete("a") is None
@@ -58,14 +58,14 @@ def test_deleted_ones_are_in_the_trash_each(shelf: Shelf) -> None:
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "../a", "/etc/passwd", ".hidden", " a", "a\n", "x" * 101, "a\\b"]
 )
-def test_names_that_are_no_file(shelf: Shelf, name: str) -> None:
+def test_names_that_are_no_file(shelf: SavedConfigs, name: str) -> None:
     assert code(shelf.save(name, "x")) == "config_name"
     shelf.save("good", "x")
     assert code(shelf.rename("good", name)) == "config_name"
     assert shelf.names() == ["good"]
 
 
-def test_only_its_own_files_are_saved_configurations(shelf: Shelf, tmp_path: Path) -> None:
+def test_only_its_own_files_are_saved_configurations(shelf: SavedConfigs, tmp_path: Path) -> None:
     secret = tmp_path / "secret.yaml"
     secret.write_text("password: x\n")
     shelf.save("a", "a: 1\n")

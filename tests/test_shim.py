@@ -120,10 +120,10 @@ def test_the_hardest_wish_is_the_one(tmp_path: Path) -> None:
 def test_a_replaced_file_is_never_half(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
-    write_text_atomic(str(path), "new")
+    write_text_atomic(path, "new")
     assert path.read_text() == "new" and [item.name for item in tmp_path.iterdir()] == ["a.json"]
     with pytest.raises(UnicodeEncodeError):
-        write_text_atomic(str(path), "\ud800")
+        write_text_atomic(path, "\ud800")
     assert path.read_text() == "new" and [item.name for item in tmp_path.iterdir()] == ["a.json"]
 
 

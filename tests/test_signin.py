@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lfdash.access.sign_in import SignIn, Unfit, named_users, read, who
+from lfdash.access.sign_in import SignIn, named_users, read, who
+from lfdash.outcomes import Refused
 
 GOOD: dict[str, Any] = {
     "redirect_uri": "https://box.example/lfdash/oauth2callback", "cookie_secret": "0123456789abcdef" * 2,
@@ -38,8 +39,8 @@ def test_a_whole_sign_in_and_where_it_is() -> None:
 )
 def test_what_is_wrong_with_one(changes: dict[str, Any], users: tuple[str, ...], code: str) -> None:
     found = read({**GOOD, **changes}, users)
-    assert isinstance(found, Unfit) and found.code == code
-    assert str(GOOD["cookie_secret"]) not in found.what
+    assert isinstance(found, Refused) and found.code == code
+    assert str(GOOD["cookie_secret"]) not in str(found.params)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_what_is_wrong_with_one(changes: dict[str, Any], users: tuple[str, ...],
 )
 def test_where_anybody_has_an_account_people_must_be_named(url: str) -> None:
     auth = {**GOOD, "server_metadata_url": url}
-    assert read(auth, ()) == Unfit("auth_everybody", url)
+    assert read(auth, ()) == Refused("auth_everybody", {"what": url})
     for users in (("ana@example.org",), ("@example.org",), ("*",)):
         assert isinstance(read(auth, users), SignIn)
     tenant = "https://login.microsoftonline.com/11111111-2222/v2.0/.well-known/openid-configuration"
@@ -61,7 +62,7 @@ def test_where_anybody_has_an_account_people_must_be_named(url: str) -> None:
 
 def test_without_the_package_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    assert read(GOOD, ()) == Unfit("auth_package")
+    assert read(GOOD, ()) == Refused("auth_package")
 
 
 IN = {"is_logged_in": True, "email": "ana@example.org", "email_verified": True}

@@ -13,10 +13,10 @@ from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import summary_cache
-from lfdash.runs.metadata import About
+from lfdash.runs.metadata import RunMetadata
 from lfdash.runs.record import Handle, RunState
 from lfdash.runs.summary import LogDigest
-from lfdash.runs.summary_cache import Summaries
+from lfdash.runs.summary_cache import SummaryCache
 from lfdash.runs.view import RunView
 from tests.runs import plan_for, record_for, wait_for
 
@@ -61,12 +61,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(root, monkeypatch)
 
 
-def of(found: Summaries, views: tuple[RunView, ...], name: str) -> Any:
+def of(found: SummaryCache, views: tuple[RunView, ...], name: str) -> Any:
     return found.get(next(view for view in views if view.name == name)).summary
 
 
-def fresh(bench: Bench) -> Summaries:
-    made = Summaries(bench.root / ".lfdash" / "summaries.json")
+def fresh(bench: Bench) -> SummaryCache:
+    made = SummaryCache(bench.root / ".lfdash" / "summaries.json")
     made.load()
     return made
 
@@ -141,7 +141,7 @@ def test_many_logs_are_read_over_several_looks_newest_first(bench: Bench) -> Non
         assert not found.step(views, budget=0)
         assert bench.reads == [view.name for view in views[:count]]
     assert found.get(views[5]).summary.last is None and found.get(views[4]).summary.last == 1.0
-    assert found.get(views[5]).about == About("train", "m", "sft", "lora")
+    assert found.get(views[5]).about == RunMetadata("train", "m", "sft", "lora")
     assert found.step(views, budget=0)
 
 
@@ -166,13 +166,13 @@ def test_runs_of_the_plain_cli_tell_what_they_are_once_they_are_over(bench: Benc
     (view,) = bench.views()
     assert view.state is RunState.RUNNING
     found.step((view,))
-    assert found.get(view).about == About("train", "m2", "", "full") and found.get(view).summary.last == 3.0
+    assert found.get(view).about == RunMetadata("train", "m2", "", "full") and found.get(view).summary.last == 3.0
     (folder / "training_args.yaml").write_text("stage: pt\ndo_train: true\nmodel_name_or_path: a/b\n")
     os.utime(folder / "trainer_log.jsonl", (1, 1))
     (view,) = bench.views()
     assert view.state is RunState.LOST
     found.step((view,))
-    assert found.get(view).about == About("train", "b", "pt", "full")
+    assert found.get(view).about == RunMetadata("train", "b", "pt", "full")
 
 
 def test_what_is_gone_is_forgotten_and_a_full_disk_is_no_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

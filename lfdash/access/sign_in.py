@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lfdash.access.hosts import is_loopback, public_url
+from lfdash.outcomes import Refused
 
 CALLBACK = "/oauth2callback"
 SHORTEST = 32  # characters of the cookie's key: whoever guesses it is everybody
@@ -20,14 +21,6 @@ OPEN_TO_ALL = re.compile(
     r"|^https://login\.microsoftonline\.com/(?:common|consumers|organizations)/",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Unfit:
-    """Why `[auth]` cannot be used; the text is `ui.<code>` of the locale."""
-
-    code: str
-    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,28 +61,28 @@ def named_users(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.lower() for word in re.split(r"[,\s]+", text) if word))
 
 
-def read(auth: Mapping[str, Any], users: tuple[str, ...]) -> SignIn | Unfit:
+def read(auth: Mapping[str, Any], users: tuple[str, ...]) -> SignIn | Refused:
     """The sign-in that `[auth]` describes, or what is wrong with it."""
     wrong = [word for word in users if word != "*" and not re.fullmatch(r"[^@\s]*@[^@\s]+", word)]
     if wrong:
-        return Unfit("auth_users", wrong[0])
+        return Refused("auth_users", {"what": wrong[0]})
     redirect = str(auth.get("redirect_uri", ""))
     base = redirect.removesuffix(CALLBACK)
     address = public_url(base.replace("{port}", "8501"))
     if base == redirect or address is None:
-        return Unfit("auth_redirect", redirect)
+        return Refused("auth_redirect", {"what": redirect})
     if len(str(auth.get("cookie_secret", ""))) < SHORTEST:
-        return Unfit("auth_cookie", str(SHORTEST))
+        return Refused("auth_cookie", {"what": str(SHORTEST)})
     found = {name: part for name, part in auth.items() if isinstance(part, Mapping) and name != "client_kwargs"}
     if "client_id" in auth or not found:
         found = {"default": auth, **found}
     for name, part in found.items():
         missing = [key for key in NEEDED if not part.get(key)]
         if missing or "_" in name:
-            return Unfit("auth_provider", f"{name}: {', '.join(missing) or '_'}")
+            return Refused("auth_provider", {"what": f"{name}: {', '.join(missing) or '_'}"})
         if not users and OPEN_TO_ALL.match(str(part["server_metadata_url"])):
-            return Unfit("auth_everybody", str(part["server_metadata_url"]))
+            return Refused("auth_everybody", {"what": str(part["server_metadata_url"])})
     if importlib.util.find_spec("authlib") is None:
-        return Unfit("auth_package")
+        return Refused("auth_package")
     local = is_loopback(urlsplit(address).hostname or "")
     return SignIn(tuple(found), users, "" if local else address)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.data.dataset_info import FILE, read_dataset_info
+from lfdash.files import write_text_atomic
 from lfdash.outcomes import Problem
 
 WHOLE = 64 * 1024 * 1024  # bytes; a JSON array above this is looked at from its beginning only
@@ -152,10 +152,8 @@ def add_entry(folder: Path, name: str, file_name: str, entry: Mapping[str, Any])
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         if path.exists():
             keep(path)
-        temporary = path.with_name(f".{FILE}.{os.getpid()}.tmp")
         text = json.dumps({**content, name: {"file_name": file_name, **entry}}, ensure_ascii=False, indent=2)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_text_atomic(path, text + "\n")
     except OSError as error:
         return Problem(None, "data_unreadable", {"file": FILE, "reason": str(error)})
     return None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.demo import texts as demo_texts
+from lfdash.files import write_text_atomic
 
 MODEL = "demo-llama"
 SPECIAL = ("<pad>", "<s>", "</s>")
@@ -63,9 +64,7 @@ def make_data(folder: Path) -> None:
 
 def write(path: Path, text: str) -> None:
     """Replaces a file as a whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text_atomic(path, text + "\n")
 
 
 def corpus() -> list[str]:

@@ -14,8 +14,8 @@ from filelock import Timeout
 
 from lfdash.engine.watcher import Watcher
 from lfdash.outcomes import Refused, unchanged_by
-from lfdash.queue.commands import LaunchLock, Waitlist
-from lfdash.queue.store import Entry
+from lfdash.queue.commands import LaunchLock, QueueCommands
+from lfdash.queue.store import QueueEntry
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.rename import rename
@@ -31,7 +31,7 @@ class Archive:
     """What is done to runs that are over. refresh, snapshot: the registry's."""
 
     def __init__(
-        self, watcher: Watcher, queue: Waitlist, launch_lock: LaunchLock, refresh: Callable[[], None],
+        self, watcher: Watcher, queue: QueueCommands, launch_lock: LaunchLock, refresh: Callable[[], None],
         snapshot: Callable[[], tuple[RunView, ...]],
     ) -> None:
         self.trash = Trash(watcher.workspace)
@@ -131,7 +131,7 @@ def is_quiet(folder: Path) -> bool:
     return time.time() - max(changed, default=0.0) > QUIET_S
 
 
-def user_of(view: RunView, others: Iterable[RunView], entries: Iterable[Entry]) -> str | None:
+def user_of(view: RunView, others: Iterable[RunView], entries: Iterable[QueueEntry]) -> str | None:
     """The name of a run or waiting job that needs the folder of `view` where it is; None when there is none.
 
     A run that is not over, and names the folder in its arguments (as adapter, model, checkpoint), may still read it.

@@ -13,21 +13,21 @@ from filelock import Timeout
 from lfdash.engine.watcher import Watcher
 from lfdash.errors import ConfigError
 from lfdash.jobs import yaml_format
-from lfdash.jobs.resources import Ask
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder
 from lfdash.launchers.base import Launched
 from lfdash.outcomes import Refused, refused_by
-from lfdash.queue.commands import LaunchLock, Waitlist, taken
-from lfdash.queue.placement import Floor, Place, Wait
-from lfdash.queue.store import Entry, Queued
-from lfdash.queue.turns import Eyes, dressed, floor_of, ports_of, queued_view, standing
+from lfdash.queue.commands import LaunchLock, QueueCommands, taken
+from lfdash.queue.placement import Allocation, DevicePool, NoRoom
+from lfdash.queue.store import Queued, QueueEntry
+from lfdash.queue.turns import CachedDevices, pool_of, ports_of, queue_status, queued_view, with_allocation
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
 from lfdash.runs.scan import elsewhere
 from lfdash.runs.view import Reason, RunView, Waiting, relative
 from lfdash.supervisor import failpoints
 from lfdash.workspace.allowed_paths import Roots
-from lfdash.workspace.secret_store import Vault
+from lfdash.workspace.secret_store import SecretStore
 
 REST_S = 30.0  # after a disk that did not let the queue be changed
 
@@ -37,25 +37,31 @@ logger = logging.getLogger(__name__)
 class Dispatcher:
     """Starts the runs of one workspace, those of the page at once and those that wait in their turn.
 
-    queue: the jobs that wait. eyes: look at the machine's devices. roots: where paths may lead.
+    queue: the jobs that wait. cached_devices: looks at the machine's devices. roots: where paths may lead.
     refresh: looks at all runs again, so that the snapshot has what was just started.
     """
 
     def __init__(
-        self, watcher: Watcher, queue: Waitlist, launch_lock: LaunchLock, eyes: Eyes, vault: Vault, roots: Roots,
+        self,
+        watcher: Watcher,
+        queue: QueueCommands,
+        launch_lock: LaunchLock,
+        cached_devices: CachedDevices,
+        secret_store: SecretStore,
+        roots: Roots,
         refresh: Callable[[], None],
     ) -> None:
-        self.eyes = eyes
+        self.cached_devices = cached_devices
         self._watcher = watcher
         self._queue = queue
         self._launch_lock = launch_lock
-        self._vault = vault
+        self._secret_store = secret_store
         self._roots = roots
         self._refresh = refresh
         self._rest_until = 0.0
 
     def launch(
-        self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None, *, beside: bool = False
+        self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None, *, beside: bool = False
     ) -> Launched | Refused:
         """Starts a run now, or says why not; the snapshot has it when this returns.
 
@@ -70,13 +76,15 @@ class Dispatcher:
             return refused
         try:
             with self._launch_lock.held():
-                return self._launch(plan, record, ask or Ask(), beside=beside)
+                return self._launch(plan, record, request or ResourceRequest(), beside=beside)
         except Timeout:
             return Refused("another_launch")
         except OSError as error:
             return refused_by(error, self._launch_lock.private)
 
-    def _launch(self, plan: LaunchPlan, record: RunRecord, ask: Ask, *, beside: bool) -> Launched | Refused:
+    def _launch(
+        self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest, *, beside: bool
+    ) -> Launched | Refused:
         failpoints.hit("launch.locked")
         self._refresh()
         missing = self._missing(plan)
@@ -85,18 +93,18 @@ class Dispatcher:
         entries = self.entries()
         if taken(plan, entries):
             return Refused("exists", {"path": plan.output_dir})
-        floor = self._floor(now=True)
+        pool = self._pool(now=True)
         if not self._queue.jobs.settings().paused:
-            standing(entries, floor, self._missing_of, paused=False)
-        place = floor.anyway(ask) if beside else floor.place(ask)
-        if isinstance(place, Wait):
+            queue_status(entries, pool, self._missing_of, paused=False)
+        place = pool.anyway(request) if beside else pool.place(request)
+        if isinstance(place, NoRoom):
             return Refused("never" if place.never else "busy", {"code": place.code, **place.params})
-        plan, record = dressed(plan, record, ask, place, ports_of(self._watcher.views))
+        plan, record = with_allocation(plan, record, request, place, ports_of(self._watcher.views))
         return self._submit(plan, record)
 
     def _unfit(self, plan: LaunchPlan) -> Refused | None:
         """Why a plan must not be written down, let alone started; None when it may."""
-        exposed = self._vault.found_in([*plan.argv, *plan.env.values(), plan.output_dir, *plan.files.values()])
+        exposed = self._secret_store.found_in([*plan.argv, *plan.env.values(), plan.output_dir, *plan.files.values()])
         return (
             check_output(plan)
             or check_paths(plan, self._roots)
@@ -109,7 +117,7 @@ class Dispatcher:
         if unfit is not None:
             return unfit
         note = self._note_place(plan)
-        secrets = {name: self._vault.get(name) for name in plan.secrets}
+        secrets = {name: self._secret_store.get(name) for name in plan.secrets}
         failpoints.hit("launch.checked")
         outcome = self._watcher.launcher.submit(plan, record, secrets)
         failpoints.hit("launch.submitted")
@@ -122,18 +130,18 @@ class Dispatcher:
         return outcome
 
     def _missing(self, plan: LaunchPlan) -> list[str]:
-        return [name for name in plan.secrets if not self._vault.get(name)]
+        return [name for name in plan.secrets if not self._secret_store.get(name)]
 
-    def _missing_of(self, entry: Entry) -> list[str]:
+    def _missing_of(self, entry: QueueEntry) -> list[str]:
         return self._missing(entry.plan)
 
-    def _floor(self, *, now: bool = False) -> Floor:
-        machine = self.eyes.machine(self._queue.jobs.settings().slots, now=now)
-        return floor_of(machine, self._watcher.views)
+    def _pool(self, *, now: bool = False) -> DevicePool:
+        machine = self.cached_devices.machine(self._queue.jobs.settings().slots, now=now)
+        return pool_of(machine, self._watcher.views)
 
     # -- the queue --------------------------------------------------------------------------------------
 
-    def enqueue(self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None) -> Queued | Refused:
+    def enqueue(self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None) -> Queued | Refused:
         """Puts a job behind those that wait; it starts when its devices are free, also without a page.
 
         Refused: never (the machine has not what is asked for), no_output, outside, secret_in_plan, exists,
@@ -142,12 +150,12 @@ class Dispatcher:
         refused = self._unfit(plan)
         if refused is not None:
             return refused
-        ask = ask or Ask()
+        request = request or ResourceRequest()
         with self._launch_lock.lock:
-            place = self._floor().place(ask)
-        if isinstance(place, Wait) and place.never:
+            place = self._pool().place(request)
+        if isinstance(place, NoRoom) and place.never:
             return Refused("never", {"code": place.code, **place.params})
-        return self._queue.add(plan, record, ask)
+        return self._queue.add(plan, record, request)
 
     def start_now(self, run_id: str) -> Launched | Refused:
         """Starts a job that waits, whatever runs and whatever it was held for.
@@ -162,21 +170,25 @@ class Dispatcher:
                 missing = self._missing_of(entry)
                 if missing:
                     return Refused("secret_missing", {"name": ", ".join(missing)})
-                place = self._floor(now=True).anyway(entry.ask)
-                if isinstance(place, Wait):
+                place = self._pool(now=True).anyway(entry.request)
+                if isinstance(place, NoRoom):
                     return Refused("never", {"code": place.code, **place.params})
-                plan, record = dressed(entry.plan, entry.record, entry.ask, place, ports_of(self._watcher.views))
+                plan, record = self._allocated(entry, place)
                 return self._submit(plan, record)
         except Timeout:
             return Refused("another_launch")
         except OSError as error:
             return refused_by(error, self._launch_lock.private)
 
-    def entries(self) -> tuple[Entry, ...]:
+    def _allocated(self, entry: QueueEntry, place: Allocation) -> tuple[LaunchPlan, RunRecord]:
+        """The plan and the record of a waiting job on the devices that it gets."""
+        return with_allocation(entry.plan, entry.record, entry.request, place, ports_of(self._watcher.views))
+
+    def entries(self) -> tuple[QueueEntry, ...]:
         """The jobs that wait; not one whose attempt is made already."""
         return tuple(entry for entry in self._queue.jobs.entries() if not entry.begun)
 
-    def waiting_views(self, entries: tuple[Entry, ...]) -> list[RunView]:
+    def waiting_views(self, entries: tuple[QueueEntry, ...]) -> list[RunView]:
         """Jobs that wait as a page shows them, in order; not those that have become runs."""
         runs = {view.run_id: view for view in self._watcher.views}
         begun = {(view.run_id, view.attempt) for view in self._watcher.views}
@@ -210,7 +222,7 @@ class Dispatcher:
         for entry, _, place in self._standing(self.entries(), now=True):
             if place is None:
                 continue
-            plan, record = dressed(entry.plan, entry.record, entry.ask, place, ports_of(self._watcher.views))
+            plan, record = self._allocated(entry, place)
             failpoints.hit("queue.taken")
             jobs.note_started(entry.run_id)
             outcome = self._submit(plan, record)
@@ -220,12 +232,12 @@ class Dispatcher:
                 jobs.write(replace(entry, held=reason))
 
     def _standing(
-        self, entries: tuple[Entry, ...], *, now: bool = False
-    ) -> list[tuple[Entry, Waiting, Place | None]]:
+        self, entries: tuple[QueueEntry, ...], *, now: bool = False
+    ) -> list[tuple[QueueEntry, Waiting, Allocation | None]]:
         if not entries:
             return []
         paused = self._queue.jobs.settings().paused
-        return standing(entries, self._floor(now=now), self._missing_of, paused=paused)
+        return queue_status(entries, self._pool(now=now), self._missing_of, paused=paused)
 
     def _tidy(self) -> None:
         """Removes jobs that have become runs. One of which nothing was ever started waits again: the dashboard

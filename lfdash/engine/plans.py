@@ -11,7 +11,7 @@ from lfdash.engine.services import Services
 from lfdash.jobs import llamaboard_format, yaml_format
 from lfdash.jobs.args import build_args, build_env, secret_names
 from lfdash.jobs.job import JobConfig
-from lfdash.jobs.resources import Ask, ask_of
+from lfdash.jobs.resources import ResourceRequest, request_of
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan, make_plan
 from lfdash.runs.record import RunRecord
 
@@ -24,7 +24,7 @@ class Prepared:
 
     plan: LaunchPlan
     record: RunRecord
-    ask: Ask
+    request: ResourceRequest
 
 
 def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -> Prepared:
@@ -44,7 +44,7 @@ def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -
         output_dir=job.folder,
         command="export" if job.kind == "export" else "train",
     )
-    return Prepared(plan, record_of(job, args, plan), ask_of(args, env))
+    return Prepared(plan, record_of(job, args, plan), request_of(args, env))
 
 
 def record_of(job: JobConfig, args: Mapping[str, Any], plan: LaunchPlan) -> RunRecord:

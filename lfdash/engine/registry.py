@@ -10,19 +10,19 @@ from pathlib import Path
 from lfdash.engine.archive import Archive
 from lfdash.engine.dispatcher import Dispatcher
 from lfdash.engine.watcher import Watcher
-from lfdash.jobs.resources import Ask
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers.base import Launched, Launcher, Level
 from lfdash.outcomes import Refused
-from lfdash.queue.commands import LaunchLock, Waitlist
+from lfdash.queue.commands import LaunchLock, QueueCommands
 from lfdash.queue.store import Queued
-from lfdash.queue.turns import Eyes, Look
+from lfdash.queue.turns import CachedDevices, ProbeDevices
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
-from lfdash.runs.summary_cache import Summaries
+from lfdash.runs.summary_cache import SummaryCache
 from lfdash.runs.view import RunView
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
-from lfdash.workspace.secret_store import Vault
+from lfdash.workspace.secret_store import SecretStore
 
 WALK_EVERY = 10  # looks at the alive runs between two searches for folders that others made
 
@@ -43,18 +43,18 @@ class ProcessRegistry:
         launcher: Launcher,
         *,
         interval: float = 0.5,
-        look: Look = devices.probe,
+        look: ProbeDevices = devices.probe,
         roots: Roots | None = None,
     ) -> None:
         self.workspace = workspace
-        self.vault = Vault()
+        self.secret_store = SecretStore()
         self.roots = roots or Roots.of(workspace)
-        self.summaries = Summaries(workspace / ".lfdash" / "summaries.json")
+        self.summaries = SummaryCache(workspace / ".lfdash" / "summaries.json")
         launch_lock = LaunchLock(workspace / ".lfdash")
-        self.queue = Waitlist(launch_lock, self.refresh)
+        self.queue = QueueCommands(launch_lock, self.refresh)
         self.watcher = Watcher(workspace, launcher, self.redactor)
         self.dispatcher = Dispatcher(
-            self.watcher, self.queue, launch_lock, Eyes(look), self.vault, self.roots, self.refresh
+            self.watcher, self.queue, launch_lock, CachedDevices(look), self.secret_store, self.roots, self.refresh
         )
         self.archive = Archive(self.watcher, self.queue, launch_lock, self.refresh, self.snapshot)
         self._interval = interval
@@ -102,14 +102,14 @@ class ProcessRegistry:
             self._shown = (*self.dispatcher.waiting_views(entries), *self.watcher.views)
 
     def launch(
-        self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None, *, beside: bool = False
+        self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None, *, beside: bool = False
     ) -> Launched | Refused:
         """Starts a run now; see `Dispatcher.launch`."""
-        return self.dispatcher.launch(plan, record, ask, beside=beside)
+        return self.dispatcher.launch(plan, record, request, beside=beside)
 
-    def enqueue(self, plan: LaunchPlan, record: RunRecord, ask: Ask | None = None) -> Queued | Refused:
+    def enqueue(self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None) -> Queued | Refused:
         """Starts a run when its turn comes; see `Dispatcher.enqueue`."""
-        return self.dispatcher.enqueue(plan, record, ask)
+        return self.dispatcher.enqueue(plan, record, request)
 
     def snapshot(self) -> tuple[RunView, ...]:
         """All runs: those that wait, in order, then the others, newest first."""
@@ -141,16 +141,16 @@ class ProcessRegistry:
 
     def set_secret(self, name: str, value: str) -> None:
         """Keeps a secret in memory for later launches; an empty value forgets it."""
-        self.vault.put(name, value)
+        self.secret_store.put(name, value)
 
     def redactor(self) -> Callable[[str], str]:
         """A function that takes the secrets that are known here out of a text."""
-        return self.vault.redactor()
+        return self.secret_store.redactor()
 
     def redact(self, text: str) -> str:
         """A text without the secrets that are known here: those typed, and those of the server's environment."""
-        return self.vault.redactor()(text)
+        return self.secret_store.redactor()(text)
 
     def has_secret(self, name: str) -> bool:
         """Whether the secret is here or in the server's environment."""
-        return bool(self.vault.get(name))
+        return bool(self.secret_store.get(name))

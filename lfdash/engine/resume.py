@@ -9,7 +9,7 @@ from lfdash.files import read_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.converters import model_name, saved_name
 from lfdash.jobs.job import JobConfig
-from lfdash.jobs.resources import ask_of
+from lfdash.jobs.resources import request_of
 from lfdash.jobs.secret_arguments import without
 from lfdash.outcomes import Value
 from lfdash.runs.plan import make_plan
@@ -63,7 +63,7 @@ def prepare_resume(services: Services, view: RunView, step: int, header: str) ->
         cwd=str(services.workspace.root),
         output_dir=view.output_dir,
     )
-    return Prepared(plan, view.record.resumed(plan), ask_of(document.args, document.env))
+    return Prepared(plan, view.record.resumed(plan), request_of(document.args, document.env))
 
 
 def weights_of(view: RunView, job: JobConfig) -> dict[str, Value]:

@@ -19,6 +19,7 @@ from lfdash.launchers.local import LocalLauncher
 from lfdash.llamafactory import probe
 from lfdash.llamafactory.catalogue import Upstream, load_snapshot
 from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.outcomes import Refused
 from lfdash.runs.table import Table
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
@@ -103,13 +104,13 @@ class Services:
         return self.cli.path if isinstance(self.cli, Cli) else "llamafactory-cli"
 
     @property
-    def blocked(self) -> str:
-        """The key of the text that says why nothing can be started here, whatever is typed; "" when it can."""
+    def blocked(self) -> Refused | None:
+        """Why nothing can be started here, whatever is typed; None when it can."""
         if self.preview_only:
-            return "ui.blocked_preview"
-        if not isinstance(self.cli, Cli):
-            return "ui.blocked_variable" if self.cli.variable else "ui.blocked_cli"
-        return "" if sys.platform.startswith("linux") else "ui.blocked_platform"
+            return Refused("blocked_preview")
+        if isinstance(self.cli, Refused):
+            return self.cli
+        return None if sys.platform.startswith("linux") else Refused("blocked_platform")
 
 
 def settings(services: Services) -> Memo:

@@ -22,8 +22,8 @@ def submit(services: Services, prepared: Prepared, how: How = "start") -> Launch
     Refused: as `Dispatcher.launch` and `Dispatcher.enqueue`.
     """
     if how == "queue":
-        return services.registry.enqueue(prepared.plan, prepared.record, prepared.ask)
-    return services.registry.launch(prepared.plan, prepared.record, prepared.ask, beside=how == "beside")
+        return services.registry.enqueue(prepared.plan, prepared.record, prepared.request)
+    return services.registry.launch(prepared.plan, prepared.record, prepared.request, beside=how == "beside")
 
 
 def keep_secrets(services: Services, job: JobConfig) -> None:

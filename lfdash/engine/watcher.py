@@ -15,7 +15,7 @@ from lfdash.launchers.base import Launcher
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import ALLOWED, TERMINAL, Handle, RunRecord, RunState, Status
 from lfdash.runs.scan import Cached, scan
-from lfdash.runs.stall import Patience
+from lfdash.runs.stall import StallDetector
 from lfdash.runs.view import RunView
 from lfdash.supervisor import failpoints
 
@@ -37,7 +37,7 @@ class Watcher:
         self.workspace = workspace
         self.launcher = launcher
         self.views: tuple[RunView, ...] = ()
-        self.patience = Patience()
+        self.stall_detector = StallDetector()
         self._redactor = redactor
         self._handles: dict[str, Handle] = {}
         self._cache: dict[Path, Cached] = {}
@@ -52,7 +52,7 @@ class Watcher:
         before = {view.run_id: view for view in self.views}
         redact = self._redactor()
         noted = [self._noted(hidden(settled(before.get(view.run_id), view), redact)) for view in views]
-        self.views = self.patience.look(noted)
+        self.views = self.stall_detector.look(noted)
         self._reap()
 
     def poll(self, paths: RunPaths, record: RunRecord) -> Status:
@@ -78,7 +78,7 @@ class Watcher:
         record = record.with_last(state=view.state, stop=status.wish, exit=status.exit)
         try:
             failpoints.hit("registry.before_noted")
-            write_text_atomic(str(view.paths.record), record.to_json())
+            write_text_atomic(view.paths.record, record.to_json())
             failpoints.hit("registry.after_noted")
         except OSError:
             self._note_after = time.monotonic() + REST_S

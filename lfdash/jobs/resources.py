@@ -11,7 +11,7 @@ COUNT = "LFDASH_GPUS"  # environment of a job that asks for a number of GPUs, wh
 
 
 @dataclass(frozen=True)
-class Ask:
+class ResourceRequest:
     """What a job wants: exactly `devices`, else `count` GPUs, else all there are; `cpu`: none, whatever there is."""
 
     devices: tuple[str, ...] = ()
@@ -19,18 +19,18 @@ class Ask:
     cpu: bool = False
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Ask:
+    def from_json(cls, data: Mapping[str, Any]) -> ResourceRequest:
         """The inverse of `dataclasses.asdict`. TypeError, ValueError or KeyError when it is none."""
         count = data["count"]
         return cls(tuple(map(str, data["devices"])), None if count is None else int(count), bool(data["cpu"]))
 
 
-def ask_of(args: Mapping[str, Any], env: Mapping[str, str]) -> Ask:
+def request_of(args: Mapping[str, Any], env: Mapping[str, str]) -> ResourceRequest:
     """What a job asks for, from its arguments and its environment."""
     if args.get("use_cpu") or ("export_dir" in args and args.get("export_device", "cpu") != "auto"):
-        return Ask(cpu=True)
+        return ResourceRequest(cpu=True)
     if VISIBLE in env:
         named = tuple(word.strip() for word in env[VISIBLE].split(",") if word.strip())
-        return Ask(named) if named else Ask(cpu=True)
+        return ResourceRequest(named) if named else ResourceRequest(cpu=True)
     count = env.get(COUNT, "")
-    return Ask(count=int(count)) if count.isdigit() and int(count) else Ask()
+    return ResourceRequest(count=int(count)) if count.isdigit() and int(count) else ResourceRequest()

@@ -19,7 +19,7 @@ Level = Literal["graceful", "term", "kill"]
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineIdentity:
     """What tells a machine, its boot and its time; tests put others in its place.
 
     boot_id: the same only on one machine until it boots again. clock: seconds since the boot, which nobody sets.
@@ -30,7 +30,7 @@ class Machine:
     clock: Callable[[], float] = boot_clock
 
 
-THIS = Machine()
+THIS = MachineIdentity()
 
 
 @dataclass(frozen=True)

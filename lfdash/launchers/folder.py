@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lfdash.files import file_mark, write_text_atomic
-from lfdash.launchers.base import THIS, Machine
+from lfdash.launchers.base import THIS, MachineIdentity
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.paths import AttemptPaths, RunPaths, marker
 from lfdash.runs.plan import LaunchPlan
@@ -21,7 +21,7 @@ from lfdash.supervisor.records import sync_folder
 RESERVED = 4096  # bytes held for exit.json, and for child.json
 
 
-def make(plan: LaunchPlan, record: RunRecord, machine: Machine = THIS) -> RunPaths | Refused:
+def make(plan: LaunchPlan, record: RunRecord, machine: MachineIdentity = THIS) -> RunPaths | Refused:
     """Writes the plan's files, the record (stamped with time and host) and the control files.
 
     A later attempt goes into the folder that is there. Refused: exists, disk, readonly, start_failed; then
@@ -44,7 +44,7 @@ def make(plan: LaunchPlan, record: RunRecord, machine: Machine = THIS) -> RunPat
     return paths
 
 
-def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine) -> RunPaths | Refused:
+def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: MachineIdentity) -> RunPaths | Refused:
     """Adds an attempt to a run's folder: control files first (their rename is the gate), then files and record."""
     control = paths.attempt(plan.attempt)
     draft = AttemptPaths(unseen(control.root, plan))
@@ -58,7 +58,7 @@ def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machin
         os.rename(draft.root, control.root)
         failpoints.hit("resume.after_rename")
         for name, text in {**plan.files, paths.record.name: record.to_json()}.items():
-            write_text_atomic(str(paths.root / name), text)
+            write_text_atomic(paths.root / name, text)
         failpoints.hit("resume.files_written")
     except OSError as error:
         undo(paths, plan)
@@ -104,7 +104,7 @@ def remove_empty(folder: Path, top: Path | None) -> None:
         folder = folder.parent
 
 
-def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine) -> Refused | None:
+def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: MachineIdentity) -> Refused | None:
     """Makes the whole folder under a temporary name, then renames it. OSError leaves nothing behind.
 
     A rename onto a folder that is not empty fails, so of several launches one wins.
@@ -131,7 +131,7 @@ def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine
     return None
 
 
-def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, machine: Machine) -> None:
+def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, machine: MachineIdentity) -> None:
     """The attempt's control files; `paths` = where they will lie."""
     control.root.mkdir(parents=True)
     spec = {

@@ -17,7 +17,7 @@ from typing import Any
 from lfdash import supervisor
 from lfdash.files import read_json
 from lfdash.launchers import folder
-from lfdash.launchers.base import THIS, Launched, Level, Machine
+from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs import paths as paths_module
 from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, is_home
@@ -41,7 +41,7 @@ class LocalLauncher:
 
     name = "local"
 
-    def __init__(self, machine: Machine = THIS) -> None:
+    def __init__(self, machine: MachineIdentity = THIS) -> None:
         self.machine = machine
 
     def plan(self, plan: LaunchPlan) -> LaunchPlan:

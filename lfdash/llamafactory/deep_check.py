@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lfdash.jobs.fields import BY_ARG
+from lfdash.llamafactory.ask import ask_json
 from lfdash.llamafactory.locate import Cli
-from lfdash.runs.plan import UNSET
+from lfdash.outcomes import Refused
 
-SCRIPT = Path(__file__).with_name("scripts") / "check.py"
 TIMEOUT = 180  # seconds; nearly all of it is imports
 
 
@@ -27,42 +24,15 @@ class Verdict:
     field: str | None = None
 
 
-@dataclass(frozen=True)
-class CheckFailed:
-    """The check itself did not work.
-
-    code: "said" (reason is the last line it said), "python" (reason: a llamafactory-cli whose interpreter is not
-    known), "time" (no answer in so many seconds) or "exit" (nothing was said; reason: the exit code).
-    """
-
-    reason: str
-    code: Literal["said", "python", "time", "exit"] = "said"
-
-
 def deep_check(
     cli: Cli, workspace: Path, jobs: Sequence[Mapping[str, Any]], env: Mapping[str, str] | None = None
-) -> list[Verdict] | CheckFailed:
+) -> list[Verdict] | Refused:
     """The verdict on each job (LLaMA-Factory's arguments), in one subprocess started in the workspace.
 
-    env: what the jobs ask of the environment. Takes as long as LLaMA-Factory's imports (8 s idle).
+    env: what the jobs ask of the environment. Refused: as `ask`; then the check itself did not work.
     """
-    if cli.python is None:
-        return CheckFailed(cli.path, "python")
-    inherited = {key: value for key, value in os.environ.items() if key not in UNSET}
-    try:
-        done = subprocess.run(
-            [cli.python, str(SCRIPT)], input=json.dumps([dict(job) for job in jobs]), capture_output=True,
-            text=True, timeout=TIMEOUT, cwd=workspace, env={**inherited, **(env or {})},
-        )
-        said = json.loads(done.stdout) if done.returncode == 0 else None
-    except subprocess.TimeoutExpired:
-        return CheckFailed(str(TIMEOUT), "time")
-    except (OSError, ValueError) as error:
-        return CheckFailed(str(error))
-    if said is None:
-        lines = done.stderr.strip().splitlines()
-        return CheckFailed(lines[-1]) if lines else CheckFailed(str(done.returncode), "exit")
-    return [Verdict(text, named_field(text)) for text in said]
+    answer = ask_json(cli, "check", [dict(job) for job in jobs], timeout=TIMEOUT, cwd=workspace, env=env)
+    return answer if isinstance(answer, Refused) else [Verdict(text, named_field(text)) for text in answer]
 
 
 def named_field(text: str) -> str | None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lfdash.outcomes import Refused
+
 NAME = "llamafactory-cli"
 VARIABLE = "LFDASH_CLI"
 
@@ -22,24 +24,19 @@ class Cli:
     python: str | None
 
 
-@dataclass(frozen=True)
-class CliMissing:
-    """None was found. looked: the places, in order; variable: whether LFDASH_CLI names one that is not there."""
+def find_cli(env: Mapping[str, str]) -> Cli | Refused:
+    """LFDASH_CLI (a path or a name on PATH; nothing else is tried then), beside this Python, on PATH.
 
-    looked: tuple[str, ...]
-    variable: bool
-
-
-def find_cli(env: Mapping[str, str]) -> Cli | CliMissing:
-    """LFDASH_CLI (a path or a name on PATH; nothing else is tried then), beside this Python, on PATH."""
+    Refused: blocked_variable (LFDASH_CLI names one that is not there), blocked_cli (none was found).
+    """
     wanted = env.get(VARIABLE, "").strip()
     path = env.get("PATH", os.defpath)
     if wanted:
         found = shutil.which(os.path.expanduser(wanted), path=path)
-        return described(found) if found else CliMissing((wanted,), variable=True)
+        return described(found) if found else Refused("blocked_variable")
     beside = os.path.join(os.path.dirname(sys.executable), NAME)
     found = shutil.which(beside) or shutil.which(NAME, path=path)
-    return described(found) if found else CliMissing((beside, f"PATH: {path}"), variable=False)
+    return described(found) if found else Refused("blocked_cli")
 
 
 def described(path: str) -> Cli:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from lfdash.llamafactory.ask import ask_json
 from lfdash.llamafactory.locate import Cli
-from lfdash.runs.plan import UNSET
+from lfdash.outcomes import Refused
 
-SCRIPT = Path(__file__).with_name("scripts") / "lengths.py"
 SAMPLE = 1000  # rows that are counted of each dataset, at most
 TIMEOUT = 300  # seconds; the imports take 8 idle, a tokenizer from a hub some more
 # What a count needs of a job; the rest (optimizer, saving, devices) cannot change a length.
@@ -35,33 +32,14 @@ class Lengths:
         return sum(length > cutoff for length in self.tokens)
 
 
-@dataclass(frozen=True)
-class NotCounted:
-    """The count did not work; reason and code as those of `CheckFailed`."""
-
-    reason: str
-    code: Literal["said", "python", "time", "exit"] = "said"
-
-
 def count_tokens(
     cli: Cli, workspace: Path, job: Mapping[str, Any], env: Mapping[str, str] | None = None
-) -> Lengths | NotCounted:
-    """Counts the tokens of at most SAMPLE rows of each dataset of a job (LLaMA-Factory's arguments)."""
-    if cli.python is None:
-        return NotCounted(cli.path, "python")
+) -> Lengths | Refused:
+    """Counts the tokens of at most SAMPLE rows of each dataset of a job (LLaMA-Factory's arguments).
+
+    Refused: as `ask`.
+    """
     args = {name: job[name] for name in NEEDED if name in job}
     args |= {"do_train": True, "use_cpu": True, "max_samples": SAMPLE, "preprocessing_num_workers": 1}
-    inherited = {key: value for key, value in os.environ.items() if key not in UNSET}
-    try:
-        done = subprocess.run(
-            [cli.python, str(SCRIPT)], input=json.dumps(args), capture_output=True, text=True, timeout=TIMEOUT,
-            cwd=workspace, env={**inherited, **(env or {})},
-        )
-        if done.returncode == 0:
-            return Lengths(tuple(json.loads(done.stdout)["lengths"]))
-    except subprocess.TimeoutExpired:
-        return NotCounted(str(TIMEOUT), "time")
-    except (OSError, ValueError) as error:
-        return NotCounted(str(error))
-    lines = done.stderr.strip().splitlines()
-    return NotCounted(lines[-1]) if lines else NotCounted(str(done.returncode), "exit")
+    answer = ask_json(cli, "lengths", args, timeout=TIMEOUT, cwd=workspace, env=env)
+    return answer if isinstance(answer, Refused) else Lengths(tuple(answer["lengths"]))

@@ -13,9 +13,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lfdash.errors import RecordError
-from lfdash.jobs.resources import Ask
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.outcomes import Refused, refused_by
-from lfdash.queue.store import SUFFIX, Entry, JobQueue, Queued, QueueSettings
+from lfdash.queue.store import SUFFIX, Queued, QueueEntry, QueueSettings, QueueStore
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
 from lfdash.runs.view import Reason
@@ -42,11 +42,11 @@ class LaunchLock:
             yield
 
 
-class Waitlist:
+class QueueCommands:
     """The queue of one workspace. `changed` is called after each change; the jobs are started by the registry."""
 
     def __init__(self, launch_lock: LaunchLock, changed: Callable[[], None]) -> None:
-        self.jobs = JobQueue(launch_lock.private / "queue")
+        self.jobs = QueueStore(launch_lock.private / "queue")
         self._lock = launch_lock
         self._changed = changed
 
@@ -62,14 +62,14 @@ class Waitlist:
         self._changed()
         return refused
 
-    def add(self, plan: LaunchPlan, record: RunRecord, ask: Ask) -> Queued | Refused:
+    def add(self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest) -> Queued | Refused:
         """Puts a job behind all others. Refused: exists (its folder or another waiting job has the name)."""
 
         def put() -> Refused | None:
             if taken(plan, self.jobs.entries()):
                 return Refused("exists", {"path": plan.output_dir})
             failpoints.hit("queue.before_added")
-            self.jobs.write(Entry(plan, record, ask, self.jobs.last_order(), time.time()))
+            self.jobs.write(QueueEntry(plan, record, request, self.jobs.last_order(), time.time()))
             failpoints.hit("queue.after_added")
             return None
 
@@ -79,7 +79,7 @@ class Waitlist:
         waiting = [entry.run_id for entry in self.jobs.entries()]
         return Queued(plan.run_id, waiting.index(plan.run_id) + 1 if plan.run_id in waiting else 0)
 
-    def _on(self, run_id: str, what: Callable[[Entry], None]) -> Refused | None:
+    def _on(self, run_id: str, what: Callable[[QueueEntry], None]) -> Refused | None:
         """A change of one waiting job. Refused("not_waiting") when it has started or is gone."""
 
         def change() -> Refused | None:
@@ -94,7 +94,7 @@ class Waitlist:
     def cancel(self, run_id: str) -> Refused | None:
         """Takes a job out of the queue; `take_back` undoes that."""
 
-        def drop(_entry: Entry) -> None:
+        def drop(_entry: QueueEntry) -> None:
             os.replace(self.jobs.file(run_id), self.jobs.folder / f"{run_id}{CANCELLED}")
             for old in self._cancelled()[KEPT:]:
                 old.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ class Waitlist:
 
         def back() -> Refused | None:
             try:
-                entry = Entry.from_json(kept.read_text(encoding="utf-8"))
+                entry = QueueEntry.from_json(kept.read_text(encoding="utf-8"))
             except (OSError, ValueError, RecordError):
                 return Refused("not_waiting")
             if taken(entry.plan, self.jobs.entries()):
@@ -133,7 +133,7 @@ class Waitlist:
     def move(self, run_id: str, steps: int) -> Refused | None:
         """Moves a job up (negative) or down among those that wait."""
 
-        def shift(_entry: Entry) -> None:
+        def shift(_entry: QueueEntry) -> None:
             ids = [entry.run_id for entry in self.jobs.entries()]
             self.jobs.place_at(run_id, ids.index(run_id) + steps)
 
@@ -148,7 +148,7 @@ class Waitlist:
         return self._change(put)
 
 
-def taken(plan: LaunchPlan, entries: tuple[Entry, ...]) -> bool:
+def taken(plan: LaunchPlan, entries: tuple[QueueEntry, ...]) -> bool:
     """Whether a job's folder is there already (unless it is its own), or will be another job's."""
     root = Path(plan.cwd) / plan.output_dir
     return (plan.attempt == 1 and os.path.lexists(root)) or any(entry.paths.root == root for entry in entries)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lfdash.jobs.resources import Ask
+from lfdash.jobs.resources import ResourceRequest
 
 
 @dataclass(frozen=True)
-class Machine:
+class Inventory:
     """What can be given out. gpus: in order, as CUDA_VISIBLE_DEVICES names them; occupied: GPU -> which processes
     of others are on it; slots: how many runs without a GPU go on at once. countable: False where there may be
     accelerators that NVML does not see (then a job without named devices takes a slot)."""
@@ -21,7 +21,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Place:
+class Allocation:
     """What a run has: these GPUs, or (none) a slot of the processor. all: every GPU that there is."""
 
     devices: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Wait:
+class NoRoom:
     """Why there is no place now. The text of `waits.<code>` is filled with params. never: waiting does not help."""
 
     code: str
@@ -38,80 +38,80 @@ class Wait:
 
 
 @dataclass
-class Floor:
+class DevicePool:
     """The machine with what is on it now: GPU -> run that has it, the runs in slots, and what jobs that wait
     have been promised (GPU -> job). `place` gives out, `take` notes that, `promise` keeps a place free."""
 
-    machine: Machine
+    machine: Inventory
     taken: dict[str, str] = field(default_factory=dict)
     in_slots: list[str] = field(default_factory=list)
     promised: dict[str, str] = field(default_factory=dict)
     slots_promised_to: str = ""
 
-    def place(self, ask: Ask) -> Place | Wait:
+    def place(self, request: ResourceRequest) -> Allocation | NoRoom:
         """Where a job can run now, or what it has to wait for."""
-        if ask.devices:
-            return self._exactly(ask.devices)
-        if ask.cpu or not self.machine.gpus:
-            if ask.count and self.machine.countable and not ask.cpu:
-                return Wait("too_many", {"asked": str(ask.count), "have": "0"}, never=True)
+        if request.devices:
+            return self._exactly(request.devices)
+        if request.cpu or not self.machine.gpus:
+            if request.count and self.machine.countable and not request.cpu:
+                return NoRoom("too_many", {"asked": str(request.count), "have": "0"}, never=True)
             return self._slot()
-        if ask.count is None:
+        if request.count is None:
             found = self._exactly(self.machine.gpus)
-            return Place(found.devices, all=True) if isinstance(found, Place) else found
-        return self._some(ask.count)
+            return Allocation(found.devices, all=True) if isinstance(found, Allocation) else found
+        return self._some(request.count)
 
-    def _slot(self) -> Place | Wait:
+    def _slot(self) -> Allocation | NoRoom:
         if self.slots_promised_to:
-            return Wait("turn", {"run": self.slots_promised_to})
+            return NoRoom("turn", {"run": self.slots_promised_to})
         if len(self.in_slots) >= self.machine.slots:
-            return Wait("slots", {"run": ", ".join(self.in_slots)})
-        return Place()
+            return NoRoom("slots", {"run": ", ".join(self.in_slots)})
+        return Allocation()
 
-    def _exactly(self, wanted: tuple[str, ...]) -> Place | Wait:
+    def _exactly(self, wanted: tuple[str, ...]) -> Allocation | NoRoom:
         absent = [gpu for gpu in wanted if gpu.isdigit() and self.machine.gpus and gpu not in self.machine.gpus]
         if absent:
             have = ", ".join(self.machine.gpus)
-            return Wait("absent", {"gpu": ", ".join(absent), "have": have}, never=True)
+            return NoRoom("absent", {"gpu": ", ".join(absent), "have": have}, never=True)
         for gpu in wanted:
             why = self._why_not(gpu)
             if why is not None:
                 return why
-        return Place(wanted)
+        return Allocation(wanted)
 
-    def _some(self, count: int) -> Place | Wait:
+    def _some(self, count: int) -> Allocation | NoRoom:
         have = len(self.machine.gpus)
         if count > have:
-            return Wait("too_many", {"asked": str(count), "have": str(have)}, never=True)
+            return NoRoom("too_many", {"asked": str(count), "have": str(have)}, never=True)
         free = [gpu for gpu in self.machine.gpus if self._why_not(gpu) is None]
         if len(free) >= count:
-            return Place(tuple(free[:count]))
-        return Wait("short", {"asked": str(count), "free": str(len(free))})
+            return Allocation(tuple(free[:count]))
+        return NoRoom("short", {"asked": str(count), "free": str(len(free))})
 
-    def _why_not(self, gpu: str) -> Wait | None:
+    def _why_not(self, gpu: str) -> NoRoom | None:
         if gpu in self.taken:
-            return Wait("run", {"gpu": gpu, "run": self.taken[gpu]})
+            return NoRoom("run", {"gpu": gpu, "run": self.taken[gpu]})
         if gpu in self.machine.occupied:
-            return Wait("foreign", {"gpu": gpu, "who": self.machine.occupied[gpu]})
+            return NoRoom("foreign", {"gpu": gpu, "who": self.machine.occupied[gpu]})
         if gpu in self.promised:
-            return Wait("turn", {"run": self.promised[gpu]})
+            return NoRoom("turn", {"run": self.promised[gpu]})
         return None
 
-    def take(self, run: str, place: Place) -> None:
+    def take(self, run: str, place: Allocation) -> None:
         """Notes that a run has a place. A run whose devices nobody knows has them all."""
         if place.devices or place.all:
             self.taken.update(dict.fromkeys(place.devices or self.machine.gpus, run))
         else:
             self.in_slots.append(run)
 
-    def promise(self, run: str, ask: Ask) -> None:
+    def promise(self, run: str, request: ResourceRequest) -> None:
         """Keeps what a waiting job needs from those behind it, or it would wait for ever.
 
         Named devices are kept as they are; for a number of GPUs all that are free now are.
         """
-        if ask.devices:
-            wanted: tuple[str, ...] = ask.devices
-        elif ask.cpu or not self.machine.gpus:
+        if request.devices:
+            wanted: tuple[str, ...] = request.devices
+        elif request.cpu or not self.machine.gpus:
             self.slots_promised_to = self.slots_promised_to or run
             return
         else:
@@ -119,17 +119,17 @@ class Floor:
         for gpu in wanted:
             self.promised.setdefault(gpu, run)
 
-    def anyway(self, ask: Ask) -> Place | Wait:
+    def anyway(self, request: ResourceRequest) -> Allocation | NoRoom:
         """Where a job runs when its user does not want to wait: what it named, or what is least in use."""
-        found = self.place(ask)
-        if isinstance(found, Place) or found.never:
+        found = self.place(request)
+        if isinstance(found, Allocation) or found.never:
             return found
-        if ask.devices:
-            return Place(ask.devices)
-        if ask.cpu or not self.machine.gpus:
-            return Place()
-        if ask.count is None:
-            return Place(self.machine.gpus, all=True)
+        if request.devices:
+            return Allocation(request.devices)
+        if request.cpu or not self.machine.gpus:
+            return Allocation()
+        if request.count is None:
+            return Allocation(self.machine.gpus, all=True)
         rank = {None: 0, "turn": 1, "foreign": 2, "run": 3}
         order = sorted(self.machine.gpus, key=lambda gpu: rank[why.code if (why := self._why_not(gpu)) else None])
-        return Place(tuple(sorted(order[: ask.count], key=self.machine.gpus.index)))
+        return Allocation(tuple(sorted(order[: request.count], key=self.machine.gpus.index)))

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from lfdash.errors import RecordError
 from lfdash.files import write_text_atomic
-from lfdash.jobs.resources import Ask
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
@@ -28,13 +28,13 @@ MOST_SLOTS = 64
 
 
 @dataclass(frozen=True)
-class Entry:
+class QueueEntry:
     """A job that waits. order: its place, ascending. held: why it is not to be started, None = it may be.
     added: epoch seconds."""
 
     plan: LaunchPlan
     record: RunRecord
-    ask: Ask
+    request: ResourceRequest
     order: float
     added: float
     held: Reason | None = None
@@ -58,7 +58,7 @@ class Entry:
             return False
 
     def to_json(self) -> str:
-        data = {"version": VERSION, "order": self.order, "added": self.added, "ask": asdict(self.ask)}
+        data = {"version": VERSION, "order": self.order, "added": self.added, "ask": asdict(self.request)}
         data |= {"held": asdict(self.held) if self.held else None, "plan": asdict(self.plan)}
         return json.dumps({**data, "record": json.loads(self.record.to_json())}, indent=1, ensure_ascii=False) + "\n"
 
@@ -73,7 +73,7 @@ class Entry:
             return cls(
                 plan=LaunchPlan.from_json(data["plan"]),
                 record=RunRecord.from_json(json.dumps(data["record"])),
-                ask=Ask.from_json(data["ask"]),
+                request=ResourceRequest.from_json(data["ask"]),
                 order=float(data["order"]),
                 added=float(data["added"]),
                 held=Reason(str(held["code"]), dict(held["params"])) if held else None,
@@ -100,15 +100,15 @@ class QueueSettings:
         return cls(slots, data.get("paused") is True, data.get("hold_on_failure") is True)
 
 
-class JobQueue:
+class QueueStore:
     """The waiting jobs of a workspace: files in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._cache: dict[str, tuple[tuple[int, int, int], Entry | None]] = {}
+        self._cache: dict[str, tuple[tuple[int, int, int], QueueEntry | None]] = {}
         self._settings: tuple[tuple[int, int, int] | None, QueueSettings] = (None, QueueSettings())
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[QueueEntry, ...]:
         """All that can be read, in order. A broken file is left where it is and not started."""
         try:
             names = [name for name in os.listdir(self.folder) if name.endswith(SUFFIX)]
@@ -118,14 +118,14 @@ class JobQueue:
         found = [entry for entry in map(self._read, names) if entry is not None]
         return tuple(sorted(found, key=lambda entry: (entry.order, entry.added, entry.run_id)))
 
-    def _read(self, name: str) -> Entry | None:
+    def _read(self, name: str) -> QueueEntry | None:
         path = self.folder / name
         try:
             stat = path.stat()
             mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             held = self._cache.get(name)
             if held is None or held[0] != mark:
-                entry = Entry.from_json(path.read_text(encoding="utf-8"))
+                entry = QueueEntry.from_json(path.read_text(encoding="utf-8"))
                 held = self._cache[name] = (mark, entry if name == entry.run_id + SUFFIX else None)
             return held[1]
         except RecordError:
@@ -134,17 +134,17 @@ class JobQueue:
             pass
         return None
 
-    def get(self, run_id: str) -> Entry | None:
+    def get(self, run_id: str) -> QueueEntry | None:
         """The waiting job of a run."""
         return next((entry for entry in self.entries() if entry.run_id == run_id), None)
 
     def file(self, run_id: str) -> Path:
         return self.folder / f"{run_id}{SUFFIX}"
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: QueueEntry) -> None:
         """Adds or replaces a job. OSError when the disk does not let it; then nothing has changed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(str(self.file(entry.run_id)), entry.to_json())
+        write_text_atomic(self.file(entry.run_id), entry.to_json())
 
     def remove(self, run_id: str) -> None:
         """Takes a job out. OSError when the disk does not let it."""
@@ -187,7 +187,7 @@ class JobQueue:
     def set_settings(self, settings: QueueSettings) -> None:
         """OSError when the disk does not let it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(str(self.folder / SETTINGS), json.dumps(asdict(settings)) + "\n")
+        write_text_atomic(self.folder / SETTINGS, json.dumps(asdict(settings)) + "\n")
 
     # -- those that were started from here: whether they failed is asked when they are over
 

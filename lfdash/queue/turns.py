@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from lfdash.jobs.resources import VISIBLE, Ask
-from lfdash.queue.placement import Floor, Machine, Place, Wait
+from lfdash.jobs.resources import VISIBLE, ResourceRequest
+from lfdash.queue.placement import Allocation, DevicePool, Inventory, NoRoom
 from lfdash.queue.ports import master_port
-from lfdash.queue.store import Entry
+from lfdash.queue.store import QueueEntry
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
 from lfdash.runs.view import Reason, RunView, Waiting
@@ -19,18 +19,18 @@ LOOK_S = 2.0  # how long an answer of the driver is good for what waits
 ORDER = "CUDA_DEVICE_ORDER"  # with PCI_BUS_ID, CUDA counts GPUs as NVML does
 PORT = "MASTER_PORT"
 
-Look = Callable[[], devices.Devices]
+ProbeDevices = Callable[[], devices.Devices]
 
 
-class Eyes:
+class CachedDevices:
     """Looks at the machine, and remembers for some seconds what it saw."""
 
-    def __init__(self, look: Look, seconds: float = LOOK_S) -> None:
+    def __init__(self, look: ProbeDevices, seconds: float = LOOK_S) -> None:
         self._look, self._seconds = look, seconds
         self._seen: devices.Devices | None = None
         self._when = 0.0
 
-    def machine(self, slots: int, *, now: bool = False) -> Machine:
+    def machine(self, slots: int, *, now: bool = False) -> Inventory:
         """What can be given out. now: ask the driver again, however long ago it answered."""
         if self._seen is None or now or time.monotonic() - self._when > self._seconds:
             self._seen = self._look()
@@ -40,31 +40,31 @@ class Eyes:
             str(gpu.index): ", ".join(map(devices.process_name, gpu.processes)) for gpu in seen.gpus if gpu.processes
         }
         gpus = tuple(str(gpu.index) for gpu in seen.gpus)
-        return Machine(gpus, occupied, slots, countable=not seen.others)
+        return Inventory(gpus, occupied, slots, countable=not seen.others)
 
 
-def floor_of(machine: Machine, views: Iterable[RunView]) -> Floor:
+def pool_of(machine: Inventory, views: Iterable[RunView]) -> DevicePool:
     """The machine with our alive runs on it. One whose devices nobody noted has them all."""
-    floor = Floor(machine)
+    pool = DevicePool(machine)
     for view in views:
         if view.record is None or view.waiting is not None or view.state in TERMINAL:
             continue
         given = view.record.last.devices
-        floor.take(view.name, Place(all=bool(machine.gpus)) if given is None else Place(given))
-    return floor
+        pool.take(view.name, Allocation(all=bool(machine.gpus)) if given is None else Allocation(given))
+    return pool
 
 
-def dressed(
-    plan: LaunchPlan, record: RunRecord, ask: Ask, place: Place, ports: Collection[int]
+def with_allocation(
+    plan: LaunchPlan, record: RunRecord, request: ResourceRequest, place: Allocation, ports: Collection[int]
 ) -> tuple[LaunchPlan, RunRecord]:
     """The plan and the record with what the place decides: which GPUs are seen, and torchrun's port.
 
     ports: those of the runs that are alive. OSError when no port is free.
     """
     env = dict(plan.env)
-    if place.devices and not place.all and not ask.devices:
+    if place.devices and not place.all and not request.devices:
         env |= {VISIBLE: ",".join(place.devices), ORDER: "PCI_BUS_ID"}
-    elif all(word.isdigit() for word in ask.devices) and VISIBLE in env:
+    elif all(word.isdigit() for word in request.devices) and VISIBLE in env:
         env.setdefault(ORDER, "PCI_BUS_ID")
     if (env.get("FORCE_TORCHRUN") or len(place.devices) > 1) and PORT not in env:
         env[PORT] = str(master_port(plan.run_id, ports))
@@ -78,12 +78,12 @@ def ports_of(views: Iterable[RunView]) -> set[int]:
     return {int(env[PORT]) for env in alive if env.get(PORT, "").isdigit()}
 
 
-def standing(
-    entries: Sequence[Entry], floor: Floor, missing: Callable[[Entry], Sequence[str]], *, paused: bool
-) -> list[tuple[Entry, Waiting, Place | None]]:
+def queue_status(
+    entries: Sequence[QueueEntry], pool: DevicePool, missing: Callable[[QueueEntry], Sequence[str]], *, paused: bool
+) -> list[tuple[QueueEntry, Waiting, Allocation | None]]:
     """Each waiting job in order: how it stands, and the place that it can have now (None: it waits or is held).
 
-    `floor` is changed as if every job that can start had started. missing: names of a job's secrets that are gone.
+    `pool` is changed as if every job that can start had started. missing: names of a job's secrets that are gone.
     """
     found = []
     for number, entry in enumerate(entries):
@@ -93,22 +93,22 @@ def standing(
             held = Reason("secret", {"name": ", ".join(gone)})
         waits, place = None, None
         if held is None:
-            answer = floor.place(entry.ask)
-            if isinstance(answer, Wait) and answer.never:
+            answer = pool.place(entry.request)
+            if isinstance(answer, NoRoom) and answer.never:
                 held = Reason(answer.code, answer.params)
-            elif isinstance(answer, Wait):
+            elif isinstance(answer, NoRoom):
                 waits = Reason(answer.code, answer.params)
-                floor.promise(entry.record.name, entry.ask)
+                pool.promise(entry.record.name, entry.request)
             elif paused:
                 waits = Reason("paused")
             else:
                 place = answer
-                floor.take(entry.record.name, answer)
-        found.append((entry, Waiting(number + 1, entry.ask, held, waits), place))
+                pool.take(entry.record.name, answer)
+        found.append((entry, Waiting(number + 1, entry.request, held, waits), place))
     return found
 
 
-def queued_view(entry: Entry, waiting: Waiting, before: RunView | None, output_dir: str) -> RunView:
+def queued_view(entry: QueueEntry, waiting: Waiting, before: RunView | None, output_dir: str) -> RunView:
     """A waiting job as a page shows it. before: the run whose next attempt it is."""
     state = RunState.HELD if waiting.held else RunState.QUEUED
     if before is not None:

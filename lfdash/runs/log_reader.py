@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from lfdash.files import open_plain
 
-Row = dict[str, Any]
+LogRow = dict[str, Any]
 
 CHUNK = 1 << 20  # bytes read at once
 HEAD = 256  # first bytes remembered: of two trainer logs they differ in speed, if in nothing else
@@ -86,18 +86,18 @@ def skipped(path: Path, cursor: Cursor) -> Cursor | None:
     return None
 
 
-def read_new(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list[Row], Cursor]:
+def read_new(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list[LogRow], Cursor]:
     """The rows that a JSON-lines file gained since `cursor`; see `read_lines`.
 
     NaN and Infinity are accepted (LLaMA-Factory writes bare ones); garbage is counted, not raised.
     """
     lines, cursor = read_lines(path, cursor, limit)
-    rows: list[Row] = []
+    rows: list[LogRow] = []
     bad = parse(lines, rows)
     return rows, replace(cursor, bad=cursor.bad + bad)
 
 
-def parse(lines: list[bytes], rows: list[Row]) -> int:
+def parse(lines: list[bytes], rows: list[LogRow]) -> int:
     """Appends the mappings among JSON `lines` to `rows`; how many other non-empty lines there were."""
     bad = 0
     for line in lines:
@@ -115,9 +115,9 @@ def parse(lines: list[bytes], rows: list[Row]) -> int:
     return bad
 
 
-def read_last(path: Path, size: int = 1 << 16) -> list[Row]:
+def read_last(path: Path, size: int = 1 << 16) -> list[LogRow]:
     """The rows in the last `size` bytes of a JSON-lines file; a cut first and an open last line are left out."""
-    rows: list[Row] = []
+    rows: list[LogRow] = []
     lines = tail_bytes(path, size).split(b"\n")
     parse(lines[:-1], rows)
     return rows

@@ -20,7 +20,7 @@ CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class About:
+class RunMetadata:
     """kind: "train", "eval" or "export". model, stage, method: as LLaMA-Factory calls them; "" = not known."""
 
     kind: str = "train"
@@ -29,15 +29,15 @@ class About:
     method: str = ""
 
 
-NOT_KNOWN = About()
+NOT_KNOWN = RunMetadata()
 
 
-def of_record(record: RunRecord) -> About:
+def of_record(record: RunRecord) -> RunMetadata:
     """What our record says."""
-    return About(record.kind, record.model, record.stage, record.method)
+    return RunMetadata(record.kind, record.model, record.stage, record.method)
 
 
-def of_plain(paths: RunPaths) -> About:
+def of_plain(paths: RunPaths) -> RunMetadata:
     """What the folder of a run of the plain CLI tells.
 
     Sources in turn: its arguments (LlamaBoard writes them down), the adapter's own configuration, the model card,
@@ -48,10 +48,10 @@ def of_plain(paths: RunPaths) -> About:
     model, stage, method = (
         next((value for about in found if (value := getattr(about, name))), "") for name in ("model", "stage", "method")
     )
-    return About(kind, model, stage, method)
+    return RunMetadata(kind, model, stage, method)
 
 
-def from_arguments(paths: RunPaths) -> About:
+def from_arguments(paths: RunPaths) -> RunMetadata:
     """training_args.yaml, as far as it can be read."""
     try:
         args: Mapping[str, Any] = yaml_format.load(read_head(paths.training_args, CONFIG_BYTES)).args
@@ -61,20 +61,21 @@ def from_arguments(paths: RunPaths) -> About:
     if not args.get("do_train") and (args.get("do_predict") or args.get("do_eval")):
         kind = "eval"
     stage, method = args.get("stage"), args.get("finetuning_type")
-    return About(kind, last_part(args.get("model_name_or_path")), text(stage), text(method))
+    return RunMetadata(kind, last_part(args.get("model_name_or_path")), text(stage), text(method))
 
 
-def from_adapter(folder: Path) -> About:
+def from_adapter(folder: Path) -> RunMetadata:
     """adapter_config.json of peft."""
     try:
         data = json.loads(read_head(folder / "adapter_config.json", CONFIG_BYTES))
         method = text(data.get("peft_type")).lower()
-        return About(model=last_part(data.get("base_model_name_or_path")), method=method if method in METHODS else "")
+        model = last_part(data.get("base_model_name_or_path"))
+        return RunMetadata(model=model, method=method if method in METHODS else "")
     except (OSError, ValueError, AttributeError, RecursionError):
         return NOT_KNOWN
 
 
-def from_card(folder: Path) -> About:
+def from_card(folder: Path) -> RunMetadata:
     """README.md: transformers writes the model, LLaMA-Factory the method among its tags."""
     try:
         head = read_head(folder / "README.md", CARD_BYTES)
@@ -86,13 +87,13 @@ def from_card(folder: Path) -> About:
     model = re.search(r"^base_model:\s*(?:\n- )?(\S+)$", matter[1], re.MULTILINE)
     tags = re.findall(r"^- (\S+)$", matter[1], re.MULTILINE)
     method = next((tag for tag in tags if tag in METHODS), "") if "llama-factory" in tags else ""
-    return About(model=last_part(model[1]) if model else "", method=method)
+    return RunMetadata(model=last_part(model[1]) if model else "", method=method)
 
 
-def from_place(folder: Path) -> About:
+def from_place(folder: Path) -> RunMetadata:
     """The usual place of a run: .../saves/<model>/<method>/<run>, or .../<model>/<method>/<stage>."""
     method, model = folder.parent.name, folder.parent.parent.name
-    return About(model=model, method=method) if method in METHODS and model != "saves" else NOT_KNOWN
+    return RunMetadata(model=model, method=method) if method in METHODS and model != "saves" else NOT_KNOWN
 
 
 def read_head(path: Path, size: int) -> str:

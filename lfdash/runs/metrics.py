@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lfdash.files import Mark, file_mark, read_json
-from lfdash.runs.log_reader import Cursor, Row, read_lines, read_new, skipped
+from lfdash.files import FileMark, file_mark, read_json
+from lfdash.runs.log_reader import Cursor, LogRow, read_lines, read_new, skipped
 from lfdash.runs.paths import RunPaths
 
 Column = npt.NDArray[np.float64]
@@ -89,7 +89,7 @@ def number(value: Any) -> float:
     return float(value) if type(value) is int and abs(value) <= sys.float_info.max else NAN
 
 
-def seconds(row: Row) -> float:
+def seconds(row: LogRow) -> float:
     """Time since this launch's training began.
 
     From tokens and throughput when both are there (throughput = all tokens so far / that time, exact to a
@@ -105,12 +105,12 @@ def seconds(row: Row) -> float:
     return float(((days * 24 + hours) * 60 + minutes) * 60 + rest)
 
 
-def is_closing(row: Row) -> bool:
+def is_closing(row: LogRow) -> bool:
     """Whether this is the line that ends a training: neither loss, at its last step."""
     return "loss" not in row and "eval_loss" not in row and row.get("current_steps") == row.get("total_steps")
 
 
-def begins_segment(row: Row, before: Row) -> bool:
+def begins_segment(row: LogRow, before: LogRow) -> bool:
     """Whether a launch (a resume, a start over) begins with `row`: steps go back, or the last training ended.
 
     The last line of an evaluation goes back to step 0 and begins nothing.
@@ -130,12 +130,12 @@ class MetricTable:
     def __init__(self) -> None:
         self._columns: dict[str, array[float]] = {"step": array("d")}
         self._place: dict[float, int] = {}
-        self._before: Row = {}
+        self._before: LogRow = {}
         self._timed: tuple[float, float] | None = None  # tokens, seconds of the row before, same launch
         self.trained: list[tuple[float, float]] = []  # step, training loss, as they came
         self._overflown: set[float] = set()  # steps whose gradient norm is no finite number
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[LogRow]) -> None:
         """Takes rows in the order of the file; those without a step are passed over."""
         for row in rows:
             step = number(row.get("current_steps"))
@@ -148,7 +148,7 @@ class MetricTable:
             self._before = row
             self._put(step, row)
 
-    def _put(self, step: float, row: Row) -> None:
+    def _put(self, step: float, row: LogRow) -> None:
         for key, name in COLUMNS.items():
             if key in row:
                 self.set(step, name, number(row[key]))
@@ -160,7 +160,7 @@ class MetricTable:
         if step not in self._place:  # a closing line after a resume with nothing to do
             self._row(step)
 
-    def _speed(self, row: Row) -> float | None:
+    def _speed(self, row: LogRow) -> float | None:
         """Tokens a second since the row before: `throughput` itself is wrong after a resume."""
         tokens, now = number(row.get("total_tokens")), seconds(row)
         if "loss" not in row or not (tokens > 0 and now > 0):
@@ -209,7 +209,7 @@ class MetricTable:
         return MetricFrame(columns)
 
 
-def to_frame(rows: Sequence[Row]) -> MetricFrame:
+def to_frame(rows: Sequence[LogRow]) -> MetricFrame:
     """The columns of a whole log."""
     table = MetricTable()
     table.add(rows)
@@ -258,7 +258,7 @@ class GradNorms:
         self._cursor = Cursor()
         self._matched = 0  # of the table's training rows
         self._waiting: list[tuple[float, float]] = []  # loss, norm
-        self._state: Mark | None = None
+        self._state: FileMark | None = None
 
     def poll(self, table: MetricTable) -> bool:
         """Puts what is new into the table; whether anything was."""
@@ -311,9 +311,9 @@ def to_float(text: bytes) -> float:
 # -- one line of progress -------------------------------------------------------------------------------
 
 
-def last_segment(rows: Sequence[Row]) -> list[Row]:
+def last_segment(rows: Sequence[LogRow]) -> list[LogRow]:
     """The rows of the newest launch among `rows`."""
-    kept: list[Row] = []
+    kept: list[LogRow] = []
     for row in rows:
         if kept and begins_segment(row, kept[-1]):
             kept = []
@@ -321,7 +321,7 @@ def last_segment(rows: Sequence[Row]) -> list[Row]:
     return kept
 
 
-def newest(rows: Sequence[Row], key: str) -> float | None:
+def newest(rows: Sequence[LogRow], key: str) -> float | None:
     """The last number under `key`; None when there is none (NaN is one)."""
     for row in reversed(rows):
         if isinstance(row.get(key), int | float):
@@ -329,7 +329,7 @@ def newest(rows: Sequence[Row], key: str) -> float | None:
     return None
 
 
-def progress(rows: Sequence[Row]) -> Progress:
+def progress(rows: Sequence[LogRow]) -> Progress:
     """How far the newest launch in `rows` is (the last rows of a log are enough).
 
     Steps count as far as any line says: an evaluation's last line goes back to 0. Speed and remaining time
@@ -354,7 +354,7 @@ def progress(rows: Sequence[Row]) -> Progress:
     return replace(found, tokens_per_s=speed, remaining_s=remaining)
 
 
-def pace(rows: Sequence[Row], found: Progress) -> tuple[float | None, float | None]:
+def pace(rows: Sequence[LogRow], found: Progress) -> tuple[float | None, float | None]:
     """(tokens a second, seconds that remain) by the newest training lines, as far as they can be told."""
     remaining = 0.0 if found.total is not None and found.step == found.total else None
     recent = [row for row in rows if "loss" in row and math.isfinite(seconds(row))][-RECENT:]

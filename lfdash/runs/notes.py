@@ -108,7 +108,7 @@ def save(paths: RunPaths, notes: Notes, before: Notes | None = None) -> Refused 
     try:
         if wanted != NONE:
             data = {"version": VERSION, "note": wanted.note, "tags": list(wanted.tags)}
-            write_text_atomic(str(paths.notes), json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+            write_text_atomic(paths.notes, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
         else:
             paths.notes.unlink(missing_ok=True)
     except OSError as error:

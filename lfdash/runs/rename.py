@@ -39,7 +39,7 @@ def rename(workspace: Path, view: RunView, name: str, reserved: Collection[Path]
     if view.record is not None and view.record.name != name:
         with suppress(OSError):
             text = replace(view.record, name=name).to_json()
-            write_text_atomic(str(RunPaths(target).record), text)
+            write_text_atomic(RunPaths(target).record, text)
     return target
 
 
@@ -64,6 +64,6 @@ def make_home(paths: RunPaths, attempt: int) -> None:
     found = read_json(spec)
     if found:
         with suppress(OSError):
-            write_text_atomic(str(spec), json.dumps({**found, "marker": marker(paths, attempt)}))
+            write_text_atomic(spec, json.dumps({**found, "marker": marker(paths, attempt)}))
 
 

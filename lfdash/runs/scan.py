@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lfdash.errors import RecordError
-from lfdash.files import Mark, file_mark, read_plain
+from lfdash.files import FileMark, file_mark, read_plain
 from lfdash.runs.paths import RunPaths, is_home
 from lfdash.runs.record import TERMINAL, RunRecord, Status
 from lfdash.runs.view import RunView, known, plain_id, view_odd, view_plain, view_run
@@ -66,7 +66,7 @@ def walk(folder: Path, depth: int) -> Iterator[Path]:
 # -- scanning -------------------------------------------------------------------------------------------
 
 Poll = Callable[[RunPaths, RunRecord], Status]
-Signature = tuple[Mark | None, ...]
+Signature = tuple[FileMark | None, ...]
 
 
 @dataclass

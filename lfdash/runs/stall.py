@@ -19,7 +19,7 @@ TORN_S = 15.0  # the same, when some of its ranks are gone already
 Signs = tuple[tuple[str, int, float], ...]
 
 
-class Patience:
+class StallDetector:
     """Remembers when each run that is stopping last changed a file of its folder. clock: seconds, never set back."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Patience:
         self._since: dict[tuple[str, int], tuple[Signs, float]] = {}
 
     def look(self, views: Iterable[RunView]) -> tuple[RunView, ...]:
-        """The same runs, with `stuck` where a graceful stop has shown no sign of life for too long."""
+        """The same runs, with `stalled` where a graceful stop has shown no sign of life for too long."""
         before, self._since = self._since, {}
         return tuple(self._look(view, before.get((view.run_id, view.attempt))) for view in views)
 
@@ -41,4 +41,4 @@ class Patience:
             held = (signs, now)
         self._since[view.run_id, view.attempt] = held
         torn = view.ranks is not None and view.ranks[0] < view.ranks[1]
-        return replace(view, stuck=now - held[1] > (self._torn if torn else self._quiet))
+        return replace(view, stalled=now - held[1] > (self._torn if torn else self._quiet))

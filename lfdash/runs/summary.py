@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lfdash.runs.log_reader import Cursor, Row, read_new
+from lfdash.runs.log_reader import Cursor, LogRow, read_new
 from lfdash.runs.metrics import number
 from lfdash.runs.paths import RunPaths
 
@@ -86,7 +86,7 @@ class Digest:
         self._loss, self._eval = Curve(), Curve()
         self._step = 0.0
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[LogRow]) -> None:
         """Takes rows; those without a step are passed over."""
         for row in rows:
             step = number(row.get("current_steps"))
@@ -109,7 +109,7 @@ class Digest:
         return Summary(best, best_step, best_eval, best_eval_step, last, self._loss.spark())
 
 
-def summarize(rows: Sequence[Row]) -> Summary:
+def summarize(rows: Sequence[LogRow]) -> Summary:
     """The summary of a whole log."""
     digest = Digest()
     digest.add(rows)

@@ -17,7 +17,7 @@ from typing import Any
 
 from lfdash.files import file_mark, write_text_atomic
 from lfdash.runs import metadata as about
-from lfdash.runs.metadata import NOT_KNOWN, About
+from lfdash.runs.metadata import NOT_KNOWN, RunMetadata
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.summary import NOTHING, LogDigest, Summary
 from lfdash.runs.view import RunView
@@ -29,14 +29,14 @@ SAVE_EVERY_S = 15.0
 
 ALIVE = frozenset(RunState) - TERMINAL - {RunState.QUEUED, RunState.HELD}
 
-Mark = tuple[int, int, int]  # a log's size and time of change (ns), its folder's time of change; 0 = missing
+SummaryMark = tuple[int, int, int]  # a log's size and time of change (ns), its folder's time of change; 0 = missing
 
 
 @dataclass(frozen=True)
 class Known:
     """What is known of a run besides its view."""
 
-    about: About = NOT_KNOWN
+    about: RunMetadata = NOT_KNOWN
     summary: Summary = NOTHING
 
 
@@ -44,20 +44,20 @@ UNKNOWN = Known()
 
 
 @dataclass
-class Entry:
+class CachedSummary:
     """What was made of a log, and what the log looked like then. view: the last one that was looked at."""
 
-    mark: Mark
+    mark: SummaryMark
     known: Known
     view: RunView | None = None
 
 
-class Summaries:
+class SummaryCache:
     """Summaries by output folder. One thread calls `step` and `save`; any may call `get`."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, CachedSummary] = {}
         self._open: dict[str, LogDigest] = {}  # logs that grow, or were not read to their end yet
         self._dirty = False
         self._saved = time.monotonic()
@@ -94,7 +94,7 @@ class Summaries:
         held = self._entries.get(key)
         kind = self._about(view, held, seen)
         if held is not None and held.mark[:2] == seen[:2] and key not in self._open and view.state not in ALIVE:
-            self._put(key, Entry(seen, Known(kind, held.known.summary), view))
+            self._put(key, CachedSummary(seen, Known(kind, held.known.summary), view))
             return True
         digest = self._open.setdefault(key, LogDigest(view.paths))
         done = digest.read(MEGABYTE)
@@ -102,12 +102,12 @@ class Summaries:
             done = digest.read(MEGABYTE)
         if not done:
             return False
-        self._put(key, Entry(seen, Known(kind, digest.summary), view))
+        self._put(key, CachedSummary(seen, Known(kind, digest.summary), view))
         if view.state not in ALIVE:
             del self._open[key]
         return True
 
-    def _about(self, view: RunView, held: Entry | None, seen: Mark) -> About:
+    def _about(self, view: RunView, held: CachedSummary | None, seen: SummaryMark) -> RunMetadata:
         """A plain run's folder is asked again when it changed and is over: then it tells more."""
         if view.record is not None:
             return about.of_record(view.record)
@@ -115,7 +115,7 @@ class Summaries:
             return held.known.about
         return about.of_plain(view.paths)
 
-    def _put(self, key: str, entry: Entry) -> None:
+    def _put(self, key: str, entry: CachedSummary) -> None:
         held = self._entries.get(key)
         if held is not None and held.known == entry.known:
             entry.known = held.known  # the same object: whoever compares by identity sees that nothing changed
@@ -145,7 +145,7 @@ class Summaries:
         rows = {key: to_row(entry) for key, entry in self._entries.items() if key not in self._open}
         with suppress(OSError):
             self._file.parent.mkdir(exist_ok=True)
-            write_text_atomic(str(self._file), json.dumps({"version": VERSION, "runs": rows}))
+            write_text_atomic(self._file, json.dumps({"version": VERSION, "runs": rows}))
         self._dirty, self._saved = False, time.monotonic()
 
     def close(self) -> None:
@@ -154,18 +154,18 @@ class Summaries:
             self.save()
 
 
-def mark_of(view: RunView) -> Mark:
+def mark_of(view: RunView) -> SummaryMark:
     """What a run's log and folder look like now."""
     log, folder = file_mark(view.paths.trainer_log), file_mark(view.path)
     return (log[1] if log else 0, log[0] if log else 0, folder[0] if folder else 0)
 
 
-def to_row(entry: Entry) -> dict[str, Any]:
+def to_row(entry: CachedSummary) -> dict[str, Any]:
     """An entry as JSON."""
     return {"mark": entry.mark, "about": astuple(entry.known.about), "summary": astuple(entry.known.summary)}
 
 
-def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str, Entry]]:
+def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str, CachedSummary]]:
     """The entries that JSON rows tell; odd ones are left out."""
     for key, row in rows:
         try:
@@ -174,8 +174,8 @@ def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str
             steps = (None if step is None else int(step) for step in (best_step, best_eval_step))
             curve = tuple(map(float, spark))
             summary = Summary(real(best), next(steps), real(best_eval), next(steps), real(last), curve)
-            kind = About(*map(str, row["about"]))
-            yield key, Entry((size, changed, folder), Known(kind, summary))
+            kind = RunMetadata(*map(str, row["about"]))
+            yield key, CachedSummary((size, changed, folder), Known(kind, summary))
         except (ValueError, KeyError, TypeError):
             continue
 

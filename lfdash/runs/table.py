@@ -14,12 +14,12 @@ from typing import Any
 
 from lfdash.runs.record import RunState
 from lfdash.runs.results import harmless
-from lfdash.runs.summary_cache import Known, Summaries
+from lfdash.runs.summary_cache import Known, SummaryCache
 from lfdash.runs.view import RunView
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A run in the table. percent: 0-100. duration: seconds of all attempts. when: epoch seconds of its newest start,
     or of its log's last change; None for a job that waits. text: what a search looks through."""
 
@@ -48,12 +48,12 @@ class Row:
     text: str = field(repr=False)
 
 
-def make_row(view: RunView, known: Known) -> Row:
+def make_row(view: RunView, known: Known) -> TableRow:
     """The row of a run."""
     about, summary = known.about, known.summary
     progress = view.progress
     words = (view.name, about.model, about.stage, about.method, view.output_dir, view.notes.note, *view.notes.tags)
-    return Row(
+    return TableRow(
         run_id=view.run_id,
         name=view.name,
         state=view.state,
@@ -92,13 +92,13 @@ def duration(view: RunView) -> float | None:
 class Table:
     """The rows of a workspace, for all sessions. A look costs what has changed since the one before."""
 
-    def __init__(self, summaries: Summaries) -> None:
+    def __init__(self, summaries: SummaryCache) -> None:
         self._summaries = summaries
-        self._made: dict[str, tuple[RunView, Known, Row]] = {}
-        self._rows: tuple[Row, ...] = ()
+        self._made: dict[str, tuple[RunView, Known, TableRow]] = {}
+        self._rows: tuple[TableRow, ...] = ()
         self._lock = threading.Lock()
 
-    def rows(self, views: Sequence[RunView]) -> tuple[Row, ...]:
+    def rows(self, views: Sequence[RunView]) -> tuple[TableRow, ...]:
         """A row for each view, in their order; the same objects, and the same tuple, where nothing changed."""
         with self._lock:
             made = {view.run_id: self._row(view) for view in views}
@@ -109,11 +109,11 @@ class Table:
             return self._rows
 
     @property
-    def latest(self) -> tuple[Row, ...]:
+    def latest(self) -> tuple[TableRow, ...]:
         """The rows of the last look."""
         return self._rows
 
-    def _row(self, view: RunView) -> tuple[RunView, Known, Row]:
+    def _row(self, view: RunView) -> tuple[RunView, Known, TableRow]:
         known = self._summaries.get(view)
         held = self._made.get(view.run_id)
         if held is None or held[0] is not view or held[1] != known:
@@ -124,7 +124,7 @@ class Table:
 
 # -- filtering ------------------------------------------------------------------------------------------
 
-FILTERS: Mapping[str, Callable[[Row], Collection[str]]] = {
+FILTERS: Mapping[str, Callable[[TableRow], Collection[str]]] = {
     "state": lambda row: (row.state.name,),
     "kind": lambda row: (row.kind,),
     "model": lambda row: (row.model,),
@@ -141,13 +141,13 @@ class Wanted:
     text: str = ""
     values: Mapping[str, Collection[str]] = field(default_factory=dict)
 
-    def matches(self, row: Row, words: Sequence[str]) -> bool:
+    def matches(self, row: TableRow, words: Sequence[str]) -> bool:
         """Whether a row is wanted. words: those of `text`, case folded."""
         return all(word in row.text for word in words) and all(
             any(value in wanted for value in FILTERS[name](row)) for name, wanted in self.values.items() if wanted
         )
 
-    def select(self, rows: Sequence[Row]) -> list[Row]:
+    def select(self, rows: Sequence[TableRow]) -> list[TableRow]:
         """The wanted rows."""
         words = self.text.casefold().split()
         if not words and not any(self.values.values()):
@@ -155,7 +155,7 @@ class Wanted:
         return [row for row in rows if self.matches(row, words)]
 
 
-def offered(rows: Sequence[Row], name: str) -> list[str]:
+def offered(rows: Sequence[TableRow], name: str) -> list[str]:
     """The values that a filter can be set to, as they occur."""
     return sorted({value for row in rows for value in FILTERS[name](row) if value}, key=str.casefold)
 
@@ -164,7 +164,7 @@ def offered(rows: Sequence[Row], name: str) -> list[str]:
 
 ORDER = tuple(RunState)
 WAITING = (RunState.QUEUED, RunState.HELD)
-SORTS: Mapping[str, Callable[[Row], Any]] = {
+SORTS: Mapping[str, Callable[[TableRow], Any]] = {
     "when": lambda row: row.when,
     "name": lambda row: natural(row.name),
     "state": lambda row: ORDER.index(row.state),
@@ -189,7 +189,7 @@ def natural(text: str) -> list[tuple[bool, int, str]]:
     return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts if part]
 
 
-def arrange(rows: Sequence[Row], by: str, down: bool) -> list[Row]:
+def arrange(rows: Sequence[TableRow], by: str, down: bool) -> list[TableRow]:
     """The rows in order. Those without such a value, or with one that is no number, come last either way; but jobs
     that wait come first in the order by time, as in the queue."""
     key = SORTS[by]
@@ -203,7 +203,7 @@ def arrange(rows: Sequence[Row], by: str, down: bool) -> list[Row]:
 
 # -- CSV ------------------------------------------------------------------------------------------------
 
-CSV: Mapping[str, Callable[[Row], object]] = {
+CSV: Mapping[str, Callable[[TableRow], object]] = {
     "name": lambda row: row.name,
     "state": lambda row: row.state.name,
     "kind": lambda row: row.kind,
@@ -227,7 +227,7 @@ CSV: Mapping[str, Callable[[Row], object]] = {
 }
 
 
-def to_csv(rows: Sequence[Row], redact: Callable[[str], str] = str) -> str:
+def to_csv(rows: Sequence[TableRow], redact: Callable[[str], str] = str) -> str:
     """The rows as CSV with a head of stable names; no cell is one that a spreadsheet would run as a formula.
 
     redact: takes secrets out of a text.

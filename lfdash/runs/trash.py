@@ -149,7 +149,7 @@ class Trash:
         data = {"version": 1, "run_id": item.run_id, "title": item.title, "discarded": item.discarded}
         data |= {key: written(self._workspace, getattr(item, key)) for key in ("origin", "place")}
         try:
-            write_text_atomic(str(self._origin(item.name)), json.dumps(data))
+            write_text_atomic(self._origin(item.name), json.dumps(data))
         except OSError as error:
             found = told_by_record(self._workspace, item.origin)
             here = item.place.parent == self.folder  # elsewhere nothing would lead to it
@@ -260,7 +260,7 @@ def note_elsewhere(workspace: Path, run_id: str, folder: Path) -> None:
     """Notes where a run outside saves/ lies, so that it is found. OSError when that is not possible."""
     note = elsewhere(workspace) / run_id
     note.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(str(note), str(folder))
+    write_text_atomic(note, str(folder))
 
 
 def listing(folder: Path) -> list[Path]:

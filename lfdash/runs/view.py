@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lfdash.files import read_json, readable
-from lfdash.jobs.resources import Ask
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
 from lfdash.runs.metrics import RECENT, Progress, is_closing, last_segment, progress
@@ -43,7 +43,7 @@ class Waiting:
     for."""
 
     position: int
-    ask: Ask
+    ask: ResourceRequest
     held: Reason | None = None
     waits: Reason | None = None
 
@@ -71,8 +71,8 @@ class RunView:
     tokenizing cannot be interrupted), "save" (the step ends, then the model is saved), "evaluation" (the last
     evaluation runs to its end), "term", "kill". started, ended: epoch seconds. lost: while LOST, why; see Status.
     waiting: how it stands in the queue, for a job that waits (its folder may not exist yet). ranks: while STOPPING
-    under torchrun, (those that live, those there were). stuck: while STOPPING, whether there was no sign of life
-    for so long that a harder step should be offered (stuck.py).
+    under torchrun, (those that live, those there were). stalled: while STOPPING, whether there was no sign of life
+    for so long that a harder step should be offered (stall.py).
     """
 
     run_id: str
@@ -93,7 +93,7 @@ class RunView:
     waiting: Waiting | None = None
     notes: Notes = NONE
     ranks: tuple[int, int] | None = None
-    stuck: bool = False
+    stalled: bool = False
 
     @property
     def paths(self) -> RunPaths:

@@ -8,16 +8,16 @@ import streamlit as st
 from lfdash.engine.services import Services
 from lfdash.jobs.fields import BY_ARG
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.session import services
+from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import help_text, label, markdown_safe, t
 
 COLUMNS = ("argument", "field", "group", "type", "default", "help")
 
 
-def table(shared: Services) -> pd.DataFrame:
+def table(services: Services) -> pd.DataFrame:
     """One row an argument: its name, the form's label for it, group, type, default, help."""
     rows = []
-    for name, argument in sorted(shared.upstream.arguments.items()):
+    for name, argument in sorted(services.upstream.arguments.items()):
         row = BY_ARG.get(name)
         rows.append(
             (
@@ -35,13 +35,13 @@ def table(shared: Services) -> pd.DataFrame:
 def draw() -> None:
     """Draws the page."""
     draw_frame("ui.page_arguments")
-    shared = services()
+    services = shared_services()
     st.subheader(t("ui.page_arguments"))
     st.caption(
         t(
             "ui.arguments_about",
-            version=shared.upstream.llamafactory,
-            transformers=shared.upstream.transformers,
+            version=services.upstream.llamafactory,
+            transformers=services.upstream.transformers,
         )
     )
     wanted = st.text_input(
@@ -53,7 +53,7 @@ def draw() -> None:
         placeholder=t("ui.arguments_find"),
         icon=":material/search:",
     )
-    rows = table(shared)
+    rows = table(services)
     if wanted:
         hit = rows.apply(lambda column: column.str.contains(wanted, case=False, regex=False)).any(axis=1)
         rows = rows[hit]

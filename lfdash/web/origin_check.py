@@ -1,4 +1,4 @@
-"""The gate in front of every route: which host names and which pages' requests come through, and with what headers."""
+"""In front of every route: which host names and which pages' requests come through, and with what headers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEADERS = {
 }
 
 
-class Gate:
+class OriginCheck:
     """Refuses what does not name this server as its host, or comes from a page of another origin.
 
     Streamlit looks at the host of websockets only, and takes any origin on localhost, whatever its port. A

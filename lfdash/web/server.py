@@ -23,15 +23,17 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from lfdash.access.hosts import LOOPBACK, Access, machine_names, public_url
-from lfdash.access.sign_in import SignIn, Unfit, named_users, read
+from lfdash.access.sign_in import SignIn, named_users, read
 from lfdash.engine.services import Project, Services
+from lfdash.locales import refusal_in
+from lfdash.outcomes import Refused
 from lfdash.ui.shared.session import install, opened
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import language, t
 from lfdash.web import error_report
-from lfdash.web.origin_check import Gate
-from lfdash.web.sign_in_page import Doorway
+from lfdash.web.origin_check import OriginCheck
+from lfdash.web.sign_in_page import SignInPage
 from lfdash.workspace.allowed_paths import named
-from lfdash.workspace.secret_store import Vault
+from lfdash.workspace.secret_store import SecretStore
 
 FIRST_PORT = 8501
 PORTS_TRIED = 50
@@ -65,7 +67,7 @@ def settings(port: int, access: Access = LOCAL) -> dict[str, object]:
         "server.port": port,
         "server.headless": True,
         "server.baseUrlPath": access.path,
-        # the gate looks more closely, and at every route; these are Streamlit's own checks behind it
+        # origin_check looks more closely, and at every route; these are Streamlit's own checks behind it
         "server.allowedHosts": ["*"] if access.exposed or access.public else ["localhost", LOOPBACK, "::1"],
         "server.corsAllowedOrigins": [access.origin] if access.public else [],
         "server.enableCORS": True,
@@ -79,7 +81,7 @@ def settings(port: int, access: Access = LOCAL) -> dict[str, object]:
         "browser.serverAddress": public.hostname or "localhost",
         "client.showSidebarNavigation": False,
         "client.toolbarMode": "minimal",
-        "client.showErrorDetails": "none",  # a trace may hold a secret; trouble.py says what there is to say
+        "client.showErrorDetails": "none",  # a trace may hold a secret; error_report.py says what there is to say
         "global.developmentMode": False,
         "logger.enableRich": False,  # would print traces itself, past the logs that are kept free of secrets
         "runner.postScriptGC": False,
@@ -129,8 +131,8 @@ def sign_in_of(options: argparse.Namespace) -> SignIn | None:
     if auth is None:
         return None
     found = read(auth, users)
-    if isinstance(found, Unfit):
-        sys.exit(t(f"ui.{found.code}", what=found.what))
+    if isinstance(found, Refused):
+        sys.exit(refusal_in(language(), found))
     return found
 
 
@@ -160,17 +162,17 @@ def roots_of(options: argparse.Namespace) -> list[Path]:
 
 def doors(access: Access, sign_in: SignIn | None) -> list[Middleware]:
     """What every request passes before Streamlit sees it."""
-    inner = [Middleware(Doorway, sign_in=sign_in, base=access.path)] if sign_in is not None else []
-    return [Middleware(Gate, access=access), *inner]
+    inner = [Middleware(SignInPage, sign_in=sign_in, base=access.path)] if sign_in is not None else []
+    return [Middleware(OriginCheck, access=access), *inner]
 
 
-def hide_auth(vault: Vault, auth: Mapping[str, Any]) -> None:
+def hide_auth(secret_store: SecretStore, auth: Mapping[str, Any]) -> None:
     """Keeps the sign-in's own secrets out of pages and logs."""
     for name, value in auth.items():
         if isinstance(value, Mapping):
-            hide_auth(vault, value)
+            hide_auth(secret_store, value)
         elif name in ("cookie_secret", "client_secret"):
-            vault.hide(name, str(value))
+            secret_store.hide(name, str(value))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -186,7 +188,7 @@ def main(argv: list[str] | None = None) -> None:
     services = Services(Project(PROJECT), options.workspace.resolve(), roots_of(options), shared=access.shared)
     services.sign_in = sign_in
     if sign_in is not None:
-        hide_auth(services.registry.vault, st.secrets["auth"])
+        hide_auth(services.registry.secret_store, st.secrets["auth"])
     install(services)
     error_report.hide_in_logs(services.registry.redactor)
     shown = f"[{access.host}]" if ":" in access.host else access.host

@@ -1,4 +1,4 @@
-"""The doorway where a sign-in is set up: nothing but the way in is served to those who have not come through it.
+"""Where a sign-in is set up: nothing but the way in is served to those who have not come through it.
 
 The sign-in itself is Streamlit's (`st.login`: OpenID Connect, a signed cookie). Its page would be drawn by a script,
 over a websocket, for anybody; here a stranger gets neither, nor any file, and a small page of ours instead.
@@ -36,7 +36,7 @@ text-align: center; color: inherit; text-decoration: none}}
 </style></head><body><h1>lfdash</h1><p>{text}</p>{links}</body></html>"""
 
 
-class Doorway:
+class SignInPage:
     """Lets those through whose cookie says that they signed in and who are on the list."""
 
     def __init__(self, app: ASGIApp, sign_in: SignIn, base: str = "") -> None:

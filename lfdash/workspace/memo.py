@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from lfdash.files import write_text_atomic
 
 
 class Memo:
@@ -27,10 +27,5 @@ class Memo:
 
     def save(self, content: Mapping[str, Any]) -> None:
         """Replaces the file. A full or read-only disk loses the memo, never the page."""
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-        try:
-            temporary.write_text(json.dumps(content), encoding="utf-8")
-            temporary.replace(self.path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            write_text_atomic(self.path, json.dumps(content), durable=False)

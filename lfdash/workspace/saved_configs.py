@@ -5,23 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from lfdash.files import write_text_atomic
+from lfdash.outcomes import Refused
 
 SUFFIX = ".yaml"
 NAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,100}")
 
 
-@dataclass(frozen=True)
-class ShelfRefused:
-    """Nothing was changed. The text of `code` is in the locales' [outcomes]; name fills it."""
-
-    code: str
-    name: str = ""
-    reason: str = ""
-
-
-class Shelf:
+class SavedConfigs:
     """Saved configurations of a workspace. folder: absolute, made when something is saved.
 
     A deleted or replaced file goes to `trash`, from where a person can take it back.
@@ -36,7 +29,7 @@ class Shelf:
         files = [path for path in self.folder.glob(f"*{SUFFIX}") if path.is_file() and not path.is_symlink()]
         return [path.stem for path in sorted(files, key=lambda path: -path.stat().st_mtime_ns)]
 
-    def load(self, name: str) -> str | ShelfRefused:
+    def load(self, name: str) -> str | Refused:
         """The text of a saved configuration."""
         missing = self._missing(name, "config_unreadable")
         if missing:
@@ -44,28 +37,26 @@ class Shelf:
         try:
             return self._path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            return ShelfRefused("config_unreadable", name, str(error))
+            return Refused("config_unreadable", {"name": name, "reason": str(error)})
 
-    def save(self, name: str, text: str, *, replace: bool = False) -> ShelfRefused | None:
+    def save(self, name: str, text: str, *, replace: bool = False) -> Refused | None:
         """Saves a text under a name; an existing one is replaced only when that is said."""
         refused = check(name)
         if refused:
             return refused
         path = self._path(name)
         if path.exists() and not replace:
-            return ShelfRefused("config_exists", name)
+            return Refused("config_exists", {"name": name})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 self._discard(path)
-            temporary = self.folder / f".{os.getpid()}.tmp"
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_text_atomic(path, text)
         except OSError as error:
-            return ShelfRefused("config_unwritable", name, str(error))
+            return Refused("config_unwritable", {"name": name, "reason": str(error)})
         return None
 
-    def rename(self, name: str, new: str) -> ShelfRefused | None:
+    def rename(self, name: str, new: str) -> Refused | None:
         """Gives a configuration another name, unless that is taken."""
         refused = check(new) or self._missing(name, "config_unwritable")
         if refused:
@@ -74,12 +65,12 @@ class Shelf:
             os.link(self._path(name), self._path(new))  # fails when the new name exists, unlike rename
             self._path(name).unlink()
         except FileExistsError:
-            return ShelfRefused("config_exists", new)
+            return Refused("config_exists", {"name": new})
         except OSError as error:
-            return ShelfRefused("config_unwritable", name, str(error))
+            return Refused("config_unwritable", {"name": name, "reason": str(error)})
         return None
 
-    def delete(self, name: str) -> ShelfRefused | None:
+    def delete(self, name: str) -> Refused | None:
         """Moves a configuration to the trash."""
         missing = self._missing(name, "config_unwritable")
         if missing:
@@ -87,13 +78,13 @@ class Shelf:
         try:
             self._discard(self._path(name))
         except OSError as error:
-            return ShelfRefused("config_unwritable", name, str(error))
+            return Refused("config_unwritable", {"name": name, "reason": str(error)})
         return None
 
-    def _missing(self, name: str, code: str) -> ShelfRefused | None:
+    def _missing(self, name: str, code: str) -> Refused | None:
         """Why a name is none of the saved ones: `../x` is not, and neither is a link."""
         known = name in self.names()
-        return None if known else ShelfRefused(code, name, os.strerror(errno.ENOENT))
+        return None if known else Refused(code, {"name": name, "reason": os.strerror(errno.ENOENT)})
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}{SUFFIX}"
@@ -106,8 +97,8 @@ class Shelf:
         path.replace(target)
 
 
-def check(name: str) -> ShelfRefused | None:
+def check(name: str) -> Refused | None:
     """Why a name cannot be a file's; None when it can."""
     if NAME.fullmatch(name) and name == name.strip() and not name.startswith("."):
         return None
-    return ShelfRefused("config_name", name)
+    return Refused("config_name", {"name": name})

@@ -12,7 +12,7 @@ from lfdash.supervisor import mask
 NAMES = tuple(sorted({row.secret for row in FIELDS if row.secret}))  # variables that hold one, whatever their value
 
 
-class Vault:
+class SecretStore:
     """Keeps secrets by the variable that a run gets them in; nothing here touches a file."""
 
     def __init__(self) -> None:

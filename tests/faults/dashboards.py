@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lfdash.launchers.base import Machine
+from lfdash.launchers.base import MachineIdentity
 from lfdash.launchers.local import LocalLauncher
 from lfdash.supervisor.processes import boot_clock
 from tests.runs import wait_for
@@ -165,7 +165,7 @@ def become(order: Order) -> None:
     os.dup2(os.open(order.report + ".err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.environ.update(order.env)
     if order.later:
-        ahead = Machine(clock=lambda: boot_clock() + order.later)
+        ahead = MachineIdentity(clock=lambda: boot_clock() + order.later)
         session.LocalLauncher = lambda: LocalLauncher(ahead)
     with contextlib.suppress(KeyboardInterrupt):
         run(order)

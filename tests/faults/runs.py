@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.files import read_json
-from lfdash.launchers.base import Machine
+from lfdash.launchers.base import MachineIdentity
 from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.paths import RunPaths, marker
 from lfdash.runs.record import TERMINAL, Handle, RunState
@@ -18,9 +18,9 @@ from lfdash.supervisor.processes import boot_clock, descendants, marked
 from tests.runs import wait_for
 
 
-def new(workspace: Path, *, later: float = 0.0, machine: Machine | None = None) -> ProcessRegistry:
+def new(workspace: Path, *, later: float = 0.0, machine: MachineIdentity | None = None) -> ProcessRegistry:
     """A new dashboard's registry, without its thread; its clock is ahead by `later` seconds."""
-    ahead = Machine(clock=lambda: boot_clock() + later)
+    ahead = MachineIdentity(clock=lambda: boot_clock() + later)
     return ProcessRegistry(workspace, LocalLauncher(machine or ahead), interval=0.02)
 
 

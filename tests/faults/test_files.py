@@ -313,7 +313,7 @@ def test_reading_while_it_is_rewritten(workspace: Path, row: Row) -> None:
 
     def rewrite() -> None:
         while not done.is_set():
-            write_text_atomic(str(handle.paths.record), text)
+            write_text_atomic(handle.paths.record, text)
 
     writer = threading.Thread(target=rewrite)
     writer.start()

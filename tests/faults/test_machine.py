@@ -15,7 +15,7 @@ import pytest
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.files import read_json
 from lfdash.launchers import folder
-from lfdash.launchers.base import Launched, Machine
+from lfdash.launchers.base import Launched, MachineIdentity
 from lfdash.launchers.local import LocalLauncher
 from lfdash.outcomes import Refused
 from lfdash.runs.record import Handle, RunRecord, RunState
@@ -25,7 +25,7 @@ from tests.faults.table import Row, fault
 from tests.runs import launch, members, plan_for, record_for, wait_for, wait_ready
 
 FOREVER = {"steps": 100_000, "delay": 0.02}
-OTHER = Machine(host=lambda: "elsewhere", boot_id=lambda: "another-boot")
+OTHER = MachineIdentity(host=lambda: "elsewhere", boot_id=lambda: "another-boot")
 
 
 def live(workspace: Path, **args: object) -> Handle:
@@ -53,7 +53,7 @@ def unharmed(handle: Handle) -> None:
 )
 def test_another_machine(workspace: Path, row: Row, changed: str) -> None:
     handle = live(workspace)
-    registry = new(workspace, machine=OTHER if changed == "host" else replace(OTHER, host=Machine().host))
+    registry = new(workspace, machine=OTHER if changed == "host" else replace(OTHER, host=MachineIdentity().host))
     view = seen(registry)
     assert (view.state, view.lost, view.exit_code) == (RunState.LOST, changed, None)
     for level in ("graceful", "term", "kill"):
@@ -86,7 +86,7 @@ def test_a_reboot(workspace: Path, row: Row) -> None:
 @fault("the machine gets another name", how="injected host, same boot", expected="the run is still seen to run")
 def test_another_name(workspace: Path, row: Row) -> None:
     handle = live(workspace)
-    registry = new(workspace, machine=Machine(host=lambda: "renamed"))
+    registry = new(workspace, machine=MachineIdentity(host=lambda: "renamed"))
     assert seen(registry).state is RunState.RUNNING
     assert registry.stop(handle.run_id, "kill") is None
     assert becomes(registry, RunState.STOPPED).exit_code == -9

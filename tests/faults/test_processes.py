@@ -20,7 +20,7 @@ from lfdash.launchers.local import SUPERVISOR
 from lfdash.outcomes import Refused
 from lfdash.queue import commands
 from lfdash.runs.record import TERMINAL, RunState
-from lfdash.runs.stall import Patience
+from lfdash.runs.stall import StallDetector
 from lfdash.supervisor import shim
 from lfdash.supervisor.processes import descendants, environ, send, start_ticks
 from tests.faults.dashboards import ROOT, Zygote
@@ -377,14 +377,14 @@ def test_an_agent_killed(registry: ProcessRegistry, workspace: Path, row: Row) -
 )
 def test_a_rank_hangs(workspace: Path, row: Row, hang: object, left: tuple[int, int]) -> None:
     with started(workspace) as registry:
-        registry.watcher.patience = Patience(quiet=1.5, torn=1.5)
+        registry.watcher.stall_detector = StallDetector(quiet=1.5, torn=1.5)
         handle = launch(registry, plan_for(workspace, ranks=2, hang=hang, **FOREVER))
         wait_ready(handle, "ready", 2)
         assert registry.stop(handle.run_id, "graceful") is None
-        view = wait_for(lambda: found if (found := seen(registry)).stuck else None)
+        view = wait_for(lambda: found if (found := seen(registry)).stalled else None)
         assert (view.state, view.awaiting, view.ranks) == (RunState.STOPPING, "save", left)
         assert registry.stop(handle.run_id, "term") is None
-        assert not seen(registry).stuck
+        assert not seen(registry).stalled
         view = wait_end(registry, handle.run_id)
         assert view.state is RunState.STOPPED and members(handle) == []
     row.note(f"stuck with {left[0]} of {left[1]} ranks; SIGTERM: STOPPED, {view.exit_code}, saved: {view.saved.model}")

@@ -21,7 +21,7 @@ from lfdash.runs.paths import marker
 from lfdash.runs.plan import make_plan
 from lfdash.runs.record import Handle, RunState
 from lfdash.runs.report import explain
-from lfdash.runs.stall import Patience
+from lfdash.runs.stall import StallDetector
 from lfdash.runs.view import RunView
 from lfdash.supervisor.processes import environ, is_torchrun, marked, send
 from tests.conftest import CLI
@@ -158,13 +158,13 @@ def test_an_agent_killed(demo_copy: Path, row: Row) -> None:
 )
 def test_two_ranks_stopped(demo_copy: Path, row: Row) -> None:
     with open_registry(demo_copy) as registry:
-        registry.watcher.patience = Patience(quiet=20, torn=10)
+        registry.watcher.stall_detector = StallDetector(quiet=20, torn=10)
         handle = train(registry, "two", TWO_RANKS, max_steps=5000)
         reach(registry, handle.run_id, 2)
         assert registry.stop(handle.run_id, "graceful") is None
         hung = False
         while (view := seen(registry, handle.run_id)).state is RunState.STOPPING:
-            if view.stuck and not hung:
+            if view.stalled and not hung:
                 hung = True
                 registry.stop(handle.run_id, "kill")
             time.sleep(0.1)
@@ -179,12 +179,12 @@ def test_two_ranks_stopped(demo_copy: Path, row: Row) -> None:
 )
 def test_a_rank_that_hangs(demo_copy: Path, row: Row) -> None:
     with open_registry(demo_copy) as registry:
-        registry.watcher.patience = Patience(quiet=10, torn=5)
+        registry.watcher.stall_detector = StallDetector(quiet=10, torn=5)
         handle = train(registry, "hangs", TWO_RANKS, max_steps=5000)
         reach(registry, handle.run_id, 2)
         os.kill(ranks(handle)[-1], signal.SIGSTOP)
         assert registry.stop(handle.run_id, "graceful") is None
-        view = wait_for(lambda: found if (found := seen(registry, handle.run_id)).stuck else None, 60)
+        view = wait_for(lambda: found if (found := seen(registry, handle.run_id)).stalled else None, 60)
         assert view is not None and view.state is RunState.STOPPING
         assert registry.stop(handle.run_id, "kill") is None
         view = wait_end(registry, handle.run_id, 30)

@@ -88,5 +88,5 @@ def test_a_run_that_never_began_says_so(services: Services) -> None:
 
 
 def test_a_stop_that_hangs_offers_the_harder_step(services: Services) -> None:
-    said = show(services, state=RunState.STOPPING, awaiting="save", stuck=True)
+    said = show(services, state=RunState.STOPPING, awaiting="save", stalled=True)
     assert t("ui.awaiting_stuck") in said and t("ui.awaiting_save") not in said

@@ -20,10 +20,10 @@ from lfdash import locales
 from lfdash.data.formats import FORMATS
 from lfdash.engine.services import Services
 from lfdash.jobs.fields import FIELDS, GROUPS
-from lfdash.jobs.resources import Ask
-from lfdash.llamafactory.deep_check import CheckFailed, Verdict
-from lfdash.llamafactory.token_lengths import Lengths, NotCounted
-from lfdash.outcomes import Problem
+from lfdash.jobs.resources import ResourceRequest
+from lfdash.llamafactory.deep_check import Verdict
+from lfdash.llamafactory.token_lengths import Lengths
+from lfdash.outcomes import Problem, Refused
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.runs.view import Reason, RunView, Saved, Waiting
 from lfdash.ui.data import lengths, new
@@ -193,9 +193,9 @@ STATES: list[dict[str, Any]] = [
     {"state": RunState.LOST, "saved": Saved(), "lost": "host"},
     *({"state": RunState.STOPPING, "awaiting": what} for what in (
         "data", "save", "evaluation", "term", "kill", "stuck", "exit")),
-    *({"state": RunState.QUEUED, "waiting": Waiting(1, Ask(), None, reason)} for reason in WAITS),
-    {"state": RunState.QUEUED, "waiting": Waiting(1, Ask())},
-    {"state": RunState.HELD, "waiting": Waiting(2, Ask(), Reason("after_failure", {"run": "done"}))},
+    *({"state": RunState.QUEUED, "waiting": Waiting(1, ResourceRequest(), None, reason)} for reason in WAITS),
+    {"state": RunState.QUEUED, "waiting": Waiting(1, ResourceRequest())},
+    {"state": RunState.HELD, "waiting": Waiting(2, ResourceRequest(), Reason("after_failure", {"run": "done"}))},
 ]
 
 
@@ -248,14 +248,14 @@ def deep_check_page() -> None:
     """The part of the preview that asks; AppTest closes a dialog at the next click."""
     from lfdash.ui.form import preview
     from lfdash.ui.form import state as form
-    from lfdash.ui.shared.session import services
+    from lfdash.ui.shared.session import shared_services
 
-    preview.draw_deep_check(services(), form.read().job)
+    preview.draw_deep_check(shared_services(), form.read().job)
 
 
 def test_the_deep_check(site: Site) -> None:
     app = pages.good(AppTest.from_function(deep_check_page).run())
-    refused = [CheckFailed("7", code) for code in ("said", "python", "time", "exit")]
+    refused = [Refused(f"asked_{code}", {"reason": "7"}) for code in ("said", "python", "time", "exit")]
     for answer in ([Verdict("")], [Verdict("done", "train.dataset")], *refused):
         with mock.patch.object(preview, "deep_check", return_value=answer):
             app.button(key="deep_check").click()
@@ -288,7 +288,7 @@ def test_data(site: Site) -> None:
 def test_data_lengths(site: Site) -> None:
     app = site.open("pages/data.py")
     app.session_state["top.model_path"], app.session_state[data.PICK] = "models/some-model", "rows"
-    for found in (Lengths((1, 9999)), Lengths((1,)), NotCounted("done")):
+    for found in (Lengths((1, 9999)), Lengths((1,)), Refused("asked_said", {"reason": "done"})):
         with mock.patch.object(lengths, "count_tokens", return_value=found):
             pages.good(app.run())
             app.button(key="data.measure").click()
@@ -349,8 +349,9 @@ def test_files(site: Site) -> None:
 
 
 def test_nothing_can_be_started(site: Site) -> None:
-    for reason in ("ui.blocked_preview", "ui.blocked_variable", "ui.blocked_cli", "ui.blocked_platform"):
-        with mock.patch.object(Services, "blocked", reason), mock.patch.object(site.services, "by_entry", False):
+    for what in ("preview", "variable", "cli", "platform"):
+        refused = Refused(f"blocked_{what}")
+        with mock.patch.object(Services, "blocked", refused), mock.patch.object(site.services, "by_entry", False):
             site.check(site.open())
 
 

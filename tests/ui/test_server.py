@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lfdash.access.hosts import LOOPBACK, Access
-from lfdash.web.origin_check import Gate
+from lfdash.web.origin_check import OriginCheck
 from lfdash.web.server import access_of, arguments, free_port, settings
 
 
@@ -39,7 +39,8 @@ def test_what_passes_the_gate(kind: str, origin: str | None, host: str | None, p
     async def receive() -> Any:
         return {}
 
-    asyncio.run(Gate(app, Access())({"type": kind, "headers": headers, "method": "GET", "path": "/"}, receive, send))
+    check = OriginCheck(app, Access())
+    asyncio.run(check({"type": kind, "headers": headers, "method": "GET", "path": "/"}, receive, send))
     assert (reached == [kind]) is passes
     if not passes and kind == "websocket":
         assert sent == [{"type": "websocket.close", "code": 1008}]

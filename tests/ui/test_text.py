@@ -69,7 +69,7 @@ def test_every_problem_and_refusal_has_a_text() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in SOURCES)
     refused = set(re.findall(r'Refused\("(\w+)"', code))
     assert refused <= set(ENGLISH["outcomes"])
-    waits = set(re.findall(r'(?:Wait|Reason)\("(\w+)"', code))
+    waits = set(re.findall(r'(?:NoRoom|Reason)\("(\w+)"', code))
     assert waits == set(ENGLISH["waits"])
     assert set(re.findall(r'ConfigError\("(\w+)"', code)) == set(ENGLISH["config"])
     named = set(re.findall(r'Problem\([^()]*?"(\w+)"', code)) | {rule.code for rule in RULES}

@@ -11,10 +11,12 @@ from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
 from lfdash.llamafactory.locate import Cli
-from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, NotCounted, count_tokens
+from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, count_tokens
+from lfdash.outcomes import Refused
 from lfdash.ui.form import state as form
 from lfdash.ui.shared import charts
-from lfdash.ui.shared.text import markdown_safe, not_answered, t
+from lfdash.ui.shared.answers import refusal
+from lfdash.ui.shared.text import markdown_safe, t
 
 RESULT = "data.lengths"  # (what was measured, the answer)
 
@@ -53,10 +55,10 @@ def cutoff_of(job: JobConfig) -> int:
     return found if isinstance(found, int) else 2048
 
 
-def draw_result(found: Lengths | NotCounted, cutoff: int, redact: Callable[[str], str]) -> None:
+def draw_result(found: Lengths | Refused, cutoff: int, redact: Callable[[str], str]) -> None:
     """One sentence and a histogram."""
-    if isinstance(found, NotCounted):
-        st.warning(t("ui.lengths_failed", reason=markdown_safe(not_answered(found, redact))))
+    if isinstance(found, Refused):
+        st.warning(t("ui.lengths_failed", reason=markdown_safe(redact(refusal(found)))))
         return
     over, total = found.over(cutoff), len(found.tokens)
     share = f"{over / total:.1%}" if total else "0 %"

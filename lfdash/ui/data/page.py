@@ -16,7 +16,7 @@ from lfdash.ui.data import lengths, new
 from lfdash.ui.form import state as form
 from lfdash.ui.shared.kind import use
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.session import services
+from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, problem_words, t
 
 FOLDER, PICK = "data.folder", "data.pick"
@@ -26,50 +26,50 @@ def draw() -> None:
     """Draws the page."""
     use("train")  # lengths are measured with the model and template of the training form
     draw_frame("ui.page_data")
-    shared = services()
-    form.seed(shared)
+    services = shared_services()
+    form.seed(services)
     with st.sidebar:
         st.text_input(t("ui.data_folder"), key=FOLDER, placeholder="data", persist_state="session")
         st.caption(t("ui.data_folder_help"))
-    folder = inside(shared, st.session_state.get(FOLDER) or "data")
+    folder = inside(services, st.session_state.get(FOLDER) or "data")
     if folder is None:
         text = t("problems.name_outside", value=st.session_state[FOLDER])
         st.error(markdown_safe(text), icon=":material/error:")
         return
-    root = shared.workspace.root.resolve()
+    root = services.workspace.root.resolve()
     name = str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
-    known = shared.datasets(name)
+    known = services.datasets(name)
     if known.problem:
         text = problem_words(known.problem)
         st.error(markdown_safe(text), icon=":material/error:")
     if known.names:
-        draw_dataset(shared, folder, name, known.names)
+        draw_dataset(services, folder, name, known.names)
     with st.expander(t("ui.data_add"), expanded=not known.names, icon=":material/add:", key="data.new"):
-        new.draw(folder, known, shared.roots)
+        new.draw(folder, known, services.roots)
 
 
-def inside(shared: Services, name: str) -> Path | None:
+def inside(services: Services, name: str) -> Path | None:
     """The folder of that name in the workspace or the allowed folders; None when it leads out of them."""
-    return shared.roots.inside(name)
+    return services.roots.inside(name)
 
 
-def draw_dataset(shared: Services, folder: Path, directory: str, names: tuple[str, ...]) -> None:
+def draw_dataset(services: Services, folder: Path, directory: str, names: tuple[str, ...]) -> None:
     """One dataset: its entry, its size, its lengths, its first rows."""
     name = st.selectbox(t("ui.data_set"), names, key=PICK, width=420)
-    info = shared.roots.inside(folder / FILE)  # checked before its names were shown; it may be another file by now
+    info = services.roots.inside(folder / FILE)  # checked before its names were shown; it may be another file by now
     entry = json.loads(info.read_text(encoding="utf-8")).get(name, {}) if info else {}
     file = entry.get("file_name")
     if not file:
         st.info(t("ui.data_online"))
         st.json(entry)
         return
-    path = shared.roots.inside(folder / str(file))
+    path = services.roots.inside(folder / str(file))
     if path is None:
         st.error(t("problems.name_outside", value=markdown_safe(str(file))))
         return
     found = preview(path)
     draw_facts(entry, found)
-    lengths.draw(shared, directory, name)
+    lengths.draw(services, directory, name)
     draw_rows(found)
 
 

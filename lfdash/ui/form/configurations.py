@@ -9,17 +9,19 @@ from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.importing import Loaded, read_config
+from lfdash.outcomes import Refused
 from lfdash.ui.form import state as form
+from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import config_error, markdown_safe, t
-from lfdash.workspace.saved_configs import Shelf, ShelfRefused
+from lfdash.workspace.saved_configs import SavedConfigs
 
 UPLOAD, PICK, NAME, NEW_NAME = "config.upload", "config.pick", "config.name", "config.new_name"
 ANSWER = "config.answer"  # what the last click here answered, when it was refused
 
 
-def shelf(services: Services) -> Shelf:
+def saved(services: Services) -> SavedConfigs:
     """The workspace's saved configurations."""
-    return Shelf(services.workspace.configs, services.workspace.private / "trash")
+    return SavedConfigs(services.workspace.configs, services.workspace.private / "trash")
 
 
 def draw(services: Services) -> None:
@@ -40,7 +42,7 @@ def draw_open(services: Services) -> None:
         t("ui.open_file"), type=["yaml", "yml", "json"], key=UPLOAD, on_change=open_upload, args=(services,)
     )
     st.caption(t("ui.open_help"))
-    names = shelf(services).names()
+    names = saved(services).names()
     if not names:
         st.caption(t("ui.open_none"))
         return
@@ -63,7 +65,7 @@ def draw_save(services: Services) -> None:
     """A name for the form as it is."""
     st.text_input(t("ui.save_name"), key=NAME, placeholder=form.read().job.run_name or "job")
     name = (st.session_state.get(NAME) or "").strip()
-    taken = name in shelf(services).names()
+    taken = name in saved(services).names()
     replace = taken and st.checkbox(t("ui.save_replace", name=markdown_safe(name)), key="config.replace")
     st.button(
         t("ui.save_it"), key="config.save", type="primary", on_click=save, args=(services, name, replace),
@@ -86,8 +88,8 @@ def open_upload(services: Services) -> None:
 
 def open_saved(services: Services, name: str) -> None:
     """Reads a saved configuration into the form."""
-    text = shelf(services).load(name)
-    if isinstance(text, ShelfRefused):
+    text = saved(services).load(name)
+    if isinstance(text, Refused):
         refuse(text)
     else:
         take(services, text, name)
@@ -131,7 +133,7 @@ def account(loaded: Loaded, name: str) -> list[tuple[str, dict[str, object]]]:
 def save(services: Services, name: str, replace: bool) -> None:
     """Saves the form's job under a name, without its output folder and without secrets."""
     text = plans.document(form.read().job, t("ui.yaml_header"), with_output=False)
-    refused = shelf(services).save(name, text, replace=replace)
+    refused = saved(services).save(name, text, replace=replace)
     refuse(refused)
     if refused is None:
         st.session_state[NAME] = ""
@@ -141,7 +143,7 @@ def save(services: Services, name: str, replace: bool) -> None:
 def rename(services: Services, name: str) -> None:
     """Gives a saved configuration the name that was typed."""
     new = (st.session_state.get(NEW_NAME) or "").strip()
-    refused = shelf(services).rename(name, new)
+    refused = saved(services).rename(name, new)
     refuse(refused)
     if refused is None:
         st.session_state[PICK], st.session_state[NEW_NAME] = new, ""
@@ -149,12 +151,10 @@ def rename(services: Services, name: str) -> None:
 
 def delete(services: Services, name: str) -> None:
     """Moves a saved configuration to the trash."""
-    refuse(shelf(services).delete(name))
+    refuse(saved(services).delete(name))
     st.session_state[PICK], st.session_state["config.sure"] = None, False
 
 
-def refuse(refused: ShelfRefused | None) -> None:
+def refuse(refused: Refused | None) -> None:
     """Keeps the answer to a click; None clears it."""
-    st.session_state[ANSWER] = (
-        t(f"outcomes.{refused.code}", name=refused.name, reason=refused.reason) if refused else None
-    )
+    st.session_state[ANSWER] = refusal(refused) if refused else None

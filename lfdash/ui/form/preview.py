@@ -8,11 +8,13 @@ from lfdash.engine import plans
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
-from lfdash.llamafactory.deep_check import CheckFailed, deep_check
+from lfdash.llamafactory.deep_check import deep_check
 from lfdash.llamafactory.locate import Cli
+from lfdash.outcomes import Refused
 from lfdash.runs.plan import ARGS_FILE
 from lfdash.ui.form import state as form
-from lfdash.ui.shared.text import label, markdown_safe, not_answered, problem_words, t
+from lfdash.ui.shared.answers import refusal
+from lfdash.ui.shared.text import label, markdown_safe, problem_words, t
 
 PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
 
@@ -52,8 +54,8 @@ def draw_deep_check(services: Services, job: JobConfig) -> None:
     with st.spinner(t("ui.deep_checking")):
         found = deep_check(services.cli, services.workspace.root, [build_args(job)], build_env(job))
     redact = services.registry.redactor()
-    if isinstance(found, CheckFailed):
-        st.warning(t("ui.deep_failed", reason=markdown_safe(not_answered(found, redact))))
+    if isinstance(found, Refused):
+        st.warning(t("ui.deep_failed", reason=markdown_safe(redact(refusal(found)))))
     elif found[0].text:
         where = f" {t('ui.deep_field', label=label(found[0].field))}" if found[0].field else ""
         st.error(t("ui.deep_bad", text=markdown_safe(redact(found[0].text))) + where)

@@ -140,14 +140,14 @@ def shown_value(row: Field, value: object) -> str:
 
 def draw_essentials(services: Services) -> None:
     """The fields every run needs, always open."""
-    context = Context(services, "essentials")
+    context = FieldContext(services, "essentials")
     for name in ESSENTIAL:
         draw_rows(context, [row for row in form.rows() if row.group == name and context.shows(row)])
 
 
 def draw_group(services: Services, name: str) -> None:
     """One group in an expander; its widgets exist only while it is open."""
-    context = Context(services, f"group_{name}")
+    context = FieldContext(services, f"group_{name}")
     rows = [row for row in form.rows() if row.group == name and context.shows(row)]
     if not rows:
         return
@@ -171,7 +171,7 @@ def draw_mark(count: int, wrong: Sequence[Problem]) -> None:
 
 def draw_more(services: Services) -> None:
     """Arguments that the form has no row for."""
-    context = Context(services, "group_more")
+    context = FieldContext(services, "group_more")
     wrong = context.problems.get(extra_arguments.FIELD, ())
     with st.container(key="group_more"):
         with keyed.expander(t("groups.more"), key="open_more") as box:
@@ -183,7 +183,7 @@ def draw_more(services: Services) -> None:
 
 def draw_found(services: Services, wanted: str) -> None:
     """Every field whose name, label or help contains the text; those that do not apply say so."""
-    context = Context(services, "found")
+    context = FieldContext(services, "found")
     rows = [row for row in form.rows() if matches(row, wanted) and not row.hidden]
     if not rows:
         st.caption(t("ui.filter_none", text=markdown_safe(wanted)))
@@ -195,7 +195,7 @@ def matches(row: Field, wanted: str) -> bool:
     return any(wanted in text.casefold() for text in (row.name, row.arg or "", label(row.id)))
 
 
-class Context:
+class FieldContext:
     """What all widgets of one fragment need: the job, what is wrong, what differs, what can be chosen."""
 
     def __init__(self, services: Services, fragment: str) -> None:
@@ -213,10 +213,10 @@ class Context:
         """Whether a field applies to the job as it is."""
         return not row.hidden and row.when.holds(self.job.get)
 
-    def look(self, row: Field) -> widgets.Look:
+    def look(self, row: Field) -> widgets.Appearance:
         """How a field appears now."""
         argument = self.services.upstream.arguments.get(argument_of(row))
-        return widgets.Look(
+        return widgets.Appearance(
             options=options(self.services, self.job, row),
             default=argument.default if argument else row.absent,
             upstream_help=(argument.help or "") if argument and not help_text(row.id) else "",
@@ -275,7 +275,7 @@ def argument_of(row: Field) -> str:
     return names[0] if len(names) == 1 else ""
 
 
-def draw_rows(context: Context, rows: Sequence[Field]) -> None:
+def draw_rows(context: FieldContext, rows: Sequence[Field]) -> None:
     """Fields below each other; two neighbouring short ones side by side."""
     widgets.mark_changed(row.id for row in rows if row.id in context.changed)
     waiting: Field | None = None
@@ -299,7 +299,7 @@ def draw_rows(context: Context, rows: Sequence[Field]) -> None:
         draw_row(context, waiting)
 
 
-def draw_row(context: Context, row: Field) -> None:
+def draw_row(context: FieldContext, row: Field) -> None:
     """One field."""
     widgets.draw(row, context.look(row), form.on_change, (context.services, row.id, context.fragment))
 

@@ -24,7 +24,7 @@ HALF_WIDTH = {"int", "float", "choice", "text"}
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How one field appears now.
 
     options: what a choice offers; default: LLaMA-Factory's own default, shown as placeholder;
@@ -68,13 +68,13 @@ def mark_changed(field_ids: Iterable[str]) -> None:
         st.html(f'<style>{dots} {{content: " ●"; color: var(--lf-blue)}}</style>')
 
 
-def shown_help(row: Field, look: Look) -> str:
+def shown_help(row: Field, look: Appearance) -> str:
     """The tooltip: our help (or LLaMA-Factory's), the argument's name, why it is disabled."""
     parts = [help_text(row.id) or look.upstream_help, ", ".join(f"`{name}`" for name in arguments(row)), look.reason]
     return "  \n".join(part for part in parts if part)
 
 
-def placeholder(row: Field, look: Look) -> str:
+def placeholder(row: Field, look: Appearance) -> str:
     """What an empty widget shows: the default that LLaMA-Factory will use."""
     if look.default is None or look.default == "" or look.default == []:
         return t("ui.not_set")
@@ -83,7 +83,7 @@ def placeholder(row: Field, look: Look) -> str:
     return t("ui.default_is", value=word)
 
 
-def draw(row: Field, look: Look, on_change: Callable[..., None], args: tuple[Any, ...]) -> None:
+def draw(row: Field, look: Appearance, on_change: Callable[..., None], args: tuple[Any, ...]) -> None:
     """Draws the widget of a field under its session key, and what is wrong with it below."""
     common: dict[str, Any] = {
         "label": label(row.id),
@@ -104,7 +104,7 @@ def draw_problems(found: Sequence[Problem]) -> None:
         st.caption(f":{colour}[:material/{icon}: {markdown_safe(problem_words(item))}]")
 
 
-def draw_text(row: Field, look: Look, common: dict[str, Any]) -> None:
+def draw_text(row: Field, look: Appearance, common: dict[str, Any]) -> None:
     st.text_input(
         **common,
         persist_state="session",
@@ -114,7 +114,7 @@ def draw_text(row: Field, look: Look, common: dict[str, Any]) -> None:
     )
 
 
-def draw_bool(row: Field, look: Look, common: dict[str, Any]) -> None:
+def draw_bool(row: Field, look: Appearance, common: dict[str, Any]) -> None:
     if st.session_state.get(row.id) is None:
         default = t("ui.on") if look.default is True else t("ui.off")
         common["label"] += f" :gray[{t('ui.default_is', value=default)}]"
@@ -122,7 +122,7 @@ def draw_bool(row: Field, look: Look, common: dict[str, Any]) -> None:
         keyed.segments(**common, options=[False, True], word=lambda on: t("ui.on") if on else t("ui.off"))
 
 
-def draw_choice(row: Field, look: Look, common: dict[str, Any]) -> None:
+def draw_choice(row: Field, look: Appearance, common: dict[str, Any]) -> None:
     keyed.select(
         **common,
         options=with_current(look.options, st.session_state.get(row.id)),
@@ -132,7 +132,7 @@ def draw_choice(row: Field, look: Look, common: dict[str, Any]) -> None:
     )
 
 
-def draw_choices(row: Field, look: Look, common: dict[str, Any]) -> None:
+def draw_choices(row: Field, look: Appearance, common: dict[str, Any]) -> None:
     options = list(look.options)
     for value in st.session_state.get(row.id) or []:
         options = with_current(options, value)
@@ -150,7 +150,7 @@ def with_current(options: Sequence[str], current: str | None) -> list[str]:
     return list(options) if current is None or current in options else [*options, current]
 
 
-DRAWERS: dict[str, Callable[[Field, Look, dict[str, Any]], None]] = {
+DRAWERS: dict[str, Callable[[Field, Appearance, dict[str, Any]], None]] = {
     "bool": draw_bool,
     "choice": draw_choice,
     "choices": draw_choices,

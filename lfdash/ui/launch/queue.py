@@ -8,7 +8,7 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.engine.submit import How
-from lfdash.jobs.resources import Ask
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.jobs.secret_arguments import hide
 from lfdash.outcomes import Refused
 from lfdash.queue.store import MOST_SLOTS
@@ -41,7 +41,7 @@ def waiting_words(waiting: Waiting) -> str:
     return t("ui.queue_next", position=waiting.position)
 
 
-def ask_words(ask: Ask, gpus: int) -> str:
+def ask_words(ask: ResourceRequest, gpus: int) -> str:
     """What a job asks for."""
     if ask.devices:
         return t("ui.queue_asks_named", gpus=markdown_safe(", ".join(ask.devices)))

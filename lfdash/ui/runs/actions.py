@@ -28,18 +28,18 @@ LISTED = 8  # names in a question
 PAGES = {"train": "app.py", "eval": "pages/evaluate.py", "export": "pages/export.py"}
 
 
-def draw(shared: Services, ids: Sequence[str]) -> None:
+def draw(services: Services, ids: Sequence[str]) -> None:
     """The buttons for the runs of these ids."""
     go()
-    found = [view for run_id in ids if (view := shared.registry.get(run_id)) is not None]
+    found = [view for run_id in ids if (view := services.registry.get(run_id)) is not None]
     one = found[0] if len(found) == 1 else None
     draw_open(one)
-    draw_stop(shared, found)
-    draw_resume(shared, one)
-    draw_clone(shared, one)
-    draw_rename(shared, one)
-    draw_notes(shared, found)
-    draw_delete(shared, found)
+    draw_stop(services, found)
+    draw_resume(services, one)
+    draw_clone(services, one)
+    draw_rename(services, one)
+    draw_notes(services, found)
+    draw_delete(services, found)
 
 
 def menu(name: str, reason: str, icon: str, help_text: str | None = None) -> Any:
@@ -66,7 +66,7 @@ def each(found: Sequence[RunView], do: Callable[[RunView], Refused | None]) -> l
     return [(name, refused) for name, refused in outcomes if refused is not None]
 
 
-def draw_answers(shared: Services) -> None:
+def draw_answers(services: Services) -> None:
     """What was refused, and the way back from a deletion."""
     for sentence in st.session_state.get(ANSWERS, [])[:LISTED]:
         st.error(markdown_safe(sentence), icon=":material/block:")
@@ -75,7 +75,7 @@ def draw_answers(shared: Services) -> None:
         with st.container(horizontal=True, vertical_alignment="center", key="runs_deleted", border=True):
             names = listed([item.title for item in undo])
             st.markdown(f":material/delete: {t('ui.runs_deleted', names=names)}", width="stretch")
-            st.button(t("ui.runs_undo"), key="runs_undo", icon=":material/undo:", on_click=take_back, args=(shared,))
+            st.button(t("ui.runs_undo"), key="runs_undo", icon=":material/undo:", on_click=take_back, args=(services,))
             st.button("", key="runs_undo_not", icon=":material/close:", type="tertiary", on_click=forget_undo,
                       help=t("ui.runs_undo_not"))
 
@@ -125,7 +125,7 @@ def go() -> None:
 # -- stop and resume ------------------------------------------------------------------------------------
 
 
-def draw_stop(shared: Services, found: Sequence[RunView]) -> None:
+def draw_stop(services: Services, found: Sequence[RunView]) -> None:
     """Stop those that go on; the harder step for those that are stopping already."""
     ours = [view for view in found if view.state in STOPPABLE and (view.record is not None)]
     fresh = [view for view in ours if view.state is not RunState.STOPPING]
@@ -134,25 +134,25 @@ def draw_stop(shared: Services, found: Sequence[RunView]) -> None:
     if fresh or not stopping:
         st.button(
             t("ui.stop"), key="runs_stop", icon=":material/stop:", disabled=bool(reason),
-            help=reason or t("ui.stop_help"), on_click=stop, args=(shared, fresh, "graceful"),
+            help=reason or t("ui.stop_help"), on_click=stop, args=(services, fresh, "graceful"),
         )
     if stopping:
         with menu("kill", "", ":material/dangerous:"):
             st.markdown(t("ui.runs_kill_confirm", names=listed([view.name for view in stopping])))
             st.button(
-                t("ui.kill_yes"), key="runs_kill", type="primary", on_click=stop, args=(shared, stopping, "kill")
+                t("ui.kill_yes"), key="runs_kill", type="primary", on_click=stop, args=(services, stopping, "kill")
             )
 
 
-def stop(shared: Services, found: Sequence[RunView], level: Any) -> None:
+def stop(services: Services, found: Sequence[RunView], level: Any) -> None:
     """Leaves the wish to stop each of the runs."""
-    settled(each(found, lambda view: shared.registry.stop(view.run_id, level)))
+    settled(each(found, lambda view: services.registry.stop(view.run_id, level)))
 
 
-def draw_resume(shared: Services, one: RunView | None) -> None:
+def draw_resume(services: Services, one: RunView | None) -> None:
     """The menu of a single run; as on its own page."""
     if one is not None:
-        next_steps.draw_resume(shared, one, f"runs_{one.run_id}")
+        next_steps.draw_resume(services, one, f"runs_{one.run_id}")
         return
     menu("resume", why_one(one), ":material/resume:")
 
@@ -160,20 +160,20 @@ def draw_resume(shared: Services, one: RunView | None) -> None:
 # -- clone ----------------------------------------------------------------------------------------------
 
 
-def draw_clone(shared: Services, one: RunView | None) -> None:
+def draw_clone(services: Services, one: RunView | None) -> None:
     """The run's settings into the form of its kind, under a fresh name."""
     reason = why_one(one) or ("" if one and one.paths.training_args.exists() else t("ui.no_configuration"))
     st.button(
         t("ui.take_settings"), key="runs_clone", icon=":material/content_copy:", disabled=bool(reason),
-        help=reason or t("ui.take_settings_help"), on_click=clone, args=(shared, one),
+        help=reason or t("ui.take_settings_help"), on_click=clone, args=(services, one),
     )
 
 
-def clone(shared: Services, view: RunView) -> None:
+def clone(services: Services, view: RunView) -> None:
     """Fills the form and goes to it."""
-    kind = shared.registry.summaries.get(view).about.kind
+    kind = services.registry.summaries.get(view).about.kind
     use(kind)
-    if next_steps.fill(shared, view.run_id, from_weights=False):
+    if next_steps.fill(services, view.run_id, from_weights=False):
         st.session_state[GO] = (PAGES[kind], None)
     use("train")
 
@@ -181,7 +181,7 @@ def clone(shared: Services, view: RunView) -> None:
 # -- rename ---------------------------------------------------------------------------------------------
 
 
-def draw_rename(shared: Services, one: RunView | None) -> None:
+def draw_rename(services: Services, one: RunView | None) -> None:
     """Another name for a run that is over."""
     reason = why_one(one) or ("" if one and one.state in TERMINAL else t("ui.runs_alive_stays"))
     with menu("rename", reason, ":material/edit:"):
@@ -194,13 +194,13 @@ def draw_rename(shared: Services, one: RunView | None) -> None:
         st.caption(t("ui.runs_rename_help"))
         st.button(
             t("ui.rename"), key="runs_rename", type="primary", disabled=name in ("", one.name), on_click=rename,
-            args=(shared, one, field),
+            args=(services, one, field),
         )
 
 
-def rename(shared: Services, view: RunView, field: str) -> None:
+def rename(services: Services, view: RunView, field: str) -> None:
     """Gives the run the name that was typed; it stays selected."""
-    outcome = shared.registry.archive.rename(view.run_id, (st.session_state.get(field) or "").strip())
+    outcome = services.registry.archive.rename(view.run_id, (st.session_state.get(field) or "").strip())
     if isinstance(outcome, Refused):
         settled([(view.name, outcome)])
     else:
@@ -211,7 +211,7 @@ def rename(shared: Services, view: RunView, field: str) -> None:
 # -- notes and tags -------------------------------------------------------------------------------------
 
 
-def draw_notes(shared: Services, found: Sequence[RunView]) -> None:
+def draw_notes(services: Services, found: Sequence[RunView]) -> None:
     """Note and tags of one run; tags for several at once."""
     reason = "" if found else t("ui.runs_choose")
     if found and not any(view.path.is_dir() for view in found):
@@ -219,14 +219,14 @@ def draw_notes(shared: Services, found: Sequence[RunView]) -> None:
     with menu("runs_notes", reason, ":material/sell:"):
         if reason:
             return
-        known = sorted({tag for row in shared.table.latest for tag in row.tags}, key=str.casefold)
+        known = sorted({tag for row in services.table.latest for tag in row.tags}, key=str.casefold)
         if len(found) == 1:
-            draw_one_note(shared, found[0], known)
+            draw_one_note(services, found[0], known)
         else:
-            draw_many_tags(shared, found, known)
+            draw_many_tags(services, found, known)
 
 
-def draw_one_note(shared: Services, view: RunView, known: Sequence[str]) -> None:
+def draw_one_note(services: Services, view: RunView, known: Sequence[str]) -> None:
     """Note and tags of a run, as they are and to be changed."""
     text, tags, before = (f"runs.{name}.{view.run_id}" for name in ("note", "tags", "before"))
     seen: Notes = st.session_state.setdefault(before, view.notes)
@@ -239,22 +239,22 @@ def draw_one_note(shared: Services, view: RunView, known: Sequence[str]) -> None
     st.text_area(t("ui.runs_note"), key=text, height=110, placeholder=t("ui.runs_note_hint"), persist_state="page")
     st.button(
         t("ui.save_it"), key="runs_notes_save", type="primary", on_click=keep_notes,
-        args=(shared, view, text, tags, before),
+        args=(services, view, text, tags, before),
     )
 
 
-def keep_notes(shared: Services, view: RunView, text: str, tags: str, before: str) -> None:
+def keep_notes(services: Services, view: RunView, text: str, tags: str, before: str) -> None:
     """Saves what was written; where somebody else did meanwhile, theirs is shown."""
     wanted = Notes(st.session_state.get(text) or "", tuple(st.session_state.get(tags) or ()))
     refused = notes.save(view.paths, wanted, st.session_state.get(before))
     if refused is None or refused.code == "notes_changed":
         for name in (text, tags, before):
             st.session_state.pop(name, None)
-    shared.registry.refresh()
+    services.registry.refresh()
     settled([] if refused is None else [(view.name, refused)])
 
 
-def draw_many_tags(shared: Services, found: Sequence[RunView], known: Sequence[str]) -> None:
+def draw_many_tags(services: Services, found: Sequence[RunView], known: Sequence[str]) -> None:
     """Tags that all of the runs get, or lose."""
     st.multiselect(
         t("ui.runs_col_tags"), list(known), key="runs.tags", accept_new_options=True,
@@ -264,11 +264,11 @@ def draw_many_tags(shared: Services, found: Sequence[RunView], known: Sequence[s
         for name in ("add", "remove"):
             st.button(
                 t(f"ui.runs_tags_{name}", count=len(found)), key=f"runs_tags_{name}", on_click=change_tags,
-                args=(shared, found, name == "add"),
+                args=(services, found, name == "add"),
             )
 
 
-def change_tags(shared: Services, found: Sequence[RunView], add: bool) -> None:
+def change_tags(services: Services, found: Sequence[RunView], add: bool) -> None:
     """Gives the tags that were chosen to each run, or takes them away."""
     wanted = notes.clean_tags(st.session_state.get("runs.tags") or ())
     folded = {tag.casefold() for tag in wanted}
@@ -286,14 +286,14 @@ def change_tags(shared: Services, found: Sequence[RunView], add: bool) -> None:
         for name in ("note", "tags", "before"):
             st.session_state.pop(f"runs.{name}.{view.run_id}", None)
     st.session_state["runs.tags"] = []
-    shared.registry.refresh()
+    services.registry.refresh()
     settled(refusals)
 
 
 # -- delete ---------------------------------------------------------------------------------------------
 
 
-def draw_delete(shared: Services, found: Sequence[RunView]) -> None:
+def draw_delete(services: Services, found: Sequence[RunView]) -> None:
     """To the trash, after a question that names what goes."""
     going = [view for view in found if view.state in TERMINAL]
     reason = t("ui.runs_choose") if not found else "" if going else t("ui.runs_alive_stays")
@@ -304,23 +304,23 @@ def draw_delete(shared: Services, found: Sequence[RunView]) -> None:
         if len(going) < len(found):
             st.caption(t("ui.runs_delete_left", count=len(found) - len(going)))
         st.button(
-            t("ui.replace_yes"), key="runs_delete", type="primary", on_click=delete, args=(shared, going)
+            t("ui.replace_yes"), key="runs_delete", type="primary", on_click=delete, args=(services, going)
         )
 
 
-def delete(shared: Services, found: Sequence[RunView]) -> None:
+def delete(services: Services, found: Sequence[RunView]) -> None:
     """Moves runs to the trash, and offers to take them back."""
-    outcomes = shared.registry.archive.discard_all([view.run_id for view in found])
+    outcomes = services.registry.archive.discard_all([view.run_id for view in found])
     items = [item for item in outcomes if isinstance(item, Item)]
     st.session_state[UNDO] = items
     pairs = zip(found, outcomes, strict=True)
     settled([(view.name, refused) for view, refused in pairs if isinstance(refused, Refused)])
 
 
-def take_back(shared: Services) -> None:
+def take_back(services: Services) -> None:
     """Undoes the last deletion, as far as the places are free; the runs are selected again."""
     items: list[Item] = st.session_state[UNDO]
-    outcomes = [(item, shared.registry.archive.restore(item.name)) for item in items]
+    outcomes = [(item, services.registry.archive.restore(item.name)) for item in items]
     st.session_state[CHOSEN] = [item.run_id for item, refused in outcomes if refused is None]
     st.session_state[UNDO] = [item for item, refused in outcomes if refused and refused.code != "unknown"]
     settled([(item.title, refused) for item, refused in outcomes if refused is not None])

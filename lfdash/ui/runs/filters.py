@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from lfdash.runs.record import RunState
-from lfdash.runs.table import DEFAULT_SORT, FILTERS, LARGEST_FIRST, SORTS, Row, Wanted, offered
+from lfdash.runs.table import DEFAULT_SORT, FILTERS, LARGEST_FIRST, SORTS, TableRow, Wanted, offered
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.text import t
 
@@ -82,7 +82,7 @@ def clear() -> None:
     st.rerun()
 
 
-def draw(rows: Sequence[Row]) -> None:
+def draw(rows: Sequence[TableRow]) -> None:
     """The widgets."""
     st.text_input(
         t("ui.runs_find"), key=FIND, placeholder=t("ui.runs_find"), label_visibility="collapsed", type="search",

@@ -13,7 +13,7 @@ import streamlit as st
 from lfdash.engine.prepare import now
 from lfdash.engine.services import Services
 from lfdash.runs.record import TERMINAL, RunState
-from lfdash.runs.table import MOVING, Row, arrange, to_csv
+from lfdash.runs.table import MOVING, TableRow, arrange, to_csv
 from lfdash.ui.launch import queue
 from lfdash.ui.runs import actions as run_actions
 from lfdash.ui.runs import filters, trash
@@ -22,7 +22,7 @@ from lfdash.ui.shared.answers import MESSAGE, NOTICE
 from lfdash.ui.shared.kind import use
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.run_words import LOOKS, duration, tick_seconds
-from lfdash.ui.shared.session import services
+from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, t
 
 ORDER = "runs.order"  # (what was asked for, ids in the order that was shown)
@@ -50,28 +50,28 @@ def draw() -> None:
     """Draws the page."""
     use("train")
     draw_frame("ui.page_runs")
-    shared = services()
+    services = shared_services()
     filters.seed()
-    rows = shared.table.rows(shared.registry.snapshot())
+    rows = services.table.rows(services.registry.snapshot())
     with st.sidebar:
         if rows:
             filters.draw(rows)
     filters.publish()
-    draw_answers(shared)
-    views = shared.registry.snapshot()
+    draw_answers(services)
+    views = services.registry.snapshot()
     alive = next((view for view in views if view.state not in TERMINAL), None)
     seconds = tick_seconds(alive, streamlit_private.open_tabs())
     waits = any(view.waiting for view in views) or st.session_state.get(queue.CANCELLED)
     panels = [
-        st.fragment(partial(queue.draw, shared), run_every=seconds, key="runs_queue"),
-        st.fragment(partial(tick, shared), run_every=seconds, key="runs_table"),
+        st.fragment(partial(queue.draw, services), run_every=seconds, key="runs_queue"),
+        st.fragment(partial(tick, services), run_every=seconds, key="runs_table"),
     ]
     for panel in panels if waits else reversed(panels):  # an empty queue is for those who look for it
         panel()
-    trash.draw(shared)
+    trash.draw(services)
 
 
-def draw_answers(shared: Services) -> None:
+def draw_answers(services: Services) -> None:
     """What the last click was answered."""
     message = st.session_state.get(MESSAGE)
     if message:
@@ -79,22 +79,22 @@ def draw_answers(shared: Services) -> None:
     notice = st.session_state.pop(NOTICE, None)
     if notice:
         st.toast(notice)
-    queue.draw_question(shared)
-    run_actions.draw_answers(shared)
+    queue.draw_question(services)
+    run_actions.draw_answers(services)
 
 
-def tick(shared: Services) -> None:
+def tick(services: Services) -> None:
     """The table and what is done with its runs; drawn again and again, at the cost of what changed."""
-    rows = shared.table.rows(shared.registry.snapshot())
+    rows = services.table.rows(services.registry.snapshot())
     if not rows:
-        draw_empty(shared)
+        draw_empty(services)
         return
     shown = in_order(filters.read().select(rows))
     key = prepare_selection([row.run_id for row in shown])
     chosen = selected(key, shown)
     with st.container(horizontal=True, key="runs_bar", vertical_alignment="center", gap="small"):
-        run_actions.draw(shared, [row.run_id for row in chosen])
-        draw_csv(shared, shown)
+        run_actions.draw(services, [row.run_id for row in chosen])
+        draw_csv(services, shown)
     if not shown:
         st.info(t("ui.runs_no_match"), icon=":material/filter_alt:")
         st.button(t("ui.runs_clear"), key="runs_clear_too", on_click=filters.clear)
@@ -102,18 +102,18 @@ def tick(shared: Services) -> None:
     st.caption(count_words(rows, shown, len(chosen)))
     draw_table(key, shown)
     if len(chosen) == 1:
-        draw_details(shared, chosen[0])
+        draw_details(services, chosen[0])
 
 
-def draw_empty(shared: Services) -> None:
+def draw_empty(services: Services) -> None:
     """What to do where no run is."""
     st.info(t("ui.runs_none"), icon=":material/rocket_launch:")
-    saves = markdown_safe(str(shared.workspace.saves))
+    saves = markdown_safe(str(services.workspace.saves))
     st.markdown(t("ui.runs_none_plain", folder=saves))
     st.page_link("app.py", label=t("ui.runs_none_start"), icon=":material/arrow_forward:")
 
 
-def in_order(rows: Sequence[Row]) -> list[Row]:
+def in_order(rows: Sequence[TableRow]) -> list[TableRow]:
     """The rows in the order that was asked for. An order by values that change by themselves is kept while no row
     comes or goes: a table whose rows move cannot be read, and what is selected in it is told by place."""
     asked = (filters.order(), filters.read())
@@ -149,7 +149,7 @@ def prepare_selection(ids: Sequence[str]) -> str:
     return key
 
 
-def selected(key: str, rows: Sequence[Row]) -> list[Row]:
+def selected(key: str, rows: Sequence[TableRow]) -> list[TableRow]:
     """The selected rows; remembered by their ids."""
     places = st.session_state[key]["selection"]["rows"]
     found = [rows[place] for place in sorted(places) if place < len(rows)]
@@ -169,7 +169,7 @@ def chosen_in(key: str) -> None:
 # -- the table ------------------------------------------------------------------------------------------
 
 
-def count_words(rows: Sequence[Row], shown: Sequence[Row], chosen: int) -> str:
+def count_words(rows: Sequence[TableRow], shown: Sequence[TableRow], chosen: int) -> str:
     """How many runs there are, go on, and are selected."""
     alive = sum(row.state in (RunState.STARTING, RunState.RUNNING, RunState.STOPPING) for row in rows)
     words = [t("ui.runs_count", shown=f"{len(shown):,}", total=f"{len(rows):,}")]
@@ -180,20 +180,20 @@ def count_words(rows: Sequence[Row], shown: Sequence[Row], chosen: int) -> str:
     return " · ".join(words)
 
 
-def draw_csv(shared: Services, shown: Sequence[Row]) -> None:
+def draw_csv(services: Services, shown: Sequence[TableRow]) -> None:
     """All that are shown, as a file."""
     st.download_button(
-        "", partial(csv_of, shared, tuple(shown)), file_name=f"runs-{now():%Y%m%d-%H%M}.csv", mime="text/csv",
+        "", partial(csv_of, services, tuple(shown)), file_name=f"runs-{now():%Y%m%d-%H%M}.csv", mime="text/csv",
         key="runs_csv", on_click="ignore", icon=":material/download:", help=t("ui.runs_csv_help"), disabled=not shown,
     )
 
 
-def csv_of(shared: Services, rows: Sequence[Row]) -> str:
+def csv_of(services: Services, rows: Sequence[TableRow]) -> str:
     """The rows as CSV, made when it is asked for; with a mark by which spreadsheets know UTF-8."""
-    return "\ufeff" + to_csv(rows, shared.registry.redact)
+    return "\ufeff" + to_csv(rows, services.registry.redact)
 
 
-def draw_table(key: str, rows: Sequence[Row]) -> None:
+def draw_table(key: str, rows: Sequence[TableRow]) -> None:
     """The table; its selection is under `key`."""
     st.dataframe(
         arrow(rows),
@@ -210,7 +210,7 @@ def draw_table(key: str, rows: Sequence[Row]) -> None:
     )
 
 
-def arrow(rows: Sequence[Row]) -> pa.Table:
+def arrow(rows: Sequence[TableRow]) -> pa.Table:
     """The rows as columns. Blocks in which no row changed since the last look of this session are kept."""
     held: dict[tuple[int, ...], Any] = st.session_state.get("runs.blocks", {})
     made: dict[tuple[int, ...], Any] = {}
@@ -222,7 +222,7 @@ def arrow(rows: Sequence[Row]) -> pa.Table:
     return pa.concat_tables([table for table, _ in made.values()])
 
 
-def cells(row: Row) -> dict[str, Any]:
+def cells(row: TableRow) -> dict[str, Any]:
     """What the table shows of a row."""
     return {
         "state": [row.state.name], "name": row.name, "progress": row.percent, "spark": row.spark or None,
@@ -269,7 +269,7 @@ def columns() -> dict[str, Any]:
     }
 
 
-def draw_details(shared: Services, row: Row) -> None:
+def draw_details(services: Services, row: TableRow) -> None:
     """What the table has no room for."""
     parts = [f":material/folder: {markdown_safe(row.folder)}"]
     if row.step is not None:
@@ -279,6 +279,6 @@ def draw_details(shared: Services, row: Row) -> None:
             parts.append(t("ui.runs_best_at", name=t(f"ui.runs_col_{name}"), value=f"{value:.4f}", step=step))
     st.caption(" · ".join(parts))
     if row.error:
-        st.error(markdown_safe(shared.registry.redact(row.error)), icon=":material/error:")
+        st.error(markdown_safe(services.registry.redact(row.error)), icon=":material/error:")
     if row.note:
         st.text(row.note)

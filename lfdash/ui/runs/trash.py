@@ -20,26 +20,26 @@ OPEN = "runs.trash"
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-def draw(shared: Services) -> None:
+def draw(services: Services) -> None:
     """The section; its sizes are counted only while it is open."""
-    items = shared.registry.archive.trash.items()
+    items = services.registry.archive.trash.items()
     if not items:
         return
     with keyed.expander(f":material/delete: {t('ui.trash')} ({len(items)})", key=OPEN) as box:
         if box.open:
-            draw_items(shared, items)
+            draw_items(services, items)
 
 
-def draw_items(shared: Services, items: Sequence[Item]) -> None:
+def draw_items(services: Services, items: Sequence[Item]) -> None:
     """The table of what is there, and its two buttons."""
-    trash = shared.registry.archive.trash
+    trash = services.registry.archive.trash
     key = table_key(items)
     held = st.session_state.get(key)
     places = held["selection"]["rows"] if held else []
     chosen = [items[place] for place in places if place < len(items)]
-    draw_buttons(shared, items, chosen)
+    draw_buttons(services, items, chosen)
     rows = [
-        (item.title, relative(shared.workspace.root, item.origin), pd.Timestamp(item.discarded, unit="s", tz="UTC"),
+        (item.title, relative(services.workspace.root, item.origin), pd.Timestamp(item.discarded, unit="s", tz="UTC"),
          trash.size(item))
         for item in items
     ]
@@ -66,33 +66,33 @@ def table_key(items: Sequence[Item]) -> str:
     return f"runs.trash.{crc32(chr(10).join(item.name for item in items).encode()):08x}"
 
 
-def draw_buttons(shared: Services, items: Sequence[Item], chosen: Sequence[Item]) -> None:
+def draw_buttons(services: Services, items: Sequence[Item], chosen: Sequence[Item]) -> None:
     """Restore what is selected; delete that, or all, for good."""
     with st.container(horizontal=True, key="trash_bar", vertical_alignment="center", gap="small"):
         st.button(
             t("ui.trash_restore"), key="trash_restore", icon=":material/restore_from_trash:", disabled=not chosen,
-            help=None if chosen else t("ui.runs_choose"), on_click=restore, args=(shared, chosen),
+            help=None if chosen else t("ui.runs_choose"), on_click=restore, args=(services, chosen),
         )
         going = chosen or items
         turn = st.session_state.get(actions.TURN, 0)
         title = t("ui.trash_delete", count=len(chosen)) if chosen else t("ui.trash_empty")
         with st.popover(title, icon=":material/delete_forever:", key=f"trash_menu_{turn}", width="content"):
-            size = size_words(total(shared.registry.archive.trash, going))
+            size = size_words(total(services.registry.archive.trash, going))
             st.markdown(t("ui.trash_confirm", names=actions.listed([item.title for item in going]), size=size))
             st.button(
-                t("ui.trash_yes", size=size), key="trash_delete", type="primary", on_click=empty, args=(shared, going)
+                t("ui.trash_yes", size=size), key="trash_delete", type="primary", on_click=empty, args=(services, going)
             )
 
 
-def restore(shared: Services, chosen: Sequence[Item]) -> None:
+def restore(services: Services, chosen: Sequence[Item]) -> None:
     """Takes runs back."""
-    outcomes = [(item.title, shared.registry.archive.restore(item.name)) for item in chosen]
+    outcomes = [(item.title, services.registry.archive.restore(item.name)) for item in chosen]
     actions.settled([(name, refused) for name, refused in outcomes if refused is not None])
 
 
-def empty(shared: Services, going: Sequence[Item]) -> None:
+def empty(services: Services, going: Sequence[Item]) -> None:
     """Deletes runs for good, and says what that has freed."""
-    emptied = shared.registry.archive.empty_trash([item.name for item in going])
+    emptied = services.registry.archive.empty_trash([item.name for item in going])
     if isinstance(emptied, Refused):
         actions.settled([(t("ui.trash"), emptied)])
         return

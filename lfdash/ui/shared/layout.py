@@ -6,7 +6,7 @@ import streamlit as st
 
 from lfdash.engine.services import Services, settings
 from lfdash.locales import LANGUAGES, available
-from lfdash.ui.shared.session import services
+from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.signed_in import draw_who, guard
 from lfdash.ui.shared.text import LANGUAGE, language, t
 
@@ -74,8 +74,8 @@ CSS = """
 
 def draw_frame(title_key: str) -> None:
     """Configures the page, puts the style in and draws the links to all pages in the sidebar."""
-    shared = services()
-    seed_language(shared)
+    services = shared_services()
+    seed_language(services)
     st.set_page_config(
         page_title=f"lfdash · {t(title_key)}",
         layout="wide",
@@ -83,16 +83,16 @@ def draw_frame(title_key: str) -> None:
         menu_items={"About": t("ui.about")},
     )
     st.html(f"<style>{CSS}</style>")
-    guard(shared)
+    guard(services)
     with st.sidebar:
-        draw_top(shared)
+        draw_top(services)
         with st.container(horizontal=True, horizontal_alignment="distribute", key="nav", gap=None):
             for path, key in PAGES:
                 st.page_link(path, label=t(key), width="content")
-        draw_who(shared)
+        draw_who(services)
 
 
-def draw_top(shared: Services) -> None:
+def draw_top(services: Services) -> None:
     """The name of the program, and the language."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="top"):
         st.html('<span class="lf-brand">lfdash</span>', width="content")
@@ -106,19 +106,19 @@ def draw_top(shared: Services) -> None:
                 label_visibility="collapsed",
                 width=118,
                 on_change=keep_language,
-                args=(shared,),
+                args=(services,),
                 persist_state="session",
             )
 
 
-def seed_language(shared: Services) -> None:
+def seed_language(services: Services) -> None:
     """The language kept for this workspace, else the browser's."""
     if LANGUAGE not in st.session_state:
-        kept = settings(shared).load().get("language")
+        kept = settings(services).load().get("language")
         st.session_state[LANGUAGE] = kept if kept in available() else language()
 
 
-def keep_language(shared: Services) -> None:
+def keep_language(services: Services) -> None:
     """Remembers the chosen language for the workspace."""
-    memo = settings(shared)
+    memo = settings(services)
     memo.save({**memo.load(), "language": st.session_state[LANGUAGE]})

@@ -29,7 +29,7 @@ def opened() -> Services:
 
 
 @st.cache_resource(show_spinner=False)
-def services() -> Services:
+def shared_services() -> Services:
     """The process-wide services, started. Clearing the cache loses nothing: the object is the process's."""
     found = opened()
     found.start()

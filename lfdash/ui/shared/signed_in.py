@@ -14,15 +14,15 @@ from lfdash.ui.shared.text import t
 LOCAL = Access()
 
 
-def guard(shared: Services) -> None:
+def guard(services: Services) -> None:
     """Ends the drawing of a page for somebody who may not be here: the second lock, behind the middleware.
 
     Without the entry there is no middleware: then only this machine is served, and nobody who would have to sign in.
     """
-    if not shared.by_entry and not plain_is_safe():
+    if not services.by_entry and not plain_is_safe():
         st.error(t("ui.plain_refused"), icon=":material/block:")
         st.stop()
-    if shared.sign_in is not None and not shared.sign_in.admits(st.user.to_dict()):
+    if services.sign_in is not None and not services.sign_in.admits(st.user.to_dict()):
         st.error(t("ui.signin_ask"), icon=":material/block:")
         st.stop()
 
@@ -36,9 +36,9 @@ def plain_is_safe() -> bool:
     return is_loopback(st.get_option("server.address") or "") and own and not asks
 
 
-def draw_who(shared: Services) -> None:
+def draw_who(services: Services) -> None:
     """Who is signed in, and the way out."""
-    if shared.sign_in is None:
+    if services.sign_in is None:
         return
     with st.container(horizontal=True, key="who", vertical_alignment="center", gap="small"):
         st.html(f'<span class="lf-who">{html.escape(who(st.user.to_dict()))}</span>', width="content")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 from lfdash import locales
 from lfdash.errors import ConfigError
-from lfdash.llamafactory.deep_check import CheckFailed
-from lfdash.llamafactory.token_lengths import NotCounted
 from lfdash.locales import DEFAULT_LANGUAGE, available, in_language
 from lfdash.outcomes import Problem
 from lfdash.ui.shared.streamlit_private import in_session
@@ -49,11 +46,6 @@ def problem_words(problem: Problem) -> str:
 def config_error(error: ConfigError) -> str:
     """Why a configuration text cannot be read."""
     return locales.config_error_in(language(), error)
-
-
-def not_answered(found: CheckFailed | NotCounted, redact: Callable[[str], str]) -> str:
-    """Why LLaMA-Factory, asked in a process of its own, gave no answer. redact: takes secrets out of a text."""
-    return t(f"ui.asked_{found.code}", reason=redact(found.reason))
 
 
 def label(field_id: str) -> str:

@@ -28,7 +28,7 @@ def draw_outcome(services: Services, view: RunView) -> None:
         st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
     elif view.state is RunState.LOST:
         st.error(lost_words(view), icon=":material/help:")
-    elif view.state is RunState.STOPPING and view.stuck:
+    elif view.state is RunState.STOPPING and view.stalled:
         st.warning(t("ui.awaiting_stuck"), icon=":material/hourglass_disabled:")
     elif view.state is RunState.STOPPING:
         st.info(t(f"ui.awaiting_{view.awaiting or 'exit'}"), icon=":material/hourglass_top:")

@@ -13,11 +13,11 @@ from lfdash.ui.form import preview, problems, sidebar
 from lfdash.ui.form import state as form
 from lfdash.ui.launch import actions, next_steps, queue
 from lfdash.ui.shared import keyed, streamlit_private
-from lfdash.ui.shared.answers import MESSAGE, NOTICE, SHOWN
+from lfdash.ui.shared.answers import MESSAGE, NOTICE, SHOWN, refusal
 from lfdash.ui.shared.kind import kind, use
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.run_words import tick_seconds
-from lfdash.ui.shared.session import services
+from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import monitor
 from lfdash.ui.train.strip import strip_html
@@ -29,27 +29,27 @@ def draw(job_kind: str) -> None:
     """Draws the whole page of a kind of job ("train" or "eval")."""
     use(job_kind)
     draw_frame(f"ui.page_{job_kind}")
-    shared = services()
-    form.seed(shared)
+    services = shared_services()
+    form.seed(services)
     with st.sidebar:
-        sidebar.draw(shared)
-    view = monitor.shown(shared)
+        sidebar.draw(services)
+    view = monitor.shown(services)
     if view is not None:
         st.query_params["run"] = view.run_id  # a reload shows the same run
     with st.container(key="head"):
         strip = st.container(key="strip")
-        st.fragment(partial(draw_bar, shared, view.run_id if view else None), key="bar")()
-    st.fragment(partial(problems.draw_early, shared), key="early")()
-    draw_message(shared)
-    if not shared.by_entry:
+        st.fragment(partial(draw_bar, services, view.run_id if view else None), key="bar")()
+    st.fragment(partial(problems.draw_early, services), key="early")()
+    draw_message(services)
+    if not services.by_entry:
         st.caption(f":material/info: {t('ui.plain_server')}")
     seconds = tick_seconds(view, streamlit_private.open_tabs())
-    st.fragment(partial(tick, shared, strip, view.run_id if view else None), run_every=seconds)()
+    st.fragment(partial(tick, services, strip, view.run_id if view else None), run_every=seconds)()
 
 
-def tick(shared: Services, strip: st.delta_generator.DeltaGenerator, run_id: str | None) -> None:
+def tick(services: Services, strip: st.delta_generator.DeltaGenerator, run_id: str | None) -> None:
     """Draws what changes by itself; reruns the page when another state means other buttons."""
-    view = monitor.shown(shared)
+    view = monitor.shown(services)
     key = (view.run_id, view.state) if view else None
     if run_id != (view.run_id if view else None) or st.session_state.get("ui.drawn_state", key) != key:
         st.session_state["ui.drawn_state"] = key
@@ -57,15 +57,15 @@ def tick(shared: Services, strip: st.delta_generator.DeltaGenerator, run_id: str
     st.session_state["ui.drawn_state"] = key
     strip.html(strip_html(view))
     if view is None:
-        draw_welcome(shared)
+        draw_welcome(services)
     else:
-        monitor.draw_body(shared, view)
+        monitor.draw_body(services, view)
 
 
-def draw_bar(shared: Services, run_id: str | None) -> None:
+def draw_bar(services: Services, run_id: str | None) -> None:
     """Start, Stop, Preview, Download, and the choice of the run that is shown."""
-    view = shared.registry.get(run_id) if run_id else None
-    reason = t(shared.blocked) if shared.blocked else ""
+    view = services.registry.get(run_id) if run_id else None
+    reason = refusal(services.blocked) if services.blocked else ""
     with st.container(horizontal=True, key="bar", vertical_alignment="center", gap="small"):
         st.button(
             t("ui.start"),
@@ -74,7 +74,7 @@ def draw_bar(shared: Services, run_id: str | None) -> None:
             icon=":material/play_arrow:",
             shortcut="Ctrl+Enter",
             on_click=actions.start,
-            args=(shared,),
+            args=(services,),
             disabled=bool(reason),
             help=reason or t("ui.start_help"),
         )
@@ -83,21 +83,21 @@ def draw_bar(shared: Services, run_id: str | None) -> None:
             key="enqueue",
             icon=":material/playlist_add:",
             on_click=actions.start,
-            args=(shared, "queue"),
+            args=(services, "queue"),
             disabled=bool(reason),
             help=reason or t("ui.queue_help"),
         )
-        draw_stop(shared, view)
+        draw_stop(services, view)
         if st.button(t("ui.preview"), key="preview", icon=":material/visibility:", help=t("ui.preview_help")):
-            preview.show(shared)
+            preview.show(services)
         with st.popover(t("ui.download"), icon=":material/download:", key="download_menu"):
-            preview.draw_downloads(shared, "bar")
-        draw_run_pick(shared, view)
+            preview.draw_downloads(services, "bar")
+        draw_run_pick(services, view)
     if reason:
         st.warning(reason, icon=":material/block:")
 
 
-def draw_stop(shared: Services, view: RunView | None) -> None:
+def draw_stop(services: Services, view: RunView | None) -> None:
     """Stop, or while stopping the harder step."""
     if view is not None and view.state is RunState.STOPPING:
         with st.popover(t("ui.kill"), icon=":material/dangerous:", key="kill_menu"):
@@ -107,7 +107,7 @@ def draw_stop(shared: Services, view: RunView | None) -> None:
                 key="kill",
                 type="primary",
                 on_click=actions.stop,
-                args=(shared, view.run_id, "kill"),
+                args=(services, view.run_id, "kill"),
             )
         return
     if view is not None and view.waiting is not None:
@@ -116,7 +116,7 @@ def draw_stop(shared: Services, view: RunView | None) -> None:
             key="stop",
             icon=":material/close:",
             on_click=queue.act,
-            args=(lambda: queue.cancel(shared, view),),
+            args=(lambda: queue.cancel(services, view),),
             help=t("ui.queue_cancel_help"),
         )
         return
@@ -127,14 +127,14 @@ def draw_stop(shared: Services, view: RunView | None) -> None:
         icon=":material/stop:",
         disabled=not stoppable,
         on_click=actions.stop,
-        args=(shared, view.run_id if view else "", "graceful"),
+        args=(services, view.run_id if view else "", "graceful"),
         help=t("ui.stop_help") if stoppable else t("ui.stop_nothing"),
     )
 
 
-def draw_run_pick(shared: Services, view: RunView | None) -> None:
+def draw_run_pick(services: Services, view: RunView | None) -> None:
     """The runs of the workspace; choosing one shows it."""
-    views = {item.run_id: item for item in monitor.views(shared)}
+    views = {item.run_id: item for item in monitor.views(services)}
     if len(views) < 2 or view is None:
         return
     st.session_state[PICK] = view.run_id
@@ -155,19 +155,19 @@ def draw_run_pick(shared: Services, view: RunView | None) -> None:
     )
 
 
-def draw_message(shared: Services) -> None:
+def draw_message(services: Services) -> None:
     """What keeps the form from starting, or why the last click was refused."""
     notice = st.session_state.pop(NOTICE, None)
     if notice:
         st.toast(markdown_safe(notice), icon=":material/playlist_add:")
-    queue.draw_question(shared)
-    queue.draw_cancelled(shared)
+    queue.draw_question(services)
+    queue.draw_cancelled(services)
     message = st.session_state.get(MESSAGE)
     if message:
         st.error(markdown_safe(message), icon=":material/block:")
     if not form.checked():
         return
-    found = form.problems(shared, form.read())
+    found = form.problems(services, form.read())
     errors = [problem for problem in found if problem.level == "error"]
     if not errors:
         st.success(t("ui.problems_gone"), icon=":material/check:")
@@ -176,16 +176,16 @@ def draw_message(shared: Services) -> None:
     with st.container(border=True, key="problems", gap="xsmall"):
         st.markdown(f"**{t('ui.problems', count=len(errors))}**")
         for place, problem in enumerate([*errors, *warnings]):
-            problems.draw_problem(shared, f"fix_{place}", problem)
+            problems.draw_problem(services, f"fix_{place}", problem)
         if any(problem.code == "name_taken" for problem in errors):
-            next_steps.draw_taken(shared)
+            next_steps.draw_taken(services)
 
 
-def draw_welcome(shared: Services) -> None:
+def draw_welcome(services: Services) -> None:
     """What Start will do, said once to somebody who has no run yet."""
     job = form.read().job
     demo = kind() == "train" and st.session_state.get(form.PRESET) == "demo"
     text = t("ui.welcome_demo" if demo else f"ui.welcome_{kind()}")
-    if not shared.blocked:
+    if not services.blocked:
         st.info(text, icon=":material/info:")
-    st.caption(t("ui.welcome_where", workspace=markdown_safe(str(shared.workspace.root)), name=job.run_name))
+    st.caption(t("ui.welcome_where", workspace=markdown_safe(str(services.workspace.root)), name=job.run_name))
