@@ -42,8 +42,8 @@ from lfdash.launchers.local import LocalLauncher  # noqa: E402
 from lfdash.runs.scan import scan  # noqa: E402
 from lfdash.runs.summary_cache import SummaryCache  # noqa: E402
 from lfdash.runs.table import Table, Wanted, arrange  # noqa: E402
-from tests.many import fill  # noqa: E402
-from tests.runs import fake_cli, launch, plan_for, wait_for  # noqa: E402
+from tests.support.many import fill  # noqa: E402
+from tests.support.runs import fake_cli, launch, plan_for, wait_for  # noqa: E402
 
 FEW = 10
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"

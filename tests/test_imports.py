@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from lfdash.jobs.fields import BY_ID
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "lfdash"
 HEAVY = {"torch", "transformers", "llamafactory", "gradio", "accelerate", "peft", "trl", "datasets"}
 DRAWING = {"streamlit", "altair"}

@@ -11,8 +11,8 @@ import pytest
 from streamlit import config as streamlit_config
 
 from lfdash.web.server import settings
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PINS = {
     name.lower().replace("_", "-"): version

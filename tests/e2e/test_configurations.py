@@ -14,8 +14,8 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import Server, pick_option
 from tests.e2e.test_train import MINUTES, choose_preset, run_folder, run_name, shown_step, wait_state
-from tests.page import DEMO
-from tests.runs import wait_for
+from tests.support.page import DEMO
+from tests.support.runs import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
 RATE = ".st-key-train-learning_rate input"

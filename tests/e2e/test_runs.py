@@ -16,8 +16,8 @@ from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.record import RunState
 from tests.e2e.conftest import Server, pick_option, start_server
-from tests.many import add_plain, add_run, fill, write_notes
-from tests.runs import fake_cli, launch, plan_for, wait_end, wait_for
+from tests.support.many import add_plain, add_run, fill, write_notes
+from tests.support.runs import fake_cli, launch, plan_for, wait_end, wait_for
 
 pytestmark = pytest.mark.e2e
 ROW, HEAD, BOX = 35, 37, 18  # px of the table: a row, its head, the middle of its boxes

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from lfdash.jobs.yaml_format import load
 from tests.e2e.conftest import Server, pick_option, start_server
-from tests.runs import wait_for
+from tests.support.runs import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
 MINUTES = 60_000  # ms

@@ -21,7 +21,7 @@ from typing import Any
 from lfdash.launchers.base import MachineIdentity
 from lfdash.launchers.local import LocalLauncher
 from lfdash.supervisor.processes import boot_clock
-from tests.runs import wait_for
+from tests.support.runs import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -218,14 +218,14 @@ def carry_out(services: Any, does: list[list[Any]]) -> None:
 
 
 def launch(services: Any, *, name: str, cli: str, **args: Any) -> object:
-    from tests.runs import plan_for, record_for
+    from tests.support.runs import plan_for, record_for
 
     plan = plan_for(services.registry.workspace, name=name, cli=cli, **args)
     return services.registry.launch(plan, record_for(plan))
 
 
 def enqueue(services: Any, *, name: str, cli: str, **args: Any) -> object:
-    from tests.runs import plan_for, record_for
+    from tests.support.runs import plan_for, record_for
 
     plan = plan_for(services.registry.workspace, name=name, cli=cli, **args)
     return services.registry.enqueue(plan, record_for(plan))
@@ -233,7 +233,7 @@ def enqueue(services: Any, *, name: str, cli: str, **args: Any) -> object:
 
 def train(services: Any, *, name: str, **changes: Any) -> object:
     """The demo's preset with the real llamafactory-cli, as the page plans it."""
-    from tests.page import Page
+    from tests.support.page import Page
 
     return Page(services).start(name, changes)
 
@@ -245,7 +245,7 @@ def stop(services: Any, *, name: str, level: str) -> object:
 def resume(services: Any, *, name: str, cli: str, **args: Any) -> object:
     from dataclasses import replace
 
-    from tests.runs import plan_for
+    from tests.support.runs import plan_for
 
     view = services.registry.get(f"id-{name}")
     plan = replace(plan_for(services.registry.workspace, name=name, cli=cli, **args), attempt=view.paths.next_attempt())

@@ -15,7 +15,7 @@ from lfdash.runs.paths import RunPaths, marker
 from lfdash.runs.record import TERMINAL, Handle, RunState
 from lfdash.runs.view import RunView
 from lfdash.supervisor.processes import boot_clock, descendants, marked
-from tests.runs import wait_for
+from tests.support.runs import wait_for
 
 
 def new(workspace: Path, *, later: float = 0.0, machine: MachineIdentity | None = None) -> ProcessRegistry:

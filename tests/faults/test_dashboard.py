@@ -18,7 +18,7 @@ from lfdash.supervisor.failpoints import POINTS
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import alive, new, over, shims, starts
 from tests.faults.table import LONG, Row, fault
-from tests.runs import fake_cli, launch, plan_for, wait_for
+from tests.support.runs import fake_cli, launch, plan_for, wait_for
 
 SECONDS: list[float] = []  # until a new dashboard knew its runs
 STEPS = {"steps": 12, "delay": 0.02}

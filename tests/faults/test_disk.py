@@ -15,11 +15,11 @@ from lfdash.outcomes import Refused
 from lfdash.queue.store import Queued
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.supervisor.failpoints import POINTS, VARIABLE
-from tests import app
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import becomes, new, over, pids, seen, started, starts
 from tests.faults.table import Row, fault
-from tests.runs import fake_cli, launch, members, plan_for, record_for, wait_for, wait_ready
+from tests.support import app
+from tests.support.runs import fake_cli, launch, members, plan_for, record_for, wait_for, wait_ready
 
 ERRORS = {"ENOSPC": "disk", "EDQUOT": "disk", "EROFS": "readonly", "EACCES": "readonly", "EIO": "start_failed"}
 BUILDING = [point for point in POINTS if point.startswith("folder.") and point != "folder.after_rename"]

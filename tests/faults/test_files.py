@@ -28,7 +28,7 @@ from lfdash.ui.train.charts import loss_data
 from lfdash.ui.train.strip import strip_html
 from tests.faults.runs import new, over, seen
 from tests.faults.table import LONG, Row, fault
-from tests.runs import FIXTURES, launch, plan_for, wait_for
+from tests.support.runs import FIXTURES, launch, plan_for, wait_for
 
 GARBAGE: dict[str, bytes] = {
     "empty": b"", "one byte": b"{", "binary": bytes(range(256)), "NULs": b"\0" * 4096, "not a mapping": b"[1, 2]",

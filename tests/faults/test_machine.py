@@ -22,7 +22,7 @@ from lfdash.runs.record import Handle, RunRecord, RunState
 from lfdash.supervisor.processes import send, start_ticks
 from tests.faults.runs import becomes, new, over, pids, seen, started, starts
 from tests.faults.table import Row, fault
-from tests.runs import launch, members, plan_for, record_for, wait_for, wait_ready
+from tests.support.runs import launch, members, plan_for, record_for, wait_for, wait_ready
 
 FOREVER = {"steps": 100_000, "delay": 0.02}
 OTHER = MachineIdentity(host=lambda: "elsewhere", boot_id=lambda: "another-boot")

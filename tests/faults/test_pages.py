@@ -21,7 +21,7 @@ from tests.e2e.conftest import Server, browser, start_server  # noqa: F401  (bro
 from tests.faults.runs import alive, becomes, new, seen, starts
 from tests.faults.table import LONG, Row, fault
 from tests.faults.tabs import Tab
-from tests.runs import fake_cli, wait_for
+from tests.support.runs import fake_cli, wait_for
 
 MINUTE = 60_000  # ms
 

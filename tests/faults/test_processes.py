@@ -26,7 +26,7 @@ from lfdash.supervisor.processes import descendants, environ, send, start_ticks
 from tests.faults.dashboards import ROOT, Zygote
 from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
 from tests.faults.table import Row, fault
-from tests.runs import fake_cli, launch, members, plan_for, record_for, wait_end, wait_for, wait_ready
+from tests.support.runs import fake_cli, launch, members, plan_for, record_for, wait_end, wait_for, wait_ready
 
 FOREVER = {"steps": 100_000, "delay": 0.02}
 
@@ -157,7 +157,7 @@ from lfdash.launchers.local import SUPERVISOR
 from lfdash.supervisor import shim
 from lfdash.launchers.base import Refused
 from tests.faults.runs import new, pids, seen
-from tests.runs import launch, plan_for, wait_for
+from tests.support.runs import launch, plan_for, wait_for
 workspace = Path(sys.argv[1])
 handle = launch(new(workspace), plan_for(workspace, steps=100000, delay=.02))
 old = pids(handle)

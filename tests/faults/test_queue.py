@@ -12,7 +12,7 @@ from lfdash.supervisor.failpoints import POINTS
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import alive, new, seen, starts
 from tests.faults.table import LONG, Row, fault
-from tests.runs import fake_cli, wait_for
+from tests.support.runs import fake_cli, wait_for
 
 STEPS = {"steps": 12, "delay": 0.02}
 SIGNALS = ("kill", "term", "int", "hup") if LONG else ("kill",)

@@ -28,8 +28,8 @@ from tests.conftest import CLI
 from tests.faults.dashboards import Dash, Zygote
 from tests.faults.runs import alive, pids, seen, started
 from tests.faults.table import Row, fault
-from tests.runs import launch, members, wait_end, wait_for
-from tests.test_train_real import PRESET
+from tests.llamafactory.test_train import PRESET
+from tests.support.runs import launch, members, wait_end, wait_for
 
 pytestmark = pytest.mark.train_env
 MINUTES = 240.0  # seconds; two cores are shared

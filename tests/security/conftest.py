@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.runs import wait_for
 from tests.security.browser import ask
+from tests.support.runs import wait_for
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

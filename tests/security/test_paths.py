@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import wait_for
 from tests.security.browser import Tab, ask
 from tests.security.conftest import Server, Start, make_workspace
+from tests.support.runs import wait_for
 
 TOLD = "root-only-0123456789"  # what the files outside hold
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.runs import wait_for
 from tests.security.browser import Tab, ask, multipart
 from tests.security.conftest import ROOT, Server, Start, free_port
+from tests.support.runs import wait_for
 
 NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
 ANA = [("Authorization", "Basic " + base64.b64encode(b"ana:right").decode())]

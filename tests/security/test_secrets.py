@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-from tests.runs import wait_for
 from tests.security.browser import Tab
 from tests.security.conftest import Server, Start
+from tests.support.runs import wait_for
 
 TYPED = "typed-0123456789/ab"
 SERVER = {"SERVER_API_KEY": "server-0123456789", "ODD_PROXY": "http://ana:proxypass99@proxy.example:3128"}

@@ -236,7 +236,7 @@ GOOD = SECRETS.format(key=KEY, url="https://idp.example")
 def test_a_sign_in_that_is_not_whole_serves_nobody(
     tmp_path: Path, text: str, words: tuple[str, ...], says: str
 ) -> None:
-    """Also on loopback: whoever wrote [auth] does not want to be open. More of them: tests/test_signin.py."""
+    """Also on loopback: whoever wrote [auth] does not want to be open. More of them: tests/access/test_sign_in.py."""
     with_secrets(tmp_path, text)
     said = refused(*words, cwd=tmp_path)
     assert says in said and KEY not in said and "client-secret" not in said

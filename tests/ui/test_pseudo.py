@@ -32,9 +32,9 @@ from lfdash.ui.form import preview
 from lfdash.ui.launch import next_steps
 from lfdash.ui.shared import layout
 from lfdash.ui.shared.answers import SHOWN
-from tests import app as pages
-from tests import pseudo
-from tests.runs import fake_cli, plan_for, wait_end
+from tests.support import app as pages
+from tests.support import pseudo
+from tests.support.runs import fake_cli, plan_for, wait_end
 
 # Data text: rows and names that the files below hold. `lfdash`, `tok` and `GB` are no words of a language.
 DATA = {"rows", "pairs", "online", "broken", "new", "mine", "ask", "say", "hello", "world", "instruction", "output",

@@ -1,0 +1,540 @@
+"""The queue: order, devices, holding, moving, restarts, two dashboards; with real processes where it says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lfdash.engine.registry import ProcessRegistry
+from lfdash.jobs.resources import ResourceRequest
+from lfdash.launchers import folder
+from lfdash.launchers.base import Launched
+from lfdash.launchers.fake import FakeLauncher
+from lfdash.launchers.local import LocalLauncher
+from lfdash.outcomes import Refused
+from lfdash.queue.ports import free, master_port
+from lfdash.queue.store import Queued, QueueEntry, QueueSettings, QueueStore
+from lfdash.queue.turns import CachedDevices
+from lfdash.runs.paths import marker
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import Handle, RunState
+from lfdash.runs.view import Reason
+from lfdash.supervisor.processes import marked, send
+from lfdash.workspace.devices import Devices, Gpu
+from tests.support import ROOT
+from tests.support.runs import launch, plan_for, record_for, wait_end, wait_for, wait_ready
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    root.mkdir()
+    return root
+
+
+class Machine:
+    """A machine whose GPUs, and the processes on them, a test decides."""
+
+    def __init__(self, gpus: int = 0) -> None:
+        self.processes: dict[int, tuple[int, ...]] = {}
+        self.gpus = gpus
+
+    def look(self) -> Devices:
+        found = tuple(Gpu(n, "G", 1, 0, True, self.processes.get(n, ())) for n in range(self.gpus))
+        return Devices(found, 1, 1, 1, 1)
+
+
+class Bench:
+    """A registry with a launcher whose runs begin and end when told; its thread does not run."""
+
+    def __init__(self, workspace: Path, gpus: int = 0) -> None:
+        self.machine = Machine(gpus)
+        self.fake = FakeLauncher()
+        self.registry = ProcessRegistry(workspace, self.fake, look=self.machine.look)
+        self.registry.dispatcher.cached_devices = CachedDevices(self.machine.look, seconds=0)
+        self.registry.refresh()
+
+    def add(self, name: str, ask: ResourceRequest | None = None, **more: object) -> Queued:
+        plan = plan_for(self.registry.workspace, name=name, **more)  # type: ignore[arg-type]
+        outcome = self.registry.enqueue(plan, record_for(plan), ask)
+        assert isinstance(outcome, Queued), outcome
+        return outcome
+
+    def tick(self) -> None:
+        """One turn of the thread; what was started begins."""
+        self.registry.refresh()
+        self.registry.dispatcher.advance()
+        for view in self.registry.snapshot():
+            if view.state is RunState.STARTING:
+                self.fake.begin(self.handle(view.name))
+        self.registry.refresh()
+        self.registry.dispatcher.advance()  # which sees that they have begun
+
+    def handle(self, name: str) -> Handle:
+        view = self.view(name)
+        assert view.record is not None
+        return self.fake.adopt(view.paths, view.record)
+
+    def view(self, name: str):  # type: ignore[no-untyped-def]
+        return next(view for view in self.registry.snapshot() if view.name == name)
+
+    def end(self, name: str, code: int = 0) -> None:
+        self.fake.end(self.handle(name), code)
+        self.tick()
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {view.name: view.state.name for view in self.registry.snapshot()}
+
+    def devices(self, name: str) -> str | None:
+        return self.view(name).record.last.env.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.fixture
+def bench(workspace: Path) -> Bench:
+    return Bench(workspace)
+
+
+# -- order ----------------------------------------------------------------------------------------------
+
+
+def test_jobs_start_one_after_the_other_in_order(bench: Bench) -> None:
+    assert [bench.add(name).position for name in "abc"] == [1, 2, 3]
+    assert bench.states == {"a": "QUEUED", "b": "QUEUED", "c": "QUEUED"}
+    bench.tick()
+    assert bench.states == {"a": "RUNNING", "b": "QUEUED", "c": "QUEUED"}
+    assert bench.view("b").waiting.waits == Reason("slots", {"run": "a"})
+    assert bench.view("b").waiting.position == 1
+    bench.end("a", 1)  # a failed one does not block the others
+    assert bench.states == {"a": "FAILED", "b": "RUNNING", "c": "QUEUED"}
+    bench.end("b")
+    bench.end("c")
+    assert bench.states["c"] == "SUCCEEDED"
+    assert list((bench.registry.workspace / ".lfdash" / "queue").glob("*.json")) == []
+
+
+def test_more_slots_start_more(bench: Bench) -> None:
+    assert bench.registry.queue.set_settings(QueueSettings(slots=2)) is None
+    for name in "abc":
+        bench.add(name)
+    bench.tick()
+    assert bench.states == {"a": "RUNNING", "b": "RUNNING", "c": "QUEUED"}
+
+
+def test_jobs_are_moved_held_released_and_cancelled(bench: Bench) -> None:
+    for name in "abcd":
+        bench.add(name)
+    queue = bench.registry.queue
+    assert queue.move("id-d", -9) is None and queue.move("id-a", 1) is None
+    assert [view.name for view in bench.registry.snapshot()] == ["d", "b", "a", "c"]
+    assert queue.hold("id-d") is None
+    bench.tick()
+    assert bench.states == {"d": "HELD", "b": "RUNNING", "a": "QUEUED", "c": "QUEUED"}
+    assert queue.cancel("id-a") is None
+    assert "a" not in bench.states
+    assert queue.take_back("id-a") is None
+    assert [view.name for view in bench.registry.snapshot()] == ["d", "a", "c", "b"]
+    assert queue.release("id-d") is None
+    bench.end("b")
+    assert bench.states["d"] == "RUNNING"
+    assert queue.cancel("id-d") == Refused("not_waiting")
+    assert queue.hold("nobody") == Refused("not_waiting")
+
+
+def test_stop_cancels_a_job_that_waits(bench: Bench) -> None:
+    bench.add("a")
+    assert bench.registry.stop("id-a", "graceful") is None
+    assert bench.states == {}
+    bench.tick()
+    assert not (bench.registry.workspace / "saves").exists()
+
+
+def test_moving_for_ever_keeps_the_order(bench: Bench) -> None:
+    for name in "abc":
+        bench.add(name)
+    for _ in range(200):
+        assert bench.registry.queue.move("id-c", -1) is None  # between a and b, ever closer
+        assert [view.name for view in bench.registry.snapshot()] == ["a", "c", "b"]
+        assert bench.registry.queue.move("id-b", -1) is None
+        assert [view.name for view in bench.registry.snapshot()] == ["a", "b", "c"]
+
+
+def test_a_paused_queue_starts_nothing(bench: Bench) -> None:
+    bench.registry.queue.set_settings(QueueSettings(paused=True))
+    bench.add("a")
+    bench.tick()
+    assert bench.states == {"a": "QUEUED"} and bench.view("a").waiting.waits == Reason("paused")
+    plan = plan_for(bench.registry.workspace, name="now")
+    assert isinstance(bench.registry.launch(plan, record_for(plan)), Launched)  # Start is not the queue
+
+
+def test_where_it_is_wanted_a_failure_holds_the_others(bench: Bench) -> None:
+    bench.registry.queue.set_settings(QueueSettings(hold_on_failure=True))
+    for name in "abc":
+        bench.add(name)
+    bench.tick()
+    bench.end("a", 1)
+    assert bench.states == {"a": "FAILED", "b": "HELD", "c": "HELD"}
+    assert bench.view("b").waiting.held == Reason("after_failure", {"run": "a"})
+    bench.registry.queue.release("id-b")
+    bench.tick()
+    assert bench.states["b"] == "RUNNING"
+    bench.end("b", 0)
+    assert bench.states["c"] == "HELD"
+
+
+def test_a_name_that_waits_is_taken(bench: Bench) -> None:
+    bench.add("a")
+    plan = plan_for(bench.registry.workspace, name="a")
+    other = replace(plan, run_id="other")
+    assert bench.registry.enqueue(other, record_for(other)) == Refused("exists", {"path": plan.output_dir})
+    assert bench.registry.launch(other, record_for(other)) == Refused("exists", {"path": plan.output_dir})
+
+
+def test_start_does_not_overtake_the_queue_unless_told_to(bench: Bench) -> None:
+    bench.add("a")
+    plan = plan_for(bench.registry.workspace, name="now")
+    outcome = bench.registry.launch(plan, record_for(plan))
+    assert outcome == Refused("busy", {"code": "slots", "run": "a"})
+    assert isinstance(bench.registry.launch(plan, record_for(plan), beside=True), Launched)
+    bench.tick()
+    assert bench.states == {"a": "QUEUED", "now": "RUNNING"}
+
+
+# -- devices --------------------------------------------------------------------------------------------
+
+
+def test_gpus_are_given_by_number_and_by_name(workspace: Path) -> None:
+    bench = Bench(workspace, gpus=4)
+    bench.add("two", ResourceRequest(count=2))
+    bench.add("named", ResourceRequest(("3",)), env={"CUDA_VISIBLE_DEVICES": "3"})
+    bench.add("third", ResourceRequest(count=2))
+    bench.add("cpu", ResourceRequest(cpu=True))
+    bench.add("all")
+    bench.tick()
+    assert bench.states == {
+        "two": "RUNNING", "named": "RUNNING", "third": "QUEUED", "cpu": "RUNNING", "all": "QUEUED",
+    }
+    assert (bench.devices("two"), bench.devices("named")) == ("0,1", "3")
+    assert bench.view("third").waiting.waits == Reason("short", {"asked": "2", "free": "1"})
+    assert bench.view("two").record.last.env["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    bench.end("named")
+    assert bench.devices("third") == "2,3"
+    bench.end("two")
+    assert bench.states["all"] == "QUEUED"
+    bench.end("third")
+    assert bench.states["all"] == "RUNNING" and bench.devices("all") is None
+
+
+def test_a_foreign_process_keeps_its_gpu(workspace: Path) -> None:
+    bench = Bench(workspace, gpus=2)
+    bench.machine.processes = {0: (os.getpid(),)}
+    bench.add("a", ResourceRequest(("0",)))
+    bench.add("b", ResourceRequest(count=1))
+    bench.tick()
+    assert bench.states == {"a": "QUEUED", "b": "RUNNING"} and bench.devices("b") == "1"
+    waits = bench.view("a").waiting.waits
+    assert waits.code == "foreign" and f"pid {os.getpid()}" in waits.params["who"]
+    bench.machine.processes = {}
+    bench.tick()
+    assert bench.states["a"] == "RUNNING"
+
+
+def test_what_the_machine_has_not_is_refused_at_once(workspace: Path) -> None:
+    bench = Bench(workspace, gpus=2)
+    plan = plan_for(workspace)
+    refused = Refused("never", {"code": "too_many", "asked": "3", "have": "2"})
+    assert bench.registry.enqueue(plan, record_for(plan), ResourceRequest(count=3)) == refused
+    assert bench.registry.launch(plan, record_for(plan), ResourceRequest(count=3)) == refused
+    bench.add("a", ResourceRequest(("1",)))
+    bench.machine.gpus = 1  # taken out while the job waits
+    bench.tick()
+    assert bench.states == {"a": "HELD"} and bench.view("a").waiting.held.code == "absent"
+
+
+def test_devices_stay_taken_over_a_restart(workspace: Path) -> None:
+    bench = Bench(workspace, gpus=2)
+    bench.add("a", ResourceRequest(count=1))
+    bench.tick()
+    again = ProcessRegistry(workspace, bench.fake, look=bench.machine.look)
+    again.refresh()
+    plan = plan_for(workspace, name="b")
+    assert isinstance(again.launch(plan, record_for(plan), ResourceRequest(count=1)), Launched)
+    (view,) = [view for view in again.snapshot() if view.name == "b"]
+    assert view.record is not None and view.record.last.devices == ("1",)
+
+
+def test_every_torchrun_has_a_port_of_its_own(workspace: Path) -> None:
+    bench = Bench(workspace, gpus=8)
+    for number in range(4):
+        bench.add(f"r{number}", ResourceRequest(count=2))
+    bench.add("given", ResourceRequest(cpu=True), env={"FORCE_TORCHRUN": "1", "MASTER_PORT": "29111"})
+    bench.tick()
+    ports = [bench.view(f"r{number}").record.last.env["MASTER_PORT"] for number in range(4)]
+    assert len(set(ports)) == 4 and all(20_000 <= int(port) < 32_000 for port in ports)
+    assert bench.view("given").record.last.env["MASTER_PORT"] == "29111"
+
+
+def test_a_port_in_use_is_not_given() -> None:
+    first = master_port("x", ())
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", first))
+        busy.listen()
+        assert not free(first)
+        second = master_port("x", ())
+        assert second != first and master_port("x", {second}) not in (first, second)
+
+
+# -- secrets, refusals, broken files --------------------------------------------------------------------
+
+
+def test_a_job_whose_token_is_gone_is_held_and_says_which(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SWANLAB_API_KEY", raising=False)
+    bench = Bench(workspace)
+    bench.registry.set_secret("SWANLAB_API_KEY", "hunter2")
+    bench.add("a", secrets=("SWANLAB_API_KEY",))
+    bench.add("b")
+    for path in (workspace / ".lfdash").rglob("*"):
+        assert path.is_dir() or "hunter2" not in path.read_text(), path
+    after = Bench(workspace)
+    after.tick()
+    assert after.states == {"a": "HELD", "b": "RUNNING"}
+    assert after.view("a").waiting.held == Reason("secret", {"name": "SWANLAB_API_KEY"})
+    after.registry.set_secret("SWANLAB_API_KEY", "hunter3")
+    after.end("b")
+    assert after.states["a"] == "RUNNING" and after.fake.secrets == {"SWANLAB_API_KEY": "hunter3"}
+
+
+def test_a_job_that_cannot_be_started_is_held_with_the_reason(bench: Bench) -> None:
+    bench.add("a")
+    bench.add("b")
+    (bench.registry.workspace / "saves/m/lora/a").mkdir(parents=True)
+    bench.tick()
+    bench.tick()
+    assert bench.states == {"a": "HELD", "b": "RUNNING"}
+    assert bench.view("a").waiting.held == Reason("refused_exists", {"path": "saves/m/lora/a"})
+
+
+def test_broken_and_foreign_files_are_left_alone(bench: Bench) -> None:
+    bench.add("a")
+    folder_ = bench.registry.workspace / ".lfdash" / "queue"
+    good = (folder_ / "id-a.job.json").read_text()
+    for name, text in {
+        "x": "", "y": "[]", "z": "{", "v": good.replace('"version": 1', '"version": 9'), "other": good,
+    }.items():
+        (folder_ / f"{name}.job.json").write_text(text)
+    (folder_ / "bin.job.json").write_bytes(b"\xff\xfe")
+    (folder_ / "settings.json").write_text('{"slots": "many", "paused": 1}')
+    assert [entry.run_id for entry in bench.registry.queue.jobs.entries()] == ["id-a"]
+    assert bench.registry.queue.jobs.settings() == QueueSettings()
+    bench.tick()
+    assert bench.states == {"a": "RUNNING"}
+    assert len(list(folder_.glob("*.job.json"))) == 6
+
+
+def test_a_job_comes_back_from_its_file_as_it_was(workspace: Path) -> None:
+    plan = plan_for(workspace, secrets=("A",), env={"B": "c"})
+    entry = QueueEntry(plan, record_for(plan), ResourceRequest(("1",)), 2.5, 7.0, Reason("x", {"y": "z"}))
+    assert QueueEntry.from_json(entry.to_json()) == entry
+    jobs = QueueStore(workspace / "q")
+    jobs.write(entry)
+    assert QueueStore(workspace / "q").entries() == (entry,)
+    assert LaunchPlan.from_json(json.loads(json.dumps(entry.plan.__dict__))) == plan
+
+
+# -- resume ---------------------------------------------------------------------------------------------
+
+
+def test_a_resume_can_wait_and_keeps_the_run_where_it_is(bench: Bench) -> None:
+    bench.add("a")
+    bench.tick()
+    bench.end("a", 1)
+    before = bench.view("a")
+    plan = replace(plan_for(bench.registry.workspace, name="a"), attempt=2)
+    bench.add("b")
+    bench.tick()
+    outcome = bench.registry.enqueue(plan, before.record.resumed(plan))
+    assert outcome == Queued("id-a", 1)
+    view = bench.view("a")
+    assert (view.state, view.attempt, view.path) == (RunState.QUEUED, 2, before.path)
+    bench.registry.queue.cancel("id-a")
+    assert bench.view("a").state is RunState.FAILED
+    bench.registry.queue.take_back("id-a")
+    bench.end("b")
+    assert (bench.view("a").state, bench.view("a").attempt) == (RunState.RUNNING, 2)
+
+
+# -- exactly once, across dashboards and restarts -------------------------------------------------------
+
+
+def test_a_job_whose_dashboard_ended_while_it_started_starts_once(workspace: Path) -> None:
+    bench = Bench(workspace)
+    bench.add("a")
+    (entry,) = bench.registry.queue.jobs.entries()
+    assert not isinstance(folder.make(entry.plan, entry.record), Refused)  # ...and then it was killed
+    after = Bench(workspace)
+    assert [view.name for view in after.registry.snapshot()] == ["a"]  # once: as the run, not as the job too
+    after.tick()
+    assert after.states == {"a": "RUNNING"}
+    assert after.registry.queue.jobs.entries() == ()
+
+
+def test_a_run_of_which_nothing_was_started_waits_again(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the real launcher: the dashboard ended after the folder was made and before the shim was started."""
+    monkeypatch.setattr("lfdash.launchers.local.STARTUP_S", 0.2)
+    plan = plan_for(workspace, steps=1)
+    registry = ProcessRegistry(workspace, LocalLauncher(), interval=0.05, look=Machine().look)
+    registry.queue.set_settings(QueueSettings(paused=True))
+    assert isinstance(registry.enqueue(plan, record_for(plan)), Queued)
+    (entry,) = registry.queue.jobs.entries()
+    assert not isinstance(folder.make(entry.plan, entry.record), Refused)
+    registry.queue.set_settings(QueueSettings())
+    registry.start()
+    try:
+        view = wait_end(registry, plan.run_id)
+        wait_for(lambda: (found := registry.get(plan.run_id)) and found.state is RunState.SUCCEEDED)
+        assert view.paths.console.read_text().count("started") == 1
+        wait_for(lambda: registry.queue.jobs.entries() == ())
+    finally:
+        registry.close()
+
+
+def test_two_dashboards_start_each_job_once(workspace: Path) -> None:
+    fake = FakeLauncher()
+    submitted: list[str] = []
+    submit = fake.submit
+
+    def counted(plan: LaunchPlan, *rest: object) -> Launched | Refused:
+        outcome = submit(plan, *rest)  # type: ignore[arg-type]
+        if isinstance(outcome, Launched):
+            submitted.append(plan.run_id)
+            fake.begin(outcome.handle)
+        return outcome
+
+    fake.submit = counted  # type: ignore[method-assign]
+    dashboards = [ProcessRegistry(workspace, fake, interval=0.01, look=Machine().look) for _ in range(3)]
+    dashboards[0].queue.set_settings(QueueSettings(slots=64))
+    pairs = zip(dashboards, "xyz", strict=True)
+    threads = [threading.Thread(target=enqueue_some, args=pair) for pair in pairs]
+    for registry in dashboards:
+        registry.start()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_for(lambda: len(submitted) >= 15)
+    wait_for(lambda: all(registry.queue.jobs.entries() == () for registry in dashboards))
+    for registry in dashboards:
+        registry.close()
+    assert sorted(submitted) == sorted(f"id-{mark}{n}" for mark in "xyz" for n in range(5))
+
+
+def enqueue_some(registry: ProcessRegistry, mark: str) -> None:
+    for number in range(5):
+        plan = plan_for(registry.workspace, name=f"{mark}{number}")
+        outcome = registry.enqueue(plan, record_for(plan))
+        assert isinstance(outcome, Queued), outcome
+
+
+DASHBOARD = """
+import pathlib, sys
+from lfdash.launchers.local import LocalLauncher
+from lfdash.engine.registry import ProcessRegistry
+registry = ProcessRegistry(pathlib.Path(sys.argv[1]), LocalLauncher(), interval=0.05)
+registry.start()
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def dashboard(workspace: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process with a registry and no page."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", DASHBOARD, str(workspace)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT, start_new_session=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_queue_goes_on_in_the_next_dashboard_without_any_page(
+    workspace: Path, dashboard: subprocess.Popen[str]
+) -> None:
+    """Real processes: the first dashboard is killed while a job runs and two wait."""
+    watch = ProcessRegistry(workspace, LocalLauncher(), look=Machine().look)
+    first = plan_for(workspace, name="a", load=600)
+    for plan in (first, plan_for(workspace, name="b", steps=2), plan_for(workspace, name="c", steps=2)):
+        assert isinstance(watch.enqueue(plan, record_for(plan)), Queued)
+
+    def states() -> dict[str, str]:
+        watch.refresh()
+        return {view.name: view.state.name for view in watch.snapshot()}
+
+    wait_for(lambda: states() == {"a": "RUNNING", "b": "QUEUED", "c": "QUEUED"})
+    os.killpg(dashboard.pid, signal.SIGKILL)
+    dashboard.wait()
+    assert watch.stop("id-a", "kill") is None
+    wait_for(lambda: states()["a"] == "STOPPED")
+    assert states() == {"a": "STOPPED", "b": "QUEUED", "c": "QUEUED"}
+    following = ProcessRegistry(workspace, LocalLauncher(), interval=0.05, look=Machine().look)
+    following.start()
+    try:
+        for name in "bc":
+            assert wait_end(following, f"id-{name}").state is RunState.SUCCEEDED or wait_for(
+                lambda name=name: states()[name] == "SUCCEEDED"
+            )
+        begun = [json.loads((workspace / f"saves/m/lora/{n}/exit.json").read_text())["started"] for n in "bc"]
+        assert begun == sorted(begun)
+    finally:
+        following.close()
+
+
+def test_two_runs_at_once_each_see_their_own_gpu(workspace: Path) -> None:
+    """Real processes: what the children find in their environment."""
+    machine = Machine(gpus=2)
+    registry = ProcessRegistry(workspace, LocalLauncher(), interval=0.05, look=machine.look)
+    registry.start()
+    try:
+        handles = []
+        for name in ("a", "b"):
+            plan = plan_for(workspace, name=name, dump=True, steps=2000, delay=0.02)
+            outcome = registry.launch(plan, record_for(plan), ResourceRequest(count=1))
+            assert isinstance(outcome, Launched)
+            handles.append(outcome.handle)
+        for handle in handles:
+            wait_ready(handle)
+        seen = [json.loads((handle.paths.root / "env.json").read_text()) for handle in handles]
+        assert [env["CUDA_VISIBLE_DEVICES"] for env in seen] == ["0", "1"]
+        plan = plan_for(workspace, name="c")
+        refused = Refused("busy", {"code": "short", "asked": "1", "free": "0"})
+        assert registry.launch(plan, record_for(plan), ResourceRequest(count=1)) == refused
+        for handle in handles:
+            registry.stop(handle.run_id, "kill")
+            wait_end(registry, handle.run_id)
+    finally:
+        registry.close()
+        for handle in handles:
+            send(marked(marker(handle.paths, handle.attempt)), signal.SIGKILL)
+
+
+def test_a_launch_beside_others(workspace: Path) -> None:
+    bench = Bench(workspace)
+    launch(bench.registry, plan_for(workspace, name="a"))
+    bench.tick()
+    plan = plan_for(workspace, name="b")
+    assert bench.registry.launch(plan, record_for(plan)) == Refused("busy", {"code": "slots", "run": "a"})
+    assert isinstance(bench.registry.launch(plan, record_for(plan), beside=True), Launched)
+    assert bench.states == {"b": "STARTING", "a": "RUNNING"}

@@ -1,0 +1,300 @@
+"""The builder against the installed LlamaBoard: the same arguments for thousands of states of its form."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lfdash.jobs.args import build_args, build_env, job_from_args, secret_names
+from lfdash.jobs.fields import BY_ID, ROWS
+from lfdash.jobs.llamaboard_format import (
+    dump_state,
+    eval_job_from_state,
+    export_job_from_state,
+    implied,
+    job_from_state,
+    state_from_job,
+)
+from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
+from tests.support import FIXTURES, PROGRAMS
+
+ORACLE = PROGRAMS / "board_oracle.py"
+CASES = FIXTURES / "oracle_cases.jsonl"
+STATES = 4000
+SEED = 20261123
+EXTRAS = (
+    {"optim": "adamw_torch"},
+    {},
+    {"weight_decay": 0.01, "seed": 7},
+    {"warmup_ratio": 0.1, "lr_scheduler_kwargs": {"min_lr": 1e-6}},
+    {"save_total_limit": 2, "save_only_model": True, "group_by_length": False},
+    {"eval_dataset": "a,b", "max_steps": 30},
+)
+MODELS = ("Qwen2.5-7B-Instruct", "Qwen2-VL-7B-Instruct", "LLaVA-1.5-7B-Chat", "Custom", "Llama-3.1-8B")
+NAMES = ("run1", "my run", "train_2024-01-02-03-04-05", "прогон", "some/where/else")
+# What LlamaBoard keeps although it is False (llamafactory/webui/common.py, _clean_cmd).
+KEPT_FALSE = {
+    "packing", "enable_thinking", "use_reentrant_gc", "double_quantization",
+    "freeze_vision_tower", "freeze_multi_modal_projector",
+}
+# Arguments in which we differ on purpose; each is checked in `differs_as_meant`.
+ON_PURPOSE = {"trust_remote_code", "deepspeed", "swanlab_api_key"}
+
+
+def cleaned(args: dict[str, Any]) -> dict[str, Any]:
+    """Without what LlamaBoard drops before it runs."""
+    return {
+        key: value
+        for key, value in args.items()
+        if key in KEPT_FALSE or (value is not None and value is not False and value != "")
+    }
+
+
+def random_state(dice: random.Random) -> dict[str, Any]:
+    """A full state of LlamaBoard's form: every element it reads, each with a value it can have."""
+    state = {row.id: random_value(dice, row.id) for row in ROWS["train"] if row.board}
+    state["train.training_stage"] = dice.choice(STAGES).board
+    state["top.finetuning_type"] = dice.choice(METHODS)
+    state["top.model_name"] = dice.choice(MODELS)
+    state["top.model_path"] = dice.choice(("org/model", "models/local", "/data/model"))
+    state["top.template"] = dice.choice(("default", "qwen", "llama3"))
+    state["train.dataset"] = dice.sample(["a", "b", "identity"], dice.randint(0, 3))
+    state["train.output_dir"] = dice.choice(NAMES)
+    state["train.extra_args"] = json.dumps(dice.choice(EXTRAS))
+    chosen = dice.sample(NAMES, dice.randint(0, 2))
+    rewards = dice.sample(NAMES, dice.randint(1, 2))
+    if state["top.finetuning_type"] not in ADAPTER_METHODS:
+        chosen, rewards = chosen[:1], rewards[:1]
+    single = state["top.finetuning_type"] not in ADAPTER_METHODS
+    state["top.checkpoint_path"] = (chosen[0] if chosen else None) if single else chosen
+    state["train.reward_model"] = rewards[0] if single else rewards
+    return state
+
+
+def random_value(dice: random.Random, field_id: str) -> Any:
+    row = BY_ID[field_id]
+    off = {"train.val_size": 0, "train.neftune_alpha": 0, "train.loraplus_lr_ratio": 0}
+    if field_id in off and dice.random() < 0.5:
+        return 0
+    if field_id in ("top.quantization_bit", "top.rope_scaling", "train.ds_stage") and dice.random() < 0.5:
+        return "none"
+    if field_id == "train.val_size":
+        return dice.choice((0.1, 0.001, 1))
+    if row.kind == "bool":
+        return dice.random() < 0.5
+    if row.kind == "int":
+        low = int(row.min or 0)
+        return dice.randint(low, int(min(row.max or low + 100, low + 100)))
+    if row.kind == "float":
+        top = min(row.max or 100.0, 100.0)
+        return dice.choice((round(dice.uniform(float(row.min or 0), top), 4), row.default or 1.0))
+    if row.kind == "choice" and isinstance(row.choices, tuple):
+        return dice.choice(row.choices)
+    if field_id.endswith("_pixels"):
+        return dice.choice(("768*768", "589824", "32*32"))
+    return dice.choice(("", "x", "all")) if row.kind == "text" else []
+
+
+def ours(state: dict[str, Any], *, multimodal: bool) -> tuple[dict[str, Any], dict[str, str], tuple[str, ...]]:
+    """What we make of a state: arguments, environment, names of secrets."""
+    state = dict(state)
+    for field_id in ("top.checkpoint_path", "train.reward_model"):
+        if isinstance(state.get(field_id), str):
+            state[field_id] = [state[field_id]]
+    job = job_from_state(state, multimodal=multimodal)
+    return build_args(job), build_env(job), secret_names(job)
+
+
+def eval_differs_as_meant(theirs: dict[str, Any], got: dict[str, Any]) -> None:
+    """In evaluation too remote code is a choice; everything else that is sent is the same."""
+    left, right = cleaned(got), cleaned({k: v for k, v in theirs.items() if k not in ("cache_dir",)})
+    assert right.pop("trust_remote_code") is True
+    assert left == right
+
+
+def differs_as_meant(state: dict[str, Any], theirs: dict[str, Any], got: dict[str, Any], env: dict[str, str]) -> None:
+    """Each difference on purpose is exactly the one that is meant."""
+    assert theirs["trust_remote_code"] is True
+    assert "trust_remote_code" not in got
+    assert "swanlab_api_key" not in got
+    if "deepspeed" in theirs:
+        assert got["deepspeed"] == theirs["deepspeed"].replace("llamaboard_cache", "deepspeed")
+        assert env["FORCE_TORCHRUN"] == "1"
+    else:
+        assert "deepspeed" not in got
+    for key, value in json.loads(state["train.extra_args"] or "{}").items():
+        assert got[key] == value  # applied last, False kept
+    for key, value in got.items():
+        if value is False and key not in KEPT_FALSE and key in theirs:
+            assert theirs[key] is False  # an active field is sent as it is; LlamaBoard drops it
+
+
+def compare(state: dict[str, Any], result: dict[str, Any]) -> None:
+    got, env, _ = ours(state, multimodal=result["multimodal"])
+    differs_as_meant(state, result["args"], got, env)
+    left, right = cleaned(got), cleaned(result["args"])
+    for key in ON_PURPOSE | set(json.loads(state["train.extra_args"] or "{}")):
+        left.pop(key, None)
+        right.pop(key, None)
+    assert left == right
+
+
+def export_state(dice: random.Random) -> dict[str, Any]:
+    """A state of the Export tab that LlamaBoard accepts."""
+    method = dice.choice(METHODS)
+    bits = dice.choice(["none", "none", "8", "4"])
+    chosen = [] if bits != "none" else dice.sample(NAMES, dice.randint(1, 2))
+    single = method not in ADAPTER_METHODS
+    return {
+        "top.model_name": dice.choice(MODELS), "top.model_path": "org/model", "top.finetuning_type": method,
+        "top.template": "qwen", "top.checkpoint_path": (chosen[0] if chosen else "") if single else chosen,
+        "export.export_size": dice.randint(1, 100), "export.export_quantization_bit": bits,
+        "export.export_quantization_dataset": "data/c4_demo.jsonl",
+        "export.export_device": dice.choice(["cpu", "auto"]),
+        "export.export_legacy_format": dice.random() < 0.5, "export.export_dir": "models/out",
+        "export.export_hub_model_id": dice.choice(["", "me/mine"]),
+    }
+
+
+def ask_board(folder: Path, states: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the installed LlamaBoard makes of states."""
+    (folder / "states.jsonl").write_text("".join(json.dumps(state) + "\n" for state in states))
+    subprocess.run(
+        [sys.executable, str(ORACLE), str(folder / "states.jsonl"), str(folder / "results.jsonl")],
+        check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.train_env
+def test_exports_give_the_same_arguments(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    states = [export_state(dice) for _ in range(60)]
+    for state, result in zip(states, ask_board(tmp_path, states), strict=True):
+        theirs = result["args"]
+        assert theirs.pop("trust_remote_code") is True  # a choice here
+        chosen = state["top.checkpoint_path"]
+        ours = {**state, "top.checkpoint_path": [chosen] if isinstance(chosen, str) and chosen else chosen or []}
+        job = export_job_from_state(ours)
+        assert cleaned(build_args(job)) == cleaned(theirs)
+        assert build_args(job_from_args(build_args(job))) == build_args(job)
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[dict[str, Any], dict[str, Any]]]]:
+    folder = tmp_path_factory.mktemp("board")
+    dice = random.Random(SEED)
+    states = [random_state(dice) for _ in range(STATES)]
+    results = ask_board(folder, states)
+    yield list(zip(states, results, strict=True))
+
+
+@pytest.mark.train_env
+def test_thousands_of_states_give_the_same_arguments(
+    generated: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    seen = set()
+    for state, result in generated:
+        assert "args" in result, (result, state)
+        compare(state, result)
+        seen.add((state["train.training_stage"], state["top.finetuning_type"], result["multimodal"]))
+    assert len(seen) == len(STAGES) * len(METHODS) * 2  # every stage, method, text and multimodal
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The 300 recorded cases: id, state (what differs from the defaults), expected."""
+    return [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
+
+
+def test_recorded_evaluations() -> None:
+    compared = 0
+    for case in recorded():
+        expected = case["expected"]
+        if case["mode"] != "eval" or expected["args"] is None or expected["error"]:
+            continue
+        state = dict(case["state"])
+        if isinstance(state.get("top.checkpoint_path"), str):
+            state["top.checkpoint_path"] = [state["top.checkpoint_path"]]
+        eval_differs_as_meant(expected["args"], build_args(eval_job_from_state(state)))
+        compared += 1
+    assert compared == 46
+
+
+def odd(case: dict[str, Any]) -> bool:
+    """A state whose extra arguments clash with the form: LlamaBoard lets the form win in part (DECISIONS.md)."""
+    try:
+        extra = json.loads(case["state"].get("train.extra_args") or "{}")
+    except ValueError:
+        return True
+    return not isinstance(extra, dict) or bool({"finetuning_type", "trust_remote_code", "deepspeed"} & set(extra))
+
+
+def test_recorded_cases() -> None:
+    compared = refused = 0
+    for case in recorded():
+        expected = case["expected"]
+        if case["mode"] != "train" or expected["args"] is None or expected["error"] or odd(case):
+            refused += 1
+            continue
+        extra = str(case["state"].get("train.extra_args"))
+        multimodal = "video_min_pixels" in expected["args"] and "video_min_pixels" not in extra
+        state = {"train.extra_args": '{"optim": "adamw_torch"}', **case["state"]}
+        got, env, _ = ours(state, multimodal=multimodal)
+        differs_as_meant(state, expected["args"], got, env)
+        left, right = cleaned(got), cleaned(expected["args"])
+        for key in ON_PURPOSE | {"cache_dir"} | set(json.loads(state["train.extra_args"] or "{}")):
+            left.pop(key, None)
+            right.pop(key, None)
+        assert left == right, case["id"]
+        compared += 1
+    assert compared == 213  # the others: evaluation, refused states, clashing extra arguments
+    assert compared + refused == 300
+
+
+def test_the_swanlab_key_is_a_secret_only() -> None:
+    state = {"train.use_swanlab": True, "train.swanlab_api_key": "hush", "top.model_path": "m"}
+    got, env, secrets = ours(state, multimodal=False)
+    assert secrets == ("SWANLAB_API_KEY",)
+    assert "hush" not in json.dumps([got, env])
+    assert "hush" not in dump_state(job_from_state(state))
+
+
+def test_a_job_survives_llamaboards_file() -> None:
+    args = {
+        "stage": "dpo", "do_train": True, "model_name_or_path": "org/m", "finetuning_type": "lora", "dataset": "a,b",
+        "template": "qwen", "lora_rank": 16, "pref_beta": 0.2, "save_total_limit": 3, "val_size": 0.1,
+        "eval_strategy": "steps", "eval_steps": 50, "per_device_eval_batch_size": 1, "weight_decay": 0.1,
+    }
+    job = job_from_args(args)
+    state = yaml.safe_load(dump_state(job))
+    back = build_args(job_from_state({**state, "top.model_path": "org/m"}))
+    assert {key: back[key] for key in args} == args
+
+
+def test_state_has_llamaboards_words() -> None:
+    state = state_from_job(job_from_args({"stage": "rm"}))
+    assert state["train.training_stage"] == "Reward Modeling"
+    assert state["top.quantization_bit"] == "none"
+    assert state["train.val_size"] == 0
+
+
+def test_implied_values_follow_what_was_changed() -> None:
+    values = {"train.val_size": 0.1, "train.save_steps": 20, "train.batch_size": 4}
+    assert implied(values, "train.val_size") == {
+        "train.eval_strategy": "steps",
+        "train.eval_steps": 20,
+        "train.per_device_eval_batch_size": 4,
+    }
+    assert implied(values, "train.save_steps") == {}
+    assert implied({"train.training_stage": "ppo", "top.finetuning_type": "full"}, "top.finetuning_type") == {
+        "train.reward_model_type": "full"
+    }

@@ -1,0 +1,50 @@
+"""Tokens of rows, counted by the installed LLaMA-Factory with the demo's model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, count_tokens
+from lfdash.outcomes import Refused
+from tests.support.page import DEMO
+
+pytestmark = pytest.mark.train_env
+
+
+@pytest.fixture(scope="module")
+def cli() -> Cli:
+    found = find_cli({})
+    assert isinstance(found, Cli)
+    return found
+
+
+def test_every_row_is_counted_and_none_is_cut(cli: Cli, demo_workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").symlink_to(demo_workspace / "models")
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = [{"instruction": "one two three " * n, "output": "yes"} for n in (1, 10, 100)]
+    (data / "rows.json").write_text(json.dumps(rows))
+    columns = {"prompt": "instruction", "response": "output"}  # without them LLaMA-Factory wants "input" too
+    (data / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json", "columns": columns}}))
+    found = count_tokens(cli, tmp_path, {**DEMO, "dataset": "rows", "cutoff_len": 16})
+    assert isinstance(found, Lengths), found
+    short, longer, longest = found.tokens
+    assert 100 * 3 < longest < 2000 and short < longer < longest
+    assert (found.over(short), found.over(longer), found.over(longest)) == (2, 1, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "models"]  # nothing is left behind
+
+
+@pytest.mark.parametrize(("stage", "dataset", "rows"), [("rm", "demo_pairs", 200), ("kto", "demo_kto", 200)])
+def test_other_stages(cli: Cli, demo_workspace: Path, stage: str, dataset: str, rows: int) -> None:
+    found = count_tokens(cli, demo_workspace, {**DEMO, "stage": stage, "dataset": dataset})
+    assert isinstance(found, Lengths), found
+    assert len(found.tokens) == rows <= SAMPLE and min(found.tokens) > 0
+
+
+def test_a_count_that_does_not_work_says_why(cli: Cli, demo_workspace: Path) -> None:
+    found = count_tokens(cli, demo_workspace, {**DEMO, "dataset": "nope"})
+    assert found == Refused("asked_said", {"reason": "ValueError: Undefined dataset nope in dataset_info.json."})

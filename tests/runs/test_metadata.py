@@ -1,0 +1,70 @@
+"""What a folder of the plain CLI tells of its run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lfdash.runs.metadata import RunMetadata, of_plain, of_record
+from lfdash.runs.paths import RunPaths
+from tests.support.runs import plan_for, record_for
+
+CARD = """---
+library_name: peft
+license: other
+base_model: Qwen/Qwen2.5-7B-Instruct
+tags:
+- base_model:adapter:Qwen/Qwen2.5-7B-Instruct
+- llama-factory
+- {method}
+---
+# sft
+"""
+
+
+def test_our_record_is_taken_at_its_word(tmp_path: Path) -> None:
+    assert of_record(record_for(plan_for(tmp_path / "w"))) == RunMetadata("train", "m", "sft", "lora")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("stage: dpo\ndo_train: true\nmodel_name_or_path: Qwen/Qwen2.5-7B\nfinetuning_type: full\n",
+         RunMetadata("train", "Qwen2.5-7B", "dpo", "full")),
+        ("stage: sft\ndo_predict: true\nmodel_name_or_path: models/x/\nfinetuning_type: lora\n",
+         RunMetadata("eval", "x", "sft", "lora")),
+        ("export_dir: out\nmodel_name_or_path: a\\b\n", RunMetadata("export", "b", "", "")),
+        ("stage: [sft]\nfinetuning_type: 3\n", RunMetadata()),
+        ("{", RunMetadata()),
+        ("", RunMetadata()),
+    ],
+)
+def test_its_arguments(tmp_path: Path, text: str, found: RunMetadata) -> None:
+    (tmp_path / "training_args.yaml").write_text(text)
+    assert of_plain(RunPaths(tmp_path)) == found
+
+
+def test_the_adapter_then_the_card_then_the_place(tmp_path: Path) -> None:
+    folder = tmp_path / "saves" / "llama3-8b" / "lora" / "sft"
+    folder.mkdir(parents=True)
+    assert of_plain(RunPaths(folder)) == RunMetadata("train", "llama3-8b", "", "lora")
+    (folder / "README.md").write_text(CARD.format(method="freeze"))
+    assert of_plain(RunPaths(folder)) == RunMetadata("train", "Qwen2.5-7B-Instruct", "", "freeze")
+    adapter = {"base_model_name_or_path": "meta/Llama-3-8B", "peft_type": "OFT"}
+    (folder / "adapter_config.json").write_text(json.dumps(adapter))
+    assert of_plain(RunPaths(folder)) == RunMetadata("train", "Llama-3-8B", "", "oft")
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "README.md", "training_args.yaml"])
+@pytest.mark.parametrize("content", [b"[1]", b"\xff\xfe", b"[" * 100_000, b"---\n---\n", b'{"peft_type": {}}'])
+def test_garbage_tells_nothing(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert of_plain(RunPaths(tmp_path)) == RunMetadata()
+
+
+def test_a_run_right_below_saves_names_no_model(tmp_path: Path) -> None:
+    folder = tmp_path / "saves" / "lora" / "r1"
+    folder.mkdir(parents=True)
+    assert of_plain(RunPaths(folder)) == RunMetadata()

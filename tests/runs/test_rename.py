@@ -1,0 +1,306 @@
+"""A run that is over gets another name: folder and record, and everything that knew the old ones."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash.engine.archive import naming
+from lfdash.engine.registry import ProcessRegistry
+from lfdash.engine.resume import prepare_resume
+from lfdash.engine.services import Project, Services
+from lfdash.jobs.yaml_format import load
+from lfdash.launchers.base import Launched
+from lfdash.launchers.local import LocalLauncher
+from lfdash.outcomes import Refused
+from lfdash.queue.store import Queued
+from lfdash.runs import notes
+from lfdash.runs.notes import Notes
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import RunRecord, RunState
+from lfdash.runs.view import RunView
+from tests.runs.test_trash import Runs, code
+from tests.support import ROOT
+from tests.support.died import every_death
+from tests.support.runs import launch, plan_for, record_for, wait_end
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    root = tmp_path / "workspace"
+    root.mkdir()
+    return Runs(root)
+
+
+def renamed(runs: Runs, name: str, run_id: str = "id-r1") -> RunView:
+    found = runs.registry.archive.rename(run_id, name)
+    assert isinstance(found, RunView), found
+    return found
+
+
+def test_folder_record_and_view_have_the_new_name_and_nothing_else_changed(runs: Runs) -> None:
+    old = runs.add().root
+    notes.save(RunPaths(old), Notes("keep me", ("tag",)))
+    before = runs.view()
+    found = renamed(runs, "better name")
+    assert (found.run_id, found.name, found.output_dir) == ("id-r1", "better name", "saves/m/lora/bettername")
+    assert not old.exists() and found.state is RunState.SUCCEEDED and found.notes == Notes("keep me", ("tag",))
+    assert (found.path / "checkpoint-5" / "model.bin").exists()
+    record = RunRecord.from_json(found.paths.record.read_text())
+    assert record.name == "better name"
+    assert record.attempts == before.record.attempts
+    assert runs.again().view().name == "better name"
+
+
+def test_only_the_spaces_of_a_name_can_change(runs: Runs) -> None:
+    runs.add()
+    found = renamed(runs, "r 1")
+    assert (found.name, found.path.name) == ("r 1", "r1")
+    assert renamed(runs, "r1").name == "r1"
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "a/b", "../r2", "/etc", "..", ".hidden", "-x", "~x", " r2", "r2 ", "a\\b", "a\nb", "\u202er2",
+             "x" * 201, "ж" * 101]
+)
+def test_names_that_are_no_folder(runs: Runs, name: str) -> None:
+    old = runs.add().root
+    assert code(runs.registry.archive.rename("id-r1", name)) == "rename_bad"
+    assert runs.view().path == old
+
+
+def test_a_name_that_is_taken_by_a_run_a_file_or_a_broken_link(runs: Runs) -> None:
+    old = runs.add().root
+    runs.add("r2")
+    old.with_name("file").touch()
+    old.with_name("empty").mkdir()
+    old.with_name("link").symlink_to("nowhere")
+    for name in ("r2", "file", "empty", "link", "em pty"):
+        answer = runs.registry.archive.rename("id-r1", name)
+        assert answer == Refused("rename_taken", {"value": f"saves/m/lora/{name.replace(' ', '')}"})
+    assert runs.view().path == old and runs.view("id-r2").path == old.with_name("r2")
+
+
+def test_a_run_that_is_alive_or_unknown(runs: Runs) -> None:
+    handle = launch(runs.registry, plan_for(runs.root))
+    runs.fake.begin(handle)
+    assert runs.registry.archive.rename("id-r1", "r2") == Refused("alive", {"run": "r1"})
+    assert code(runs.registry.archive.rename("nobody", "r2")) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("place", "refused"),
+    [("saves/m/lora/r1", True), ("saves/m/lora/r1/checkpoint-5", True), ("saves/m/lora/r0,saves/m/lora/r1", True),
+     ("{root}/saves/m/lora/r1", True), ("./saves/m/lora/r1", True), ("saves/m/lora/r1-2", False),
+     ("saves/m/lora/r11", False), ("saves/m/lora/r1.old", False), ("other-saves/m/lora/r1", False),
+     ("saves/m/lora", False)],
+)
+def test_a_folder_that_a_waiting_job_or_a_live_run_names(runs: Runs, place: str, refused: bool) -> None:
+    runs.add()
+    place = place.format(root=runs.root)
+    plan = plan_for(runs.root, name="waiting", adapter_name_or_path=place)
+    assert isinstance(runs.registry.enqueue(plan, record_for(plan)), Queued)
+    answer = runs.registry.archive.rename("id-r1", "r2")
+    assert (answer == Refused("in_use", {"run": "r1", "user": "waiting"})) is refused
+    if not refused:
+        renamed(runs, "r1")
+    assert runs.registry.queue.cancel("id-waiting") is None
+    handle = launch(runs.registry, plan_for(runs.root, name="live", adapter_name_or_path=place))
+    runs.fake.begin(handle)
+    assert (code(runs.registry.archive.rename("id-r1", "r3")) == "in_use") is refused
+
+
+def test_a_folder_that_a_waiting_job_will_have_is_taken(runs: Runs) -> None:
+    paths = runs.add()
+    runs.add("r2")
+    runs.registry.archive.discard("id-r1")
+    plan = plan_for(runs.root)
+    assert isinstance(runs.registry.enqueue(plan, record_for(plan)), Queued)
+    assert code(runs.registry.archive.rename("id-r2", "r1")) == "rename_taken"
+    assert code(runs.registry.archive.restore(runs.trash.items()[0].name)) == "place_taken"
+    assert not paths.root.exists()
+
+
+def test_a_run_whose_resume_waits_stays(runs: Runs) -> None:
+    runs.add()
+    view = runs.view()
+    plan = plan_for(runs.root, resume_from_checkpoint="saves/m/lora/r1/checkpoint-5")
+    plan = type(plan)(**{**vars(plan), "attempt": 2})
+    assert isinstance(runs.registry.enqueue(plan, view.record.resumed(plan)), Queued)
+    assert code(runs.registry.archive.rename("id-r1", "r2")) == "alive"
+    assert code(runs.registry.archive.discard("id-r1")) == "alive"
+
+
+def test_of_a_run_and_its_copy_the_renamed_one_is_still_the_run(runs: Runs) -> None:
+    """Its copy comes before it by name, and must not take its id."""
+    old = runs.add().root
+    shutil.copytree(old, old.with_name("a-copy"))
+    renamed(runs, "z")
+    views = {view.path.name: view.run_id for view in look(runs)}
+    assert views["z"] == "id-r1" and views["a-copy"] != "id-r1"
+    copied = runs.registry.archive.rename(views["a-copy"], "b-copy")
+    assert isinstance(copied, RunView) and copied.name == "b-copy"
+    assert {view.path.name: view.run_id for view in look(runs)}["z"] == "id-r1"
+
+
+def look(runs: Runs) -> tuple[RunView, ...]:
+    """What a process that was just started lists."""
+    registry = runs.again().registry
+    registry.refresh()
+    return registry.snapshot()
+
+
+def test_names_of_folders_in_texts() -> None:
+    found = naming("saves/m/lora/r1+x")
+    assert found.search("a: saves/m/lora/r1+x\n") and found.search("'saves/m/lora/r1+x'")
+    assert not found.search("saves/m/lora/r11x") and not found.search("saves/m/lora/r1+x2")
+
+
+def test_a_run_outside_saves_is_found_under_its_new_name(runs: Runs, tmp_path: Path) -> None:
+    old = runs.add(output_dir=str(tmp_path / "disk" / "r1")).root
+    found = renamed(runs, "r2")
+    assert found.path == old.with_name("r2") and runs.again().view().path == found.path
+    assert renamed(runs, "r3").name == "r3"
+    assert runs.again().view().path == old.with_name("r3")
+    assert os.listdir(runs.root / ".lfdash" / "elsewhere") == ["id-r1"]
+    assert runs.registry.archive.discard("id-r1") is None
+    assert runs.registry.archive.restore(runs.trash.items()[0].name) is None
+    assert runs.again().view().name == "r3"
+
+
+def test_a_run_of_the_plain_cli(runs: Runs) -> None:
+    folder = runs.root / "saves" / "plain"
+    folder.mkdir(parents=True)
+    log = folder / "trainer_log.jsonl"
+    log.write_text('{"current_steps": 2, "total_steps": 2}\n')
+    runs.registry.refresh()
+    (view,) = runs.registry.snapshot()
+    assert code(runs.registry.archive.rename(view.run_id, "other")) == "plain_fresh"
+    os.utime(log, (1, 1))
+    found = renamed(runs, "other", view.run_id)
+    assert (found.name, found.record) == ("other", None)
+    assert [view.path.name for view in runs.registry.snapshot()] == ["other"]
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.EROFS, "readonly"), (errno.ENOSPC, "disk_kept")])
+def test_a_disk_that_does_not_let_it(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, number: int, refused: str
+) -> None:
+    old = runs.add().root
+
+    def broken(*_args: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "rename", broken)
+    assert code(runs.registry.archive.rename("id-r1", "r2")) == refused
+    monkeypatch.undo()
+    assert runs.view().path == old
+
+
+def test_a_record_that_cannot_be_written_leaves_a_run_named_by_its_folder(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.add()
+
+    def full(_point: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("lfdash.files.hit", full)
+    assert renamed(runs, "r2").name == "r2"
+    assert runs.again().view().name == "r2"
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_who_dies_while_a_run_is_renamed_leaves_one_whole_run(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outside: bool
+) -> None:
+    paths = runs.add(output_dir=str(tmp_path / "disk" / "r1") if outside else None)
+    deaths = 0
+    for where in every_death(monkeypatch, lambda: runs.again().registry.archive.rename("id-r1", "new name")):
+        deaths += bool(where)
+        other = runs.again()
+        (view,) = (other.registry.refresh(), other.registry.snapshot())[1]
+        assert view.run_id == "id-r1" and view.state is RunState.SUCCEEDED
+        assert view.name in ("r1", "newname", "new name") and view.path.name == view.name.replace(" ", "")
+        assert (view.path / "checkpoint-5" / "model.bin").exists()
+        assert isinstance(other.registry.archive.rename("id-r1", "r1"), RunView)  # as it was, for the next death
+        assert other.view().path == paths.root
+    assert deaths > 4
+
+
+# -- what goes on from a renamed run ----------------------------------------------------------------------
+
+
+def services(tmp_path: Path) -> Services:
+    found = Services(Project(ROOT), tmp_path / "workspace")
+    found.registry.refresh()
+    return found
+
+
+def test_a_resume_goes_on_in_the_new_folder(tmp_path: Path) -> None:
+    """The stored arguments name the folder that the run was started in."""
+    shared = services(tmp_path)
+    registry = shared.registry
+    plan = plan_for(shared.workspace.root, output_dir="saves/m/lora/r1", steps=3)
+    arguments = "output_dir: saves/m/lora/r1\noverwrite_output_dir: true\nsteps: 3\n"
+    plan = type(plan)(**{**vars(plan), "files": {"training_args.yaml": arguments}})
+    outcome = registry.launch(plan, record_for(plan))
+    assert isinstance(outcome, Launched)
+    registry.start()
+    try:
+        view = wait_end(registry, "id-r1")
+        (view.path / "checkpoint-2").mkdir()
+        found = registry.archive.rename("id-r1", "r2")
+        assert isinstance(found, RunView) and found.saved.checkpoints == (2,)
+        prepared = prepare_resume(shared, found, 2, "made by a test")
+        assert prepared is not None
+        resumed = prepared.plan
+        args = load(resumed.files["training_args.yaml"]).args
+        assert args == {
+            "output_dir": "saves/m/lora/r2", "steps": 3, "resume_from_checkpoint": "saves/m/lora/r2/checkpoint-2",
+        }
+        assert resumed.output_dir == "saves/m/lora/r2" and resumed.env["LLAMABOARD_WORKDIR"] == "saves/m/lora/r2"
+        resumed = type(resumed)(**{**vars(resumed), "argv": (plan.argv[0], *resumed.argv[1:])})  # the stand-in CLI
+        assert found.record is not None
+        again = registry.launch(resumed, found.record.resumed(resumed))
+        assert isinstance(again, Launched), again
+        view = wait_end(registry, "id-r1")
+        assert (view.state, view.attempt, view.name, view.progress.step) == (RunState.SUCCEEDED, 2, "r2", 3)
+        assert not (shared.workspace.root / "saves/m/lora/r1").exists()
+        assert view.paths.console.read_text().count("ready") == 2
+    finally:
+        registry.close()
+
+
+def test_a_run_with_real_processes_is_renamed_right_after_its_end(tmp_path: Path) -> None:
+    """Its shim may still be there, having just written how the run ended."""
+    root = tmp_path / "workspace"
+    root.mkdir()
+    registry: Any = ProcessRegistry(root, LocalLauncher(), interval=0.01)
+    registry.start()
+    try:
+        for number in range(5):
+            name = f"r{number}"
+            handle = launch(registry, plan_for(root, name=name, steps=1))
+            wait_end(registry, handle.run_id)
+            found = registry.archive.rename(handle.run_id, f"{name}-renamed")
+            assert isinstance(found, RunView) and found.state is RunState.SUCCEEDED
+            assert handle.process is not None and handle.process.returncode is not None  # no zombie stays
+            assert found.paths.attempt(1).shim_log.read_text() == ""
+            assert not (root / "saves/m/lora" / name).exists()
+        handle = launch(registry, plan_for(root, name="slow", steps=1))
+        wait_end(registry, handle.run_id)
+        slow = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(1)"])
+        registry.watcher._handles[handle.run_id] = replace(handle, process=slow)  # a shim that takes its time to end
+        assert isinstance(registry.archive.rename(handle.run_id, "slow-renamed"), RunView)
+        assert slow.returncode == 0
+    finally:
+        registry.close()

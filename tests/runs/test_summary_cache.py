@@ -1,0 +1,209 @@
+"""Summaries of many runs: a little at a time, kept on disk, never twice."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash.engine.registry import ProcessRegistry
+from lfdash.launchers.base import Launched
+from lfdash.launchers.fake import FakeLauncher
+from lfdash.runs import summary_cache
+from lfdash.runs.metadata import RunMetadata
+from lfdash.runs.record import Handle, RunState
+from lfdash.runs.summary import LogDigest
+from lfdash.runs.summary_cache import SummaryCache
+from lfdash.runs.view import RunView
+from tests.support.runs import plan_for, record_for, wait_for
+
+
+class Bench:
+    """A workspace whose runs a fake launcher holds, and how many bytes of logs were read."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.fake = FakeLauncher()
+        self.registry = ProcessRegistry(root, self.fake, interval=60)
+        self.reads: list[str] = []
+        original = LogDigest.read
+
+        def counted(digest: LogDigest, limit: int) -> bool:
+            self.reads.append(digest._path.parent.name)
+            return original(digest, limit)
+
+        monkeypatch.setattr(LogDigest, "read", counted)
+
+    def begin(self, name: str) -> Handle:
+        """A run that is alive (written by the launcher alone, since the registry takes one at a time)."""
+        plan = plan_for(self.root, name=name)
+        outcome = self.fake.submit(plan, record_for(plan), {})
+        assert isinstance(outcome, Launched)
+        self.fake.begin(outcome.handle)
+        return outcome.handle
+
+    def log(self, handle: Handle, *losses: float) -> None:
+        for place, loss in enumerate(losses, 1):
+            self.fake.log(handle, {"current_steps": place, "total_steps": 9, "loss": loss})
+
+    def views(self) -> tuple[RunView, ...]:
+        self.registry.refresh()
+        return self.registry.snapshot()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    root = tmp_path / "workspace"
+    root.mkdir()
+    return Bench(root, monkeypatch)
+
+
+def of(found: SummaryCache, views: tuple[RunView, ...], name: str) -> Any:
+    return found.get(next(view for view in views if view.name == name)).summary
+
+
+def fresh(bench: Bench) -> SummaryCache:
+    made = SummaryCache(bench.root / ".lfdash" / "summaries.json")
+    made.load()
+    return made
+
+
+def test_a_log_is_read_once_and_a_live_one_goes_on(bench: Bench) -> None:
+    done, live = bench.begin("done"), bench.begin("live")
+    bench.log(done, 3.0, 2.0)
+    bench.fake.end(done, 0)
+    bench.log(live, 5.0)
+    found = fresh(bench)
+    assert found.step(bench.views())
+    views = bench.views()
+    assert (of(found, views, "done").best, of(found, views, "live").last) == (2.0, 5.0)
+    assert sorted(bench.reads) == ["done", "live"]
+    bench.fake.log(live, {"current_steps": 2, "total_steps": 9, "loss": 1.0})
+    views = bench.views()
+    assert found.step(views)
+    assert of(found, views, "live").best == 1.0
+    assert sorted(bench.reads) == ["done", "live", "live"]
+    before = found.get(views[0])
+    found.step(bench.views())
+    assert found.get(views[0]) is before  # nothing new: the same object
+
+
+def test_after_a_restart_nothing_is_read_that_did_not_change(bench: Bench) -> None:
+    for name, loss in (("a", 1.0), ("b", 2.0), ("c", 3.0)):
+        handle = bench.begin(name)
+        bench.log(handle, loss)
+        bench.fake.end(handle, 0)
+    bench.views()
+    first = fresh(bench)
+    first.step(bench.views())
+    first.close()
+    bench.reads.clear()
+    again = fresh(bench)
+    again.step(views := bench.views())
+    assert bench.reads == []
+    assert [of(again, views, name).last for name in "abc"] == [1.0, 2.0, 3.0]
+    again.close()  # nothing is new: nothing is written
+    with (bench.root / "saves/m/lora/b/trainer_log.jsonl").open("a") as file:
+        file.write('{"current_steps": 2, "loss": 0.5}\n')
+    third = fresh(bench)
+    third.step(views := bench.views())
+    assert bench.reads == ["b"] and of(third, views, "b").best == 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"version": 2, "runs": {}}', '{"version": 1}', '{"version": 1, "runs": []}', "[" * 100_000,
+     '{"version": 1, "runs": {"saves/m/lora/a": null, "saves/m/lora/b": {"mark": [1], "summary": []}}}',
+     '{"version": 1, "runs": {"saves/m/lora/a": {"mark": [1, 2, 3], "about": ["a"], "summary": [1, {}, 0, 0, 0, 0]}}}'],
+)
+def test_a_broken_file_costs_reading_only(bench: Bench, text: str) -> None:
+    handle = bench.begin("a")
+    bench.log(handle, 4.0)
+    bench.fake.end(handle, 0)
+    (bench.root / ".lfdash").mkdir(exist_ok=True)
+    (bench.root / ".lfdash" / "summaries.json").write_text(text)
+    found = fresh(bench)
+    found.step(views := bench.views())
+    assert of(found, views, "a").best == 4.0
+
+
+def test_many_logs_are_read_over_several_looks_newest_first(bench: Bench) -> None:
+    for number in range(6):
+        handle = bench.begin(f"r{number}")
+        bench.log(handle, float(number))
+        bench.fake.end(handle, 0)
+    views = bench.views()
+    found = fresh(bench)
+    for count in range(1, 6):
+        assert not found.step(views, budget=0)
+        assert bench.reads == [view.name for view in views[:count]]
+    assert found.get(views[5]).summary.last is None and found.get(views[4]).summary.last == 1.0
+    assert found.get(views[5]).about == RunMetadata("train", "m", "sft", "lora")
+    assert found.step(views, budget=0)
+
+
+def test_a_large_log_is_read_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = bench.begin("large")
+    bench.log(handle, *(1.0 / n for n in range(1, 200)))
+    bench.fake.end(handle, 0)
+    monkeypatch.setattr(summary_cache, "MEGABYTE", 1000)
+    found, views, looks = fresh(bench), bench.views(), 1
+    while not found.step(views, budget=0):
+        assert of(found, views, "large").best is None
+        looks += 1
+    assert looks == len(bench.reads) and looks > 5
+    assert of(found, views, "large").best == pytest.approx(1 / 199)
+
+
+def test_runs_of_the_plain_cli_tell_what_they_are_once_they_are_over(bench: Bench) -> None:
+    folder = bench.root / "saves" / "m2" / "full" / "cli"
+    folder.mkdir(parents=True)
+    (folder / "trainer_log.jsonl").write_text('{"current_steps": 1, "total_steps": 2, "loss": 3.0}\n')
+    found = fresh(bench)
+    (view,) = bench.views()
+    assert view.state is RunState.RUNNING
+    found.step((view,))
+    assert found.get(view).about == RunMetadata("train", "m2", "", "full") and found.get(view).summary.last == 3.0
+    (folder / "training_args.yaml").write_text("stage: pt\ndo_train: true\nmodel_name_or_path: a/b\n")
+    os.utime(folder / "trainer_log.jsonl", (1, 1))
+    (view,) = bench.views()
+    assert view.state is RunState.LOST
+    found.step((view,))
+    assert found.get(view).about == RunMetadata("train", "b", "pt", "full")
+
+
+def test_what_is_gone_is_forgotten_and_a_full_disk_is_no_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    handles = [bench.begin(name) for name in ("a", "b")]
+    for handle in handles:
+        bench.log(handle, 1.0)
+        bench.fake.end(handle, 0)
+    found = fresh(bench)
+    found.step(bench.views())
+    found.close()
+    file = bench.root / ".lfdash" / "summaries.json"
+    assert set(json.loads(file.read_text())["runs"]) == {"saves/m/lora/a", "saves/m/lora/b"}
+    assert bench.registry.archive.discard("id-a") is None
+    found.step(bench.views())
+    found.save()
+    assert set(json.loads(file.read_text())["runs"]) == {"saves/m/lora/b"}
+
+    def full(_path: str, _text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(summary_cache, "write_text_atomic", full)
+    found.save()
+    assert of(found, bench.views(), "b").best == 1.0
+
+
+def test_the_registry_makes_and_keeps_them(bench: Bench) -> None:
+    handle = bench.begin("a")
+    bench.log(handle, 1.5)
+    bench.fake.end(handle, 0)
+    registry = ProcessRegistry(bench.root, bench.fake, interval=0.01)
+    registry.start()
+    wait_for(lambda: registry.summaries.get(registry.snapshot()[0]).summary.best == 1.5)
+    registry.close()
+    assert "saves/m/lora/a" in json.loads((bench.root / ".lfdash" / "summaries.json").read_text())["runs"]

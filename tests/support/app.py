@@ -1,0 +1,60 @@
+"""The dashboard's pages without a browser: Streamlit's AppTest on the real services of a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from lfdash.engine.services import Project, Services
+from lfdash.ui.shared import session, streamlit_private
+from lfdash.ui.shared.text import LANGUAGE
+from tests.support import ROOT
+
+
+@contextmanager
+def opened(workspace: Path) -> Iterator[Services]:
+    """The process-wide services on a workspace; closed at the end, so that the next test has its own.
+
+    What LLaMA-Factory offers is the shipped snapshot: reading the installed one takes seconds.
+    """
+    st.cache_resource.clear()
+    services = Services(Project(ROOT), workspace)
+    session.install(services)
+    with (
+        mock.patch.object(streamlit_private, "open_tabs", return_value=1),  # AppTest has no server to ask
+        mock.patch.object(Services, "_read_installed"),
+    ):
+        yield services
+    services.close()
+    session._installed.clear()
+    st.cache_resource.clear()
+
+
+def start() -> AppTest:
+    """A first visit of the Train page."""
+    return good(AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run())
+
+
+def good(app: AppTest) -> AppTest:
+    """The page, which must not have raised."""
+    assert not app.exception, [item.stack_trace for item in app.exception]
+    return app
+
+
+def widget(app: AppTest, kind: str, key: str) -> Any:
+    """The only widget of a kind ("selectbox", "button_group"...) that stands for a key, whatever its words."""
+    found = [item for item in app.get(kind) if item.key == key or (item.key or "").startswith(f"{key}@")]
+    assert len(found) == 1, (key, [item.key for item in app.get(kind)])
+    return found[0]
+
+
+def speak(app: AppTest, code: str) -> AppTest:
+    """The page in another language."""
+    widget(app, "selectbox", LANGUAGE).set_value(code)
+    return good(app.run())

@@ -1,0 +1,92 @@
+"""Helpers of the tests that start runs: a stand-in for llamafactory-cli, plans, and waiting for a condition."""
+
+from __future__ import annotations
+
+import stat
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lfdash.engine.registry import ProcessRegistry
+from lfdash.launchers.base import Launched
+from lfdash.runs.paths import marker
+from lfdash.runs.plan import LaunchPlan, make_plan
+from lfdash.runs.record import TERMINAL, Handle, RunRecord
+from lfdash.runs.view import RunView
+from lfdash.supervisor.processes import marked
+from tests.support import FIXTURES
+
+T = TypeVar("T")
+
+
+def fake_cli(folder: Path) -> str:
+    """Makes an executable llamafactory-cli in `folder`; its path."""
+    path = folder / "bin" / "llamafactory-cli"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!{sys.executable} -IS\n" + (FIXTURES / "fake_cli.py").read_text(encoding="utf-8"))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def plan_for(
+    workspace: Path, *, name: str = "r1", cli: str | None = None, secrets: tuple[str, ...] = (),
+    env: dict[str, str] | None = None, output_dir: str | None = None, **args: Any,
+) -> LaunchPlan:
+    """The plan of a run `saves/m/lora/<name>` with id `id-<name>`; `args` tell the stand-in what to do."""
+    return make_plan(
+        run_id=f"id-{name}", args=args, env=env or {}, secrets=secrets, files={}, cwd=str(workspace),
+        cli=cli or fake_cli(workspace.parent), output_dir=output_dir or f"saves/m/lora/{name}",
+    )
+
+
+def record_for(plan: LaunchPlan) -> RunRecord:
+    """A record for a plan."""
+    name = plan.run_id.removeprefix("id-")
+    return RunRecord.new(plan, kind="train", name=name, model="m", stage="sft", method="lora")
+
+
+def launch(registry: ProcessRegistry, plan: LaunchPlan) -> Handle:
+    """Starts a run that must not be refused."""
+    outcome = registry.launch(plan, record_for(plan))
+    assert isinstance(outcome, Launched), outcome
+    return outcome.handle
+
+
+def wait_for(look: Callable[[], T], seconds: float = 20.0) -> T:
+    """The first true value of `look`; fails when there is none in time."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end, f"not within {seconds} s: {look}"
+        time.sleep(0.02)
+    return found
+
+
+def wait_end(registry: ProcessRegistry, run_id: str, seconds: float = 20.0) -> RunView:
+    """The run once it is over."""
+
+    def ended() -> RunView | None:
+        view = registry.get(run_id)
+        return view if view is not None and view.state in TERMINAL else None
+
+    view = wait_for(ended, seconds)
+    assert view is not None
+    return view
+
+
+def wait_ready(handle: Handle, word: str = "ready", count: int = 1) -> None:
+    """Until the run's output has the line `word` that often."""
+
+    def said() -> bool:
+        try:
+            return handle.paths.console.read_text().split("\n").count(word) >= count
+        except OSError:
+            return False
+
+    wait_for(said)
+
+
+def members(handle: Handle) -> list[int]:
+    """Live processes of a run."""
+    return marked(marker(handle.paths, handle.attempt))

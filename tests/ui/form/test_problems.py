@@ -1,0 +1,91 @@
+"""What is known to be wrong is told before Start is pressed, with its cure; what is only missing, after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.engine.services import Services
+from lfdash.ui.shared.text import t
+from tests.support import app as pages
+from tests.support.pseudo import ESCAPED
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    data = tmp_path / "workspace" / "data"
+    data.mkdir(parents=True)
+    names = ("demo_sft", "demo_chat")
+    (data / "dataset_info.json").write_text(json.dumps({name: {"file_name": f"{name}.json"} for name in names}))
+    with pages.opened(tmp_path / "workspace") as found:
+        packages = {"trl": "0.24.0"}  # what LLaMA-Factory 0.9.5 comes with
+        found.upstream = replace(found.upstream, packages=packages, source="installed")
+        yield found
+
+
+def main_texts(app: AppTest) -> str:
+    return ESCAPED.sub(r"\1", "\n".join(str(item.value) for item in app.main.markdown))
+
+
+def at_fields(app: AppTest) -> str:
+    return ESCAPED.sub(r"\1", "\n".join(str(item.value) for item in app.sidebar.caption))
+
+
+def choose(app: AppTest, key: str, value: str) -> AppTest:
+    pages.widget(app, "selectbox", key).set_value(value)
+    pages.good(app.run())
+    return pages.good(app.run())  # a callback redraws parts only; AppTest's tree holds no more than those
+
+
+def test_a_new_form_is_not_scolded(services: Services) -> None:
+    app = pages.start()
+    pages.widget(app, "selectbox", "ui.preset_pick").set_value(None)
+    pages.good(app.run())
+    assert t("problems.model_missing") not in main_texts(app) + at_fields(app)
+    app.button(key="start").click()
+    pages.good(app.run())
+    pages.good(app.run())
+    assert t("problems.model_missing") in main_texts(app) and t("problems.model_missing") in at_fields(app)
+
+
+def test_ppo_says_before_launch_why_it_cannot_run(services: Services) -> None:
+    app = choose(pages.start(), "train.training_stage", "ppo")
+    said = t("problems.ppo_trl", version="0.24.0")
+    assert said in main_texts(app) and said in at_fields(app)
+    assert t("problems.reward_missing") not in main_texts(app)
+    choose(app, "train.training_stage", "sft")
+    assert said not in main_texts(app) + at_fields(app)
+
+
+def test_oft_says_before_launch_how_its_adapter_is_loaded_again(services: Services) -> None:
+    app = choose(pages.start(), "top.finetuning_type", "oft")
+    assert t("problems.oft_again") in main_texts(app) and t("problems.oft_again") in at_fields(app)
+
+
+def test_a_cure_is_one_click_and_the_whole_page_follows(services: Services) -> None:
+    app = pages.start()
+    app.session_state["top.checkpoint_path"] = ["saves/demo-llama/oft/run"]
+    app = choose(app, "top.finetuning_type", "oft")
+    assert t("problems.adapter_method") in main_texts(app)
+    button = next(item for item in app.button if (item.key or "").startswith("early_"))
+    button.click()
+    pages.good(app.run())
+    pages.good(app.run())
+    assert pages.widget(app, "selectbox", "top.finetuning_type").value == "lora"
+    assert app.session_state["top.checkpoint_path"] == ["saves/demo-llama/oft/run"]
+    assert t("problems.adapter_method") not in main_texts(app) + at_fields(app)
+
+
+def test_a_mark_stands_at_the_group_with_the_wrong_field(services: Services) -> None:
+    app = pages.start()
+    marks = [item.value for item in app.sidebar.get("html") if "⚠" in str(item.value)]
+    assert not marks
+    app.session_state["train.use_galore"] = True  # does not go with LoRA
+    pages.good(app.run())
+    marks = [item.value for item in app.sidebar.get("html") if "⚠" in str(item.value)]
+    assert len(marks) == 1 and "lf-fail" in marks[0]

@@ -1,0 +1,107 @@
+"""Texts: every key the code asks for is there, and every key that is there is asked for."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+
+import pytest
+
+from lfdash.jobs.field import Field
+from lfdash.jobs.fields import FIELDS, GROUPS
+from lfdash.jobs.rules import RULES
+from lfdash.locales import FOLDER as LOCALES
+from lfdash.runs.record import RunState
+from lfdash.ui.form.widgets import number_text, to_raw
+from lfdash.ui.shared.text import choice, help_text, label, t
+from tests.support import ROOT
+
+ENGLISH = tomllib.loads((LOCALES / "en.toml").read_text(encoding="utf-8"))
+SOURCES = [*(ROOT / "lfdash").rglob("*.py"), ROOT / "app.py"]
+
+
+def literals() -> set[str]:
+    """Every string and every fixed start of an f-string in the code, as patterns over locale keys."""
+    found = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(re.escape(node.value))
+            if isinstance(node, ast.JoinedStr):
+                parts = [re.escape(p.value) if isinstance(p, ast.Constant) else ".+" for p in node.values]
+                found.add("".join(parts))
+    return found
+
+
+def keys(section: str) -> set[str]:
+    return {f"{section}.{key}" for key in ENGLISH[section]}
+
+
+def test_every_text_of_the_page_is_asked_for() -> None:
+    patterns = [re.compile(text) for text in literals() if text.startswith(("ui", "states"))]
+    unused = {key for key in keys("ui") | keys("states") if not any(p.fullmatch(key) for p in patterns)}
+    assert unused == set()
+
+
+def test_every_text_that_is_asked_for_is_there() -> None:
+    asked = {re.sub(r"\\(.)", r"\1", text) for text in literals() if re.fullmatch(r"ui\\?\.\w+", text)}
+    widget_keys = {"ui.preset_pick", "ui.filter", "ui.tab", "ui.run", "ui.run_pick", "ui.message", "ui.checked"}
+    widget_keys |= {
+        "ui.baseline",
+        "ui.busy",
+        "ui.notice",
+        "ui.notes",
+        "ui.tail",
+        "ui.drawn_state",
+        "ui.log_scale",
+        "ui.preset",
+        "ui.kind",
+        "ui.drawn_kind",
+    }
+
+    beginnings = {name for name in asked if name.endswith("_")}  # of f-strings; seen above
+    assert asked - widget_keys - beginnings <= keys("ui")
+
+
+def test_every_problem_and_refusal_has_a_text() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    refused = set(re.findall(r'Refused\("(\w+)"', code))
+    assert refused <= set(ENGLISH["outcomes"])
+    waits = set(re.findall(r'(?:NoRoom|Reason)\("(\w+)"', code))
+    assert waits == set(ENGLISH["waits"])
+    assert set(re.findall(r'ConfigError\("(\w+)"', code)) == set(ENGLISH["config"])
+    named = set(re.findall(r'Problem\([^()]*?"(\w+)"', code)) | {rule.code for rule in RULES}
+    named |= set(re.findall(r'return "(name_\w+|not_\w+|out_of_range)"', code)) | set(
+        re.findall(r'broken\("(\w+)"', code)
+    )
+    named -= {"train", "top"}
+    assert {name for name in named if "_" in name} <= set(ENGLISH["problems"])
+
+
+@pytest.mark.parametrize("row", [row for row in FIELDS if not row.hidden], ids=lambda row: row.id)
+def test_every_field_has_label_and_help(row: Field) -> None:
+    assert label(row.id) != row.name
+    assert help_text(row.id).endswith(".")
+
+
+def test_groups_and_states_have_names() -> None:
+    for group in GROUPS:
+        t(f"groups.{group.name}")
+    for state in RunState:
+        t(f"states.{state.name}")
+
+
+def test_a_missing_text_is_a_mistake() -> None:
+    with pytest.raises(KeyError, match="no_such"):
+        t("ui.no_such")
+    assert choice("train.training_stage", "dpo") == "DPO"
+    assert choice("train.training_stage", "odd") == "odd"
+
+
+def test_numbers_are_written_as_people_write_them() -> None:
+    assert [number_text(n) for n in (5e-5, 1e-10, 0.1, 3.0, 1e16)] == ["5e-5", "1e-10", "0.1", "3.0", "1e16"]
+    rows = {row.id: row for row in FIELDS}
+    assert to_raw(rows["train.learning_rate"], 5e-5) == "5e-5"
+    assert to_raw(rows["train.dataset"], None) == []
+    assert to_raw(rows["train.packing"], None) is None

@@ -1,0 +1,92 @@
+"""What the page says of runs whose end nobody saw, and of a stop that hangs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lfdash.engine.services import Services
+from lfdash.launchers.base import Launched
+from lfdash.launchers.fake import FakeLauncher
+from lfdash.runs.record import RunState
+from lfdash.runs.view import RunView
+from lfdash.ui.shared.text import t
+from tests.support import app
+from tests.support.runs import FIXTURES, plan_for, record_for
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
+    with app.opened(tmp_path / "workspace") as found:
+        found.registry.watcher.launcher = FakeLauncher()
+        yield found
+
+
+def show(services: Services, logs: str = "", **changes: object) -> str:
+    """All that the page says of one run, whose view has these changes. logs: recorded ones, by their name."""
+    registry = services.registry
+    plan = plan_for(registry.workspace)
+    outcome = registry.launch(plan, record_for(plan))
+    assert isinstance(outcome, Launched)
+    folder = registry.workspace / plan.output_dir
+    (folder / "checkpoint-5").mkdir()
+    for name, file in ((f"{logs}.jsonl", "trainer_log.jsonl"), (f"{logs}_console.txt", "console.log")):
+        if logs:
+            (folder / file).write_bytes((FIXTURES / "logs" / name).read_bytes())
+    registry.refresh()
+    (view,) = registry.snapshot()
+    changed: RunView = replace(view, **changes)  # type: ignore[arg-type]
+    registry.snapshot = lambda: (changed,)  # type: ignore[method-assign]
+    registry.get = lambda run_id: changed  # type: ignore[method-assign]
+    page = app.start()
+    parts = [*page.error, *page.warning, *page.success, *page.info, *page.caption, *page.markdown]
+    keys = [button.key for button in page.button]
+    return json.dumps([*(part.value for part in parts), *keys], ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"), [("gone", "nothing shows"), ("boot", "started anew"), ("host", "only be seen there")]
+)
+def test_a_lost_run_says_why_and_can_be_resumed(services: Services, lost: str, words: str) -> None:
+    said = show(services, state=RunState.LOST, lost=lost, saved=saved())
+    assert words in said and "resume" in said
+    if lost == "host":
+        assert services.registry.snapshot()[0].record.host in said  # type: ignore[union-attr]
+
+
+def saved() -> object:
+    from lfdash.runs.view import Saved
+
+    return Saved(None, None, (5,))
+
+
+@pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.STOPPED])
+def test_an_end_that_nobody_saw_has_no_code(services: Services, state: RunState) -> None:
+    assert t("ui.code_unknown") in show(services, state=state, exit_code=None)
+
+
+@pytest.mark.parametrize("state", [RunState.RUNNING, RunState.SUCCEEDED])
+def test_a_run_whose_loss_is_no_number_says_so_whether_or_not_it_succeeds(services: Services, state: RunState) -> None:
+    assert t("ui.loss_dead", step="4") in show(services, "sft_overflow", state=state, exit_code=0)
+
+
+def test_a_run_that_learns_says_nothing_of_that(services: Services) -> None:
+    assert t("ui.loss_dead", step="")[-60:] not in show(services, "sft", state=RunState.SUCCEEDED, exit_code=0)
+
+
+def test_a_code_that_was_seen_is_not_called_unknown(services: Services) -> None:
+    assert t("ui.code_unknown") not in show(services, state=RunState.SUCCEEDED, exit_code=0)
+
+
+def test_a_run_that_never_began_says_so(services: Services) -> None:
+    assert t("ui.never_started") in show(services, state=RunState.FAILED)
+
+
+def test_a_stop_that_hangs_offers_the_harder_step(services: Services) -> None:
+    said = show(services, state=RunState.STOPPING, awaiting="save", stalled=True)
+    assert t("ui.awaiting_stuck") in said and t("ui.awaiting_save") not in said
