@@ -153,8 +153,6 @@ REUSED = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 from lfdash.queue import commands
-from lfdash.launchers.local import SUPERVISOR
-from lfdash.supervisor import shim
 from lfdash.launchers.base import Refused
 from tests.faults.runs import new, pids, seen
 from tests.support.runs import launch, plan_for, wait_for
