@@ -135,8 +135,9 @@ class Dash:
 
 def main() -> None:
     """Forks a dashboard for each line that is an order; tells how one ended, or -1, on {"wait": pid}."""
-    import lfdash.ui.server  # noqa: F401
     import streamlit.web.bootstrap  # noqa: F401  (imported once, for all)
+
+    import lfdash.web.server  # noqa: F401
 
     for line in sys.stdin:
         order = json.loads(line)

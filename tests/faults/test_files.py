@@ -16,7 +16,7 @@ import pytest
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.files import write_text_atomic
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.runs import scan
+from lfdash.runs import view as judging
 from lfdash.runs.console import ConsoleTail
 from lfdash.runs.log_reader import Cursor, read_new
 from lfdash.runs.metrics import RunTail
@@ -166,7 +166,7 @@ def test_one_odd_folder(
             raise ZeroDivisionError
         return real(paths)
 
-    monkeypatch.setattr(scan, "read_saved", failing)
+    monkeypatch.setattr(judging, "read_saved", failing)
     registry = new(workspace)
     for _ in range(2):
         registry.refresh()
