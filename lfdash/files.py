@@ -8,8 +8,11 @@ import os
 import stat
 import threading
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
+import msgspec
+
+from lfdash.errors import RecordError
 from lfdash.supervisor.failpoints import hit
 from lfdash.supervisor.records import sync_folder
 
@@ -59,6 +62,20 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+T = TypeVar("T")
+
+
+def as_record(kind: type[T], data: Any, file: str) -> T:
+    """JSON data as a frozen dataclass; unknown keys are ignored. file: the name of where they come from.
+
+    RecordError says where a value is missing, or is of another kind than the field.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise RecordError(f"{file} cannot be read: {error}") from error
 
 
 # not every system has all of these

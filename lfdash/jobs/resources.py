@@ -18,12 +18,6 @@ class ResourceRequest:
     count: int | None = None
     cpu: bool = False
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ResourceRequest:
-        """The inverse of `dataclasses.asdict`. TypeError, ValueError or KeyError when it is none."""
-        count = data["count"]
-        return cls(tuple(map(str, data["devices"])), None if count is None else int(count), bool(data["cpu"]))
-
 
 def request_of(args: Mapping[str, Any], env: Mapping[str, str]) -> ResourceRequest:
     """What a job asks for, from its arguments and its environment."""

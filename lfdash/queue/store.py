@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from lfdash.errors import RecordError
-from lfdash.files import write_text_atomic
+from lfdash.files import as_record, write_text_atomic
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import RunRecord
+from lfdash.runs.record import Finite, RunRecord
 from lfdash.runs.view import Reason
 
 VERSION = 1
@@ -35,8 +35,8 @@ class QueueEntry:
     plan: LaunchPlan
     record: RunRecord
     request: ResourceRequest
-    order: float
-    added: float
+    order: Finite
+    added: Finite
     held: Reason | None = None
 
     @property
@@ -69,17 +69,10 @@ class QueueEntry:
             data = json.loads(text)
             if data["version"] > VERSION:
                 raise RecordError(f"the queued job has version {data['version']}, this lfdash reads up to {VERSION}")
-            held = data["held"]
-            return cls(
-                plan=LaunchPlan.from_json(data["plan"]),
-                record=RunRecord.from_json(json.dumps(data["record"])),
-                request=ResourceRequest.from_json(data["ask"]),
-                order=float(data["order"]),
-                added=float(data["added"]),
-                held=Reason(str(held["code"]), dict(held["params"])) if held else None,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            data["request"] = data["ask"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"not a queued job: {error!r}") from error
+        return as_record(cls, data, "the queued job")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
@@ -43,14 +43,6 @@ class LaunchPlan:
     output_dir: str
     files: Mapping[str, str]
     path: str = ""
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `dataclasses.asdict`. TypeError, ValueError or KeyError when it is none."""
-        texts = {name: str(data[name]) for name in ("run_id", "cwd", "output_dir", "path")}
-        lists = {name: tuple(map(str, data[name])) for name in ("argv", "unset", "secrets")}
-        maps = {name: {str(k): str(v) for k, v in dict(data[name]).items()} for name in ("env", "files")}
-        return cls(attempt=int(data["attempt"]), **texts, **lists, **maps)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         """Shell text that does the same when pasted: the file that is run is written by the text itself.

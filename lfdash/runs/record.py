@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from subprocess import Popen
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+
+from msgspec import Meta
 
 from lfdash.errors import RecordError
-from lfdash.files import read_json
+from lfdash.files import as_record, read_json
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan
 
@@ -54,24 +54,10 @@ ALLOWED: Mapping[RunState, frozenset[RunState]] = {
 
 # -- what files of ours say: they may be torn, edited by hand, or of another version ---------------------
 
-RUN_ID = re.compile(r"[\w.-]{1,80}", re.ASCII)  # it becomes a part of file names
-TEXTS = ("run_id", "kind", "name", "launcher", "model", "stage", "method", "host")
-
-
-def check_kinds(data: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
-    """TypeError when a value that is there, and not null, is of another kind; `float` means any finite number."""
-    for name, kind in kinds.items():
-        value = data.get(name)
-        fits = isinstance(value, int | float) and math.isfinite(value) if kind is float else isinstance(value, kind)
-        if value is not None and (not fits or isinstance(value, bool)):
-            raise TypeError(f"{name}: {value!r} is no {kind.__name__}")
-
-
-def texts(values: Any) -> tuple[str, ...]:
-    """A list of strings. TypeError for anything else."""
-    if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{values!r} is no list of texts")
-    return tuple(values)
+RUN_ID = r"^[A-Za-z0-9_.-]{1,80}\Z"  # it becomes a part of file names
+# Seconds of a clock, places in a queue. NaN and Infinity, which JSON files may hold, are refused.
+Finite = Annotated[float, Meta(gt=-1e15, lt=1e15)]
+Text = Annotated[str, Meta(pattern="^[^\ud800-\udfff]*$")]  # half a character cannot be shown
 
 
 @dataclass(frozen=True)
@@ -85,26 +71,13 @@ class Exit:
 
     run_id: str
     attempt: int
-    code: int | None
+    code: Annotated[int, Meta(ge=-255, le=255)] | None
     error: str | None = None
     stop: tuple[str, ...] = ()
     leftovers: int = 0
-    started: float | None = None
-    ended: float | None = None
-    seconds: float | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Unknown keys are ignored. RecordError when it is not an exit record."""
-        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        try:
-            check_kinds(known, {"run_id": str, "error": str, "attempt": int, "code": int, "leftovers": int})
-            check_kinds(known, dict.fromkeys(("started", "ended", "seconds"), float))
-            if not -255 <= (known["code"] or 0) <= 255:
-                raise ValueError(f"no exit code: {known['code']}")
-            return cls(**{**known, "stop": texts(known.get("stop", ()))})
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise RecordError(f"not an exit record: {error!r}") from error
+    started: Finite | None = None
+    ended: Finite | None = None
+    seconds: Finite | None = None
 
 
 @dataclass(frozen=True)
@@ -117,43 +90,28 @@ class Attempt:
     number: int
     argv: tuple[str, ...]
     env: Mapping[str, str]
-    started: float | None = None  # epoch seconds
+    started: Finite | None = None  # since the epoch
     state: RunState = RunState.STARTING
     stop: str | None = None  # the hardest wish
     exit: Exit | None = None
     devices: tuple[str, ...] | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        check_kinds(data, {"number": int, "started": float, "stop": str})
-        exit_data = data.get("exit")
-        return cls(
-            number=int(data["number"]),
-            argv=texts(data["argv"]),
-            env=dict(data["env"]),
-            started=data.get("started"),
-            state=RunState(data["state"]),
-            stop=data.get("stop"),
-            exit=Exit.from_json(exit_data) if exit_data else None,
-            devices=None if data.get("devices") is None else tuple(map(str, data["devices"])),
-        )
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """What run.json says: who the run is and which attempts it had. Secrets are names only."""
 
-    run_id: str
-    kind: str
-    name: str
-    launcher: str
-    model: str
-    stage: str
-    method: str
+    run_id: Annotated[str, Meta(pattern=RUN_ID)]
+    kind: Text
+    name: Text
+    launcher: Text
+    model: Text
+    stage: Text
+    method: Text
     secrets: tuple[str, ...]
-    attempts: tuple[Attempt, ...]
-    created: float = 0.0  # epoch seconds; set at launch
-    host: str = ""  # set at launch
+    attempts: Annotated[tuple[Attempt, ...], Meta(min_length=1)]
+    created: Finite = 0.0  # since the epoch; set at launch
+    host: Text = ""  # set at launch
 
     @classmethod
     def new(
@@ -190,19 +148,9 @@ class RunRecord:
             version = data["version"]
             if version > VERSION:
                 raise RecordError(f"run.json has version {version}, this lfdash reads up to {VERSION}: update lfdash")
-            fields = {name: data[name] for name in cls.__dataclass_fields__}
-            check_kinds(fields, {"created": float})
-            for text in texts([fields[name] for name in TEXTS]):
-                text.encode()  # half a character cannot be shown
-            if not RUN_ID.fullmatch(fields["run_id"]):
-                raise RecordError(f"run.json has no proper run_id: {fields['run_id']!r}")
-            fields["secrets"] = texts(fields["secrets"])
-            fields["attempts"] = tuple(Attempt.from_json(item) for item in fields["attempts"])
-            if not fields["attempts"]:
-                raise RecordError("run.json lists no attempt")
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"run.json cannot be read: {error!r}") from error
+        return as_record(cls, data, "run.json")
 
 
 Phase = Literal["starting", "running", "ended", "lost"]
@@ -249,7 +197,7 @@ def read_exit(handle: Handle) -> Exit | None:
 def exit_in(handle: Handle, path: Path) -> Exit | None:
     """The exit record in a file, when it is this attempt's."""
     try:
-        found = Exit.from_json(read_json(path))
+        found = as_record(Exit, read_json(path), path.name)
     except RecordError:
         return None
     return found if (found.run_id, found.attempt) == (handle.run_id, handle.attempt) else None

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.files import as_record
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder
 from lfdash.launchers.base import Launched
@@ -349,7 +350,7 @@ def test_a_job_comes_back_from_its_file_as_it_was(workspace: Path) -> None:
     jobs = QueueStore(workspace / "q")
     jobs.write(entry)
     assert QueueStore(workspace / "q").entries() == (entry,)
-    assert LaunchPlan.from_json(json.loads(json.dumps(entry.plan.__dict__))) == plan
+    assert as_record(LaunchPlan, json.loads(json.dumps(entry.plan.__dict__)), "it") == plan
 
 
 # -- resume ---------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfdash.files import as_record
 from lfdash.jobs.resources import ResourceRequest, request_of
 from lfdash.queue.placement import Allocation, DevicePool, Inventory, NoRoom
 
@@ -29,7 +30,7 @@ FOUR = Inventory(("0", "1", "2", "3"))
 )
 def test_what_a_job_asks_for(args: dict[str, object], env: dict[str, str], wanted: ResourceRequest) -> None:
     assert request_of(args, env) == wanted
-    assert ResourceRequest.from_json(asdict(wanted)) == wanted
+    assert as_record(ResourceRequest, asdict(wanted), "it") == wanted
 
 
 def test_without_gpus_slots_are_counted() -> None:
