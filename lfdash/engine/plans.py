@@ -20,7 +20,7 @@ BOARD_FILE = "llamaboard_config.yaml"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job made ready: what is previewed is what is submitted. ask: the devices that it wants."""
+    """A job made ready: what is previewed is what is submitted. request: the devices that it wants."""
 
     plan: LaunchPlan
     record: RunRecord
@@ -32,7 +32,8 @@ def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -
 
     header: the comment at the top of its YAML file. run_id: a new one when it is "".
     """
-    args, env = build_args(job), build_env(job)
+    args = build_args(job)
+    env = build_env(job, args)
     plan = make_plan(
         run_id=run_id or uuid.uuid4().hex[:12],
         args=args,
@@ -65,6 +66,7 @@ def document(job: JobConfig, header: str, *, with_output: bool) -> str:
     Without the output folder it is the job to share; with it, exactly this run.
     """
     args = build_args(job)
+    env = build_env(job, args)
     if not with_output:
         args.pop("output_dir", None)
-    return yaml_format.dump(args, [header], build_env(job))
+    return yaml_format.dump(args, [header], env)

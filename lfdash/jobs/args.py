@@ -42,8 +42,8 @@ def row_args(row: Field, job: JobConfig) -> dict[str, Any]:
     return {arguments(row)[0]: value}
 
 
-def build_env(job: JobConfig) -> dict[str, str]:
-    """The environment that a job asks for, without secrets.
+def build_env(job: JobConfig, args: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """The environment that a job asks for, without secrets. args: the job's own, where they are made already.
 
     LLaMA-Factory refuses DeepSpeed that was not started by torchrun (hparams/parser.py).
     """
@@ -55,7 +55,7 @@ def build_env(job: JobConfig) -> dict[str, str]:
                 env.update(HUBS[str(value)])
                 continue
             env[row.env] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    if build_args(job).get("deepspeed"):
+    if (build_args(job) if args is None else args).get("deepspeed"):
         env["FORCE_TORCHRUN"] = "1"
     return env
 
