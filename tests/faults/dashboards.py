@@ -153,7 +153,7 @@ def main() -> None:
 
 def become(order: Order) -> None:
     """This process is a dashboard from here on."""
-    from lfdash.ui.shared import session
+    from lfdash.engine import services
 
     os.setsid()
     # What starts the tests may ignore these (nohup, a shell's background job); a terminal's dashboard does not.
@@ -167,7 +167,8 @@ def become(order: Order) -> None:
     os.environ.update(order.env)
     if order.later:
         ahead = MachineIdentity(clock=lambda: boot_clock() + order.later)
-        session.LocalLauncher = lambda: LocalLauncher(ahead)
+        assert services.LocalLauncher is LocalLauncher  # what the dashboard makes its launcher with
+        services.LocalLauncher = lambda: LocalLauncher(ahead)
     with contextlib.suppress(KeyboardInterrupt):
         run(order)
     os._exit(0)
