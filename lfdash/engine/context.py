@@ -7,8 +7,9 @@ from pathlib import Path
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args
 from lfdash.jobs.environment import Facts
-from lfdash.jobs.fields import BY_ID
+from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import named
 from lfdash.outcomes import Value
 from lfdash.workspace.folders import weights_size
 
@@ -27,7 +28,8 @@ def of(services: Services, job: JobConfig) -> Facts:
     found = services.datasets(directory)
     online = directory == "ONLINE" or directory.startswith("REMOTE:")  # data/parser.py of LLaMA-Factory
     installed = services.upstream.packages if services.upstream.source == "installed" else None
-    target = job.get("export.export_dir") if job.kind == "export" else None
+    exported = BY_KIND_ARG[job.kind].get("export_dir")
+    target = job.get(exported.id) if exported else None
     return Facts(
         datasets=None if online else frozenset(found.names),
         dataset_problem=None if online else found.problem,
@@ -55,7 +57,7 @@ def model_bytes(services: Services, path: Value | None) -> int | None:
 
 def wanted_datasets(job: JobConfig) -> list[str]:
     """The datasets that a job trains on."""
-    names = job.get("train.dataset") if job.kind == "train" else None
+    names = job.get(DATASETS[job.kind][0].id) if named(job.kind).trains else None
     return list(names) if isinstance(names, list) else []
 
 

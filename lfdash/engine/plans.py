@@ -11,6 +11,7 @@ from lfdash.engine.services import Services
 from lfdash.jobs import llamaboard_format, yaml_format
 from lfdash.jobs.args import build_args, build_env, secret_names
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import ResourceRequest, request_of
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan, make_plan
 from lfdash.runs.record import RunRecord
@@ -43,7 +44,7 @@ def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -
         cli=services.cli_path,
         cwd=str(services.workspace.root),
         output_dir=job.folder,
-        command="export" if job.kind == "export" else "train",
+        command=named(job.kind).command,
     )
     return Prepared(plan, record_of(job, args, plan), request_of(args, env))
 
@@ -61,7 +62,7 @@ def record_of(job: JobConfig, args: Mapping[str, Any], plan: LaunchPlan) -> RunR
 
 
 def document(job: JobConfig, header: str, *, with_output: bool) -> str:
-    """The job as a YAML file that `llamafactory-cli train` takes, with a comment at its top.
+    """The job as a YAML file that `llamafactory-cli` takes, with a comment at its top.
 
     Without the output folder it is the job to share; with it, exactly this run.
     """

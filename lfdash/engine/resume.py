@@ -9,6 +9,7 @@ from lfdash.files import read_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.converters import model_name, saved_name
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import request_of
 from lfdash.jobs.secret_arguments import without
 from lfdash.outcomes import Value
@@ -62,6 +63,7 @@ def prepare_resume(services: Services, view: RunView, step: int, header: str) ->
         cli=services.cli_path,
         cwd=str(services.workspace.root),
         output_dir=view.output_dir,
+        command=named(view.kind).command,
     )
     return Prepared(plan, view.record.resumed(plan), request_of(document.args, document.env))
 

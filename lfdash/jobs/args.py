@@ -13,6 +13,7 @@ from typing import Any
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import ROWS, arguments
 from lfdash.jobs.job import JobConfig, coerce
+from lfdash.jobs.kinds import kind_of
 from lfdash.outcomes import Value
 
 HUB = "hub"  # stands in a row's `env` for the variables that choose the hub
@@ -25,7 +26,7 @@ HUBS: Mapping[str, Mapping[str, str]] = {
 
 
 def build_args(job: JobConfig) -> dict[str, Any]:
-    """The arguments of `llamafactory-cli train`: every given field that applies, then the extra ones."""
+    """LLaMA-Factory's arguments: every given field that applies, then the extra ones."""
     args: dict[str, Any] = {}
     for row in ROWS[job.kind]:
         if job.sends(row):
@@ -70,20 +71,12 @@ def secret_names(job: JobConfig) -> tuple[str, ...]:
     return tuple(row.secret for row in ROWS[job.kind] if row.secret and job.sends(row))
 
 
-def kind_of(args: Mapping[str, Any]) -> str:
-    """What arguments are for: "eval" when they evaluate or predict without training, "export" with its folder."""
-    if "export_dir" in args and not any(args.get(name) for name in ("do_train", "do_eval", "do_predict")):
-        return "export"
-    wanted = any(args.get(name) for name in ("do_eval", "do_predict", "predict_with_generate"))
-    return "eval" if wanted and not args.get("do_train") else "train"
-
-
 def job_from_args(args: Mapping[str, Any], env: Mapping[str, str] | None = None, kind: str | None = None) -> JobConfig:
     """The job that arguments (and the environment that a file names) mean. Never loses or changes one.
 
-    kind: what they are for, where it is known better than they say.
+    kind: the name of what they are for, where it is known better than they say.
     """
-    kind = kind or kind_of(args)
+    kind = kind or kind_of(args).name
     values = {**values_from_env(env or {}, kind), **values_from_args(args, kind)}
     while True:
         job = JobConfig(kind, values)

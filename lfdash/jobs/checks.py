@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from lfdash.jobs import preflight, secret_arguments
 from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.environment import ArgumentType, Facts
-from lfdash.jobs.fields import BY_KIND_ARG, ROWS
+from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, ROWS, arguments
 from lfdash.jobs.job import LARGEST, UNSEEN, JobConfig, check, details
-from lfdash.jobs.rules import DATASET, EXTRA, MODEL_PATH, OUTPUT, RULES, Args, Rule, stage
+from lfdash.jobs.kinds import named
+from lfdash.jobs.rules import EXTRA, MODEL_PATH, RULES, Args, Rule, stage
 from lfdash.outcomes import Problem, Value
 
 EXTRA_PREFIX = "extra."  # of a cure's key that is an argument without a field
@@ -51,7 +52,7 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
         *bad_model_name(job),
         *(problem_of(rule, job, args) for rule in RULES if rule.broken(args)),
         *bad_arguments(job, facts),
-        *preflight.problems(job.kind, args, facts),
+        *preflight.problems(named(job.kind), args, facts),
     )
 
 
@@ -77,34 +78,84 @@ def cure(job: JobConfig, changes: Mapping[str, Any]) -> dict[str, Value | None]:
 
 
 def missing_of(job: JobConfig, args: Args, facts: Facts) -> Iterator[Problem]:
-    """What a job of its kind cannot do without."""
-    if job.kind == "export":
-        yield from missing_export(job, args, facts)
-    else:
-        yield from missing(args) if job.kind == "train" else missing_eval(args)
+    """What a job of its kind cannot do without: what LlamaBoard asks for before it starts, and the command itself."""
+    for name in named(job.kind).needs:
+        yield from NEEDS[name](job, args, facts)
 
 
-def missing_export(job: JobConfig, args: Args, facts: Facts) -> Iterator[Problem]:
-    """What LlamaBoard's save_model asks for, and that nothing is overwritten."""
+def need_model(_job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """A model."""
     if not args.get("model_name_or_path"):
         yield Problem(MODEL_PATH, "model_missing")
-    if not job.run_name:
-        yield Problem("export.output_dir", "name_missing")
+
+
+def need_name(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """A name for the run."""
+    is_argument = "output_dir" in BY_KIND_ARG[job.kind]
+    if not (args.get("output_dir") if is_argument else job.run_name):
+        yield Problem(f"{job.kind}.output_dir", "name_missing")
+
+
+def need_dataset(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """Datasets, in the first field that takes any."""
+    row = DATASETS[job.kind][0]
+    if not args.get(arguments(row)[0]):
+        yield Problem(row.id, "dataset_missing")
+
+
+def need_reward(_job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """A reward model for PPO."""
+    if stage(args) == "ppo" and not args.get("reward_model"):
+        yield Problem("train.reward_model", "reward_missing")
+
+
+def need_training(_job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """That training is not turned off."""
+    if not args.get("do_train"):
+        yield Problem("train.do_train", "train_off", fix={"train.do_train": True})
+
+
+def need_template(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """A chat template; pre-training reads plain text."""
+    if not args.get("template") and not (named(job.kind).trains and stage(args) == "pt"):
+        yield Problem("top.template", "template_missing", level="warning")
+
+
+def need_generation(_job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """Answers, where predictions are to be saved."""
+    if args.get("do_predict") and not args.get("predict_with_generate"):
+        yield Problem("eval.predict_with_generate", "predict_generate", fix={"eval.predict_with_generate": True})
+
+
+def need_export_dir(_job: JobConfig, args: Args, facts: Facts) -> Iterator[Problem]:
+    """A folder for the result in which nothing is overwritten."""
     folder = args.get("export_dir")
-    bits = args.get("export_quantization_bit")
-    weights = job.values.get("top.checkpoint_path")
     if not folder:
         yield Problem("export.export_dir", "export_missing")
     elif export_code(str(folder), facts.roots):
         yield Problem("export.export_dir", export_code(str(folder), facts.roots), {"value": folder})
     elif facts.export_taken:
         yield Problem("export.export_dir", "export_taken", {"value": folder})
-    if not bits and not weights:
+
+
+def need_weights(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """Something to be done: weights to merge or convert, or a quantization."""
+    if not args.get("export_quantization_bit") and not job.values.get("top.checkpoint_path"):
         yield Problem("top.checkpoint_path", "export_nothing")
-    if bits and args.get("adapter_name_or_path"):
+
+
+def need_no_adapter(_job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """No adapter where the result is quantized."""
+    if args.get("export_quantization_bit") and args.get("adapter_name_or_path"):
         yield Problem("export.export_quantization_bit", "export_merge_first")
-    if not args.get("template"):
-        yield Problem("top.template", "template_missing", level="warning")
+
+
+# what the rows of `kinds` ask for, by the names that they use
+NEEDS: Mapping[str, Callable[[JobConfig, Args, Facts], Iterator[Problem]]] = {
+    "model": need_model, "name": need_name, "dataset": need_dataset, "reward": need_reward, "training": need_training,
+    "template": need_template, "generation": need_generation, "export_dir": need_export_dir, "weights": need_weights,
+    "no_adapter": need_no_adapter,
+}
 
 
 def export_code(folder: str, roots: tuple[str, ...]) -> str:
@@ -116,36 +167,6 @@ def export_code(folder: str, roots: tuple[str, ...]) -> str:
         return "name_bad"
     outside = path.is_absolute() and not any(path.is_relative_to(root) and str(path) != root for root in roots)
     return "name_outside" if outside else ""
-
-
-def missing_eval(args: Args) -> Iterator[Problem]:
-    """What Runner._initialize asks for before an evaluation."""
-    if not args.get("model_name_or_path"):
-        yield Problem(MODEL_PATH, "model_missing")
-    if not args.get("output_dir"):
-        yield Problem("eval.output_dir", "name_missing")
-    if not args.get("eval_dataset"):
-        yield Problem("eval.dataset", "dataset_missing")
-    if not args.get("template"):
-        yield Problem("top.template", "template_missing", level="warning")
-    if args.get("do_predict") and not args.get("predict_with_generate"):
-        yield Problem("eval.predict_with_generate", "predict_generate", fix={"eval.predict_with_generate": True})
-
-
-def missing(args: Args) -> Iterator[Problem]:
-    """What Runner._initialize asks for, and the command itself."""
-    if not args.get("model_name_or_path"):
-        yield Problem(MODEL_PATH, "model_missing")
-    if not args.get("output_dir"):
-        yield Problem(OUTPUT, "name_missing")
-    if not args.get("dataset"):
-        yield Problem(DATASET, "dataset_missing")
-    if stage(args) == "ppo" and not args.get("reward_model"):
-        yield Problem("train.reward_model", "reward_missing")
-    if not args.get("do_train"):
-        yield Problem("train.do_train", "train_off", fix={"train.do_train": True})
-    if not args.get("template") and stage(args) != "pt":
-        yield Problem("top.template", "template_missing", level="warning")
 
 
 def bad_values(job: JobConfig) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lfdash.jobs.field import KIND, Get
+from lfdash.jobs.kinds import named
 from lfdash.jobs.stages import ADAPTER_METHODS
 from lfdash.outcomes import Value
 
@@ -128,9 +129,9 @@ def listed_from(argument: str) -> Callable[[Mapping[str, Any]], Value | None]:
 
 
 def booster_to(value: str, get: Get) -> dict[str, Any]:
-    """LlamaBoard does not use the Liger kernel in evaluation."""
+    """LlamaBoard uses the Liger kernel in training only."""
     sent = dict(BOOSTERS[value])
-    if get(KIND) == "eval":
+    if not named(str(get(KIND))).trains:
         sent.pop("enable_liger_kernel", None)
     return sent
 

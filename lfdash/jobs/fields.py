@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lfdash.jobs import converters
 from lfdash.jobs.field import KIND, Field, Group, given, is_
+from lfdash.jobs.kinds import DEFAULT, KINDS
 
 LORA = is_("top.finetuning_type", "lora")
 FREEZE = is_("top.finetuning_type", "freeze")
@@ -15,9 +16,9 @@ OFT = is_("top.finetuning_type", "oft")
 PRO_LORA = LORA & is_("train.use_llama_pro", True)
 PREFERENCE = is_("train.training_stage", "dpo", "kto")
 PPO = is_("train.training_stage", "ppo")
-RUNS_MODEL = ~is_(KIND, "export")  # export merges or converts: it loads the model as it is
+RUNS_MODEL = is_(KIND, *(kind.name for kind in KINDS if kind.runs_model))
 QUANTIZED = given("top.quantization_bit")
-QUANTIZER = QUANTIZED | is_(KIND, "eval")  # LlamaBoard always says the method when it evaluates
+QUANTIZER = QUANTIZED | is_(KIND, *(kind.name for kind in KINDS if kind.quantizer))
 MULTIMODAL = is_("top.multimodal", True)
 GALORE = is_("train.use_galore", True)
 APOLLO = is_("train.use_apollo", True)
@@ -246,11 +247,12 @@ def arguments(field: Field) -> tuple[str, ...]:
 
 
 def rows(kind: str) -> tuple[Field, ...]:
-    """The rows of a kind of job ("train", "eval" or "export"): those of all jobs and its own."""
+    """The rows of a kind of job, by its name: those of all jobs and its own."""
     return tuple(field for field in FIELDS if field.scope in ("top", kind))
 
 
-ROWS = {kind: rows(kind) for kind in ("train", "eval", "export")}
-BY_ARG = {name: field for field in ROWS["train"] for name in arguments(field)}  # of training
+ROWS = {kind.name: rows(kind.name) for kind in KINDS}
 BY_KIND_ARG = {kind: {name: field for field in some for name in arguments(field)} for kind, some in ROWS.items()}
+BY_ARG = BY_KIND_ARG[DEFAULT.name]  # of training
+DATASETS = {kind: tuple(field for field in some if field.choices == "datasets") for kind, some in ROWS.items()}
 WATCHED = frozenset().union(*(row.when.names for row in (*FIELDS, *GROUPS)))

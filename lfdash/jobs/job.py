@@ -11,17 +11,18 @@ from typing import Any, Literal
 from lfdash.jobs import converters
 from lfdash.jobs.field import KIND, Field
 from lfdash.jobs.fields import BY_ID, ROWS
+from lfdash.jobs.kinds import DEFAULT
 from lfdash.outcomes import Problem, Value
 
 
 @dataclass(frozen=True)
 class JobConfig:
-    """A job: its kind ("train", "eval" or "export"), the given values (field id -> value), and other arguments.
+    """A job: the name of its kind, the given values (field id -> value), and other arguments.
 
     Values of fields that do not apply are kept here and not sent.
     """
 
-    kind: str = "train"
+    kind: str = DEFAULT.name
     values: Mapping[str, Value] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -55,8 +56,8 @@ class JobConfig:
         return converters.save_dir(self.get, self.run_name) if self.run_name else ""
 
 
-def new_job(kind: str = "train") -> JobConfig:
-    """A new form: LlamaBoard's defaults."""
+def new_job(kind: str = DEFAULT.name) -> JobConfig:
+    """A new form of a kind, by its name: LlamaBoard's defaults."""
     return JobConfig(kind, {row.id: row.default for row in ROWS[kind] if row.default is not None})
 
 

@@ -15,6 +15,7 @@ import yaml
 from lfdash.jobs.args import build_args, job_from_args, same
 from lfdash.jobs.fields import BY_ID, ROWS
 from lfdash.jobs.job import JobConfig, coerce, new_job
+from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.stages import ADAPTER_METHODS, BY_BOARD, BY_CODE
 from lfdash.outcomes import Value
 
@@ -62,9 +63,7 @@ def job_from_state(state: Mapping[str, Any], *, multimodal: bool = False, worker
     values["train.preprocessing_num_workers"] = workers
     if multimodal:
         values["top.multimodal"] = True
-    for row in ROWS["train"]:
-        if row.board and row.id in state:
-            set_value(values, row.id, state[row.id])
+    fill(values, DEFAULT.name, state)
     for changed in ("train.val_size", "train.use_pissa", "train.neat_packing", STAGE):
         values.update({k: v for k, v in implied(values, changed).items() if v is not None})
     if values.get(STAGE) == "ppo":
@@ -76,21 +75,25 @@ def job_from_state(state: Mapping[str, Any], *, multimodal: bool = False, worker
 
 def eval_job_from_state(state: Mapping[str, Any], *, workers: int = 16) -> JobConfig:
     """The evaluation that a LlamaBoard form means (`_parse_eval_args`). ValueError as in `job_from_state`."""
-    values = dict(new_job("eval").values)
-    values["eval.preprocessing_num_workers"] = workers
-    for row in ROWS["eval"]:
-        if row.board and row.id in state:
-            set_value(values, row.id, state[row.id])
-    return JobConfig("eval", values)
+    job = new_job("eval")
+    values = {**job.values, "eval.preprocessing_num_workers": workers}
+    fill(values, job.kind, state)
+    return JobConfig(job.kind, values)
 
 
 def export_job_from_state(state: Mapping[str, Any]) -> JobConfig:
     """The export that a LlamaBoard form means (`save_model` in webui/components/export.py)."""
-    values = dict(new_job("export").values)
-    for row in ROWS["export"]:
+    job = new_job("export")
+    values = dict(job.values)
+    fill(values, job.kind, state)
+    return JobConfig(job.kind, values)
+
+
+def fill(values: dict[str, Value], kind: str, state: Mapping[str, Any]) -> None:
+    """Puts the elements of a form of LlamaBoard into the values of a kind of job."""
+    for row in ROWS[kind]:
         if row.board and row.id in state:
             set_value(values, row.id, state[row.id])
-    return JobConfig("export", values)
 
 
 def set_value(values: dict[str, Value], field_id: str, raw: Any) -> None:
@@ -119,16 +122,16 @@ def with_extra(values: dict[str, Value], text: Any) -> JobConfig:
     if text is not None:
         values.pop("train.optim", None)  # LlamaBoard has it in the extra arguments, by default
     placed = {k: v for k, v in job_from_args(extra).values.items() if k not in DERIVED}
-    made = build_args(JobConfig("train", {**values, **placed}))
+    made = build_args(JobConfig(DEFAULT.name, {**values, **placed}))
     left = {key: value for key, value in extra.items() if key not in made or not same(made[key], value)}
-    return JobConfig("train", {**values, **placed}, left)
+    return JobConfig(DEFAULT.name, {**values, **placed}, left)
 
 
 def state_from_job(job: JobConfig) -> dict[str, Any]:
     """LlamaBoard's form for a job: what it has no element for goes into its extra arguments. No secrets."""
     state: dict[str, Any] = {}
     extra: dict[str, Any] = dict(job.extra)
-    for row in ROWS["train"]:
+    for row in ROWS[DEFAULT.name]:
         value = job.values.get(row.id)
         if row.secret or row.env or row.hidden:
             continue

@@ -7,24 +7,26 @@ import re
 from collections.abc import Iterator
 
 from lfdash.jobs.environment import Facts
-from lfdash.jobs.fields import BY_KIND_ARG
-from lfdash.jobs.rules import DATASET, EXTRA, STAGE, Args, listed, method, number, stage
+from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, arguments
+from lfdash.jobs.kinds import JobKind
+from lfdash.jobs.rules import EXTRA, STAGE, Args, listed, method, number, stage
 from lfdash.jobs.stages import BY_CODE
 from lfdash.outcomes import Problem
 
 GIGABYTE = 1e9
 LOW_DISK = 0.5e9  # bytes; LLaMA-Factory's caches and logs alone fill less than that
 OPTIMIZER = 2.0  # AdamW keeps two moments for each trained weight
+SAVED_BY = {"checkpoints": "save_total_limit", "model": "export_dir"}  # what is saved -> the argument that changes it
 ADAPTER_SHARE = 0.012  # of a model's size that a rank-8 adapter on all linear layers has, about
 
 
-def problems(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
+def problems(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
     """What a job's surroundings say to it."""
     yield from bad_data(kind, args, facts)
     yield from bad_machine(kind, args, facts)
     yield from unfit_template(args, facts)
-    if kind == "train":
-        yield from too_few_steps(args, facts)
+    if kind.trains:
+        yield from too_few_steps(kind, args, facts)
     yield from full_disk(kind, args, facts)
 
 
@@ -59,7 +61,7 @@ def total_steps(args: Args, facts: Facts) -> int | None:
     return math.ceil(epochs * max(1, math.ceil(batches / accumulated)))
 
 
-def too_few_steps(args: Args, facts: Facts) -> Iterator[Problem]:
+def too_few_steps(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
     """Steps between two looks that the run never reaches: no loss, no checkpoint, no evaluation to see."""
     total = total_steps(args, facts)
     if not total:
@@ -72,27 +74,29 @@ def too_few_steps(args: Args, facts: Facts) -> Iterator[Problem]:
     for name, code, default in asked:
         every = number(args, name) if name in args else default
         if every > total:
-            row = BY_KIND_ARG["train"][name]
+            row = BY_KIND_ARG[kind.name][name]
             fix = {row.id: max(1, total // 10)} if name != "save_steps" else {row.id: max(1, total // 2)}
             yield Problem(row.id, code, {"value": f"{every:g}", "total": total}, "warning", fix)
 
 
-def full_disk(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
+def full_disk(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
     """Free disk space that does not take what the job saves."""
     if facts.free_disk is None:
         return
-    need = 0.0 if kind == "eval" else saved_bytes(kind, args, facts)
+    need = saved_bytes(kind, args, facts)
     if facts.free_disk < max(need, LOW_DISK):
         free = f"{facts.free_disk / GIGABYTE:.1f}"
-        field_id = {"train": "train.save_total_limit", "export": "export.export_dir"}.get(kind)
+        row = BY_KIND_ARG[kind.name].get(SAVED_BY.get(kind.saves, ""))
         code = "disk_short" if need > LOW_DISK else "disk_low"
-        yield Problem(field_id, code, {"free": free, "need": f"{need / GIGABYTE:.1f}"}, "warning")
+        yield Problem(row.id if row else None, code, {"free": free, "need": f"{need / GIGABYTE:.1f}"}, "warning")
 
 
-def saved_bytes(kind: str, args: Args, facts: Facts) -> float:
+def saved_bytes(kind: JobKind, args: Args, facts: Facts) -> float:
     """About how many bytes a job's checkpoints and its result take; 0 when the model's size is not known."""
     model = float(facts.model_bytes or 0)
-    if kind == "export":
+    if kind.saves == "results":
+        return 0.0
+    if kind.saves == "model":
         return model
     adapter = method(args) in ("lora", "oft")
     rank = number(args, "lora_rank") or 8
@@ -108,24 +112,22 @@ def saved_bytes(kind: str, args: Args, facts: Facts) -> float:
     return count * checkpoint + trained
 
 
-def bad_data(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
+def bad_data(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
     """Datasets that do not exist or do not suit the stage."""
-    if facts.dataset_problem is not None and kind != "export":
+    rows = DATASETS[kind.name]
+    if facts.dataset_problem is not None and rows:
         yield facts.dataset_problem
     ranked = BY_CODE[stage(args)].ranked if stage(args) in BY_CODE else None
-    if kind == "export":
-        return
-    asked = (("dataset", DATASET), ("eval_dataset", "train.eval_dataset"))
-    for argument, field_id in asked if kind == "train" else (("eval_dataset", "eval.dataset"),):
-        for name in listed(args.get(argument)):
+    for row in rows:
+        for name in listed(args.get(arguments(row)[0])):
             if facts.datasets is not None and facts.dataset_problem is None and name not in facts.datasets:
                 known = ", ".join(sorted(facts.datasets)) or "–"
-                yield Problem(field_id, "dataset_unknown", {"value": name, "known": known})
+                yield Problem(row.id, "dataset_unknown", {"value": name, "known": known})
             elif ranked is not None and facts.ranking.get(name, ranked) != ranked:
-                yield Problem(field_id, "dataset_ranked" if not ranked else "dataset_unranked", {"value": name})
+                yield Problem(row.id, "dataset_ranked" if not ranked else "dataset_unranked", {"value": name})
 
 
-def bad_machine(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
+def bad_machine(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
     """What this machine or its packages cannot do."""
     if facts.gpus == 0:
         if args.get("pure_bf16"):
@@ -134,7 +136,7 @@ def bad_machine(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
             yield Problem("train.compute_type", "bf16_cpu", fix={"train.compute_type": "fp32"})
         if args.get("quantization_bit"):
             yield Problem("top.quantization_bit", "quant_cpu", level="warning")
-    if kind == "train" and method(args) == "oft":
+    if kind.trains and method(args) == "oft":
         yield Problem("top.finetuning_type", "oft_again", level="warning")
     if facts.packages is None:
         return
@@ -146,7 +148,7 @@ def bad_machine(kind: str, args: Args, facts: Facts) -> Iterator[Problem]:
         wanted.append(("quantization_bit", "bitsandbytes"))
     for argument, package in wanted:
         if package not in installed:
-            row = BY_KIND_ARG[kind].get(argument)
+            row = BY_KIND_ARG[kind.name].get(argument)
             yield Problem(row.id if row else EXTRA, "package_missing", {"package": package})
 
 

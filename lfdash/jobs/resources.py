@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lfdash.jobs.kinds import kind_of
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 COUNT = "LFDASH_GPUS"  # environment of a job that asks for a number of GPUs, whichever they are
 
@@ -21,7 +23,7 @@ class ResourceRequest:
 
 def request_of(args: Mapping[str, Any], env: Mapping[str, str]) -> ResourceRequest:
     """What a job asks for, from its arguments and its environment."""
-    if args.get("use_cpu") or ("export_dir" in args and args.get("export_device", "cpu") != "auto"):
+    if args.get("use_cpu") or not kind_of(args).takes_devices(args):
         return ResourceRequest(cpu=True)
     if VISIBLE in env:
         named = tuple(word.strip() for word in env[VISIBLE].split(",") if word.strip())

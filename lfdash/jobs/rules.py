@@ -16,8 +16,6 @@ from lfdash.jobs.stages import BY_CODE, METHODS
 Args = Mapping[str, Any]
 Cure = Mapping[str, Any]  # argument -> its value; None = not given
 EXTRA = "train.extra_args"
-OUTPUT = "train.output_dir"
-DATASET = "train.dataset"
 STAGE = "train.training_stage"
 METHOD = "top.finetuning_type"
 MODEL_PATH = "top.model_path"

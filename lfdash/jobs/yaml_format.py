@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from lfdash.errors import ConfigError
-from lfdash.jobs.fields import BY_ARG, BY_KIND_ARG
+from lfdash.jobs.fields import BY_KIND_ARG
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000  # of the composed document, aliases followed: a bomb of aliases is small on disk
@@ -39,7 +39,7 @@ SECTION_OF_GROUP = {
     "run": "output", "model": "model", "method": "method", "data": "dataset", "hyper": "train", "lora": "method",
     "freeze": "method", "oft": "method", "preference": "method", "ppo": "method", "multimodal": "method",
     "evaluation": "eval", "generation": "eval", "saving": "output", "optimization": "train",
-    "samples": "dataset", "loading": "model",
+    "samples": "dataset", "loading": "model", "export": "train",
     "optimizers": "method", "devices": "train", "tracking": "output", "advanced": "train",
 }
 SECTION_OF_ARG = {
@@ -220,5 +220,5 @@ def section_of(name: str) -> str:
     """The heading an argument stands under; `train` for those without a row."""
     if name in SECTION_OF_ARG:
         return SECTION_OF_ARG[name]
-    row = BY_ARG.get(name) or BY_KIND_ARG["eval"].get(name)
+    row = next((rows[name] for rows in BY_KIND_ARG.values() if name in rows), None)
     return SECTION_OF_GROUP[row.group] if row else "train"

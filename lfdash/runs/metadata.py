@@ -11,6 +11,7 @@ from typing import Any
 
 from lfdash.errors import ConfigError
 from lfdash.jobs import yaml_format
+from lfdash.jobs.kinds import DEFAULT, kind_of
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunRecord
 
@@ -21,9 +22,9 @@ CONFIG_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """kind: "train", "eval" or "export". model, stage, method: as LLaMA-Factory calls them; "" = not known."""
+    """kind: the name of the kind of job. model, stage, method: as LLaMA-Factory calls them; "" = not known."""
 
-    kind: str = "train"
+    kind: str = DEFAULT.name
     model: str = ""
     stage: str = ""
     method: str = ""
@@ -44,7 +45,7 @@ def of_plain(paths: RunPaths) -> RunMetadata:
     and where it lies (saves/<model>/<method>/<run>).
     """
     found = [from_arguments(paths), from_adapter(paths.root), from_card(paths.root), from_place(paths.root)]
-    kind = next((about.kind for about in found if about.kind != "train"), "train")
+    kind = next((about.kind for about in found if about.kind != DEFAULT.name), DEFAULT.name)
     model, stage, method = (
         next((value for about in found if (value := getattr(about, name))), "") for name in ("model", "stage", "method")
     )
@@ -57,11 +58,8 @@ def from_arguments(paths: RunPaths) -> RunMetadata:
         args: Mapping[str, Any] = yaml_format.load(read_head(paths.training_args, CONFIG_BYTES)).args
     except (OSError, ConfigError):
         return NOT_KNOWN
-    kind = "train" if args.get("do_train") else "export" if args.get("export_dir") else "train"
-    if not args.get("do_train") and (args.get("do_predict") or args.get("do_eval")):
-        kind = "eval"
     stage, method = args.get("stage"), args.get("finetuning_type")
-    return RunMetadata(kind, last_part(args.get("model_name_or_path")), text(stage), text(method))
+    return RunMetadata(kind_of(args).name, last_part(args.get("model_name_or_path")), text(stage), text(method))
 
 
 def from_adapter(folder: Path) -> RunMetadata:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lfdash.files import read_json, readable
+from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
@@ -94,6 +95,11 @@ class RunView:
     notes: Notes = NONE
     ranks: tuple[int, int] | None = None
     stalled: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The name of its kind of job; a run of the plain CLI counts as training."""
+        return self.record.kind if self.record else DEFAULT.name
 
     @property
     def paths(self) -> RunPaths:
