@@ -44,12 +44,12 @@ def of_plain(paths: RunPaths) -> RunMetadata:
     Sources in turn: its arguments (LlamaBoard writes them down), the adapter's own configuration, the model card,
     and where it lies (saves/<model>/<method>/<run>).
     """
-    found = [from_arguments(paths), from_adapter(paths.root), from_card(paths.root), from_place(paths.root)]
-    kind = next((about.kind for about in found if about.kind != DEFAULT.name), DEFAULT.name)
+    told = from_arguments(paths)
+    found = [told, from_adapter(paths.root), from_card(paths.root), from_place(paths.root)]
     model, stage, method = (
         next((value for about in found if (value := getattr(about, name))), "") for name in ("model", "stage", "method")
     )
-    return RunMetadata(kind, model, stage, method)
+    return RunMetadata(told.kind, model, stage, method)
 
 
 def from_arguments(paths: RunPaths) -> RunMetadata:

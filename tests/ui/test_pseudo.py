@@ -29,7 +29,7 @@ from lfdash.runs.view import Reason, RunView, Saved, Waiting
 from lfdash.ui.data import lengths, new
 from lfdash.ui.data import page as data
 from lfdash.ui.form import preview
-from lfdash.ui.launch import next_steps
+from lfdash.ui.form.state import Form
 from lfdash.ui.shared import layout
 from lfdash.ui.shared.answers import SHOWN
 from tests.support import app as pages
@@ -226,7 +226,7 @@ def test_a_failure(site: Site) -> None:
 
 def test_a_taken_name(site: Site) -> None:
     app = site.open()
-    with mock.patch.object(next_steps.form, "problems") as found:
+    with mock.patch.object(Form, "problems") as found:
         found.return_value = (Problem("train.output_dir", "name_taken", {"value": "done"}),)
         app.session_state["train.form.checked"] = True
         view = replace(site.view("done"), output_dir="saves/demo-llama/lora/done")
@@ -246,11 +246,13 @@ def test_the_preview(site: Site) -> None:
 
 def deep_check_page() -> None:
     """The part of the preview that asks; AppTest closes a dialog at the next click."""
+    from lfdash.jobs.kinds import DEFAULT
     from lfdash.ui.form import preview
-    from lfdash.ui.form import state as form
+    from lfdash.ui.form.state import Form
     from lfdash.ui.shared.session import shared_services
 
-    preview.draw_deep_check(shared_services(), form.read().job)
+    form = Form(shared_services(), DEFAULT)
+    preview.draw_deep_check(form.services, form.read().job)
 
 
 def test_the_deep_check(site: Site) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
 from lfdash.llamafactory.locate import Cli
 from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, count_tokens
 from lfdash.outcomes import Refused
-from lfdash.ui.form import state as form
+from lfdash.ui.form.state import Form
 from lfdash.ui.shared import charts
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, t
@@ -21,8 +20,9 @@ from lfdash.ui.shared.text import markdown_safe, t
 RESULT = "data.lengths"  # (what was measured, the answer)
 
 
-def draw(services: Services, directory: str, dataset: str) -> None:
+def draw(form: Form, directory: str, dataset: str) -> None:
     """The button, and the share of rows that the cutoff cuts."""
+    services = form.services
     if not isinstance(services.cli, Cli):
         return
     job = form.read().job

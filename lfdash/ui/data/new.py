@@ -22,6 +22,7 @@ from lfdash.workspace.allowed_paths import Roots
 
 SOURCE, UPLOAD, LOCAL, NAME, FORMAT = "data.source", "data.upload", "data.local", "data.name", "data.format"
 SEEN, ANSWER = "data.seen", "data.answer"  # the file that the fields were filled for; what the last click answered
+PAGE = "data"
 SAMPLE = 200  # characters of a value in the preview
 
 
@@ -32,7 +33,7 @@ def draw(folder: Path, known: DatasetInfo, roots: Roots) -> None:
         (st.success if answer[0] else st.error)(markdown_safe(answer[1]))
     sources = ("upload", "local")
     source = keyed.segments(
-        t("ui.data_source"), sources, key=SOURCE, word=lambda name: t(f"ui.data_from_{name}"), required=True
+        t("ui.data_source"), sources, key=SOURCE, page=PAGE, word=lambda name: t(f"ui.data_from_{name}"), required=True
     )
     chosen = draw_upload() if source == "upload" else draw_local(folder, known, roots)
     if chosen is None:
@@ -90,6 +91,7 @@ def draw_mapping(found: Preview) -> Mapped | None:
         t("ui.data_format"),
         [item.name for item in FORMATS],
         key=FORMAT,
+        page=PAGE,
         word=lambda name: choice("formats", name),
         placeholder=t("ui.data_unknown", columns=", ".join(found.columns) or "–"),
         help=t("ui.data_format_help"),

@@ -12,9 +12,9 @@ import streamlit as st
 from lfdash.data.dataset_info import FILE
 from lfdash.data.preview import Preview, preview
 from lfdash.engine.services import Services
+from lfdash.jobs.kinds import DEFAULT
 from lfdash.ui.data import lengths, new
-from lfdash.ui.form import state as form
-from lfdash.ui.shared.kind import use
+from lfdash.ui.form.state import Form
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, problem_words, t
@@ -24,10 +24,10 @@ FOLDER, PICK = "data.folder", "data.pick"
 
 def draw() -> None:
     """Draws the page."""
-    use("train")  # lengths are measured with the model and template of the training form
     draw_frame("ui.page_data")
     services = shared_services()
-    form.seed(services)
+    form = Form(services, DEFAULT)  # lengths are measured with the model and template of the training form
+    form.seed()
     with st.sidebar:
         st.text_input(t("ui.data_folder"), key=FOLDER, placeholder="data", persist_state="session")
         st.caption(t("ui.data_folder_help"))
@@ -43,7 +43,7 @@ def draw() -> None:
         text = problem_words(known.problem)
         st.error(markdown_safe(text), icon=":material/error:")
     if known.names:
-        draw_dataset(services, folder, name, known.names)
+        draw_dataset(form, folder, name, known.names)
     with st.expander(t("ui.data_add"), expanded=not known.names, icon=":material/add:", key="data.new"):
         new.draw(folder, known, services.roots)
 
@@ -53,8 +53,9 @@ def inside(services: Services, name: str) -> Path | None:
     return services.roots.inside(name)
 
 
-def draw_dataset(services: Services, folder: Path, directory: str, names: tuple[str, ...]) -> None:
+def draw_dataset(form: Form, folder: Path, directory: str, names: tuple[str, ...]) -> None:
     """One dataset: its entry, its size, its lengths, its first rows."""
+    services = form.services
     name = st.selectbox(t("ui.data_set"), names, key=PICK, width=420)
     info = services.roots.inside(folder / FILE)  # checked before its names were shown; it may be another file by now
     entry = json.loads(info.read_text(encoding="utf-8")).get(name, {}) if info else {}
@@ -69,7 +70,7 @@ def draw_dataset(services: Services, folder: Path, directory: str, names: tuple[
         return
     found = preview(path)
     draw_facts(entry, found)
-    lengths.draw(services, directory, name)
+    lengths.draw(form, directory, name)
     draw_rows(found)
 
 

@@ -10,7 +10,7 @@ from lfdash.errors import ConfigError
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.importing import Loaded, read_config
 from lfdash.outcomes import Refused
-from lfdash.ui.form import state as form
+from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import config_error, markdown_safe, t
 from lfdash.workspace.saved_configs import SavedConfigs
@@ -24,22 +24,23 @@ def saved(services: Services) -> SavedConfigs:
     return SavedConfigs(services.workspace.configs, services.workspace.private / "trash")
 
 
-def draw(services: Services) -> None:
+def draw(form: Form) -> None:
     """The two menus, side by side."""
     with st.container(horizontal=True, key="config_menus", gap="small"):
         with st.popover(t("ui.open"), icon=":material/folder_open:", type="tertiary", key="open_menu"):
-            draw_open(services)
+            draw_open(form)
         with st.popover(t("ui.save"), icon=":material/save:", type="tertiary", key="save_menu"):
-            draw_save(services)
+            draw_save(form)
     answer = st.session_state.get(ANSWER)
     if answer:
         st.caption(f":red[:material/error: {markdown_safe(answer)}]")
 
 
-def draw_open(services: Services) -> None:
+def draw_open(form: Form) -> None:
     """A file, or one that was saved here."""
+    services = form.services
     st.file_uploader(
-        t("ui.open_file"), type=["yaml", "yml", "json"], key=UPLOAD, on_change=open_upload, args=(services,)
+        t("ui.open_file"), type=["yaml", "yml", "json"], key=UPLOAD, on_change=open_upload, args=(form,)
     )
     st.caption(t("ui.open_help"))
     names = saved(services).names()
@@ -50,7 +51,7 @@ def draw_open(services: Services) -> None:
     name = st.session_state.get(PICK)
     if name is None:
         return
-    st.button(t("ui.open_it"), key="config.open", type="primary", on_click=open_saved, args=(services, name))
+    st.button(t("ui.open_it"), key="config.open", type="primary", on_click=open_saved, args=(form, name))
     st.text_input(t("ui.new_name"), key=NEW_NAME, placeholder=name)
     with st.container(horizontal=True):
         st.button(t("ui.rename"), key="config.rename", on_click=rename, args=(services, name))
@@ -61,19 +62,19 @@ def draw_open(services: Services) -> None:
         )
 
 
-def draw_save(services: Services) -> None:
+def draw_save(form: Form) -> None:
     """A name for the form as it is."""
     st.text_input(t("ui.save_name"), key=NAME, placeholder=form.read().job.run_name or "job")
     name = (st.session_state.get(NAME) or "").strip()
-    taken = name in saved(services).names()
+    taken = name in saved(form.services).names()
     replace = taken and st.checkbox(t("ui.save_replace", name=markdown_safe(name)), key="config.replace")
     st.button(
-        t("ui.save_it"), key="config.save", type="primary", on_click=save, args=(services, name, replace),
+        t("ui.save_it"), key="config.save", type="primary", on_click=save, args=(form, name, replace),
         disabled=not name or (taken and not replace), help=t("ui.save_help"),
     )
 
 
-def open_upload(services: Services) -> None:
+def open_upload(form: Form) -> None:
     """A file was chosen: read it into the form, or say why not."""
     file = st.session_state.get(UPLOAD)
     if file is None:
@@ -83,23 +84,23 @@ def open_upload(services: Services) -> None:
     except UnicodeDecodeError:
         st.session_state[ANSWER] = t("ui.open_failed", name=file.name, reason=t("ui.open_binary"))
         return
-    take(services, text, file.name)
+    take(form, text, file.name)
 
 
-def open_saved(services: Services, name: str) -> None:
+def open_saved(form: Form, name: str) -> None:
     """Reads a saved configuration into the form."""
-    text = saved(services).load(name)
+    text = saved(form.services).load(name)
     if isinstance(text, Refused):
         refuse(text)
     else:
-        take(services, text, name)
+        take(form, text, name)
 
 
-def take(services: Services, text: str, name: str) -> None:
+def take(form: Form, text: str, name: str) -> None:
     """Makes a configuration the form's content, with an account of what became of it."""
 
     def multimodal(model: str) -> bool:
-        found = services.upstream.models.get(model)
+        found = form.services.upstream.models.get(model)
         return found is not None and found.multimodal
 
     try:
@@ -108,7 +109,7 @@ def take(services: Services, text: str, name: str) -> None:
         st.session_state[ANSWER] = t("ui.open_failed", name=name, reason=config_error(error))
         return
     st.session_state[ANSWER] = None
-    form.load_job(services, loaded.job, account(loaded, name))
+    form.load_job(loaded.job, account(loaded, name))
 
 
 def account(loaded: Loaded, name: str) -> list[tuple[str, dict[str, object]]]:
@@ -130,10 +131,10 @@ def account(loaded: Loaded, name: str) -> list[tuple[str, dict[str, object]]]:
     return notes
 
 
-def save(services: Services, name: str, replace: bool) -> None:
+def save(form: Form, name: str, replace: bool) -> None:
     """Saves the form's job under a name, without its output folder and without secrets."""
     text = plans.document(form.read().job, t("ui.yaml_header"), with_output=False)
-    refused = saved(services).save(name, text, replace=replace)
+    refused = saved(form.services).save(name, text, replace=replace)
     refuse(refused)
     if refused is None:
         st.session_state[NAME] = ""

@@ -12,22 +12,23 @@ from lfdash.llamafactory.deep_check import deep_check
 from lfdash.llamafactory.locate import Cli
 from lfdash.outcomes import Refused
 from lfdash.runs.plan import ARGS_FILE
-from lfdash.ui.form import state as form
+from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import label, markdown_safe, problem_words, t
 
 PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
 
 
-def show(services: Services) -> None:
+def show(form: Form) -> None:
     """Opens the preview of the form as it is."""
-    st.dialog(t("ui.preview_title"), width="large")(draw)(services)
+    st.dialog(t("ui.preview_title"), width="large")(draw)(form)
 
 
-def draw(services: Services) -> None:
+def draw(form: Form) -> None:
     """Command, YAML, downloads; what is still wrong comes first."""
+    services = form.services
     reading = form.read()
-    errors = [p for p in form.problems(services, reading) if p.level == "error"]
+    errors = [p for p in form.problems(reading) if p.level == "error"]
     if errors:
         lines = [f"- {markdown_safe(problem_words(p))}" for p in errors]
         st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
@@ -38,7 +39,7 @@ def draw(services: Services) -> None:
     st.code(redact(str(prepared.plan)), language="bash", wrap_lines=True)
     st.markdown(f"**{t('ui.preview_yaml')}**")
     st.code(redact(prepared.plan.files[ARGS_FILE]), language="yaml", height=330)
-    draw_downloads(services, "dialog")
+    draw_downloads(form, "dialog")
 
 
 def draw_deep_check(services: Services, job: JobConfig) -> None:
@@ -63,18 +64,18 @@ def draw_deep_check(services: Services, job: JobConfig) -> None:
         st.success(t("ui.deep_good"))
 
 
-def draw_downloads(services: Services, place: str) -> None:
+def draw_downloads(form: Form, place: str) -> None:
     """The job, and the job with its output folder, as files."""
     job = form.read().job
     name = job.run_name.rsplit("/", 1)[-1] or "job"
     with st.container(horizontal=place == "dialog"):
-        for kind, with_output, file in (("job", False, f"{name}.yaml"), ("run", True, f"{name}-run.yaml")):
+        for what, with_output, file in (("job", False, f"{name}.yaml"), ("run", True, f"{name}-run.yaml")):
             st.download_button(
-                t(f"ui.download_{kind}"),
-                services.registry.redact(plans.document(job, t("ui.yaml_header"), with_output=with_output)),
+                t(f"ui.download_{what}"),
+                form.services.registry.redact(plans.document(job, t("ui.yaml_header"), with_output=with_output)),
                 file_name=file,
                 mime="text/yaml",
-                key=f"download_{kind}_{place}",
+                key=f"download_{what}_{place}",
                 on_click="ignore",
-                help=t(f"ui.download_{kind}_help"),
+                help=t(f"ui.download_{what}_help"),
             )

@@ -6,29 +6,28 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from lfdash.engine.services import Services
 from lfdash.jobs.checks import EXTRA_PREFIX
 from lfdash.jobs.fields import BY_ID
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import sidebar
-from lfdash.ui.form import state as form
+from lfdash.ui.form.state import Form
 from lfdash.ui.shared.text import label, markdown_safe, problem_words, t
 
 
-def draw_early(services: Services) -> None:
+def draw_early(form: Form) -> None:
     """What is known to be wrong before Start is pressed; what could not be read is told at its field only."""
     reading = form.read()
-    if form.checked():
+    if form.checked:
         return
-    found = [problem for problem in form.shown_problems(services, reading) if problem not in reading.refused]
+    found = [problem for problem in form.shown_problems(reading) if problem not in reading.refused]
     if not found:
         return
     with st.container(border=True, key="early", gap="xsmall"):
         for place, problem in enumerate(found):
-            draw_problem(services, f"early_{place}", problem)
+            draw_problem(form, f"early_{place}", problem)
 
 
-def draw_problem(services: Services, key: str, problem: Problem) -> None:
+def draw_problem(form: Form, key: str, problem: Problem) -> None:
     """One problem: the field's name, the sentence, and a button (with this key) where the cure is certain."""
     icon = ":red[:material/error:]" if problem.level == "error" else ":orange[:material/warning:]"
     name = f"{icon} **{label(problem.field)}**: " if problem.field else f"{icon} "
@@ -40,14 +39,14 @@ def draw_problem(services: Services, key: str, problem: Problem) -> None:
                 t("ui.fix"),
                 key=key,
                 on_click=fix,
-                args=(services, dict(problem.fix)),
+                args=(form, dict(problem.fix)),
                 help=t("ui.fix_help", changes=fix_words(problem.fix)),
             )
 
 
-def fix(services: Services, changes: Mapping[str, Value | None]) -> None:
+def fix(form: Form, changes: Mapping[str, Value | None]) -> None:
     """The button was pressed: the whole page follows, wherever the button stands."""
-    form.apply_fix(services, changes)
+    form.apply_fix(changes)
     st.rerun()
 
 

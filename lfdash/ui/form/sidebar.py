@@ -20,9 +20,8 @@ from lfdash.jobs.secret_arguments import HIDDEN
 from lfdash.jobs.stages import BY_CODE
 from lfdash.outcomes import Problem
 from lfdash.ui.form import configurations, extra_arguments, widgets
-from lfdash.ui.form import state as form
+from lfdash.ui.form.state import PRESET, PRESET_PICK, Form
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.kind import kind, scoped
 from lfdash.ui.shared.text import choice, help_text, label, lookup, markdown_safe, t
 from lfdash.workspace.folders import weights_in
 
@@ -31,9 +30,9 @@ FILTER = "ui.filter"
 MORE = "more"  # the group of arguments without a row
 
 
-def draw(services: Services) -> None:
+def draw(form: Form) -> None:
     """The whole sidebar below the navigation."""
-    draw_preset(services)
+    draw_preset(form)
     st.text_input(
         t("ui.filter"),
         key=FILTER,
@@ -46,37 +45,39 @@ def draw(services: Services) -> None:
     )
     wanted = (st.session_state.get(FILTER) or "").strip().casefold()
     if wanted:
-        st.fragment(partial(draw_found, services, wanted), key="found")()
+        st.fragment(partial(draw_found, form, wanted), key="found")()
         return
-    st.fragment(partial(draw_essentials, services), key="essentials")()
+    st.fragment(partial(draw_essentials, form), key="essentials")()
     job = form.read().job
     for group in GROUPS:
         if group.name not in ESSENTIAL and group.when.holds(job.get):
-            st.fragment(partial(draw_group, services, group.name), key=f"group_{group.name}")()
-    st.fragment(partial(draw_more, services), key="group_more")()
+            st.fragment(partial(draw_group, form, group.name), key=f"group_{group.name}")()
+    st.fragment(partial(draw_more, form), key="group_more")()
 
 
-def draw_preset(services: Services) -> None:
-    """The preset and its line of advice (training only), files, and what differs."""
-    if kind() == "train":
+def draw_preset(form: Form) -> None:
+    """The preset and its line of advice (of a form that starts from one), files, and what differs."""
+    presets = form.services.presets
+    if form.kind.starts_from == "preset":
         keyed.select(
             t("ui.preset"),
-            list(services.presets),
-            key=form.PRESET_PICK,
-            word=lambda name: preset_text(services.presets[name])[0],
+            list(presets),
+            key=PRESET_PICK,
+            page=form.page,
+            word=lambda name: preset_text(presets[name])[0],
             placeholder=t("ui.preset_pick"),
             on_change=pick_preset,
-            args=(services,),
+            args=(form,),
             help=t("ui.preset_help"),
         )
-        name = st.session_state.get(form.PRESET)
-        if name in services.presets:
-            st.caption(preset_text(services.presets[name])[1])
-    for note, params in st.session_state.get(scoped(form.NOTES), []):
+        name = st.session_state.get(PRESET)
+        if name in presets:
+            st.caption(preset_text(presets[name])[1])
+    for note, params in form.notes:
         safe = {key: markdown_safe(value) if isinstance(value, str) else value for key, value in params.items()}
         st.caption(f":material/info: {t(note, **safe)}")
-    configurations.draw(services)
-    draw_changed(services)
+    configurations.draw(form)
+    draw_changed(form)
 
 
 def preset_text(preset: Preset) -> tuple[str, str]:
@@ -85,19 +86,19 @@ def preset_text(preset: Preset) -> tuple[str, str]:
     return (str(found[0]), str(found[1])) if found else (preset.title, preset.advice)
 
 
-def pick_preset(services: Services) -> None:
+def pick_preset(form: Form) -> None:
     """A preset was chosen, or cleared for a new form. A name that no preset has leaves the form as it is."""
-    name = st.session_state.get(form.PRESET_PICK)
+    name = st.session_state.get(PRESET_PICK)
     if name is None:
-        form.load_new(services)
-    elif name in services.presets:
-        form.load_preset(services, name)
+        form.load_new()
+    elif name in form.services.presets:
+        form.load_preset(name)
     else:
-        form.show_preset(st.session_state.get(form.PRESET))
-        st.session_state[scoped(form.NOTES)] = [("ui.preset_unknown", {"name": markdown_safe(str(name))})]
+        form.show_preset(st.session_state.get(PRESET))
+        form.set_notes([("ui.preset_unknown", {"name": markdown_safe(str(name))})])
 
 
-def draw_changed(services: Services) -> None:
+def draw_changed(form: Form) -> None:
     """What differs from the preset, each with its way back."""
     changed = form.changed_ids()
     if not changed:
@@ -106,21 +107,21 @@ def draw_changed(services: Services) -> None:
         for field_id in changed:
             row = BY_ID[field_id]
             name, button = st.columns([4, 1], vertical_alignment="center")
-            before = form.baseline().get(field_id)
+            before = form.baseline.get(field_id)
             name.markdown(t("ui.changed_from", label=label(field_id), value=shown_value(row, before)))
             button.button(
                 "",
                 icon=":material/undo:",
                 key=f"reset.{field_id}",
                 on_click=form.reset,
-                args=(services, [field_id]),
+                args=([field_id],),
                 help=t("ui.reset_one", label=label(field_id)),
             )
         st.button(
             t("ui.reset_all"),
             key="reset.all",
             on_click=form.reset,
-            args=(services, changed),
+            args=(changed,),
             width="stretch",
         )
 
@@ -138,23 +139,23 @@ def shown_value(row: Field, value: object) -> str:
     return markdown_safe(choice(row.id, value))
 
 
-def draw_essentials(services: Services) -> None:
+def draw_essentials(form: Form) -> None:
     """The fields every run needs, always open."""
-    context = FieldContext(services, "essentials")
+    context = FieldContext(form, "essentials")
     for name in ESSENTIAL:
-        draw_rows(context, [row for row in form.rows() if row.group == name and context.shows(row)])
+        draw_rows(context, [row for row in form.rows if row.group == name and context.shows(row)])
 
 
-def draw_group(services: Services, name: str) -> None:
+def draw_group(form: Form, name: str) -> None:
     """One group in an expander; its widgets exist only while it is open."""
-    context = FieldContext(services, f"group_{name}")
-    rows = [row for row in form.rows() if row.group == name and context.shows(row)]
+    context = FieldContext(form, f"group_{name}")
+    rows = [row for row in form.rows if row.group == name and context.shows(row)]
     if not rows:
         return
     marked = sum(row.id in context.changed for row in rows)
     wrong = [found for row in rows for found in context.problems.get(row.id, ())]
     with st.container(key=f"group_{name}"):
-        with keyed.expander(t(f"groups.{name}"), key=f"open_{name}") as box:
+        with keyed.expander(t(f"groups.{name}"), key=f"open_{name}", page=form.page) as box:
             if box.open:
                 draw_rows(context, rows)
         draw_mark(marked, wrong)
@@ -169,22 +170,23 @@ def draw_mark(count: int, wrong: Sequence[Problem]) -> None:
     st.html(f'<span class="lf-mark">{" ".join(parts)}</span>')
 
 
-def draw_more(services: Services) -> None:
+def draw_more(form: Form) -> None:
     """Arguments that the form has no row for."""
-    context = FieldContext(services, "group_more")
+    context = FieldContext(form, "group_more")
     wrong = context.problems.get(extra_arguments.FIELD, ())
     with st.container(key="group_more"):
-        with keyed.expander(t("groups.more"), key="open_more") as box:
+        with keyed.expander(t("groups.more"), key="open_more", page=form.page) as box:
             if box.open:
-                extra_arguments.draw(services, partial(form.on_change, services, extra_arguments.FIELD, "group_more"))
+                changed = partial(form.on_change, extra_arguments.FIELD, "group_more")
+                extra_arguments.draw(form.services, form.extra, changed)
                 widgets.draw_problems(wrong)
-        draw_mark(len(extra_arguments.names()), wrong)
+        draw_mark(len(form.extra.names), wrong)
 
 
-def draw_found(services: Services, wanted: str) -> None:
+def draw_found(form: Form, wanted: str) -> None:
     """Every field whose name, label or help contains the text; those that do not apply say so."""
-    context = FieldContext(services, "found")
-    rows = [row for row in form.rows() if matches(row, wanted) and not row.hidden]
+    context = FieldContext(form, "found")
+    rows = [row for row in form.rows if matches(row, wanted) and not row.hidden]
     if not rows:
         st.caption(t("ui.filter_none", text=markdown_safe(wanted)))
     draw_rows(context, rows)
@@ -198,14 +200,14 @@ def matches(row: Field, wanted: str) -> bool:
 class FieldContext:
     """What all widgets of one fragment need: the job, what is wrong, what differs, what can be chosen."""
 
-    def __init__(self, services: Services, fragment: str) -> None:
-        self.services = services
+    def __init__(self, form: Form, fragment: str) -> None:
+        self.form = form
         self.fragment = fragment
         reading = form.read()
         self.job: JobConfig = reading.job
         self.changed = set(form.changed_ids())
         self.problems: dict[str, tuple[Problem, ...]] = {}
-        for found in form.shown_problems(services, reading):
+        for found in form.shown_problems(reading):
             owner = found.field or ""
             self.problems[owner] = (*self.problems.get(owner, ()), found)
 
@@ -215,9 +217,11 @@ class FieldContext:
 
     def look(self, row: Field) -> widgets.Appearance:
         """How a field appears now."""
-        argument = self.services.upstream.arguments.get(argument_of(row))
+        services = self.form.services
+        argument = services.upstream.arguments.get(argument_of(row))
         return widgets.Appearance(
-            options=options(self.services, self.job, row),
+            page=self.form.page,
+            options=options(services, self.job, row),
             default=argument.default if argument else row.absent,
             upstream_help=(argument.help or "") if argument and not help_text(row.id) else "",
             problems=self.problems.get(row.id, ()),
@@ -246,7 +250,7 @@ def options(services: Services, job: JobConfig, row: Field) -> list[str]:
 def suitable(known: DatasetInfo, job: JobConfig) -> list[str]:
     """The datasets that suit the stage: ranked pairs for some, anything else for the others."""
     stage = BY_CODE.get(str(build_args(job).get("stage", "sft")))
-    if stage is None or job.kind == "export":
+    if stage is None:
         return list(known.names)
     return [name for name in known.names if known.ranking[name] == stage.ranked]
 
@@ -301,7 +305,7 @@ def draw_rows(context: FieldContext, rows: Sequence[Field]) -> None:
 
 def draw_row(context: FieldContext, row: Field) -> None:
     """One field."""
-    widgets.draw(row, context.look(row), form.on_change, (context.services, row.id, context.fragment))
+    widgets.draw(row, context.look(row), context.form.on_change, (row.id, context.fragment))
 
 
 def group_of(field_id: str) -> str | None:

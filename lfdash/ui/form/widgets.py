@@ -27,10 +27,11 @@ HALF_WIDTH = {"int", "float", "choice", "text"}
 class Appearance:
     """How one field appears now.
 
-    options: what a choice offers; default: LLaMA-Factory's own default, shown as placeholder;
-    problems: what is wrong with it, told below; reason: why it is disabled.
+    page: a name of the page that shows it; options: what a choice offers; default: LLaMA-Factory's own default, shown
+    as placeholder; problems: what is wrong with it, told below; reason: why it is disabled.
     """
 
+    page: str
     options: Sequence[str] = ()
     default: Value | None = None
     upstream_help: str = ""
@@ -119,13 +120,16 @@ def draw_bool(row: Field, look: Appearance, common: dict[str, Any]) -> None:
         default = t("ui.on") if look.default is True else t("ui.off")
         common["label"] += f" :gray[{t('ui.default_is', value=default)}]"
     with st.container(key=f"flag_{row.id}"):
-        keyed.segments(**common, options=[False, True], word=lambda on: t("ui.on") if on else t("ui.off"))
+        keyed.segments(
+            **common, options=[False, True], page=look.page, word=lambda on: t("ui.on") if on else t("ui.off")
+        )
 
 
 def draw_choice(row: Field, look: Appearance, common: dict[str, Any]) -> None:
     keyed.select(
         **common,
         options=with_current(look.options, st.session_state.get(row.id)),
+        page=look.page,
         word=lambda value: choice(row.id, value),
         placeholder=placeholder(row, look),
         open_=row.open,

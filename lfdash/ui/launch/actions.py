@@ -12,33 +12,33 @@ from lfdash.launchers.base import Level
 from lfdash.outcomes import Problem, Refused
 from lfdash.queue.store import Queued
 from lfdash.ui.form import sidebar
-from lfdash.ui.form import state as form
+from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN, forget_answers, refusal, tell
 from lfdash.ui.shared.text import t
 
 
-def start(services: Services, how: How = "start") -> None:
+def start(form: Form, how: How = "start") -> None:
     """Start (or Queue) was clicked: list the problems, or launch and show the run."""
-    launch(services, how)
+    launch(form, how)
     st.rerun()  # the button lies in a fragment; the whole page has changed
 
 
-def launch(services: Services, how: How = "start") -> None:
+def launch(form: Form, how: How = "start") -> None:
     """Lists the problems, or launches the form's job (or lets it wait) and shows its run."""
     form.check(True)
     forget_answers()
     reading = form.read()
-    errors = [p for p in form.problems(services, reading) if p.level == "error"]
+    errors = [p for p in form.problems(reading) if p.level == "error"]
     if errors:
         open_groups(errors)
         return
     form.check(False)
     job = reading.job
-    prepared = prepare(services, job, t("ui.yaml_header"))
-    keep_secrets(services, job)
-    if submit(services, prepared, how):
-        form.propose_name(services)
-        form.save_draft(services)
+    prepared = prepare(form.services, job, t("ui.yaml_header"))
+    keep_secrets(form.services, job)
+    if submit(form.services, prepared, how):
+        form.propose_name()
+        form.save_draft()
 
 
 def submit(services: Services, prepared: Prepared, how: How, resume: tuple[str, int] | None = None) -> bool:
@@ -49,7 +49,7 @@ def submit(services: Services, prepared: Prepared, how: How, resume: tuple[str, 
     outcome = launching.submit(services, prepared, how)
     if isinstance(outcome, Refused):
         if outcome.code == "busy":
-            st.session_state[BUSY] = (refusal(outcome), resume)
+            st.session_state[BUSY] = (refusal(outcome), prepared.record.kind, resume)
         else:
             st.session_state[MESSAGE] = refusal(outcome)
         return False

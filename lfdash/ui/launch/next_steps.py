@@ -15,11 +15,10 @@ from lfdash.jobs.secret_arguments import clean
 from lfdash.outcomes import Value
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
-from lfdash.ui.form import state as form
+from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import MESSAGE, forget_answers, tell
-from lfdash.ui.shared.kind import kind
 from lfdash.ui.shared.text import markdown_safe, t
 
 
@@ -29,49 +28,49 @@ def why_not(view: RunView) -> str:
     return t(key) if key else ""
 
 
-def resume(services: Services, run_id: str, step: int, how: How = "start") -> None:
+def resume(form: Form, run_id: str, step: int, how: How = "start") -> None:
     """Starts the next attempt of a run from a checkpoint, or lets it wait."""
     forget_answers()
-    view = services.registry.get(run_id)
-    prepared = prepare_resume(services, view, step, t("ui.yaml_header")) if view else None
+    view = form.services.registry.get(run_id)
+    prepared = prepare_resume(form.services, view, step, t("ui.yaml_header")) if view else None
     if prepared is None:
         st.session_state[MESSAGE] = t("outcomes.unknown")
-    elif actions.submit(services, prepared, how, (run_id, step)):
-        form.propose_name(services)
+    elif actions.submit(form.services, prepared, how, (run_id, step)):
+        form.propose_name()
     st.rerun()
 
 
 def take_settings(
-    services: Services, run_id: str, from_weights: bool, fix: Mapping[str, Value | None] | None = None
+    form: Form, run_id: str, from_weights: bool, fix: Mapping[str, Value | None] | None = None
 ) -> None:
     """Fills the form with a run's settings under a fresh name; with its weights, or with a cure, where wanted."""
-    if fill(services, run_id, from_weights):
-        form.apply_fix(services, fix or {})
+    if fill(form, run_id, from_weights):
+        form.apply_fix(fix or {})
     st.rerun()
 
 
-def fill(services: Services, run_id: str, from_weights: bool) -> bool:
-    """Fills the form of the page's kind with a run's settings; False, with the reason for the page, without any."""
-    view = services.registry.get(run_id)
+def fill(form: Form, run_id: str, from_weights: bool) -> bool:
+    """Fills a form with a run's settings; False, with the reason for the page, without any."""
+    view = form.services.registry.get(run_id)
     document = stored(view) if view else None
     if view is None or document is None:
         st.session_state[MESSAGE] = t("ui.no_configuration")
         return False
     left_out = ("output_dir", "resume_from_checkpoint", "overwrite_output_dir")
     args = {key: value for key, value in document.args.items() if key not in left_out}
-    job = clean(job_from_args(args, document.env, kind())).job
+    job = clean(job_from_args(args, document.env, form.kind.name)).job
     if from_weights:
         job = JobConfig(job.kind, {**job.values, **weights_of(view, job)}, job.extra)
-    form.load_job(services, job, [("ui.taken_from", {"name": view.name})])
+    form.load_job(job, [("ui.taken_from", {"name": view.name})])
     return True
 
 
-def from_weights(services: Services, run_id: str) -> None:
+def from_weights(form: Form, run_id: str) -> None:
     """Keeps the form, starts from the weights of the run that has its name, and proposes a fresh name."""
-    view = services.registry.get(run_id)
+    view = form.services.registry.get(run_id)
     if view is not None:
-        form.apply_fix(services, weights_of(view, form.read().job))
-    form.propose_name(services)
+        form.apply_fix(weights_of(view, form.read().job))
+    form.propose_name()
     st.rerun()
 
 
@@ -81,8 +80,11 @@ def replace(services: Services, run_id: str) -> None:
     st.rerun()
 
 
-def draw_resume(services: Services, view: RunView, place: str) -> None:
-    """The menu that resumes: from which checkpoint, and what that repeats. Disabled with the reason."""
+def draw_resume(form: Form, view: RunView, place: str) -> None:
+    """The menu that resumes: from which checkpoint, and what that repeats. Disabled with the reason.
+
+    place: tells the menu apart from others, of this page and of others.
+    """
     reason = why_not(view)
     with st.popover(
         t("ui.resume"), icon=":material/resume:", disabled=bool(reason), help=reason or None, key=f"resume_menu_{place}"
@@ -91,48 +93,49 @@ def draw_resume(services: Services, view: RunView, place: str) -> None:
             return
         steps = sorted(view.saved.checkpoints, reverse=True)
         step = keyed.select(
-            t("ui.resume_from"), steps, key=f"resume.step.{place}", empty=False, word=lambda n: t("ui.step_n", step=n)
+            t("ui.resume_from"), steps, key=f"resume.step.{place}", page=form.page, empty=False,
+            word=lambda n: t("ui.step_n", step=n),
         )
         reached = view.progress.step or step
         st.caption(t("ui.resume_repeats", count=max(0, reached - step)))
         st.button(
             t("ui.resume_yes"), key=f"resume_{place}", type="primary", on_click=resume,
-            args=(services, view.run_id, step),
+            args=(form, view.run_id, step),
         )
 
 
-def draw_after(services: Services, view: RunView) -> None:
-    """What comes next for a run that is over."""
-    if view.state not in TERMINAL or kind() != "train":
+def draw_after(form: Form, view: RunView) -> None:
+    """What comes next for a training that is over."""
+    if view.state not in TERMINAL or not form.kind.trains:
         return
     with st.container(horizontal=True, key="after", gap="small"):
         if view.state is not RunState.SUCCEEDED:
-            draw_resume(services, view, "after")
+            draw_resume(form, view, "after")
         if view.saved.model:
             st.button(
                 t("ui.from_weights"), key="from_weights", icon=":material/fork_right:", on_click=take_settings,
-                args=(services, view.run_id, True), help=t("ui.from_weights_help"),
+                args=(form, view.run_id, True), help=t("ui.from_weights_help"),
             )
         if view.paths.training_args.exists():
             st.button(
                 t("ui.take_settings"), key="take_settings", icon=":material/content_copy:", on_click=take_settings,
-                args=(services, view.run_id, False), help=t("ui.take_settings_help"),
+                args=(form, view.run_id, False), help=t("ui.take_settings_help"),
             )
 
 
-def draw_taken(services: Services) -> None:
+def draw_taken(form: Form) -> None:
     """The form's name is taken by a run: ask which of three is meant."""
     job = form.read().job
-    view = next((v for v in services.registry.snapshot() if v.output_dir == job.folder), None)
+    view = next((v for v in form.services.registry.snapshot() if v.output_dir == job.folder), None)
     if view is None:
         return
     st.markdown(t("ui.taken_ask"))
     with st.container(horizontal=True, key="taken", gap="small"):
-        if kind() == "train":
-            draw_resume(services, view, "taken")
+        if form.kind.trains:
+            draw_resume(form, view, "taken")
             st.button(
                 t("ui.from_weights"), key="taken_weights", icon=":material/fork_right:", disabled=not view.saved.model,
-                on_click=from_weights, args=(services, view.run_id),
+                on_click=from_weights, args=(form, view.run_id),
                 help=t("ui.from_weights_keep") if view.saved.model else t("ui.saved_nothing"),
             )
         with st.popover(
@@ -140,9 +143,10 @@ def draw_taken(services: Services) -> None:
         ):
             st.write(t("ui.replace_confirm", name=markdown_safe(view.name)))
             st.button(
-                t("ui.replace_yes"), key="replace", type="primary", on_click=replace, args=(services, view.run_id)
+                t("ui.replace_yes"), key="replace", type="primary", on_click=replace,
+                args=(form.services, view.run_id),
             )
         st.button(
             t("ui.take_settings"), key="taken_settings", icon=":material/content_copy:", on_click=take_settings,
-            args=(services, view.run_id, False), help=t("ui.take_settings_help"),
+            args=(form, view.run_id, False), help=t("ui.take_settings_help"),
         )

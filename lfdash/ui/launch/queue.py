@@ -8,12 +8,14 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.engine.submit import How
+from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.jobs.secret_arguments import hide
 from lfdash.outcomes import Refused
 from lfdash.queue.store import MOST_SLOTS
 from lfdash.runs.plan import ARGS_FILE
 from lfdash.runs.view import Reason, RunView, Waiting
+from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, next_steps
 from lfdash.ui.shared.answers import BUSY, SHOWN, forget_answers, tell
 from lfdash.ui.shared.text import markdown_safe, t
@@ -58,24 +60,26 @@ def draw_question(services: Services) -> None:
     asked = st.session_state.get(BUSY)
     if not asked:
         return
-    why, resume = asked
+    why, kind, resume = asked
+    form = Form(services, named(kind))
+    hows: list[tuple[How, str]] = [("queue", "queue_it"), ("beside", "queue_beside")]
     with st.container(border=True, key="busy", gap="xsmall"):
         st.markdown(f":material/hourglass_top: {markdown_safe(why)} {t('ui.queue_ask')}")
         with st.container(horizontal=True, gap="small"):
-            for how, name in (("queue", "queue_it"), ("beside", "queue_beside")):
+            for how, name in hows if form.kind.queued else hows[1:]:
                 st.button(
                     t(f"ui.{name}"), key=name, type="primary" if how == "queue" else "secondary", on_click=answer,
-                    args=(services, resume, how),
+                    args=(form, resume, how),
                 )
             st.button(t("ui.queue_not"), key="queue_not", type="tertiary", on_click=forget_answers)
 
 
-def answer(services: Services, resume: tuple[str, int] | None, how: How) -> None:
+def answer(form: Form, resume: tuple[str, int] | None, how: How) -> None:
     """The question was answered: the same job again, in the way that was chosen."""
     if resume is None:
-        actions.start(services, how)
+        actions.start(form, how)
     else:
-        next_steps.resume(services, *resume, how)
+        next_steps.resume(form, *resume, how)
 
 
 # -- one job --------------------------------------------------------------------------------------------

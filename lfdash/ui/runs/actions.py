@@ -8,15 +8,16 @@ from typing import Any
 import streamlit as st
 
 from lfdash.engine.services import Services
+from lfdash.jobs.kinds import named
 from lfdash.outcomes import Refused
 from lfdash.runs import notes
 from lfdash.runs.notes import Notes
 from lfdash.runs.record import STOPPABLE, TERMINAL, RunState
 from lfdash.runs.trash import Item
 from lfdash.runs.view import RunView
+from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
 from lfdash.ui.shared.answers import SHOWN, forget_answers, refusal
-from lfdash.ui.shared.kind import use
 from lfdash.ui.shared.text import markdown_safe, t
 
 CHOSEN = "runs.chosen"  # ids of the selected runs
@@ -25,7 +26,6 @@ ANSWERS = "runs.answers"  # what the last action was refused for, one sentence a
 GO = "runs.go"  # (page, run id) to be opened
 TURN = "runs.turn"  # counts what was done: the menus of the turn before are closed
 LISTED = 8  # names in a question
-PAGES = {"train": "app.py", "eval": "pages/evaluate.py", "export": "pages/export.py"}
 
 
 def draw(services: Services, ids: Sequence[str]) -> None:
@@ -94,17 +94,12 @@ def why_one(one: RunView | None) -> str:
 # -- open -----------------------------------------------------------------------------------------------
 
 
-def kind_of(view: RunView) -> str:
-    """Whose page shows a run; those of the plain CLI count as training."""
-    return view.record.kind if view.record else "train"
-
-
 def draw_open(one: RunView | None) -> None:
     """Shows a run on the page of its kind."""
     reason = why_one(one)
     if st.button(t("ui.runs_open"), key="runs_open", icon=":material/open_in_new:", disabled=bool(reason),
                  help=reason or None) and one:
-        show(PAGES[kind_of(one)], one.run_id)
+        show(named(one.kind).page, one.run_id)
 
 
 def show(page: str, run_id: str | None) -> None:
@@ -152,7 +147,7 @@ def stop(services: Services, found: Sequence[RunView], level: Any) -> None:
 def draw_resume(services: Services, one: RunView | None) -> None:
     """The menu of a single run; as on its own page."""
     if one is not None:
-        next_steps.draw_resume(services, one, f"runs_{one.run_id}")
+        next_steps.draw_resume(Form(services, named(one.kind)), one, f"runs_{one.run_id}")
         return
     menu("resume", why_one(one), ":material/resume:")
 
@@ -170,12 +165,10 @@ def draw_clone(services: Services, one: RunView | None) -> None:
 
 
 def clone(services: Services, view: RunView) -> None:
-    """Fills the form and goes to it."""
-    kind = services.registry.summaries.get(view).about.kind
-    use(kind)
-    if next_steps.fill(services, view.run_id, from_weights=False):
-        st.session_state[GO] = (PAGES[kind], None)
-    use("train")
+    """Fills the form of the run's kind and goes to it."""
+    kind = named(services.registry.summaries.get(view).about.kind)
+    if next_steps.fill(Form(services, kind), view.run_id, from_weights=False):
+        st.session_state[GO] = (kind.page, None)
 
 
 # -- rename ---------------------------------------------------------------------------------------------

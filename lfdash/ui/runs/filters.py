@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from lfdash.jobs.kinds import KINDS
 from lfdash.runs.record import RunState
 from lfdash.runs.table import DEFAULT_SORT, FILTERS, LARGEST_FIRST, SORTS, TableRow, Wanted, offered
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.text import t
 
 FIND, SORT, DOWN, SEEDED = "runs.find", "runs.sort", "runs.down", "runs.seeded"
-KINDS = ("train", "eval", "export")
+PAGE = "runs"
 LONGEST = 200  # characters of a value in the address
 
 
@@ -90,8 +91,8 @@ def draw(rows: Sequence[TableRow]) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom", key="runs_order"):
         keyed.select(
-            t("ui.runs_sort"), list(SORTS), key=SORT, empty=False, word=lambda by: t(f"ui.runs_col_{by}"),
-            on_change=sorted_by,
+            t("ui.runs_sort"), list(SORTS), key=SORT, page=PAGE, empty=False,
+            word=lambda by: t(f"ui.runs_col_{by}"), on_change=sorted_by,
         )
         down = st.session_state.get(DOWN, True)
         st.button(
@@ -101,7 +102,7 @@ def draw(rows: Sequence[TableRow]) -> None:
     many("state", [state.name for state in RunState], word=lambda name: t(f"states.{name}"))
     for name in ("model", "stage", "method"):
         many(name, offered(rows, name))
-    many("kind", KINDS, word=lambda name: t(f"ui.runs_kind_{name}"))
+    many("kind", [kind.name for kind in KINDS], word=lambda name: t(f"ui.runs_kind_{name}"))
     many("tag", offered(rows, "tag"))
     if active():
         st.button(t("ui.runs_clear"), key="runs_clear", icon=":material/filter_alt_off:", on_click=clear)
@@ -134,7 +135,7 @@ def many(name: str, options: Sequence[str], word: keyed.Word = str) -> None:
         return
     if word is not str:
         word = known(options, word)
-    shown = keyed.prepare(key(name), keyed.widget_key(key(name), options, word))
+    shown = keyed.prepare(key(name), keyed.widget_key(key(name), PAGE, options, word))
     with st.container(key=f"runs_{name}"):
         st.multiselect(
             t(f"ui.runs_col_{name}"), every, key=shown, format_func=word, placeholder=t("ui.runs_any"),

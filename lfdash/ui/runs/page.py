@@ -19,7 +19,6 @@ from lfdash.ui.runs import actions as run_actions
 from lfdash.ui.runs import filters, trash
 from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.answers import MESSAGE, NOTICE
-from lfdash.ui.shared.kind import use
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.run_words import LOOKS, duration, tick_seconds
 from lfdash.ui.shared.session import shared_services
@@ -48,7 +47,6 @@ SCHEMA = pa.schema(
 
 def draw() -> None:
     """Draws the page."""
-    use("train")
     draw_frame("ui.page_runs")
     services = shared_services()
     filters.seed()

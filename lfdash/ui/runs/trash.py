@@ -25,7 +25,7 @@ def draw(services: Services) -> None:
     items = services.registry.archive.trash.items()
     if not items:
         return
-    with keyed.expander(f":material/delete: {t('ui.trash')} ({len(items)})", key=OPEN) as box:
+    with keyed.expander(f":material/delete: {t('ui.trash')} ({len(items)})", key=OPEN, page="runs") as box:
         if box.open:
             draw_items(services, items)
 

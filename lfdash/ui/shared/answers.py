@@ -11,7 +11,7 @@ from lfdash.ui.shared.text import language
 SHOWN = "ui.run"  # id of the run that the page shows
 MESSAGE = "ui.message"  # what the last click answered, when it was refused
 NOTICE = "ui.notice"  # what the last click did, to be said once
-BUSY = "ui.busy"  # a Start that found its devices in use: (why, the resume that it was or None)
+BUSY = "ui.busy"  # a Start that found its devices in use: (why, name of its kind, the resume that it was or None)
 
 
 def forget_answers() -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine.services import Services, settings
+from lfdash.jobs.kinds import KINDS
 from lfdash.locales import LANGUAGES, available
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.signed_in import draw_who, guard
 from lfdash.ui.shared.text import LANGUAGE, language, t
 
 SIDEBAR_WIDTH = 430  # px: two number fields side by side with their labels on one line
+KIND_PAGES = tuple((kind.page, f"ui.page_{kind.name}") for kind in KINDS)
 PAGES = (
-    ("app.py", "ui.page_train"),
+    *KIND_PAGES[:1],
     ("pages/runs.py", "ui.page_runs"),
-    ("pages/evaluate.py", "ui.page_eval"),
-    ("pages/export.py", "ui.page_export"),
+    *KIND_PAGES[1:],
     ("pages/data.py", "ui.page_data"),
     ("pages/arguments.py", "ui.page_arguments"),
 )

@@ -15,10 +15,10 @@ from lfdash.runs.metrics import MetricFrame
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.results import experiment_link
 from lfdash.runs.view import RunView
+from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps, queue
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import SHOWN
-from lfdash.ui.shared.kind import kind
 from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import evaluation
 from lfdash.ui.train.charts import draw_curves, draw_loss
@@ -26,16 +26,11 @@ from lfdash.ui.train.log import draw_log, tail
 from lfdash.ui.train.outcome import draw_outcome
 
 TAB = "ui.tab"
-TABS = {
-    "train": ("log", "curves", "files", "configuration"),
-    "export": ("log", "files", "configuration"),
-    "eval": ("results", "predictions", "log", "files", "configuration"),
-}
 
 
-def shown(services: Services) -> RunView | None:
+def shown(form: Form) -> RunView | None:
     """The run to show: the one chosen or in the address, else the newest alive one, else the newest."""
-    found = views(services)
+    found = views(form)
     wanted = st.session_state.get(SHOWN) or st.query_params.get("run")
     by_id = {view.run_id: view for view in found}
     if wanted in by_id:
@@ -44,36 +39,36 @@ def shown(services: Services) -> RunView | None:
     return next(iter(alive or found), None)
 
 
-def views(services: Services) -> list[RunView]:
-    """The runs of the page's kind, newest first; those of the plain CLI count as training."""
-    return [v for v in services.registry.snapshot() if (v.record.kind if v.record else "train") == kind()]
+def views(form: Form) -> list[RunView]:
+    """The runs of the form's kind, newest first."""
+    return [view for view in form.services.registry.snapshot() if view.kind == form.kind.name]
 
 
-def draw_body(services: Services, view: RunView) -> None:
+def draw_body(form: Form, view: RunView) -> None:
     """Everything below the buttons."""
+    services, kind = form.services, form.kind
     if view.waiting is not None:
         queue.draw_shown(services, view)
         return
     metrics, console = tail(view)
     metrics.poll()
-    draw_outcome(services, view)
-    if metrics.dead_since is not None and kind() == "train":
+    draw_outcome(form, view)
+    if metrics.dead_since is not None and kind.trains:
         st.warning(t("ui.loss_dead", step=f"{metrics.dead_since:.0f}"), icon=":material/monitor_heart:")
-    next_steps.draw_after(services, view)
-    tabs = TABS[kind()]
-    key = f"{TAB}_{kind()}"
-    if kind() == "train":
+    next_steps.draw_after(form, view)
+    if kind.trains:
         draw_loss(metrics.frame)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         tab = keyed.segments(
             t("ui.details"),
-            tabs,
-            key=key,
+            kind.tabs,
+            key=f"{TAB}_{kind.name}",
+            page=form.page,
             word=lambda tab: t(f"ui.tab_{tab}"),
             required=True,
             label_visibility="collapsed",
         )
-        if kind() == "train":
+        if kind.trains:
             draw_link(services, view)
             st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session", width="content")
     DETAILS[tab](services, view, metrics.frame, console)

@@ -6,25 +6,24 @@ from functools import partial
 
 import streamlit as st
 
-from lfdash.engine.services import Services
 from lfdash.jobs.secret_arguments import hide
 from lfdash.runs.diagnose import Diagnosis
 from lfdash.runs.record import RunState
 from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView
+from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
-from lfdash.ui.shared.kind import kind
 from lfdash.ui.shared.text import label, markdown_safe, t
 
 
-def draw_outcome(services: Services, view: RunView) -> None:
+def draw_outcome(form: Form, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
     if view.state is RunState.FAILED:
-        draw_failure(services, view)
+        draw_failure(form, view)
     elif view.state is RunState.STOPPED:
         st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
-        saved = {"eval": t("ui.scored"), "export": t("ui.exported")}.get(kind()) or saved_words(view)
+        saved = t(form.kind.done) if form.kind.done else saved_words(view)
         st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
     elif view.state is RunState.LOST:
         st.error(lost_words(view), icon=":material/help:")
@@ -47,8 +46,9 @@ def lost_words(view: RunView) -> str:
     return texts.get(view.lost or "") or t("ui.lost", saved=saved_words(view))
 
 
-def draw_failure(services: Services, view: RunView) -> None:
+def draw_failure(form: Form, view: RunView) -> None:
     """What went wrong in one sentence, the line of the log that proves it, the cure, and files to ask others with."""
+    services = form.services
     found = explained(view)
     redact = services.registry.redactor()
     proof = redact(found.line if found else view.error or "")
@@ -72,7 +72,7 @@ def draw_failure(services: Services, view: RunView) -> None:
                 icon=":material/build:",
                 help=t("ui.fix_open_help", fix=words),
                 on_click=next_steps.take_settings,
-                args=(services, view.run_id, False, dict(found.fix)),
+                args=(form, view.run_id, False, dict(found.fix)),
             )
         st.download_button(
             t("ui.bundle"),

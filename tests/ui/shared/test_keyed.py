@@ -28,7 +28,7 @@ def page() -> None:
 
     words = WORDS[st.session_state.get("lang", "en")]
     draw: Any = {"select": keyed.select, "segments": keyed.segments}[st.session_state.get("draw", "select")]
-    st.write(f"value {draw('Number', [1, 2], key='number', word=words.get, on_change=told)}")
+    st.write(f"value {draw('Number', [1, 2], key='number', page='here', word=words.get, on_change=told)}")
 
 
 def told() -> None:
@@ -78,7 +78,7 @@ def test_a_group_stays_open_when_its_title_changes() -> None:
 
         from lfdash.ui.shared import keyed
 
-        with keyed.expander(st.session_state.get("title", "Group"), key="open_group") as box:
+        with keyed.expander(st.session_state.get("title", "Group"), key="open_group", page="here") as box:
             st.write(f"open {box.open}")
 
     app = pages.good(AppTest.from_function(page).run())
@@ -90,9 +90,11 @@ def test_a_group_stays_open_when_its_title_changes() -> None:
 
 
 def test_the_words_are_part_of_the_widget() -> None:
-    names = {keyed.widget_key("k", [1, 2], words.__getitem__) for words in WORDS.values()}
+    names = {keyed.widget_key("k", "here", [1, 2], words.__getitem__) for words in WORDS.values()}
     assert len(names) == 3
-    assert keyed.widget_key("k", ["a"], str) == keyed.widget_key("k", ["a", "b"], str)  # a new option, same words
+    more = keyed.widget_key("k", "here", ["a", "b"], str)
+    assert keyed.widget_key("k", "here", ["a"], str) == more  # a new option, same words
+    assert keyed.widget_key("k", "there", ["a"], str) != more  # another page, another widget
 
 
 @pytest.fixture

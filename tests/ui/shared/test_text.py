@@ -56,7 +56,6 @@ def test_every_text_that_is_asked_for_is_there() -> None:
         "ui.drawn_state",
         "ui.log_scale",
         "ui.preset",
-        "ui.kind",
         "ui.drawn_kind",
     }
 
