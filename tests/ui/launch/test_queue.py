@@ -1,0 +1,60 @@
+"""The question that a busy machine asks is about the job that was started, on whatever page it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.engine.services import Services
+from lfdash.jobs import kinds
+from lfdash.launchers.fake import FakeLauncher
+from lfdash.ui.form.state import Form
+from tests.support import app as pages
+from tests.support.runs import launch, plan_for
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
+    with pages.opened(tmp_path / "workspace") as found:
+        found.registry.watcher.launcher = FakeLauncher()
+        found._started = True  # its thread would look at the runs at moments of its own
+        with mock.patch.object(Services, "blocked", None):
+            yield found
+
+
+def asked_on(page: str) -> AppTest:
+    """A visit of a page, whose Start found the devices in use."""
+    app = pages.good(pages.start().switch_page(page).run())
+    kind = kinds.named(app.session_state["ui.drawn_kind"])
+    app.session_state["top.model_path"], app.session_state[f"{kind.name}.dataset"] = "models/m", ["d"]
+    with mock.patch.object(Form, "problems", return_value=()):
+        app.button(key="start").click()
+        pages.good(app.run())
+    return pages.good(app.run())
+
+
+@pytest.mark.parametrize("answered_on", ["pages/evaluate.py", "app.py", "pages/runs.py"])
+def test_the_job_that_was_asked_about_is_queued(services: Services, answered_on: str) -> None:
+    launch(services.registry, plan_for(services.workspace.root, name="first"))
+    app = asked_on("pages/evaluate.py")
+    assert services.registry.queue.jobs.entries() == ()
+    app = pages.good(app.switch_page(answered_on).run())
+    with mock.patch.object(Form, "problems", return_value=()):
+        app.button(key="queue_it").click()
+        pages.good(app.run())
+    (entry,) = services.registry.queue.jobs.entries()
+    assert entry.record.kind == "eval"
+
+
+def test_a_kind_that_never_waits_is_not_offered_the_queue(services: Services) -> None:
+    launch(services.registry, plan_for(services.workspace.root, name="first"))
+    with mock.patch.dict(kinds.BY_NAME, eval=replace(kinds.BY_NAME["eval"], queued=False)):
+        app = asked_on("pages/evaluate.py")
+    keys = {button.key for button in app.button}
+    assert "queue_beside" in keys and not {"queue_it", "enqueue"} & keys
