@@ -113,8 +113,11 @@ def test_pre_training_needs_no_template() -> None:
 def test_too_little_disk_is_told_at_what_could_be_changed(kind: JobKind) -> None:
     facts = Facts(free_disk=1, model_bytes=10**12)
     (told,) = [problem for problem in checks.problems(new_job(kind.name), facts) if problem.code.startswith("disk_")]
-    fields = {"checkpoints": "train.save_total_limit", "model": "export.export_dir", "results": None}
-    assert (told.field, told.code == "disk_low") == (fields[kind.saves], kind.saves == "results")
+    expected = {
+        "train": ("train.save_total_limit", "disk_short"), "eval": (None, "disk_low"),
+        "export": ("export.export_dir", "disk_short"),
+    }
+    assert (told.field, told.code) == expected.get(kind.name, (None, "disk_low"))
 
 
 @every_kind
