@@ -60,7 +60,7 @@ def problem_of(rule: Rule, job: JobConfig, args: Args) -> Problem:
     """A broken rule, at its field where this kind of job has it."""
     known = any(row.id == rule.field for row in ROWS[job.kind])
     changes = rule.fix(args) if callable(rule.fix) else rule.fix
-    return Problem(rule.field if known else None, rule.code, {}, fix=cure(job, changes) if changes else None)
+    return Problem(rule.field if known else None, rule.code, rule.params, fix=cure(job, changes) if changes else None)
 
 
 def cure(job: JobConfig, changes: Mapping[str, Any]) -> dict[str, Value | None]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from lfdash.jobs import converters
 from lfdash.jobs.field import KIND, Field, Group, given, is_
 from lfdash.jobs.kinds import DEFAULT, KINDS
+from lfdash.jobs.stages import BY_CODE, METHODS
+from lfdash.jobs.stages import PREFERENCE as PREFERENCE_STAGES
 
 LORA = is_("top.finetuning_type", "lora")
 FREEZE = is_("top.finetuning_type", "freeze")
 OFT = is_("top.finetuning_type", "oft")
 PRO_LORA = LORA & is_("train.use_llama_pro", True)
-PREFERENCE = is_("train.training_stage", "dpo", "kto")
+PREFERENCE = is_("train.training_stage", *PREFERENCE_STAGES)
 PPO = is_("train.training_stage", "ppo")
 RUNS_MODEL = is_(KIND, *(kind.name for kind in KINDS if kind.runs_model))
 QUANTIZED = given("top.quantization_bit")
@@ -29,8 +31,6 @@ WANDB = is_("train.report_to", "wandb", "all")
 NAMED = is_("train.report_to", "wandb", "trackio", "mlflow", "all")
 DEEPSPEED = given("train.ds_stage")
 
-STAGES = ("sft", "pt", "rm", "dpo", "kto", "ppo")
-METHODS = ("lora", "full", "freeze", "oft")
 SCHEDULERS = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
     "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
@@ -56,7 +56,7 @@ FIELDS = (
     Field("multimodal", None, "model", "top", "bool", arg="", to_args=converters.nothing_to, from_args=converters.multimodal_from, hidden=True, board=False),
     Field("template", "default", "model", "top", "choice", choices="templates", open=True),
     # method
-    Field("training_stage", "sft", "method", kind="choice", choices=STAGES, arg="stage", absent="sft"),
+    Field("training_stage", "sft", "method", kind="choice", choices=tuple(BY_CODE), arg="stage", absent="sft"),
     Field("finetuning_type", "lora", "method", "top", "choice", choices=METHODS, absent="lora"),
     # data
     Field("dataset", None, "data", kind="choices", choices="datasets", open=True, arg="dataset", to_args=converters.listed_to("dataset"), from_args=converters.listed_from("dataset"), wide=True),

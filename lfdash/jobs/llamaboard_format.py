@@ -142,16 +142,24 @@ def state_from_job(job: JobConfig) -> dict[str, Any]:
     if job.get("top.finetuning_type") not in ADAPTER_METHODS:
         chosen = state.get("top.checkpoint_path")
         state["top.checkpoint_path"] = chosen[0] if isinstance(chosen, list) and chosen else None
+    stage = str(job.values.get(STAGE))
+    if stage in BY_CODE and not board_stage(stage):
+        extra["stage"] = stage  # its element cannot say it, and what it takes from here comes later
     state[EXTRA] = json.dumps(extra, ensure_ascii=False)
     state.pop("train.output_dir", None)  # LlamaBoard keeps neither of these in its files
     state.pop("top.model_path", None)
     return state
 
 
+def board_stage(code: str) -> str:
+    """LlamaBoard's name of a stage; "" when it has none."""
+    return BY_CODE[code].board if code in BY_CODE else ""
+
+
 def board_value(field_id: str, value: Value | None) -> Any:
     """A value as LlamaBoard's element holds it; its default or "off" when it is not given."""
     if field_id == STAGE:
-        return BY_CODE[str(value)].board if str(value) in BY_CODE else BY_CODE["sft"].board
+        return board_stage(str(value)) or BY_CODE["sft"].board
     if value is not None:
         return value
     if field_id in ZERO_IS_OFF:

@@ -10,7 +10,7 @@ from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, arguments
 from lfdash.jobs.kinds import JobKind
 from lfdash.jobs.rules import EXTRA, STAGE, Args, listed, method, number, stage
-from lfdash.jobs.stages import BY_CODE
+from lfdash.jobs.stages import BY_CODE, PLAIN, RANKED
 from lfdash.outcomes import Problem
 
 GIGABYTE = 1e9
@@ -43,7 +43,7 @@ def total_steps(args: Args, facts: Facts) -> int | None:
     if number(args, "max_steps") > 0:
         return int(number(args, "max_steps"))
     names = listed(args.get("dataset"))
-    if not names or args.get("streaming") or args.get("packing") or stage(args) == "pt":
+    if not names or args.get("streaming") or args.get("packing") or stage(args) in PLAIN:
         return None
     limit = int(number(args, "max_samples")) or None
     counts = [facts.rows.get(name) for name in names]
@@ -124,7 +124,8 @@ def bad_data(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
                 known = ", ".join(sorted(facts.datasets)) or "–"
                 yield Problem(row.id, "dataset_unknown", {"value": name, "known": known})
             elif ranked is not None and facts.ranking.get(name, ranked) != ranked:
-                yield Problem(row.id, "dataset_ranked" if not ranked else "dataset_unranked", {"value": name})
+                code, params = ("dataset_unranked", {}) if ranked else ("dataset_ranked", {"stages": RANKED})
+                yield Problem(row.id, code, {"value": name, **params})
 
 
 def bad_machine(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:

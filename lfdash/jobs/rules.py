@@ -6,6 +6,7 @@ row is a condition over the built arguments, so that it also sees arguments with
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,13 +30,15 @@ NO_LAYERS = dict.fromkeys(LAYER_OPTIMIZERS)
 class Rule:
     """One condition that stops a run: where it shows, its text, when it is broken, and the certain cure.
 
-    The cure switches off what is optional; where two settings of equal weight clash there is none.
+    The cure switches off what is optional; where two settings of equal weight clash there is none. params: what fills
+    its text.
     """
 
     field: str
     code: str
     broken: Callable[[Args], object]
     fix: Cure | Callable[[Args], Cure] | None = None
+    params: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def stage(args: Args) -> str:
@@ -190,8 +193,8 @@ RULES = (
         lambda a: stage(a) == "dpo" and a.get("pref_loss", "sigmoid") != "sigmoid" and number(a, "dpo_label_smoothing") > 1e-6,
         {"dpo_label_smoothing": None},
     ),
-    Rule(METHOD, "method_unknown", lambda a: method(a) not in METHODS),
-    Rule(STAGE, "stage_unknown", lambda a: stage(a) not in BY_CODE),
+    Rule(METHOD, "method_unknown", lambda a: method(a) not in METHODS, params={"known": ", ".join(METHODS)}),
+    Rule(STAGE, "stage_unknown", lambda a: stage(a) not in BY_CODE, params={"known": ", ".join(BY_CODE)}),
     Rule(EXTRA, "export_quant_dataset", lambda a: a.get("export_quantization_bit") and not a.get("export_quantization_dataset")),
     Rule(
         EXTRA, "generate_stage", lambda a: stage(a) != "sft" and a.get("predict_with_generate"),

@@ -61,11 +61,19 @@ def label_in(code: str, field_id: str) -> str:
     return str(row[0]) if row else field_id.split(".", 1)[-1]
 
 
+def choice_in(code: str, field_id: str, value: object) -> str:
+    """The word shown for a stored choice; the value itself when it is its own word."""
+    return str(lookup(code, "choices", f"{field_id}.{value}") or value)
+
+
 def problem_in(code: str, problem: Problem) -> str:
-    """What is wrong, in a sentence. A parameter `field` is a field's id and told as its label."""
+    """What is wrong, in a sentence. Of its parameters `field` is a field's id and told as its label, `stages` are
+    codes of stages and told as their words."""
     params = dict(problem.params)
     if "field" in params:
         params["field"] = label_in(code, str(params["field"]))
+    if "stages" in params:
+        params["stages"] = ", ".join(choice_in(code, "train.training_stage", stage) for stage in params["stages"])
     return in_language(code, f"problems.{problem.code}", **params)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from lfdash.errors import ConfigError
 from lfdash.jobs import yaml_format
 from lfdash.jobs.kinds import DEFAULT, kind_of
+from lfdash.jobs.stages import METHODS
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunRecord
 
-METHODS = ("lora", "oft", "freeze", "full")
 CARD_BYTES = 1 << 14  # of a model card, which begins with what is read here
 CONFIG_BYTES = 1 << 20
 

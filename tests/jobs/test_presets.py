@@ -1,4 +1,4 @@
-"""Presets: read as files, accepted by LLaMA-Factory's own parser. Those that a CPU can run: test_stages_real.py."""
+"""Presets: read as files, accepted by LLaMA-Factory's own parser. What a CPU can run: llamafactory/test_stages.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ PRESETS = {preset.name: preset for preset in list_presets(ROOT / "configs" / "pr
 
 def test_the_demo_comes_first_and_all_have_title_and_advice() -> None:
     assert next(iter(PRESETS)) == "demo"
-    assert len(PRESETS) == 13
     for preset in PRESETS.values():
         assert preset.title and preset.advice.endswith(".")
         assert "output_dir" not in preset.args

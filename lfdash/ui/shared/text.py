@@ -61,7 +61,7 @@ def help_text(field_id: str) -> str:
 
 def choice(field_id: str, value: object) -> str:
     """The word shown for a stored choice; the value itself when it is its own word."""
-    return str(lookup("choices", f"{field_id}.{value}") or value)
+    return locales.choice_in(language(), field_id, value)
 
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#$:|~&])")
