@@ -15,6 +15,7 @@ from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, ROWS, arguments
 from lfdash.jobs.job import LARGEST, UNSEEN, JobConfig, check, details
 from lfdash.jobs.kinds import named
 from lfdash.jobs.rules import EXTRA, MODEL_PATH, RULES, Args, Rule, stage
+from lfdash.jobs.stages import PLAIN
 from lfdash.outcomes import Problem, Value
 
 EXTRA_PREFIX = "extra."  # of a cure's key that is an argument without a field
@@ -117,7 +118,7 @@ def need_training(_job: JobConfig, args: Args, _facts: Facts) -> Iterator[Proble
 
 def need_template(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
     """A chat template; pre-training reads plain text."""
-    if not args.get("template") and not (named(job.kind).trains and stage(args) == "pt"):
+    if not args.get("template") and not (named(job.kind).trains and stage(args) in PLAIN):
         yield Problem("top.template", "template_missing", level="warning")
 
 

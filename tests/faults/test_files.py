@@ -24,7 +24,8 @@ from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunState
 from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView, Saved, read_saved
-from lfdash.ui.train.charts import loss_data
+from lfdash.ui.shared.charts import CHARTS
+from lfdash.ui.train.charts import chart_data
 from lfdash.ui.train.strip import strip_html
 from tests.faults.runs import new, over, seen
 from tests.faults.table import LONG, Row, fault
@@ -67,7 +68,7 @@ def everything(view: RunView) -> None:
     texts = [*console.blocks(), *names, view.run_id, view.name, view.output_dir, view.error or ""]
     assert "\n".join(texts).encode()
     assert strip_html(view)
-    assert len(loss_data(metrics.frame, ("raw", "smooth", "eval"))) >= 0
+    assert all(len(chart_data(metrics.frame, chart)) >= 0 for chart in CHARTS if chart.tab is not None)
     explain(view)
     assert bundle(view, {}, str)
 

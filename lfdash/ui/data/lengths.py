@@ -65,4 +65,4 @@ def draw_result(found: Lengths | Refused, cutoff: int, redact: Callable[[str], s
     numbers = {"over": over, "total": total, "share": share, "cutoff": cutoff, "longest": max(found.tokens, default=0)}
     (st.warning if over else st.success)(t("ui.lengths_over" if over else "ui.lengths_fit", **numbers))
     data = pd.DataFrame({"tokens": found.tokens, "cutoff": cutoff})
-    st.vega_lite_chart(data, charts.length_spec(t("ui.lengths_axis"), t("ui.data_rows")), key="lengths")
+    st.vega_lite_chart(data, charts.spec(charts.LENGTHS), key="lengths")

@@ -1,8 +1,6 @@
-"""The loss chart and the small curves of the run that is shown."""
+"""Draws the charts of the run that is shown: those of the table in ui/shared/charts.py."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,52 +11,64 @@ from lfdash.runs.console import ConsoleTail
 from lfdash.runs.metrics import MetricFrame, downsample, smooth
 from lfdash.runs.view import RunView
 from lfdash.ui.shared import charts
+from lfdash.ui.shared.charts import Chart, Series
 from lfdash.ui.shared.text import t
 
-POINTS = 2000  # at most, a series
-CURVES = ("learning_rate", "grad_norm", "tokens_per_s", "accuracy", "reward")
+POINTS = 2000  # at most, a line
+LOG_SCALE = "ui.log_scale"
 
 
-def loss_data(frame: MetricFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Long form of the loss chart: columns step (int32), value (float32), series; at most 2,000 points each."""
-    parts = []
-    for name, values in zip(labels, (frame["loss"], None, frame["eval_loss"]), strict=True):
-        source = frame["loss"] if values is None else values
-        # a spoiled line may say anything
-        known = (np.abs(source) <= np.finfo("float32").max) & (np.abs(frame["step"]) < 2**31)
-        x, y = frame["step"][known], source[known]
-        if values is None:
-            y = smooth(y)
-        x, y = downsample(x, y, POINTS)
-        parts.append(pd.DataFrame({"step": x.astype("int32"), "value": y.astype("float32"), "series": name}))
-    return pd.concat(parts, ignore_index=True)
+def line_data(frame: MetricFrame, line: Series) -> pd.DataFrame:
+    """The values of a line: columns step (int32) and value (float32), at most 2,000 points."""
+    values = frame[line.column]
+    # a spoiled row of the log may say anything
+    known = (np.abs(values) <= np.finfo("float32").max) & (np.abs(frame["step"]) < 2**31)
+    x, y = frame["step"][known], values[known]
+    x, y = downsample(x, smooth(y) if line.smooth else y, POINTS)
+    return pd.DataFrame({"step": x.astype("int32"), "value": y.astype("float32")})
 
 
-def draw_loss(frame: MetricFrame) -> None:
-    """The loss chart, or why there is none yet."""
-    labels = (t("ui.series_raw"), t("ui.series_smooth"), t("ui.series_eval"))
-    log = bool(st.session_state.get("ui.log_scale"))
-    spec = charts.loss_spec(labels, t("ui.step"), t("ui.loss"), log=log)
-    st.vega_lite_chart(
-        loss_data(frame, labels),
-        spec,
-        key=f"loss_{'log' if log else 'linear'}",
-        width="stretch",
-        on_select="rerun",
-        selection_mode=charts.ZOOM,
-    )
+def chart_data(frame: MetricFrame, chart: Chart) -> pd.DataFrame:
+    """The data of a chart: those of its line, or of its lines below each other with a column `series` for the word
+    of each."""
+    if len(chart.lines) == 1:
+        return line_data(frame, chart.lines[0])
+    lines = zip(chart.lines, chart.labels, strict=True)
+    return pd.concat([line_data(frame, line).assign(series=label) for line, label in lines], ignore_index=True)
+
+
+def draw_main(frame: MetricFrame) -> None:
+    """The charts above the tabs; they can be zoomed."""
+    log = logarithmic()
+    for chart in charts.of_tab(""):
+        st.vega_lite_chart(
+            chart_data(frame, chart),
+            charts.spec(chart, log=log),
+            key=f"{chart.name}_{'log' if log else 'linear'}",
+            width="stretch",
+            on_select="rerun",
+            selection_mode=charts.ZOOM,
+        )
 
 
 def draw_curves(_services: Services, _view: RunView, frame: MetricFrame, _console: ConsoleTail) -> None:
     """Small charts of whatever else was recorded."""
-    drawn = [name for name in CURVES if name in frame and np.isfinite(frame[name]).any()]
+    drawn = [chart for chart in charts.of_tab("curves") if any(holds(frame, line) for line in chart.lines)]
     if not drawn:
         st.caption(t("ui.curves_empty"))
         return
     columns = st.columns(2)
-    for place, name in enumerate(drawn):
-        known = np.isfinite(frame[name])
-        x, y = downsample(frame["step"][known], frame[name][known], POINTS)
-        data = pd.DataFrame({"step": x.astype("int32"), "value": y.astype("float32")})
-        spec = charts.curve_spec(t(f"ui.curve_{name}"), t("ui.step"))
-        columns[place % 2].vega_lite_chart(data, spec, key=f"curve_{name}", width="stretch")
+    for place, chart in enumerate(drawn):
+        columns[place % 2].vega_lite_chart(
+            chart_data(frame, chart), charts.spec(chart, log=logarithmic()), key=f"curve_{chart.name}", width="stretch"
+        )
+
+
+def logarithmic() -> bool:
+    """What the switch of the page says."""
+    return bool(st.session_state.get(LOG_SCALE))
+
+
+def holds(frame: MetricFrame, line: Series) -> bool:
+    """Whether there is any value to draw."""
+    return line.column in frame and bool(np.isfinite(frame[line.column]).any())

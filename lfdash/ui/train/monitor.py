@@ -21,7 +21,7 @@ from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import evaluation
-from lfdash.ui.train.charts import draw_curves, draw_loss
+from lfdash.ui.train.charts import LOG_SCALE, draw_curves, draw_main
 from lfdash.ui.train.log import draw_log, tail
 from lfdash.ui.train.outcome import draw_outcome
 
@@ -57,7 +57,7 @@ def draw_body(form: Form, view: RunView) -> None:
         st.warning(t("ui.loss_dead", step=f"{metrics.dead_since:.0f}"), icon=":material/monitor_heart:")
     next_steps.draw_after(form, view)
     if kind.trains:
-        draw_loss(metrics.frame)
+        draw_main(metrics.frame)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         tab = keyed.segments(
             t("ui.details"),
@@ -70,7 +70,7 @@ def draw_body(form: Form, view: RunView) -> None:
         )
         if kind.trains:
             draw_link(services, view)
-            st.toggle(t("ui.log_scale"), key="ui.log_scale", persist_state="session", width="content")
+            st.toggle(t("ui.log_scale"), key=LOG_SCALE, persist_state="session", width="content")
     DETAILS[tab](services, view, metrics.frame, console)
 
 
