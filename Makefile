@@ -6,7 +6,7 @@ SETUP   = @$(PYTHON) tools/setup.py --venv $(VENV)
 WORKSPACE ?= $(or $(LFDASH_WORKSPACE),workspace)
 CHROMIUM ?= $(shell command -v chromium || echo /usr/bin/chromium)
 
-.PHONY: help run test slow lint types golden faults faults-short e2e bench upstream clean setup-run setup-dev
+.PHONY: help run test slow lint types texts golden faults faults-short e2e bench upstream clean setup-run setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,6 +34,9 @@ lint: setup-dev  ## ruff's rules, and who may import whom (contracts in pyprojec
 
 types: setup-dev  ## mypy, strict on core and machinery
 	$(BIN)/mypy
+
+texts: setup-dev  ## list the texts that a language lacks, where English stands in; a release has them all
+	$(BIN)/python tools/texts.py
 
 golden: setup-dev  ## rewrite the golden files; look at the difference before you commit it
 	LFDASH_GOLDEN=write $(BIN)/python -m pytest -k golden

@@ -1,10 +1,12 @@
 """Every visible text, from one TOML file a language, for those who have no browser session too.
 
-A language is a file here and a row in LANGUAGES. Where it lacks a text, English stands in (`make texts` lists those).
+A language is a file here, named by its code; it says its own name. Where it lacks a text, English stands in
+(`make texts` lists those).
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -15,13 +17,23 @@ from lfdash.errors import ConfigError
 from lfdash.outcomes import Problem, Refused
 
 FOLDER = Path(__file__).resolve().parent
-LANGUAGES = {"en": "English", "zh": "简体中文", "ja": "日本語", "ko": "한국어", "ru": "Русский"}
 DEFAULT_LANGUAGE = "en"
 
 
-def available() -> list[str]:
-    """The codes of the languages that there is a file for, in the order of LANGUAGES."""
-    return [code for code in LANGUAGES if (FOLDER / f"{code}.toml").exists()]
+@cache
+def available() -> tuple[str, ...]:
+    """The codes of the languages that there is a file for: English, then the others by code."""
+    codes = sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return tuple(sorted(codes, key=lambda code: code != DEFAULT_LANGUAGE))
+
+
+@cache
+def name_of(code: str) -> str:
+    """What a language calls itself; its code where its file does not say. Only the file's head is parsed: the page
+    shows all names at once, and needs the texts of one language."""
+    text = (FOLDER / f"{code}.toml").read_text(encoding="utf-8")
+    head = re.split(r"^\[(?!language\])", text, maxsplit=1, flags=re.MULTILINE)[0]
+    return str(tomllib.loads(head).get("language", {}).get("name", code))
 
 
 def from_environment(env: Mapping[str, str]) -> str:

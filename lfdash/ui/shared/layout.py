@@ -6,7 +6,7 @@ import streamlit as st
 
 from lfdash.engine.services import Services, settings
 from lfdash.jobs.kinds import KINDS
-from lfdash.locales import LANGUAGES, available
+from lfdash.locales import available, name_of
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.signed_in import draw_who, guard
 from lfdash.ui.shared.text import LANGUAGE, language, t
@@ -103,7 +103,7 @@ def draw_top(services: Services) -> None:
                 t("ui.language"),
                 codes,
                 key=LANGUAGE,
-                format_func=LANGUAGES.__getitem__,
+                format_func=name_of,
                 label_visibility="collapsed",
                 width=118,
                 on_change=keep_language,
