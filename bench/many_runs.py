@@ -81,7 +81,7 @@ def made(count: int, root: Path) -> Iterator[Bench]:
         yield bench
     finally:
         registry.stop(handle.run_id, "kill")
-        wait_for(lambda: handle.process is None or handle.process.poll() is not None)
+        registry.launchers.get("local").release(handle, 20.0)
 
 
 def cpu(act: Callable[[], object], times: int) -> float:

@@ -87,8 +87,8 @@ class Archive:
                     found.append(Refused("unknown"))
                     continue
                 stays = self._why_it_stays(view)
-                if stays is None:
-                    self._watcher.let_go(run_id)
+                if stays is None and view.record is not None:
+                    self._watcher.let_go(run_id, view.record.launcher)
                 found.append(act(view) if stays is None else stays)
             self._refresh()
             return found

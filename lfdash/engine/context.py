@@ -30,6 +30,7 @@ def of(services: Services, job: JobConfig) -> Facts:
     installed = services.upstream.packages if services.upstream.source == "installed" else None
     exported = BY_KIND_ARG[job.kind].get("export_dir")
     target = job.get(exported.id) if exported else None
+    here = services.launcher.local  # elsewhere nobody knows the devices and the packages
     return Facts(
         datasets=None if online else frozenset(found.names),
         dataset_problem=None if online else found.problem,
@@ -38,8 +39,8 @@ def of(services: Services, job: JobConfig) -> Facts:
         export_taken=bool(target) and holds_something(services.workspace.root / str(target)),
         roots=services.roots.names,
         outside=dict(services.roots.outside({"output_dir": job.folder, **build_args(job)})),
-        gpus=services.devices.gpu_count,
-        packages=installed,
+        gpus=services.devices.gpu_count if here else None,
+        packages=installed if here else None,
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
         rows={} if online else services.row_counts(directory, wanted_datasets(job)),

@@ -15,12 +15,12 @@ from lfdash.errors import ConfigError
 from lfdash.jobs import yaml_format
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder
-from lfdash.launchers.base import Launched
+from lfdash.launchers.base import Launched, Launcher
 from lfdash.outcomes import Refused, refused_by
 from lfdash.queue.commands import LaunchLock, QueueCommands, taken
 from lfdash.queue.placement import Allocation, DevicePool, NoRoom
 from lfdash.queue.store import Queued, QueueEntry
-from lfdash.queue.turns import CachedDevices, pool_of, ports_of, queue_status, queued_view, with_allocation
+from lfdash.queue.turns import CachedDevices, PoolOf, pool_of, ports_of, queue_status, queued_view, with_allocation
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
 from lfdash.runs.scan import elsewhere
@@ -65,10 +65,10 @@ class Dispatcher:
     ) -> Launched | Refused:
         """Starts a run now, or says why not; the snapshot has it when this returns.
 
-        ask: the devices it wants. beside: even where others have them.
+        record: its launcher starts the run. request: the devices it wants. beside: even where others have them.
         Refused: busy (the devices are in use; params as in `waits.<code>`), no_output, outside, secret_missing,
-        secret_in_plan, another_launch, and what the launcher refuses (exists, disk, readonly, cli_missing,
-        not_linux, space, start_failed).
+        secret_in_plan, another_launch, launcher_unknown, and what the launcher refuses (exists, disk, readonly,
+        cli_missing, not_linux, space, start_failed).
         """
         failpoints.hit("launch.clicked")
         refused = self._unfit(plan)
@@ -93,13 +93,14 @@ class Dispatcher:
         entries = self.entries()
         if taken(plan, entries):
             return Refused("exists", {"path": plan.output_dir})
-        pool = self._pool(now=True)
+        pools = self._pools(now=True)
         if not self._queue.jobs.settings().paused:
-            queue_status(entries, pool, self._missing_of, paused=False)
+            queue_status(entries, pools, self._missing_of, paused=False)
+        pool = pools(record)
         place = pool.anyway(request) if beside else pool.place(request)
         if isinstance(place, NoRoom):
             return Refused("never" if place.never else "busy", {"code": place.code, **place.params})
-        plan, record = with_allocation(plan, record, request, place, ports_of(self._watcher.views))
+        plan, record = self._allocated(plan, record, request, place)
         return self._submit(plan, record)
 
     def _unfit(self, plan: LaunchPlan) -> Refused | None:
@@ -119,7 +120,7 @@ class Dispatcher:
         note = self._note_place(plan)
         secrets = {name: self._secret_store.get(name) for name in plan.secrets}
         failpoints.hit("launch.checked")
-        outcome = self._watcher.launcher.submit(plan, record, secrets)
+        outcome = self._launcher(record).submit(plan, record, secrets)
         failpoints.hit("launch.submitted")
         if isinstance(outcome, Refused):
             if note is not None:
@@ -135,9 +136,18 @@ class Dispatcher:
     def _missing_of(self, entry: QueueEntry) -> list[str]:
         return self._missing(entry.plan)
 
-    def _pool(self, *, now: bool = False) -> DevicePool:
+    def _launcher(self, record: RunRecord) -> Launcher:
+        return self._watcher.launchers.get(record.launcher)
+
+    def _local_views(self) -> list[RunView]:
+        """The runs of this machine."""
+        return [view for view in self._watcher.views if view.record is not None and self._launcher(view.record).local]
+
+    def _pools(self, *, now: bool = False) -> PoolOf:
+        """Where each job gets its devices: this machine, or whoever gives them out where its launcher runs it."""
         machine = self.cached_devices.machine(self._queue.jobs.settings().slots, now=now)
-        return pool_of(machine, self._watcher.views)
+        here = pool_of(machine, self._local_views())
+        return lambda record: here if self._launcher(record).local else DevicePool.unlimited()
 
     # -- the queue --------------------------------------------------------------------------------------
 
@@ -151,8 +161,9 @@ class Dispatcher:
         if refused is not None:
             return refused
         request = request or ResourceRequest()
+        record = replace(record, launcher=self._launcher(record).name)
         with self._launch_lock.lock:
-            place = self._pool().place(request)
+            place = self._pools()(record).place(request)
         if isinstance(place, NoRoom) and place.never:
             return Refused("never", {"code": place.code, **place.params})
         return self._queue.add(plan, record, request)
@@ -170,19 +181,23 @@ class Dispatcher:
                 missing = self._missing_of(entry)
                 if missing:
                     return Refused("secret_missing", {"name": ", ".join(missing)})
-                place = self._pool(now=True).anyway(entry.request)
+                place = self._pools(now=True)(entry.record).anyway(entry.request)
                 if isinstance(place, NoRoom):
                     return Refused("never", {"code": place.code, **place.params})
-                plan, record = self._allocated(entry, place)
+                plan, record = self._allocated(entry.plan, entry.record, entry.request, place)
                 return self._submit(plan, record)
         except Timeout:
             return Refused("another_launch")
         except OSError as error:
             return refused_by(error, self._launch_lock.private)
 
-    def _allocated(self, entry: QueueEntry, place: Allocation) -> tuple[LaunchPlan, RunRecord]:
-        """The plan and the record of a waiting job on the devices that it gets."""
-        return with_allocation(entry.plan, entry.record, entry.request, place, ports_of(self._watcher.views))
+    def _allocated(
+        self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest, place: Allocation
+    ) -> tuple[LaunchPlan, RunRecord]:
+        """The plan and the record of a job on the devices that it gets; as they are where its launcher has its own."""
+        if not self._launcher(record).local:
+            return plan, record
+        return with_allocation(plan, record, request, place, ports_of(self._local_views()))
 
     def entries(self) -> tuple[QueueEntry, ...]:
         """The jobs that wait; not one whose attempt is made already."""
@@ -222,7 +237,7 @@ class Dispatcher:
         for entry, _, place in self._standing(self.entries(), now=True):
             if place is None:
                 continue
-            plan, record = self._allocated(entry, place)
+            plan, record = self._allocated(entry.plan, entry.record, entry.request, place)
             failpoints.hit("queue.taken")
             jobs.note_started(entry.run_id)
             outcome = self._submit(plan, record)
@@ -237,7 +252,7 @@ class Dispatcher:
         if not entries:
             return []
         paused = self._queue.jobs.settings().paused
-        return queue_status(entries, self._pool(now=now), self._missing_of, paused=paused)
+        return queue_status(entries, self._pools(now=now), self._missing_of, paused=paused)
 
     def _tidy(self) -> None:
         """Removes jobs that have become runs. One of which nothing was ever started waits again: the dashboard
@@ -249,7 +264,7 @@ class Dispatcher:
             if status.unused:
                 logger.warning("run %s was never started: it waits again", entry.run_id)
                 folder.undo(entry.paths, entry.plan)
-                self._watcher.forget(entry.run_id)
+                self._watcher.let_go(entry.run_id, entry.record.launcher)
             elif status.phase != "starting":
                 failpoints.hit("queue.before_removed")
                 self._queue.jobs.remove(entry.run_id)

@@ -35,7 +35,8 @@ def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -
     """
     args = build_args(job)
     env = build_env(job, args)
-    plan = make_plan(
+    launcher = services.launcher
+    plan = launcher.plan(make_plan(
         run_id=run_id or uuid.uuid4().hex[:12],
         args=args,
         env=env,
@@ -45,12 +46,12 @@ def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -
         cwd=str(services.workspace.root),
         output_dir=job.folder,
         command=named(job.kind).command,
-    )
-    return Prepared(plan, record_of(job, args, plan), request_of(args, env))
+    ))
+    return Prepared(plan, record_of(job, args, plan, launcher.name), request_of(args, env))
 
 
-def record_of(job: JobConfig, args: Mapping[str, Any], plan: LaunchPlan) -> RunRecord:
-    """The record that the run's folder will carry."""
+def record_of(job: JobConfig, args: Mapping[str, Any], plan: LaunchPlan, launcher: str) -> RunRecord:
+    """The record that the run's folder will carry. launcher: its name in the table."""
     return RunRecord.new(
         plan,
         kind=job.kind,
@@ -58,6 +59,7 @@ def record_of(job: JobConfig, args: Mapping[str, Any], plan: LaunchPlan) -> RunR
         model=job.model_name,
         stage=str(args.get("stage", "sft")),
         method=str(job.get("top.finetuning_type")),
+        launcher=launcher,
     )
 
 

@@ -34,10 +34,12 @@ def fresh_name(services: Services, stem: str) -> str:
 
 
 def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[Note]]:
-    """The job with what this machine decides: compute type without a GPU, preprocessing workers.
+    """The job with what this machine decides, where it runs here: compute type without a GPU, preprocessing workers.
 
     Returns the job and what was changed, as text keys with parameters, so that it can be said.
     """
+    if not services.launcher.local:
+        return job, []
     values = dict(job.values)
     notes: list[Note] = []
     compute = values.get("train.compute_type")

@@ -12,6 +12,7 @@ from lfdash.engine.dispatcher import Dispatcher
 from lfdash.engine.watcher import Watcher
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers.base import Launched, Launcher, Level
+from lfdash.launchers.table import Launchers
 from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock, QueueCommands
 from lfdash.queue.store import Queued
@@ -32,9 +33,10 @@ logger = logging.getLogger(__name__)
 class ProcessRegistry:
     """All runs of one workspace, watched by one daemon thread; sessions read its snapshot.
 
-    workspace: absolute folder. interval: seconds between two looks at the alive runs. look: asks the machine for
-    its devices. roots: where paths may lead (default: into the workspace). queue: the jobs that wait; they are
-    started by the thread, without any page. archive: what is done to runs that are over.
+    workspace: absolute folder. launcher: starts the runs that name no other. interval: seconds between two looks at
+    the alive runs. look: asks the machine for its devices. roots: where paths may lead (default: into the
+    workspace). queue: the jobs that wait; they are started by the thread, without any page. archive: what is done to
+    runs that are over.
     """
 
     def __init__(
@@ -52,7 +54,8 @@ class ProcessRegistry:
         self.summaries = SummaryCache(workspace / ".lfdash" / "summaries.json")
         launch_lock = LaunchLock(workspace / ".lfdash")
         self.queue = QueueCommands(launch_lock, self.refresh)
-        self.watcher = Watcher(workspace, launcher, self.redactor)
+        self.launchers = Launchers(launcher)
+        self.watcher = Watcher(workspace, self.launchers, self.redactor)
         self.dispatcher = Dispatcher(
             self.watcher, self.queue, launch_lock, CachedDevices(look), self.secret_store, self.roots, self.refresh
         )
@@ -123,7 +126,7 @@ class ProcessRegistry:
         """Leaves the wish to stop a run; None when it was left. The snapshot says STOPPING when this returns.
         A job that waits is cancelled instead.
 
-        Refused: unknown, plain (a run that the plain CLI started), not_running, readonly.
+        Refused: unknown, plain (a run that the plain CLI started), launcher_unknown, not_running, readonly.
         """
         with self._lock:
             view = self.get(run_id)
@@ -133,7 +136,8 @@ class ProcessRegistry:
                 return self.queue.cancel(run_id)
             if view.record is None:
                 return Refused("plain")
-            refused = self.watcher.launcher.stop(self.watcher.handle(view.paths, view.record), level)
+            launcher = self.launchers.get(view.record.launcher)
+            refused = launcher.stop(self.watcher.handle(view.paths, view.record), level)
             self.refresh(everything=False)
             return refused
 

@@ -53,7 +53,8 @@ def prepare_resume(services: Services, view: RunView, step: int, header: str) ->
         services.registry.set_secret(name, value)
     args["output_dir"] = view.output_dir
     args["resume_from_checkpoint"] = f"{view.output_dir}/checkpoint-{step}"
-    plan = make_plan(
+    launcher = services.registry.launchers.get(view.record.launcher)
+    plan = launcher.plan(make_plan(
         run_id=view.run_id,
         attempt=view.paths.next_attempt(),
         args=args,
@@ -64,7 +65,7 @@ def prepare_resume(services: Services, view: RunView, step: int, header: str) ->
         cwd=str(services.workspace.root),
         output_dir=view.output_dir,
         command=named(view.kind).command,
-    )
+    ))
     return Prepared(plan, view.record.resumed(plan), request_of(document.args, document.env))
 
 

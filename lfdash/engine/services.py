@@ -15,7 +15,8 @@ from lfdash.data.dataset_info import DatasetInfo
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.presets import Preset, list_presets
-from lfdash.launchers.local import LocalLauncher
+from lfdash.launchers import table as launchers
+from lfdash.launchers.base import Launcher
 from lfdash.llamafactory import probe
 from lfdash.llamafactory.catalogue import Upstream, load_snapshot
 from lfdash.llamafactory.locate import Cli, find_cli
@@ -54,7 +55,7 @@ class Services:
         self.preview_only = os.environ.get("LFDASH_PREVIEW_ONLY", "") not in ("", "0")
         self.devices = devices.probe(workspace)
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
-        self.registry = ProcessRegistry(workspace, LocalLauncher(), roots=self.roots)
+        self.registry = ProcessRegistry(workspace, launchers.get(launchers.DEFAULT), roots=self.roots)
         self.table = Table(self.registry.summaries)
         self._data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
@@ -99,6 +100,11 @@ class Services:
         return self._types[1]
 
     @property
+    def launcher(self) -> Launcher:
+        """What starts a new run of this dashboard."""
+        return self.registry.launchers.default
+
+    @property
     def cli_path(self) -> str:
         """The llamafactory-cli that runs and previews name."""
         return self.cli.path if isinstance(self.cli, Cli) else "llamafactory-cli"
@@ -110,7 +116,8 @@ class Services:
             return Refused("blocked_preview")
         if isinstance(self.cli, Refused):
             return self.cli
-        return None if sys.platform.startswith("linux") else Refused("blocked_platform")
+        supported = sys.platform.startswith("linux") or not self.launcher.local
+        return None if supported else Refused("blocked_platform")
 
 
 def settings(services: Services) -> Memo:

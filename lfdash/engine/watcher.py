@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from lfdash.files import write_text_atomic
-from lfdash.launchers.base import Launcher
+from lfdash.launchers.table import Launchers
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import ALLOWED, TERMINAL, Handle, RunRecord, RunState, Status
 from lfdash.runs.scan import Cached, scan
@@ -20,7 +18,7 @@ from lfdash.runs.view import RunView
 from lfdash.supervisor import failpoints
 
 REST_S = 30.0  # after a disk that did not let an end be noted
-LET_GO_S = 5.0  # for a shim that has written down how its run ended, and ends
+LET_GO_S = 5.0  # for what has written down how its run ended, and ends
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +26,15 @@ logger = logging.getLogger(__name__)
 class Watcher:
     """Looks at the runs and writes into their records how they ended. Used under the registry's lock.
 
-    views: what the last look found, newest run first. redactor: makes the function that hides secrets in a text.
+    launchers: the run's own says how it does. views: what the last look found, newest run first. redactor: makes the
+    function that hides secrets in a text.
     """
 
     def __init__(
-        self, workspace: Path, launcher: Launcher, redactor: Callable[[], Callable[[str], str]]
+        self, workspace: Path, launchers: Launchers, redactor: Callable[[], Callable[[str], str]]
     ) -> None:
         self.workspace = workspace
-        self.launcher = launcher
+        self.launchers = launchers
         self.views: tuple[RunView, ...] = ()
         self.stall_detector = StallDetector()
         self._redactor = redactor
@@ -53,19 +52,20 @@ class Watcher:
         redact = self._redactor()
         noted = [self._noted(hidden(settled(before.get(view.run_id), view), redact)) for view in views]
         self.views = self.stall_detector.look(noted)
-        self._reap()
+        self.launchers.reap()
 
     def poll(self, paths: RunPaths, record: RunRecord) -> Status:
-        """What the launcher knows of a run's newest attempt."""
-        return self.launcher.poll(self.handle(paths, record))
+        """What its launcher knows of a run's newest attempt."""
+        return self.launchers.get(record.launcher).poll(self.handle(paths, record))
 
     def handle(self, paths: RunPaths, record: RunRecord) -> Handle:
         """The handle that is held for an attempt. One that was found in another folder is a copy, or was moved."""
-        held = self._handles.get(record.run_id)
-        if held is not None and held.attempt == record.last.number:
-            return held if held.paths == paths else self.launcher.adopt(paths, record)
-        found = self._handles[record.run_id] = self.launcher.adopt(paths, record)
-        return found
+        launcher = self.launchers.get(record.launcher)
+        known = self._handles.get(record.run_id)
+        if known is not None and known.attempt == record.last.number:
+            return known if known.paths == paths else launcher.adopt(paths, record)
+        adopted = self._handles[record.run_id] = launcher.adopt(paths, record)
+        return adopted
 
     def _noted(self, view: RunView) -> RunView:
         """Writes into run.json how a run ended, once. The view is right whether or not that works."""
@@ -84,27 +84,16 @@ class Watcher:
             self._note_after = time.monotonic() + REST_S
         return replace(view, record=record)
 
-    def _reap(self) -> None:
-        """Takes the exit codes of shims that ended, a moment after they wrote down how the run did; nobody else
-        may wait for them."""
-        for handle in self._handles.values():
-            if handle.process is not None:
-                handle.process.poll()
-
     def hold(self, run_id: str, handle: Handle) -> None:
         """Keeps the handle of a run that was just started."""
         self._handles[run_id] = handle
 
-    def forget(self, run_id: str) -> None:
-        """Drops the handle of an attempt of which nothing was started."""
-        self._handles.pop(run_id, None)
-
-    def let_go(self, run_id: str) -> None:
-        """Forgets the handle of a run that is over, once its shim, which wrote that down, has ended too."""
+    def let_go(self, run_id: str, launcher: str) -> None:
+        """Forgets the handle of a run that is over, or of which nothing was started, once what of it still ends has
+        ended. launcher: the one that its record names."""
         handle = self._handles.pop(run_id, None)
-        if handle is not None and handle.process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                handle.process.wait(LET_GO_S)
+        if handle is not None:
+            self.launchers.get(launcher).release(handle, LET_GO_S)
 
 
 def hidden(view: RunView, redact: Callable[[str], str]) -> RunView:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
 from lfdash.outcomes import Refused
@@ -45,12 +44,18 @@ class Launched:
 
 
 class Launcher(Protocol):
-    """Starts runs and says how they do. No method waits for a run."""
+    """Starts runs and says how they do. No method waits for a run to end.
+
+    name: its row in the table; the records of its runs carry it. local: whether its runs go on on this machine: they
+    take its devices and its ports, and what is installed here decides what they can do.
+    """
 
     name: str
+    local: bool
 
     def plan(self, plan: LaunchPlan) -> LaunchPlan:
-        """The plan as this launcher will run it; what the user previews. Pure."""
+        """The plan as this launcher will run it (with its allocation, its batch script): what the user previews and
+        what `submit` is given. Pure."""
         ...
 
     def submit(self, plan: LaunchPlan, record: RunRecord, secrets: Mapping[str, str]) -> Launched | Refused:
@@ -69,8 +74,11 @@ class Launcher(Protocol):
         """Leaves the wish to stop; a harder one may follow. Refused("not_running") when it is over."""
         ...
 
-    def logs(self, handle: Handle) -> Path:
-        """The file that holds the run's output."""
+    def reap(self) -> None:
+        """Called after each look at the runs: takes what the system keeps for this process of those that ended."""
         ...
 
-
+    def release(self, handle: Handle, seconds: float) -> None:
+        """Forgets a run that is over, so that its folder can be moved; what of it still ends is waited for, at most
+        so long."""
+        ...

@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from lfdash.files import read_json
@@ -22,11 +21,13 @@ from lfdash.runs.record import Exit, Handle, RunRecord, Status, read_exit
 
 
 class FakeLauncher:
-    """Every run waits for `begin`, `log`, `end` or `lose`. `secrets` keeps what the last submit was given."""
+    """Every run waits for `put_off`, `begin`, `log`, `end` or `lose`. `secrets` keeps what the last submit was given.
 
-    name = "fake"
+    name, local: as another launcher would have them, for whom it stands.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "fake", *, local: bool = True) -> None:
+        self.name, self.local = name, local
         self.secrets: Mapping[str, str] = {}
 
     def plan(self, plan: LaunchPlan) -> LaunchPlan:
@@ -52,6 +53,8 @@ class FakeLauncher:
         child = read_json(control.child)
         if child.get("lost"):
             return Status("lost", None, wish, child["started"])
+        if child.get("pending"):
+            return Status("pending", None, wish)
         return Status("running" if child else "starting", None, wish, child.get("started"))
 
     def stop(self, handle: Handle, level: Level) -> Refused | None:
@@ -61,8 +64,15 @@ class FakeLauncher:
         handle.paths.attempt(handle.attempt).stop(level).touch()
         return None
 
-    def logs(self, handle: Handle) -> Path:
-        return handle.paths.console
+    def reap(self) -> None:
+        """Nothing: there are no processes."""
+
+    def release(self, handle: Handle, seconds: float) -> None:
+        """Nothing: there are no processes."""
+
+    def put_off(self, handle: Handle) -> None:
+        """The run waits for its turn elsewhere."""
+        handle.paths.attempt(handle.attempt).child.write_text(json.dumps({"pending": True}))
 
     def begin(self, handle: Handle) -> None:
         """The run's process is there."""

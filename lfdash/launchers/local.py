@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,11 @@ class LocalLauncher:
     """
 
     name = "local"
+    local = True
 
     def __init__(self, machine: MachineIdentity = THIS) -> None:
         self.machine = machine
+        self._shims: dict[Handle, subprocess.Popen[bytes]] = {}  # of the attempts that were started here
 
     def plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan as it is: nothing is added on this machine."""
@@ -57,7 +60,18 @@ class LocalLauncher:
         if refused is not None:
             return refused
         paths = folder.make(plan, replace(record, launcher=self.name), self.machine)
-        return paths if isinstance(paths, Refused) else start(paths, plan, secrets)
+        if isinstance(paths, Refused):
+            return paths
+        shim = start(paths, plan, secrets)
+        if isinstance(shim, Refused):
+            return shim
+        handle = Handle(plan.run_id, plan.attempt, paths)
+        self._shims[handle] = shim
+        return Launched(handle)
+
+    def shim(self, handle: Handle) -> subprocess.Popen[bytes] | None:
+        """The supervisor of an attempt that was started here; None for one that was adopted."""
+        return self._shims.get(handle)
 
     def adopt(self, paths: RunPaths, record: RunRecord) -> Handle:
         """A handle without a process: the files, the lock and /proc say how it does."""
@@ -115,8 +129,9 @@ class LocalLauncher:
 
     def starting(self, handle: Handle, control: AttemptPaths, child: Mapping[str, Any]) -> bool:
         """Whether a shim that does not hold its lock yet may still come. Not in a folder that was copied."""
-        if handle.process is not None:
-            return handle.process.poll() is None
+        shim = self.shim(handle)
+        if shim is not None:
+            return shim.poll() is None
         made = number(read_json(control.spec).get("clock"))
         if child or made is None or not is_home(handle.paths, handle.attempt):
             return False
@@ -151,9 +166,18 @@ class LocalLauncher:
         failpoints.hit("stop.signalled")
         return None
 
-    def logs(self, handle: Handle) -> Path:
-        """The run's console.log."""
-        return handle.paths.console
+    def reap(self) -> None:
+        """Takes the exit codes of shims that ended, a moment after they wrote down how the run did; nobody else
+        may wait for them."""
+        for shim in list(self._shims.values()):
+            shim.poll()
+
+    def release(self, handle: Handle, seconds: float) -> None:
+        """Waits for the shim, which has written down how its run ended and ends too."""
+        shim = self._shims.pop(handle, None)
+        if shim is not None:
+            with suppress(subprocess.TimeoutExpired):
+                shim.wait(seconds)
 
 
 def check(plan: LaunchPlan) -> Refused | None:
@@ -167,7 +191,7 @@ def check(plan: LaunchPlan) -> Refused | None:
     return None
 
 
-def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> Launched | Refused:
+def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> subprocess.Popen[bytes] | Refused:
     """Starts the shim of a folder that was just made; takes the folder away when that fails."""
     control = paths.attempt(plan.attempt)
     env = {name: value for name, value in os.environ.items() if name not in (*plan.unset, MARKER)}
@@ -185,7 +209,7 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> Laun
         folder.undo(paths, plan)
         return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})
     failpoints.hit("launch.after_popen")
-    return Launched(Handle(plan.run_id, plan.attempt, paths, process))
+    return process
 
 
 def holder(lock: Path) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from lfdash.jobs.resources import ResourceRequest
 
@@ -47,6 +49,11 @@ class DevicePool:
     in_slots: list[str] = field(default_factory=list)
     promised: dict[str, str] = field(default_factory=dict)
     slots_promised_to: str = ""
+
+    @classmethod
+    def unlimited(cls) -> Self:
+        """Room for any job, without a device of this machine: somebody else gives them out."""
+        return cls(Inventory(slots=sys.maxsize, countable=False))
 
     def place(self, request: ResourceRequest) -> Allocation | NoRoom:
         """Where a job can run now, or what it has to wait for."""

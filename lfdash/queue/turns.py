@@ -20,6 +20,7 @@ ORDER = "CUDA_DEVICE_ORDER"  # with PCI_BUS_ID, CUDA counts GPUs as NVML does
 PORT = "MASTER_PORT"
 
 ProbeDevices = Callable[[], devices.Devices]
+PoolOf = Callable[[RunRecord], DevicePool]  # where the devices of a job come from
 
 
 class CachedDevices:
@@ -44,7 +45,10 @@ class CachedDevices:
 
 
 def pool_of(machine: Inventory, views: Iterable[RunView]) -> DevicePool:
-    """The machine with our alive runs on it. One whose devices nobody noted has them all."""
+    """The machine with our alive runs on it. One whose devices nobody noted has them all.
+
+    views: runs of this machine.
+    """
     pool = DevicePool(machine)
     for view in views:
         if view.record is None or view.waiting is not None or view.state in TERMINAL:
@@ -79,11 +83,11 @@ def ports_of(views: Iterable[RunView]) -> set[int]:
 
 
 def queue_status(
-    entries: Sequence[QueueEntry], pool: DevicePool, missing: Callable[[QueueEntry], Sequence[str]], *, paused: bool
+    entries: Sequence[QueueEntry], pools: PoolOf, missing: Callable[[QueueEntry], Sequence[str]], *, paused: bool
 ) -> list[tuple[QueueEntry, Waiting, Allocation | None]]:
     """Each waiting job in order: how it stands, and the place that it can have now (None: it waits or is held).
 
-    `pool` is changed as if every job that can start had started. missing: names of a job's secrets that are gone.
+    The pools are changed as if every job that can start had started. missing: names of a job's secrets that are gone.
     """
     found = []
     for number, entry in enumerate(entries):
@@ -93,6 +97,7 @@ def queue_status(
             held = Reason("secret", {"name": ", ".join(gone)})
         waits, place = None, None
         if held is None:
+            pool = pools(entry.record)
             answer = pool.place(entry.request)
             if isinstance(answer, NoRoom) and answer.never:
                 held = Reason(answer.code, answer.params)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from subprocess import Popen
 from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta
@@ -99,7 +98,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What run.json says: who the run is and which attempts it had. Secrets are names only."""
+    """What run.json says: who the run is and which attempts it had. Secrets are names only.
+
+    launcher: a name of launchers/table.py, which starts and watches it; "" until that is decided.
+    """
 
     run_id: Annotated[str, Meta(pattern=RUN_ID)]
     kind: Text
@@ -115,7 +117,7 @@ class RunRecord:
 
     @classmethod
     def new(
-        cls, plan: LaunchPlan, *, kind: str, name: str, model: str, stage: str, method: str, launcher: str = "local"
+        cls, plan: LaunchPlan, *, kind: str, name: str, model: str, stage: str, method: str, launcher: str = ""
     ) -> Self:
         """The record of a run that `plan` is about to start."""
         first = Attempt(number=plan.attempt, argv=plan.argv, env=dict(plan.env))
@@ -153,30 +155,29 @@ class RunRecord:
         return as_record(cls, data, "run.json")
 
 
-Phase = Literal["starting", "running", "ended", "lost"]
-Why = Literal["gone", "boot", "host"]
+Phase = Literal["pending", "starting", "running", "ended", "lost"]
+Why = Literal["gone", "boot", "host", "launcher"]
 
 
 @dataclass(frozen=True)
 class Handle:
-    """A run that this process watches: one it started (`process`), or one it found (None: adopted)."""
+    """An attempt that this process watches: one it started, or one it found (adopted)."""
 
     run_id: str
     attempt: int
     paths: RunPaths
-    process: Popen[bytes] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Status:
     """What a launcher knows about an attempt.
 
-    phase: "lost" = over, and nobody saw how. exit: how it ended (phase "ended"). wish: the hardest stop
-    wish left. started: epoch seconds; elapsed: seconds since the start of one that is alive, where known.
-    ranks: while a graceful stop is awaited, (ranks of torchrun that live, ranks that there were).
-    why: of a lost one: "gone" (its processes are), "boot" (the machine was started anew), "host" (it was started
-    on another machine, where this one cannot look).
-    unused: it ended, and it is certain that nothing of it was ever started.
+    phase: "pending" = the launcher has it, and it waits for its turn elsewhere; "lost" = over, and nobody saw how.
+    exit: how it ended (phase "ended"). wish: the hardest stop wish left. started: epoch seconds; elapsed: seconds
+    since the start of one that is alive, where known. ranks: while a graceful stop is awaited, (ranks of torchrun
+    that live, ranks that there were). why: of a lost one: "gone" (its processes are), "boot" (the machine was started
+    anew), "host" (it was started on another machine, where this one cannot look), "launcher" (by a launcher that is
+    not known here). unused: it ended, and it is certain that nothing of it was ever started.
     """
 
     phase: Phase

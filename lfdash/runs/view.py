@@ -121,12 +121,13 @@ def judge(status: Status, *, complete: bool) -> RunState:
     """The state of an attempt. complete: whether its training reached its last step and wrote its results.
 
     Exit code 0 does not tell stopped from finished, so the wish counts, unless it came too late. An exit
-    code that nobody saw is judged by the results on disk.
+    code that nobody saw is judged by the results on disk. One that waits elsewhere is STARTING: QUEUED is our own
+    queue's, which can still change its mind.
     """
-    if status.phase in ("starting", "running"):
+    if status.phase in ("pending", "starting", "running"):
         if status.wish:
             return RunState.STOPPING
-        return RunState.STARTING if status.phase == "starting" else RunState.RUNNING
+        return RunState.RUNNING if status.phase == "running" else RunState.STARTING
     if status.exit is None:
         if complete:
             return RunState.SUCCEEDED

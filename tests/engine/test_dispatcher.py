@@ -18,7 +18,7 @@ import pytest
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.files import as_record
 from lfdash.jobs.resources import ResourceRequest
-from lfdash.launchers import folder
+from lfdash.launchers import folder, table
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
@@ -33,7 +33,16 @@ from lfdash.runs.view import Reason
 from lfdash.supervisor.processes import marked, send
 from lfdash.workspace.devices import Devices, Gpu
 from tests.support import ROOT
-from tests.support.runs import launch, plan_for, record_for, wait_end, wait_for, wait_ready
+from tests.support.runs import (
+    ELSEWHERE,
+    Elsewhere,
+    launch,
+    plan_for,
+    record_for,
+    wait_end,
+    wait_for,
+    wait_ready,
+)
 
 
 @pytest.fixture
@@ -65,9 +74,9 @@ class Bench:
         self.registry.dispatcher.cached_devices = CachedDevices(self.machine.look, seconds=0)
         self.registry.refresh()
 
-    def add(self, name: str, ask: ResourceRequest | None = None, **more: object) -> Queued:
+    def add(self, name: str, ask: ResourceRequest | None = None, launcher: str = "", **more: object) -> Queued:
         plan = plan_for(self.registry.workspace, name=name, **more)  # type: ignore[arg-type]
-        outcome = self.registry.enqueue(plan, record_for(plan), ask)
+        outcome = self.registry.enqueue(plan, record_for(plan, launcher), ask)
         assert isinstance(outcome, Queued), outcome
         return outcome
 
@@ -294,6 +303,47 @@ def test_a_port_in_use_is_not_given() -> None:
         assert not free(first)
         second = master_port("x", ())
         assert second != first and master_port("x", {second}) not in (first, second)
+
+
+# -- launchers whose runs go on elsewhere ---------------------------------------------------------------
+
+
+@pytest.fixture
+def both(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A machine with one GPU, and a launcher whose runs go on elsewhere."""
+    monkeypatch.setitem(table.TABLE, *ELSEWHERE)
+    return Bench(workspace, gpus=1)
+
+
+def test_a_run_elsewhere_has_no_device_of_this_machine(both: Bench) -> None:
+    plan = plan_for(both.registry.workspace, name="there", env={"FORCE_TORCHRUN": "1"})
+    outcome = both.registry.launch(plan, record_for(plan, "elsewhere"), ResourceRequest(count=8))
+    assert isinstance(outcome, Launched)
+    both.add("here", ResourceRequest(count=1))
+    both.tick()
+    assert both.states == {"there": "RUNNING", "here": "RUNNING"} and both.devices("here") == "0"
+    last = both.view("there").record.last  # neither its GPUs nor its port were chosen here
+    assert (last.devices, last.env) == (None, plan.env)
+
+
+def test_a_job_elsewhere_waits_for_nothing_here(both: Bench) -> None:
+    for name, launcher in (("a", ""), ("b", ""), ("there", "elsewhere"), ("named", "elsewhere")):
+        both.add(name, ResourceRequest(("0",)) if name == "named" else None, launcher)
+    both.tick()
+    assert both.states == {"a": "RUNNING", "b": "QUEUED", "there": "RUNNING", "named": "RUNNING"}
+    assert both.view("b").waiting.waits == Reason("run", {"gpu": "0", "run": "a"})
+    launchers = {name: both.view(name).record.launcher for name in ("there", "a", "b")}
+    assert launchers == {"there": "elsewhere", "a": "fake", "b": "fake"}  # decided when it was queued
+
+
+def test_a_run_that_waits_elsewhere_waits_here_no_longer(both: Bench) -> None:
+    both.add("there", launcher="elsewhere")
+    both.registry.dispatcher.advance()
+    both.registry.refresh()
+    Elsewhere().put_off(both.handle("there"))
+    both.registry.refresh()
+    both.registry.dispatcher.advance()
+    assert both.states == {"there": "STARTING"} and both.registry.queue.jobs.entries() == ()
 
 
 # -- secrets, refusals, broken files --------------------------------------------------------------------

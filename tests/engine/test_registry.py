@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.launchers import table
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
@@ -22,12 +23,23 @@ from lfdash.outcomes import Refused
 from lfdash.queue.store import Queued
 from lfdash.runs.paths import marker
 from lfdash.runs.record import Handle, RunRecord, RunState
-from lfdash.runs.view import RunView
+from lfdash.runs.view import Reason, RunView
 from lfdash.supervisor.processes import marked, send
 from lfdash.supervisor.records import wished
 from lfdash.workspace.allowed_paths import Roots
 from tests.support import ROOT
-from tests.support.runs import launch, members, plan_for, record_for, wait_end, wait_for, wait_ready
+from tests.support.runs import (
+    ELSEWHERE,
+    Elsewhere,
+    launch,
+    members,
+    plan_for,
+    record_for,
+    shim_of,
+    wait_end,
+    wait_for,
+    wait_ready,
+)
 
 
 @pytest.fixture
@@ -72,9 +84,8 @@ def test_a_run_that_ends_by_itself_succeeds_and_says_what_it_saved(registry: Pro
     record = RunRecord.from_json(handle.paths.record.read_text())
     assert record.last.state is RunState.SUCCEEDED and record.last.exit is not None and record.last.exit.code == 0
     assert members(handle) == []
-    process = handle.process
-    assert process is not None
-    wait_for(lambda: process.returncode is not None)  # reaped by the registry: no zombie stays
+    shim = shim_of(registry, handle)
+    wait_for(lambda: shim.returncode is not None)  # reaped by the registry: no zombie stays
 
 
 @pytest.mark.parametrize(
@@ -286,8 +297,7 @@ def test_a_run_whose_shim_was_killed_goes_on_and_is_never_a_success_by_itself(
     handle = launch(registry, plan_for(workspace, stubborn=True))
     wait_ready(handle, "child ready", 2)
     kill_shim(registry, handle.run_id, handle.paths.attempt(1).child)
-    assert handle.process is not None
-    wait_for(lambda: handle.process and handle.process.poll() is not None)
+    wait_for(lambda: shim_of(registry, handle).poll() is not None)
     registry.refresh()
     assert state_of(registry, handle.run_id) is RunState.RUNNING
     assert len(members(handle)) == 3
@@ -301,7 +311,7 @@ def test_a_run_whose_shim_was_killed_can_still_be_killed(registry: ProcessRegist
     handle = launch(registry, plan_for(workspace, stubborn=True))
     wait_ready(handle, "child ready", 2)
     kill_shim(registry, handle.run_id, handle.paths.attempt(1).child)
-    wait_for(lambda: handle.process and handle.process.poll() is not None)
+    wait_for(lambda: shim_of(registry, handle).poll() is not None)
     assert registry.stop(handle.run_id, "kill") is None
     view = wait_end(registry, handle.run_id)
     assert (view.state, view.exit_code) == (RunState.STOPPED, None)
@@ -312,7 +322,7 @@ def test_a_run_whose_shim_was_killed_can_still_be_asked_to_save(registry: Proces
     handle = launch(registry, plan_for(workspace, steps=2000, delay=0.02))
     wait_ready(handle)
     kill_shim(registry, handle.run_id, handle.paths.attempt(1).child)
-    wait_for(lambda: handle.process and handle.process.poll() is not None)
+    wait_for(lambda: shim_of(registry, handle).poll() is not None)
     assert registry.stop(handle.run_id, "graceful") is None
     view = wait_end(registry, handle.run_id)
     assert (view.state, view.exit_code, view.saved.model) == (RunState.STOPPED, None, "adapter")
@@ -333,6 +343,65 @@ def test_an_exit_record_of_an_older_attempt_ends_nothing(workspace: Path) -> Non
     handle.paths.exit.write_text(json.dumps({"run_id": handle.run_id, "attempt": 0, "code": 0}))
     registry.refresh()
     assert state_of(registry, handle.run_id) is RunState.RUNNING
+
+
+# -- launchers ------------------------------------------------------------------------------------------
+
+
+def test_a_run_belongs_to_the_launcher_that_its_record_names(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(table.TABLE, *ELSEWHERE)
+    registry = ProcessRegistry(workspace, LocalLauncher())
+    plan = plan_for(workspace)
+    outcome = registry.launch(plan, record_for(plan, "elsewhere"))
+    assert isinstance(outcome, Launched)
+    assert RunRecord.from_json(outcome.handle.paths.record.read_text()).launcher == "elsewhere"
+    other = Elsewhere()
+    other.put_off(outcome.handle)  # it waits for its turn there
+    assert seen(registry, plan.run_id) is RunState.STARTING
+    other.begin(outcome.handle)
+    assert seen(registry, plan.run_id) is RunState.RUNNING
+    later = ProcessRegistry(workspace, LocalLauncher())  # a new dashboard, which starts runs by another launcher
+    assert seen(later, plan.run_id) is RunState.RUNNING
+    assert later.stop(plan.run_id, "graceful") is None
+    assert other.poll(outcome.handle).wish == "graceful"
+    other.end(outcome.handle, 0)
+    assert seen(later, plan.run_id) is seen(registry, plan.run_id) is RunState.STOPPED
+
+
+def test_a_run_whose_launcher_is_not_known_is_said_to_be_so_and_never_signalled(
+    registry: ProcessRegistry, workspace: Path
+) -> None:
+    handle = launch(registry, plan_for(workspace, steps=100_000, delay=0.02))
+    wait_ready(handle)
+    record = RunRecord.from_json(handle.paths.record.read_text())
+    handle.paths.record.write_text(replace(record, launcher="slurm").to_json())
+    other = ProcessRegistry(workspace, LocalLauncher())
+    other.refresh()
+    view = other.get(handle.run_id)
+    assert view is not None and (view.state, view.lost, view.exit_code) == (RunState.LOST, "launcher", None)
+    for level in ("graceful", "term", "kill"):
+        assert other.stop(handle.run_id, level) == Refused("launcher_unknown", {"name": "slurm"})  # type: ignore[arg-type]
+    assert handle.paths.attempt(1).read_wish() is None and len(members(handle)) == 1
+    assert RunRecord.from_json(handle.paths.record.read_text()).last.state is RunState.STARTING  # nothing was noted
+    handle.paths.record.write_text(record.to_json())
+    assert seen(other, handle.run_id) is RunState.RUNNING
+    assert other.stop(handle.run_id, "kill") is None
+    wait_for(lambda: seen(other, handle.run_id) is RunState.STOPPED)
+
+
+def test_nothing_is_started_by_a_launcher_that_is_not_known(workspace: Path) -> None:
+    registry = ProcessRegistry(workspace, FakeLauncher())
+    plan = plan_for(workspace)
+    refused = Refused("launcher_unknown", {"name": "slurm"})
+    assert registry.launch(plan, record_for(plan, "slurm")) == refused
+    assert isinstance(registry.enqueue(plan, record_for(plan, "slurm")), Queued)
+    registry.refresh()
+    registry.dispatcher.advance()
+    registry.refresh()
+    view = registry.get(plan.run_id)
+    assert view is not None and view.waiting is not None
+    assert view.waiting.held == Reason("refused_launcher_unknown", {"name": "slurm"})
+    assert not (workspace / "saves").exists()
 
 
 # -- refusals -------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lfdash.launchers import table
 from lfdash.launchers.base import MachineIdentity
 from lfdash.launchers.local import LocalLauncher
 from lfdash.supervisor.processes import boot_clock
@@ -153,8 +154,6 @@ def main() -> None:
 
 def become(order: Order) -> None:
     """This process is a dashboard from here on."""
-    from lfdash.engine import services
-
     os.setsid()
     # What starts the tests may ignore these (nohup, a shell's background job); a terminal's dashboard does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -167,8 +166,7 @@ def become(order: Order) -> None:
     os.environ.update(order.env)
     if order.later:
         ahead = MachineIdentity(clock=lambda: boot_clock() + order.later)
-        assert services.LocalLauncher is LocalLauncher  # what the dashboard makes its launcher with
-        services.LocalLauncher = lambda: LocalLauncher(ahead)
+        table.get = lambda _name: LocalLauncher(ahead)
     with contextlib.suppress(KeyboardInterrupt):
         run(order)
     os._exit(0)

@@ -22,15 +22,15 @@ from lfdash.runs.record import Handle, RunRecord, RunState
 from lfdash.supervisor.processes import send, start_ticks
 from tests.faults.runs import becomes, new, over, pids, seen, started, starts
 from tests.faults.table import Row, fault
-from tests.support.runs import launch, members, plan_for, record_for, wait_for, wait_ready
+from tests.support.runs import launch, members, plan_for, record_for, shim_of, wait_for, wait_ready
 
 FOREVER = {"steps": 100_000, "delay": 0.02}
 OTHER = MachineIdentity(host=lambda: "elsewhere", boot_id=lambda: "another-boot")
 
 
-def live(workspace: Path, **args: object) -> Handle:
+def live(workspace: Path, registry: ProcessRegistry | None = None, **args: object) -> Handle:
     """A run that trains."""
-    handle = launch(new(workspace), plan_for(workspace, **(args or FOREVER)))
+    handle = launch(registry or new(workspace), plan_for(workspace, **(args or FOREVER)))
     wait_ready(handle)
     pids(handle)
     return handle
@@ -167,10 +167,10 @@ def stillborn(*_: object, **__: object) -> None:
     expected="SUCCEEDED by the results, exit code unknown",
 )
 def test_results_older_than_the_run(workspace: Path, row: Row) -> None:
-    handle = live(workspace, steps=30, delay=0.02)
+    first = new(workspace)
+    handle = live(workspace, first, steps=30, delay=0.02)
     os.kill(pids(handle)[0], signal.SIGKILL)
-    assert handle.process is not None
-    handle.process.wait(10)
+    shim_of(first, handle).wait(10)
     wait_for(lambda: not members(handle))
     for path in (handle.paths.trainer_state, handle.paths.trainer_log):
         os.utime(path, (time.time() - 86400,) * 2)
@@ -280,9 +280,7 @@ def test_a_removed_folder(workspace: Path, row: Row) -> None:
         pids(handle)
         shutil.rmtree(handle.paths.root)
         registry.refresh()
-        process = handle.process
-        assert process is not None
-        wait_for(lambda: process.poll() is not None)
+        wait_for(lambda: shim_of(registry, handle).poll() is not None)
         again = launch(registry, plan_for(workspace, name="r2", steps=1))
         assert becomes(registry, RunState.SUCCEEDED, again.run_id).exit_code == 0
         assert members(handle) == []

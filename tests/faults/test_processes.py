@@ -26,7 +26,17 @@ from lfdash.supervisor.processes import descendants, environ, send, start_ticks
 from tests.faults.dashboards import ROOT, Zygote
 from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
 from tests.faults.table import Row, fault
-from tests.support.runs import fake_cli, launch, members, plan_for, record_for, wait_end, wait_for, wait_ready
+from tests.support.runs import (
+    fake_cli,
+    launch,
+    members,
+    plan_for,
+    record_for,
+    shim_of,
+    wait_end,
+    wait_for,
+    wait_ready,
+)
 
 FOREVER = {"steps": 100_000, "delay": 0.02}
 
@@ -114,8 +124,7 @@ def test_stop_without_a_shim(workspace: Path, row: Row, level: str, end: str | N
     handle = launch(first, plan_for(workspace, **FOREVER))
     wait_ready(handle)
     os.kill(pids(handle)[0], signal.SIGKILL)
-    assert handle.process is not None
-    handle.process.wait(10)
+    shim_of(first, handle).wait(10)
     registry = new(workspace)
     assert seen(registry).state is RunState.RUNNING and alive(handle.paths) == 1
     assert registry.stop(handle.run_id, level) is None  # type: ignore[arg-type]
@@ -153,15 +162,16 @@ REUSED = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 from lfdash.queue import commands
-from lfdash.launchers.base import Refused
+from lfdash.outcomes import Refused
 from tests.faults.runs import new, pids, seen
-from tests.support.runs import launch, plan_for, wait_for
+from tests.support.runs import launch, plan_for, shim_of, wait_for
 workspace = Path(sys.argv[1])
-handle = launch(new(workspace), plan_for(workspace, steps=100000, delay=.02))
+first = new(workspace)
+handle = launch(first, plan_for(workspace, steps=100000, delay=.02))
 old = pids(handle)
 for pid in old:
     os.kill(pid, signal.SIGKILL)
-handle.process.wait()
+shim_of(first, handle).wait()
 wait_for(lambda: os.waitpid(-1, os.WNOHANG)[0])  # its child is ours now: this is process 1
 strangers = []
 for pid in old:
@@ -245,12 +255,12 @@ def test_a_fork_storm(registry: ProcessRegistry, workspace: Path, row: Row) -> N
     expected="STOPPED; nobody left",
 )
 def test_a_fork_storm_without_a_shim(workspace: Path, row: Row) -> None:
-    handle = launch(new(workspace), plan_for(workspace, load=600, storm=True))
+    first = new(workspace)
+    handle = launch(first, plan_for(workspace, load=600, storm=True))
     wait_ready(handle, "started")
     wait_for(lambda: len(members(handle)) >= 2)
     os.kill(pids(handle)[0], signal.SIGKILL)
-    assert handle.process is not None
-    handle.process.wait(10)
+    shim_of(first, handle).wait(10)
     registry = new(workspace)
     assert seen(registry).state is RunState.RUNNING
     assert registry.stop(handle.run_id, "kill") is None
@@ -331,13 +341,13 @@ def test_two_dashboards(zygote: Zygote, workspace: Path, row: Row) -> None:
     expected="it ends at once; one child",
 )
 def test_a_second_shim(workspace: Path, row: Row) -> None:
-    handle = launch(new(workspace), plan_for(workspace, **FOREVER))
+    first = new(workspace)
+    handle = launch(first, plan_for(workspace, **FOREVER))
     wait_ready(handle)
     command = [sys.executable, "-I", "-S", SUPERVISOR, str(handle.paths.attempt(1).root)]
     assert subprocess.run(command, capture_output=True, timeout=20).returncode == 1
     os.kill(pids(handle)[0], signal.SIGKILL)
-    assert handle.process is not None
-    handle.process.wait(10)
+    shim_of(first, handle).wait(10)
     assert subprocess.run(command, capture_output=True, timeout=20).returncode == 1
     assert (alive(handle.paths), shims(handle.paths), starts(handle.paths)) == (1, 0, 1)
     row.note("refused twice, one child")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lfdash.launchers import folder, local
+from lfdash.launchers import folder, local, table
 from lfdash.launchers.base import Launched, Launcher
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import SUPERVISOR, LocalLauncher, holder
@@ -50,10 +51,15 @@ class Driver:
             self.launcher.end(handle, code)
 
 
-@pytest.fixture(params=[LocalLauncher, FakeLauncher])
+@pytest.fixture(params=table.TABLE)
 def driver(request: pytest.FixtureRequest) -> Driver:
-    make: Callable[[], Launcher] = request.param
-    return Driver(make())
+    return Driver(table.get(request.param))
+
+
+def shim_pid(launcher: LocalLauncher, handle: Handle) -> int:
+    shim = launcher.shim(handle)
+    assert shim is not None
+    return shim.pid
 
 
 def ended(launcher: Launcher, handle: Handle) -> bool:
@@ -83,8 +89,7 @@ def test_the_folder_tells_everything_before_anything_runs(driver: Driver, worksp
     record = RunRecord.from_json(handle.paths.record.read_text())
     assert (record.run_id, record.launcher, record.last.argv) == (plan.run_id, driver.launcher.name, plan.argv)
     assert record.created > 0 and record.last.started and record.host == os.uname().nodename
-    assert driver.launcher.logs(handle).parent == handle.paths.root
-    assert driver.launcher.plan(plan) == plan
+    assert driver.launcher.plan(plan) == plan  # neither adds anything
     driver.finish(handle, 0)
     wait_for(lambda: ended(driver.launcher, handle))
 
@@ -92,9 +97,8 @@ def test_the_folder_tells_everything_before_anything_runs(driver: Driver, worksp
 def test_another_instance_adopts_and_stops(driver: Driver, workspace: Path) -> None:
     plan = plan_for(workspace, load=600)
     handle = driver.submit(plan)
-    other = Driver(type(driver.launcher)())
+    other = Driver(table.get(driver.launcher.name))
     adopted = other.launcher.adopt(handle.paths, RunRecord.from_json(handle.paths.record.read_text()))
-    assert adopted.process is None
     wait_for(lambda: other.launcher.poll(adopted).phase == "running")
     assert other.launcher.stop(adopted, "kill") is None
     assert driver.launcher.poll(handle).wish == "kill" or ended(driver.launcher, handle)
@@ -202,10 +206,10 @@ def test_the_lock_tells_who_supervises(workspace: Path) -> None:
     launcher = LocalLauncher()
     plan = plan_for(workspace, load=600)
     outcome = launcher.submit(plan, record_for(plan), {})
-    assert isinstance(outcome, Launched) and outcome.handle.process is not None
+    assert isinstance(outcome, Launched)
     control = outcome.handle.paths.attempt(1)
     wait_for(lambda: control.child.exists())
-    assert holder(control.lock) == outcome.handle.process.pid
+    assert holder(control.lock) == shim_pid(launcher, outcome.handle)
     assert holder(control.root / "nothing") == 0
     launcher.stop(outcome.handle, "kill")
     wait_for(lambda: holder(control.lock) == 0)
@@ -232,11 +236,11 @@ def test_the_marker_is_the_childs_alone(workspace: Path) -> None:
     launcher = LocalLauncher()
     plan = plan_for(workspace, load=600)
     outcome = launcher.submit(plan, record_for(plan), {})
-    assert isinstance(outcome, Launched) and outcome.handle.process is not None
+    assert isinstance(outcome, Launched)
     wait_ready(outcome.handle, "started")
     child = json.loads(outcome.handle.paths.attempt(1).child.read_text())
     assert members(outcome.handle) == [child["child"]]
-    assert child["shim"] == outcome.handle.process.pid
+    assert child["shim"] == shim_pid(launcher, outcome.handle)
     launcher.stop(outcome.handle, "kill")
     wait_for(lambda: ended(launcher, outcome.handle))
     assert members(outcome.handle) == []
@@ -246,10 +250,10 @@ def test_without_a_shim_killing_goes_on_until_nobody_is_left(workspace: Path, mo
     launcher = LocalLauncher()
     plan = plan_for(workspace, load=600)
     outcome = launcher.submit(plan, record_for(plan), {})
-    assert isinstance(outcome, Launched) and outcome.handle.process is not None
+    assert isinstance(outcome, Launched)
     wait_ready(outcome.handle, "started")
-    outcome.handle.process.kill()
-    outcome.handle.process.wait()
+    os.kill(shim_pid(launcher, outcome.handle), signal.SIGKILL)
+    wait_for(lambda: holder(outcome.handle.paths.attempt(1).lock) == 0)
     with monkeypatch.context() as patch:  # the first round finds nobody: they were just being made
         patch.setattr(local, "marked", lambda value: [])
         launcher.stop(outcome.handle, "kill")

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from lfdash.runs.view import RunView
 from tests.runs.test_trash import Runs, code
 from tests.support import ROOT
 from tests.support.died import every_death
-from tests.support.runs import launch, plan_for, record_for, wait_end
+from tests.support.runs import launch, plan_for, record_for, shim_of, wait_end
 
 
 @pytest.fixture
@@ -291,15 +290,16 @@ def test_a_run_with_real_processes_is_renamed_right_after_its_end(tmp_path: Path
             name = f"r{number}"
             handle = launch(registry, plan_for(root, name=name, steps=1))
             wait_end(registry, handle.run_id)
+            shim = shim_of(registry, handle)
             found = registry.archive.rename(handle.run_id, f"{name}-renamed")
             assert isinstance(found, RunView) and found.state is RunState.SUCCEEDED
-            assert handle.process is not None and handle.process.returncode is not None  # no zombie stays
+            assert shim.returncode is not None  # no zombie stays
             assert found.paths.attempt(1).shim_log.read_text() == ""
             assert not (root / "saves/m/lora" / name).exists()
         handle = launch(registry, plan_for(root, name="slow", steps=1))
         wait_end(registry, handle.run_id)
         slow = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(1)"])
-        registry.watcher._handles[handle.run_id] = replace(handle, process=slow)  # a shim that takes its time to end
+        registry.launchers.default._shims[handle] = slow  # a shim that takes its time to end
         assert isinstance(registry.archive.rename(handle.run_id, "slow-renamed"), RunView)
         assert slow.returncode == 0
     finally:

@@ -71,6 +71,8 @@ STOP = ("graceful",)
 @pytest.mark.parametrize(
     ("phase", "code", "stop", "wish", "complete", "state"),
     [
+        ("pending", None, (), None, False, RunState.STARTING),
+        ("pending", None, (), "graceful", False, RunState.STOPPING),
         ("starting", None, (), None, False, RunState.STARTING),
         ("running", None, (), None, False, RunState.RUNNING),
         ("starting", None, (), "graceful", False, RunState.STOPPING),

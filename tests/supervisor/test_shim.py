@@ -155,14 +155,16 @@ def test_a_second_shim_does_not_start_the_attempt_again(tmp_path: Path) -> None:
     launcher = LocalLauncher()
     plan = plan_for(tmp_path, load=600)
     outcome = launcher.submit(plan, record_for(plan), {})
-    assert isinstance(outcome, Launched) and outcome.handle.process is not None
+    assert isinstance(outcome, Launched)
     wait_ready(outcome.handle, "started")
     control = outcome.handle.paths.attempt(1)
     command = [sys.executable, "-I", "-S", SUPERVISOR, str(control.root)]
     beside = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert beside.returncode == 1 and "another supervisor" in beside.stderr
-    outcome.handle.process.kill()
-    outcome.handle.process.wait()
+    shim = launcher.shim(outcome.handle)
+    assert shim is not None
+    shim.kill()
+    shim.wait()
     after = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert after.returncode == 1 and "already started" in after.stderr
     assert len(members(outcome.handle)) == 1

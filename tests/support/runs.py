@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Any, TypeVar
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.base import Launched
+from lfdash.launchers.fake import FakeLauncher
+from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.paths import marker
 from lfdash.runs.plan import LaunchPlan, make_plan
 from lfdash.runs.record import TERMINAL, Handle, RunRecord
@@ -19,6 +22,16 @@ from lfdash.supervisor.processes import marked
 from tests.support import FIXTURES
 
 T = TypeVar("T")
+
+
+class Elsewhere(FakeLauncher):
+    """A launcher whose runs go on on other machines; a test puts it into the table (`ELSEWHERE`)."""
+
+    def __init__(self) -> None:
+        super().__init__("elsewhere", local=False)
+
+
+ELSEWHERE = ("elsewhere", f"{__name__}:Elsewhere")
 
 
 def fake_cli(folder: Path) -> str:
@@ -41,10 +54,10 @@ def plan_for(
     )
 
 
-def record_for(plan: LaunchPlan) -> RunRecord:
+def record_for(plan: LaunchPlan, launcher: str = "") -> RunRecord:
     """A record for a plan."""
     name = plan.run_id.removeprefix("id-")
-    return RunRecord.new(plan, kind="train", name=name, model="m", stage="sft", method="lora")
+    return RunRecord.new(plan, kind="train", name=name, model="m", stage="sft", method="lora", launcher=launcher)
 
 
 def launch(registry: ProcessRegistry, plan: LaunchPlan) -> Handle:
@@ -52,6 +65,15 @@ def launch(registry: ProcessRegistry, plan: LaunchPlan) -> Handle:
     outcome = registry.launch(plan, record_for(plan))
     assert isinstance(outcome, Launched), outcome
     return outcome.handle
+
+
+def shim_of(registry: ProcessRegistry, handle: Handle) -> subprocess.Popen[bytes]:
+    """The supervisor of a run that a registry with the local launcher started."""
+    launcher = registry.launchers.default
+    assert isinstance(launcher, LocalLauncher)
+    shim = launcher.shim(handle)
+    assert shim is not None
+    return shim
 
 
 def wait_for(look: Callable[[], T], seconds: float = 20.0) -> T:

@@ -191,6 +191,7 @@ STATES: list[dict[str, Any]] = [
     {"state": RunState.STOPPED, "saved": Saved()},
     {"state": RunState.LOST, "saved": Saved(), "lost": "boot"},
     {"state": RunState.LOST, "saved": Saved(), "lost": "host"},
+    {"state": RunState.LOST, "saved": Saved(), "lost": "launcher"},
     *({"state": RunState.STOPPING, "awaiting": what} for what in (
         "data", "save", "evaluation", "term", "kill", "stuck", "exit")),
     *({"state": RunState.QUEUED, "waiting": Waiting(1, ResourceRequest(), None, reason)} for reason in WAITS),

@@ -41,6 +41,9 @@ def lost_words(view: RunView) -> str:
     """Why a run is lost, and what lies in its folder."""
     host = markdown_safe(view.record.host) if view.record else ""
     texts = {"boot": t("ui.lost_boot", saved=saved_words(view))}
+    if view.record:
+        name = markdown_safe(view.record.launcher)
+        texts["launcher"] = t("ui.lost_launcher", launcher=name, saved=saved_words(view))
     if host:
         texts["host"] = t("ui.lost_host", host=host, saved=saved_words(view))
     return texts.get(view.lost or "") or t("ui.lost", saved=saved_words(view))

@@ -27,7 +27,7 @@ from tests.support.runs import launch, plan_for
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
     with pages.opened(tmp_path / "workspace") as found:
-        found.registry.watcher.launcher = FakeLauncher()
+        found.registry.launchers.default = FakeLauncher()
         found._started = True  # its thread would look at the runs at moments of its own
         yield found
 
@@ -230,7 +230,7 @@ def test_a_run_of_the_plain_cli_can_be_opened_noted_and_deleted_not_resumed(thre
 
 def test_delete_names_what_goes_and_can_be_undone(three: Services) -> None:
     handle = launch(three.registry, plan_for(three.workspace.root, name="live"))
-    three.registry.watcher.launcher.begin(handle)  # type: ignore[attr-defined]
+    three.registry.launchers.default.begin(handle)  # type: ignore[attr-defined]
     three.registry.refresh()
     app = select(visit(), "live", "old", "new")
     assert "**new**, **old**" in texts(app) and "1 of the selected runs" in texts(app)
@@ -254,7 +254,7 @@ def test_an_undo_whose_place_is_taken_says_so_and_stays(three: Services) -> None
 
 def test_stop_leaves_the_wish_and_then_offers_the_harder_one(three: Services) -> None:
     handle = launch(three.registry, plan_for(three.workspace.root, name="live"))
-    three.registry.watcher.launcher.begin(handle)  # type: ignore[attr-defined]
+    three.registry.launchers.default.begin(handle)  # type: ignore[attr-defined]
     three.registry.refresh()
     app = press(select(visit(), "live", "old"), "runs_stop")
     view = three.registry.get("id-live")

@@ -23,7 +23,7 @@ from tests.support.runs import FIXTURES, plan_for, record_for
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
     with app.opened(tmp_path / "workspace") as found:
-        found.registry.watcher.launcher = FakeLauncher()
+        found.registry.launchers.default = FakeLauncher()
         yield found
 
 
@@ -50,7 +50,11 @@ def show(services: Services, logs: str = "", **changes: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("lost", "words"), [("gone", "nothing shows"), ("boot", "started anew"), ("host", "only be seen there")]
+    ("lost", "words"),
+    [
+        ("gone", "nothing shows"), ("boot", "started anew"), ("host", "only be seen there"),
+        ("launcher", "its launcher “fake” is not known here"),
+    ],
 )
 def test_a_lost_run_says_why_and_can_be_resumed(services: Services, lost: str, words: str) -> None:
     said = show(services, state=RunState.LOST, lost=lost, saved=saved())
