@@ -22,7 +22,7 @@ from tests.support.runs import launch, plan_for
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
     with pages.opened(tmp_path / "workspace") as found:
-        found.registry.watcher.launcher = FakeLauncher()
+        found.registry.launchers.default = FakeLauncher()
         found._started = True  # its thread would look at the runs at moments of its own
         with mock.patch.object(Services, "blocked", None):
             yield found
