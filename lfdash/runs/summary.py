@@ -21,7 +21,7 @@ DIGITS = 5  # significant, of a point
 @dataclass(frozen=True)
 class Summary:
     """best, best_eval: the lowest training and evaluation loss, and the steps they were reached at; None without
-    any number. last: the newest training loss (NaN when the training diverged). spark: at most 30 means of equal
+    any number. last, last_eval: the newest of each (NaN when the training diverged). spark: at most 30 means of equal
     stretches of the training loss, oldest first.
     """
 
@@ -31,6 +31,7 @@ class Summary:
     best_eval_step: int | None = None
     last: float | None = None
     spark: tuple[float, ...] = ()
+    last_eval: float | None = None
 
 
 NOTHING = Summary()
@@ -64,6 +65,10 @@ class Curve:
             return None, None
         place = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
         return float(values[place]), int(self.steps[place])
+
+    def last(self) -> float | None:
+        """The value of the last step."""
+        return self.values[-1] if self.values else None
 
     def spark(self, points: int = POINTS) -> tuple[float, ...]:
         """Means of at most `points` stretches of equal length."""
@@ -105,8 +110,8 @@ class Digest:
         """What the rows so far say."""
         best, best_step = self._loss.best()
         best_eval, best_eval_step = self._eval.best()
-        last = self._loss.values[-1] if self._loss.values else None
-        return Summary(best, best_step, best_eval, best_eval_step, last, self._loss.spark())
+        spark = self._loss.spark()
+        return Summary(best, best_step, best_eval, best_eval_step, self._loss.last(), spark, self._eval.last())
 
 
 def summarize(rows: Sequence[LogRow]) -> Summary:

@@ -22,7 +22,7 @@ from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.summary import NOTHING, LogDigest, Summary
 from lfdash.runs.view import RunView
 
-VERSION = 1
+VERSION = 2
 MEGABYTE = 1 << 20  # bytes of a log read at once
 BUDGET_S = 0.05  # of each look, spent on logs that were not read yet
 SAVE_EVERY_S = 15.0
@@ -170,10 +170,10 @@ def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str
     for key, row in rows:
         try:
             size, changed, folder = map(int, row["mark"])
-            best, best_step, best_eval, best_eval_step, last, spark = row["summary"]
+            best, best_step, best_eval, best_eval_step, last, spark, last_eval = row["summary"]
             steps = (None if step is None else int(step) for step in (best_step, best_eval_step))
             curve = tuple(map(float, spark))
-            summary = Summary(real(best), next(steps), real(best_eval), next(steps), real(last), curve)
+            summary = Summary(real(best), next(steps), real(best_eval), next(steps), real(last), curve, real(last_eval))
             kind = RunMetadata(*map(str, row["about"]))
             yield key, CachedSummary((size, changed, folder), Known(kind, summary))
         except (ValueError, KeyError, TypeError):

@@ -71,6 +71,14 @@ def test_a_start_over_and_the_line_that_ends_an_evaluation() -> None:
     assert summarize([row(100, 0.25), row(100), row(100, eval_loss=2.0)]).last == 0.25
 
 
+def test_the_newest_evaluation_is_not_the_best_one() -> None:
+    rows = [row(2, eval_loss=1.5), row(4, eval_loss=1.0), row(6, eval_loss=1.25)]
+    found = summarize(rows)
+    assert (found.best_eval, found.last_eval) == (1.0, 1.25)
+    assert summarize([*rows, row(4, 0.5)]).last_eval == 1.5  # gone on from step 2 or 3
+    assert summarize([row(1, 0.5)]).last_eval is None
+
+
 def test_odd_rows_are_passed_over() -> None:
     rows: list[dict[str, Any]] = [{}, {"loss": 1.0}, {"current_steps": "3", "loss": 1}, row(1, None, loss_scale=1)]
     assert summarize(rows) == Summary()
