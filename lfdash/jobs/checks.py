@@ -187,7 +187,7 @@ def bad_extra(job: JobConfig) -> Iterator[Problem]:
         if row is not None and name in sent:
             yield Problem(EXTRA, "extra_clash", {"name": name, "field": row.id}, fix={EXTRA_PREFIX + name: None})
         elif name == "output_dir":
-            yield Problem(EXTRA, "extra_output", {"value": job.extra[name]})
+            yield Problem(EXTRA, "extra_output", {"name": name, "value": job.extra[name]})
 
 
 def bad_secrets(job: JobConfig, args: Args) -> Iterator[Problem]:

@@ -150,7 +150,7 @@ def bad_machine(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
     for argument, package in wanted:
         if package not in installed:
             row = BY_KIND_ARG[kind.name].get(argument)
-            yield Problem(row.id if row else EXTRA, "package_missing", {"package": package})
+            yield Problem(row.id if row else EXTRA, "package_missing", {"name": argument, "package": package})
 
 
 # option -> distribution that LLaMA-Factory asks for before it trains (hparams/parser.py, _check_extra_dependencies)
