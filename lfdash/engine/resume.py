@@ -12,7 +12,7 @@ from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import request_of
 from lfdash.jobs.secret_arguments import without
-from lfdash.outcomes import Value
+from lfdash.outcomes import Refused, Value
 from lfdash.runs.plan import make_plan
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.view import RunView
@@ -26,15 +26,15 @@ def stored(view: RunView) -> yaml_format.Document | None:
         return None
 
 
-def why_not_resumed(view: RunView) -> str:
-    """The key of the text that says why a run cannot be resumed; "" when it can."""
+def why_not_resumed(view: RunView) -> Refused | None:
+    """Why a run cannot be resumed; None when it can."""
     if view.record is None:
-        return "ui.resume_plain"
+        return Refused("resume_plain")
     if view.state not in TERMINAL:
-        return "ui.resume_alive"
+        return Refused("resume_alive")
     if not view.saved.checkpoints:
-        return "ui.resume_no_checkpoint"
-    return "" if stored(view) else "ui.no_configuration"
+        return Refused("resume_no_checkpoint")
+    return None if stored(view) else Refused("no_configuration")
 
 
 def prepare_resume(services: Services, view: RunView, step: int, header: str) -> Prepared | None:

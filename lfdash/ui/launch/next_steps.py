@@ -18,14 +18,14 @@ from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.answers import MESSAGE, forget_answers, tell
+from lfdash.ui.shared.answers import MESSAGE, forget_answers, refusal, tell
 from lfdash.ui.shared.text import markdown_safe, t
 
 
 def why_not(view: RunView) -> str:
     """Why a run cannot be resumed, in words; "" when it can."""
-    key = why_not_resumed(view)
-    return t(key) if key else ""
+    refused = why_not_resumed(view)
+    return refusal(refused) if refused else ""
 
 
 def resume(form: Form, run_id: str, step: int, how: How = "start") -> None:
