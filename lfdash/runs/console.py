@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 from lfdash.files import open_plain
@@ -67,9 +68,7 @@ class ConsoleTail:
 
     def _take(self, chunk: bytes) -> None:
         *lines, self._line = (self._line + chunk).split(b"\n")
-        if len(self._line) > self._block and b"\r" in self._line:
-            self._line = self._line[self._line.rstrip(b"\r").rfind(b"\r") :]  # earlier states of the bar are gone
-        self._line = self._line[-LONGEST:]
+        self._line = shortened(self._line, self._block)
         for line in lines:
             text = collapse(line.decode("utf-8", "replace"))
             self._open.append(text)
@@ -90,6 +89,48 @@ class ConsoleTail:
         tail = "\n".join([*self._open, last] if last else self._open)
         closed = tuple(text for text, _ in self._closed)
         return (*closed, tail) if tail.strip() else closed
+
+
+class ConsoleLines:
+    """Follows a console log line by line, as a terminal would show it: whole lines, each once, in bounded memory.
+
+    begun: what a line says that has no end yet. restarted: whether the file was cut or replaced, and is read anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.restarted = False
+        self._cursor = Cursor()
+        self._line = b""
+
+    @property
+    def begun(self) -> str:
+        return collapse(self._line.decode("utf-8", "replace"))
+
+    def read(self) -> Iterator[str]:
+        """The lines that the file gained since the last time, which must have been read to their end."""
+        try:
+            file = open_plain(self.path)
+        except OSError:
+            return
+        with file:
+            self.restarted = not self._cursor.fits(file)
+            if self.restarted:
+                self._cursor, self._line = Cursor(), b""
+            file.seek(self._cursor.offset)
+            while chunk := file.read(CHUNK):
+                *lines, rest = (self._line + chunk).split(b"\n")
+                self._line = shortened(rest)
+                for line in lines:
+                    yield collapse(line.decode("utf-8", "replace"))
+            self._cursor = self._cursor.moved(file)
+
+
+def shortened(line: bytes, most: int = BLOCK) -> bytes:
+    """A line that has no end yet; of one of more than `most` bytes only the last state of its progress bar."""
+    if len(line) > most and b"\r" in line:
+        line = line[line.rstrip(b"\r").rfind(b"\r") :]
+    return line[-LONGEST:]
 
 
 LINK_HEAD = 1 << 19  # bytes in which a tracker has said where it shows the run

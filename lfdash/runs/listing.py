@@ -1,0 +1,56 @@
+"""A run in one row, for lists that programs read: the same columns everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lfdash.runs.record import RunState
+from lfdash.runs.summary_cache import Known
+from lfdash.runs.table import duration
+from lfdash.runs.view import RunView
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """What is told of a run; None = not known.
+
+    kind: "train", "eval" or "export"; kind, model, stage, method: as LLaMA-Factory calls them. loss, eval_loss: the
+    newest of each. started: of its newest attempt, epoch seconds. seconds: all attempts together. folder: relative to
+    the workspace; absolute where it lies elsewhere.
+    """
+
+    id: str
+    name: str
+    state: RunState
+    kind: str
+    model: str | None
+    stage: str | None
+    method: str | None
+    step: int | None
+    total: int | None
+    loss: float | None
+    eval_loss: float | None
+    started: float | None
+    seconds: float | None
+    folder: str
+
+
+def row_of(view: RunView, known: Known) -> RunRow:
+    """The row of a run. known: what its log says of it."""
+    about, summary = known.about, known.summary
+    return RunRow(
+        id=view.run_id,
+        name=view.name,
+        state=view.state,
+        kind=about.kind,
+        model=about.model or None,
+        stage=about.stage or None,
+        method=about.method or None,
+        step=view.progress.step,
+        total=view.progress.total,
+        loss=summary.last,
+        eval_loss=summary.last_eval,
+        started=None if view.waiting else view.started,
+        seconds=duration(view),
+        folder=view.output_dir,
+    )
