@@ -92,6 +92,9 @@ def problem_in(code: str, problem: Problem) -> str:
 def refusal_in(code: str, refused: Refused) -> str:
     """Why something was refused, in a sentence."""
     params = dict(refused.params)
+    if refused.code == "not_opened":
+        why = in_language(code, f"config.{params['cause']}", **params["params"])
+        return in_language(code, "outcomes.not_opened", name=params["name"], why=why)
     if refused.code in ("busy", "never"):
         return in_language(
             code, f"outcomes.{refused.code}", why=in_language(code, f"waits.{params.pop('code')}", **params)

@@ -8,39 +8,27 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.engine.submit import How
+from lfdash.engine.words import waiting_in
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.jobs.secret_arguments import hide
 from lfdash.outcomes import Refused
 from lfdash.queue.store import MOST_SLOTS
 from lfdash.runs.plan import ARGS_FILE
-from lfdash.runs.view import Reason, RunView, Waiting
+from lfdash.runs.view import RunView, Waiting
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, next_steps
 from lfdash.ui.shared.answers import BUSY, SHOWN, forget_answers, tell
-from lfdash.ui.shared.text import markdown_safe, t
+from lfdash.ui.shared.text import language, markdown_safe, t
 
 CANCELLED = "queue.cancelled"  # (id, name) of the job that was cancelled last, to be put back
 SLOTS = "queue.slots"
 SHOWN_JOBS = 30
-REFUSED = "refused_"  # start of a reason that is a refusal of the launcher
-
-
-def reason_words(reason: Reason) -> str:
-    """Why a job waits or is held, safe inside Markdown."""
-    params = {name: markdown_safe(value) for name, value in reason.params.items()}
-    if reason.code.startswith(REFUSED):
-        return t(f"outcomes.{reason.code.removeprefix(REFUSED)}", **params).rstrip(".。")
-    return t(f"waits.{reason.code}", **params)
 
 
 def waiting_words(waiting: Waiting) -> str:
-    """How a job stands, in one sentence."""
-    if waiting.held is not None:
-        return t("ui.queue_held", why=reason_words(waiting.held))
-    if waiting.waits is not None:
-        return t("ui.queue_waits", position=waiting.position, why=reason_words(waiting.waits))
-    return t("ui.queue_next", position=waiting.position)
+    """How a job stands, in one sentence, safe inside Markdown."""
+    return waiting_in(language(), waiting, markdown_safe)
 
 
 def ask_words(ask: ResourceRequest, gpus: int) -> str:
