@@ -39,16 +39,26 @@ class Project:
         return self.root / "configs"
 
 
+def find_project() -> Project:
+    """Where this package's own files are: the checkout that it lies in."""
+    return Project(Path(__file__).resolve().parents[2])
+
+
 class Services:
     """Workspace, registry, presets and what is installed: one object a process.
 
-    Arguments: the project's files, the workspace folder (absolute; made when missing), and where else paths may lead.
+    Arguments: the project's files, the workspace folder (absolute), and where else paths may lead. create: make the
+    workspace's folders that are missing; who only looks leaves them.
     """
 
-    def __init__(self, project: Project, workspace: Path, roots: Iterable[Path] = (), *, shared: bool = False) -> None:
+    def __init__(
+        self, project: Project, workspace: Path, roots: Iterable[Path] = (), *, shared: bool = False,
+        create: bool = True,
+    ) -> None:
         self.project = project
         self.workspace = Workspace(workspace)
-        self.workspace.prepare(project.configs / "deepspeed")
+        if create:
+            self.workspace.prepare(project.configs / "deepspeed")
         self.roots = Roots.of(workspace, roots, shared=shared)
         self.presets: dict[str, Preset] = {p.name: p for p in list_presets(project.configs / "presets")}
         self.cli = find_cli(os.environ)
@@ -63,6 +73,11 @@ class Services:
         self.sign_in: SignIn | None = None  # set by the entry
         self._started = False
         self._lock = threading.Lock()
+
+    @property
+    def started(self) -> bool:
+        """Whether the registry's thread looks after the workspace here; without it, `registry.refresh` looks."""
+        return self._started
 
     def start(self) -> None:
         """Starts the registry's thread and, in the background, reads what LLaMA-Factory offers. Once."""

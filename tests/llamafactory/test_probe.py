@@ -12,7 +12,7 @@ import pytest
 from lfdash.llamafactory import probe as probing
 from lfdash.llamafactory.catalogue import Upstream, from_json, load_snapshot, to_json
 from lfdash.llamafactory.locate import Cli, find_cli
-from lfdash.llamafactory.probe import probe
+from lfdash.llamafactory.probe import cached, probe
 from lfdash.outcomes import Refused
 from tests.support import ROOT
 
@@ -119,6 +119,17 @@ def test_a_broken_answer_that_was_kept_is_asked_again(asked: Path, cli: Cli, tmp
     assert isinstance(probe(cli, tmp_path), Upstream)
     assert times(asked) == 2
     assert isinstance(from_json(kept.read_text()), Upstream)
+
+
+def test_the_kept_answer_without_asking(asked: Path, cli: Cli, tmp_path: Path) -> None:
+    assert cached(tmp_path) is None
+    first = probe(cli, tmp_path)
+    (asked.parent / "identity").write_text("two")
+    assert cached(tmp_path) == first
+    (kept,) = tmp_path.glob("upstream-*.json")
+    kept.write_text('{"version": 1')
+    assert cached(tmp_path) is None
+    assert times(asked) == 1
 
 
 def test_an_answer_that_cannot_be_kept_is_still_given(asked: Path, cli: Cli, tmp_path: Path) -> None:
