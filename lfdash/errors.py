@@ -23,3 +23,7 @@ class ConfigError(LfdashError):
 
 class RecordError(LfdashError):
     """A run's record cannot be read: broken, or written by a newer version."""
+
+
+class RunGone(LfdashError):
+    """The folder of a run that was looked at before is not there any more."""

@@ -65,3 +65,14 @@ def with_model_name(services: Services, job: JobConfig) -> JobConfig:
     if multimodal:
         known[MULTIMODAL] = True
     return JobConfig(job.kind, {**job.values, **known}, job.extra)
+
+
+def with_model_path(services: Services, job: JobConfig) -> JobConfig:
+    """The job with the path of its model filled in when only its name is given, and that is a known one: what
+    LlamaBoard's saved form needs, which keeps the name alone."""
+    model = services.upstream.models.get(str(job.values.get(MODEL) or ""))
+    if model is None or not model.paths or PATH in job.values:
+        return job
+    hub = str(job.values.get("top.hub_name") or "huggingface")
+    path = model.paths.get(hub) or next(iter(model.paths.values()))
+    return JobConfig(job.kind, {**job.values, PATH: path}, job.extra)

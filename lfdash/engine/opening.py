@@ -1,0 +1,170 @@
+"""A configuration of any form as the job that would be run, and what was made of it: what a page fills in by its form,
+a program gets here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lfdash.engine.prepare import Note, fit_to_machine, fresh_name, with_model_name, with_model_path
+from lfdash.engine.services import Services
+from lfdash.errors import ConfigError
+from lfdash.jobs.args import build_args
+from lfdash.jobs.changes import difference, with_arguments
+from lfdash.jobs.fields import BY_ID, ROWS
+from lfdash.jobs.importing import Loaded, read_config
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.presets import Preset
+from lfdash.jobs.secret_arguments import clean
+from lfdash.jobs.yaml_format import MAX_BYTES
+from lfdash.outcomes import Refused
+
+Config = str | os.PathLike[str] | Mapping[str, Any]
+LONGEST_STEM = 60  # characters of a file's name that become part of a run's
+NAMED = "cli.note_name"  # key of the note on a fresh name
+TOLD = ("bf16", "fp16", "pure_bf16")  # what fit_to_machine says itself
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A configuration as a job. notes: what was filled in, moved or left out, as (key of a text, its parameters).
+    stem: what the run's fresh name begins with; "" where the configuration names the run."""
+
+    job: JobConfig
+    notes: tuple[Note, ...] = ()
+    stem: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A configuration's text. name: of its file, for messages; stem: what a run made from it is called after."""
+
+    text: str
+    name: str = ""
+    stem: str = ""
+
+
+def open_config(services: Services, config: Config, changes: Mapping[str, Any] | None = None) -> Opened | Refused:
+    """Reads a configuration and makes it ready, as the page does when a person opens it.
+
+    config: a path, a mapping, or YAML text: LLaMA-Factory's arguments, LlamaBoard's saved form, or a file of ours. A
+    text is taken for YAML when it has a line break or `: ` in it. changes: arguments that are set on top; None takes
+    one out. A preset, whatever its file is called, is fitted to this machine. Without an output folder the run gets
+    a fresh name.
+    Refused: config_unreadable, not_opened.
+    """
+    source = source_of(config)
+    if isinstance(source, Refused):
+        return source
+    loaded = load_config(services, source)
+    if isinstance(loaded, Refused):
+        return loaded
+    notes = [*account(loaded)]
+    preset = preset_of(services, loaded)
+    job = loaded.job
+    if preset is not None:
+        job, fitted = fitted_to_machine(services, job)
+        notes += fitted
+    if changes:
+        cleaned = clean(with_arguments(job, changes))
+        job = with_model_name(services, cleaned.job)
+        notes += secrets_told(cleaned.moved, cleaned.dropped)
+    hide_secrets(services, job)
+    if job.run_name:
+        return Opened(job, tuple(notes))
+    stem = preset.name if preset else source.stem
+    return named(services, Opened(job, tuple(notes), stem or ("run" if job.kind == "train" else job.kind)))
+
+
+def load_config(services: Services, source: Source) -> Loaded | Refused:
+    """Reads a configuration's text; its model has both name and path, where it is a known one. Refused("not_opened").
+    """
+    try:
+        loaded = read_config(source.text, lambda name: takes_images(services, name))
+    except ConfigError as error:
+        params = {"line": error.line, **error.params}
+        return Refused("not_opened", {"name": source.name or "YAML", "cause": error.code, "params": params})
+    return replace(loaded, job=with_model_path(services, with_model_name(services, loaded.job)))
+
+
+def source_of(config: Config) -> Source | Refused:
+    """The text of a configuration. Refused("config_unreadable")."""
+    if isinstance(config, Mapping):
+        return Source(json.dumps(config, default=str, ensure_ascii=False))
+    if isinstance(config, str) and ("\n" in config or ": " in config):
+        return Source(config)
+    path = Path(config).expanduser()
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_BYTES + 1)  # one more than is read: it is said that it is too large
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return Refused("config_unreadable", {"name": str(config), "reason": reason})
+    return Source(text, path.name, stem_of(path))
+
+
+def stem_of(path: Path) -> str:
+    """A file's name as the beginning of a run's name."""
+    return re.sub(r"[^\w.-]+", "_", path.stem).strip("._-~")[:LONGEST_STEM]
+
+
+def takes_images(services: Services, name: str) -> bool:
+    """Whether a model, by LlamaBoard's name, is a multimodal one."""
+    model = services.upstream.models.get(name)
+    return model is not None and model.multimodal
+
+
+def preset_of(services: Services, loaded: Loaded) -> Preset | None:
+    """The preset that a file is, unchanged, wherever it lies."""
+    if loaded.kind != "llamafactory":
+        return None
+    args = build_args(loaded.job)
+    return next((preset for preset in services.presets.values() if preset.args == args), None)
+
+
+def fitted_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[Note]]:
+    """The job as the page fits a preset to this machine, and each argument that this changed."""
+    fitted, notes = fit_to_machine(services, job)
+    changed = difference(build_args(job), build_args(fitted))
+    more = [("cli.note_fitted", {"name": name, "value": value}) for name, value in changed.items() if name not in TOLD]
+    return fitted, [*notes, *more]
+
+
+def account(loaded: Loaded) -> list[Note]:
+    """What is to be said of a file that was read."""
+    notes: list[Note] = []
+    if loaded.kind == "llamaboard":
+        notes.append(("cli.note_board", {}))
+    for problem in loaded.unfit:
+        notes.append(("cli.note_unfit", {"name": BY_ID[str(problem.field)].name, "value": problem.params["value"]}))
+    if loaded.unknown:
+        notes.append(("ui.loaded_unknown", {"names": ", ".join(loaded.unknown)}))
+    return [*notes, *secrets_told(loaded.secrets, loaded.left_out)]
+
+
+def secrets_told(moved: tuple[str, ...], dropped: tuple[str, ...]) -> list[Note]:
+    """What became of arguments that hold a token."""
+    told = (("cli.note_secrets", moved), ("ui.loaded_left_out", dropped))
+    return [(key, {"names": ", ".join(names)}) for key, names in told if names]
+
+
+def hide_secrets(services: Services, job: JobConfig) -> None:
+    """Keeps the job's tokens out of whatever is shown from now on. Runs get them only when it is started."""
+    for row in ROWS[job.kind]:
+        value = job.values.get(row.id)
+        if row.secret and value:
+            services.registry.secret_store.hide(row.secret, str(value))
+
+
+def named(services: Services, opened: Opened) -> Opened:
+    """The job under a fresh name, which no run of the registry's snapshot has."""
+    job = opened.job
+    values = {**job.values, f"{job.kind}.output_dir": fresh_name(services, opened.stem)}
+    job = JobConfig(job.kind, values, job.extra)
+    notes = [note for note in opened.notes if note[0] != NAMED]
+    return Opened(job, (*notes, (NAMED, {"folder": job.folder})), opened.stem)
