@@ -24,11 +24,11 @@ from starlette.middleware import Middleware
 
 from lfdash.access.hosts import LOOPBACK, Access, machine_names, public_url
 from lfdash.access.sign_in import SignIn, named_users, read
+from lfdash.cli.texts import language, t
 from lfdash.engine.services import Project, Services
 from lfdash.locales import refusal_in
 from lfdash.outcomes import Refused
 from lfdash.ui.shared.session import install, opened
-from lfdash.ui.shared.text import language, t
 from lfdash.web import error_report
 from lfdash.web.origin_check import OriginCheck
 from lfdash.web.sign_in_page import SignInPage

@@ -1,0 +1,85 @@
+"""`lfdash logs RUN`: a run's output as a terminal would show it; with -f until the run is over."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from lfdash.cli.commands import command, flag, run_argument
+from lfdash.cli.runs import chosen, state_words
+from lfdash.cli.terminal import FINE, Redact, Terminal
+from lfdash.cli.texts import t
+from lfdash.engine.facade import Run
+from lfdash.runs.console import ConsoleLines
+from lfdash.runs.record import TERMINAL
+
+POLL_S = 0.3
+ERASE = "\r\x1b[K"  # back to the line's beginning, and nothing right of it
+
+
+@command("logs", run_argument, flag("follow", "-f"))
+def logs(terminal: Terminal, run: str | None, follow: bool) -> int:
+    """The whole output. A program gets an object with a line of it in each line."""
+    _, found = chosen(terminal, run)
+    view = found.view
+    if view.waiting is not None:
+        terminal.note(state_words(view))
+    printer = Printer(terminal, view.paths.console)
+    if follow:
+        followed(found, printer)
+    printer.poll()
+    printer.end()
+    return FINE
+
+
+def followed(run: Run, printer: Printer) -> None:
+    """Prints what comes until the run is over."""
+    while True:
+        over = run.state in TERMINAL  # asked first: what was written until then is printed after
+        printer.poll()
+        if over:
+            return
+        printer.show_begun()
+        time.sleep(POLL_S)
+
+
+class Printer:
+    """Prints the lines of a log, each once. On a terminal a progress bar moves."""
+
+    def __init__(self, terminal: Terminal, path: Path) -> None:
+        self._lines = ConsoleLines(path)
+        self._terminal = terminal
+        self._redact: Redact = terminal.redactor()
+        self._moves = not terminal.as_json and sys.stdout.isatty()
+        self._shown = ""  # of a line that has no end yet
+
+    def poll(self) -> None:
+        """Prints what is new."""
+        for line in self._lines.read():
+            if self._lines.restarted:
+                self._terminal.note(t("cli.log_restarted"))
+                self._lines.restarted = False
+            self._print(line)
+
+    def end(self) -> None:
+        """Prints the line that never got an end."""
+        if self._lines.begun:
+            self._print(self._lines.begun)
+
+    def show_begun(self) -> None:
+        """Shows the line that has no end yet in its place."""
+        if self._moves and self._lines.begun != self._shown:
+            self._shown = self._lines.begun
+            click.echo(ERASE + self._redact(self._shown), nl=False)
+
+    def _print(self, line: str) -> None:
+        text = self._redact(line)
+        if self._terminal.as_json:
+            click.echo(json.dumps({"line": text}, ensure_ascii=False))
+            return
+        click.echo((ERASE if self._shown else "") + text)
+        self._shown = ""

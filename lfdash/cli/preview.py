@@ -1,0 +1,29 @@
+"""`lfdash preview FILE`: exactly what would be run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lfdash.cli.commands import command, file_argument, set_option
+from lfdash.cli.jobs import notes_of, opened, tell
+from lfdash.cli.terminal import FINE, REFUSED, Terminal
+from lfdash.outcomes import Refused
+from lfdash.runs.plan import ARGS_FILE
+
+
+@command("preview", file_argument, set_option)
+def preview(terminal: Terminal, file: str, changes: Mapping[str, Any]) -> int:
+    """The plan, also of a job with problems; these are told beside it."""
+    workspace, job = opened(terminal, file, changes)
+    if isinstance(job, Refused):
+        return terminal.refuse(job)
+    plan = workspace.plan(job).plan
+    problems = workspace.problems(job)
+    tell(terminal, job.job, problems, notes_of(job))
+    if terminal.as_json:
+        yaml = plan.files[ARGS_FILE]
+        terminal.give({"argv": plan.argv, "env": plan.env, "yaml": yaml, "output_dir": plan.output_dir})
+    else:
+        terminal.say(str(plan))
+    return REFUSED if any(problem.level == "error" for problem in problems) else FINE

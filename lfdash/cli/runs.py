@@ -1,0 +1,87 @@
+"""What the commands about runs share: which run RUN is, and a run in words and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from lfdash.cli.terminal import Terminal, local_time, number, pairs, seconds, utc
+from lfdash.cli.texts import language, t
+from lfdash.engine.facade import Run, Workspace
+from lfdash.engine.words import waiting_in
+from lfdash.outcomes import Refused
+from lfdash.runs.listing import RunRow
+from lfdash.runs.record import TERMINAL
+from lfdash.runs.view import RunView
+
+
+def chosen(terminal: Terminal, name: str | None) -> tuple[Workspace, Run]:
+    """The workspace and the run that RUN means; without a word the newest that goes on, else the newest.
+
+    Ends the command where there is none.
+    """
+    workspace = terminal.open()
+    found = newest(workspace) if name is None else workspace.run(name)
+    if isinstance(found, Refused):
+        raise click.exceptions.Exit(terminal.refuse(found, **more_of(found)))
+    return workspace, found
+
+
+def more_of(refused: Refused) -> dict[str, Any]:
+    """What a program is told besides: the runs that have an ambiguous name."""
+    return {"runs": refused.params["runs"]} if refused.code == "run_ambiguous" else {}
+
+
+def newest(workspace: Workspace) -> Run | Refused:
+    """The run that a page would show first."""
+    views = workspace.look()
+    alive = [view for view in views if view.state not in TERMINAL and view.waiting is None]
+    view = next(iter(alive or views), None)
+    return Refused("run_none", {"workspace": workspace.path}) if view is None else Run(workspace, view.run_id)
+
+
+def row_json(row: RunRow) -> dict[str, Any]:
+    """A run for a program: the columns of RunRow; its start as text in UTC."""
+    return {**dataclasses.asdict(row), "started": utc(row.started)}
+
+
+def give_run(terminal: Terminal, run: Run) -> None:
+    """Tells of one run."""
+    row = run.row()
+    if terminal.as_json:
+        terminal.give(row_json(row))
+    else:
+        terminal.say(pairs(facts(row, run.view)))
+
+
+def facts(row: RunRow, view: RunView) -> list[tuple[str, str]]:
+    """Everything about a run for a person; what is not known is left out."""
+    what = " ".join(word for word in (row.kind, row.model, row.stage, row.method) if word)
+    found = [
+        (t("ui.runs_col_name"), row.name),
+        ("ID", row.id),
+        (t("ui.runs_col_state"), state_words(view)),
+        (t("ui.runs_col_kind"), what),
+        (t("cli.step"), steps(row)),
+        (t("cli.loss"), number(row.loss)),
+        (t("cli.eval_loss"), number(row.eval_loss)),
+        (t("ui.runs_col_when"), local_time(row.started)),
+        (t("ui.runs_col_duration"), seconds(row.seconds)),
+        (t("ui.runs_col_folder"), str(view.path)),
+        (t("cli.exit_code"), "–" if view.exit_code is None else str(view.exit_code)),
+        (t("cli.why"), view.error or "–"),
+    ]
+    return [(name, value) for name, value in found if value != "–"]
+
+
+def state_words(view: RunView) -> str:
+    """The state, and what a job waits for."""
+    state = t(f"states.{view.state.name}")
+    return state if view.waiting is None else f"{state}. {waiting_in(language(), view.waiting)}"
+
+
+def steps(row: RunRow) -> str:
+    """How far a run is."""
+    return "–" if row.step is None else f"{row.step}/{row.total if row.total is not None else '?'}"
