@@ -57,7 +57,10 @@ def command(name: str, *params: Callable[[], click.Parameter]) -> Callable[[Act]
         def make() -> click.Command:
             common = [workspace_option(), json_option(), help_option()]
             own = [param() for param in params]
-            return Command(name, callback=run, params=[*own, *common], help=t(f"cli.do_{name}"), add_help_option=False)
+            does = t(f"cli.do_{name}")
+            return Command(
+                name, callback=run, params=[*own, *common], help=does, short_help=does, add_help_option=False
+            )
 
         return make
 

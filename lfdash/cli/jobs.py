@@ -91,5 +91,5 @@ def hand_over(terminal: Terminal, file: str, changes: Mapping[str, Any], how: Ho
         tell(terminal, job.job, problems, notes_of(job, made))
     if isinstance(outcome, Refused):
         return terminal.refuse(outcome)
-    give_run(terminal, outcome)
+    give_run(terminal, outcome, with_place=how == "queue")
     return FINE

@@ -63,9 +63,9 @@ def serve_command(serve: Serve) -> click.Command:
         serve([*(["--workspace", before] if before else []), *words])
 
     words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
-    settings = {"ignore_unknown_options": True}
     return click.Command(
-        SERVE, callback=run, params=[words], help=t("cli.do_serve"), add_help_option=False, context_settings=settings
+        SERVE, callback=run, params=[words], short_help=t("cli.do_serve"), add_help_option=False,
+        context_settings={"ignore_unknown_options": True},
     )
 
 

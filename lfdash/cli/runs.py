@@ -47,13 +47,14 @@ def row_json(row: RunRow) -> dict[str, Any]:
     return {**dataclasses.asdict(row), "started": utc(row.started)}
 
 
-def give_run(terminal: Terminal, run: Run) -> None:
-    """Tells of one run."""
-    row = run.row()
-    if terminal.as_json:
-        terminal.give(row_json(row))
-    else:
-        terminal.say(pairs(facts(row, run.view)))
+def give_run(terminal: Terminal, run: Run, *, with_place: bool = False) -> None:
+    """Tells of one run. with_place: a program is told its place in the queue, too; 0 = it has been started."""
+    row, view = run.row(), run.view
+    if not terminal.as_json:
+        terminal.say(pairs(facts(row, view)))
+        return
+    place = {"position": view.waiting.position if view.waiting else 0} if with_place else {}
+    terminal.give({**row_json(row), **place})
 
 
 def facts(row: RunRow, view: RunView) -> list[tuple[str, str]]:

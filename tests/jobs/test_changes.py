@@ -65,7 +65,8 @@ def test_a_cure_in_arguments() -> None:
 
 
 def test_every_problem_names_its_argument() -> None:
-    known = {name: ArgumentType("text") for name in ("lora_rank", "bf16", "dataset", "output_dir", "enable_liger_kernel")}
+    names = ("lora_rank", "bf16", "dataset", "output_dir", "enable_liger_kernel")
+    known = dict.fromkeys(names, ArgumentType("text"))
     args = {**ARGS, "bf16": True, "output_dir": "my_model", "wrong": 1, "enable_liger_kernel": True}
     job = job_from_args(args)
     facts = Facts(datasets=frozenset({"b"}), gpus=0, packages={"a": "1"}, arguments=known)

@@ -1,0 +1,56 @@
+"""`lfdash convert FILE`: LlamaBoard's saved form and LLaMA-Factory's YAML, each into the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.test_check import TOKEN, job
+from tests.support import ROOT
+from tests.support.terminal import DEMO, lfdash
+
+
+@pytest.fixture(autouse=True)
+def no_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs none, and makes none."""
+    monkeypatch.setenv("LFDASH_WORKSPACE", str(tmp_path / "gone"))
+
+
+def test_to_llamaboard_and_back(tmp_path: Path) -> None:
+    source = ROOT / "configs" / "presets" / "sft_qlora.yaml"
+    board = lfdash("convert", source, "--json")
+    assert (board.code, list(board.json), board.json["form"]) == (0, ["form", "text"], "llamaboard")
+    assert yaml.safe_load(board.json["text"])["top.quantization_bit"] == "4"
+    (tmp_path / "board.yaml").write_text(board.json["text"])
+    back = lfdash("convert", tmp_path / "board.yaml", "--json")
+    assert back.json["form"] == "llamafactory"
+    wanted, found = yaml.safe_load(source.read_text()), yaml.safe_load(back.json["text"])
+    wanted["preprocessing_num_workers"] = 16  # LlamaBoard has no element for it, and always sends 16
+    assert {name: found.get(name) for name in wanted} == wanted, "LlamaBoard's defaults come besides"
+    assert not (tmp_path / "gone").exists()
+
+
+def test_the_text_alone_on_standard_output(tmp_path: Path) -> None:
+    said = lfdash("convert", DEMO)
+    assert said.code == 0 and yaml.safe_load(said.out)["train.training_stage"] == "Supervised Fine-Tuning"
+    (tmp_path / "board.yaml").write_text(said.out)
+    back = lfdash("convert", tmp_path / "board.yaml")
+    assert back.err == "This is LlamaBoard's saved form; its defaults are among the settings.\n"
+    assert yaml.safe_load(back.out)["lora_rank"] == 16
+    assert lfdash("convert", "-", stdin=said.out).out == back.out
+
+
+def test_what_llamaboard_has_no_place_for_is_said(tmp_path: Path) -> None:
+    said = lfdash("convert", job(tmp_path, hf_hub_token=TOKEN))
+    assert "LlamaBoard's file has no place for: output_dir, model_path, hf_token" in said.err
+    assert TOKEN not in said.out + said.err
+
+
+def test_what_cannot_be_converted(tmp_path: Path) -> None:
+    path = job(tmp_path, do_train=False, do_predict=True, predict_with_generate=True)
+    said = lfdash("convert", path, "--json")
+    assert (said.code, said.json["refused"]) == (1, "convert_kind")
+    path.write_text("a: [")
+    assert lfdash("convert", path, "--json").json["refused"] == "not_opened"

@@ -1,0 +1,57 @@
+"""`lfdash ls`: a row a run, the same columns always."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.terminal import lfdash
+
+COLUMNS = [
+    "id", "name", "state", "kind", "model", "stage", "method", "step", "total", "loss", "eval_loss", "started",
+    "seconds", "folder",
+]
+
+
+def test_each_column_for_a_program(seen: Path) -> None:
+    said = lfdash("ls", "--json")
+    assert (said.code, said.err) == (0, "")
+    bad, good = said.json
+    assert list(good) == list(bad) == COLUMNS
+    assert re.fullmatch("[0-9a-f]{12}", good["id"])
+    assert (good["name"], good["state"], good["kind"]) == ("good", "SUCCEEDED", "train")
+    assert (good["model"], good["stage"], good["method"]) == ("demo-llama", "sft", "lora")
+    assert (good["step"], good["total"], good["eval_loss"]) == (6, 6, None)
+    assert good["loss"] == 5 / 6
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", good["started"])
+    assert 0 < good["seconds"] < 60
+    assert good["folder"] == "saves/demo-llama/lora/good"
+    assert (bad["name"], bad["state"], bad["step"], bad["loss"]) == ("bad", "FAILED", None, None)
+
+
+def test_a_table_for_a_person(seen: Path) -> None:
+    head, bad, good = lfdash("ls").out.splitlines()
+    assert head.split()[:4] == ["Name", "State", "Stage", "Method"]
+    assert bad.split()[:2] == ["bad", "FAILED"]
+    assert good.split()[:6] == ["good", "FINISHED", "sft", "lora", "6/6", "0.8333"]
+    assert head.index("State") == good.index("FINISHED"), "the columns stand under their heads"
+
+
+def test_no_runs_and_no_workspace(workspace: Path, tmp_path: Path) -> None:
+    said = lfdash("ls")
+    assert (said.code, said.out) == (0, "") and str(workspace) in said.err
+    assert lfdash("ls", "--json").json == []
+    before = sorted(workspace.iterdir())
+    assert [path.name for path in before] == ["data"], "a command that reads makes nothing"
+    gone = lfdash("ls", "--workspace", tmp_path / "gone")
+    assert (gone.code, gone.out) == (2, "") and str(tmp_path / "gone") in gone.err
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_diverged_loss_is_no_number(copied: Path) -> None:
+    log = copied / "saves" / "demo-llama" / "lora" / "good" / "trainer_log.jsonl"
+    with log.open("a") as file:
+        file.write('{"current_steps": 7, "total_steps": 7, "loss": NaN}\n')
+    good = next(row for row in lfdash("ls", "--json").json if row["name"] == "good")
+    assert good["loss"] is None
+    assert " nan " in lfdash("ls").out

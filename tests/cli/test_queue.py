@@ -1,0 +1,44 @@
+"""`lfdash queue FILE`: a job that waits, in the same queue as the page's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lfdash.engine.services import Services, find_project
+from tests.cli.test_check import job
+from tests.cli.test_ls import COLUMNS
+from tests.support.runs import wait_end
+from tests.support.terminal import DEMO, lfdash
+
+
+def test_a_job_that_waits(workspace: Path) -> None:
+    said = lfdash("queue", DEMO, "--json")
+    assert (said.code, list(said.json), said.json["state"]) == (0, [*COLUMNS, "position"], "QUEUED")
+    assert said.json["position"] == 1
+    assert (said.json["started"], said.json["step"]) == (None, None)
+    second = lfdash("queue", DEMO)
+    assert second.code == 0 and "QUEUED. Place 2 in the queue" in second.out
+    assert "lfdash serve" in second.err, "what starts it"
+    names = [row["name"] for row in lfdash("ls", "--json").json]
+    assert names == [said.json["name"], f"{said.json['name']}-2"]
+
+
+def test_a_dashboard_starts_it(workspace: Path) -> None:
+    run_id = lfdash("queue", DEMO, "--json").json["id"]
+    services = Services(find_project(), workspace)
+    services.registry.start()
+    try:
+        assert wait_end(services.registry, run_id).state == "SUCCEEDED"
+    finally:
+        services.close()
+    assert lfdash("show", run_id, "--json").json["state"] == "SUCCEEDED"
+
+
+def test_what_can_never_run(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = job(tmp_path)
+    path.write_text("# environment: LFDASH_GPUS=4\n" + path.read_text())
+    said = lfdash("queue", path, "--json")
+    assert (said.code, said.json["refused"]) == (1, "never")
+    assert lfdash("queue", job(tmp_path, dataset="gone"), "--json").json["refused"] == "problems"

@@ -1,0 +1,92 @@
+"""`lfdash start FILE`: a run that goes on by itself, or the reason why there is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_check import TOKEN, job
+from tests.cli.test_ls import COLUMNS
+from tests.support.runs import wait_for
+from tests.support.terminal import DEMO, lfdash
+
+SLOW = '{"steps": 60, "delay": 1}'
+
+
+def test_a_run_from_start_to_end(workspace: Path) -> None:
+    said = lfdash("start", DEMO, "--json")
+    assert (said.code, list(said.json)) == (0, COLUMNS)
+    assert said.json["state"] in ("STARTING", "RUNNING", "SUCCEEDED") and said.json["name"].startswith("demo-")
+    assert lfdash("logs", "-f").out.count("step") == 6
+    assert lfdash("show", said.json["id"], "--json").json["state"] == "SUCCEEDED"
+    folder = workspace / said.json["folder"]
+    assert json.loads((folder / "run.json").read_text())["name"] == said.json["name"]
+    assert "LLaMA-Factory job made with lfdash" in (folder / "training_args.yaml").read_text()
+
+
+def test_the_workspace_is_made(tmp_path: Path, workspace: Path) -> None:
+    said = lfdash("start", DEMO, "--workspace", tmp_path / "new")
+    assert said.code == 1 and "dataset_info.json" in said.err, "made, as the page makes it, and there are no data"
+    assert (tmp_path / "new" / "deepspeed" / "ds_z3_config.json").exists()
+
+
+def test_problems_keep_it_from_starting(workspace: Path, tmp_path: Path) -> None:
+    said = lfdash("start", job(tmp_path, dataset="gone", save_steps=500), "--json")
+    assert (said.code, list(said.json)) == (1, ["refused", "message", "problems"])
+    assert said.json["refused"] == "problems"
+    assert {problem["code"] for problem in said.json["problems"]} == {"dataset_unknown", "few_steps_saving"}
+    words = lfdash("start", job(tmp_path, dataset="gone"))
+    assert (words.code, words.out) == (1, "")
+    assert "error: dataset: " in words.err and words.err.endswith("keep the job from running: 1.\n")
+    assert lfdash("ls", "--json").json == []
+
+
+def test_a_name_that_is_taken(workspace: Path, tmp_path: Path) -> None:
+    (workspace / "saves" / "m" / "lora" / "r1").mkdir(parents=True)
+    said = lfdash("start", job(tmp_path), "--json")
+    assert [problem["code"] for problem in said.json["problems"]] == ["name_taken"]
+
+
+def test_busy_devices_and_beside(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ARGS", SLOW)
+    first = lfdash("start", DEMO, "--json").json
+    said = lfdash("start", DEMO, "--json")
+    assert (said.code, said.json["refused"]) == (1, "busy")
+    assert first["name"] in said.json["message"]
+    assert "--beside" in lfdash("start", DEMO).err
+    beside = lfdash("start", DEMO, "--beside", "--json")
+    assert beside.code == 0 and beside.json["name"] == f"{first['name']}-2"
+
+
+def test_where_nothing_can_be_started(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LFDASH_CLI", "/nowhere/llamafactory-cli")
+    said = lfdash("start", DEMO, "--json")
+    assert (said.code, said.json["refused"]) == (1, "blocked_variable")
+    monkeypatch.setenv("LFDASH_PREVIEW_ONLY", "1")
+    assert lfdash("start", DEMO, "--json").json["refused"] == "blocked_preview"
+
+
+def test_a_token_reaches_the_run_and_no_file(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_ARGS", '{"dump": 1, "steps": 1}')
+    said = lfdash("start", job(tmp_path, hf_hub_token=TOKEN))
+    assert said.code == 0 and TOKEN not in said.out + said.err
+    folder = workspace / "saves" / "m" / "lora" / "r1"
+    assert json.loads(wait_for(lambda: text_of(folder / "env.json")))["HF_TOKEN"] == TOKEN
+    assert lfdash("logs", "-f").code == 0
+    told = [path for path in folder.rglob("*") if path.is_file() and TOKEN in path.read_text(errors="replace")]
+    assert [path.name for path in told] == ["env.json"], "what the run itself writes is its own"
+
+
+def text_of(path: Path) -> str:
+    text = path.read_text() if path.exists() else ""
+    return text if text.endswith("}") else ""
+
+
+def test_a_file_whose_name_is_no_runs_name(workspace: Path, tmp_path: Path) -> None:
+    path = job(tmp_path).rename(tmp_path / "-my job (1).yaml")
+    path.write_text(path.read_text().replace("output_dir: saves/m/lora/r1\n", ""))
+    assert lfdash("start", path, "--json").json["name"].startswith("my_job_1-")
