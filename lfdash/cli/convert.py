@@ -10,6 +10,7 @@ from lfdash.engine.opening import account, hide_secrets, load_config, source_of
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.fields import ROWS
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import named
 from lfdash.jobs.llamaboard_format import dump_state
 from lfdash.jobs.yaml_format import dump
 from lfdash.locales import in_language
@@ -24,7 +25,7 @@ def convert(terminal: Terminal, file: str) -> int:
     loaded = source if isinstance(source, Refused) else load_config(services, source)
     if isinstance(loaded, Refused):
         return terminal.refuse(loaded)
-    if loaded.kind == "llamafactory" and loaded.job.kind != "train":
+    if loaded.kind == "llamafactory" and not named(loaded.job.kind).trains:
         return terminal.refuse(Refused("convert_kind", {"name": file}))
     hide_secrets(services, loaded.job)
     for key, params in account(loaded):
@@ -40,8 +41,8 @@ def convert(terminal: Terminal, file: str) -> int:
 
 def lacking(job: JobConfig) -> list[str]:
     """What LlamaBoard's file has no place for, of what a job gives."""
-    rows = [row for row in ROWS["train"] if job.sends(row)]
-    return [row.name for row in rows if row.secret or row.env or row.id in ("train.output_dir", "top.model_path")]
+    rows = [row for row in ROWS[job.kind] if job.sends(row)]
+    return [row.name for row in rows if row.secret or row.env or row.name in ("output_dir", "model_path")]
 
 
 def give(terminal: Terminal, form: str, text: str) -> int:

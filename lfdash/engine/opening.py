@@ -14,6 +14,7 @@ from typing import Any
 from lfdash.engine.prepare import Note, fit_to_machine, fresh_name, with_model_name, with_model_path
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
+from lfdash.jobs import kinds
 from lfdash.jobs.args import build_args
 from lfdash.jobs.changes import difference, with_arguments
 from lfdash.jobs.fields import BY_ID, ROWS
@@ -78,7 +79,7 @@ def open_config(services: Services, config: Config, changes: Mapping[str, Any] |
     if job.run_name:
         return Opened(job, tuple(notes))
     stem = preset.name if preset else source.stem
-    return named(services, Opened(job, tuple(notes), stem or ("run" if job.kind == "train" else job.kind)))
+    return named(services, Opened(job, tuple(notes), stem or kinds.named(job.kind).stem))
 
 
 def load_config(services: Services, source: Source) -> Loaded | Refused:
