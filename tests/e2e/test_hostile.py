@@ -142,17 +142,17 @@ def test_a_run_with_hostile_names_and_logs(watch: Watch) -> None:
     watch.look()
     expect(page.locator(".st-key-console")).to_contain_text("<script>window.hit=3</script>")
     for word in ("Files", "Configuration"):
-        choose(page, "ui-tab_train", word)
+        choose(page, "page-tab_train", word)
         watch.look()
     expect(page.locator("[data-testid=stCode]").first).to_contain_text(TAG)
-    page.locator("[class*='st-key-ui-run_pick'] input").first.click()
+    page.locator("[class*='st-key-page-run_pick'] input").first.click()
     watch.look()
 
 
 def test_hostile_predictions_and_scores(watch: Watch) -> None:
     page = watch.go("/evaluate?run=id-eval")
     watch.look()
-    choose(page, "ui-tab_eval", "Predictions")
+    choose(page, "page-tab_eval", "Predictions")
     page.wait_for_selector("[data-testid=stDataFrame] canvas")
     watch.look()
     page.locator(".st-key-eval-find input").fill(TAG)
@@ -211,7 +211,7 @@ def test_a_hostile_value_in_every_text_field(watch: Watch) -> None:
     page.click(".st-key-start button")
     expect(page.locator(".st-key-problems")).to_contain_text("<script>")
     watch.look()
-    page.locator(".st-key-ui-filter input").fill(TEXT)
+    page.locator(".st-key-page-filter input").fill(TEXT)
     watch.look()
 
 

@@ -24,7 +24,7 @@ STATE = ".st-key-strip .lf-state"
 
 
 def choose_preset(page: Page, title: str) -> None:
-    pick_option(page, page.locator(".st-key-ui-preset_pick input"), title, search=True)
+    pick_option(page, page.locator(".st-key-page-preset_pick input"), title, search=True)
 
 
 def pick(page: Page, key: str, value: str) -> None:
@@ -309,9 +309,9 @@ def test_five_languages_keep_what_was_typed(page: Page, server: Server) -> None:
         "English": ("Start", "Demo", "Freeze", "Off"),
     }
     for name, (start, demo, freeze, off) in words.items():
-        pick_option(page, page.locator(".st-key-ui-language input"), name)
+        pick_option(page, page.locator(".st-key-page-language input"), name)
         expect(page.locator(".st-key-start button").first).to_contain_text(start)
-        preset = page.locator(".st-key-ui-preset_pick input")
+        preset = page.locator(".st-key-page-preset_pick input")
         expect(preset).to_have_count(1)  # the one of the language before stays until the page is drawn
         expect(preset).to_have_value(re.compile(demo))
         for field, value in typed.items():

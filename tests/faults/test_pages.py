@@ -68,7 +68,7 @@ def visit(browser: Browser, server: Server) -> Page:  # noqa: F811
     tab = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     tab.goto(server.url)
     ready(tab)
-    box = tab.locator(".st-key-ui-preset_pick input")
+    box = tab.locator(".st-key-page-preset_pick input")
     box.click()
     box.fill("Demo")
     tab.get_by_role("option").filter(has_text="Demo").first.click()

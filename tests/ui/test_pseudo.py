@@ -132,7 +132,7 @@ SWITCHES = ("train.use_galore", "train.use_apollo", "train.use_badam", "train.us
 
 def test_every_group_of_the_form(site: Site) -> None:
     app = site.open()
-    pages.widget(app, "selectbox", "ui.preset_pick").set_value(None)
+    pages.widget(app, "selectbox", "page.preset_pick").set_value(None)
     site.check(app.run())
     app.session_state["train.form.more.names"] = ["adam_beta1", "group_by_length", "no_such"]
     open_all(app)
@@ -151,7 +151,7 @@ def open_all(app: AppTest) -> None:
 def test_filter(site: Site) -> None:
     app = site.open()
     for wanted in ("lora", "rate", "zzz"):
-        app.session_state["ui.filter"] = wanted
+        app.session_state["page.filter"] = wanted
         site.check(app.run())
 
 
@@ -213,7 +213,7 @@ def test_every_state_of_a_run(site: Site) -> None:
         ):
             site.check(app.run())
     for tab in ("curves", "files", "configuration"):
-        app.session_state["ui.tab_train"] = tab
+        app.session_state["page.tab_train"] = tab
         site.check(app.run())
 
 
@@ -272,7 +272,7 @@ def test_evaluate_and_export(site: Site) -> None:
         kind = "eval" if page == "evaluate" else "export"
         open_all(app)
         for tab in tabs:
-            app.session_state[f"ui.tab_{kind}"] = tab
+            app.session_state[f"page.tab_{kind}"] = tab
             site.check(app.run())
         app.button(key="start").click()
         pages.good(app.run())

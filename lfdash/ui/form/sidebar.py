@@ -26,7 +26,7 @@ from lfdash.ui.shared.text import choice, help_text, label, lookup, markdown_saf
 from lfdash.workspace.folders import weights_in
 
 ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export")
-FILTER = "ui.filter"
+FILTER = "page.filter"
 MORE = "more"  # the group of arguments without a row
 
 

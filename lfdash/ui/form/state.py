@@ -32,9 +32,9 @@ from lfdash.ui.form.extra_arguments import ExtraArguments
 from lfdash.ui.form.keys import scoped
 from lfdash.workspace.memo import Memo
 
-PRESET = "ui.preset"
-PRESET_PICK = "ui.preset_pick"
-DRAWN = "ui.drawn_kind"  # the name of the kind whose form was drawn last
+PRESET = "page.preset"
+PRESET_PICK = "page.preset_pick"
+DRAWN = "page.drawn_kind"  # the name of the kind whose form was drawn last
 # session keys that each form has for itself, through `Form.key`
 CHECKED = "checked"  # Start was pressed: show what is missing, not only what is wrong
 BASELINE = "baseline"  # field id -> value of the preset, to mark what differs

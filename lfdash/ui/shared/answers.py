@@ -8,10 +8,10 @@ from lfdash import locales
 from lfdash.outcomes import Refused
 from lfdash.ui.shared.text import language
 
-SHOWN = "ui.run"  # id of the run that the page shows
-MESSAGE = "ui.message"  # what the last click answered, when it was refused
-NOTICE = "ui.notice"  # what the last click did, to be said once
-BUSY = "ui.busy"  # a Start that found its devices in use: (why, name of its kind, the resume that it was or None)
+SHOWN = "page.run"  # id of the run that the page shows
+MESSAGE = "page.message"  # what the last click answered, when it was refused
+NOTICE = "page.notice"  # what the last click did, to be said once
+BUSY = "page.busy"  # a Start that found its devices in use: (why, name of its kind, the resume that it was or None)
 
 
 def forget_answers() -> None:

@@ -13,7 +13,7 @@ from lfdash.locales import DEFAULT_LANGUAGE, available, in_language
 from lfdash.outcomes import Problem
 from lfdash.ui.shared.streamlit_private import in_session
 
-LANGUAGE = "ui.language"  # session key of the chosen language
+LANGUAGE = "page.language"  # session key of the chosen language
 
 
 

@@ -15,7 +15,7 @@ from lfdash.ui.shared.charts import Chart, Series
 from lfdash.ui.shared.text import t
 
 POINTS = 2000  # at most, a line
-LOG_SCALE = "ui.log_scale"
+LOG_SCALE = "page.log_scale"
 
 
 def line_data(frame: MetricFrame, line: Series) -> pd.DataFrame:

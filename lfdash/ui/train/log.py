@@ -13,10 +13,10 @@ from lfdash.ui.shared.text import t
 
 def tail(view: RunView) -> tuple[RunTail, ConsoleTail]:
     """This session's readers of the shown run; new ones when another run is shown."""
-    held = st.session_state.get("ui.tail")
+    held = st.session_state.get("page.tail")
     if held is None or held[0] != view.run_id:
         held = (view.run_id, RunTail(view.paths), ConsoleTail(view.paths.console))
-        st.session_state["ui.tail"] = held
+        st.session_state["page.tail"] = held
     return held[1], held[2]
 
 

@@ -25,7 +25,7 @@ from lfdash.ui.train.charts import LOG_SCALE, draw_curves, draw_main
 from lfdash.ui.train.log import draw_log, tail
 from lfdash.ui.train.outcome import draw_outcome
 
-TAB = "ui.tab"
+TAB = "page.tab"
 
 
 def shown(form: Form) -> RunView | None:

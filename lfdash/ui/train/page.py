@@ -22,7 +22,7 @@ from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import monitor
 from lfdash.ui.train.strip import strip_html
 
-PICK = "ui.run_pick"
+PICK = "page.run_pick"
 
 
 def draw(kind: str) -> None:
@@ -51,10 +51,10 @@ def tick(form: Form, strip: st.delta_generator.DeltaGenerator, run_id: str | Non
     """Draws what changes by itself; reruns the page when another state means other buttons."""
     view = monitor.shown(form)
     key = (view.run_id, view.state) if view else None
-    if run_id != (view.run_id if view else None) or st.session_state.get("ui.drawn_state", key) != key:
-        st.session_state["ui.drawn_state"] = key
+    if run_id != (view.run_id if view else None) or st.session_state.get("page.drawn_state", key) != key:
+        st.session_state["page.drawn_state"] = key
         st.rerun()
-    st.session_state["ui.drawn_state"] = key
+    st.session_state["page.drawn_state"] = key
     strip.html(strip_html(view))
     if view is None:
         draw_welcome(form)

@@ -27,7 +27,7 @@ def set_to(app: AppTest, kind: str, key: str, value: str) -> None:
 
 
 def new_form(app: AppTest) -> AppTest:
-    pages.widget(app, "selectbox", "ui.preset_pick").set_value(None)
+    pages.widget(app, "selectbox", "page.preset_pick").set_value(None)
     pages.good(app.run())
     return pages.good(app.run())
 
@@ -51,7 +51,7 @@ def test_a_new_form_begins_with_what_was_used_last(services: Services) -> None:
         "model_name": MODEL, "model_path": "/disk/qwen", "hub_name": "modelscope", "cache_dir": "/disk/cache",
     }
     assert "ui.changed" not in later.session_state  # nothing of it counts as changed
-    set_to(later, "selectbox", "ui.preset_pick", "demo")
+    set_to(later, "selectbox", "page.preset_pick", "demo")
     assert later.session_state["top.model_path"] == "models/demo-llama"  # a preset gives its own keys only
 
 

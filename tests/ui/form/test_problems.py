@@ -44,7 +44,7 @@ def choose(app: AppTest, key: str, value: str) -> AppTest:
 
 def test_a_new_form_is_not_scolded(services: Services) -> None:
     app = pages.start()
-    pages.widget(app, "selectbox", "ui.preset_pick").set_value(None)
+    pages.widget(app, "selectbox", "page.preset_pick").set_value(None)
     pages.good(app.run())
     assert t("problems.model_missing") not in main_texts(app) + at_fields(app)
     app.button(key="start").click()

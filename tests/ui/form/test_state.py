@@ -84,4 +84,4 @@ def test_a_preset_belongs_to_the_form_that_starts_from_one(services: Services) -
         stem = "dpo" if kind.starts_from == "preset" else kind.stem
         assert app.session_state[f"{kind.name}.output_dir"].startswith(f"{stem}-")
     done(app, "eval", "show_preset", None)
-    assert app.session_state["ui.preset"] == "dpo"
+    assert app.session_state["page.preset"] == "dpo"

@@ -31,7 +31,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
 def asked_on(page: str) -> AppTest:
     """A visit of a page, whose Start found the devices in use."""
     app = pages.good(pages.start().switch_page(page).run())
-    kind = kinds.named(app.session_state["ui.drawn_kind"])
+    kind = kinds.named(app.session_state["page.drawn_kind"])
     app.session_state["top.model_path"], app.session_state[f"{kind.name}.dataset"] = "models/m", ["d"]
     with mock.patch.object(Form, "problems", return_value=()):
         app.button(key="start").click()

@@ -313,7 +313,7 @@ def test_clone_fills_the_form_of_its_kind_and_open_shows_the_run(three: Services
     assert app.session_state["train.training_stage"] == "dpo"
     app.switch_page("pages/runs.py")
     app = press(select(pages.good(app.run()), "old"), "runs_open")
-    assert app.session_state["ui.run"] == "id-old"
+    assert app.session_state["page.run"] == "id-old"
 
 
 def test_clone_of_an_evaluation_leaves_the_training_form_alone(three: Services) -> None:
@@ -323,7 +323,7 @@ def test_clone_of_an_evaluation_leaves_the_training_form_alone(three: Services) 
     app = select(visit(), "scores")
     own = {key: app.session_state[key] for key in ("train.dataset", "train.output_dir", "train.do_train")}
     app = press(app, "runs_clone")
-    assert app.session_state["ui.drawn_kind"] == "eval" and "eval.form.notes" in app.session_state
+    assert app.session_state["page.drawn_kind"] == "eval" and "eval.form.notes" in app.session_state
     assert {key: app.session_state[key] for key in own} == own
     assert [note for note, _ in app.session_state["eval.form.notes"]] == ["ui.taken_from"]
 

@@ -112,13 +112,13 @@ FILLED = {
 
 def test_all_languages_keep_every_value(services: Services) -> None:
     app = pages.start()
-    app.session_state["ui.preset_pick"] = app.session_state["ui.preset"] = "demo"
+    app.session_state["page.preset_pick"] = app.session_state["page.preset"] = "demo"
     for group in ("optimization", "freeze", "badam", "evaluation"):
         app.session_state[f"open_{group}"] = True
     for key, value in FILLED.items():
         app.session_state[key] = value
     pages.good(app.run())
-    before = {key: app.session_state[key] for key in (*FILLED, "ui.preset_pick", "train.output_dir")}
+    before = {key: app.session_state[key] for key in (*FILLED, "page.preset_pick", "train.output_dir")}
     for code in reversed(available()):  # English last: the words of before are its own
         stale = app._tree.get_widget_states()
         pages.speak(app, code)
@@ -133,7 +133,7 @@ def test_all_languages_keep_every_value(services: Services) -> None:
 def test_an_unknown_preset_is_said_and_changes_nothing(services: Services) -> None:
     app = pages.start()
     rate = app.session_state["train.learning_rate"]
-    box = pages.widget(app, "selectbox", "ui.preset_pick")
+    box = pages.widget(app, "selectbox", "page.preset_pick")
     del services.presets["pt"]  # its file went away while the page was open
     box.set_value("pt")
     pages.good(app.run())

@@ -53,7 +53,7 @@ def test_its_page_says_what_it_is(services: Services, kind: JobKind) -> None:
 @every_kind
 def test_it_offers_presets_and_the_queue_where_its_row_says_so(services: Services, kind: JobKind) -> None:
     app = visit(kind)
-    offered = any((item.key or "").startswith("ui.preset_pick@") for item in app.selectbox)
+    offered = any((item.key or "").startswith("page.preset_pick@") for item in app.selectbox)
     assert offered is (kind.starts_from == "preset")
     assert {"start", "preview"} <= keys(app) and ("enqueue" in keys(app)) is kind.queued
 
@@ -65,7 +65,7 @@ def test_it_shows_its_own_runs_with_the_details_of_its_row(services: Services, k
     services.registry.refresh()
     app = visit(kind)
     assert app.query_params["run"] == f"id-run-of-{kind.name}"
-    tabs = pages.widget(app, "button_group", f"ui.tab_{kind.name}")
+    tabs = pages.widget(app, "button_group", f"page.tab_{kind.name}")
     assert tabs.options == [t(f"ui.tab_{tab}") for tab in kind.tabs] and set(kind.tabs) <= DETAILS.keys()
     said = [item.value for item in app.success]
     assert said and (not kind.done or said == [t("ui.succeeded", saved=t(kind.done))])
