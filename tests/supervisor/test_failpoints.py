@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,19 +14,15 @@ import pytest
 
 from lfdash.supervisor import failpoints, records, shim
 from tests.support.runs import wait_for
-
-PACKAGE = Path(failpoints.__file__).parents[1]
-QUOTED = re.compile(r'"([a-z]+\.[a-z_]+)"')
-HIT = re.compile(r'\bhit\("([a-z_.]+)"\)')
+from tests.support.source import first_words_of_calls, texts
 
 
 def test_every_point_is_somewhere_in_the_code_and_on_the_list() -> None:
-    files = [path for path in PACKAGE.rglob("*.py") if path != Path(failpoints.__file__)]
-    texts = [path.read_text(encoding="utf-8") for path in files]
-    assert {name for text in texts for name in HIT.findall(text)} <= set(failpoints.POINTS)
-    quoted = [name for text in texts for name in QUOTED.findall(text)]
-    # write.run.json is made of the file's name; the shim hands two to the function that writes
-    assert [name for name in failpoints.POINTS if quoted.count(name) != 1] == ["write.run.json"]
+    named = {word for word in first_words_of_calls("hit") if "{" not in word}
+    assert named <= set(failpoints.POINTS)
+    # each stands once in the list and once in the code; write.run.json is made of the file's name
+    written = texts()
+    assert [name for name in failpoints.POINTS if written.count(name) != 2] == ["write.run.json"]
 
 
 def test_without_the_variable_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
