@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import signal
-import subprocess
-import sys
-import threading
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,55 +12,15 @@ from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sy
 
 from lfdash.runs.paths import RunPaths, marker
 from lfdash.supervisor.processes import marked, send
+from tests.support.server import Server, start_server
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]
-ROOT = Path(__file__).resolve().parents[2]
 # Two cores are shared with the trainings that the tests start: a page may take its time.
 expect.set_options(timeout=20_000)
-
-
-@dataclass
-class Server:
-    """A running dashboard: its process, address and workspace."""
-
-    process: subprocess.Popen[str]
-    url: str
-    workspace: Path
-
-
-def start_server(workspace: Path, port: int = 8601, env: dict[str, str] | None = None) -> Server:
-    """Starts `python -m lfdash` on a free port and waits until it prints its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lfdash", "--workspace", str(workspace), "--port", str(port)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
-    )
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        found = re.search(r"http://127\.0\.0\.1:\d+", line)
-        if found:
-            threading.Thread(target=process.stdout.read, daemon=True).start()  # never let the pipe fill
-            wait_until_it_answers(found.group(), process)
-            return Server(process, found.group(), workspace)
-    raise AssertionError("the server ended at once:\n" + "".join(seen))
-
-
-def wait_until_it_answers(url: str, process: subprocess.Popen[str]) -> None:
-    """Until the server's health page answers; it prints its address a moment before."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"no answer from {url}; exit code {process.poll()}")
 
 
 def pick_option(page: Page, box: Locator, words: str, *, search: bool = False) -> None:
