@@ -78,11 +78,15 @@ def test_the_readme_shows_files_that_exist() -> None:
     assert not missing
 
 
-def test_the_readme_installs_from_the_checkout() -> None:
-    """app.py, pages/ and configs/ stay in the checkout: an install that is not editable has no page."""
+def test_the_readme_installs_what_there_is() -> None:
+    """Behind `pip install`: extras that exist, the wheel of this version, and of an index only what is pinned (lfdash
+    itself is in none). That this folder, a wheel and a source distribution can be installed: test_install.py."""
     asked = re.findall(r"pip install (.*?)`", (ROOT / "README.md").read_text())
-    assert asked
-    assert all(line.startswith(("-e .", "-e '.")) for line in asked), asked
+    assert len(asked) >= 5
+    for line in asked:
+        assert set(re.findall(r"\[(\w+)\]", line)) <= PROJECT["project"]["optional-dependencies"].keys(), line
+        assert ".whl" not in line or line == f"lfdash-{PROJECT['project']['version']}-py3-none-any.whl"
+        assert set(re.findall(r"(?<!\S)\w[\w-]*(?!\S)", line)) <= PINS.keys(), line
 
 
 def test_every_target_has_a_line_of_help() -> None:

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DECIDING = ("build-system", "project")  # tables of pyproject.toml; [tool.*] but for setuptools changes no install
+DECIDING = ("build-system", "project")  # tables of pyproject.toml; [tool.*] but for hatch changes no install
 STAMP = "lfdash-setup.json"
 OLDEST, NEWEST = (3, 11), (3, 13)
 # What the environment takes, measured 6.7 GB with [train]; pip unpacks beside it while it installs.
@@ -127,7 +127,7 @@ def fingerprint(root: Path) -> str:
     import tomllib  # not at the top: an old Python must get as far as being told so
 
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    tables = [project.get(name) for name in DECIDING] + [project.get("tool", {}).get("setuptools")]
+    tables = [project.get(name) for name in DECIDING] + [project.get("tool", {}).get("hatch")]
     text = json.dumps([str(root), tables, (root / "constraints.txt").read_text()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

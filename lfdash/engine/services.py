@@ -30,18 +30,27 @@ from lfdash.workspace.memo import Memo
 
 @dataclass(frozen=True)
 class Project:
-    """The checkout: where the page, the presets and the shipped snapshot lie."""
+    """What the page is made of beside the package's code. root: the folder of app.py, pages/, configs/, .streamlit/."""
 
     root: Path
 
     @property
+    def script(self) -> Path:
+        """The page that Streamlit runs first; it takes the others from pages/ beside it."""
+        return self.root / "app.py"
+
+    @property
     def configs(self) -> Path:
+        """Presets, DeepSpeed's settings and the snapshot of what LLaMA-Factory offers."""
         return self.root / "configs"
 
 
 def find_project() -> Project:
-    """Where this package's own files are: the checkout that it lies in."""
-    return Project(Path(__file__).resolve().parents[2])
+    """The project of the lfdash that is imported: inside the package when a wheel was installed (tools/build_hook.py
+    put it there), else the checkout around the package."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "_project"
+    return Project(inside if inside.is_dir() else package.parent)
 
 
 class Services:

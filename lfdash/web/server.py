@@ -25,7 +25,7 @@ from starlette.middleware import Middleware
 from lfdash.access.hosts import LOOPBACK, Access, machine_names, public_url
 from lfdash.access.sign_in import SignIn, named_users, read
 from lfdash.cli.texts import language, t
-from lfdash.engine.services import Project, Services
+from lfdash.engine.services import Services, find_project
 from lfdash.locales import refusal_in
 from lfdash.outcomes import Refused
 from lfdash.ui.shared.session import install, opened
@@ -38,8 +38,6 @@ from lfdash.workspace.secret_store import SecretStore
 FIRST_PORT = 8501
 PORTS_TRIED = 50
 LOCAL = Access()
-PROJECT = Path(__file__).resolve().parents[2]
-SCRIPT = PROJECT / "app.py"
 
 
 def free_port(wanted: int, host: str = LOOPBACK) -> int:
@@ -178,14 +176,16 @@ def hide_auth(secret_store: SecretStore, auth: Mapping[str, Any]) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Serves the dashboard until it is interrupted. Runs that it started go on without it."""
     options = arguments(argv)
-    st.App(SCRIPT)  # from now on Streamlit looks for .streamlit/secrets.toml beside it, too
+    project = find_project()
+    script = str(project.script)
+    st.App(script)  # from now on Streamlit looks for .streamlit/secrets.toml beside it, too
     sign_in = sign_in_of(options)
     access = access_of(options, sign_in)
     try:
         port = free_port(options.port, access.host)
     except OSError as error:
         sys.exit(t("ui.no_address", host=access.host, port=options.port, reason=error))
-    services = Services(Project(PROJECT), options.workspace.resolve(), roots_of(options), shared=access.shared)
+    services = Services(project, options.workspace.resolve(), roots_of(options), shared=access.shared)
     services.sign_in = sign_in
     if sign_in is not None:
         hide_auth(services.registry.secret_store, st.secrets["auth"])
@@ -198,7 +198,7 @@ def main(argv: list[str] | None = None) -> None:
         print(t("ui.serving_anyone"), flush=True)
     if sign_in is not None:
         print(t("ui.serving_users", users=", ".join(sign_in.users) or "*"), flush=True)
-    app = st.App(SCRIPT, lifespan=lifespan, middleware=doors(access, sign_in), on_script_error=error_report.draw)
-    sys.argv = [str(SCRIPT)]  # Streamlit takes the folder of pages/ from here
+    app = st.App(script, lifespan=lifespan, middleware=doors(access, sign_in), on_script_error=error_report.draw)
+    sys.argv = [script]  # Streamlit takes the folder of pages/ from here
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a dashboard ends
         app.run(config=settings(port, access))

@@ -114,7 +114,11 @@ def test_stamp(setup, project: Path, tmp_path: Path) -> None:
         file.write("[tool.ruff]\nline-length = 100\n")  # changes nothing that is installed
     assert setup.installed(venv, project) == {"train"}
     with (project / "pyproject.toml").open("a") as file:
-        file.write('[build-system]\nrequires = ["setuptools>=80"]\n')
+        file.write('[build-system]\nrequires = ["hatchling>=1.30"]\n')
+    assert setup.installed(venv, project) is None
+    setup.write_stamp(venv, project, {"train"})
+    with (project / "pyproject.toml").open("a") as file:
+        file.write('[tool.hatch.build.targets.wheel]\ndev-mode-dirs = ["src"]\n')  # what an editable install points to
     assert setup.installed(venv, project) is None
     setup.write_stamp(venv, project, {"train"})
     (venv / setup.STAMP).write_text("{")  # a damaged stamp counts as none

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from lfdash.engine.services import Project, Services
+from lfdash.engine.services import Services, find_project
 from lfdash.workspace.allowed_paths import named
 
 _installed: list[Services] = []
@@ -23,7 +23,7 @@ def opened() -> Services:
     if not _installed:  # Streamlit was started without our entry
         workspace = Path(os.environ.get("LFDASH_WORKSPACE", "workspace")).resolve()
         roots = named(os.environ.get("LFDASH_ROOTS", ""))
-        install(Services(Project(Path(__file__).resolve().parents[3]), workspace, roots))
+        install(Services(find_project(), workspace, roots))
         _installed[0].by_entry = False
     return _installed[0]
 
