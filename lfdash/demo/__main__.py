@@ -112,11 +112,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("workspace", type=Path)
     workspace: Path = parser.parse_args(argv).workspace
     (workspace / "models").mkdir(parents=True, exist_ok=True)
-    make_model(workspace / "models" / MODEL)
+    failures = []
+    try:
+        make_model(workspace / "models" / MODEL)
+    except ModuleNotFoundError as error:  # the page alone was installed
+        failures.append(f"demo: the model needs {error.name}: install lfdash with its extra [train]")
     try:
         make_data(workspace / "data")
     except ValueError as error:
-        sys.exit(f"demo: {error}")
+        failures.append(f"demo: {error}")
+    if failures:
+        sys.exit("\n".join(failures))
     print(f"demo: {workspace / 'models' / MODEL} and {len(DATASETS)} datasets in {workspace / 'data'}")
 
 
