@@ -144,8 +144,16 @@ def test_what_lies_below_the_engine_in_a_fresh_interpreter() -> None:
 def test_the_engine_in_a_fresh_interpreter() -> None:
     """A command line, a notebook or a sweep needs no page."""
     loaded = loaded_by(ENGINE)
-    assert {"lfdash", "filelock"} <= loaded
-    assert not loaded & (DRAWING | HEAVY)
+    assert {"lfdash", "filelock", "click"} <= loaded
+    assert not loaded & (DRAWING | HEAVY | {"pandas"}), "a table is drawn up when it is asked for"
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    """The parent of every run loads it, and has the standard library only."""
+    script = "import sys; before = set(sys.modules); import lfdash; print(*set(sys.modules) - before)"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=60)
+    assert done.stdout.split() == ["lfdash"]
 
 
 def test_the_web_process_in_a_fresh_interpreter() -> None:

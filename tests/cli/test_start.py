@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.test_check import TOKEN, job
 from tests.cli.test_ls import COLUMNS
+from tests.support import ROOT
 from tests.support.runs import wait_for
 from tests.support.terminal import DEMO, lfdash
 
@@ -58,6 +62,17 @@ def test_busy_devices_and_beside(workspace: Path, monkeypatch: pytest.MonkeyPatc
     assert "--beside" in lfdash("start", DEMO).err
     beside = lfdash("start", DEMO, "--beside", "--json")
     assert beside.code == 0 and beside.json["name"] == f"{first['name']}-2"
+
+
+def test_several_at_the_same_moment_are_several_runs(workspace: Path) -> None:
+    """All propose the same fresh name; each gets its own."""
+    command = [sys.executable, "-m", "lfdash", "start", str(DEMO), "--beside", "--json"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    starts = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    runs = [json.loads(start.communicate(timeout=120)[0]) for start in starts]
+    assert [start.returncode for start in starts] == [0] * 4, runs
+    assert len({run["id"] for run in runs}) == len({run["folder"] for run in runs}) == 4
+    assert {row["id"] for row in lfdash("ls", "--json").json} == {run["id"] for run in runs}
 
 
 def test_where_nothing_can_be_started(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
