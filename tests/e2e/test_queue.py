@@ -66,6 +66,7 @@ def test_a_job_waits_is_held_cancelled_put_back_and_starts_without_a_tab(browser
     page.click(".st-key-stop button")  # cancels
     expect(page.locator(".st-key-cancelled")).to_contain_text(third)
     page.click(".st-key-queue_undo button")
+    expect(page.locator(".st-key-cancelled")).to_have_count(0)  # it is back
     show(page, server, third)
     wait_state(page, "HELD", 1)
 
