@@ -119,7 +119,7 @@ def test_links_in_a_runs_folder_are_not_shown(linked: Server) -> None:
     tab = Tab(linked.url).open()
     assert tab.shows("linking")
     for word, shown in (("Log", "Nothing was written"), ("Files", "training_args.yaml"), ("Configuration", "no")):
-        tab.run(ui__tab_train=[word])
+        tab.run(page__tab_train=[word])
         assert tab.shows(shown) and not tab.shows(TOLD), word
     evaluated = Tab(linked.url).open("evaluate")
     assert not evaluated.shows(TOLD)

@@ -83,7 +83,7 @@ def test_the_page_works_through_it(proxied: Server) -> None:
     assert b"static/js" in ask(proxied.url, "/", headers=ANA, host=host(proxied)).body
     tab = Tab(proxied.url, f"http://{host(proxied)}", host(proxied), dict(ANA)).open()
     assert "start" in tab.ids
-    assert tab.run(ui__filter="hf_token").shows("top.hf_token")
+    assert tab.run(page__filter="hf_token").shows("top.hf_token")
     tab.close()
 
 

@@ -31,7 +31,7 @@ def start_run(server: Server) -> tuple[Tab, Path]:
     before = runs(server)
     tab = Tab(server.url).open()
     tab.run(top__model_path="models/m", train__dataset=["rows"])
-    tab.run(ui__filter="hf_token").run(top__hf_token=TYPED).run(ui__filter="").run(start=True)
+    tab.run(page__filter="hf_token").run(top__hf_token=TYPED).run(page__filter="").run(start=True)
     (folder,) = runs(server) - before
     wait_for(lambda: b"ready\n" in read(folder / "console.log"))
     return tab, folder
@@ -97,7 +97,7 @@ def test_no_file_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
 def test_no_page_preview_or_download_has_them(leaking: tuple[Tab, Path]) -> None:
     tab, _ = leaking
     for word, shown in (("Log", "HF_TOKEN is"), ("Files", "console.log"), ("Configuration", "model_name_or_path:")):
-        tab.run(ui__tab_train=[word])
+        tab.run(page__tab_train=[word])
         assert tab.shows(shown) and not holders(tab.wire), word
     tab.run(preview=True)
     assert tab.shows('HF_TOKEN="$HF_TOKEN"') and not holders(tab.wire)
