@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lfdash.files import write_text_atomic
+from lfdash.errors import RecordError
+from lfdash.files import read_plain, write_text_atomic
 from lfdash.launchers.table import Launchers
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import ALLOWED, TERMINAL, Handle, RunRecord, RunState, Status
@@ -78,10 +79,15 @@ class Watcher:
         record = record.with_last(state=view.state, stop=status.wish, exit=status.exit)
         try:
             failpoints.hit("registry.before_noted")
-            write_text_atomic(view.paths.record, record.to_json())
+            if is_newest(view.paths, record):
+                write_text_atomic(view.paths.record, record.to_json())
             failpoints.hit("registry.after_noted")
         except OSError:
             self._note_after = time.monotonic() + REST_S
+            return replace(view, record=record)
+        cached = self._cache.get(view.path)
+        if cached is not None and cached.view.attempt == view.attempt:
+            cached.view = replace(cached.view, record=record)  # or the next look would write it again
         return replace(view, record=record)
 
     def hold(self, run_id: str, handle: Handle) -> None:
@@ -94,6 +100,15 @@ class Watcher:
         handle = self._handles.pop(run_id, None)
         if handle is not None:
             self.launchers.get(launcher).release(handle, LET_GO_S)
+
+
+def is_newest(paths: RunPaths, record: RunRecord) -> bool:
+    """Whether a record on disk has no attempt that this one lacks: another process may have resumed the run since it
+    was read."""
+    try:
+        return RunRecord.from_json(read_plain(paths.record)).last.number <= record.last.number
+    except (RecordError, UnicodeDecodeError):
+        return False
 
 
 def hidden(view: RunView, redact: Callable[[str], str]) -> RunView:
