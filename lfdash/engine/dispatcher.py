@@ -21,6 +21,7 @@ from lfdash.queue.commands import LaunchLock, QueueCommands, taken
 from lfdash.queue.placement import Allocation, DevicePool, NoRoom
 from lfdash.queue.store import Queued, QueueEntry
 from lfdash.queue.turns import CachedDevices, PoolOf, pool_of, ports_of, queue_status, queued_view, with_allocation
+from lfdash.runs.paths import saves
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
 from lfdash.runs.scan import elsewhere
@@ -287,7 +288,7 @@ class Dispatcher:
     def _note_place(self, plan: LaunchPlan) -> Path | None:
         """Notes where a run outside saves/ lies, so that it is found again. OSError when that is not possible."""
         root = Path(plan.cwd) / plan.output_dir
-        if root.is_relative_to(self._watcher.workspace / "saves"):
+        if root.is_relative_to(saves(self._watcher.workspace)):
             return None
         note = elsewhere(self._watcher.workspace) / plan.run_id
         note.parent.mkdir(parents=True, exist_ok=True)

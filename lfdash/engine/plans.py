@@ -13,10 +13,9 @@ from lfdash.jobs.args import build_args, build_env, secret_names
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import ResourceRequest, request_of
-from lfdash.runs.plan import ARGS_FILE, LaunchPlan, make_plan
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.plan import LaunchPlan, make_plan
 from lfdash.runs.record import RunRecord
-
-BOARD_FILE = "llamaboard_config.yaml"
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,16 @@ def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -
     args = build_args(job)
     env = build_env(job, args)
     launcher = services.launcher
+    paths = RunPaths(services.workspace.root / job.folder)
     plan = launcher.plan(make_plan(
         run_id=run_id or uuid.uuid4().hex[:12],
         args=args,
         env=env,
         secrets=secret_names(job),
-        files={ARGS_FILE: yaml_format.dump(args, [header], env), BOARD_FILE: llamaboard_format.dump_state(job)},
+        files={
+            paths.training_args.name: yaml_format.dump(args, [header], env),
+            paths.llamaboard_config.name: llamaboard_format.dump_state(job),
+        },
         cli=services.cli_path,
         cwd=str(services.workspace.root),
         output_dir=job.folder,

@@ -17,6 +17,7 @@ from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock, QueueCommands
 from lfdash.queue.store import Queued
 from lfdash.queue.turns import CachedDevices, ProbeDevices
+from lfdash.runs.paths import private
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
 from lfdash.runs.summary_cache import SummaryCache
@@ -51,8 +52,8 @@ class ProcessRegistry:
         self.workspace = workspace
         self.secret_store = SecretStore()
         self.roots = roots or Roots.of(workspace)
-        self.summaries = SummaryCache(workspace / ".lfdash" / "summaries.json")
-        launch_lock = LaunchLock(workspace / ".lfdash")
+        self.summaries = SummaryCache(private(workspace) / "summaries.json")
+        launch_lock = LaunchLock(private(workspace))
         self.queue = QueueCommands(launch_lock, self.refresh)
         self.launchers = Launchers(launcher)
         self.watcher = Watcher(workspace, self.launchers, self.redactor)

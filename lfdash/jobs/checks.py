@@ -10,6 +10,7 @@ from typing import Any
 
 from lfdash.jobs import preflight, secret_arguments
 from lfdash.jobs.args import build_args, job_from_args
+from lfdash.jobs.converters import SAVES
 from lfdash.jobs.environment import ArgumentType, Facts
 from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, ROWS, arguments
 from lfdash.jobs.job import LARGEST, UNSEEN, JobConfig, check, details
@@ -307,4 +308,4 @@ def name_code(name: str, roots: tuple[str, ...]) -> str:
         return "name_long" if len(name.encode()) > 200 else ""
     if path.is_absolute():
         return "" if any(path.is_relative_to(root) and str(path) != root for root in roots) else "name_outside"
-    return "" if path.parts[0] == "saves" and len(path.parts) > 1 else "name_separator"
+    return "" if path.parts[0] == SAVES and len(path.parts) > 1 else "name_separator"

@@ -15,7 +15,7 @@ from lfdash.jobs.kinds import named
 from lfdash.jobs.stages import ADAPTER_METHODS
 from lfdash.outcomes import Value
 
-SAVES = "saves"
+SAVES = "saves"  # folder of the runs, in the workspace
 DEEPSPEED = re.compile(r"deepspeed/ds_z([23])_(offload_)?config\.json")
 BOOSTERS: Mapping[str, Mapping[str, Any]] = {
     "auto": {"flash_attn": "auto"},

@@ -11,6 +11,7 @@ from typing import Any
 
 from lfdash.errors import ConfigError
 from lfdash.jobs import yaml_format
+from lfdash.jobs.converters import SAVES
 from lfdash.jobs.kinds import DEFAULT, kind_of
 from lfdash.jobs.stages import METHODS
 from lfdash.runs.paths import RunPaths
@@ -91,7 +92,7 @@ def from_card(folder: Path) -> RunMetadata:
 def from_place(folder: Path) -> RunMetadata:
     """The usual place of a run: .../saves/<model>/<method>/<run>, or .../<model>/<method>/<stage>."""
     method, model = folder.parent.name, folder.parent.parent.name
-    return RunMetadata(model=model, method=method) if method in METHODS and model != "saves" else NOT_KNOWN
+    return RunMetadata(model=model, method=method) if method in METHODS and model != SAVES else NOT_KNOWN
 
 
 def read_head(path: Path, size: int) -> str:

@@ -8,6 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lfdash.files import file_mark, read_json, readable
+from lfdash.jobs.converters import SAVES
+from lfdash.runs.plan import ARGS_FILE
+
+PRIVATE = ".lfdash"
+
+
+def saves(workspace: Path) -> Path:
+    """Where runs lie: saves/<model>/<method>/<run>."""
+    return workspace / SAVES
+
+
+def private(workspace: Path) -> Path:
+    """What the dashboard keeps of a workspace for itself: queue, trash, drafts, caches."""
+    return workspace / PRIVATE
 
 
 def marker(paths: RunPaths, attempt: int) -> str:
@@ -104,7 +118,7 @@ class RunPaths:
     @property
     def training_args(self) -> Path:
         """Exactly what was run."""
-        return self.root / "training_args.yaml"
+        return self.root / ARGS_FILE
 
     @property
     def llamaboard_config(self) -> Path:

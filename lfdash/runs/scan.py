@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lfdash.errors import RecordError
 from lfdash.files import FileMark, file_mark, read_plain
-from lfdash.runs.paths import RunPaths, is_home
+from lfdash.runs.paths import RunPaths, is_home, private, saves
 from lfdash.runs.record import TERMINAL, RunRecord, Status
 from lfdash.runs.view import RunView, known, plain_id, view_odd, view_plain, view_run
 
@@ -24,12 +24,12 @@ DEPTH = 5  # folders below saves/ in which runs are looked for
 
 def elsewhere(workspace: Path) -> Path:
     """The folder with one file for each run whose output lies outside saves/; each holds a path."""
-    return workspace / ".lfdash" / "elsewhere"
+    return private(workspace) / "elsewhere"
 
 
 def find_runs(workspace: Path) -> list[Path]:
     """Folders of all runs: below saves/, and those noted as lying elsewhere. Absolute, in no order."""
-    found = list(walk(workspace / "saves", DEPTH))
+    found = list(walk(saves(workspace), DEPTH))
     try:
         notes = list(elsewhere(workspace).iterdir())
     except OSError:

@@ -21,7 +21,7 @@ from typing import Any
 from lfdash.errors import RecordError
 from lfdash.files import readable, write_text_atomic
 from lfdash.outcomes import DISK_FULL, Refused, unchanged_by
-from lfdash.runs.paths import RunPaths
+from lfdash.runs.paths import RunPaths, private, saves
 from lfdash.runs.record import RunRecord
 from lfdash.runs.scan import elsewhere
 from lfdash.runs.view import RunView, relative
@@ -59,7 +59,7 @@ class Trash:
 
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
-        self.folder = workspace / ".lfdash" / "trash"
+        self.folder = private(workspace) / "trash"
         self._origins = self.folder / ".origins"
         self._sizes: dict[tuple[Path, int], int] = {}
 
@@ -182,7 +182,7 @@ class Trash:
             return Refused("place_taken", {"path": relative(self._workspace, item.origin)})
         try:
             item.origin.parent.mkdir(parents=True, exist_ok=True)
-            if not item.origin.is_relative_to(self._workspace / "saves"):
+            if not item.origin.is_relative_to(saves(self._workspace)):
                 note_elsewhere(self._workspace, item.run_id, item.origin)
             os.rename(item.place, item.origin)
         except OSError as error:

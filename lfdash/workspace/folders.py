@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from lfdash.runs.paths import private, saves
 from lfdash.runs.view import ADAPTERS, WEIGHTS
 
 # Files that make a folder one of weights (llamafactory/extras/constants.py, CHECKPOINT_NAMES)
@@ -36,7 +37,7 @@ class Workspace:
     @property
     def saves(self) -> Path:
         """Runs: saves/<model>/<method>/<run>."""
-        return self.root / "saves"
+        return saves(self.root)
 
     @property
     def configs(self) -> Path:
@@ -46,7 +47,7 @@ class Workspace:
     @property
     def private(self) -> Path:
         """Draft of the form, settings, caches."""
-        return self.root / ".lfdash"
+        return private(self.root)
 
     def free_bytes(self) -> int | None:
         """Free space of the disk that runs are written to; None when it cannot be asked."""
