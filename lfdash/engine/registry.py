@@ -155,7 +155,3 @@ class ProcessRegistry:
     def redact(self, text: str) -> str:
         """A text without the secrets that are known here: those typed, and those of the server's environment."""
         return self.secret_store.redactor()(text)
-
-    def has_secret(self, name: str) -> bool:
-        """Whether the secret is here or in the server's environment."""
-        return bool(self.secret_store.get(name))

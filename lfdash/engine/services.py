@@ -72,7 +72,7 @@ class Services:
         self.presets: dict[str, Preset] = {p.name: p for p in list_presets(project.configs / "presets")}
         self.cli = find_cli(os.environ)
         self.preview_only = os.environ.get("LFDASH_PREVIEW_ONLY", "") not in ("", "0")
-        self.devices = devices.probe(workspace)
+        self.devices = devices.probe()
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
         self.registry = ProcessRegistry(workspace, launchers.get(launchers.DEFAULT), roots=self.roots)
         self.table = Table(self.registry.summaries)

@@ -73,22 +73,6 @@ def job_from_state(state: Mapping[str, Any], *, multimodal: bool = False, worker
     return with_extra(values, state.get(EXTRA))
 
 
-def eval_job_from_state(state: Mapping[str, Any], *, workers: int = 16) -> JobConfig:
-    """The evaluation that a LlamaBoard form means (`_parse_eval_args`). ValueError as in `job_from_state`."""
-    job = new_job("eval")
-    values = {**job.values, "eval.preprocessing_num_workers": workers}
-    fill(values, job.kind, state)
-    return JobConfig(job.kind, values)
-
-
-def export_job_from_state(state: Mapping[str, Any]) -> JobConfig:
-    """The export that a LlamaBoard form means (`save_model` in webui/components/export.py)."""
-    job = new_job("export")
-    values = dict(job.values)
-    fill(values, job.kind, state)
-    return JobConfig(job.kind, values)
-
-
 def fill(values: dict[str, Value], kind: str, state: Mapping[str, Any]) -> None:
     """Puts the elements of a form of LlamaBoard into the values of a kind of job."""
     for row in ROWS[kind]:

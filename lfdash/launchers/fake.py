@@ -21,7 +21,7 @@ from lfdash.runs.record import Exit, Handle, RunRecord, Status, read_exit
 
 
 class FakeLauncher:
-    """Every run waits for `put_off`, `begin`, `log`, `end` or `lose`. `secrets` keeps what the last submit was given.
+    """Every run waits for `put_off`, `begin` or `end`. `secrets` keeps what the last submit was given.
 
     name, local: as another launcher would have them, for whom it stands.
     """
@@ -51,15 +51,13 @@ class FakeLauncher:
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
         child = read_json(control.child)
-        if child.get("lost"):
-            return Status("lost", None, wish, child["started"])
         if child.get("pending"):
             return Status("pending", None, wish)
         return Status("running" if child else "starting", None, wish, child.get("started"))
 
     def stop(self, handle: Handle, level: Level) -> Refused | None:
         """Leaves the token; `end` it is that ends the run."""
-        if self.poll(handle).phase in ("ended", "lost"):
+        if self.poll(handle).phase == "ended":
             return Refused("not_running")
         handle.paths.attempt(handle.attempt).stop(level).touch()
         return None
@@ -89,8 +87,3 @@ class FakeLauncher:
         wish = control.read_wish()
         ended = Exit(handle.run_id, handle.attempt, code, None, (wish,) if wish else (), ended=time.time())
         handle.paths.exit.write_text(json.dumps(ended.__dict__))
-
-    def lose(self, handle: Handle) -> None:
-        """The run is gone without an exit code."""
-        control = handle.paths.attempt(handle.attempt)
-        control.child.write_text(json.dumps({"started": time.time(), "lost": True}))

@@ -209,13 +209,6 @@ class MetricTable:
         return MetricFrame(columns)
 
 
-def to_frame(rows: Sequence[LogRow]) -> MetricFrame:
-    """The columns of a whole log."""
-    table = MetricTable()
-    table.add(rows)
-    return table.frame()
-
-
 class RunTail:
     """Follows one run's trainer log, and its gradient norms. `frame` holds what the last `poll` found, `dead_since`
     the step since which nothing is learned (see MetricTable)."""

@@ -114,13 +114,6 @@ class Digest:
         return Summary(best, best_step, best_eval, best_eval_step, self._loss.last(), spark, self._eval.last())
 
 
-def summarize(rows: Sequence[LogRow]) -> Summary:
-    """The summary of a whole log."""
-    digest = Digest()
-    digest.add(rows)
-    return digest.summary()
-
-
 class LogDigest:
     """Follows the trainer log of one run."""
 

@@ -1,4 +1,4 @@
-"""What this machine has: GPUs (through the driver's NVML, without torch), processors, memory, disk."""
+"""What this machine has: GPUs (through the driver's NVML, without torch) and processors."""
 
 from __future__ import annotations
 
@@ -16,26 +16,21 @@ BF16_SINCE = (8, 0)  # compute capability with bfloat16 arithmetic (Ampere)
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU. index: as CUDA_VISIBLE_DEVICES counts it in PCI order; memory in bytes. processes: pids of those that
-    compute on it, whoever started them (a screen's are not among them)."""
+    """One GPU. index: as CUDA_VISIBLE_DEVICES counts it in PCI order. processes: pids of those that compute on it,
+    whoever started them (a screen's are not among them)."""
 
     index: int
     name: str
-    memory_total: int
-    memory_used: int
     bf16: bool
     processes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Devices:
-    """All of them. Memory and disk in bytes. problem: why no GPU could be asked for, when a driver is there."""
+    """All of them. problem: why no GPU could be asked for, when a driver is there."""
 
     gpus: tuple[Gpu, ...]
     cpu_count: int
-    memory_total: int
-    memory_available: int
-    disk_free: int | None
     problem: str | None = None
     others: bool = False  # an accelerator that NVML does not know (AMD, Ascend) seems to be there
 
@@ -50,25 +45,16 @@ class Devices:
         return bool(self.gpus) and all(gpu.bf16 for gpu in self.gpus)
 
 
-def probe(folder: Path | None = None) -> Devices:
-    """Looks at the machine; `folder` is where free disk space is asked for. Takes milliseconds."""
+def probe() -> Devices:
+    """Looks at the machine. Takes milliseconds."""
     gpus, problem = read_gpus()
-    memory = psutil.virtual_memory()
     others = any(Path(node).exists() for node in OTHER_NODES)
-    return Devices(gpus, cpus(), memory.total, memory.available, free(folder), problem, others)
+    return Devices(gpus, cpus(), problem, others)
 
 
 def cpus() -> int:
     """Processors that this process may use: fewer than there are in a container or under taskset."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def free(folder: Path | None) -> int | None:
-    """Free bytes on the disk of `folder`; None when unknown."""
-    try:
-        return None if folder is None else psutil.disk_usage(str(folder)).free
-    except OSError:
-        return None
 
 
 def read_gpus() -> tuple[tuple[Gpu, ...], str | None]:
@@ -92,11 +78,10 @@ def read_gpu(index: int) -> Gpu:
     """Asks NVML about one GPU. NVMLError when it is gone."""
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     name = pynvml.nvmlDeviceGetName(handle)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     capability = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle))
     text = name.decode() if isinstance(name, bytes) else str(name)
     pids = tuple(sorted(int(process.pid) for process in computing(handle)))
-    return Gpu(index, text, int(memory.total), int(memory.used), capability >= BF16_SINCE, pids)
+    return Gpu(index, text, capability >= BF16_SINCE, pids)
 
 
 def computing(handle: object) -> list[Any]:

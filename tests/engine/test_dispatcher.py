@@ -60,8 +60,8 @@ class Machine:
         self.gpus = gpus
 
     def look(self) -> Devices:
-        found = tuple(Gpu(n, "G", 1, 0, True, self.processes.get(n, ())) for n in range(self.gpus))
-        return Devices(found, 1, 1, 1, 1)
+        found = tuple(Gpu(n, "G", True, self.processes.get(n, ())) for n in range(self.gpus))
+        return Devices(found, 1)
 
 
 class Bench:

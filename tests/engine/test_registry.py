@@ -495,13 +495,13 @@ def test_a_missing_cli_a_missing_secret_and_an_unknown_run_are_refused(
 
 def test_a_secret_is_known_by_name_only(registry: ProcessRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SWANLAB_API_KEY", raising=False)
-    assert not registry.has_secret("SWANLAB_API_KEY")
+    assert not registry.secret_store.get("SWANLAB_API_KEY")
     registry.set_secret("SWANLAB_API_KEY", "x")
-    assert registry.has_secret("SWANLAB_API_KEY")
+    assert registry.secret_store.get("SWANLAB_API_KEY")
     registry.set_secret("SWANLAB_API_KEY", "")
-    assert not registry.has_secret("SWANLAB_API_KEY")
+    assert not registry.secret_store.get("SWANLAB_API_KEY")
     monkeypatch.setenv("SWANLAB_API_KEY", "y")
-    assert registry.has_secret("SWANLAB_API_KEY")
+    assert registry.secret_store.get("SWANLAB_API_KEY")
 
 
 def test_runs_outside_saves_are_found_again(workspace: Path, tmp_path: Path) -> None:

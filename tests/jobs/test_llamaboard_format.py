@@ -16,14 +16,8 @@ import yaml
 
 from lfdash.jobs.args import build_args, build_env, job_from_args, secret_names
 from lfdash.jobs.fields import BY_ID, ROWS
-from lfdash.jobs.llamaboard_format import (
-    dump_state,
-    eval_job_from_state,
-    export_job_from_state,
-    implied,
-    job_from_state,
-    state_from_job,
-)
+from lfdash.jobs.job import JobConfig, new_job
+from lfdash.jobs.llamaboard_format import dump_state, fill, implied, job_from_state, state_from_job
 from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
 from tests.support import FIXTURES, PROGRAMS
 
@@ -175,6 +169,13 @@ def ask_board(folder: Path, states: list[dict[str, Any]]) -> list[dict[str, Any]
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
+def filled(kind: str, given: dict[str, Any], state: dict[str, Any]) -> JobConfig:
+    """A form that is filled in as LlamaBoard's is. given: what it holds beside LlamaBoard's defaults."""
+    values = {**new_job(kind).values, **given}
+    fill(values, kind, state)
+    return JobConfig(kind, values)
+
+
 @pytest.mark.train_env
 def test_exports_give_the_same_arguments(tmp_path: Path) -> None:
     dice = random.Random(SEED)
@@ -184,7 +185,7 @@ def test_exports_give_the_same_arguments(tmp_path: Path) -> None:
         assert theirs.pop("trust_remote_code") is True  # a choice here
         chosen = state["top.checkpoint_path"]
         ours = {**state, "top.checkpoint_path": [chosen] if isinstance(chosen, str) and chosen else chosen or []}
-        job = export_job_from_state(ours)
+        job = filled("export", {}, ours)
         assert cleaned(build_args(job)) == cleaned(theirs)
         assert build_args(job_from_args(build_args(job))) == build_args(job)
 
@@ -224,7 +225,8 @@ def test_recorded_evaluations() -> None:
         state = dict(case["state"])
         if isinstance(state.get("top.checkpoint_path"), str):
             state["top.checkpoint_path"] = [state["top.checkpoint_path"]]
-        eval_differs_as_meant(expected["args"], build_args(eval_job_from_state(state)))
+        job = filled("eval", {"eval.preprocessing_num_workers": 16}, state)
+        eval_differs_as_meant(expected["args"], build_args(job))
         compared += 1
     assert compared == 46
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lfdash.runs.log_reader import read_last
-from lfdash.runs.metrics import MetricTable, Progress, RunTail, downsample, progress, seconds, smooth, to_frame
+from lfdash.runs.metrics import MetricFrame, MetricTable, Progress, RunTail, downsample, progress, seconds, smooth
 from lfdash.runs.paths import RunPaths
 from tests.support.runs import FIXTURES
 
@@ -22,6 +22,12 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 def resumed(number: int) -> list[dict[str, Any]]:
     return rows_of(f"resume/R{number}.trainer_log.jsonl")
+
+
+def to_frame(rows: list[dict[str, Any]]) -> MetricFrame:
+    table = MetricTable()
+    table.add(rows)
+    return table.frame()
 
 
 # -- columns --------------------------------------------------------------------------------------------

@@ -11,12 +11,18 @@ import pytest
 
 from lfdash.runs.log_reader import read_last
 from lfdash.runs.paths import RunPaths
-from lfdash.runs.summary import LogDigest, Summary, summarize
+from lfdash.runs.summary import Digest, LogDigest, Summary
 from tests.support.runs import FIXTURES
 
 
 def row(step: int, loss: float | None = None, **more: Any) -> dict[str, Any]:
     return {"current_steps": step, "total_steps": 100, **({} if loss is None else {"loss": loss}), **more}
+
+
+def summarize(rows: list[dict[str, Any]]) -> Summary:
+    digest = Digest()
+    digest.add(rows)
+    return digest.summary()
 
 
 def test_a_real_log_with_evaluations() -> None:

@@ -30,7 +30,6 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> None:
         "nvmlDeviceGetCount": lambda: len(CARDS),
         "nvmlDeviceGetHandleByIndex": lambda index: index,
         "nvmlDeviceGetName": lambda index: CARDS[index][0],
-        "nvmlDeviceGetMemoryInfo": lambda index: SimpleNamespace(total=100 + index, used=index),
         "nvmlDeviceGetCudaComputeCapability": lambda index: CARDS[index][1],
         "nvmlDeviceGetComputeRunningProcesses": running,
     }
@@ -42,7 +41,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gpus_are_listed_with_what_they_can(driver: None) -> None:
     found = probe()
     assert found.gpus == (
-        Gpu(0, "A", 100, 0, True), Gpu(1, "B", 101, 1, True, (7, 9)), Gpu(2, "C", 102, 2, False),
+        Gpu(0, "A", True), Gpu(1, "B", True, (7, 9)), Gpu(2, "C", False),
     )
     assert not found.bf16 and found.problem is None
 
@@ -80,12 +79,8 @@ def test_a_driver_that_fails_is_told_and_closed(driver: None, monkeypatch: pytes
     assert found.gpus == () and found.problem and closed == [1]
 
 
-def test_the_rest_of_the_machine(tmp_path: Path) -> None:
-    found = probe(tmp_path)
-    assert found.cpu_count >= 1 and 0 < found.memory_available <= found.memory_total
-    assert found.disk_free is not None and found.disk_free > 0
-    assert probe(tmp_path / "missing").disk_free is None and probe().disk_free is None
-    assert devices.cpus() == found.cpu_count
+def test_the_processors_that_may_be_used_are_counted() -> None:
+    assert devices.cpus() == probe().cpu_count >= 1
 
 
 def test_accelerators_that_cannot_be_counted_are_not_called_none(
