@@ -6,19 +6,15 @@ import csv
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lfdash.data.dataset_info import FILE, read_dataset_info
-from lfdash.files import write_text_atomic
 from lfdash.outcomes import Problem
 
 WHOLE = 64 * 1024 * 1024  # bytes; a JSON array above this is looked at from its beginning only
 START = 2 * 1024 * 1024
-SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
-NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,80}")
 
 
 @dataclass(frozen=True)
@@ -135,47 +131,3 @@ def reason(error: ValueError) -> str:
     return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
 
 
-def add_entry(folder: Path, name: str, file_name: str, entry: Mapping[str, Any]) -> Problem | None:
-    """Writes an entry into dataset_info.json; the file as it was is kept beside it.
-
-    A name that is taken, or one that is no name, is refused; so is a dataset_info.json that cannot be read.
-    """
-    if not NAME.fullmatch(name):
-        return Problem(None, "data_name", {"value": name})
-    path = folder / FILE
-    known = read_dataset_info(folder)
-    if known.problem is not None and known.problem.code != "datasets_missing":
-        return known.problem
-    if name in known.names:
-        return Problem(None, "data_taken", {"value": name})
-    try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if path.exists():
-            keep(path)
-        text = json.dumps({**content, name: {"file_name": file_name, **entry}}, ensure_ascii=False, indent=2)
-        write_text_atomic(path, text + "\n")
-    except OSError as error:
-        return Problem(None, "data_unreadable", {"file": FILE, "reason": str(error)})
-    return None
-
-
-def keep(path: Path) -> None:
-    """Copies a file beside itself, under the first free number."""
-    number = 1
-    while (copy := path.with_name(f"{path.name}.{number}.old")).exists():
-        number += 1
-    copy.write_bytes(path.read_bytes())
-
-
-def unlisted(folder: Path, known: Iterable[str], allowed: Callable[[Path], object] = lambda _path: True) -> list[str]:
-    """Data files of a folder that no entry names yet, relative to it; two folders deep, hidden ones left out, and those
-    that are not `allowed`."""
-    taken = {*known, FILE}
-    found = []
-    for pattern in ("*", "*/*"):
-        for path in folder.glob(pattern):
-            name = path.relative_to(folder).as_posix()
-            wanted = path.suffix in SUFFIXES and name not in taken and not name.startswith(".")
-            if wanted and path.is_file() and allowed(path):
-                found.append(name)
-    return sorted(found)

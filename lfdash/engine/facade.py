@@ -13,8 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lfdash.data.dataset_info import FILE
-from lfdash.data.preview import SUFFIXES
+from lfdash.data.dataset_info import FILE, SUFFIXES
 from lfdash.data.report import DatasetReport, report_entry, report_file
 from lfdash.engine import context, plans
 from lfdash.engine.opening import Config, Opened, named, open_config

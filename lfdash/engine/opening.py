@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lfdash.engine.prepare import Note, fit_to_machine, fresh_name, with_model_name, with_model_path
+from lfdash.engine.defaults import Note, fit_to_machine, fresh_name, with_model_name, with_model_path
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
 from lfdash.jobs import kinds

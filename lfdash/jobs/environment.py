@@ -10,7 +10,7 @@ from lfdash.outcomes import Problem
 
 @dataclass(frozen=True)
 class ArgumentType:
-    """What an argument of LLaMA-Factory takes. kind: as in `upstream.Argument`; choices: () = any."""
+    """What an argument of LLaMA-Factory takes. kind: as in `llamafactory.catalogue.Argument`; choices: () = any."""
 
     kind: str
     choices: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a row of the table is: Field, When it applies, and Problem."""
+"""What a row of the table is: Field, and When it applies."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def rename(workspace: Path, view: RunView, name: str, reserved: Collection[Path]
     """Moves the folder of a run that is over and writes its new name into its record; the new folder.
 
     reserved: folders that waiting jobs will have. The folder's name has no spaces, as when a run is started. Whoever
-    dies between the two steps leaves a run that is listed by its folder's name (`store.shown_name`).
+    dies between the two steps leaves a run that is listed by its folder's name (`view.shown_name`).
     Refused: rename_bad, rename_taken, readonly, disk_kept, failed; then nothing has changed.
     """
     folder = name.replace(" ", "")
@@ -59,7 +59,7 @@ def move(workspace: Path, view: RunView, target: Path) -> None:
 
 def make_home(paths: RunPaths, attempt: int) -> None:
     """Says in the control files of an attempt that is over that it belongs here: of several folders of one run the
-    one that lies at home is the run, the others are copies (`store.renamed`)."""
+    one that lies at home is the run, the others are copies (`scan.renamed`)."""
     spec = paths.attempt(attempt).spec
     found = read_json(spec)
     if found:

@@ -60,9 +60,6 @@ def walk(folder: Path, depth: int) -> Iterator[Path]:
                 yield from walk(folder / entry.name, depth - 1)
 
 
-# -- judging --------------------------------------------------------------------------------------------
-
-
 # -- scanning -------------------------------------------------------------------------------------------
 
 Poll = Callable[[RunPaths, RunRecord], Status]

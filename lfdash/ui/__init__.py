@@ -1,1 +1,1 @@
-"""The page: everything that imports streamlit or altair lives here."""
+"""The page. Beside it only web imports streamlit, and nothing else altair."""

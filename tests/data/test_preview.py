@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lfdash.data import preview as data
-from lfdash.data.dataset_info import read_dataset_info
+from lfdash.data.dataset_info import add_entry, read_dataset_info, unlisted
 from lfdash.data.formats import BY_NAME, FORMATS, Mapped, entry, missing, recognise
-from lfdash.data.preview import add_entry, preview, unlisted
+from lfdash.data.preview import preview
 from lfdash.demo import __main__ as demo
 
 STANDARD = {"prompt": "instruction", "query": "input", "response": "output", "messages": "conversations"}

@@ -33,16 +33,7 @@ from lfdash.runs.view import Reason
 from lfdash.supervisor.processes import marked, send
 from lfdash.workspace.devices import Devices, Gpu
 from tests.support import ROOT
-from tests.support.runs import (
-    ELSEWHERE,
-    Elsewhere,
-    launch,
-    plan_for,
-    record_for,
-    wait_end,
-    wait_for,
-    wait_ready,
-)
+from tests.support.runs import ELSEWHERE, Elsewhere, launch, plan_for, record_for, wait_end, wait_for, wait_ready
 
 
 @pytest.fixture

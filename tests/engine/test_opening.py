@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from lfdash.engine.defaults import fit_to_machine, fresh_name, with_model_name
 from lfdash.engine.opening import Opened, open_config, stem_of
-from lfdash.engine.prepare import fit_to_machine, fresh_name, with_model_name
 from lfdash.engine.services import Services, find_project
 from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.job import JobConfig
@@ -25,7 +25,7 @@ TOKEN = "hf_" + "a1B2" * 9
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
     monkeypatch.setattr("lfdash.workspace.devices.read_gpus", lambda: ((), None))
-    monkeypatch.setattr("lfdash.engine.prepare.now", lambda: datetime(2026, 11, 26, 8, 30))
+    monkeypatch.setattr("lfdash.engine.defaults.now", lambda: datetime(2026, 11, 26, 8, 30))
     return Services(find_project(), tmp_path / "ws")
 
 
@@ -50,7 +50,7 @@ def pages_job(services: Services, name: str) -> JobConfig:
 @pytest.mark.parametrize("gpu", ["none", "old", "new"])
 def test_a_preset_becomes_the_run_of_the_page(services: Services, path: Path, gpu: str, tmp_path: Path) -> None:
     if gpu != "none":
-        services.devices = replace(services.devices, gpus=(Gpu(0, "x", 1, 0, gpu == "new"),))
+        services.devices = replace(services.devices, gpus=(Gpu(0, "x", gpu == "new"),))
     wanted = pages_job(services, path.stem)
     for text in (path, path.read_text(encoding="utf-8")):
         assert opened(services, text).job == wanted
@@ -92,7 +92,7 @@ def test_tokens(services: Services) -> None:
     assert keys(job)[:3] == ["cli.note_secrets", "ui.loaded_left_out", "cli.note_secrets"]
     assert TOKEN not in str(build_args(job.job)) and job.job.values["top.hf_token"] == TOKEN
     assert TOKEN not in services.registry.redact(f"a {TOKEN} b"), "shown nowhere from now on"
-    assert not services.registry.has_secret("HF_TOKEN"), "and no run gets it before it is started"
+    assert not services.registry.secret_store.get("HF_TOKEN"), "and no run gets it before it is started"
 
 
 def test_llamaboards_form_gets_its_models_path(services: Services) -> None:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from lfdash.engine import context, plans, resume
+from lfdash.engine.defaults import fit_to_machine
 from lfdash.engine.plans import document, prepare
-from lfdash.engine.prepare import fit_to_machine
 from lfdash.engine.services import Project, Services
 from lfdash.jobs import args as arguments
 from lfdash.jobs.args import job_from_args

@@ -26,17 +26,7 @@ from lfdash.supervisor.processes import descendants, environ, send, start_ticks
 from tests.faults.dashboards import ROOT, Zygote
 from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
 from tests.faults.table import Row, fault
-from tests.support.runs import (
-    fake_cli,
-    launch,
-    members,
-    plan_for,
-    record_for,
-    shim_of,
-    wait_end,
-    wait_for,
-    wait_ready,
-)
+from tests.support.runs import fake_cli, launch, members, plan_for, record_for, shim_of, wait_end, wait_for, wait_ready
 
 FOREVER = {"steps": 100_000, "delay": 0.02}
 

@@ -109,7 +109,7 @@ class Tab:
         return self.listen()
 
     def set(self, key: str, value: Any) -> None:
-        """What the front-end would send for a widget; for a choice that is the word it shows (see ui/shared/keyed.py)."""
+        """What the front-end would send for a widget; for a choice that is its word (ui/shared/keyed.py)."""
         key = next(name for name in self.ids if name == key or name.startswith(f"{key}@"))
         state = WidgetState(id=self.ids[key])
         if value is True:

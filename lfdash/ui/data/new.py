@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lfdash.data.dataset_info import DatasetInfo
+from lfdash.data.dataset_info import SUFFIXES, DatasetInfo, add_entry, unlisted
 from lfdash.data.formats import BY_NAME, FORMATS, Mapped, entry, missing, recognise
-from lfdash.data.preview import SUFFIXES, Preview, add_entry, preview, unlisted
+from lfdash.data.preview import Preview, preview
 from lfdash.ui.form import widgets
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.text import choice, markdown_safe, problem_words, t

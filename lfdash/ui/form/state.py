@@ -15,7 +15,7 @@ import streamlit as st
 
 from lfdash.engine import context
 from lfdash.engine.context import MODEL, PATH
-from lfdash.engine.prepare import MULTIMODAL, Note, fit_to_machine, fresh_name, with_model_name
+from lfdash.engine.defaults import MULTIMODAL, Note, fit_to_machine, fresh_name, with_model_name
 from lfdash.engine.services import Services
 from lfdash.jobs import checks, secret_arguments
 from lfdash.jobs.args import job_from_args

@@ -10,7 +10,7 @@ from zlib import crc32
 import pyarrow as pa
 import streamlit as st
 
-from lfdash.engine.prepare import now
+from lfdash.engine.defaults import now
 from lfdash.engine.services import Services
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.table import MOVING, TableRow, arrange, to_csv
