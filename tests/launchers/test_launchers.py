@@ -89,7 +89,21 @@ def test_the_folder_tells_everything_before_anything_runs(driver: Driver, worksp
     record = RunRecord.from_json(handle.paths.record.read_text())
     assert (record.run_id, record.launcher, record.last.argv) == (plan.run_id, driver.launcher.name, plan.argv)
     assert record.created > 0 and record.last.started and record.host == os.uname().nodename
-    assert driver.launcher.plan(plan) == plan  # neither adds anything
+    driver.finish(handle, 0)
+    wait_for(lambda: ended(driver.launcher, handle))
+
+
+def test_a_plan_may_get_more_and_stays_the_same_run(driver: Driver, workspace: Path) -> None:
+    """What a launcher adds is there before the preview, and is what runs."""
+    plan = driver.plan(workspace, 0)
+    planned = driver.launcher.plan(plan)
+    assert planned == driver.launcher.plan(plan)
+    for name in ("run_id", "attempt", "cwd", "output_dir"):
+        assert getattr(planned, name) == getattr(plan, name)
+    assert planned.files.items() >= plan.files.items() and planned.env.items() >= plan.env.items()
+    handle = driver.submit(planned)
+    record = RunRecord.from_json(handle.paths.record.read_text())
+    assert record.last.env == planned.env
     driver.finish(handle, 0)
     wait_for(lambda: ended(driver.launcher, handle))
 
