@@ -13,6 +13,7 @@ from lfdash.jobs.job import JobConfig
 from lfdash.jobs.rules import EXTRA
 from lfdash.outcomes import Problem, Value
 
+OUTPUT = "output_dir"
 OF_THE_MODEL = {"top.model_name", "top.multimodal"}
 
 
@@ -51,8 +52,10 @@ def fix_arguments(job: JobConfig, fix: Mapping[str, Value | None] | None) -> dic
     if not fix:
         return None
     cured = with_fix(job, fix)
-    changed = difference(build_args(job), build_args(cured)) or difference(build_env(job), build_env(cured))
-    return changed or None
+    changed = difference(build_args(job), build_args(cured))
+    if f"{job.kind}.output_dir" not in fix and OUTPUT not in job.extra:
+        changed.pop(OUTPUT, None)  # the run's folder follows from its model and method
+    return changed or difference(build_env(job), build_env(cured)) or None
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

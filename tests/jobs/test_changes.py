@@ -60,6 +60,9 @@ def test_a_cure_in_arguments() -> None:
     assert fix_arguments(job, {"train.devices": ["0"]}) == {"CUDA_VISIBLE_DEVICES": "0"}
     assert fix_arguments(job, {"top.hf_token": "secret"}) is None, "a secret is no argument"
     assert fix_arguments(job, None) is None
+    named = with_fix(job, {"train.output_dir": "r1"})
+    assert fix_arguments(named, {"top.finetuning_type": "full"}) == {"finetuning_type": "full", "lora_rank": None}
+    assert fix_arguments(named, {"train.output_dir": "r2"}) == {"output_dir": "saves/m/lora/r2"}
     cured = with_fix(job, {"extra.dpo_beta": None, "train.lora_rank": None, "extra.more": 1})
     assert (cured.extra, "train.lora_rank" in cured.values) == ({"more": 1}, False)
 
