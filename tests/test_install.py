@@ -5,6 +5,7 @@ One page in Chromium: tests/e2e/test_install.py.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 import urllib.request
@@ -100,14 +101,16 @@ def test_the_command_is_there(installed: Install) -> None:
     assert done.returncode == 0 and "usage: lfdash" in done.stdout.lower()
 
 
-def test_it_serves_from_an_empty_folder(installed: Install) -> None:
-    server = installed.serve("python", "-m", "lfdash")
+def test_it_serves_and_lists_from_an_empty_folder(installed: Install) -> None:
+    server = installed.serve("lfdash", "serve")
     try:
         with urllib.request.urlopen(f"{server.url}/_stcore/health", timeout=20) as answer:
             assert answer.status == 200
         assert (server.workspace / "deepspeed" / "ds_z3_config.json").is_file()  # laid there from configs/
     finally:
         server.end()
+    listed = installed.run("lfdash", "ls", "--json")
+    assert (listed.returncode, json.loads(listed.stdout)) == (0, [])
     assert [path.name for path in installed.folder.iterdir()] == ["workspace"]
 
 
