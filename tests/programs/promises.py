@@ -125,7 +125,7 @@ def chart(services: Services, column: str) -> dict[str, Any]:
     services.registry.refresh()
     app = pages.start()
     drawn = titles(app)
-    app.session_state["ui.tab_train"] = "curves"
+    app.session_state["page.tab_train"] = "curves"
     pages.good(app.run())
     return {"before": drawn, "curves": titles(app)}
 

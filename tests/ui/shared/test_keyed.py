@@ -24,6 +24,7 @@ def page() -> None:
     import streamlit as st
 
     from lfdash.ui.shared import keyed
+    from tests.ui.shared.test_keyed import WORDS, told
 
     words = WORDS[st.session_state.get("lang", "en")]
     draw: Any = {"select": keyed.select, "segments": keyed.segments}[st.session_state.get("draw", "select")]
