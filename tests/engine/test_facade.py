@@ -18,8 +18,11 @@ import yaml
 import lfdash
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.facade import open_workspace
+from lfdash.engine.resume import prepare_resume
 from lfdash.engine.services import Services, find_project
+from lfdash.engine.submit import submit
 from lfdash.errors import RunGone
+from lfdash.queue.store import Queued
 from lfdash.runs.record import RunState
 from tests.support import ROOT
 from tests.support.page import DEMO
@@ -180,6 +183,23 @@ def test_a_failed_run_and_its_next_attempt(workspace: lfdash.Workspace, monkeypa
     again = run.resume()
     assert isinstance(again, lfdash.Run) and again.id == run.id
     assert again.wait(30) is RunState.SUCCEEDED and again.view.attempt == 2
+
+
+def test_an_attempt_that_waits_is_listed_once(
+    workspace: lfdash.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page can queue a resume: then the folder is there, and the job waits."""
+    monkeypatch.setenv("FAKE_ARGS", '{"fail": "error"}')
+    run = started(workspace)
+    run.wait(30)
+    prepared = prepare_resume(workspace.services, run.view, 3, "by a test")
+    assert prepared is not None and isinstance(submit(workspace.services, prepared, "queue"), Queued)
+    (view,) = workspace.look()
+    assert (view.run_id, view.state, view.attempt) == (run.id, RunState.QUEUED, 2)
+    found = workspace.run(run.name)
+    assert isinstance(found, lfdash.Run) and found.state is RunState.QUEUED
+    again = run.resume()
+    assert isinstance(again, lfdash.Refused) and again.code == "resume_alive"
 
 
 def test_a_page_and_a_program_see_each_others_runs(
