@@ -18,8 +18,10 @@ from lfdash.launchers.base import Launched, Launcher
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import SUPERVISOR, LocalLauncher, holder
 from lfdash.outcomes import Refused, refused_by
+from lfdash.runs.paths import AttemptPaths
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunRecord
+from lfdash.supervisor.failpoints import VARIABLE
 from tests.support.runs import members, plan_for, record_for, wait_for, wait_ready
 
 
@@ -238,11 +240,32 @@ def test_an_attempt_is_started_once(workspace: Path) -> None:
     wait_for(lambda: ended(launcher, outcome.handle))
     control = outcome.handle.paths.attempt(1)
     before = outcome.handle.paths.exit.read_text()
-    again = subprocess.run(
-        [sys.executable, "-I", "-S", SUPERVISOR, str(control.root)], capture_output=True, text=True, timeout=20
-    )
-    assert again.returncode == 1 and "already started" in again.stderr
+    wait_for(lambda: holder(control.lock) == 0)  # the end is told first: while it holds the lock it answers for the run
+    assert "already started" in supervised_again(control)
     assert outcome.handle.paths.exit.read_text() == before
+
+
+def test_a_supervisor_that_still_lives_lets_no_other_in(workspace: Path, tmp_path: Path) -> None:
+    """Between the published end and the end of the shim itself, too: a moment that a busy machine makes long."""
+    launcher = LocalLauncher()
+    pause = tmp_path / "pause"
+    plan = plan_for(workspace, steps=1, env={VARIABLE: f"shim.after_publish=pause:{pause}"})
+    outcome = launcher.submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Launched) and outcome.handle.process is not None
+    wait_for(pause.exists)
+    assert ended(launcher, outcome.handle)
+    assert "another supervisor holds this attempt" in supervised_again(outcome.handle.paths.attempt(1))
+    pause.unlink()
+    assert outcome.handle.process.wait(20) == 0
+    assert "already started" in supervised_again(outcome.handle.paths.attempt(1))
+
+
+def supervised_again(control: AttemptPaths) -> str:
+    """What a second supervisor of an attempt says, which must refuse it."""
+    command = [sys.executable, "-I", "-S", SUPERVISOR, str(control.root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    return done.stderr
 
 
 def test_the_marker_is_the_childs_alone(workspace: Path) -> None:
