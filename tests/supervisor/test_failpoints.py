@@ -16,6 +16,8 @@ from lfdash.supervisor import failpoints, records, shim
 from tests.support.runs import wait_for
 from tests.support.source import first_words_of_calls, texts
 
+DEADLY = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # also when pytest was called with nohup
+
 
 def test_every_point_is_somewhere_in_the_code_and_on_the_list() -> None:
     named = {word for word in first_words_of_calls("hit") if "{" not in word}
@@ -62,7 +64,8 @@ def test_a_pause_lasts_until_its_file_is_gone(monkeypatch: pytest.MonkeyPatch, t
 )
 def test_a_process_ends_as_told(action: str, code: int) -> None:
     """Loaded by its path, without the package, as the shim loads it."""
-    command = [sys.executable, "-I", "-S", "-c", f"import runpy; runpy.run_path({failpoints.__file__!r})['hit']('a')"]
+    script = f"{DEADLY}; import runpy; runpy.run_path({failpoints.__file__!r})['hit']('a')"
+    command = [sys.executable, "-I", "-S", "-c", script]
     env = {**os.environ, failpoints.VARIABLE: f"a={action}"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=20)
     assert done.returncode == code, done.stderr
