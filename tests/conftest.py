@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,9 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.llamafactory.locate import Cli, described
 from lfdash.llamafactory.probe import probe
+from tests.support import ROOT
+from tests.support.preloaded import preload
 
 # Two cores are shared by the tests, the server and the training: more threads only wait for each other.
 # Set before anything imports numpy or torch, and inherited by every child.
@@ -23,6 +27,7 @@ for name in ("LFDASH_CLI", "LFDASH_WORKSPACE"):
     os.environ.pop(name, None)
 
 CLI = Path(sys.executable).with_name("llamafactory-cli")
+CACHE = "LFDASH_TEST_CACHE"  # a folder in which several calls of pytest keep what takes long to make (.ci/run)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,22 +41,55 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what LLaMA-Factory says of itself. Asked once, for all workspaces: it takes 10 s of a core."""
-    folder = tmp_path_factory.mktemp("asked")
-    cli = find_cli(os.environ)
-    if isinstance(cli, Cli):
-        probe(cli, folder)
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session; of several workers (pytest-xdist) all have the same."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if hasattr(request.config, "workerinput") else folder
+
+
+@pytest.fixture(scope="session")
+def preloaded(request: pytest.FixtureRequest, shared: Path) -> Cli:
+    """A llamafactory-cli that starts in no time (tests/support/preloaded.py); all workers have the same.
+
+    It ends with the process that pytest was called as.
+    """
+    owner = os.getppid() if hasattr(request.config, "workerinput") else os.getpid()
+    return preload(described(str(CLI)), shared / "preloaded", owner)
+
+
+@pytest.fixture(scope="session")
+def asked(shared: Path) -> Path:
+    """A folder with what LLaMA-Factory says of itself. Treat it as read-only.
+
+    Asked once, for all workspaces and workers, and again only when it changed: it takes 10 s of a core.
+    """
+    folder = Path(os.environ.get(CACHE) or shared) / "asked"
+    folder.mkdir(parents=True, exist_ok=True)
+    if CLI.exists():
+        with FileLock(folder.with_name("asked.lock")):
+            probe(described(str(CLI)), folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def demo_workspace(tmp_path_factory: pytest.TempPathFactory, asked: Path) -> Path:
-    """A workspace as `make run` makes it: the demo model, the demo data sets. Treat it as read-only."""
+def demo_workspace(asked: Path) -> Path:
+    """A workspace as `make run` makes it: the demo model, the demo data sets. Treat it as read-only.
+
+    Made once, for all workers, and again only when something changed that decides what is in it.
+    """
     if not CLI.exists():
         pytest.skip(f"the demo model needs the extra [train]: no {CLI.name} beside {sys.executable}")
-    root = tmp_path_factory.mktemp("demo") / "workspace"
-    done = subprocess.run([sys.executable, "-m", "lfdash.demo", str(root)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, f"lfdash.demo failed:\n{done.stdout}\n{done.stderr}"
-    shutil.copytree(asked, root / ".lfdash", dirs_exist_ok=True)
+    sources = [*sorted((ROOT / "lfdash" / "demo").glob("*.py")), ROOT / "lfdash" / "files.py"]
+    installed = [path.name for path in asked.iterdir()]  # they name what is installed
+    key = hashlib.sha256(repr([installed, *(path.read_text() for path in sources)]).encode()).hexdigest()[:16]
+    root = asked.with_name(f"demo-{key}") / "workspace"
+    with FileLock(asked.with_name("demo.lock")):
+        if not root.exists():
+            draft = root.with_name("draft")
+            shutil.rmtree(draft, ignore_errors=True)  # of a session that was ended here
+            command = [sys.executable, "-m", "lfdash.demo", str(draft)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, f"lfdash.demo failed:\n{done.stdout}\n{done.stderr}"
+            shutil.copytree(asked, draft / ".lfdash", dirs_exist_ok=True)
+            draft.rename(root)
     return root

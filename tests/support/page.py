@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -18,11 +18,12 @@ from lfdash.engine.services import Project, Services
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.job import JobConfig
 from lfdash.launchers.base import Launched
+from lfdash.llamafactory.locate import VARIABLE, Cli
 from lfdash.queue.store import QueueSettings
-from lfdash.runs.record import Handle
+from lfdash.runs.record import TERMINAL, Handle
 from lfdash.runs.view import RunView
 from tests.support import ROOT
-from tests.support.runs import wait_end
+from tests.support.runs import wait_end, wait_for
 
 DEMO = yaml.safe_load((ROOT / "configs" / "presets" / "demo.yaml").read_text(encoding="utf-8"))
 SECONDS = 400.0  # a run of a few steps takes 12 on an idle machine, nearly all of them imports
@@ -33,13 +34,17 @@ class Page:
     """A dashboard's services on a copy of the demo workspace."""
 
     services: Services
-    starting: threading.Lock = field(default_factory=threading.Lock)  # a workspace starts one run at a time
 
     @classmethod
-    def open(cls, demo_workspace: Path, root: Path, roots: Iterable[Path] = ()) -> Page:
-        """Copies the workspace to `root` and starts the services there. roots: other folders that may be written to."""
+    def open(cls, demo_workspace: Path, root: Path, roots: Iterable[Path] = (), cli: Cli | None = None) -> Page:
+        """Copies the workspace to `root` and starts the services there.
+
+        roots: other folders that may be written to. cli: the llamafactory-cli that LFDASH_CLI names, if it does.
+        """
         shutil.copytree(demo_workspace, root)
-        services = Services(Project(ROOT), root, roots)
+        with mock.patch.dict(os.environ, {VARIABLE: cli.path} if cli else {}):
+            services = Services(Project(ROOT), root, roots)
+        assert services.cli == cli or cli is None
         services.registry.start()
         services.registry.queue.set_settings(QueueSettings(slots=3))  # see Together; and one more
         return cls(services)
@@ -56,8 +61,7 @@ class Page:
 
     def start_job(self, job: JobConfig, name: str) -> Handle:
         prepared = plans.prepare(self.services, job, "made by a test", f"id-{Path(name).name}")
-        with self.starting:
-            outcome = self.services.registry.launch(prepared.plan, prepared.record)
+        outcome = self.services.registry.launch(prepared.plan, prepared.record)
         assert isinstance(outcome, Launched), outcome
         return outcome.handle
 
@@ -65,46 +69,46 @@ class Page:
         """Starts a job and waits for its end."""
         return wait_end(self.services.registry, self.start(name, changes, kind).run_id, seconds)
 
-    def run_job(self, job: JobConfig, name: str, seconds: float = SECONDS) -> RunView:
-        """Starts a job as it stands and waits for its end."""
-        return wait_end(self.services.registry, self.start_job(job, name).run_id, seconds)
-
 
 class Together:
     """Runs that go on two at a time: there are two cores, and a run of a few steps needs one.
 
-    jobs: name -> how its job is made, which may wait for another run. run: what is done with a job. What is not
-    among the wanted is started when it is asked for.
+    jobs: name -> how its job is made, which may wait for another run. start: what starts a job. Runs are started while
+    somebody waits for one, first the wanted ones. No thread: starting a run copies the environment, and pytest changes
+    that between two tests.
     """
 
-    def __init__(self, jobs: Mapping[str, Callable[[], JobConfig]], run: Callable[[JobConfig], RunView]) -> None:
-        self._jobs, self._run = jobs, run
-        self._places, self._lock = threading.Semaphore(2), threading.Lock()
-        self._pool = ThreadPoolExecutor(max_workers=len(jobs))
-        self._ends: dict[str, Future[RunView]] = {}
-
-    def start(self, wanted: Iterable[str]) -> None:
-        """Starts the jobs that will be asked for."""
-        for name in wanted:
-            self._start(name)
-
-    def _start(self, name: str) -> Future[RunView]:
-        with self._lock:
-            if name not in self._ends:
-                self._ends[name] = self._pool.submit(self._do, name)
-            return self._ends[name]
-
-    def _do(self, name: str) -> RunView:
-        job = self._jobs[name]()
-        with self._places:
-            return self._run(job)
+    def __init__(
+        self, page: Page, jobs: Mapping[str, Callable[[], JobConfig]], start: Callable[[JobConfig], Handle],
+        wanted: Iterable[str],
+    ) -> None:
+        self._registry, self._jobs, self._start = page.services.registry, jobs, start
+        self._waiting = list(wanted)
+        self._alive: dict[str, Handle] = {}
+        self._ends: dict[str, RunView] = {}
 
     def __getitem__(self, name: str) -> RunView:
         """The run once it is over."""
-        return self._start(name).result()
+        if name not in self._alive and name not in self._ends:
+            self._begin(name)
+        wait_for(lambda: self._look(name), SECONDS)
+        return self._ends[name]
 
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+    def _begin(self, name: str) -> None:
+        if name in self._waiting:
+            self._waiting.remove(name)
+        self._alive[name] = self._start(self._jobs[name]())
+
+    def _look(self, name: str) -> bool:
+        """Notes what has ended and starts what there is room for; whether the run of that name is over."""
+        for other, handle in list(self._alive.items()):
+            view = self._registry.get(handle.run_id)
+            if view is not None and view.state in TERMINAL:
+                self._ends[other] = view
+                del self._alive[other]
+        while self._waiting and len(self._alive) < 2:
+            self._begin(self._waiting[0])
+        return name in self._ends
 
 
 def asked(request: pytest.FixtureRequest, argument: str) -> list[Any]:
