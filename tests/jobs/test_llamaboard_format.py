@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +15,7 @@ from lfdash.jobs.fields import BY_ID, ROWS
 from lfdash.jobs.job import JobConfig, new_job
 from lfdash.jobs.llamaboard_format import dump_state, fill, implied, job_from_state, state_from_job
 from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
+from lfdash.llamafactory.locate import Cli
 from tests.support import FIXTURES, PROGRAMS
 
 ORACLE = PROGRAMS / "board_oracle.py"
@@ -159,14 +156,27 @@ def export_state(dice: random.Random) -> dict[str, Any]:
     }
 
 
-def ask_board(folder: Path, states: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the installed LlamaBoard makes of states."""
-    (folder / "states.jsonl").write_text("".join(json.dumps(state) + "\n" for state in states))
-    subprocess.run(
-        [sys.executable, str(ORACLE), str(folder / "states.jsonl"), str(folder / "results.jsonl")],
-        check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
-    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+Answers = list[tuple[dict[str, Any], dict[str, Any]]]  # states of LlamaBoard's form, and what it makes of them
+MAKERS = {"train": (random_state, STATES), "export": (export_state, 60)}
+
+
+@pytest.fixture(scope="module")
+def answers(preloaded: Cli, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answers]:
+    """Random states of a form and what the installed LlamaBoard makes of them; all are asked in one process."""
+    states = {}
+    for name, (make, count) in MAKERS.items():
+        dice = random.Random(SEED)
+        states[name] = [make(dice) for _ in range(count)]
+    folder = tmp_path_factory.mktemp("board")
+    lines = [json.dumps(state) for some in states.values() for state in some]
+    (folder / "states.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    command = [preloaded.python, str(ORACLE), str(folder / "states.jsonl"), str(folder / "results.jsonl")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert len(results) == len(lines)
+    rest = iter(results)
+    return {name: [(state, next(rest)) for state in some] for name, some in states.items()}
 
 
 def filled(kind: str, given: dict[str, Any], state: dict[str, Any]) -> JobConfig:
@@ -177,10 +187,8 @@ def filled(kind: str, given: dict[str, Any], state: dict[str, Any]) -> JobConfig
 
 
 @pytest.mark.train_env
-def test_exports_give_the_same_arguments(tmp_path: Path) -> None:
-    dice = random.Random(SEED)
-    states = [export_state(dice) for _ in range(60)]
-    for state, result in zip(states, ask_board(tmp_path, states), strict=True):
+def test_exports_give_the_same_arguments(answers: dict[str, Answers]) -> None:
+    for state, result in answers["export"]:
         theirs = result["args"]
         assert theirs.pop("trust_remote_code") is True  # a choice here
         chosen = state["top.checkpoint_path"]
@@ -190,21 +198,10 @@ def test_exports_give_the_same_arguments(tmp_path: Path) -> None:
         assert build_args(job_from_args(build_args(job))) == build_args(job)
 
 
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[dict[str, Any], dict[str, Any]]]]:
-    folder = tmp_path_factory.mktemp("board")
-    dice = random.Random(SEED)
-    states = [random_state(dice) for _ in range(STATES)]
-    results = ask_board(folder, states)
-    yield list(zip(states, results, strict=True))
-
-
 @pytest.mark.train_env
-def test_thousands_of_states_give_the_same_arguments(
-    generated: list[tuple[dict[str, Any], dict[str, Any]]],
-) -> None:
+def test_thousands_of_states_give_the_same_arguments(answers: dict[str, Answers]) -> None:
     seen = set()
-    for state, result in generated:
+    for state, result in answers["train"]:
         assert "args" in result, (result, state)
         compare(state, result)
         seen.add((state["train.training_stage"], state["top.finetuning_type"], result["multimodal"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ from lfdash.jobs.importing import read_config
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.llamaboard_format import dump_state
 from lfdash.jobs.presets import list_presets
+from lfdash.llamafactory.locate import Cli
 from tests.support import PROGRAMS, ROOT
 
+pytestmark = pytest.mark.train_env
 PRESETS = {p.name: p for p in list_presets(ROOT / "configs" / "presets")}
 # The board names its own files for DeepSpeed, always trusts remote code, and never hands these over to a run.
 ELSEWHERE = {"deepspeed", "trust_remote_code", "hub_model_id", "ddp_timeout", "preprocessing_num_workers"}
@@ -46,7 +47,7 @@ class Board:
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
+def board(preloaded: Cli, tmp_path_factory: pytest.TempPathFactory) -> Board:
     """Writes every preset's run folder and lets LlamaBoard open them, in one process."""
     folder = tmp_path_factory.mktemp("board")
     runs = []
@@ -58,10 +59,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
         method = str(job.get("top.finetuning_type"))
         runs.append({"model_name": model_of(name), "model_path": "models/m", "method": method, "name": name})
     (folder / "runs.json").write_text(json.dumps(runs))
-    program = PROGRAMS / "board_opens.py"
-    done = subprocess.run(
-        [sys.executable, str(program), "runs.json", "results.json"], cwd=folder, capture_output=True, text=True
-    )
+    command = [preloaded.python, str(PROGRAMS / "board_opens.py"), "runs.json", "results.json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     results = json.loads((folder / "results.json").read_text())
     return Board(dict(zip(PRESETS, results, strict=True)), folder)

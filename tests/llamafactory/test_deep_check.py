@@ -63,12 +63,10 @@ def test_llamafactorys_parser_says_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.train_env
-def test_the_launchers_rules_do_not_misfire(tmp_path: Path) -> None:
+def test_the_launchers_rules_do_not_misfire(preloaded: Cli, tmp_path: Path) -> None:
     """DeepSpeed is refused for the package that is missing here, not because no torchrun started the check."""
-    cli = find_cli({})
-    assert isinstance(cli, Cli)
     (tmp_path / "z.json").write_text("{}")
-    said = deep_check(cli, tmp_path, [{**BASE, "deepspeed": "z.json"}])
+    said = deep_check(preloaded, tmp_path, [{**BASE, "deepspeed": "z.json"}])
     assert not isinstance(said, Refused)
     assert "deepspeed" in said[0].text and "FORCE_TORCHRUN" not in said[0].text
 

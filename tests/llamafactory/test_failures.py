@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -18,6 +19,7 @@ from lfdash.engine.resume import prepare_resume, why_not_resumed
 from lfdash.files import read_json
 from lfdash.jobs.job import JobConfig
 from lfdash.launchers.base import Launched
+from lfdash.llamafactory.locate import Cli, find_cli
 from lfdash.runs.record import RunState
 from lfdash.runs.report import explain
 from lfdash.runs.view import RunView
@@ -29,9 +31,9 @@ BROKEN_ENTRIES = {"absent": "absent.json", "broken": "broken.json", "empty": "em
 
 
 @pytest.fixture(scope="module")
-def page(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(demo_workspace: Path, preloaded: Cli, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     disks = [tmp_path_factory.getbasetemp()]
-    found = Page.open(demo_workspace, tmp_path_factory.mktemp("failing") / "workspace", disks)
+    found = Page.open(demo_workspace, tmp_path_factory.mktemp("failing") / "workspace", disks, preloaded)
     data = found.services.workspace.data
     (data / "broken.json").write_text('[{"instruction": "a", "output": "b"},\n {"instruction": ]')
     (data / "empty.json").write_text('[{"question": "a", "answer": "b"}]')
@@ -60,15 +62,12 @@ FAILING: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.fixture(scope="module")
-def ends(page: Page, request: pytest.FixtureRequest) -> Iterator[Together]:
+def ends(page: Page, request: pytest.FixtureRequest) -> Together:
     def job(name: str) -> JobConfig:
         return page.job({**FAILING[name][0], "max_steps": 2}, name=f"fails-{name}")
 
     jobs = {name: partial(job, name) for name in FAILING}
-    found = Together(jobs, lambda job: page.run_job(job, job.run_name))
-    found.start(asked(request, "name"))
-    yield found
-    found.close()
+    return Together(page, jobs, lambda job: page.start_job(job, job.run_name), asked(request, "name"))
 
 
 @pytest.mark.parametrize("name", FAILING)
@@ -82,7 +81,8 @@ def test_a_failing_run_is_explained(ends: Together, name: str) -> None:
 
 
 def test_a_killed_run_is_explained(page: Page) -> None:
-    handle = page.start("fails-killed", {"max_steps": 5000})
+    with mock.patch.object(page.services, "cli", find_cli({})):  # a signal needs the real process
+        handle = page.start("fails-killed", {"max_steps": 5000})
     wait_for(lambda: (view := page.services.registry.get(handle.run_id)) and view.progress.step, 240)
     child = read_json(handle.paths.attempt(1).child)["child"]
     os.kill(child, signal.SIGKILL)

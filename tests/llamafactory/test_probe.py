@@ -71,7 +71,7 @@ MULTIMODAL_SUPPORTED_MODELS = {"Two"}
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A script in place of ours; the file notes how often, and with which environment, everything was asked."""
     there = tmp_path / "there"
     there.mkdir()
@@ -88,63 +88,63 @@ def cli() -> Cli:
     return Cli("/somewhere/llamafactory-cli", sys.executable)
 
 
-def times(asked: Path) -> int:
-    return len(asked.read_text().splitlines()) if asked.exists() else 0
+def times(note: Path) -> int:
+    return len(note.read_text().splitlines()) if note.exists() else 0
 
 
-def test_everything_is_asked_once(asked: Path, cli: Cli, tmp_path: Path) -> None:
+def test_everything_is_asked_once(note: Path, cli: Cli, tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir()
     first = probe(cli, private)
     assert isinstance(first, Upstream)
     assert first.source == "installed"
     assert probe(cli, private) == first
-    assert times(asked) == 1
+    assert times(note) == 1
 
 
-def test_a_changed_environment_is_asked_again_and_only_its_answer_kept(asked: Path, cli: Cli, tmp_path: Path) -> None:
+def test_a_changed_environment_is_asked_again_and_only_its_answer_kept(note: Path, cli: Cli, tmp_path: Path) -> None:
     probe(cli, tmp_path)
     (before,) = tmp_path.glob("upstream-*.json")
-    (asked.parent / "identity").write_text("two")
+    (note.parent / "identity").write_text("two")
     assert isinstance(probe(cli, tmp_path), Upstream)
-    assert times(asked) == 2
+    assert times(note) == 2
     (after,) = tmp_path.glob("upstream-*.json")
     assert after != before
 
 
-def test_a_broken_answer_that_was_kept_is_asked_again(asked: Path, cli: Cli, tmp_path: Path) -> None:
+def test_a_broken_answer_that_was_kept_is_asked_again(note: Path, cli: Cli, tmp_path: Path) -> None:
     probe(cli, tmp_path)
     (kept,) = tmp_path.glob("upstream-*.json")
     kept.write_text('{"version": 1')
     assert isinstance(probe(cli, tmp_path), Upstream)
-    assert times(asked) == 2
+    assert times(note) == 2
     assert isinstance(from_json(kept.read_text()), Upstream)
 
 
-def test_the_kept_answer_without_asking(asked: Path, cli: Cli, tmp_path: Path) -> None:
+def test_the_kept_answer_without_asking(note: Path, cli: Cli, tmp_path: Path) -> None:
     assert cached(tmp_path) is None
     first = probe(cli, tmp_path)
-    (asked.parent / "identity").write_text("two")
+    (note.parent / "identity").write_text("two")
     assert cached(tmp_path) == first
     (kept,) = tmp_path.glob("upstream-*.json")
     kept.write_text('{"version": 1')
     assert cached(tmp_path) is None
-    assert times(asked) == 1
+    assert times(note) == 1
 
 
-def test_an_answer_that_cannot_be_kept_is_still_given(asked: Path, cli: Cli, tmp_path: Path) -> None:
+def test_an_answer_that_cannot_be_kept_is_still_given(note: Path, cli: Cli, tmp_path: Path) -> None:
     assert isinstance(probe(cli, tmp_path / "no" / "such" / "folder"), Upstream)
-    assert times(asked) == 1
+    assert times(note) == 1
 
 
-def test_nothing_of_a_run_is_passed_on(asked: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_a_run_is_passed_on(note: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = ("LOCAL_RANK", "WORLD_SIZE", "FORCE_TORCHRUN", "USE_RAY", "LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR")
     for name in hidden:
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("KEPT", "yes")
     assert isinstance(probe(cli, tmp_path), Upstream)
-    seen = json.loads(asked.read_text())
+    seen = json.loads(note.read_text())
     assert not set(hidden) & set(seen)
     assert (seen["HF_HUB_OFFLINE"], seen["KEPT"]) == ("1", "yes")
 
@@ -168,10 +168,10 @@ def test_a_probe_that_fails_says_why(tmp_path: Path) -> None:
     ],
 )
 def test_what_went_wrong_there_is_told_and_not_kept(
-    asked: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, reason: str
+    note: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, reason: str
 ) -> None:
     guard = "import sys\nif '--identity' in sys.argv: print(1); sys.exit()\n"
-    (asked.parent / "probe.py").write_text(guard + body)
+    (note.parent / "probe.py").write_text(guard + body)
     if "wait" in body:
         monkeypatch.setattr(probing, "TIMEOUT", 0.5)
     failed = probe(cli, tmp_path)
@@ -247,20 +247,20 @@ def test_the_identity_imports_nothing_and_sees_an_edited_checkout(pretended: Pat
 
 
 @pytest.mark.train_env
-def test_the_snapshot_is_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cli = find_cli({})
-    assert isinstance(cli, Cli)
-    found = probe(cli, tmp_path)
-    assert isinstance(found, Upstream)
-    assert found.arguments["learning_rate"].help
-    assert found.packages["transformers"] == found.transformers
-    assert from_json(to_json(found, with_help=False)) == load_snapshot(SNAPSHOT)
+def test_the_snapshot_is_what_is_installed(asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real one was asked for all tests; nothing changed since, so it is not asked again."""
 
     def never(*_: object) -> None:
         raise AssertionError("asked again although nothing changed")
 
     monkeypatch.setattr(probing, "ask_everything", never)
-    assert probe(cli, tmp_path) == found
+    cli = find_cli({})
+    assert isinstance(cli, Cli)
+    found = probe(cli, asked)
+    assert isinstance(found, Upstream)
+    assert found.arguments["learning_rate"].help
+    assert found.packages["transformers"] == found.transformers
+    assert from_json(to_json(found, with_help=False)) == load_snapshot(SNAPSHOT)
 
 
 def test_without_a_cli_the_snapshot_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +272,7 @@ def test_without_a_cli_the_snapshot_stays_as_it_is(tmp_path: Path, monkeypatch: 
 
 
 def test_the_snapshot_is_written_without_help(
-    asked: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    note: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "find_cli", lambda _: cli)
     path = tmp_path / "configs" / "upstream.json"

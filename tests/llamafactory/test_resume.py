@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from lfdash.engine.resume import prepare_resume
 from lfdash.launchers.base import Launched
+from lfdash.llamafactory.locate import Cli
 from lfdash.runs.metrics import RunTail
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
@@ -18,7 +20,9 @@ from tests.support.runs import wait_end, wait_for
 pytestmark = pytest.mark.train_env
 
 
-def test_a_killed_run_is_renamed_and_goes_on_from_its_checkpoint(demo_workspace: Path, tmp_path: Path) -> None:
+def test_a_killed_run_is_renamed_and_goes_on_from_its_checkpoint(
+    demo_workspace: Path, preloaded: Cli, tmp_path: Path
+) -> None:
     page = Page.open(demo_workspace, tmp_path / "workspace")
     registry = page.services.registry
     handle = page.start("first", {"max_steps": 30, "save_steps": 10})
@@ -30,7 +34,8 @@ def test_a_killed_run_is_renamed_and_goes_on_from_its_checkpoint(demo_workspace:
         reached = view.progress.step or 0
         renamed = registry.archive.rename(handle.run_id, "second")
         assert isinstance(renamed, RunView), renamed
-        prepared = prepare_resume(page.services, renamed, 10, "made by a test")
+        with mock.patch.object(page.services, "cli", preloaded):  # the first attempt was the real process
+            prepared = prepare_resume(page.services, renamed, 10, "made by a test")
         assert prepared is not None
         outcome = registry.launch(prepared.plan, prepared.record)
         assert isinstance(outcome, Launched), outcome

@@ -21,8 +21,9 @@ from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.presets import list_presets
 from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
+from lfdash.llamafactory.locate import Cli
 from lfdash.runs.metrics import RunTail
-from lfdash.runs.record import RunState
+from lfdash.runs.record import Handle, RunState
 from lfdash.runs.results import Predictions, read_scores
 from lfdash.runs.view import RunView
 from tests.support.page import ROOT, Page, Together, asked
@@ -77,22 +78,22 @@ def evaluation_job(of: str, method: str, name: str, **what: Any) -> JobConfig:
     return named(args, name, "eval")
 
 
-def launched(page: Page, job: JobConfig) -> RunView:
-    """A job that the page has nothing against, run to its end."""
+def started(page: Page, job: JobConfig) -> Handle:
+    """Starts a job, which the page must have nothing against."""
     found = checks.problems(job, context.of(page.services, job))
     assert [problem for problem in found if problem.level == "error"] == []
-    return page.run_job(job, job.run_name)
+    return page.start_job(job, job.run_name)
 
 
 @pytest.fixture(scope="module")
-def page(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    found = Page.open(demo_workspace, tmp_path_factory.mktemp("stages") / "workspace")
+def page(demo_workspace: Path, preloaded: Cli, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    found = Page.open(demo_workspace, tmp_path_factory.mktemp("stages") / "workspace", cli=preloaded)
     yield found
     found.services.close()
 
 
 @pytest.fixture(scope="module")
-def runs(page: Page, request: pytest.FixtureRequest) -> Iterator[Together]:
+def runs(page: Page, request: pytest.FixtureRequest) -> Together:
     jobs: dict[str, Callable[[], JobConfig]] = {
         **{name: partial(preset_job, name) for name in TRAINED},
         "oft": lambda: stage_job("sft", "oft", name="oft", val_size=0.2, eval_strategy="steps", eval_steps=1),
@@ -103,10 +104,8 @@ def runs(page: Page, request: pytest.FixtureRequest) -> Iterator[Together]:
         ),
         **{name: partial(stage_job, *name.split("-")) for name in COMBINATIONS},
     }
-    ends = Together(jobs, partial(launched, page))
-    ends.start(asked(request, "run"))
-    yield ends
-    ends.close()
+    ends = Together(page, jobs, partial(started, page), asked(request, "run"))
+    return ends
 
 
 def trained(view: RunView, steps: int = 2) -> RunTail:

@@ -15,14 +15,9 @@ from tests.support.page import DEMO
 pytestmark = pytest.mark.train_env
 
 
-@pytest.fixture(scope="module")
-def cli() -> Cli:
-    found = find_cli({})
-    assert isinstance(found, Cli)
-    return found
-
-
-def test_every_row_is_counted_and_none_is_cut(cli: Cli, demo_workspace: Path, tmp_path: Path) -> None:
+def test_every_row_is_counted_and_none_is_cut(demo_workspace: Path, tmp_path: Path) -> None:
+    cli = find_cli({})
+    assert isinstance(cli, Cli)
     (tmp_path / "models").symlink_to(demo_workspace / "models")
     data = tmp_path / "data"
     data.mkdir()
@@ -39,12 +34,12 @@ def test_every_row_is_counted_and_none_is_cut(cli: Cli, demo_workspace: Path, tm
 
 
 @pytest.mark.parametrize(("stage", "dataset", "rows"), [("rm", "demo_pairs", 200), ("kto", "demo_kto", 200)])
-def test_other_stages(cli: Cli, demo_workspace: Path, stage: str, dataset: str, rows: int) -> None:
-    found = count_tokens(cli, demo_workspace, {**DEMO, "stage": stage, "dataset": dataset})
+def test_other_stages(preloaded: Cli, demo_workspace: Path, stage: str, dataset: str, rows: int) -> None:
+    found = count_tokens(preloaded, demo_workspace, {**DEMO, "stage": stage, "dataset": dataset})
     assert isinstance(found, Lengths), found
     assert len(found.tokens) == rows <= SAMPLE and min(found.tokens) > 0
 
 
-def test_a_count_that_does_not_work_says_why(cli: Cli, demo_workspace: Path) -> None:
-    found = count_tokens(cli, demo_workspace, {**DEMO, "dataset": "nope"})
+def test_a_count_that_does_not_work_says_why(preloaded: Cli, demo_workspace: Path) -> None:
+    found = count_tokens(preloaded, demo_workspace, {**DEMO, "dataset": "nope"})
     assert found == Refused("asked_said", {"reason": "ValueError: Undefined dataset nope in dataset_info.json."})

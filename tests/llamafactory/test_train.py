@@ -1,4 +1,4 @@
-"""The real llamafactory-cli with the demo model, through the registry: done, and stopped half-way."""
+"""The real LLaMA-Factory with the demo model, through the registry: done, and stopped half-way."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import LocalLauncher
+from lfdash.llamafactory.locate import Cli
 from lfdash.runs.metrics import RunTail
 from lfdash.runs.plan import make_plan
 from lfdash.runs.record import RunState
@@ -34,20 +35,21 @@ def registry(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     found.close()
 
 
-def start(registry: ProcessRegistry, name: str, **changes: Any) -> Any:
+def start(registry: ProcessRegistry, name: str, cli: str = str(CLI), **changes: Any) -> Any:
     """Starts the demo preset with changes; None takes an argument out."""
     args = {**yaml.safe_load(PRESET.read_text(encoding="utf-8")), **changes}
     args = {key: value for key, value in args.items() if value is not None}
     output_dir = f"saves/demo/lora/{name}"
     plan = make_plan(
-        run_id=f"id-{name}", args={**args, "output_dir": output_dir}, env={}, secrets=(), files={}, cli=str(CLI),
+        run_id=f"id-{name}", args={**args, "output_dir": output_dir}, env={}, secrets=(), files={}, cli=cli,
         cwd=str(registry.workspace), output_dir=output_dir,
     )
     return launch(registry, plan)
 
 
-def test_a_run_is_trained_to_its_end(registry: ProcessRegistry) -> None:
-    handle = start(registry, "done", max_steps=25, save_steps=100)
+def test_a_run_is_trained_to_its_end(registry: ProcessRegistry, preloaded: Cli) -> None:
+    """That the real start ends so too: tests/support/test_preloaded.py."""
+    handle = start(registry, "done", preloaded.path, max_steps=25, save_steps=100)
     view = wait_end(registry, handle.run_id, 400)
     assert (view.state, view.exit_code, view.error) == (RunState.SUCCEEDED, 0, None), view
     assert (view.saved.model, view.saved.step, view.progress.step, view.progress.total) == ("adapter", 25, 25, 25)

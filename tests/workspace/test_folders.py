@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from lfdash.llamafactory.locate import Cli
 from lfdash.workspace.folders import Workspace, weights_in
-from tests.support import ROOT
+from tests.support import PROGRAMS, ROOT
 
 DEEPSPEED = ROOT / "configs" / "deepspeed"
 
@@ -53,16 +52,11 @@ def test_folders_with_weights_newest_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.train_env
-def test_deepspeed_files_and_weights_are_those_of_llamaboard(tmp_path: Path) -> None:
+def test_deepspeed_files_and_weights_are_those_of_llamaboard(preloaded: Cli, tmp_path: Path) -> None:
     fill(tmp_path / "saves" / "m" / "lora")
-    script = (
-        "from llamafactory.webui.common import create_ds_config; create_ds_config()\n"
-        "from llamafactory.webui.control import list_checkpoints; print(list_checkpoints('m', 'lora').choices)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True, env={**os.environ}
-    )
-    listed = ast.literal_eval(done.stdout.splitlines()[-1])
-    assert sorted(name for name, _ in listed) == sorted(weights_in(tmp_path / "saves" / "m" / "lora"))
+    command = [preloaded.python, str(PROGRAMS / "board_folders.py"), "m", "lora"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert sorted(json.loads(done.stdout)) == sorted(weights_in(tmp_path / "saves" / "m" / "lora"))
     theirs = {path.name: json.loads(path.read_text()) for path in (tmp_path / "llamaboard_cache").glob("*.json")}
     assert {path.name: json.loads(path.read_text()) for path in DEEPSPEED.glob("*.json")} == theirs
