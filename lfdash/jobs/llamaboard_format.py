@@ -126,13 +126,21 @@ def state_from_job(job: JobConfig) -> dict[str, Any]:
     if job.get("top.finetuning_type") not in ADAPTER_METHODS:
         chosen = state.get("top.checkpoint_path")
         state["top.checkpoint_path"] = chosen[0] if isinstance(chosen, list) and chosen else None
-    stage = str(job.values.get(STAGE))
-    if stage in BY_CODE and not board_stage(stage):
-        extra["stage"] = stage  # its element cannot say it, and what it takes from here comes later
+    extra |= beyond_board(job)
     state[EXTRA] = json.dumps(extra, ensure_ascii=False)
     state.pop("train.output_dir", None)  # LlamaBoard keeps neither of these in its files
     state.pop("top.model_path", None)
     return state
+
+
+def beyond_board(job: JobConfig) -> dict[str, Any]:
+    """The arguments of a stage that LlamaBoard lacks: its form stands on SFT then and sends none of them, but takes
+    its extra arguments after all others."""
+    stage = str(job.values.get(STAGE))
+    if stage not in BY_CODE or board_stage(stage):
+        return {}
+    sent = build_args(JobConfig(job.kind, {**job.values, STAGE: "sft"}, job.extra))
+    return {name: value for name, value in build_args(job).items() if name not in sent or sent[name] != value}
 
 
 def board_stage(code: str) -> str:

@@ -1,7 +1,7 @@
 """The training stages and fine-tuning methods of LLaMA-Factory, with what sets them apart.
 
 A stage is a row here, its texts in the locales (a word under [choices], those of its preset under [presets]) and a
-preset in configs/presets.
+preset in configs/presets. LLaMA-Factory must have it: configs/upstream.json (`make upstream`) says so.
 """
 
 from __future__ import annotations

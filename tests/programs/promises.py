@@ -24,6 +24,7 @@ from lfdash.jobs.llamaboard_format import job_from_state, state_from_job
 from lfdash.launchers import table
 from lfdash.runs.record import RunRecord
 from lfdash.ui.shared.text import LANGUAGE
+from lfdash.ui.train.monitor import TAB
 from tests.support import app as pages
 from tests.support.many import add_run
 from tests.support.runs import plan_for, record_for, wait_end, wait_for
@@ -55,7 +56,6 @@ def field(services: Services, field_id: str, raw: str, group: str) -> dict[str, 
 def stage(services: Services, code: str) -> dict[str, Any]:
     """A stage: its word in the form, what it opens there, and what its preset becomes."""
     app = pages.start()
-    app.session_state["ui.preset_pick"] = app.session_state["ui.preset"] = "demo"
     app.session_state["open_preference"] = True
     pages.good(app.run())
     box = pages.widget(app, "selectbox", "train.training_stage")
@@ -65,11 +65,14 @@ def stage(services: Services, code: str) -> dict[str, Any]:
     preset = services.presets[code]
     job = job_from_args({**preset.args, "output_dir": "saves/m/lora/r1"})
     facts = Facts(datasets=frozenset({"demo_pairs"}), ranking={"demo_pairs": False})
-    again = job_from_state(state_from_job(job))
+    state = state_from_job(job)
+    again = build_args(job_from_state(state))
+    extra = json.loads(state["train.extra_args"])
     return {
         "word": box.options[-1], "opened": "train.pref_beta" in {item.key for item in app.text_input} - before,
         "yaml": previewed(app)["stage"], "preset": preset.title, "args": build_args(job)["stage"],
-        "llamaboard": build_args(again)["stage"],
+        "llamaboard": {name: extra.get(name) for name in ("stage", "pref_beta", "pref_loss")},
+        "lost there": sorted(name for name, value in build_args(job).items() if again.get(name) != value),
         "problems": sorted(problem.code for problem in checks.problems(job, facts)),
     }
 
@@ -125,7 +128,7 @@ def chart(services: Services, column: str) -> dict[str, Any]:
     services.registry.refresh()
     app = pages.start()
     drawn = titles(app)
-    app.session_state["page.tab_train"] = "curves"
+    app.session_state[f"{TAB}_train"] = "curves"
     pages.good(app.run())
     return {"before": drawn, "curves": titles(app)}
 
