@@ -4,12 +4,7 @@ is a new kind."""
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +23,7 @@ from lfdash.jobs.resources import ResourceRequest, request_of
 from lfdash.locales import in_language, label_in
 from lfdash.outcomes import Problem
 from tests.support import ROOT
+from tests.support.copy import Copy
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
@@ -250,8 +246,8 @@ ROW = '''    JobKind(
 FIELD = '    Field("output_dir", None, "run", "chat", arg="", to_args=converters.nothing_to, wide=True, board=False),\n'
 PAGE = '"""Chat: talk to a model."""\n\nfrom lfdash.ui.train.page import draw\n\ndraw("chat")\n'
 TEXTS = {
-    "[fields]": '"chat.output_dir" = ["Run name", "The folder that keeps this chat\'s log."]',
-    "[ui]": 'page_chat = "Chat"\nwelcome_chat = "Choose a model and press Start."\nruns_kind_chat = "Chat"',
+    "fields": '"chat.output_dir" = ["Run name", "The folder that keeps this chat\'s log."]',
+    "ui": 'page_chat = "Chat"\nwelcome_chat = "Choose a model and press Start."\nruns_kind_chat = "Chat"',
 }
 # What must still pass; not the copy of a copy, and not what LlamaBoard says, whose form has no chat.
 TESTS = (
@@ -260,32 +256,12 @@ TESTS = (
 )
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Iterator[Path]:
-    """The project, with a fourth kind in it."""
-    for name in ("lfdash", "pages", "configs", "tests"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "pages" / "chat.py").write_text(PAGE, encoding="utf-8")
-    put(tmp_path / "lfdash" / "jobs" / "kinds.py", r"(?m)^\)\nBY_NAME", ROW)
-    put(tmp_path / "lfdash" / "jobs" / "fields.py", r"(?m)^\)\n\n\nBY_ID", FIELD)
+def test_a_new_kind_is_a_row_a_page_and_its_texts(tmp_path: Path) -> None:
+    copy = Copy(tmp_path / "project")
+    copy.add("pages/chat.py", PAGE)
+    copy.put("lfdash/jobs/kinds.py", r"^\)\nBY_NAME", ROW)
+    copy.put("lfdash/jobs/fields.py", r"^\)\n\n\nBY_ID", FIELD)
     for section, text in TEXTS.items():
-        put(tmp_path / "lfdash" / "locales" / "en.toml", rf"(?m)(?<=^{re.escape(section)}\n)", f"{text}\n")
-    yield tmp_path
-
-
-def put(path: Path, before: str, text: str) -> None:
-    """Puts a text where a pattern is found, which must be once."""
-    source = path.read_text(encoding="utf-8")
-    (place,) = re.finditer(before, source)
-    path.write_text(source[: place.start()] + text + source[place.start() :], encoding="utf-8")
-
-
-def test_a_new_kind_is_a_row_a_page_and_its_texts(copy: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(copy)}
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-k", "not a_new_kind_is", *TESTS]
-    done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
-    passed = re.findall(r"::(\w+)\[chat\] PASSED", done.stdout)
+        copy.say(section, text)
+    passed = re.findall(r"::(\w+)\[chat\] PASSED", copy.test("-k", "not a_new_kind_is", *TESTS))
     assert {"test_it_has_texts", "test_its_page_says_what_it_is"} <= set(passed), passed
