@@ -9,6 +9,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -158,8 +159,9 @@ def test_a_clock_set_back_while_starting(workspace: Path, row: Row, monkeypatch:
     row.note("STARTING for 30 s, then FAILED")
 
 
-def stillborn(*_: object, **__: object) -> None:
-    """A Popen of which nothing comes."""
+def stillborn(*_: object, **__: object) -> mock.Mock:
+    """A Popen of which nothing comes, for those who do not hold it."""
+    return mock.Mock(poll=lambda: None)
 
 
 @fault(
