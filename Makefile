@@ -6,7 +6,7 @@ SETUP   = @$(PYTHON) tools/setup.py --venv $(VENV)
 WORKSPACE ?= $(or $(LFDASH_WORKSPACE),workspace)
 CHROMIUM ?= $(shell command -v chromium || echo /usr/bin/chromium)
 
-.PHONY: help run test slow lint types texts golden faults faults-short e2e bench upstream clean setup-run setup-dev
+.PHONY: help run test slow lint types texts golden faults faults-short e2e pictures bench upstream clean setup-run setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,6 +44,10 @@ golden: setup-dev  ## rewrite the golden files; look at the difference before yo
 e2e: setup-dev  ## drive the real server in Chromium
 	@test -x "$(CHROMIUM)" || { echo "Chromium is missing. On Debian: apt-get install -y chromium (elsewhere: make e2e CHROMIUM=/path/to/chromium)"; exit 1; }
 	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+
+pictures: setup-dev  ## take the pictures of docs/guide.md from the real page, in Chromium
+	@test -x "$(CHROMIUM)" || { echo "Chromium is missing. On Debian: apt-get install -y chromium (elsewhere: make pictures CHROMIUM=/path/to/chromium)"; exit 1; }
+	$(BIN)/python tools/pictures.py --chromium "$(CHROMIUM)"
 
 bench: setup-dev  ## time to a usable page and memory, beside LlamaBoard
 	$(BIN)/python bench/startup.py $(ARGS)
