@@ -17,7 +17,7 @@ from typing import Any
 from lfdash.data.formats import BY_NAME, Mapped, entry, recognise
 from lfdash.data.preview import WHOLE, as_row, preview, read_json, trouble
 from lfdash.data.preview import reason as reason_of
-from lfdash.jobs.stages import BY_CODE
+from lfdash.jobs.stages import BY_CODE, RANKED
 from lfdash.outcomes import Problem
 
 ROWS_NAMED = 10  # rows that are named of those left out for one reason
@@ -107,7 +107,8 @@ def unfit(name: str, mapped: Mapped, stage: str) -> Iterator[Problem]:
         return
     ranked = BY_NAME[mapped.format].ranking
     if BY_CODE[stage].ranked != ranked:
-        yield Problem(None, "dataset_ranked" if ranked else "dataset_unranked", {"value": name})
+        code, told = ("dataset_ranked", {"stages": RANKED}) if ranked else ("dataset_unranked", {})
+        yield Problem(None, code, {"value": name, **told})
 
 
 class BrokenLine(ValueError):

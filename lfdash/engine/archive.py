@@ -108,7 +108,7 @@ class Archive:
 
     def _why_it_stays(self, view: RunView) -> Refused | None:
         """Why the folder of a run must stay where it is; None when nothing needs it."""
-        if view.state not in TERMINAL:
+        if view.state not in TERMINAL or view.lost == "launcher":  # nobody here can tell whether that one goes on
             return Refused("alive", {"run": view.name})
         if view.record is None and not is_quiet(view.path):
             return Refused("plain_fresh", {"run": view.name})

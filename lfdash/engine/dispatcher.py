@@ -88,6 +88,9 @@ class Dispatcher:
     ) -> Launched | Refused:
         failpoints.hit("launch.locked")
         self._refresh()
+        not_next = self._not_next(plan)
+        if not_next is not None:
+            return not_next
         missing = self._missing(plan)
         if missing:
             return Refused("secret_missing", {"name": ", ".join(missing)})
@@ -115,7 +118,7 @@ class Dispatcher:
 
     def _submit(self, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
         """Hands a run to the launcher, with its secrets; the launch lock is held."""
-        unfit = self._unfit(plan)  # a link may be another now than when it was queued
+        unfit = self._unfit(plan) or self._not_next(plan)  # a link may be another now than when it was queued
         if unfit is not None:
             return unfit
         note = self._note_place(plan)
@@ -130,6 +133,21 @@ class Dispatcher:
         self._watcher.hold(plan.run_id, outcome.handle)
         self._refresh()
         return outcome
+
+    def _not_next(self, plan: LaunchPlan) -> Refused | None:
+        """Why a later attempt must not begin: its run was deleted or renamed meanwhile, goes on, or has gone on since
+        the plan was made. Asked under the launch lock, of a look that is made now."""
+        if plan.attempt == 1:
+            return None
+        self._refresh()
+        root = Path(plan.cwd) / plan.output_dir
+        view = next((view for view in self._watcher.views if view.run_id == plan.run_id and view.path == root), None)
+        if view is None:
+            return Refused("unknown")
+        if view.state not in TERMINAL:
+            return Refused("alive", {"run": view.name})
+        is_next = plan.attempt == view.paths.next_attempt()
+        return None if is_next else Refused("exists", {"path": f"{plan.output_dir}/attempts/{plan.attempt:03d}"})
 
     def _missing(self, plan: LaunchPlan) -> list[str]:
         return [name for name in plan.secrets if not self._secret_store.get(name)]

@@ -54,8 +54,8 @@ ALLOWED: Mapping[RunState, frozenset[RunState]] = {
 # -- what files of ours say: they may be torn, edited by hand, or of another version ---------------------
 
 RUN_ID = r"^[A-Za-z0-9_.-]{1,80}\Z"  # it becomes a part of file names
-# Seconds of a clock, places in a queue. NaN and Infinity, which JSON files may hold, are refused.
-Finite = Annotated[float, Meta(gt=-1e15, lt=1e15)]
+# Seconds of a clock that has a year of four digits, places in a queue. NaN, which JSON files may hold, is refused.
+Finite = Annotated[float, Meta(gt=-1e10, lt=2.5e11)]
 Text = Annotated[str, Meta(pattern="^[^\ud800-\udfff]*$")]  # half a character cannot be shown
 
 
@@ -70,7 +70,7 @@ class Exit:
 
     run_id: str
     attempt: int
-    code: Annotated[int, Meta(ge=-255, le=255)] | None
+    code: Annotated[int, Meta(ge=-64, le=255)] | None
     error: str | None = None
     stop: tuple[str, ...] = ()
     leftovers: int = 0

@@ -12,6 +12,7 @@ import pytest
 
 from lfdash.data.report import DatasetReport, LeftOut, report_entry, report_file
 from lfdash.demo import __main__ as demo
+from lfdash.locales import available, problem_in
 
 QA = {"instruction": "q", "output": "a"}
 
@@ -133,6 +134,7 @@ def test_a_dataset_of_a_hub_has_no_rows_here() -> None:
     report = report_entry(None, "x", {"hf_hub_url": "a/b", "ranking": True}, "sft")
     assert (report.format, report.rows, report.usable) == ("pairs", None, None)
     assert [problem.code for problem in report.problems] == ["dataset_ranked"]
+    assert all(problem_in(code, problem) for problem in report.problems for code in available())
 
 
 def test_the_demos_own_data(tmp_path: Path) -> None:

@@ -381,6 +381,7 @@ def test_a_run_whose_launcher_is_not_known_is_said_to_be_so_and_never_signalled(
     assert view is not None and (view.state, view.lost, view.exit_code) == (RunState.LOST, "launcher", None)
     for level in ("graceful", "term", "kill"):
         assert other.stop(handle.run_id, level) == Refused("launcher_unknown", {"name": "slurm"})  # type: ignore[arg-type]
+    assert other.archive.discard(handle.run_id) == Refused("alive", {"run": "r1"})  # it may go on, and it does
     assert handle.paths.attempt(1).read_wish() is None and len(members(handle)) == 1
     assert RunRecord.from_json(handle.paths.record.read_text()).last.state is RunState.STARTING  # nothing was noted
     handle.paths.record.write_text(record.to_json())
@@ -546,6 +547,23 @@ def over(workspace: Path, name: str = "r1") -> tuple[ProcessRegistry, FakeLaunch
     fake.end(handle, 1)
     registry.refresh()
     return registry, fake, handle
+
+
+def test_a_run_that_was_deleted_renamed_or_resumed_meanwhile_is_not_resumed(workspace: Path) -> None:
+    """Whoever planned the next attempt looked at the run a while ago: a stale tab, another shell."""
+    registry, _, handle = over(workspace)
+    view = registry.get(handle.run_id)
+    assert view is not None and view.record is not None
+    plan = replace(plan_for(workspace), attempt=2)
+    renamed = registry.archive.rename(handle.run_id, "other")
+    assert isinstance(renamed, RunView)
+    assert registry.launch(plan, view.record.resumed(plan)) == Refused("unknown")
+    assert not view.path.exists()
+    assert isinstance(registry.archive.rename(handle.run_id, "r1"), RunView)
+    assert isinstance(registry.launch(plan, view.record.resumed(plan)), Launched)
+    assert registry.launch(replace(plan, attempt=3), view.record.resumed(plan)) == Refused("alive", {"run": "r1"})
+    assert registry.launch(plan, view.record.resumed(plan)) == Refused("alive", {"run": "r1"})
+    assert [path.name for path in (view.path / "attempts").iterdir() if path.name == "003"] == []
 
 
 def test_a_second_attempt_lives_in_the_same_folder(workspace: Path) -> None:

@@ -64,3 +64,14 @@ def test_an_attempt_that_another_process_began_is_not_written_over(
     assert len(RunRecord.from_json(texts[0]).attempts) == 2
     wait_for(lambda: registry.refresh() or registry.snapshot()[0].state is RunState.STOPPED)
     assert registry.snapshot()[0].attempt == 2
+
+
+def test_who_only_looks_writes_nothing_and_sees_the_same(registry: ProcessRegistry) -> None:
+    """A command that read the record a while ago must not write it over a newer one."""
+    paths = ended(registry)
+    before = paths.record.read_bytes()
+    registry.watcher.notes_ends = False
+    registry.refresh()
+    (view,) = registry.snapshot()
+    assert (view.state, view.record and view.record.last.state) == (RunState.SUCCEEDED, RunState.SUCCEEDED)
+    assert paths.record.read_bytes() == before

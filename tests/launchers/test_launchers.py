@@ -251,12 +251,14 @@ def test_a_supervisor_that_still_lives_lets_no_other_in(workspace: Path, tmp_pat
     pause = tmp_path / "pause"
     plan = plan_for(workspace, steps=1, env={VARIABLE: f"shim.after_publish=pause:{pause}"})
     outcome = launcher.submit(plan, record_for(plan), {})
-    assert isinstance(outcome, Launched) and outcome.handle.process is not None
+    assert isinstance(outcome, Launched)
+    shim = launcher.shim(outcome.handle)
+    assert shim is not None
     wait_for(pause.exists)
     assert ended(launcher, outcome.handle)
     assert "another supervisor holds this attempt" in supervised_again(outcome.handle.paths.attempt(1))
     pause.unlink()
-    assert outcome.handle.process.wait(20) == 0
+    assert shim.wait(20) == 0
     assert "already started" in supervised_again(outcome.handle.paths.attempt(1))
 
 
