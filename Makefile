@@ -17,7 +17,7 @@ run: setup-run  ## set up, make the demo workspace, serve on http://127.0.0.1:85
 	@exec $(BIN)/python -m lfdash --workspace $(WORKSPACE) $(ARGS)
 
 test: setup-dev  ## set up, run all tests but the faults and those that need a browser (ARGS="-k name")
-	$(BIN)/python -m pytest -m "not e2e and not faults and not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not faults and not slow" $(ARGS)
 
 slow: setup-dev  ## train every stage with every method, two steps each
 	$(BIN)/python -m pytest -m slow $(ARGS)
