@@ -23,6 +23,7 @@ from lfdash.engine.submit import How, keep_secrets, submit
 from lfdash.errors import RunGone
 from lfdash.files import read_json
 from lfdash.jobs import checks
+from lfdash.jobs.args import secret_names
 from lfdash.jobs.secret_arguments import hide, without
 from lfdash.jobs.stages import BY_CODE
 from lfdash.launchers.base import Level
@@ -125,7 +126,7 @@ class Workspace:
     def queue(self, config: Config, changes: Mapping[str, Any] | None = None) -> Run | Refused:
         """Puts a job behind those that wait. Whichever dashboard runs on the workspace starts it in its turn.
 
-        Refused: as `start`, but not busy.
+        Refused: as `start`, but not busy; secret_queue (a token of the configuration would be gone by then).
         """
         opened = self.read(config, changes)
         return opened if isinstance(opened, Refused) else self.submit(opened, "queue")
@@ -148,6 +149,9 @@ class Workspace:
             return Refused("problems", {"count": len(errors), "problems": problems})
         if self.services.blocked is not None:
             return self.services.blocked
+        typed = secret_names(opened.job)
+        if how == "queue" and typed:  # this process ends, and another one's token must not take their place
+            return Refused("secret_queue", {"name": ", ".join(typed)})
         keep_secrets(self.services, opened.job)
         return self.hand_over(self.plan(opened), how)
 

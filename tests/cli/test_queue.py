@@ -42,3 +42,12 @@ def test_what_can_never_run(workspace: Path, tmp_path: Path, monkeypatch: pytest
     said = lfdash("queue", path, "--json")
     assert (said.code, said.json["refused"]) == (1, "never")
     assert lfdash("queue", job(tmp_path, dataset="gone"), "--json").json["refused"] == "problems"
+
+
+def test_a_token_of_the_configuration_would_be_gone(workspace: Path, tmp_path: Path) -> None:
+    """It is kept in this process's memory only; whoever starts the job would run it with a token of their own."""
+    token = "tokenOfAlice-1111"
+    said = lfdash("queue", job(tmp_path, hub_token=token), "--json")
+    assert (said.code, said.json["refused"]) == (1, "secret_queue")
+    assert "HF_TOKEN" in said.json["message"] and token not in said.out + said.err
+    assert lfdash("ls", "--json").json == []
