@@ -19,7 +19,9 @@ VARIABLES: Mapping[str, str] = {
     "swanlab_api_key": "SWANLAB_API_KEY",
     "wandb_api_key": "WANDB_API_KEY",
 }
-NAMED = re.compile(r"(?:^|_)(?:api_?key|access_key|secret(?:_key)?|password|passwd|(?:hub|auth|access|api|hf)_token)$")
+# also of arguments that there are not (wandb_token): the nearest one that there is must not be offered its value
+NAMED = re.compile(r"(?:^|_)(?:api_?key|access_key|secret(?:_key)?|password|passwd|token)$")
+VOCABULARY = frozenset({"bos_token", "eos_token", "pad_token", "unk_token"})  # words of a tokenizer, no secrets
 # what tokens look like wherever they stand: Hugging Face, OpenAI, GitHub, GitLab, Slack, AWS, a password in an address
 LOOKS = re.compile(
     r"\bhf_[A-Za-z0-9]{30,}\b|\bsk-[A-Za-z0-9_-]{24,}|\bgh[oprsu]_[A-Za-z0-9]{30,}\b|\bglpat-[\w-]{18,}"
@@ -42,7 +44,7 @@ class Cleaned:
 
 def is_secret(name: str) -> bool:
     """Whether an argument holds a secret, by its name."""
-    return name in VARIABLES or bool(NAMED.search(name.lower()))
+    return name in VARIABLES or (bool(NAMED.search(name.lower())) and name.lower() not in VOCABULARY)
 
 
 def field_of(name: str, kind: str) -> Field | None:

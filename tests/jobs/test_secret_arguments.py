@@ -29,6 +29,14 @@ def test_words_of_a_model_are_no_secrets(name: str) -> None:
     assert not is_secret(name)
 
 
+@pytest.mark.parametrize("name", ["wandb_token", "token", "clearml_api_key"])
+def test_an_argument_that_there_is_not_may_hold_one_too(name: str) -> None:
+    """The nearest argument that there is must not be offered its value: `wandb_token` is near to `add_tokens`."""
+    assert clean(JobConfig("train", {}, {name: "LONGSECRET12345"})).dropped == (name,)
+    told = problems(JobConfig("train", {}, {name: "LONGSECRET12345"}), Facts(arguments={}))
+    assert told and "LONGSECRET12345" not in repr(told)
+
+
 def test_a_token_moves_into_its_field() -> None:
     found = clean(JobConfig("train", {}, {"hf_hub_token": TOKEN, "rope_theta": 1.0}))
     assert found.job == JobConfig("train", {"top.hf_token": TOKEN}, {"rope_theta": 1.0})
