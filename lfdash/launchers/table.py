@@ -13,7 +13,6 @@ from lfdash.launchers.unknown import UnknownLauncher
 
 TABLE = {
     "local": "lfdash.launchers.local:LocalLauncher",
-    "fake": "lfdash.launchers.fake:FakeLauncher",
 }
 DEFAULT = "local"
 
