@@ -139,6 +139,8 @@ def test_a_full_disk_from_the_start(small_disk: Path, tmp_path: Path, row: Row, 
     dash = zygote.dashboard(small_disk, does, env={VARIABLE: f"shim.after_start=pause:{pause}"})
     dash.wait("launch")
     wait_for(pause.exists)
+    console = small_disk / "saves/m/lora/r1/console.log"
+    wait_for(lambda: console.exists() and "started" in console.read_text())  # else the trainer dies of the full disk
     filler = fill(small_disk)
     pause.unlink()
     registry = new(small_disk)
