@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.engine.watcher import settled
 from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunRecord, RunState
 from tests.support.runs import launch, plan_for, wait_for
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -19,6 +21,12 @@ def registry(tmp_path: Path) -> ProcessRegistry:
     """Without its thread: it looks when it is told to."""
     (tmp_path / "workspace").mkdir()
     return ProcessRegistry(tmp_path / "workspace", LocalLauncher())
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    (tmp_path / "workspace").mkdir()
+    return World(tmp_path / "workspace")
 
 
 def ended(registry: ProcessRegistry) -> RunPaths:
@@ -75,3 +83,16 @@ def test_who_only_looks_writes_nothing_and_sees_the_same(registry: ProcessRegist
     (view,) = registry.snapshot()
     assert (view.state, view.record and view.record.last.state) == (RunState.SUCCEEDED, RunState.SUCCEEDED)
     assert paths.record.read_bytes() == before
+
+
+def test_a_look_between_two_writes_changes_nothing(world: World) -> None:
+    world.add("r1")
+    now = world.scan()[0]
+    stopping = replace(now, state=RunState.STOPPING)
+    assert settled(stopping, now).state is RunState.STOPPING
+    assert settled(now, stopping).state is RunState.STOPPING
+    assert settled(None, now).state is RunState.RUNNING
+    assert settled(stopping, replace(now, attempt=2)).state is RunState.RUNNING
+    failed = replace(now, state=RunState.FAILED, exit_code=1)
+    assert settled(failed, now).state is RunState.FAILED
+    assert settled(replace(failed, exit_code=None), now).state is RunState.RUNNING  # nobody saw that end

@@ -25,13 +25,6 @@ from lfdash.supervisor.failpoints import VARIABLE
 from tests.support.runs import members, plan_for, record_for, wait_for, wait_ready
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    root = tmp_path / "workspace"
-    root.mkdir()
-    return root
-
-
 class Driver:
     """Makes the runs of a launcher begin and end, whatever that takes."""
 

@@ -1,16 +1,14 @@
-"""States, file names and records of runs."""
+"""States and records of runs."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
 from lfdash.errors import RecordError
 from lfdash.files import as_record
-from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan, make_plan
 from lfdash.runs.record import ALLOWED, STOPPABLE, TERMINAL, Attempt, Exit, RunRecord, RunState
 
@@ -82,24 +80,3 @@ def test_an_exit_record_ignores_what_it_does_not_know() -> None:
     assert as_record(Exit, {**asdict(ended), "sent": ["SIGKILL"], "stop": ["kill"]}, "it") == ended
     with pytest.raises(RecordError, match="code"):
         as_record(Exit, {"run_id": "a", "attempt": 1}, "it")
-
-
-def test_a_listing_leaves_the_control_files_out(tmp_path: Path) -> None:
-    paths = RunPaths(tmp_path / "run")
-    assert paths.listing() == []
-    paths.attempt(1).root.mkdir(parents=True)
-    paths.attempt(1).spec.write_text("{}")
-    (paths.root / "checkpoint-2").mkdir()
-    (paths.root / "checkpoint-2" / "a.bin").write_bytes(b"12345")
-    paths.console.write_text("x")
-    assert [(name, size) for name, size, _ in paths.listing()] == [("checkpoint-2/a.bin", 5), ("console.log", 1)]
-
-
-def test_the_hardest_wish_counts(tmp_path: Path) -> None:
-    control = RunPaths(tmp_path).attempt(7)
-    assert control.root.name == "007" and control.read_wish() is None
-    control.root.mkdir(parents=True)
-    control.stop("graceful").touch()
-    assert control.read_wish() == "graceful"
-    control.stop("kill").touch()
-    assert control.read_wish() == "kill"

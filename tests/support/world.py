@@ -1,0 +1,35 @@
+"""A workspace whose runs a fake launcher holds, looked at without a registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lfdash.launchers.base import Launched
+from lfdash.launchers.fake import FakeLauncher
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import Handle, RunRecord, Status
+from lfdash.runs.scan import Cached, scan
+from lfdash.runs.view import RunView
+from tests.support.runs import plan_for, record_for
+
+
+class World:
+    """A workspace whose runs a fake launcher holds; counts how often it is asked."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace, self.fake, self.cache = workspace, FakeLauncher(), dict[Path, Cached]()
+        self.asked = 0
+
+    def add(self, name: str) -> Handle:
+        plan = plan_for(self.workspace, name=name)
+        outcome = self.fake.submit(plan, record_for(plan), {})
+        assert isinstance(outcome, Launched)
+        self.fake.begin(outcome.handle)
+        return outcome.handle
+
+    def poll(self, paths: RunPaths, record: RunRecord) -> Status:
+        self.asked += 1
+        return self.fake.poll(self.fake.adopt(paths, record))
+
+    def scan(self) -> list[RunView]:
+        return scan(self.workspace, self.cache, self.poll)
