@@ -1,11 +1,10 @@
-"""The queue: order, devices, holding, moving, restarts, two dashboards; with real processes where it says so."""
+"""What starts when: order, devices, holding, restarts, two dashboards; with real processes where it says so."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,89 +15,21 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.files import as_record
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder, table
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
 from lfdash.outcomes import Refused
-from lfdash.queue.ports import free, master_port
-from lfdash.queue.store import Queued, QueueEntry, QueueSettings, QueueStore
-from lfdash.queue.turns import CachedDevices
+from lfdash.queue.store import Queued, QueueSettings
 from lfdash.runs.paths import marker
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import Handle, RunState
+from lfdash.runs.record import RunState
 from lfdash.runs.view import Reason
 from lfdash.supervisor.processes import marked, send
-from lfdash.workspace.devices import Devices, Gpu
 from tests.support import ROOT
+from tests.support.bench import Bench, Machine
 from tests.support.runs import ELSEWHERE, Elsewhere, launch, plan_for, record_for, wait_end, wait_for, wait_ready
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    root = tmp_path / "workspace"
-    root.mkdir()
-    return root
-
-
-class Machine:
-    """A machine whose GPUs, and the processes on them, a test decides."""
-
-    def __init__(self, gpus: int = 0) -> None:
-        self.processes: dict[int, tuple[int, ...]] = {}
-        self.gpus = gpus
-
-    def look(self) -> Devices:
-        found = tuple(Gpu(n, "G", True, self.processes.get(n, ())) for n in range(self.gpus))
-        return Devices(found, 1)
-
-
-class Bench:
-    """A registry with a launcher whose runs begin and end when told; its thread does not run."""
-
-    def __init__(self, workspace: Path, gpus: int = 0) -> None:
-        self.machine = Machine(gpus)
-        self.fake = FakeLauncher()
-        self.registry = ProcessRegistry(workspace, self.fake, look=self.machine.look)
-        self.registry.dispatcher.cached_devices = CachedDevices(self.machine.look, seconds=0)
-        self.registry.refresh()
-
-    def add(self, name: str, ask: ResourceRequest | None = None, launcher: str = "", **more: object) -> Queued:
-        plan = plan_for(self.registry.workspace, name=name, **more)  # type: ignore[arg-type]
-        outcome = self.registry.enqueue(plan, record_for(plan, launcher), ask)
-        assert isinstance(outcome, Queued), outcome
-        return outcome
-
-    def tick(self) -> None:
-        """One turn of the thread; what was started begins."""
-        self.registry.refresh()
-        self.registry.dispatcher.advance()
-        for view in self.registry.snapshot():
-            if view.state is RunState.STARTING:
-                self.fake.begin(self.handle(view.name))
-        self.registry.refresh()
-        self.registry.dispatcher.advance()  # which sees that they have begun
-
-    def handle(self, name: str) -> Handle:
-        view = self.view(name)
-        assert view.record is not None
-        return self.fake.adopt(view.paths, view.record)
-
-    def view(self, name: str):  # type: ignore[no-untyped-def]
-        return next(view for view in self.registry.snapshot() if view.name == name)
-
-    def end(self, name: str, code: int = 0) -> None:
-        self.fake.end(self.handle(name), code)
-        self.tick()
-
-    @property
-    def states(self) -> dict[str, str]:
-        return {view.name: view.state.name for view in self.registry.snapshot()}
-
-    def devices(self, name: str) -> str | None:
-        return self.view(name).record.last.env.get("CUDA_VISIBLE_DEVICES")
 
 
 @pytest.fixture
@@ -132,42 +63,12 @@ def test_more_slots_start_more(bench: Bench) -> None:
     assert bench.states == {"a": "RUNNING", "b": "RUNNING", "c": "QUEUED"}
 
 
-def test_jobs_are_moved_held_released_and_cancelled(bench: Bench) -> None:
-    for name in "abcd":
-        bench.add(name)
-    queue = bench.registry.queue
-    assert queue.move("id-d", -9) is None and queue.move("id-a", 1) is None
-    assert [view.name for view in bench.registry.snapshot()] == ["d", "b", "a", "c"]
-    assert queue.hold("id-d") is None
-    bench.tick()
-    assert bench.states == {"d": "HELD", "b": "RUNNING", "a": "QUEUED", "c": "QUEUED"}
-    assert queue.cancel("id-a") is None
-    assert "a" not in bench.states
-    assert queue.take_back("id-a") is None
-    assert [view.name for view in bench.registry.snapshot()] == ["d", "a", "c", "b"]
-    assert queue.release("id-d") is None
-    bench.end("b")
-    assert bench.states["d"] == "RUNNING"
-    assert queue.cancel("id-d") == Refused("not_waiting")
-    assert queue.hold("nobody") == Refused("not_waiting")
-
-
 def test_stop_cancels_a_job_that_waits(bench: Bench) -> None:
     bench.add("a")
     assert bench.registry.stop("id-a", "graceful") is None
     assert bench.states == {}
     bench.tick()
     assert not (bench.registry.workspace / "saves").exists()
-
-
-def test_moving_for_ever_keeps_the_order(bench: Bench) -> None:
-    for name in "abc":
-        bench.add(name)
-    for _ in range(200):
-        assert bench.registry.queue.move("id-c", -1) is None  # between a and b, ever closer
-        assert [view.name for view in bench.registry.snapshot()] == ["a", "c", "b"]
-        assert bench.registry.queue.move("id-b", -1) is None
-        assert [view.name for view in bench.registry.snapshot()] == ["a", "b", "c"]
 
 
 def test_a_paused_queue_starts_nothing(bench: Bench) -> None:
@@ -194,14 +95,6 @@ def test_where_it_is_wanted_a_failure_holds_the_others(bench: Bench) -> None:
     assert bench.states["c"] == "HELD"
 
 
-def test_a_name_that_waits_is_taken(bench: Bench) -> None:
-    bench.add("a")
-    plan = plan_for(bench.registry.workspace, name="a")
-    other = replace(plan, run_id="other")
-    assert bench.registry.enqueue(other, record_for(other)) == Refused("exists", {"path": plan.output_dir})
-    assert bench.registry.launch(other, record_for(other)) == Refused("exists", {"path": plan.output_dir})
-
-
 def test_start_does_not_overtake_the_queue_unless_told_to(bench: Bench) -> None:
     bench.add("a")
     plan = plan_for(bench.registry.workspace, name="now")
@@ -215,42 +108,6 @@ def test_start_does_not_overtake_the_queue_unless_told_to(bench: Bench) -> None:
 # -- devices --------------------------------------------------------------------------------------------
 
 
-def test_gpus_are_given_by_number_and_by_name(workspace: Path) -> None:
-    bench = Bench(workspace, gpus=4)
-    bench.add("two", ResourceRequest(count=2))
-    bench.add("named", ResourceRequest(("3",)), env={"CUDA_VISIBLE_DEVICES": "3"})
-    bench.add("third", ResourceRequest(count=2))
-    bench.add("cpu", ResourceRequest(cpu=True))
-    bench.add("all")
-    bench.tick()
-    assert bench.states == {
-        "two": "RUNNING", "named": "RUNNING", "third": "QUEUED", "cpu": "RUNNING", "all": "QUEUED",
-    }
-    assert (bench.devices("two"), bench.devices("named")) == ("0,1", "3")
-    assert bench.view("third").waiting.waits == Reason("short", {"asked": "2", "free": "1"})
-    assert bench.view("two").record.last.env["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
-    bench.end("named")
-    assert bench.devices("third") == "2,3"
-    bench.end("two")
-    assert bench.states["all"] == "QUEUED"
-    bench.end("third")
-    assert bench.states["all"] == "RUNNING" and bench.devices("all") is None
-
-
-def test_a_foreign_process_keeps_its_gpu(workspace: Path) -> None:
-    bench = Bench(workspace, gpus=2)
-    bench.machine.processes = {0: (os.getpid(),)}
-    bench.add("a", ResourceRequest(("0",)))
-    bench.add("b", ResourceRequest(count=1))
-    bench.tick()
-    assert bench.states == {"a": "QUEUED", "b": "RUNNING"} and bench.devices("b") == "1"
-    waits = bench.view("a").waiting.waits
-    assert waits.code == "foreign" and f"pid {os.getpid()}" in waits.params["who"]
-    bench.machine.processes = {}
-    bench.tick()
-    assert bench.states["a"] == "RUNNING"
-
-
 def test_what_the_machine_has_not_is_refused_at_once(workspace: Path) -> None:
     bench = Bench(workspace, gpus=2)
     plan = plan_for(workspace)
@@ -261,39 +118,6 @@ def test_what_the_machine_has_not_is_refused_at_once(workspace: Path) -> None:
     bench.machine.gpus = 1  # taken out while the job waits
     bench.tick()
     assert bench.states == {"a": "HELD"} and bench.view("a").waiting.held.code == "absent"
-
-
-def test_devices_stay_taken_over_a_restart(workspace: Path) -> None:
-    bench = Bench(workspace, gpus=2)
-    bench.add("a", ResourceRequest(count=1))
-    bench.tick()
-    again = ProcessRegistry(workspace, bench.fake, look=bench.machine.look)
-    again.refresh()
-    plan = plan_for(workspace, name="b")
-    assert isinstance(again.launch(plan, record_for(plan), ResourceRequest(count=1)), Launched)
-    (view,) = [view for view in again.snapshot() if view.name == "b"]
-    assert view.record is not None and view.record.last.devices == ("1",)
-
-
-def test_every_torchrun_has_a_port_of_its_own(workspace: Path) -> None:
-    bench = Bench(workspace, gpus=8)
-    for number in range(4):
-        bench.add(f"r{number}", ResourceRequest(count=2))
-    bench.add("given", ResourceRequest(cpu=True), env={"FORCE_TORCHRUN": "1", "MASTER_PORT": "29111"})
-    bench.tick()
-    ports = [bench.view(f"r{number}").record.last.env["MASTER_PORT"] for number in range(4)]
-    assert len(set(ports)) == 4 and all(20_000 <= int(port) < 32_000 for port in ports)
-    assert bench.view("given").record.last.env["MASTER_PORT"] == "29111"
-
-
-def test_a_port_in_use_is_not_given() -> None:
-    first = master_port("x", ())
-    with socket.socket() as busy:
-        busy.bind(("127.0.0.1", first))
-        busy.listen()
-        assert not free(first)
-        second = master_port("x", ())
-        assert second != first and master_port("x", {second}) not in (first, second)
 
 
 # -- launchers whose runs go on elsewhere ---------------------------------------------------------------
@@ -337,7 +161,7 @@ def test_a_run_that_waits_elsewhere_waits_here_no_longer(both: Bench) -> None:
     assert both.states == {"there": "STARTING"} and both.registry.queue.jobs.entries() == ()
 
 
-# -- secrets, refusals, broken files --------------------------------------------------------------------
+# -- secrets, refusals ----------------------------------------------------------------------------------
 
 
 def test_a_job_whose_token_is_gone_is_held_and_says_which(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,33 +189,6 @@ def test_a_job_that_cannot_be_started_is_held_with_the_reason(bench: Bench) -> N
     bench.tick()
     assert bench.states == {"a": "HELD", "b": "RUNNING"}
     assert bench.view("a").waiting.held == Reason("refused_exists", {"path": "saves/m/lora/a"})
-
-
-def test_broken_and_foreign_files_are_left_alone(bench: Bench) -> None:
-    bench.add("a")
-    folder_ = bench.registry.workspace / ".lfdash" / "queue"
-    good = (folder_ / "id-a.job.json").read_text()
-    for name, text in {
-        "x": "", "y": "[]", "z": "{", "v": good.replace('"version": 1', '"version": 9'), "other": good,
-    }.items():
-        (folder_ / f"{name}.job.json").write_text(text)
-    (folder_ / "bin.job.json").write_bytes(b"\xff\xfe")
-    (folder_ / "settings.json").write_text('{"slots": "many", "paused": 1}')
-    assert [entry.run_id for entry in bench.registry.queue.jobs.entries()] == ["id-a"]
-    assert bench.registry.queue.jobs.settings() == QueueSettings()
-    bench.tick()
-    assert bench.states == {"a": "RUNNING"}
-    assert len(list(folder_.glob("*.job.json"))) == 6
-
-
-def test_a_job_comes_back_from_its_file_as_it_was(workspace: Path) -> None:
-    plan = plan_for(workspace, secrets=("A",), env={"B": "c"})
-    entry = QueueEntry(plan, record_for(plan), ResourceRequest(("1",)), 2.5, 7.0, Reason("x", {"y": "z"}))
-    assert QueueEntry.from_json(entry.to_json()) == entry
-    jobs = QueueStore(workspace / "q")
-    jobs.write(entry)
-    assert QueueStore(workspace / "q").entries() == (entry,)
-    assert as_record(LaunchPlan, json.loads(json.dumps(entry.plan.__dict__)), "it") == plan
 
 
 # -- resume ---------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from lfdash.launchers.local import LocalLauncher
 from lfdash.outcomes import Refused
 from lfdash.queue.store import Queued
 from lfdash.runs.paths import marker
-from lfdash.runs.record import Handle, RunRecord, RunState
+from lfdash.runs.record import RunRecord, RunState
 from lfdash.runs.view import Reason, RunView
 from lfdash.supervisor.processes import marked, send
 from lfdash.supervisor.records import wished
@@ -33,6 +33,7 @@ from tests.support.runs import (
     Elsewhere,
     launch,
     members,
+    over,
     plan_for,
     record_for,
     shim_of,
@@ -40,13 +41,6 @@ from tests.support.runs import (
     wait_for,
     wait_ready,
 )
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    root = tmp_path / "workspace"
-    root.mkdir()
-    return root
 
 
 @pytest.fixture
@@ -538,17 +532,6 @@ def test_one_odd_folder_does_not_end_the_thread(workspace: Path, monkeypatch: py
     registry.close()
 
 
-def over(workspace: Path, name: str = "r1") -> tuple[ProcessRegistry, FakeLauncher, Handle]:
-    """A registry with a fake run that failed."""
-    fake = FakeLauncher()
-    registry = ProcessRegistry(workspace, fake, interval=60)
-    handle = launch(registry, plan_for(workspace, name=name))
-    fake.begin(handle)
-    fake.end(handle, 1)
-    registry.refresh()
-    return registry, fake, handle
-
-
 def test_a_run_that_was_deleted_renamed_or_resumed_meanwhile_is_not_resumed(workspace: Path) -> None:
     """Whoever planned the next attempt looked at the run a while ago: a stale tab, another shell."""
     registry, _, handle = over(workspace)
@@ -596,16 +579,3 @@ def test_the_same_attempt_is_started_once(workspace: Path) -> None:
     outcome = registry.launch(plan, view.record.resumed(plan))
     assert isinstance(outcome, Refused) and outcome.code == "exists"
     assert view.paths.record.read_text() == before
-
-
-def test_a_run_that_is_over_goes_to_the_trash_as_it_is(workspace: Path) -> None:
-    registry, _, handle = over(workspace)
-    (handle.paths.root / "adapter.bin").write_text("weights")
-    assert registry.archive.discard(handle.run_id) is None
-    assert registry.get(handle.run_id) is None and not handle.paths.root.exists()
-    (kept,) = (workspace / ".lfdash" / "trash").glob("r1.*")
-    assert (kept / "adapter.bin").read_text() == "weights"
-    launch(registry, plan_for(workspace))  # the name is free again
-    refused = registry.archive.discard(handle.run_id)
-    assert isinstance(refused, Refused) and refused.code == "alive"
-    assert isinstance(registry.archive.discard("nobody"), Refused)

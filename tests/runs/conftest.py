@@ -10,12 +10,5 @@ from tests.support.world import World
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    root = tmp_path / "workspace"
-    root.mkdir()
-    return root
-
-
-@pytest.fixture
 def world(workspace: Path) -> World:
     return World(workspace)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from lfdash.engine.archive import naming
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.engine.resume import prepare_resume
 from lfdash.engine.services import Project, Services
@@ -155,12 +154,6 @@ def look(runs: Runs) -> tuple[RunView, ...]:
     registry = runs.again().registry
     registry.refresh()
     return registry.snapshot()
-
-
-def test_names_of_folders_in_texts() -> None:
-    found = naming("saves/m/lora/r1+x")
-    assert found.search("a: saves/m/lora/r1+x\n") and found.search("'saves/m/lora/r1+x'")
-    assert not found.search("saves/m/lora/r11x") and not found.search("saves/m/lora/r1+x2")
 
 
 def test_a_run_outside_saves_is_found_under_its_new_name(runs: Runs, tmp_path: Path) -> None:

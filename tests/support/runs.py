@@ -112,3 +112,14 @@ def wait_ready(handle: Handle, word: str = "ready", count: int = 1) -> None:
 def members(handle: Handle) -> list[int]:
     """Live processes of a run."""
     return marked(marker(handle.paths, handle.attempt))
+
+
+def over(workspace: Path, name: str = "r1") -> tuple[ProcessRegistry, FakeLauncher, Handle]:
+    """A registry with a fake run that failed."""
+    fake = FakeLauncher()
+    registry = ProcessRegistry(workspace, fake, interval=60)
+    handle = launch(registry, plan_for(workspace, name=name))
+    fake.begin(handle)
+    fake.end(handle, 1)
+    registry.refresh()
+    return registry, fake, handle
