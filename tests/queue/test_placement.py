@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfdash.files import as_record
-from lfdash.jobs.resources import ResourceRequest, request_of
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.queue.placement import Allocation, DevicePool, Inventory, NoRoom
 
 FOUR = Inventory(("0", "1", "2", "3"))
-
-
-@pytest.mark.parametrize(
-    ("args", "env", "wanted"),
-    [
-        ({}, {}, ResourceRequest()),
-        ({"use_cpu": True}, {"CUDA_VISIBLE_DEVICES": "1"}, ResourceRequest(cpu=True)),
-        ({}, {"CUDA_VISIBLE_DEVICES": "1, 3"}, ResourceRequest(("1", "3"))),
-        ({}, {"CUDA_VISIBLE_DEVICES": ""}, ResourceRequest(cpu=True)),
-        ({}, {"LFDASH_GPUS": "2"}, ResourceRequest(count=2)),
-        ({}, {"LFDASH_GPUS": "no"}, ResourceRequest()),
-        ({"export_dir": "x"}, {}, ResourceRequest(cpu=True)),
-        ({"export_dir": "x", "export_device": "auto"}, {}, ResourceRequest()),
-    ],
-)
-def test_what_a_job_asks_for(args: dict[str, object], env: dict[str, str], wanted: ResourceRequest) -> None:
-    assert request_of(args, env) == wanted
-    assert as_record(ResourceRequest, asdict(wanted), "it") == wanted
 
 
 def test_without_gpus_slots_are_counted() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import pytest
 
 from lfdash.errors import RecordError
-from lfdash.files import as_record
 from lfdash.runs.plan import LaunchPlan, make_plan
 from lfdash.runs.record import ALLOWED, STOPPABLE, TERMINAL, Attempt, Exit, RunRecord, RunState
 
@@ -73,10 +71,3 @@ def test_a_record_without_attempts_or_with_a_strange_state_is_refused(record: Ru
     data["attempts"][0]["state"] = "DANCING"
     with pytest.raises(RecordError, match="DANCING"):
         RunRecord.from_json(json.dumps(data))
-
-
-def test_an_exit_record_ignores_what_it_does_not_know() -> None:
-    ended = Exit("a", 1, -9, None, ("kill",), 0, 1.0, 2.0, 1.0)
-    assert as_record(Exit, {**asdict(ended), "sent": ["SIGKILL"], "stop": ["kill"]}, "it") == ended
-    with pytest.raises(RecordError, match="code"):
-        as_record(Exit, {"run_id": "a", "attempt": 1}, "it")

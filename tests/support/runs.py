@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.launchers.base import Launched
+from lfdash.launchers.base import Launched, Launcher
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.paths import marker
@@ -88,11 +88,11 @@ def wait_for(look: Callable[[], T], seconds: float = 20.0) -> T:
 def wait_end(registry: ProcessRegistry, run_id: str, seconds: float = 20.0) -> RunView:
     """The run once it is over."""
 
-    def ended() -> RunView | None:
+    def over_now() -> RunView | None:
         view = registry.get(run_id)
         return view if view is not None and view.state in TERMINAL else None
 
-    view = wait_for(ended, seconds)
+    view = wait_for(over_now, seconds)
     assert view is not None
     return view
 
@@ -123,3 +123,8 @@ def over(workspace: Path, name: str = "r1") -> tuple[ProcessRegistry, FakeLaunch
     fake.end(handle, 1)
     registry.refresh()
     return registry, fake, handle
+
+
+def ended(launcher: Launcher, handle: Handle) -> bool:
+    """Whether a launcher says that a run is over."""
+    return launcher.poll(handle).phase == "ended"
