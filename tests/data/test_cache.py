@@ -1,0 +1,77 @@
+"""Lists and row counts of data folders: read once, and again when a file changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash.data import cache
+from lfdash.data.cache import DataCache
+
+
+def entries(folder: Path, *names: str) -> None:
+    """A dataset_info.json that lists files of these names."""
+    folder.mkdir(exist_ok=True)
+    listed = {name: {"file_name": f"{name}.json"} for name in names}
+    (folder / "dataset_info.json").write_text(json.dumps(listed))
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Path]:
+    """The paths that a reader of the cache is called with from now on."""
+    calls: list[Path] = []
+    original: Callable[..., Any] = getattr(cache, name)
+
+    def reader(path: Path, **options: Any) -> Any:
+        calls.append(path)
+        return original(path, **options)
+
+    monkeypatch.setattr(cache, name, reader)
+    return calls
+
+
+def test_a_list_is_read_again_only_when_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DataCache(tmp_path)
+    missing = data.info("data").problem
+    assert missing is not None and missing.code == "datasets_missing"
+    entries(tmp_path / "data", "a")
+    calls = counted(monkeypatch, "read_dataset_info")
+    assert data.info("data").names == data.info("data").names == ("a",)
+    assert len(calls) == 1
+    entries(tmp_path / "data", "a", "b")
+    assert data.info("data").names == ("a", "b")
+    assert len(calls) == 2
+
+
+def test_rows_are_counted_again_only_when_a_file_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries(tmp_path / "data", "a", "b")
+    (tmp_path / "data" / "a.json").write_text('[{"x": 1}, {"x": 2}]')
+    data, calls = DataCache(tmp_path), counted(monkeypatch, "preview")
+    assert data.rows("data", ["a"]) == data.rows("data", ["a"]) == {"a": 2}
+    assert len(calls) == 1
+    (tmp_path / "data" / "a.json").write_text('[{"x": 1}, {"x": 2}, {"x": 3}]')
+    assert data.rows("data", ["a"]) == {"a": 3}
+
+
+def test_what_is_missing_broken_large_or_not_listed_has_no_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries(tmp_path / "data", "good", "gone", "broken", "large")
+    (tmp_path / "data" / "good.json").write_text('[{"x": 1}]')
+    (tmp_path / "data" / "broken.json").write_text("[{")
+    (tmp_path / "data" / "large.json").write_text(json.dumps([{"x": 1}] * 10))
+    monkeypatch.setattr(cache, "COUNTED", 50)
+    assert DataCache(tmp_path).rows("data", ["good", "gone", "broken", "large", "other"]) == {"good": 1}
+
+
+def test_what_may_not_be_read_is_not_read(tmp_path: Path) -> None:
+    entries(tmp_path / "data", "a", "b")
+    for name in "ab":
+        (tmp_path / "data" / f"{name}.json").write_text('[{"x": 1}]')
+    data = DataCache(tmp_path, lambda path: None if path.name == "b.json" else path)
+    assert data.rows("data", ["a", "b"]) == {"a": 1}
+    problem = DataCache(tmp_path, lambda _path: None).info("data").problem
+    assert problem is not None and (problem.code, problem.params["value"]) == ("name_outside", "data")
