@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+
+import pytest
 
 from lfdash.engine.archive import naming
 from lfdash.outcomes import Refused
-from tests.support.runs import launch, over, plan_for
+from lfdash.queue.store import Queued
+from lfdash.runs.record import RunState
+from tests.support.finished import Runs, code, renamed
+from tests.support.runs import launch, over, plan_for, record_for
+
+
+@pytest.fixture
+def runs(workspace: Path) -> Runs:
+    return Runs(workspace)
 
 
 def test_a_run_that_is_over_goes_to_the_trash_as_it_is(workspace: Path) -> None:
@@ -26,3 +38,73 @@ def test_names_of_folders_in_texts() -> None:
     found = naming("saves/m/lora/r1+x")
     assert found.search("a: saves/m/lora/r1+x\n") and found.search("'saves/m/lora/r1+x'")
     assert not found.search("saves/m/lora/r11x") and not found.search("saves/m/lora/r1+x2")
+
+
+def test_a_run_that_is_alive_or_needed_stays(runs: Runs) -> None:
+    runs.add()
+    adapter = {"adapter_name_or_path": "saves/m/lora/r1/checkpoint-5"}
+    handle = launch(runs.registry, plan_for(runs.root, name="r2", **adapter))
+    runs.fake.begin(handle)
+    assert runs.registry.archive.discard("id-r2") == Refused("alive", {"run": "r2"})
+    assert runs.registry.archive.discard("id-r1") == Refused("in_use", {"run": "r1", "user": "r2"})
+    runs.fake.end(handle, 0)
+    assert runs.registry.archive.discard("id-r1") is None
+    assert code(runs.registry.archive.discard("nobody")) == "unknown"
+
+
+def test_a_run_of_the_plain_cli_goes_when_its_folder_was_quiet_for_an_hour(runs: Runs) -> None:
+    folder = runs.root / "saves" / "m" / "lora" / "plain"
+    (folder / "checkpoint-1").mkdir(parents=True)
+    (folder / "trainer_log.jsonl").write_text('{"current_steps": 2, "total_steps": 2}\n')
+    runs.registry.refresh()
+    (view,) = runs.registry.snapshot()
+    assert view.state is RunState.SUCCEEDED
+    assert runs.registry.archive.discard(view.run_id) == Refused("plain_fresh", {"run": "plain"})
+    old = time.time() - 4000
+    os.utime(folder / "trainer_log.jsonl", (old, old))
+    assert code(runs.registry.archive.discard(view.run_id)) == "plain_fresh"  # a checkpoint was written just now
+    os.utime(folder / "checkpoint-1", (old, old))
+    (folder / "notes.json").write_text('{"note": "ours", "tags": []}')
+    assert runs.registry.archive.discard(view.run_id) is None
+    (item,) = runs.trash.items()
+    assert runs.registry.archive.restore(item.name) is None
+    assert [view.run_id for view in runs.registry.snapshot()] == [view.run_id]
+
+
+def test_a_run_that_is_alive_or_unknown(runs: Runs) -> None:
+    handle = launch(runs.registry, plan_for(runs.root))
+    runs.fake.begin(handle)
+    assert runs.registry.archive.rename("id-r1", "r2") == Refused("alive", {"run": "r1"})
+    assert code(runs.registry.archive.rename("nobody", "r2")) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("place", "refused"),
+    [("saves/m/lora/r1", True), ("saves/m/lora/r1/checkpoint-5", True), ("saves/m/lora/r0,saves/m/lora/r1", True),
+     ("{root}/saves/m/lora/r1", True), ("./saves/m/lora/r1", True), ("saves/m/lora/r1-2", False),
+     ("saves/m/lora/r11", False), ("saves/m/lora/r1.old", False), ("other-saves/m/lora/r1", False),
+     ("saves/m/lora", False)],
+)
+def test_a_folder_that_a_waiting_job_or_a_live_run_names(runs: Runs, place: str, refused: bool) -> None:
+    runs.add()
+    place = place.format(root=runs.root)
+    plan = plan_for(runs.root, name="waiting", adapter_name_or_path=place)
+    assert isinstance(runs.registry.enqueue(plan, record_for(plan)), Queued)
+    answer = runs.registry.archive.rename("id-r1", "r2")
+    assert (answer == Refused("in_use", {"run": "r1", "user": "waiting"})) is refused
+    if not refused:
+        renamed(runs, "r1")
+    assert runs.registry.queue.cancel("id-waiting") is None
+    handle = launch(runs.registry, plan_for(runs.root, name="live", adapter_name_or_path=place))
+    runs.fake.begin(handle)
+    assert (code(runs.registry.archive.rename("id-r1", "r3")) == "in_use") is refused
+
+
+def test_a_run_whose_resume_waits_stays(runs: Runs) -> None:
+    runs.add()
+    view = runs.view()
+    plan = plan_for(runs.root, resume_from_checkpoint="saves/m/lora/r1/checkpoint-5")
+    plan = type(plan)(**{**vars(plan), "attempt": 2})
+    assert isinstance(runs.registry.enqueue(plan, view.record.resumed(plan)), Queued)
+    assert code(runs.registry.archive.rename("id-r1", "r2")) == "alive"
+    assert code(runs.registry.archive.discard("id-r1")) == "alive"

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.finished import Runs
 from tests.support.world import World
 
 
 @pytest.fixture
 def world(workspace: Path) -> World:
     return World(workspace)
+
+
+@pytest.fixture
+def runs(workspace: Path) -> Runs:
+    return Runs(workspace)

@@ -25,23 +25,10 @@ from lfdash.runs.notes import Notes
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.runs.view import RunView
-from tests.runs.test_trash import Runs, code
 from tests.support import ROOT
 from tests.support.died import every_death
+from tests.support.finished import Runs, code, renamed
 from tests.support.runs import launch, plan_for, record_for, shim_of, wait_end
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Runs:
-    root = tmp_path / "workspace"
-    root.mkdir()
-    return Runs(root)
-
-
-def renamed(runs: Runs, name: str, run_id: str = "id-r1") -> RunView:
-    found = runs.registry.archive.rename(run_id, name)
-    assert isinstance(found, RunView), found
-    return found
 
 
 def test_folder_record_and_view_have_the_new_name_and_nothing_else_changed(runs: Runs) -> None:
@@ -87,35 +74,6 @@ def test_a_name_that_is_taken_by_a_run_a_file_or_a_broken_link(runs: Runs) -> No
     assert runs.view().path == old and runs.view("id-r2").path == old.with_name("r2")
 
 
-def test_a_run_that_is_alive_or_unknown(runs: Runs) -> None:
-    handle = launch(runs.registry, plan_for(runs.root))
-    runs.fake.begin(handle)
-    assert runs.registry.archive.rename("id-r1", "r2") == Refused("alive", {"run": "r1"})
-    assert code(runs.registry.archive.rename("nobody", "r2")) == "unknown"
-
-
-@pytest.mark.parametrize(
-    ("place", "refused"),
-    [("saves/m/lora/r1", True), ("saves/m/lora/r1/checkpoint-5", True), ("saves/m/lora/r0,saves/m/lora/r1", True),
-     ("{root}/saves/m/lora/r1", True), ("./saves/m/lora/r1", True), ("saves/m/lora/r1-2", False),
-     ("saves/m/lora/r11", False), ("saves/m/lora/r1.old", False), ("other-saves/m/lora/r1", False),
-     ("saves/m/lora", False)],
-)
-def test_a_folder_that_a_waiting_job_or_a_live_run_names(runs: Runs, place: str, refused: bool) -> None:
-    runs.add()
-    place = place.format(root=runs.root)
-    plan = plan_for(runs.root, name="waiting", adapter_name_or_path=place)
-    assert isinstance(runs.registry.enqueue(plan, record_for(plan)), Queued)
-    answer = runs.registry.archive.rename("id-r1", "r2")
-    assert (answer == Refused("in_use", {"run": "r1", "user": "waiting"})) is refused
-    if not refused:
-        renamed(runs, "r1")
-    assert runs.registry.queue.cancel("id-waiting") is None
-    handle = launch(runs.registry, plan_for(runs.root, name="live", adapter_name_or_path=place))
-    runs.fake.begin(handle)
-    assert (code(runs.registry.archive.rename("id-r1", "r3")) == "in_use") is refused
-
-
 def test_a_folder_that_a_waiting_job_will_have_is_taken(runs: Runs) -> None:
     paths = runs.add()
     runs.add("r2")
@@ -125,16 +83,6 @@ def test_a_folder_that_a_waiting_job_will_have_is_taken(runs: Runs) -> None:
     assert code(runs.registry.archive.rename("id-r2", "r1")) == "rename_taken"
     assert code(runs.registry.archive.restore(runs.trash.items()[0].name)) == "place_taken"
     assert not paths.root.exists()
-
-
-def test_a_run_whose_resume_waits_stays(runs: Runs) -> None:
-    runs.add()
-    view = runs.view()
-    plan = plan_for(runs.root, resume_from_checkpoint="saves/m/lora/r1/checkpoint-5")
-    plan = type(plan)(**{**vars(plan), "attempt": 2})
-    assert isinstance(runs.registry.enqueue(plan, view.record.resumed(plan)), Queued)
-    assert code(runs.registry.archive.rename("id-r1", "r2")) == "alive"
-    assert code(runs.registry.archive.discard("id-r1")) == "alive"
 
 
 def test_of_a_run_and_its_copy_the_renamed_one_is_still_the_run(runs: Runs) -> None:

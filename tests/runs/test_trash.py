@@ -15,53 +15,13 @@ from typing import Any
 
 import pytest
 
-from lfdash.engine.registry import ProcessRegistry
-from lfdash.launchers.fake import FakeLauncher
 from lfdash.outcomes import Refused
-from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunState
 from lfdash.runs.trash import BESIDE, Emptied
-from lfdash.workspace.allowed_paths import Roots
 from tests.support import ROOT
 from tests.support.died import every_death
-from tests.support.runs import launch, plan_for, wait_for
-
-CONTENT = "weights" * 1000
-
-
-class Runs:
-    """A workspace with runs that are over."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.fake = FakeLauncher()
-        roots = Roots.of(root, [root.parent / "disk", Path("/dev/shm")])
-        self.registry = ProcessRegistry(root, self.fake, interval=60, roots=roots)
-        self.trash = self.registry.archive.trash
-
-    def add(self, name: str = "r1", output_dir: str | None = None) -> RunPaths:
-        handle = launch(self.registry, plan_for(self.root, name=name, output_dir=output_dir))
-        self.fake.begin(handle)
-        self.fake.end(handle, 0)
-        handle.paths.root.joinpath("checkpoint-5").mkdir()
-        handle.paths.root.joinpath("checkpoint-5", "model.bin").write_text(CONTENT)
-        self.registry.refresh()
-        return handle.paths
-
-    def view(self, run_id: str = "id-r1") -> Any:
-        self.registry.refresh()
-        return self.registry.get(run_id)
-
-    def again(self) -> Runs:
-        """The same workspace, seen by a process that was just started."""
-        return Runs(self.root)
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Runs:
-    root = tmp_path / "workspace"
-    root.mkdir()
-    return Runs(root)
+from tests.support.finished import CONTENT, Runs, code
+from tests.support.runs import wait_for
 
 
 def is_whole(folder: Path) -> bool:
@@ -70,10 +30,6 @@ def is_whole(folder: Path) -> bool:
     return folder.is_dir() and set(os.listdir(folder)) == names and (
         (folder / "checkpoint-5" / "model.bin").read_text() == CONTENT
     )
-
-
-def code(answer: object) -> str:
-    return answer.code if isinstance(answer, Refused) else ""
 
 
 # -- there and back -------------------------------------------------------------------------------------
@@ -231,37 +187,6 @@ def test_on_a_full_disk_a_run_that_nothing_would_lead_back_stays(runs: Runs, mon
 
 
 # -- refusals -------------------------------------------------------------------------------------------
-
-
-def test_a_run_that_is_alive_or_needed_stays(runs: Runs) -> None:
-    runs.add()
-    adapter = {"adapter_name_or_path": "saves/m/lora/r1/checkpoint-5"}
-    handle = launch(runs.registry, plan_for(runs.root, name="r2", **adapter))
-    runs.fake.begin(handle)
-    assert runs.registry.archive.discard("id-r2") == Refused("alive", {"run": "r2"})
-    assert runs.registry.archive.discard("id-r1") == Refused("in_use", {"run": "r1", "user": "r2"})
-    runs.fake.end(handle, 0)
-    assert runs.registry.archive.discard("id-r1") is None
-    assert code(runs.registry.archive.discard("nobody")) == "unknown"
-
-
-def test_a_run_of_the_plain_cli_goes_when_its_folder_was_quiet_for_an_hour(runs: Runs) -> None:
-    folder = runs.root / "saves" / "m" / "lora" / "plain"
-    (folder / "checkpoint-1").mkdir(parents=True)
-    (folder / "trainer_log.jsonl").write_text('{"current_steps": 2, "total_steps": 2}\n')
-    runs.registry.refresh()
-    (view,) = runs.registry.snapshot()
-    assert view.state is RunState.SUCCEEDED
-    assert runs.registry.archive.discard(view.run_id) == Refused("plain_fresh", {"run": "plain"})
-    old = time.time() - 4000
-    os.utime(folder / "trainer_log.jsonl", (old, old))
-    assert code(runs.registry.archive.discard(view.run_id)) == "plain_fresh"  # a checkpoint was written just now
-    os.utime(folder / "checkpoint-1", (old, old))
-    (folder / "notes.json").write_text('{"note": "ours", "tags": []}')
-    assert runs.registry.archive.discard(view.run_id) is None
-    (item,) = runs.trash.items()
-    assert runs.registry.archive.restore(item.name) is None
-    assert [view.run_id for view in runs.registry.snapshot()] == [view.run_id]
 
 
 def test_a_folder_whose_name_is_no_text(runs: Runs) -> None:
@@ -431,7 +356,7 @@ def test_a_broken_origin_hides_nothing_else(runs: Runs, text: str) -> None:
 
 KILLED = """
 import pathlib, sys
-from tests.runs.test_trash import Runs
+from tests.support.finished import Runs
 runs = Runs(pathlib.Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
@@ -458,5 +383,3 @@ def test_a_process_that_is_killed_while_it_moves_a_run_to_and_fro(runs: Runs) ->
         assert whole_somewhere(runs, home)
         if not home.exists():
             assert runs.again().registry.archive.restore(runs.again().trash.items()[0].name) is None
-
-
