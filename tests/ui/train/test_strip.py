@@ -1,0 +1,51 @@
+"""The line at the top: what it says of a run, what it says when little is known, and that no name is markup."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lfdash.runs.metrics import Progress
+from lfdash.runs.record import RunState
+from lfdash.runs.view import RunView
+from lfdash.ui.train.strip import strip_facts, strip_html
+
+NEW = RunView("id-a", "a", Path("/w/saves/a"), "saves/a", RunState.STARTING)
+HALF = Progress(step=30, total=60, percent=50.4, epoch=1.5, loss=0.12345, elapsed_s=3725.0, remaining_s=61.0,
+                tokens_per_s=12345.6)
+
+
+def facts(view: RunView) -> list[str]:
+    return [value for _, value in strip_facts(view)]
+
+
+def test_what_is_not_known_yet_is_a_dash() -> None:
+    assert facts(NEW) == ["– / –", "–", "–", "–", "–", "–"]
+    assert facts(replace(NEW, progress=Progress(step=0, total=60)))[0] == "0 / 60"
+
+
+def test_what_is_known_is_written_as_people_read_it() -> None:
+    running = replace(NEW, state=RunState.RUNNING, progress=HALF)
+    assert facts(running) == ["30 / 60", "1.50", "0:01:01", "1:02:05", "0.1235", "12,346 tok/s"]
+    assert facts(replace(running, state=RunState.STOPPED))[2] == "–"  # nothing remains of a run that is over
+
+
+@pytest.mark.parametrize(
+    ("state", "percent", "shown"),
+    [(RunState.RUNNING, 50.4, "50"), (RunState.RUNNING, None, "0"), (RunState.SUCCEEDED, None, "100")],
+)
+def test_the_bar_says_how_far_it_is(state: RunState, percent: float | None, shown: str) -> None:
+    drawn = strip_html(replace(NEW, state=state, progress=Progress(percent=percent)))
+    assert f'aria-valuenow="{shown}"' in drawn and f'data-state="{state.name}"' in drawn
+    assert f"width:{percent or float(shown):.1f}%" in drawn
+
+
+def test_a_name_is_no_markup() -> None:
+    drawn = strip_html(replace(NEW, name='<img src=x onerror="alert(1)">'))
+    assert "<img" not in drawn and "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;" in drawn
+
+
+def test_without_a_run_it_says_so() -> None:
+    assert "No run" in strip_html(None) and 'style="width:0"' in strip_html(None)
