@@ -13,7 +13,6 @@ from lfdash.jobs.fields import FIELDS, GROUPS
 from lfdash.jobs.rules import RULES
 from lfdash.locales import FOLDER as LOCALES
 from lfdash.runs.record import RunState
-from lfdash.ui.form.widgets import number_text, to_raw
 from lfdash.ui.shared.text import choice, help_text, label, t
 from tests.support.source import calls, first_words_of_calls, returned_words, strings, trees
 
@@ -77,11 +76,3 @@ def test_a_missing_text_is_a_mistake() -> None:
         t("ui.no_such")
     assert choice("train.training_stage", "dpo") == "DPO"
     assert choice("train.training_stage", "odd") == "odd"
-
-
-def test_numbers_are_written_as_people_write_them() -> None:
-    assert [number_text(n) for n in (5e-5, 1e-10, 0.1, 3.0, 1e16)] == ["5e-5", "1e-10", "0.1", "3.0", "1e16"]
-    rows = {row.id: row for row in FIELDS}
-    assert to_raw(rows["train.learning_rate"], 5e-5) == "5e-5"
-    assert to_raw(rows["train.dataset"], None) == []
-    assert to_raw(rows["train.packing"], None) is None

@@ -1,0 +1,107 @@
+"""The form's sidebar: what the filter finds, what a field that does not apply says, which preset is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.jobs.fields import BY_ID, FIELDS
+from lfdash.ui.form import extra_arguments, sidebar
+from lfdash.ui.form.state import PRESET, PRESET_PICK
+from lfdash.ui.shared.text import t
+from tests.support import app as pages
+
+
+def sidebar_page() -> None:
+    """The sidebar of the training form, alone; a preset that the test left in the session is picked first."""
+    import streamlit as st
+
+    from lfdash.jobs.kinds import DEFAULT
+    from lfdash.ui.form import sidebar
+    from lfdash.ui.form.state import PRESET_PICK, Form
+    from lfdash.ui.shared.session import shared_services
+
+    form = Form(shared_services(), DEFAULT)
+    form.seed()
+    if "pick" in st.session_state:
+        st.session_state[PRESET_PICK] = st.session_state.pop("pick")
+        sidebar.pick_preset(form)
+    sidebar.draw(form)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppTest]:
+    with pages.opened(tmp_path_factory.mktemp("sidebar") / "workspace"):
+        yield pages.good(AppTest.from_function(sidebar_page, default_timeout=60).run())
+
+
+@pytest.fixture
+def app(opened: AppTest) -> Iterator[AppTest]:
+    """The sidebar as after a first visit."""
+    yield opened
+    opened.session_state[sidebar.FILTER] = ""
+    opened.session_state["pick"] = "demo"
+    pages.good(opened.run())
+
+
+def filtered(app: AppTest, text: str) -> AppTest:
+    pages.widget(app, "text_input", sidebar.FILTER).set_value(text)
+    return pages.good(app.run())
+
+
+def field_ids(app: AppTest) -> set[str]:
+    """The fields that are drawn."""
+    keys = {(item.key or "").partition("@")[0] for kind in ("text_input", "selectbox", "multiselect", "button_group")
+            for item in app.get(kind)}
+    return keys & BY_ID.keys()
+
+
+def hit(text: str) -> set[str]:
+    return {row.id for row in FIELDS if sidebar.matches(row, text)}
+
+
+def test_a_field_is_found_by_its_name_its_label_and_its_argument() -> None:
+    row = replace(BY_ID["train.learning_rate"], name="warm", arg="up_steps")
+    assert sidebar.matches(row, "arm") and sidebar.matches(row, "up_st") and not sidebar.matches(row, "arm_up")
+    assert "train.learning_rate" in hit("learning rate") & hit("learning_rate") & hit("learning_r")
+    assert hit("no such words") == set()
+
+
+def test_the_filter_draws_what_it_finds_wherever_it_lies(app: AppTest) -> None:
+    assert "train.galore_rank" not in field_ids(app)
+    filtered(app, " GaLore ")
+    assert "train.galore_rank" in field_ids(app) and "train.learning_rate" not in field_ids(app)
+    filtered(app, "no such *words*")
+    assert field_ids(app) == set() and t("ui.filter_none", text=r"no such \*words\*") in [c.value for c in app.caption]
+
+
+def test_a_field_that_does_not_apply_says_so(app: AppTest) -> None:
+    filtered(app, "galore rank")
+    rank = pages.widget(app, "text_input", "train.galore_rank")
+    assert rank.disabled and rank.help.endswith(t("ui.not_now"))
+    app.session_state["train.use_galore"] = True
+    pages.good(app.run())
+    rank = pages.widget(app, "text_input", "train.galore_rank")
+    assert not rank.disabled and t("ui.not_now") not in rank.help
+
+
+def test_the_group_of_a_field_is_the_one_to_open() -> None:
+    assert sidebar.group_of("train.galore_rank") == BY_ID["train.galore_rank"].group
+    assert sidebar.group_of("train.learning_rate") is None  # always seen
+    assert sidebar.group_of(extra_arguments.FIELD) == sidebar.MORE
+    assert sidebar.group_of("no.such") is None
+
+
+def test_a_preset_that_there_is_not_leaves_the_form_as_it_is(app: AppTest) -> None:
+    app.session_state["train.learning_rate"] = "7e-7"
+    app.session_state["pick"] = "no *such*"
+    pages.good(app.run())
+    assert app.session_state["train.learning_rate"] == "7e-7"
+    assert app.session_state[PRESET] == app.session_state[PRESET_PICK] == "demo"
+    assert any("no" in item.value and "such" in item.value for item in app.caption)
+    app.session_state["pick"] = "dpo"
+    pages.good(app.run())
+    assert app.session_state["train.training_stage"] == "dpo" and app.session_state[PRESET] == "dpo"
