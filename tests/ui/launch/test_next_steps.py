@@ -1,0 +1,94 @@
+"""What comes after a run: its settings, its weights, its next attempt, its name for another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.engine.services import Services
+from lfdash.launchers.fake import FakeLauncher
+from lfdash.outcomes import Problem
+from lfdash.runs.record import RunState
+from lfdash.ui.form.state import Form
+from lfdash.ui.shared.answers import SHOWN
+from lfdash.ui.shared.text import t
+from tests.support import app as pages
+from tests.support.many import add_run
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
+    with pages.opened(tmp_path / "workspace") as found:
+        found.registry.launchers.default = FakeLauncher()
+        found._started = True  # its thread would look at the runs at moments of its own
+        with mock.patch.object(Services, "blocked", None):
+            yield found
+
+
+def visit(services: Services, name: str, **about: Any) -> AppTest:
+    """The Train page with one run, which is over."""
+    add_run(services.workspace.root, name, **about)
+    services.registry.refresh()
+    return pages.start()
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    app.button(key=key).click()
+    return pages.good(app.run())
+
+
+def resume_menu(app: AppTest) -> Any:
+    (menu,) = [block.proto.popover for block in app.get("popover") if block.proto.popover.label == t("ui.resume")]
+    return menu
+
+
+def test_the_settings_of_a_run_are_taken_under_a_fresh_name(services: Services) -> None:
+    app = press(visit(services, "old", stage="dpo", args={"learning_rate": 7e-7}), "take_settings")
+    assert app.session_state["train.training_stage"] == "dpo"
+    assert app.session_state["train.learning_rate"] == "7e-7"
+    assert app.session_state["train.output_dir"] not in ("", "old")
+    assert app.session_state["top.checkpoint_path"] == []  # not its weights
+    assert t("ui.taken_from", name="old") in "\n".join(item.value for item in app.caption)
+
+
+def test_from_its_weights_the_next_run_starts_where_it_ended(services: Services) -> None:
+    app = press(visit(services, "old"), "from_weights")
+    assert app.session_state["top.checkpoint_path"] == ["old"]
+    assert app.session_state["train.output_dir"] not in ("", "old")
+
+
+def test_a_run_without_a_checkpoint_says_why_it_cannot_be_resumed(services: Services) -> None:
+    app = visit(services, "old", state=RunState.FAILED)
+    assert resume_menu(app).disabled and resume_menu(app).help == t("outcomes.resume_no_checkpoint")
+    assert "from_weights" not in {button.key for button in app.button}  # it saved none
+
+
+def test_a_run_is_resumed_from_the_checkpoint_that_is_chosen(services: Services) -> None:
+    app = visit(services, "old", state=RunState.STOPPED, steps=50, checkpoints=(20, 40))
+    assert not resume_menu(app).disabled and t("ui.resume_repeats", count=10) in [c.value for c in app.caption]
+    pages.widget(app, "selectbox", "resume.step.after").set_value(20)
+    pages.good(app.run())
+    assert t("ui.resume_repeats", count=30) in [item.value for item in app.caption]
+    press(app, "resume_after")
+    view = services.registry.get("id-old")
+    assert view is not None and (view.attempt, view.state) == (2, RunState.STARTING)
+    assert view.record is not None and app.session_state[SHOWN] == "id-old"
+    assert "checkpoint-20" in view.paths.training_args.read_text()
+
+
+def test_a_taken_name_offers_the_weights_and_keeps_the_form(services: Services) -> None:
+    app = visit(services, "old")
+    app.session_state["top.model_name"], app.session_state["train.output_dir"] = "demo-llama", "old"
+    app.session_state["top.finetuning_type"], app.session_state["train.learning_rate"] = "lora", "7e-7"
+    taken = Problem("train.output_dir", "name_taken", {"value": "old"})
+    with mock.patch.object(Form, "problems", return_value=(taken,)):
+        press(app, "start")
+        press(app, "taken_weights")
+    assert app.session_state["top.checkpoint_path"] == ["old"] and app.session_state["train.learning_rate"] == "7e-7"
+    assert app.session_state["train.output_dir"] not in ("", "old")
