@@ -1,0 +1,47 @@
+"""The frame of every page: all pages are linked, and the language is kept for the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lfdash.engine.services import Services, settings
+from lfdash.jobs.kinds import KINDS
+from lfdash.locales import available, in_language
+from lfdash.ui.shared import layout
+from lfdash.ui.shared.text import LANGUAGE
+from tests.support import ROOT
+from tests.support import app as pages
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    with pages.opened(tmp_path / "workspace") as found:
+        found._started = True  # its thread would look at the runs at moments of its own
+        yield found
+
+
+def test_every_page_that_there_is_can_be_gone_to(services: Services) -> None:
+    here = {"app.py", *(f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py"))}
+    assert {path for path, _ in layout.PAGES} == here >= {kind.page for kind in KINDS}
+    app = pages.start()
+    assert [link.proto.label for link in app.get("page_link")] == [in_language("en", key) for _, key in layout.PAGES]
+
+
+def test_the_language_is_kept_for_the_workspace(services: Services) -> None:
+    settings(services).save({"other": 1})
+    app = pages.start()
+    assert app.session_state[LANGUAGE] == "en"
+    pages.speak(app, "ru")
+    assert settings(services).load() == {"other": 1, "language": "ru"}
+    again = pages.start()
+    assert again.session_state[LANGUAGE] == "ru"
+    assert [link.proto.label for link in again.get("page_link")] == [in_language("ru", key) for _, key in layout.PAGES]
+
+
+def test_a_kept_language_that_there_is_not_is_english(services: Services) -> None:
+    assert "xx" not in available()
+    settings(services).save({"language": "xx"})
+    assert pages.start().session_state[LANGUAGE] == "en"
