@@ -1,0 +1,69 @@
+"""The results of an evaluation: scores, and predictions page by page, searched, without secrets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.runs.results import PREDICTIONS
+from lfdash.ui.shared.text import t
+from lfdash.ui.train import evaluation
+from tests.support import app as pages
+
+
+@dataclass(frozen=True)
+class Shown:
+    """As much of a run as the results need."""
+
+    path: Path
+    name: str = "scored"
+
+
+def results_page() -> None:
+    import streamlit as st
+
+    from lfdash.ui.train import evaluation
+
+    view = st.session_state["view"]
+    evaluation.draw_scores(view)
+    evaluation.draw_predictions(view, lambda text: text.replace("TOKEN", "***"))
+
+
+def visit(folder: Path) -> AppTest:
+    app = AppTest.from_function(results_page)
+    app.session_state["view"] = Shown(folder)
+    return pages.good(app.run())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "all_results.json").write_text('{"predict_rouge-1": 51.5}')
+    rows = [{"prompt": f"ask {n}", "label": "say", "predict": "odd TOKEN" if n == 27 else "hello"} for n in range(30)]
+    (tmp_path / PREDICTIONS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def test_scores_and_the_first_page_of_predictions(folder: Path) -> None:
+    scores, rows = [item.value for item in visit(folder).dataframe]
+    assert scores.to_dict("records") == [{"score": "predict_rouge-1", "value": 51.5}]
+    assert list(rows["prompt"]) == [f"ask {n}" for n in range(evaluation.PAGE)]
+
+
+def test_the_last_page_and_a_search_show_the_rest_without_secrets(folder: Path) -> None:
+    app = visit(folder)
+    app.selectbox(key=evaluation.NUMBER).set_value(2)
+    rows = pages.good(app.run()).dataframe[1].value
+    assert list(rows["prompt"]) == [f"ask {n}" for n in range(20, 30)] and "odd ***" in list(rows["predict"])
+    assert t("ui.predictions_count", first=21, last=30, total=30) in [item.value for item in app.caption]
+    app.selectbox(key=evaluation.NUMBER).set_value(1)
+    app.text_input(key=evaluation.FIND).set_value("ODD")
+    assert list(pages.good(app.run()).dataframe[1].value["prompt"]) == ["ask 27"]
+
+
+def test_without_results_it_says_so(tmp_path: Path) -> None:
+    said = [item.value for item in visit(tmp_path).caption]
+    assert said == [t("ui.scores_none"), t("ui.predictions_none")]

@@ -1,0 +1,85 @@
+"""Which run the page shows, and what its configuration tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.engine.services import Services
+from lfdash.launchers.fake import FakeLauncher
+from lfdash.ui.shared.answers import SHOWN
+from lfdash.ui.shared.text import t
+from tests.support import app as pages
+from tests.support.many import add_run
+from tests.support.runs import launch, plan_for
+
+TOKEN = "own-secret-0123456789"  # only the registry knows that it is one
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    with pages.opened(tmp_path / "workspace") as found:
+        found.registry.launchers.default = FakeLauncher()
+        found._started = True  # its thread would look at the runs at moments of its own
+        yield found
+
+
+def monitor_page() -> None:
+    import streamlit as st
+
+    from lfdash.jobs.kinds import DEFAULT
+    from lfdash.ui.form.state import Form
+    from lfdash.ui.shared.session import shared_services
+    from lfdash.ui.train import monitor
+    from lfdash.ui.train.log import draw_log, tail
+
+    form = Form(shared_services(), DEFAULT)
+    view = monitor.shown(form)
+    st.session_state["shown"] = view.run_id if view else None
+    if view is not None:
+        metrics, console = tail(view)
+        monitor.draw_configuration(form.services, view, metrics.frame, console)
+        draw_log(form.services, view, metrics.frame, console)
+
+
+def visit() -> AppTest:
+    return pages.good(AppTest.from_function(monitor_page).run())
+
+
+def test_the_run_that_was_chosen_is_shown_else_the_live_one_else_the_newest(services: Services) -> None:
+    assert visit().session_state["shown"] is None
+    add_run(services.workspace.root, "old", age=9000)
+    add_run(services.workspace.root, "new", age=5000)
+    add_run(services.workspace.root, "scores", kind="eval", age=60)  # is of another page
+    services.registry.refresh()
+    app = visit()
+    assert app.session_state["shown"] == "id-new"
+    launch(services.registry, plan_for(services.workspace.root, name="live"))
+    add_run(services.workspace.root, "newest", age=-60)
+    services.registry.refresh()
+    assert pages.good(app.run()).session_state["shown"] == "id-live"
+    app.query_params["run"] = "id-old"
+    assert pages.good(app.run()).session_state["shown"] == "id-old"
+    app.session_state[SHOWN] = "id-newest"
+    assert pages.good(app.run()).session_state["shown"] == "id-newest"
+    app.session_state[SHOWN] = "id-scores"
+    assert pages.good(app.run()).session_state["shown"] == "id-live"
+
+
+def test_a_configuration_is_shown_as_it_was_without_secrets(services: Services) -> None:
+    add_run(services.workspace.root, "old", args={"hf_hub_token": "private-1", "run_note": f"a {TOKEN} b"})
+    services.registry.set_secret("HF_TOKEN", TOKEN)
+    services.registry.refresh()
+    (shown,) = [item.value for item in visit().code]
+    assert "learning_rate: 0.0002" in shown and "run_note: a " in shown
+    assert TOKEN not in shown and "private-1" not in shown
+
+
+def test_a_run_without_a_configuration_says_so(services: Services) -> None:
+    add_run(services.workspace.root, "old").training_args.unlink()
+    services.registry.refresh()
+    app = visit()
+    assert not app.code and t("ui.no_configuration") in [item.value for item in app.caption]
