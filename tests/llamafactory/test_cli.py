@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from lfdash.runs.record import RunState
 from tests.support import ROOT
 from tests.support.page import SECONDS, Page
-from tests.support.runs import wait_end, wait_for
+from tests.support.runs import members, wait_end, wait_for
 from tests.support.terminal import DEMO, end_runs
 
 pytestmark = pytest.mark.train_env
@@ -65,13 +66,18 @@ def test_a_training_from_start_to_end(page: Page) -> None:
 
 
 def test_a_run_of_the_page_is_stopped_and_resumed(page: Page) -> None:
-    run_id = page.start("shared", LONG).run_id
+    """Stopped half-way it saves an adapter, and leaves no process; so does one that is killed."""
+    handle = page.start("shared", LONG)
+    run_id = handle.run_id
     run = told("show", "shared")
     assert run["id"] == run_id
     wait_for(lambda: (told("show", "shared")["step"] or 0) > 2, SECONDS)
     assert told("stop", "shared")["state"] in ("STOPPING", "STOPPED")
     stopped = wait_end(page.services.registry, run_id, SECONDS)
-    assert (stopped.state, stopped.saved.model) == (RunState.STOPPED, "adapter")
+    assert (stopped.state, stopped.exit_code, stopped.saved.model) == (RunState.STOPPED, 0, "adapter"), stopped
+    assert stopped.saved.step is not None and 2 < stopped.saved.step < LONG["max_steps"]
+    assert (stopped.path / "adapter_model.safetensors").stat().st_size > 1000
+    assert members(handle) == []
     step = stopped.saved.checkpoints[-1]
 
     assert told("resume", "shared", "--from", step)["id"] == run_id
@@ -83,4 +89,5 @@ def test_a_run_of_the_page_is_stopped_and_resumed(page: Page) -> None:
     wait_for(gone_on, SECONDS)
     told("stop", "shared", "--kill")
     assert wait_end(page.services.registry, run_id, SECONDS).state is RunState.STOPPED
+    assert members(replace(handle, attempt=2)) == []
     assert f"checkpoint-{step}" in lfdash("logs", "shared")

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from lfdash.errors import RecordError
+from lfdash.files import as_record
 from lfdash.runs.plan import LaunchPlan, make_plan
 from lfdash.runs.record import ALLOWED, STOPPABLE, TERMINAL, Attempt, Exit, RunRecord, RunState
 
@@ -71,3 +72,22 @@ def test_a_record_without_attempts_or_with_a_strange_state_is_refused(record: Ru
     data["attempts"][0]["state"] = "DANCING"
     with pytest.raises(RecordError, match="DANCING"):
         RunRecord.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize("seconds", [3e11, -1e14, float("nan")])
+def test_a_time_that_no_calendar_has_is_refused(record: RunRecord, seconds: float) -> None:
+    """A start in milliseconds, edited by hand, took the list of all runs down."""
+    data = json.loads(record.to_json())
+    data["attempts"][0]["started"] = seconds
+    with pytest.raises(RecordError, match="started"):
+        RunRecord.from_json(json.dumps(data))
+
+
+def test_an_exit_code_of_a_signal_that_there_is_not_is_refused() -> None:
+    for code, fits in ((-64, True), (255, True), (-255, False), (256, False)):
+        data = {"run_id": "a", "attempt": 1, "code": code}
+        if fits:
+            assert as_record(Exit, data, "exit.json").code == code
+        else:
+            with pytest.raises(RecordError, match="code"):
+                as_record(Exit, data, "exit.json")
