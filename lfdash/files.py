@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -74,18 +75,19 @@ def as_record(kind: type[T], data: Any, file: str) -> T:
     """
     try:
         return msgspec.convert(data, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, ValueError, RecursionError, OverflowError) as error:
         raise RecordError(f"{file} cannot be read: {error}") from error
 
 
 # not every system has all of these
-PLAIN = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+FOLLOWING = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
+PLAIN = FOLLOWING | getattr(os, "O_NOFOLLOW", 0)
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path, *, follow: bool = False) -> BinaryIO:
     """Opens a file of a run for reading. OSError for what is no plain file: a link may lead anywhere, and a pipe would
-    be waited for."""
-    descriptor = os.open(path, PLAIN)
+    be waited for. follow: a link to a plain file will do, too."""
+    descriptor = os.open(path, FOLLOWING if follow else PLAIN)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a plain file", str(path))
@@ -96,3 +98,90 @@ def read_plain(path: Path) -> str:
     """The text of a file of a run. OSError as `open_plain`, UnicodeDecodeError for what is no text."""
     with open_plain(path) as file:
         return file.read().decode("utf-8")
+
+
+# -- small files of ours: what cannot be read is never taken for what is not there ------------------------
+
+MOST_BYTES = 4 << 20  # of a small file; the largest that is written here has some hundred kilobytes
+MOST_DEPTH = 64  # lists and mappings within each other; ours have less than ten
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+NOT_PLAIN = (errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO)
+
+
+@dataclass(frozen=True)
+class Absent:
+    """There is no such file."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """There is something, and it cannot be read. reason: English, for people; without the path.
+
+    failure: the errno of a read that failed, which may succeed the next time. None: the content is no such file as
+    it should be (or it is no file at all), and stays so until somebody changes it.
+    """
+
+    reason: str
+    failure: int | None = None
+
+
+ABSENT = Absent()
+
+
+def read_text_file(path: Path, *, limit: int = MOST_BYTES, follow: bool = False) -> str | Absent | Unreadable:
+    """The text of a small plain file in UTF-8. Never raises, never waits for a pipe.
+
+    limit: bytes; a larger file is not read. follow: whether the file may be a link.
+    """
+    try:
+        with open_plain(path, follow=follow) as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            return Unreadable(f"larger than {limit:,} bytes")
+        return content.decode("utf-8")
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return ABSENT
+        if error.errno in NOT_PLAIN:
+            return Unreadable("not a plain file")
+        return Unreadable(error.strerror or type(error).__name__, error.errno or errno.EIO)
+    except UnicodeDecodeError:
+        return Unreadable("not a text in UTF-8")
+    except ValueError:  # no path can have that name
+        return ABSENT
+    except MemoryError:
+        return Unreadable(os.strerror(errno.ENOMEM), errno.ENOMEM)
+
+
+def read_json_file(
+    path: Path, *, limit: int = MOST_BYTES, follow: bool = False
+) -> dict[str, Any] | Absent | Unreadable:
+    """The mapping in a small JSON file, as `read_text_file` reads it; at most MOST_DEPTH deep."""
+    text = read_text_file(path, limit=limit, follow=follow)
+    return parse_mapping(text) if isinstance(text, str) else text
+
+
+def parse_mapping(text: str) -> dict[str, Any] | Unreadable:
+    """The mapping that a JSON text holds; at most MOST_DEPTH deep, so that whoever walks through it gets to its end."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        return Unreadable("lists within lists without end")
+    except MemoryError:
+        return Unreadable(os.strerror(errno.ENOMEM), errno.ENOMEM)
+    except ValueError as error:
+        return Unreadable(f"not JSON: {error}")
+    if not isinstance(found, dict):
+        return Unreadable("not a JSON mapping")
+    return found if is_shallow(found) else Unreadable("lists within lists without end")
+
+
+def is_shallow(data: Any) -> bool:
+    """Whether JSON data are at most MOST_DEPTH deep."""
+    level = [data]
+    for _ in range(MOST_DEPTH):
+        values = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [value for inner in values for value in inner if isinstance(value, (dict, list))]
+        if not level:
+            return True
+    return False

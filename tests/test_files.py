@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from lfdash import files
 from lfdash.errors import RecordError
-from lfdash.files import as_record, write_text_atomic
+from lfdash.files import ABSENT, Absent, Unreadable, as_record, read_json_file, read_text_file, write_text_atomic
 from lfdash.runs.record import Exit
 
 
@@ -49,3 +52,62 @@ def test_an_exit_record_ignores_what_it_does_not_know() -> None:
     assert as_record(Exit, {**asdict(ended), "sent": ["SIGKILL"], "stop": ["kill"]}, "it") == ended
     with pytest.raises(RecordError, match="code"):
         as_record(Exit, {"run_id": "a", "attempt": 1}, "it")
+
+
+@pytest.mark.parametrize("digits", [30, 400])
+def test_a_number_of_many_digits_makes_no_record(digits: int) -> None:
+    ended = {**asdict(Exit("a", 1, 0)), "started": int("9" * digits)}
+    with pytest.raises(RecordError, match="started"):
+        as_record(Exit, ended, "it")
+
+
+# -- small files of ours ----------------------------------------------------------------------------------
+
+SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "not a plain file"),
+    "folder": (Path.mkdir, "not a plain file"),
+    "link": (lambda path: path.symlink_to("/etc/hostname"), "not a plain file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "not a plain file"),
+    "huge": (lambda path: [path.touch(), os.truncate(path, 2 << 30)], "larger than 4,194,304 bytes"),
+    "bytes": (lambda path: path.write_bytes(b'{"a": "\xff"}'), "not a text in UTF-8"),
+    "nothing": (Path.touch, "not JSON: Expecting value"),
+    "brackets": (lambda path: path.write_text("[" * 200_000), "lists within lists"),
+    "deep": (lambda path: path.write_text('{"a": ' + "[" * 64 + "]" * 64 + "}"), "lists within lists"),
+    "digits": (lambda path: path.write_text('{"a": ' + "9" * 5000 + "}"), "not JSON: Exceeds the limit"),
+    "list": (lambda path: path.write_text("[1]"), "not a JSON mapping"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_what_is_spoiled_is_not_what_is_not_there(tmp_path: Path, kind: str) -> None:
+    make, reason = SPOILED[kind]
+    make(tmp_path / "a.json")
+    spoiled = read_json_file(tmp_path / "a.json")
+    assert isinstance(spoiled, Unreadable) and spoiled.reason.startswith(reason) and spoiled.failure is None
+
+
+@pytest.mark.parametrize("name", ["none.json", "none/a.json", "file/a.json", "n" * 300, "nul\0"])
+def test_what_is_not_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    assert read_json_file(tmp_path / name) == read_text_file(tmp_path / name) == ABSENT == Absent()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_a_read_that_failed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    (tmp_path / "a.json").write_text("{}")
+
+    def fail(*_args: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "open", fail)
+    assert read_json_file(tmp_path / "a.json") == Unreadable(os.strerror(number), number)
+
+
+def test_what_is_as_deep_as_it_may_be_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": ' + "[" * 63 + "]" * 63 + "}")
+    assert isinstance(read_json_file(path), dict)
+    (tmp_path / "link.json").symlink_to(path)
+    assert isinstance(read_json_file(tmp_path / "link.json", follow=True), dict)
+    assert isinstance(read_json_file(path, limit=path.stat().st_size), dict)
+    assert isinstance(read_json_file(path, limit=path.stat().st_size - 1), Unreadable)
