@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
+from typing import Any
 
 MARKER = "LFDASH_RUN"
 
@@ -83,6 +85,23 @@ def marked(value: str) -> list[int]:
     wanted = f"{MARKER}={value}".encode()
     pids = sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
     return [pid for pid in pids if wanted in environ(pid) and start_ticks(pid) is not None]
+
+
+def recorded_alive(child: Mapping[str, Any], boot: str | None = None) -> list[int]:
+    """The process that child.json (`child`) names and all below it, parents before children; empty when it is gone.
+
+    Needs no marker, so it also finds a process that wiped its environment (setproctitle does). Pid and start ticks must
+    fit, and it must lead a session, as whoever a supervisor starts does. boot: this machine's boot id, looked up when
+    None. Another one in the record means nobody; where one of the two is unknown, pid and ticks decide.
+    """
+    pid, ticks, booted = (child.get(name) for name in ("child", "child_ticks", "boot_id"))
+    here = boot_id() if boot is None else boot
+    if type(pid) is not int or type(ticks) is not int or pid <= 1 or (booted and here and booted != here):
+        return []
+    fields = stat_fields(pid)
+    if not fields or fields[0] in (b"Z", b"X") or (int(fields[19]), int(fields[3])) != (ticks, pid):
+        return []
+    return [pid, *descendants(pid)]
 
 
 def catches_abort(pid: int) -> bool:

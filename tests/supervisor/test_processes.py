@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from lfdash.supervisor.processes import (
+    MARKER,
     boot_id,
     catches_abort,
     descendants,
     environ,
     is_torchrun,
+    marked,
     pass_on,
+    recorded_alive,
     savers,
     start_ticks,
     stat_fields,
@@ -28,6 +31,11 @@ Spawn = Callable[..., subprocess.Popen[str]]
 CATCH = "import signal, time; signal.signal(signal.SIGABRT, lambda *_: None); "
 FORK = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', {code!r}]); "
 # one write a process: two that print at once would mix "up" and its newline where output is not buffered
+# what setproctitle does to the memory that /proc/PID/environ shows
+WIPE = (
+    "fields = open('/proc/self/stat').read().rpartition(')')[2].split(); "
+    "__import__('ctypes').memset(int(fields[47]), 0, int(fields[48]) - int(fields[47])); "
+)
 WAIT = "__import__('os').write(1, b'up\\n'); time.sleep(600)"
 
 
@@ -104,3 +112,30 @@ def test_a_torchrun_without_ranks_is_not_asked(tmp_path: Path) -> None:
     finally:
         agent.kill()
         agent.communicate()
+
+
+def test_a_recorded_process_is_known_without_its_environment(spawn: Spawn) -> None:
+    """By its pid and start ticks, with all below it, though no marker is left to be found."""
+    code = "import time; " + WIPE + WAIT
+    process = spawn(FORK.format(code=code) + code, ups=2, env={MARKER: "1:/wiped"})
+    (below,) = descendants(process.pid)
+    assert environ(process.pid)[0] == environ(below)[0] == b"" and marked("1:/wiped") == []
+    record = {"child": process.pid, "child_ticks": start_ticks(process.pid), "boot_id": boot_id()}
+    assert recorded_alive(record) == [process.pid, below]
+    for unknown in ({**record, "boot_id": ""}, {**record, "boot_id": None}):
+        assert recorded_alive(unknown) == [process.pid, below]
+    assert recorded_alive(record, "") == recorded_alive(record, boot_id()) == [process.pid, below]
+    process.kill()
+    wait_for(lambda: recorded_alive(record) == [])  # a zombie is over
+
+
+def test_a_process_that_does_not_fit_the_record_is_a_stranger(spawn: Spawn) -> None:
+    leader = spawn(FORK.format(code="import time; " + WAIT) + "import time; " + WAIT, ups=2)
+    (member,) = descendants(leader.pid)
+    fits = {"child": leader.pid, "child_ticks": start_ticks(leader.pid), "boot_id": boot_id()}
+    assert recorded_alive(fits)
+    assert recorded_alive({**fits, "boot_id": "another"}) == recorded_alive(fits, "another") == []
+    assert recorded_alive({**fits, "child_ticks": fits["child_ticks"] + 1}) == []  # the pid was used again
+    assert recorded_alive({**fits, "child": member, "child_ticks": start_ticks(member)}) == []  # leads no session
+    spoiled = ({}, {**fits, "child": str(leader.pid)}, {**fits, "child": True}, {**fits, "child_ticks": None})
+    assert [recorded_alive(record) for record in spoiled] == [[], [], [], []]
