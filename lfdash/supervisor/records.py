@@ -1,14 +1,19 @@
-"""The small files by which an attempt is told to stop and tells how it ended. Standard library only."""
+"""The small files by which an attempt may start, is told to stop and tells how it ended. Standard library only."""
 
 from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import Any
 
 from lfdash.supervisor.failpoints import hit
 
 LEVELS = ("graceful", "term", "kill")
+RIGHT = "child.reserved"  # who renames it has the attempt's right to start, and there is one only
+TAKEN = "child.taken"  # its name once the supervisor has it; the space becomes child.json
+GIVEN_UP = "given-up"  # its name once nobody is to start the attempt
+RESERVE = "exit.reserved"
 
 
 def sync_folder(path: str) -> None:
@@ -23,6 +28,40 @@ def sync_folder(path: str) -> None:
 def wished(folder: str) -> str | None:
     """The hardest stop wish left in an attempt's folder."""
     return next((lv for lv in reversed(LEVELS) if os.path.exists(os.path.join(folder, f"stop.{lv}"))), None)
+
+
+def take_right(folder: str) -> bool:
+    """Takes the right to start an attempt, for good; False when it was used or given up. OSError: nothing was done."""
+    try:
+        os.rename(os.path.join(folder, RIGHT), os.path.join(folder, TAKEN))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def give_up(folder: str) -> bool:
+    """Takes away the right to start an attempt, so that a supervisor which comes late leaves.
+
+    True: nobody has started the attempt, and nobody ever will; also when it was given up before. False: a supervisor
+    has used its right (while it lives it holds the lock), or there is no such attempt. OSError: nothing is known.
+    """
+    try:
+        os.rename(os.path.join(folder, RIGHT), os.path.join(folder, GIVEN_UP))
+    except FileNotFoundError:
+        if not is_given_up(folder):
+            return False
+    with suppress(FileNotFoundError):  # a supervisor of 0.1 knows no right, but starts nothing without this file
+        os.rename(os.path.join(folder, RESERVE), os.path.join(folder, f"exit.{GIVEN_UP}"))
+    return True
+
+
+def is_given_up(folder: str) -> bool:
+    """Whether an attempt's right to start was taken away. OSError when that cannot be seen."""
+    try:
+        os.lstat(os.path.join(folder, GIVEN_UP))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def fill(reserve: str, target: str, content: dict[str, Any], point: str) -> None:

@@ -7,6 +7,14 @@ releases that with the process and `F_GETLK` asks for it, so liveness needs neit
 child subreaper it stays the ancestor of everything the run starts, even of ranks in sessions of their own.
 The environment is inherited as it is (secrets never touch the disk); the child alone also gets the marker,
 by which the run's processes are found should the shim be killed.
+
+The right to start is one file, `child.reserved`, which is renamed once. Under its lock, right before it starts the
+child, the shim renames it to `child.taken` (and to `child.json`, once it has written there who was started). Who gives
+an attempt up renames it to `given-up` (records.py, give_up). So exactly one of them has its way: a shim that slept
+through its start finds nothing to rename, starts nothing, writes no exit record (that of a later attempt may be there)
+and says so in shim.log. A wish to stop renames another file (`armed`) and leaves the right alone: a run that is
+stopped before it starts is started, and stopped at once. A shim of version 0.1 renames `child.reserved` after the
+start only; it is kept from starting by the missing `exit.reserved`, which giving up renames too.
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from lfdash.supervisor.failpoints import hit
 from lfdash.supervisor.processes import (
@@ -35,7 +43,7 @@ from lfdash.supervisor.processes import (
     send,
     start_ticks,
 )
-from lfdash.supervisor.records import fill, wished
+from lfdash.supervisor.records import RESERVE, TAKEN, fill, is_given_up, take_right, wished
 
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.5  # how often a stop wish is looked for
@@ -90,12 +98,15 @@ class Shim:
         except OSError:
             sys.exit("another supervisor holds this attempt")
         hit("shim.locked")
-        if os.path.exists(self.file("child.json")) or not os.path.exists(self.file("exit.reserved")):
-            sys.exit("this attempt was already started once")
+        if os.path.exists(self.file("child.json")) or not os.path.exists(self.file(RESERVE)):
+            self.leave()
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.bell = self.hang_bell()
         self.start_ticks = start_ticks(os.getpid())
         hit("shim.before_start")
+        if not take_right(self.folder):
+            self.leave()
+        hit("shim.taken")
         error = self.start()
         if error is None:
             hit("shim.after_start")
@@ -108,6 +119,10 @@ class Shim:
             self.hide_secrets(last=True)
         self.publish(error)
         hit("shim.after_publish")
+
+    def leave(self) -> NoReturn:
+        """Ends without a start and without a record: the right to start was used, or given up."""
+        sys.exit("given up before it started" if is_given_up(self.folder) else "this attempt was already started once")
 
     def hang_bell(self) -> int:
         """Signals become readable bytes: SIGCHLD, SIGUSR2 ("look at the wish now"), SIGTERM (a graceful wish)."""
@@ -152,7 +167,7 @@ class Shim:
         identity |= {"shim": os.getpid(), "shim_ticks": self.start_ticks}
         identity |= {"child": self.child, "child_ticks": start_ticks(self.child)}
         try:
-            fill(self.file("child.reserved"), self.file("child.json"), identity, "shim.child_written")
+            fill(self.file(TAKEN), self.file("child.json"), identity, "shim.child_written")
         except OSError as error:
             print(f"child.json: {error}", file=sys.stderr, flush=True)
 
@@ -240,7 +255,7 @@ class Shim:
         hit("shim.before_publish")
         while True:
             try:
-                fill(self.file("exit.reserved"), self.file(self.spec["exit"]), record, "shim.exit_written")
+                fill(self.file(RESERVE), self.file(self.spec["exit"]), record, "shim.exit_written")
                 return
             except OSError as problem:  # a network disk that is away for a while
                 if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS):

@@ -10,19 +10,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.files import read_json
-from lfdash.launchers.local import SUPERVISOR
+from lfdash.launchers.base import Launched
+from lfdash.launchers.local import STARTUP_S, SUPERVISOR
 from lfdash.outcomes import Refused
 from lfdash.queue import commands
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.stall import StallDetector
 from lfdash.supervisor import shim
 from lfdash.supervisor.processes import descendants, environ, send, start_ticks
+from lfdash.supervisor.records import give_up
 from tests.faults.dashboards import ROOT, Zygote
 from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
 from tests.faults.table import Row, fault
@@ -341,6 +344,32 @@ def test_a_second_shim(workspace: Path, row: Row) -> None:
     assert subprocess.run(command, capture_output=True, timeout=20).returncode == 1
     assert (alive(handle.paths), shims(handle.paths), starts(handle.paths)) == (1, 0, 1)
     row.note("refused twice, one child")
+
+
+@fault(
+    "a shim that sleeps through its start", how="paused before its lock, given up after 30 s, resumed; then it wakes",
+    expected="it starts nothing and touches nothing; the later attempt alone trains",
+)
+def test_a_shim_that_wakes_late(workspace: Path, row: Row) -> None:
+    pause, first = workspace.parent / "pause", new(workspace)
+    plan = plan_for(workspace, **FOREVER, env={"LFDASH_FAILPOINTS": f"shim.entered=pause:{pause}"})
+    handle = launch(first, plan)
+    wait_for(pause.exists)
+    assert give_up(str(handle.paths.attempt(1).root))
+    later = new(workspace, later=STARTUP_S + 1)
+    view, again = seen(later), replace(plan, attempt=2, env={})
+    assert view.state is RunState.FAILED and view.record is not None
+    outcome = later.launch(again, view.record.resumed(again))
+    assert isinstance(outcome, Launched), outcome
+    second = outcome.handle
+    wait_ready(second)
+    pause.unlink()
+    assert shim_of(first, handle).wait(20) == 1
+    assert (alive(second.paths, 1), alive(second.paths, 2), starts(second.paths)) == (0, 1, 1)
+    assert not second.paths.exit.exists()
+    assert later.stop(handle.run_id, "kill") is None
+    assert becomes(later, RunState.STOPPED).exit_code == -9
+    row.note("it left: given up before it started; attempt 2 trained alone")
 
 
 # -- torchrun, by the stand-in --------------------------------------------------------------------------

@@ -6,8 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from lfdash.launchers import folder
 from lfdash.launchers.base import Launched
 from lfdash.launchers.local import SUPERVISOR, LocalLauncher
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import Handle
+from lfdash.supervisor.records import TAKEN, give_up
+from tests.support import PROGRAMS
 from tests.support.runs import members, plan_for, record_for, wait_for, wait_ready
 
 BLIND = """
@@ -53,3 +60,73 @@ def test_a_second_shim_does_not_start_the_attempt_again(tmp_path: Path) -> None:
     assert len(members(outcome.handle)) == 1
     launcher.stop(outcome.handle, "kill")
     wait_for(lambda: not members(outcome.handle))
+
+
+def paused(workspace: Path, point: str, **args: float) -> tuple[LocalLauncher, Handle, Path]:
+    """A run whose shim waits at a point until a file is gone."""
+    launcher, pause = LocalLauncher(), workspace.parent / "pause"
+    plan = plan_for(workspace, **{"steps": 2, **args}, env={"LFDASH_FAILPOINTS": f"{point}=pause:{pause}"})
+    outcome = launcher.submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Launched)
+    wait_for(lambda: pause.exists() and pause.read_text())
+    return launcher, outcome.handle, pause
+
+
+def wait_shim(launcher: LocalLauncher, handle: Handle) -> int:
+    """The exit code of a run's shim."""
+    shim = launcher.shim(handle)
+    assert shim is not None
+    return shim.wait(20)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    root.mkdir()
+    return root
+
+
+@pytest.mark.parametrize("point", ["shim.entered", "shim.locked", "shim.before_start"])
+def test_a_shim_that_was_given_up_starts_nothing(workspace: Path, point: str) -> None:
+    """It slept, before its lock or under it; in the folder above a later attempt may have written its end."""
+    launcher, handle, pause = paused(workspace, point)
+    control = handle.paths.attempt(1)
+    assert give_up(str(control.root))
+    before = handle.paths.listing()
+    pause.unlink()
+    assert wait_shim(launcher, handle) == 1
+    assert control.shim_log.read_text() == "given up before it started\n"
+    assert handle.paths.listing() == before and not handle.paths.console.exists() and not handle.paths.exit.exists()
+
+
+def test_a_shim_that_has_its_right_cannot_be_given_up(workspace: Path) -> None:
+    launcher, handle, pause = paused(workspace, "shim.taken")
+    control = handle.paths.attempt(1)
+    assert not give_up(str(control.root))
+    pause.unlink()
+    assert wait_shim(launcher, handle) == 0
+    assert '"code": 0' in handle.paths.exit.read_text()
+    assert control.child.exists() and not (control.root / TAKEN).exists() and not give_up(str(control.root))
+
+
+def test_a_run_that_is_stopped_before_it_starts_is_started_and_stopped(workspace: Path) -> None:
+    """The wish renames another file than the right to start."""
+    launcher, handle, pause = paused(workspace, "shim.before_start", steps=100_000, delay=0.02)
+    assert launcher.stop(handle, "graceful") is None
+    pause.unlink()
+    assert wait_shim(launcher, handle) == 0
+    assert '"stop": ["graceful"]' in handle.paths.exit.read_text()
+
+
+@pytest.mark.parametrize("given_up", [True, False])
+def test_a_shim_of_the_version_before_is_kept_from_starting_too(workspace: Path, given_up: bool) -> None:
+    """And starts what was not given up, from a folder of today."""
+    plan = plan_for(workspace, steps=2)
+    paths = folder.make(plan, record_for(plan))
+    assert isinstance(paths, RunPaths)
+    control = paths.attempt(1)
+    assert not given_up or give_up(str(control.root))
+    command = [sys.executable, "-I", "-S", str(PROGRAMS / "supervisor_0_1" / "shim.py"), str(control.root)]
+    older = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (older.returncode, paths.exit.exists(), paths.console.exists()) == (given_up, not given_up, not given_up)
+    assert give_up(str(control.root)) is given_up
