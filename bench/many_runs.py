@@ -39,7 +39,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from lfdash.engine.registry import WALK_EVERY, ProcessRegistry  # noqa: E402
 from lfdash.launchers.local import LocalLauncher  # noqa: E402
-from lfdash.runs.scan import scan  # noqa: E402
+from lfdash.runs.scan import RunScan  # noqa: E402
 from lfdash.runs.summary_cache import SummaryCache  # noqa: E402
 from lfdash.runs.table import Table, Wanted, arrange  # noqa: E402
 from tests.support.many import fill  # noqa: E402
@@ -120,8 +120,9 @@ def look(bench: Bench, looks: int) -> dict[str, float]:
         registry.summaries.step(registry.snapshot())
 
     def naive() -> None:
-        views = scan(bench.workspace, {}, registry.watcher.poll)
-        SummaryCache(bench.workspace / "none.json").step(views, budget=600)
+        runs = RunScan(bench.workspace, registry.watcher.poll)
+        runs.look()
+        SummaryCache(bench.workspace / "none.json").step(runs.views, budget=600)
 
     return {
         "look ms": mean_cpu(once, max(looks, 4 * WALK_EVERY)),

@@ -176,6 +176,31 @@ def parse_mapping(text: str) -> dict[str, Any] | Unreadable:
     return found if is_shallow(found) else Unreadable("lists within lists without end")
 
 
+def is_absent(error: OSError) -> bool:
+    """Whether an error says that there is no such plain file; any other one is a read that failed."""
+    return error.errno in NOT_THERE or error.errno in NOT_PLAIN
+
+
+def look_json(path: Path, *, limit: int = MOST_BYTES) -> dict[str, Any]:
+    """The mapping in a small JSON file; empty where there is none, or something else. OSError when reading failed, so
+    that nothing is known."""
+    found = read_json_file(path, limit=limit)
+    if isinstance(found, Unreadable) and found.failure is not None:
+        raise OSError(found.failure, found.reason, str(path))
+    return found if isinstance(found, dict) else {}
+
+
+def look_mark(path: Path) -> FileMark | None:
+    """As `file_mark`; OSError when it cannot be known whether there is such a file."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return None
+        raise
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def is_shallow(data: Any) -> bool:
     """Whether JSON data are at most MOST_DEPTH deep."""
     level = [data]

@@ -19,7 +19,7 @@ from lfdash.cli.texts import language, t
 from lfdash.errors import ConfigError
 from lfdash.jobs.yaml_format import load
 from lfdash.locales import config_error_in
-from lfdash.runs.scan import find_runs
+from lfdash.runs.places import Places
 
 Act = Callable[..., int]  # takes the terminal and the command's values, gives the exit code
 Make = Callable[[], click.Command]
@@ -138,8 +138,9 @@ class RunName(click.types.StringParamType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """The names of the workspace's runs that begin so."""
-        runs = find_runs(folder_of(ctx, ctx.params.get("workspace")))
-        return [CompletionItem(name) for name in sorted({run.name for run in runs}) if name.startswith(incomplete)]
+        runs = Places(folder_of(ctx, ctx.params.get("workspace"))).find().runs
+        names = sorted({os.path.basename(run) for run in runs})
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def run_argument(*, required: bool = False) -> click.Argument:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,17 +10,18 @@ from typing import TypeVar
 
 from filelock import Timeout
 
+from lfdash.engine.rights import Right, Rights, is_quiet
 from lfdash.engine.watcher import Watcher
 from lfdash.outcomes import Refused, unchanged_by
-from lfdash.queue.commands import LaunchLock, QueueCommands
+from lfdash.queue.commands import QueueCommands
 from lfdash.queue.store import QueueEntry
-from lfdash.runs.paths import RunPaths
+from lfdash.runs.paths import private
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.rename import rename
 from lfdash.runs.trash import Emptied, Item, Trash
 from lfdash.runs.view import RunView
 
-QUIET_S = 3600.0  # a plain CLI run's folder that did not change so long is nobody's any more
+QUIET_S = 3600.0  # a plain CLI run's folder that did not change so long is nobody's any more: nobody tells its end
 
 T = TypeVar("T")
 
@@ -31,20 +30,20 @@ class Archive:
     """What is done to runs that are over. refresh, snapshot: the registry's."""
 
     def __init__(
-        self, watcher: Watcher, queue: QueueCommands, launch_lock: LaunchLock, refresh: Callable[[], None],
+        self, watcher: Watcher, queue: QueueCommands, rights: Rights, refresh: Callable[[], None],
         snapshot: Callable[[], tuple[RunView, ...]],
     ) -> None:
         self.trash = Trash(watcher.workspace)
         self._watcher = watcher
         self._queue = queue
-        self._launch_lock = launch_lock
+        self._rights = rights
         self._refresh = refresh
         self._snapshot = snapshot
 
     def discard(self, run_id: str) -> Refused | None:
         """Moves the folder of a run that is over to the trash (`self.trash`), from where `restore` takes it back.
 
-        Refused: unknown, alive, plain_fresh, in_use, another_change, readonly, disk_kept, failed.
+        Refused: as `Right.to_move`, and plain_fresh, in_use, another_change, readonly, disk_kept, failed.
         """
         (outcome,) = self.discard_all([run_id])
         return outcome if isinstance(outcome, Refused) else None
@@ -67,50 +66,51 @@ class Archive:
     def restore(self, item: str) -> Refused | None:
         """Takes a run back from the trash. Refused: unknown, place_taken, another_change, readonly, disk_kept,
         failed."""
-        outcome = self._alone(lambda: self.trash.restore(item, self._reserved()))
+        outcome = self._alone(lambda right: self.trash.restore(item, self._reserved()))
         self._refresh()
         return outcome if isinstance(outcome, Refused) else None
 
     def empty_trash(self, items: Sequence[str]) -> Emptied | Refused:
         """Deletes items of the trash for good. Refused: another_change, readonly, disk_kept, failed."""
-        return self._alone(lambda: self.trash.empty(items))
+        return self._alone(lambda right: self.trash.empty(items))
 
     def _with_folders(self, run_ids: Sequence[str], act: Callable[[RunView], T | Refused]) -> list[T | Refused]:
         """Does something to the folders of runs that are over, while nobody starts one; the outcome of each."""
 
-        def all_of_them() -> list[T | Refused]:
-            self._refresh()
-            found: list[T | Refused] = []
-            for run_id in run_ids:
-                view = next((view for view in self._snapshot() if view.run_id == run_id), None)
-                if view is None:
-                    found.append(Refused("unknown"))
-                    continue
-                stays = self._why_it_stays(view)
-                if stays is None and view.record is not None:
-                    self._watcher.let_go(run_id, view.record.launcher)
-                found.append(act(view) if stays is None else stays)
-            self._refresh()
-            return found
+        def all_of_them(right: Right) -> list[T | Refused]:
+            outcomes = [self._with_folder(right, run_id, act) for run_id in run_ids]
+            right.look()
+            return outcomes
 
         outcomes = self._alone(all_of_them)
         return [outcomes] * len(run_ids) if isinstance(outcomes, Refused) else outcomes
 
-    def _alone(self, act: Callable[[], T | Refused]) -> T | Refused:
-        """Does something while no dashboard on this workspace starts a run."""
+    def _with_folder(self, right: Right, run_id: str, act: Callable[[RunView], T | Refused]) -> T | Refused:
+        """Does something to the folder of one run, unless it must stay where it is."""
+        shown = next((view for view in self._snapshot() if view.run_id == run_id), None)
+        if shown is not None and shown.waiting is not None:
+            return Refused("alive", {"run": shown.name})
+        view = right.to_move(run_id)
+        stays = view if isinstance(view, Refused) else self._why_it_stays(view)
+        if isinstance(view, Refused) or stays is not None:
+            return stays or Refused("unknown")
+        if view.record is not None:
+            self._watcher.let_go(run_id, view.record.launcher)
+        return act(view)
+
+    def _alone(self, act: Callable[[Right], T | Refused]) -> T | Refused:
+        """Does something while no dashboard on this workspace changes a run."""
         try:
-            with self._launch_lock.held():
-                return act()
+            with self._rights.taken() as right:
+                return act(right)
         except Timeout:
             return Refused("another_change")
         except OSError as error:
-            return unchanged_by(error, self._launch_lock.private)
+            return unchanged_by(error, private(self._watcher.workspace))
 
     def _why_it_stays(self, view: RunView) -> Refused | None:
-        """Why the folder of a run must stay where it is; None when nothing needs it."""
-        if view.state not in TERMINAL or view.lost == "launcher":  # nobody here can tell whether that one goes on
-            return Refused("alive", {"run": view.name})
-        if view.record is None and not is_quiet(view.path):
+        """Why the folder of a run that is over must stay where it is; None when nothing needs it."""
+        if view.record is None and not is_quiet(view.path, QUIET_S):
             return Refused("plain_fresh", {"run": view.name})
         user = user_of(view, self._snapshot(), self._queue.jobs.entries())
         return None if user is None else Refused("in_use", {"run": view.name, "user": user})
@@ -118,17 +118,6 @@ class Archive:
     def _reserved(self) -> set[Path]:
         """The folders that waiting jobs will have."""
         return {entry.paths.root for entry in self._queue.jobs.entries()}
-
-
-def is_quiet(folder: Path) -> bool:
-    """Whether nothing right in a folder changed for an hour (our notes aside): nobody tells when a run of the plain
-    CLI has ended."""
-    notes = RunPaths(folder).notes.name
-    try:
-        changed = [entry.stat().st_mtime for entry in os.scandir(folder) if entry.name != notes]
-    except OSError:
-        return False
-    return time.time() - max(changed, default=0.0) > QUIET_S
 
 
 def user_of(view: RunView, others: Iterable[RunView], entries: Iterable[QueueEntry]) -> str | None:

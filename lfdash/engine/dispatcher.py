@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from lfdash.engine.rights import Right, Rights
 from lfdash.engine.watcher import Watcher
 from lfdash.errors import ConfigError
 from lfdash.jobs import yaml_format
@@ -17,19 +18,20 @@ from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder
 from lfdash.launchers.base import Launched, Launcher
 from lfdash.outcomes import Refused, refused_by
-from lfdash.queue.commands import LaunchLock, QueueCommands, taken
+from lfdash.queue.commands import QueueCommands, taken
 from lfdash.queue.placement import Allocation, DevicePool, NoRoom
 from lfdash.queue.store import Queued, QueueEntry
 from lfdash.queue.turns import CachedDevices, PoolOf, pool_of, ports_of, queue_status, queued_view, with_allocation
-from lfdash.runs.paths import saves
+from lfdash.runs.paths import private
+from lfdash.runs.places import MAKES_RUN, around, is_walked, note_elsewhere
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
-from lfdash.runs.record import TERMINAL, RunRecord, RunState
-from lfdash.runs.scan import elsewhere
+from lfdash.runs.record import TERMINAL, RunRecord, RunState, Status
 from lfdash.runs.view import Reason, RunView, Waiting, relative
 from lfdash.supervisor import failpoints
 from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.secret_store import SecretStore
 
+TRIES = 3  # of a job whose supervisor ends before it starts anything
 REST_S = 30.0  # after a disk that did not let the queue be changed
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class Dispatcher:
         self,
         watcher: Watcher,
         queue: QueueCommands,
-        launch_lock: LaunchLock,
+        rights: Rights,
         cached_devices: CachedDevices,
         secret_store: SecretStore,
         roots: Roots,
@@ -55,7 +57,7 @@ class Dispatcher:
         self.cached_devices = cached_devices
         self._watcher = watcher
         self._queue = queue
-        self._launch_lock = launch_lock
+        self._rights = rights
         self._secret_store = secret_store
         self._roots = roots
         self._refresh = refresh
@@ -75,22 +77,26 @@ class Dispatcher:
         refused = self._unfit(plan)
         if refused is not None:
             return refused
+        return self._with_right(
+            lambda right: self._launch(right, plan, record, request or ResourceRequest(), beside=beside)
+        )
+
+    def _with_right(self, act: Callable[[Right], Launched | Refused]) -> Launched | Refused:
         try:
-            with self._launch_lock.held():
-                return self._launch(plan, record, request or ResourceRequest(), beside=beside)
+            with self._rights.taken() as right:
+                return act(right)
         except Timeout:
             return Refused("another_launch")
         except OSError as error:
-            return refused_by(error, self._launch_lock.private)
+            return refused_by(error, private(self._watcher.workspace))
 
     def _launch(
-        self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest, *, beside: bool
+        self, right: Right, plan: LaunchPlan, record: RunRecord, request: ResourceRequest, *, beside: bool
     ) -> Launched | Refused:
         failpoints.hit("launch.locked")
-        self._refresh()
-        not_next = self._not_next(plan)
-        if not_next is not None:
-            return not_next
+        may = right.to_start(plan, record)
+        if isinstance(may, Refused):
+            return may
         missing = self._missing(plan)
         if missing:
             return Refused("secret_missing", {"name": ", ".join(missing)})
@@ -102,10 +108,12 @@ class Dispatcher:
             queue_status(entries, pools, self._missing_of, paused=False)
         pool = pools(record)
         place = pool.anyway(request) if beside else pool.place(request)
+        if not isinstance(place, NoRoom) and not beside and right.unseen is not None:
+            place = NoRoom("unseen", {"path": right.unseen[0], "reason": right.unseen[1]})
         if isinstance(place, NoRoom):
             return Refused("never" if place.never else "busy", {"code": place.code, **place.params})
         plan, record = self._allocated(plan, record, request, place)
-        return self._submit(plan, record)
+        return self._submit(right, plan, record)
 
     def _unfit(self, plan: LaunchPlan) -> Refused | None:
         """Why a plan must not be written down, let alone started; None when it may."""
@@ -116,11 +124,13 @@ class Dispatcher:
             or (Refused("secret_in_plan", {"name": exposed}) if exposed else None)
         )
 
-    def _submit(self, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
-        """Hands a run to the launcher, with its secrets; the launch lock is held."""
-        unfit = self._unfit(plan) or self._not_next(plan)  # a link may be another now than when it was queued
-        if unfit is not None:
-            return unfit
+    def _submit(self, right: Right, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
+        """Hands a run to the launcher, with its secrets."""
+        unfit = self._unfit(plan) or check_place(plan)  # a link may be another now than when it was queued
+        may = unfit or right.to_start(plan, record)
+        if isinstance(may, Refused):
+            return may
+        record = may
         note = self._note_place(plan)
         secrets = {name: self._secret_store.get(name) for name in plan.secrets}
         failpoints.hit("launch.checked")
@@ -131,23 +141,8 @@ class Dispatcher:
                 note.unlink(missing_ok=True)
             return outcome
         self._watcher.hold(plan.run_id, outcome.handle)
-        self._refresh()
+        right.look()
         return outcome
-
-    def _not_next(self, plan: LaunchPlan) -> Refused | None:
-        """Why a later attempt must not begin: its run was deleted or renamed meanwhile, goes on, or has gone on since
-        the plan was made. Asked under the launch lock, of a look that is made now."""
-        if plan.attempt == 1:
-            return None
-        self._refresh()
-        root = Path(plan.cwd) / plan.output_dir
-        view = next((view for view in self._watcher.views if view.run_id == plan.run_id and view.path == root), None)
-        if view is None:
-            return Refused("unknown")
-        if view.state not in TERMINAL:
-            return Refused("alive", {"run": view.name})
-        is_next = plan.attempt == view.paths.next_attempt()
-        return None if is_next else Refused("exists", {"path": f"{plan.output_dir}/attempts/{plan.attempt:03d}"})
 
     def _missing(self, plan: LaunchPlan) -> list[str]:
         return [name for name in plan.secrets if not self._secret_store.get(name)]
@@ -181,8 +176,7 @@ class Dispatcher:
             return refused
         request = request or ResourceRequest()
         record = replace(record, launcher=self._launcher(record).name)
-        with self._launch_lock.lock:
-            place = self._pools()(record).place(request)
+        place = self._pools()(record).place(request)
         if isinstance(place, NoRoom) and place.never:
             return Refused("never", {"code": place.code, **place.params})
         return self._queue.add(plan, record, request)
@@ -192,23 +186,20 @@ class Dispatcher:
 
         Refused: not_waiting, never, and as `launch`; then it waits as before.
         """
-        try:
-            with self._launch_lock.held():
-                entry = next((entry for entry in self.entries() if entry.run_id == run_id), None)
-                if entry is None:
-                    return Refused("not_waiting")
-                missing = self._missing_of(entry)
-                if missing:
-                    return Refused("secret_missing", {"name": ", ".join(missing)})
-                place = self._pools(now=True)(entry.record).anyway(entry.request)
-                if isinstance(place, NoRoom):
-                    return Refused("never", {"code": place.code, **place.params})
-                plan, record = self._allocated(entry.plan, entry.record, entry.request, place)
-                return self._submit(plan, record)
-        except Timeout:
-            return Refused("another_launch")
-        except OSError as error:
-            return refused_by(error, self._launch_lock.private)
+
+        def start(right: Right) -> Launched | Refused:
+            entry = next((entry for entry in self.entries() if entry.run_id == run_id), None)
+            if entry is None:
+                return Refused("not_waiting")
+            missing = self._missing_of(entry)
+            if missing:
+                return Refused("secret_missing", {"name": ", ".join(missing)})
+            place = self._pools(now=True)(entry.record).anyway(entry.request)
+            if isinstance(place, NoRoom):
+                return Refused("never", {"code": place.code, **place.params})
+            return self._submit(right, *self._allocated(entry.plan, entry.record, entry.request, place))
+
+        return self._with_right(start)
 
     def _allocated(
         self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest, place: Allocation
@@ -224,6 +215,8 @@ class Dispatcher:
 
     def waiting_views(self, entries: tuple[QueueEntry, ...]) -> list[RunView]:
         """Jobs that wait as a page shows them, in order; not those that have become runs."""
+        if not entries:
+            return []
         runs = {view.run_id: view for view in self._watcher.views}
         begun = {(view.run_id, view.attempt) for view in self._watcher.views}
         entries = tuple(entry for entry in entries if (entry.run_id, entry.plan.attempt) not in begun)
@@ -238,28 +231,28 @@ class Dispatcher:
         if (not jobs.entries() and not jobs.started()) or time.monotonic() < self._rest_until:
             return
         try:
-            with self._launch_lock.held(timeout=0):
+            with self._rights.taken(timeout=0) as right:
                 self._look_after_started()
-                self._tidy()
-                self._start_waiting()
+                self._tidy(right)
+                self._start_waiting(right)
         except Timeout:
             return
         except OSError as error:
             self._rest_until = time.monotonic() + REST_S
             logger.warning("the queue of %s cannot be changed: %s", self._watcher.workspace, error)
 
-    def _start_waiting(self) -> None:
+    def _start_waiting(self, right: Right) -> None:
+        """Starts what has room. Nothing while something could not be seen: it may be a run that has the room."""
         jobs = self._queue.jobs
-        if not any(place for _, _, place in self._standing(self.entries())):
+        if right.unseen is not None or not any(place for _, _, place in self._standing(self.entries())):
             return
-        self._refresh()  # what another dashboard has started meanwhile
         for entry, _, place in self._standing(self.entries(), now=True):
             if place is None:
                 continue
             plan, record = self._allocated(entry.plan, entry.record, entry.request, place)
             failpoints.hit("queue.taken")
             jobs.note_started(entry.run_id)
-            outcome = self._submit(plan, record)
+            outcome = self._submit(right, plan, record)
             if isinstance(outcome, Refused):
                 jobs.forget_started(entry.run_id)
                 reason = Reason(f"refused_{outcome.code}", {k: str(v) for k, v in outcome.params.items()})
@@ -273,20 +266,36 @@ class Dispatcher:
         paused = self._queue.jobs.settings().paused
         return queue_status(entries, self._pools(now=now), self._missing_of, paused=paused)
 
-    def _tidy(self) -> None:
+    def _tidy(self, right: Right) -> None:
         """Removes jobs that have become runs. One of which nothing was ever started waits again: the dashboard
-        ended in that moment."""
+        ended in that moment, or its supervisor could not begin; after TRIES such ends it is held."""
         for entry in self._queue.jobs.entries():
             if not entry.begun:
                 continue
-            status = self._watcher.poll(entry.paths, entry.record)
-            if status.unused:
-                logger.warning("run %s was never started: it waits again", entry.run_id)
-                folder.undo(entry.paths, entry.plan)
-                self._watcher.let_go(entry.run_id, entry.record.launcher)
-            elif status.phase != "starting":
+            try:
+                status = self._watcher.poll(entry.paths, entry.record)
+                if status.unused:
+                    self._take_back(right, entry, status)
+                    continue
+            except OSError:
+                continue  # it cannot be seen just now
+            if status.phase != "starting":
                 failpoints.hit("queue.before_removed")
                 self._queue.jobs.remove(entry.run_id)
+
+    def _take_back(self, right: Right, entry: QueueEntry, status: Status) -> None:
+        """Takes an attempt away that was never started, and never will be; its job waits again, or is held."""
+        launcher = self._launcher(entry.record)
+        if not launcher.give_up(launcher.adopt(entry.paths, entry.record)):
+            return  # it has begun in this moment
+        logger.warning("run %s was never started: it waits again", entry.run_id)
+        said = (status.exit.error if status.exit else None) or "–"
+        tries = entry.tries + 1
+        held = Reason("never_begins", {"tries": str(tries), "said": said}) if tries >= TRIES else entry.held
+        self._queue.jobs.write(replace(entry, tries=tries, held=held))
+        folder.undo(entry.paths, entry.plan)
+        self._watcher.let_go(entry.run_id, entry.record.launcher)
+        right.look()
 
     def _look_after_started(self) -> None:
         """Holds the jobs that wait when one that the queue started has failed, where that is wanted."""
@@ -304,14 +313,12 @@ class Dispatcher:
                         jobs.write(replace(entry, held=Reason("after_failure", {"run": view.name})))
 
     def _note_place(self, plan: LaunchPlan) -> Path | None:
-        """Notes where a run outside saves/ lies, so that it is found again. OSError when that is not possible."""
+        """Notes where a run lies that no walk below saves/ finds, so that it is found again. OSError when that is not
+        possible."""
         root = Path(plan.cwd) / plan.output_dir
-        if root.is_relative_to(saves(self._watcher.workspace)):
+        if is_walked(self._watcher.workspace, root):
             return None
-        note = elsewhere(self._watcher.workspace) / plan.run_id
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(str(root), encoding="utf-8")
-        return note
+        return note_elsewhere(self._watcher.workspace, plan.run_id, root)
 
 
 def check_output(plan: LaunchPlan) -> Refused | None:
@@ -321,6 +328,16 @@ def check_output(plan: LaunchPlan) -> Refused | None:
     if ".." in Path(plan.output_dir).parts:
         return Refused("outside", {"path": plan.output_dir})
     return None
+
+
+def check_place(plan: LaunchPlan) -> Refused | None:
+    """Refuses a plan whose output folder lies in the folder of a run, where it would be deleted and moved with it, or
+    is named like a file of ours. OSError when that cannot be seen."""
+    root = Path(plan.cwd) / plan.output_dir
+    if root.name in MAKES_RUN:
+        return Refused("name_reserved", {"path": plan.output_dir})
+    outer = around(root) if plan.attempt == 1 else None
+    return None if outer is None else Refused("inside_run", {"path": plan.output_dir, "run": str(outer)})
 
 
 def check_paths(plan: LaunchPlan, roots: Roots) -> Refused | None:

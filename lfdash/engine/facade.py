@@ -56,7 +56,6 @@ def open_workspace(workspace: str | os.PathLike[str] | None = None, *, create: b
     services = Services(find_project(), folder, roots, create=create)
     services.upstream = probe.cached(services.workspace.private) or services.upstream
     services.registry.summaries.load()
-    services.registry.watcher.notes_ends = False  # dashboards do that
     return Workspace(services)
 
 

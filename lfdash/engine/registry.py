@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lfdash.engine.archive import Archive
 from lfdash.engine.dispatcher import Dispatcher
+from lfdash.engine.rights import Rights
 from lfdash.engine.watcher import Watcher
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers.base import Launched, Launcher, Level
@@ -20,6 +21,7 @@ from lfdash.queue.turns import CachedDevices, ProbeDevices
 from lfdash.runs.paths import private
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
+from lfdash.runs.scan import upto
 from lfdash.runs.summary_cache import SummaryCache
 from lfdash.runs.view import RunView
 from lfdash.workspace import devices
@@ -57,12 +59,13 @@ class ProcessRegistry:
         self.queue = QueueCommands(launch_lock, self.refresh)
         self.launchers = Launchers(launcher)
         self.watcher = Watcher(workspace, self.launchers, self.redactor)
+        rights = Rights(self.watcher, launch_lock, self.refresh)
         self.dispatcher = Dispatcher(
-            self.watcher, self.queue, launch_lock, CachedDevices(look), self.secret_store, self.roots, self.refresh
+            self.watcher, self.queue, rights, CachedDevices(look), self.secret_store, self.roots, self.refresh
         )
-        self.archive = Archive(self.watcher, self.queue, launch_lock, self.refresh, self.snapshot)
+        self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot)
         self._interval = interval
-        self._lock = launch_lock.lock  # everything but the snapshot, which is replaced as a whole
+        self._lock = threading.RLock()  # of `start`, which is called once a session
         self._shown: tuple[RunView, ...] = ()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -100,7 +103,7 @@ class ProcessRegistry:
 
     def refresh(self, *, everything: bool = True) -> None:
         """Looks at the alive runs, and for new folders when `everything`."""
-        with self._lock:
+        with self.watcher.lock:
             entries = self.dispatcher.entries()  # first: a job that becomes a run meanwhile is seen as one of them
             self.watcher.look(everything=everything)
             self._shown = (*self.dispatcher.waiting_views(entries), *self.watcher.views)
@@ -129,18 +132,19 @@ class ProcessRegistry:
 
         Refused: unknown, plain (a run that the plain CLI started), launcher_unknown, not_running, readonly.
         """
-        with self._lock:
-            view = self.get(run_id)
-            if view is None:
-                return Refused("unknown")
-            if view.waiting is not None:
-                return self.queue.cancel(run_id)
-            if view.record is None:
-                return Refused("plain")
-            launcher = self.launchers.get(view.record.launcher)
-            refused = launcher.stop(self.watcher.handle(view.paths, view.record), level)
+        view = self.get(run_id)
+        if view is None:
+            return Refused("unknown")
+        if view.waiting is not None:
+            return self.queue.cancel(run_id)
+        if view.record is None:
+            return Refused("plain")
+        launcher = self.launchers.get(view.record.launcher)
+        attempts = [upto(view.record, number) for number in view.others] + [view.record]
+        with self.watcher.lock:
+            refused = [launcher.stop(self.watcher.handle(view.paths, one), level) for one in attempts]
             self.refresh(everything=False)
-            return refused
+        return next((one for one in refused if one is None), refused[-1])
 
     # -- secrets ----------------------------------------------------------------------------------------
 

@@ -67,11 +67,16 @@ class Launcher(Protocol):
         ...
 
     def poll(self, handle: Handle) -> Status:
-        """How the run does now."""
+        """How the attempt does now. OSError when that cannot be seen; nothing is said to be over without evidence."""
         ...
 
     def stop(self, handle: Handle, level: Level) -> Refused | None:
         """Leaves the wish to stop; a harder one may follow. Refused("not_running") when it is over."""
+        ...
+
+    def give_up(self, handle: Handle) -> bool:
+        """Makes sure that an attempt which `poll` calls over is not started by somebody who comes late. True: it never
+        was, and never will be. False: it was started once, and what `poll` says is all. OSError: nothing is known."""
         ...
 
     def reap(self) -> None:

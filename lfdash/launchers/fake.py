@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lfdash.files import read_json
+from lfdash.files import look_json
 from lfdash.launchers import folder
 from lfdash.launchers.base import Launched, Level
 from lfdash.outcomes import Refused
@@ -50,7 +50,7 @@ class FakeLauncher:
         ended = read_exit(handle)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
-        child = read_json(control.child)
+        child = look_json(control.child)
         if child.get("pending"):
             return Status("pending", None, wish)
         return Status("running" if child else "starting", None, wish, child.get("started"))
@@ -61,6 +61,10 @@ class FakeLauncher:
             return Refused("not_running")
         handle.paths.attempt(handle.attempt).stop(level).touch()
         return None
+
+    def give_up(self, handle: Handle) -> bool:
+        """False: nobody comes late."""
+        return False
 
     def reap(self) -> None:
         """Nothing: there are no processes."""

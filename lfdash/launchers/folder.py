@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lfdash.files import file_mark, write_text_atomic
+from lfdash.files import look_mark, write_text_atomic
 from lfdash.launchers.base import THIS, MachineIdentity
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.paths import AttemptPaths, RunPaths, marker
@@ -140,7 +140,7 @@ def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, mach
         "exit": os.path.relpath(paths.exit, paths.attempt(plan.attempt).root),
         "boot_id": machine.boot_id(), "host": machine.host(), "clock": machine.clock(),
         "console_start": console_size(paths), "secrets": mask.names(os.environ, plan.secrets),
-        "before": {path.name: file_mark(path) for path in (paths.trainer_log, paths.trainer_state)},
+        "before": {path.name: look_mark(path) for path in (paths.trainer_log, paths.trainer_state)},
     }
     write(control.spec, json.dumps(spec))
     write(control.child_reserve, " " * RESERVED)
@@ -149,11 +149,9 @@ def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, mach
 
 
 def console_size(paths: RunPaths) -> int:
-    """How much earlier attempts have printed, in bytes."""
-    try:
-        return paths.console.stat().st_size
-    except OSError:
-        return 0
+    """How much earlier attempts have printed, in bytes. OSError when that cannot be known."""
+    mark = look_mark(paths.console)
+    return 0 if mark is None else mark[1]
 
 
 def write(path: Path, text: str) -> None:

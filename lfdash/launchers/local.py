@@ -11,12 +11,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lfdash import supervisor
-from lfdash.files import read_json
+from lfdash.files import NOT_THERE, look_json, look_mark
 from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
 from lfdash.outcomes import Refused, refused_by
@@ -25,12 +25,23 @@ from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, is_home
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Exit, Handle, RunRecord, Status, Why, exit_in, read_exit
 from lfdash.supervisor import failpoints, processes
-from lfdash.supervisor.processes import MARKER, descendants, kill, marked, pass_on, send, start_ticks
+from lfdash.supervisor.processes import MARKER, descendants, kill, marked, pass_on, recorded_alive, send, start_ticks
+from lfdash.supervisor.records import give_up
 
 SUPERVISOR = str(Path(supervisor.__file__).resolve().with_name("__main__.py"))  # the program
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
 LOOKS = 4  # that must find nobody: one may miss processes that fork and end without pause
 STARTUP_S = 30.0  # an adopted attempt that started nothing yet may still do so that long
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What the control files of an attempt say: spec.json, child.json, and the hardest stop wish."""
+
+    control: AttemptPaths
+    spec: Mapping[str, Any]
+    child: Mapping[str, Any]
+    wish: str | None
 
 
 class LocalLauncher:
@@ -78,62 +89,78 @@ class LocalLauncher:
         return Handle(record.run_id, record.last.number, paths)
 
     def poll(self, handle: Handle) -> Status:
-        """Order of truth: exit.json, the shim's lock, the run's processes, then lost."""
+        """Order of truth: exit.json, the shim's lock, the run's processes, then lost. OSError when one of them cannot
+        be seen: lost is only what was looked for and is not there."""
         control = handle.paths.attempt(handle.attempt)
         wish = control.read_wish()
         ended = read_exit(handle)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
-        child = read_json(control.child)
-        why = self.not_here(control)
-        if why is None:
-            alive = self.look(handle, control, child, wish)
-            if alive is not None:
-                return alive
+        spec, child = look_json(control.spec), look_json(control.child)
+        why = self.not_here(spec)
+        signs = Signs(control, spec, child, wish)
+        alive = self.look(handle, signs, why)
+        if alive is not None:
+            return alive
         # it may have been written between the two looks, or not have reached its place
         ended = read_exit(handle) or exit_in(handle, control.reserve)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
-        if not child and folder.console_size(handle.paths) <= control.console_start():
-            return Status("ended", never_started(handle, control), wish, why=why, unused=why != "host")
+        if why != "host" and self.is_unused(handle, signs):
+            return Status("ended", never_started(handle, control), wish, why=why, unused=True)
         return Status("lost", None, wish, number(child.get("started")), why=why or "gone")
 
-    def look(
-        self, handle: Handle, control: AttemptPaths, child: Mapping[str, Any], wish: str | None
-    ) -> Status | None:
-        """The status of an attempt of this machine and boot that lives; None when it does not."""
+    def is_unused(self, handle: Handle, signs: Signs) -> bool:
+        """Whether nothing of an attempt that is over was ever started: the right to is unused, nothing was printed."""
+        used = bool(signs.child) or look_mark(signs.control.taken) is not None
+        return not used and folder.console_size(handle.paths) <= signs.control.console_start()
+
+    def look(self, handle: Handle, signs: Signs, why: Why | None) -> Status | None:
+        """The status of an attempt that lives; None when it does not. why: why it cannot be one of this machine's
+        processes. A lock that is held is one that lives, wherever."""
+        child, wish = signs.child, signs.wish
         started, elapsed = number(child.get("started")), self.elapsed(child)
-        pid = holder(control.lock)
-        if pid or self.starting(handle, control, child):
+        pid = holder(signs.control.lock)
+        if pid or (why is None and self.starting(handle, signs)):
             ranks = processes.ranks(descendants(pid)) if wish == "graceful" and pid > 0 else None
             return Status("running" if child else "starting", None, wish, started, elapsed, ranks=ranks)
-        marker = paths_module.marker(handle.paths, handle.attempt)
-        members = next((found for _ in range(LOOKS) if (found := marked(marker))), [])
+        members = self.members(handle, child) if why is None else []
         if not members:
             return None
         if wish == "kill":  # the shim was killed, and one round may miss a process that was just being made
             kill(members)
         return Status("running", None, wish, started, elapsed, ranks=processes.ranks(members) if wish else None)
 
-    def not_here(self, control: AttemptPaths) -> Why | None:
-        """Why an attempt cannot live on this machine, now; None when it can."""
-        spec = read_json(control.spec)
-        if spec.get("boot_id") and spec["boot_id"] == self.machine.boot_id():
+    def members(self, handle: Handle, child: Mapping[str, Any]) -> list[int]:
+        """The live processes of an attempt whose shim is gone: by their marker, else by the child that was recorded."""
+        marker = paths_module.marker(handle.paths, handle.attempt)
+        found = next((found for _ in range(LOOKS) if (found := marked(marker))), [])
+        return found or recorded_alive(child, self.machine.boot_id())
+
+    def not_here(self, spec: Mapping[str, Any]) -> Why | None:
+        """Why an attempt cannot live on this machine, now; None when it can. What one of both sides does not know
+        decides nothing."""
+        if not spec:
+            return None
+        theirs, ours = spec.get("boot_id"), self.machine.boot_id()
+        if theirs and theirs == ours:
             return None  # whatever its host is called now
-        return "boot" if spec.get("host") == self.machine.host() else "host"
+        if spec.get("host") != self.machine.host():
+            return "host"
+        return "boot" if theirs and ours else None
 
     def elapsed(self, child: Mapping[str, Any]) -> float | None:
         """Seconds since the start by the clock that nobody sets; None without a child."""
         clock = number(child.get("clock"))
         return None if clock is None else self.machine.clock() - clock
 
-    def starting(self, handle: Handle, control: AttemptPaths, child: Mapping[str, Any]) -> bool:
+    def starting(self, handle: Handle, signs: Signs) -> bool:
         """Whether a shim that does not hold its lock yet may still come. Not in a folder that was copied."""
         shim = self.shim(handle)
         if shim is not None:
             return shim.poll() is None
-        made = number(read_json(control.spec).get("clock"))
-        if child or made is None or not is_home(handle.paths, handle.attempt):
+        made = number(signs.spec.get("clock"))
+        if signs.child or made is None or not is_home(handle.paths, handle.attempt):
             return False
         return self.machine.clock() - made < STARTUP_S
 
@@ -142,29 +169,36 @@ class LocalLauncher:
 
         Without a shim the signals are sent from here. A softer wish after a harder one changes nothing.
         """
-        status = self.poll(handle)
-        if status.phase in ("ended", "lost"):
-            return Refused("not_running")
         control = handle.paths.attempt(handle.attempt)
-        if status.wish is not None and LEVELS.index(status.wish) > LEVELS.index(level):
-            return None
-        token = control.armed if status.wish is None else control.stop(status.wish)
         try:
+            status = self.poll(handle)
+            if status.phase in ("ended", "lost"):
+                return Refused("not_running")
+            if status.wish is not None and LEVELS.index(status.wish) > LEVELS.index(level):
+                return None
+            token = control.armed if status.wish is None else control.stop(status.wish)
             failpoints.hit("stop.before_token")
             if token != control.stop(level):
-                os.rename(token, control.stop(level))
-        except FileNotFoundError:  # another page was quicker; its wish stands, and the shim sees it
-            pass
+                with suppress(FileNotFoundError):  # another page was quicker; its wish stands, and the shim sees it
+                    os.rename(token, control.stop(level))
+            failpoints.hit("stop.after_token")
+            self.hurry(handle, control, level)
         except OSError as error:
             return refused_by(error, control.root)
-        failpoints.hit("stop.after_token")
-        pid = holder(control.lock)
-        if pid > 0 and start_ticks(pid) == read_json(control.child).get("shim_ticks"):
-            send([pid], signal.SIGUSR2)  # only hurries it up: it looks twice a second anyway
-        elif not pid:
-            pass_on(marked(paths_module.marker(handle.paths, handle.attempt)), level)
         failpoints.hit("stop.signalled")
         return None
+
+    def hurry(self, handle: Handle, control: AttemptPaths, level: Level) -> None:
+        """Wakes the shim, which looks for a wish twice a second anyway; without one, passes the wish on itself."""
+        pid, child = holder(control.lock), look_json(control.child)
+        if pid > 0 and start_ticks(pid) == child.get("shim_ticks"):
+            send([pid], signal.SIGUSR2)
+        elif not pid:
+            pass_on(self.members(handle, child), level)
+
+    def give_up(self, handle: Handle) -> bool:
+        """Takes an attempt's right to start away (supervisor/records.py): its shim may have slept through it."""
+        return give_up(str(handle.paths.attempt(handle.attempt).root))
 
     def reap(self) -> None:
         """Takes the exit codes of shims that ended, a moment after they wrote down how the run did; nobody else
@@ -215,12 +249,15 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> subp
 def holder(lock: Path) -> int:
     """Pid of the process that holds the shim's lock; 0: nobody; -1: somebody in another pid namespace.
 
-    F_GETLK only asks: unlike a trial lock it can never make the shim's own attempt fail.
+    F_GETLK only asks: unlike a trial lock it can never make the shim's own attempt fail. OSError when it cannot be
+    asked.
     """
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return 0
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return 0
+        raise
     try:
         answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
         kind, _, _, _, pid = struct.unpack(FLOCK, answer)

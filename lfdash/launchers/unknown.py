@@ -43,6 +43,10 @@ class UnknownLauncher:
         """Refused("launcher_unknown")."""
         return Refused("launcher_unknown", {"name": self.name})
 
+    def give_up(self, handle: Handle) -> bool:
+        """False: nobody comes late."""
+        return False
+
     def reap(self) -> None:
         """Nothing: it has started nothing."""
 

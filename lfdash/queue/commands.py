@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,17 +27,20 @@ BY_USER = Reason("user")
 
 
 class LaunchLock:
-    """One launch, or one change of the queue, at a time: among this process's threads and other dashboards."""
+    """One launch, or one change of the queue, at a time: among this process's threads and other dashboards.
+
+    Nothing else waits for it: looks at the runs and Stop go on while somebody else holds it.
+    """
 
     def __init__(self, private: Path) -> None:
         self.private = private
-        self.lock = threading.RLock()
 
     @contextmanager
     def held(self, timeout: float = LOCK_S) -> Iterator[None]:
-        """Not to be nested. Timeout when another dashboard holds it, OSError when the disk does not let it."""
-        self.private.mkdir(parents=True, exist_ok=True)
-        with self.lock, FileLock(self.private / "launch.lock", timeout=timeout):
+        """Not to be nested. Timeout when another thread or dashboard holds it, OSError when the disk does not let
+        it."""
+        self.private.mkdir(exist_ok=True)
+        with FileLock(self.private / "launch.lock", timeout=timeout):
             yield
 
 

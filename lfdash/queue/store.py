@@ -30,7 +30,7 @@ MOST_SLOTS = 64
 @dataclass(frozen=True)
 class QueueEntry:
     """A job that waits. order: its place, ascending. held: why it is not to be started, None = it may be.
-    added: epoch seconds."""
+    added: epoch seconds. tries: how often its attempt was made and ended before anything of it was started."""
 
     plan: LaunchPlan
     record: RunRecord
@@ -38,6 +38,7 @@ class QueueEntry:
     order: Finite
     added: Finite
     held: Reason | None = None
+    tries: int = 0
 
     @property
     def run_id(self) -> str:
@@ -59,6 +60,7 @@ class QueueEntry:
 
     def to_json(self) -> str:
         data = {"version": VERSION, "order": self.order, "added": self.added, "ask": asdict(self.request)}
+        data["tries"] = self.tries
         data |= {"held": asdict(self.held) if self.held else None, "plan": asdict(self.plan)}
         return json.dumps({**data, "record": json.loads(self.record.to_json())}, indent=1, ensure_ascii=False) + "\n"
 

@@ -45,7 +45,7 @@ class CachedDevices:
 
 
 def pool_of(machine: Inventory, views: Iterable[RunView]) -> DevicePool:
-    """The machine with our alive runs on it. One whose devices nobody noted has them all.
+    """The machine with every live attempt of our runs on it. One whose devices nobody noted has them all.
 
     views: runs of this machine.
     """
@@ -53,8 +53,10 @@ def pool_of(machine: Inventory, views: Iterable[RunView]) -> DevicePool:
     for view in views:
         if view.record is None or view.waiting is not None or view.state in TERMINAL:
             continue
-        given = view.record.last.devices
-        pool.take(view.name, Allocation(all=bool(machine.gpus)) if given is None else Allocation(given))
+        for attempt in view.record.attempts:
+            if attempt.number in (view.attempt, *view.others):
+                given = attempt.devices
+                pool.take(view.name, Allocation(all=bool(machine.gpus)) if given is None else Allocation(given))
     return pool
 
 

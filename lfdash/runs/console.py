@@ -150,7 +150,8 @@ def tracker_link(console: Path, start: int = 0) -> str | None:
 
 
 def last_lines(console: Path, start: int = 0, size: int = 1 << 19) -> list[str]:
-    """The end of a console log as a terminal would show it, `size` bytes at most, from byte `start` on."""
+    """The end of a console log as a terminal would show it, `size` bytes at most, from byte `start` on. OSError when
+    reading failed."""
     text = tail_bytes(console, size, start).decode("utf-8", "replace")
     return [collapse(line) for line in text.split("\n")]
 
@@ -167,7 +168,7 @@ def last_error(console: Path, start: int = 0) -> str | None:
     """The exception line of a failed run, from the last part of its console log; None without a traceback.
 
     Under torchrun that of the first rank that failed (the other ranks and the launchers fail of it); else the
-    last one. start: byte at which the attempt's output begins.
+    last one. start: byte at which the attempt's output begins. OSError when reading failed.
     """
     found = tracebacks(last_lines(console, start, ERROR_TAIL))
     real = [item for item in found if item[1].split(":")[0].rpartition(".")[2] not in LAUNCHERS]

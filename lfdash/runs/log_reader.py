@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lfdash.files import open_plain
+from lfdash.files import is_absent, open_plain
 
 LogRow = dict[str, Any]
 
@@ -116,7 +116,8 @@ def parse(lines: list[bytes], rows: list[LogRow]) -> int:
 
 
 def read_last(path: Path, size: int = 1 << 16) -> list[LogRow]:
-    """The rows in the last `size` bytes of a JSON-lines file; a cut first and an open last line are left out."""
+    """The rows in the last `size` bytes of a JSON-lines file; a cut first and an open last line are left out. OSError
+    as `tail_bytes`."""
     rows: list[LogRow] = []
     lines = tail_bytes(path, size).split(b"\n")
     parse(lines[:-1], rows)
@@ -124,15 +125,18 @@ def read_last(path: Path, size: int = 1 << 16) -> list[LogRow]:
 
 
 def tail_bytes(path: Path, size: int, start: int = 0) -> bytes:
-    """At most the last `size` bytes of a file from `start` on, cut at a line's beginning; empty when missing."""
+    """At most the last `size` bytes of a file from `start` on, cut at a line's beginning; empty when there is no such
+    plain file. OSError when reading failed."""
     try:
         with open_plain(path) as file:
             end = file.seek(0, 2)
             begin = max(start, end - size)
             file.seek(begin)
             data = file.read()
-    except OSError:
-        return b""
+    except OSError as error:
+        if is_absent(error):
+            return b""
+        raise
     return data[data.find(b"\n") + 1 :] if begin > start else data
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.files import file_mark, read_json, readable
+from lfdash.files import NOT_THERE, look_json, look_mark, readable
 from lfdash.jobs.converters import SAVES
 from lfdash.runs.plan import ARGS_FILE
 
@@ -34,8 +34,9 @@ def marker(paths: RunPaths, attempt: int) -> str:
 
 
 def is_home(paths: RunPaths, attempt: int) -> bool:
-    """Whether an attempt's folder lies where it was made; one that was moved or copied does not."""
-    return bool(read_json(paths.attempt(attempt).spec).get("marker") == marker(paths, attempt))
+    """Whether an attempt's folder lies where it was made; one that was moved or copied does not. OSError when its
+    control files cannot be read."""
+    return bool(look_json(paths.attempt(attempt).spec).get("marker") == marker(paths, attempt))
 
 
 LEVELS = ("graceful", "term", "kill")  # of a stop wish, softest first
@@ -43,7 +44,10 @@ LEVELS = ("graceful", "term", "kill")  # of a stop wish, softest first
 
 @dataclass(frozen=True)
 class AttemptPaths:
-    """The control files of one attempt: `attempts/NNN/` in the run's folder."""
+    """The control files of one attempt: `attempts/NNN/` in the run's folder.
+
+    Every question raises OSError when the answer cannot be known: what cannot be read is not taken for absent.
+    """
 
     root: Path
 
@@ -68,6 +72,11 @@ class AttemptPaths:
         return self.root / "child.reserved"
 
     @property
+    def taken(self) -> Path:
+        """There between the moment in which the shim has used its right to start and child.json."""
+        return self.root / "child.taken"
+
+    @property
     def reserve(self) -> Path:
         """Disk space held for exit.json, so that a full disk cannot eat the exit code."""
         return self.root / "exit.reserved"
@@ -84,7 +93,7 @@ class AttemptPaths:
 
     def console_start(self) -> int:
         """The byte of console.log at which this attempt's output begins; 0 when that is not known."""
-        found = read_json(self.spec).get("console_start")
+        found = look_json(self.spec).get("console_start")
         return found if type(found) is int and 0 <= found < 2**63 else 0  # what a file can be sought to
 
     def has_written(self, path: Path) -> bool:
@@ -92,8 +101,8 @@ class AttemptPaths:
 
         A resumed run's files tell of the attempt before until then. By what the files look like, not by a clock.
         """
-        before = read_json(self.spec).get("before")
-        now = file_mark(path)
+        before = look_json(self.spec).get("before")
+        now = look_mark(path)
         return now is not None and (not isinstance(before, dict) or before.get(path.name) != list(now))
 
     def stop(self, level: str) -> Path:
@@ -102,7 +111,7 @@ class AttemptPaths:
 
     def read_wish(self) -> str | None:
         """The hardest stop wish left so far, or None."""
-        return next((level for level in reversed(LEVELS) if self.stop(level).exists()), None)
+        return next((level for level in reversed(LEVELS) if look_mark(self.stop(level)) is not None), None)
 
 
 @dataclass(frozen=True)
@@ -165,13 +174,19 @@ class RunPaths:
         """Control files of attempt `number` (1 is the first)."""
         return AttemptPaths(self.root / "attempts" / f"{number:03d}")
 
-    def next_attempt(self) -> int:
-        """The number of the attempt that would follow those that were made, finished or not."""
+    def made_attempts(self) -> list[int]:
+        """The numbers of all attempts that were made, finished or not, ascending. OSError when that cannot be known."""
         try:
-            made = [int(name) for name in os.listdir(self.root / "attempts") if name.isdigit()]
-        except OSError:
-            made = []
-        return max(made, default=0) + 1
+            names = os.listdir(self.root / "attempts")
+        except OSError as error:
+            if error.errno in NOT_THERE:
+                return []
+            raise
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+    def next_attempt(self) -> int:
+        """The number of the attempt that would follow those that were made. OSError when that cannot be known."""
+        return max(self.made_attempts(), default=0) + 1
 
     def listing(self) -> list[tuple[str, int, float]]:
         """Name (relative, / between), size in bytes and time of change (epoch seconds) of every file, sorted.

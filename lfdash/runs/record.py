@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from msgspec import Meta
 
 from lfdash.errors import RecordError
-from lfdash.files import as_record, read_json
+from lfdash.files import as_record, look_json
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan
 
@@ -20,7 +20,8 @@ VERSION = 1  # of run.json; raise it when an older reader would misread the file
 
 
 class RunState(StrEnum):
-    """Where a run stands. LOST: it ran, nothing shows that it still does, and no exit code was written."""
+    """Where a run stands. LOST: it ran, it is certain that it does not any more, and no exit code was written.
+    UNKNOWN: its folder cannot be read, and nobody here has seen it before."""
 
     QUEUED = "QUEUED"
     HELD = "HELD"
@@ -31,10 +32,11 @@ class RunState(StrEnum):
     FAILED = "FAILED"
     STOPPED = "STOPPED"
     LOST = "LOST"
+    UNKNOWN = "UNKNOWN"
 
 
 TERMINAL = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
-STOPPABLE = frozenset(RunState) - TERMINAL
+STOPPABLE = frozenset(RunState) - TERMINAL - {RunState.UNKNOWN}
 
 # What may follow what within one attempt. A terminal state is left only by a new attempt.
 ALLOWED: Mapping[RunState, frozenset[RunState]] = {
@@ -48,6 +50,7 @@ ALLOWED: Mapping[RunState, frozenset[RunState]] = {
     RunState.SUCCEEDED: frozenset(),
     RunState.FAILED: frozenset(),
     RunState.STOPPED: frozenset(),
+    RunState.UNKNOWN: frozenset(RunState) - {RunState.UNKNOWN},
 }
 
 
@@ -133,6 +136,10 @@ class RunRecord:
         """The newest attempt."""
         return self.attempts[-1]
 
+    def without_last(self) -> RunRecord:
+        """A copy that ends with the attempt before the newest."""
+        return replace(self, attempts=self.attempts[:-1])
+
     def with_last(self, **changes: Any) -> RunRecord:
         """A copy whose newest attempt has `changes`."""
         return replace(self, attempts=(*self.attempts[:-1], replace(self.last, **changes)))
@@ -191,14 +198,14 @@ class Status:
 
 
 def read_exit(handle: Handle) -> Exit | None:
-    """The exit record of this attempt; that of an older one does not end it."""
+    """The exit record of this attempt; that of an older one does not end it. OSError when that cannot be known."""
     return exit_in(handle, handle.paths.exit)
 
 
 def exit_in(handle: Handle, path: Path) -> Exit | None:
-    """The exit record in a file, when it is this attempt's."""
+    """The exit record in a file, when it is this attempt's. OSError when that cannot be known."""
     try:
-        found = as_record(Exit, read_json(path), path.name)
+        found = as_record(Exit, look_json(path), path.name)
     except RecordError:
         return None
     return found if (found.run_id, found.attempt) == (handle.run_id, handle.attempt) else None

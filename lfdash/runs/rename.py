@@ -13,8 +13,8 @@ from lfdash.files import read_json, write_text_atomic
 from lfdash.jobs.checks import name_code
 from lfdash.outcomes import Refused, unchanged_by
 from lfdash.runs.paths import RunPaths, is_home, marker
-from lfdash.runs.scan import elsewhere
-from lfdash.runs.trash import note_elsewhere, sync
+from lfdash.runs.places import elsewhere, note_elsewhere
+from lfdash.runs.trash import sync
 from lfdash.runs.view import RunView, relative
 
 

@@ -8,6 +8,7 @@ import json
 import platform
 import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from lfdash.runs.console import last_lines
 from lfdash.runs.diagnose import Diagnosis, diagnose
@@ -21,9 +22,12 @@ SMALL = 1 << 18  # bytes of any other file
 
 def explain(view: RunView) -> Diagnosis | None:
     """The known cause of a failed run, from what its newest attempt printed and how it ended; None when unknown."""
-    start = view.paths.attempt(view.attempt).console_start()
     ending = [view.error] if view.error else []
-    return diagnose([*last_lines(view.paths.console, start), *ending])
+    try:
+        printed = last_lines(view.paths.console, view.paths.attempt(view.attempt).console_start())
+    except OSError:  # its error line is known all the same
+        printed = []
+    return diagnose([*printed, *ending])
 
 
 def bundle(view: RunView, packages: Mapping[str, str], redact: Callable[[str], str]) -> bytes:
@@ -33,11 +37,11 @@ def bundle(view: RunView, packages: Mapping[str, str], redact: Callable[[str], s
     every file goes through it. No weights, no data.
     """
     paths = view.paths
-    files = {path.name: tail_bytes(path, SMALL) for path in (
+    files = {path.name: end_of(path, SMALL) for path in (
         paths.record, paths.training_args, paths.exit, paths.running_log, paths.trainer_log, paths.trainer_state,
     )}
-    files[paths.console.name] = tail_bytes(paths.console, CONSOLE_END)
-    files["shim.log"] = tail_bytes(paths.attempt(view.attempt).shim_log, SMALL)
+    files[paths.console.name] = end_of(paths.console, CONSOLE_END)
+    files["shim.log"] = end_of(paths.attempt(view.attempt).shim_log, SMALL)
     files["summary.json"] = json.dumps(summary(view, packages), indent=2, ensure_ascii=False).encode()
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -45,6 +49,14 @@ def bundle(view: RunView, packages: Mapping[str, str], redact: Callable[[str], s
             if content:
                 archive.writestr(name, redact(content.decode("utf-8", "replace")))
     return stream.getvalue()
+
+
+def end_of(path: Path, size: int) -> bytes:
+    """The end of a file, or why it could not be read."""
+    try:
+        return tail_bytes(path, size)
+    except OSError as error:
+        return f"could not be read: {error.strerror}\n".encode()
 
 
 def summary(view: RunView, packages: Mapping[str, str]) -> dict[str, object]:

@@ -1,108 +1,214 @@
-"""Finds the runs of a workspace and says how each stands, from its folder and its launcher's status."""
+"""Looks at the runs of a workspace: how each stands, from its folder and its launcher's status."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lfdash.errors import RecordError
-from lfdash.files import FileMark, file_mark, read_plain
-from lfdash.runs.paths import RunPaths, is_home, private, saves
-from lfdash.runs.record import TERMINAL, RunRecord, Status
-from lfdash.runs.view import RunView, known, plain_id, view_odd, view_plain, view_run
+from lfdash.files import Absent, FileMark, Unreadable, file_mark, look_json, look_mark, read_text_file
+from lfdash.runs.paths import RunPaths, is_home
+from lfdash.runs.places import SETTLE_S, Mark, Places, reason
+from lfdash.runs.record import TERMINAL, Attempt, RunRecord, RunState, Status
+from lfdash.runs.view import RunView, known, plain_id, view_plain, view_run, view_unknown
 
 logger = logging.getLogger(__name__)
 
-DEPTH = 5  # folders below saves/ in which runs are looked for
-
-
-# -- finding --------------------------------------------------------------------------------------------
-
-
-def elsewhere(workspace: Path) -> Path:
-    """The folder with one file for each run whose output lies outside saves/; each holds a path."""
-    return private(workspace) / "elsewhere"
-
-
-def find_runs(workspace: Path) -> list[Path]:
-    """Folders of all runs: below saves/, and those noted as lying elsewhere. Absolute, in no order."""
-    found = list(walk(saves(workspace), DEPTH))
-    try:
-        notes = list(elsewhere(workspace).iterdir())
-    except OSError:
-        notes = []
-    for note in notes:
-        try:
-            path = Path(note.read_text(encoding="utf-8").strip())
-        except (OSError, ValueError):
-            continue
-        if path.is_absolute() and RunPaths(path).record.exists():
-            found.append(path)
-    return found
-
-
-def walk(folder: Path, depth: int) -> Iterator[Path]:
-    """Run folders below `folder`; does not look inside one, nor into hidden folders (half-made runs)."""
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return
-    names = {entry.name for entry in entries}
-    paths = RunPaths(folder)
-    if paths.record.name in names or paths.trainer_log.name in names:
-        yield folder
-    elif depth:
-        for entry in entries:
-            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-                yield from walk(folder / entry.name, depth - 1)
-
-
-# -- scanning -------------------------------------------------------------------------------------------
+TURNS = 20  # walks in which every run that is over is read anew once, whatever its folder's time of change says
 
 Poll = Callable[[RunPaths, RunRecord], Status]
+Finish = Callable[[RunView | None, RunView], RunView]
+
+
+# -- one run --------------------------------------------------------------------------------------------
+
+
+def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
+    """How the run in a folder stands; None when there is none any more. OSError when something of it cannot be read:
+    then nothing is known."""
+    paths = RunPaths(path)
+    text = read_text_file(paths.record)
+    if isinstance(text, Absent):
+        return view_plain(workspace, paths) if look_mark(paths.trainer_log) is not None else None
+    if isinstance(text, Unreadable):
+        if text.failure is not None:
+            raise OSError(text.failure, text.reason, str(paths.record))
+        return view_plain(workspace, paths, f"run.json cannot be read: {text.reason}")
+    try:
+        record = made(paths, RunRecord.from_json(text))
+    except RecordError as error:
+        return view_plain(workspace, paths, str(error))
+    return view_run(workspace, paths, *standing(paths, record, poll))
+
+
+def made(paths: RunPaths, record: RunRecord) -> RunRecord:
+    """The record with the attempts that are on disk: not those that were taken back, since they could not be started,
+    and those too of which somebody died before writing them into run.json."""
+    numbers = paths.made_attempts()
+    kept = [attempt for attempt in record.attempts if attempt.number in numbers] or [record.attempts[0]]
+    written = {attempt.number for attempt in kept}
+    more = [attempt_of(paths, number) for number in numbers if number not in written]
+    attempts = sorted([*kept, *filter(None, more)], key=lambda attempt: attempt.number)
+    return replace(record, attempts=tuple(attempts))
+
+
+def upto(record: RunRecord, number: int) -> RunRecord:
+    """The record up to an attempt."""
+    return replace(record, attempts=tuple(one for one in record.attempts if one.number <= number))
+
+
+def attempt_of(paths: RunPaths, number: int) -> Attempt | None:
+    """An attempt by its control files alone; None for a folder that holds none."""
+    if look_mark(paths.attempt(number).spec) is None:
+        return None
+    argv = look_json(paths.attempt(number).spec).get("argv")
+    words = tuple(map(str, argv)) if isinstance(argv, list) else ()
+    return Attempt(number, words, {})
+
+
+def standing(paths: RunPaths, record: RunRecord, poll: Poll) -> tuple[RunRecord, Status, tuple[int, ...]]:
+    """The record up to the attempt that counts, how that stands, and the earlier ones that live as well.
+
+    The newest counts; when it is over and an earlier one lives, which must not be, that one does.
+    """
+    status = known(record) or poll(paths, record)
+    alive: list[tuple[RunRecord, Status]] = []
+    earlier = record
+    while len(earlier.attempts) > 1:
+        earlier = earlier.without_last()
+        if known(earlier) is None:
+            found = poll(paths, earlier)
+            if found.phase not in ("ended", "lost"):
+                alive.append((earlier, found))
+    if status.phase in ("ended", "lost") and alive:
+        record, status = alive.pop(0)
+    return record, status, tuple(one.last.number for one, _ in alive)
+
+
+# -- all of them ----------------------------------------------------------------------------------------
+
 Signature = tuple[FileMark | None, ...]
-
-
-@dataclass
-class Cached:
-    """What the last look at a folder found, and what its files looked like then."""
-
-    signature: Signature
-    view: RunView
 
 
 def signature(paths: RunPaths) -> Signature:
     """Changes whenever a run that is over could look different."""
-    return tuple(file_mark(path) for path in (paths.root, paths.record, paths.exit, paths.trainer_log))
+    return tuple(file_mark(path) for path in (paths.record, paths.exit, paths.trainer_log))
 
 
-def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
-    """How the run in a folder stands; None when there is none any more."""
-    paths = RunPaths(path)
-    if not os.path.lexists(paths.record):
-        return view_plain(workspace, paths) if paths.trainer_log.exists() else None
-    try:
-        record = RunRecord.from_json(read_plain(paths.record))
-    except RecordError as error:
-        return view_plain(workspace, paths, str(error))
-    except (OSError, ValueError) as error:
-        return view_plain(workspace, paths, f"run.json cannot be read: {error}")
-    record = made(paths, record)
-    return view_run(workspace, paths, record, known(record) or poll(paths, record))
+@dataclass
+class Entry:
+    """What the last look at a folder found. mark: of the folder then, and since when it has that one (`monotonic`);
+    signature: of its files; turn: in which of TURNS walks they are looked at in any case."""
+
+    mark: Mark
+    since: float
+    signature: Signature
+    view: RunView
+    turn: int
 
 
-def made(paths: RunPaths, record: RunRecord) -> RunRecord:
-    """The record without attempts that were taken back, since they could not be started."""
-    attempts = record.attempts
-    while len(attempts) > 1 and not paths.attempt(attempts[-1].number).root.exists():
-        attempts = attempts[:-1]
-    return replace(record, attempts=attempts)
+class RunScan:
+    """The runs of one workspace, as the looks find them. Runs that are over are read again only when they changed.
+
+    poll: asks the launcher about the newest attempt of a record; raises OSError when it cannot tell. finish: the view
+    before and the new one -> what is kept. views: all runs, newest first; another tuple whenever one of them changed.
+    failed: folders that the last walk could not read -> why.
+    """
+
+    def __init__(self, workspace: Path, poll: Poll, finish: Finish | None = None) -> None:
+        self.views: tuple[RunView, ...] = ()
+        self.failed: Mapping[str, str] = {}
+        self._workspace = workspace
+        self._poll = poll
+        self._finish = finish or (lambda before, now: now)
+        self._places = Places(workspace)
+        self._entries: dict[str, Entry] = {}
+        self._alive: set[str] = set()  # and those that were not seen
+        self._walks = 0
+        self._changed = False
+
+    @property
+    def unseen(self) -> dict[str, str]:
+        """What the last looks could not see: folder -> why. Empty: everything was seen."""
+        views = (self._entries[path].view for path in self._alive)
+        return {**self.failed, **{str(view.path): view.unseen for view in views if view.unseen}}
+
+    def look(self, *, everything: bool = True) -> None:
+        """Looks at the alive runs, and for new folders when `everything`."""
+        if everything:
+            self._walk()
+        else:
+            for path in list(self._alive):
+                self._look_at(path, self._entries[path].mark)
+        if self._changed:
+            self._changed = False
+            views = apart(self._workspace, [entry.view for entry in self._entries.values()])
+            self.views = tuple(sorted(views, key=lambda view: view.started or view.ended or 0.0, reverse=True))
+
+    def look_at(self, folder: Path) -> None:
+        """Looks at one folder anew, whatever is known of it; part of the views with the next look."""
+        path = str(folder)
+        if path in self._entries:
+            self._look_at(path, self._entries[path].mark)
+
+    def _walk(self) -> None:
+        self._walks += 1
+        found = self._places.find()
+        self.failed = found.failed
+        for path in self._entries.keys() - found.runs.keys():
+            self._drop(path)
+        for path, mark in found.runs.items():
+            if self._is_due(path, mark):
+                self._look_at(path, mark)
+
+    def _is_due(self, path: str, mark: Mark) -> bool:
+        entry = self._entries.get(path)
+        if entry is None or entry.mark != mark or path in self._alive:
+            return True
+        if entry.view.state is RunState.LOST and entry.view.record is not None:
+            return True  # it may be found again
+        fresh = time.monotonic() - entry.since < 2 * SETTLE_S  # a later change might not show in the folder's time
+        if fresh or entry.turn == self._walks % TURNS or entry.view.record is None:
+            return entry.signature != signature(RunPaths(Path(path)))
+        return False
+
+    def _look_at(self, path: str, mark: Mark) -> None:
+        entry = self._entries.get(path)
+        before = entry.view if entry is not None else None
+        files = signature(RunPaths(Path(path)))
+        try:
+            view = look(self._workspace, Path(path), self._poll)
+        except OSError as error:
+            view = unseen(self._workspace, path, before, reason(error))
+        except Exception:  # one odd folder must not hide the other runs
+            logger.exception("looking at the run in %s failed", path)
+            view = unseen(self._workspace, path, before, "an unexpected error, see the server's log")
+        if view is None:
+            self._drop(path)
+            return
+        view = self._finish(before, view)
+        if before is not None and view == before:
+            view = before
+        else:
+            self._changed = True
+        since = entry.since if entry is not None and entry.mark == mark else time.monotonic()
+        self._entries[path] = Entry(mark, since, files, view, hash(path) % TURNS)
+        (self._alive.discard if view.state in TERMINAL and not view.unseen else self._alive.add)(path)
+
+    def _drop(self, path: str) -> None:
+        self._alive.discard(path)
+        self._changed |= self._entries.pop(path, None) is not None
 
 
-def apart(workspace: Path, views: list[RunView]) -> list[RunView]:
+def unseen(workspace: Path, path: str, before: RunView | None, why: str) -> RunView:
+    """The view of the look before, marked; that of a run of which nothing is known when there was none."""
+    return view_unknown(workspace, Path(path), why) if before is None else replace(before, unseen=why)
+
+
+def apart(workspace: Path, views: Iterable[RunView]) -> list[RunView]:
     """The views, with an id of its own for each folder that is a copy of another run's."""
     by_id: dict[str, list[RunView]] = {}
     for view in views:
@@ -112,32 +218,13 @@ def apart(workspace: Path, views: list[RunView]) -> list[RunView]:
 
 def renamed(workspace: Path, same: list[RunView]) -> list[RunView]:
     """Views of one id: the one that lies where it was made keeps it, else the first by its path."""
-    first, *copies = sorted(same, key=lambda view: (not is_home(view.paths, view.attempt), view.path))
+    first, *copies = sorted(same, key=lambda view: (not lies_home(view), view.path))
     return [first, *(replace(view, run_id=plain_id(workspace, view.path)) for view in copies)]
 
 
-def scan(workspace: Path, cache: dict[Path, Cached], poll: Poll, folders: list[Path] | None = None) -> list[RunView]:
-    """The runs of a workspace, newest first. Runs that are over are read again only when a file changed.
-
-    cache: kept by the caller between calls. poll: asks the launcher. folders: where to look (default: all).
-    """
-    if folders is None:
-        folders = find_runs(workspace)
-        for path in cache.keys() - set(folders):
-            del cache[path]
-    for path in folders:
-        seen = signature(RunPaths(path))
-        held = cache.get(path)
-        if held is not None and held.signature == seen and held.view.state in TERMINAL:
-            continue
-        try:
-            view = look(workspace, path, poll)
-        except Exception:  # one odd folder must not hide the other runs
-            logger.exception("looking at the run in %s failed", path)
-            view = held.view if held else view_odd(workspace, path)
-        if view is None:
-            cache.pop(path, None)
-        else:
-            cache[path] = Cached(seen, view)
-    views = apart(workspace, [held.view for held in cache.values()])
-    return sorted(views, key=lambda view: view.started or view.ended or 0.0, reverse=True)
+def lies_home(view: RunView) -> bool:
+    """Whether a run lies where it was made, as far as that can be seen."""
+    try:
+        return is_home(view.paths, view.attempt)
+    except OSError:
+        return False

@@ -31,6 +31,9 @@ class StallDetector:
     def look(self, views: Iterable[RunView]) -> tuple[RunView, ...]:
         """The same runs, with `stalled` where a graceful stop has shown no sign of life for too long."""
         before, self._since = self._since, {}
+        views = tuple(views)
+        if not any(view.state is RunState.STOPPING for view in views):
+            return views
         return tuple(self._look(view, before.get((view.run_id, view.attempt))) for view in views)
 
     def _look(self, view: RunView, held: tuple[Signs, float] | None) -> RunView:

@@ -22,8 +22,8 @@ from lfdash.errors import RecordError
 from lfdash.files import readable, write_text_atomic
 from lfdash.outcomes import DISK_FULL, Refused, unchanged_by
 from lfdash.runs.paths import RunPaths, private, saves
+from lfdash.runs.places import elsewhere
 from lfdash.runs.record import RunRecord
-from lfdash.runs.scan import elsewhere
 from lfdash.runs.view import RunView, relative
 from lfdash.supervisor import failpoints
 from lfdash.supervisor.records import sync_folder

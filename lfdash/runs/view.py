@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lfdash.files import read_json, readable
+from lfdash.files import NOT_THERE, is_absent, look_json, look_mark, open_plain, readable
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
@@ -71,7 +72,9 @@ class RunView:
     exception line of one that failed. awaiting: while STOPPING, what is waited for: "data" (loading and
     tokenizing cannot be interrupted), "save" (the step ends, then the model is saved), "evaluation" (the last
     evaluation runs to its end), "term", "kill". started, ended: epoch seconds. lost: while LOST, why; see Status.
-    waiting: how it stands in the queue, for a job that waits (its folder may not exist yet). ranks: while STOPPING
+    waiting: how it stands in the queue, for a job that waits (its folder may not exist yet). others: earlier attempts
+    that live beside the newest, which must not be. unseen: why the last look could not see the run; then the view is
+    that of the look before. ranks: while STOPPING
     under torchrun, (those that live, those there were). stalled: while STOPPING, whether there was no sign of life
     for so long that a harder step should be offered (stall.py).
     """
@@ -92,6 +95,8 @@ class RunView:
     ended: float | None = None
     lost: Why | None = None
     waiting: Waiting | None = None
+    others: tuple[int, ...] = ()
+    unseen: str | None = None
     notes: Notes = NONE
     ranks: tuple[int, int] | None = None
     stalled: bool = False
@@ -144,33 +149,55 @@ def is_complete(paths: RunPaths, attempt: int) -> bool:
     written at the end, also of a stopped one."""
     if not paths.attempt(attempt).has_written(paths.trainer_state):
         return False
-    state = read_json(paths.trainer_state)
+    step, most = read_steps(paths.trainer_state)
+    return step is not None and most is not None and step >= most > 0
+
+
+EDGE = 1 << 12  # bytes of trainer_state.json in which a number stands that is before, or behind, its long history
+LARGEST_STATE = 1 << 26
+
+
+def read_steps(path: Path) -> tuple[int | None, int | None]:
+    """(global_step, max_steps) of a trainer_state.json; None for what it does not say. OSError when reading failed.
+
+    transformers writes the keys in order, one a line (trainer_callback.py, save_to_json): only the file's edges are
+    read, unless it looks otherwise.
+    """
     try:
-        return bool(state["global_step"] >= state["max_steps"] > 0)
-    except (KeyError, TypeError):
-        return False
+        with open_plain(path) as file:
+            head = file.read(EDGE)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - EDGE))
+            tail = file.read()
+    except OSError as error:
+        if is_absent(error):
+            return None, None
+        raise
+    found = re.search(rb'\n  "global_step": (\d{1,15}),\n', head), re.search(rb'\n  "max_steps": (\d{1,15}),\n', tail)
+    if found[0] and found[1]:
+        return int(found[0][1]), int(found[1][1])
+    state = look_json(path, limit=LARGEST_STATE)
+    return whole(state.get("global_step")), whole(state.get("max_steps"))
+
+
+def whole(value: object) -> int | None:
+    """A number of steps; None for anything else."""
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def read_saved(paths: RunPaths) -> Saved:
     """What lies in the folder now."""
     try:
         names = os.listdir(paths.root)
-    except OSError:
-        return Saved()
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return Saved()
+        raise
     matches = [re.fullmatch(r"checkpoint-(\d+)", name) for name in names]
     checkpoints = tuple(sorted(int(match[1]) for match in matches if match))
     model = "adapter" if any(name in names for name in ADAPTERS) else None
     if model is None and any(name in names for name in WEIGHTS):
         model = "model"
-    return Saved(model, saved_step(paths) if model else None, checkpoints)
-
-
-def saved_step(paths: RunPaths) -> int | None:
-    """The step that the top-level weights were saved at."""
-    try:
-        return int(read_json(paths.trainer_state)["global_step"])
-    except (ValueError, KeyError, TypeError, OverflowError):
-        return None
+    return Saved(model, read_steps(paths.trainer_state)[0] if model else None, checkpoints)
 
 
 def read_error(paths: RunPaths, ended: Exit) -> str | None:
@@ -212,13 +239,20 @@ def shown_name(record: RunRecord, folder: Path) -> str:
     return record.name if own == folder.name.replace(" ", "") else readable(folder.name)
 
 
-def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status) -> RunView:
-    """How a recorded run stands."""
+def view_run(
+    workspace: Path, paths: RunPaths, record: RunRecord, status: Status, others: tuple[int, ...] = ()
+) -> RunView:
+    """How a recorded run stands; its record is given with the end of the newest attempt, which is not written down.
+
+    others: earlier attempts that live as well. OSError when something of it cannot be read.
+    """
     number = record.last.number
     if known(record):
         state = record.last.state
     else:
         state = judge(status, complete=status.phase in ("ended", "lost") and is_complete(paths, number))
+        if state in TERMINAL and state is not RunState.LOST:
+            record = record.with_last(state=state, stop=status.wish, exit=status.exit)
     has_log = paths.attempt(number).has_written(paths.trainer_log)
     found = read_progress(paths.trainer_log) if has_log else Progress()
     ended = status.exit
@@ -231,6 +265,7 @@ def view_run(workspace: Path, paths: RunPaths, record: RunRecord, status: Status
         state=state,
         record=record,
         attempt=number,
+        others=others,
         progress=timed(found, state, status.elapsed if ended is None else ended.seconds),
         exit_code=ended.code if ended else None,
         error=read_error(paths, ended) if failed and ended else None,
@@ -260,12 +295,11 @@ def timed(found: Progress, state: RunState, elapsed: float | None) -> Progress:
 
 
 def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> RunView:
-    """A run that has no record of ours: what its log shows. error: why its run.json cannot be read."""
+    """A run that has no record of ours: what its log shows. error: why its run.json is none. OSError when something of
+    it cannot be read."""
     rows = read_last(paths.trainer_log)
-    try:
-        changed: float | None = paths.trainer_log.stat().st_mtime
-    except OSError:
-        changed = None
+    mark = look_mark(paths.trainer_log)
+    changed = None if mark is None else mark[0] / 1e9
     if rows and (is_closing(rows[-1]) or paths.all_results.exists()):
         state = RunState.SUCCEEDED
     elif changed is not None and abs(time.time() - changed) < FRESH_S:  # also after a clock that was set back
@@ -286,15 +320,14 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
     )
 
 
-def view_odd(workspace: Path, path: Path) -> RunView:
-    """A folder that could not be looked at."""
+def view_unknown(workspace: Path, path: Path, reason: str) -> RunView:
+    """A folder of which nothing could be read yet."""
     name, place = readable(path.name), relative(workspace, path)
-    error = "this folder cannot be read"
-    return RunView(plain_id(workspace, path), name, path, place, RunState.LOST, error=error)
+    return RunView(plain_id(workspace, path), name, path, place, RunState.UNKNOWN, error=reason, unseen=reason)
 
 
 def known(record: RunRecord) -> Status | None:
-    """The status that the record itself tells: that of an attempt whose end was seen and written down."""
+    """The status that the record itself tells: that of an attempt whose end was written down when the next began."""
     last = record.last
     if last.exit is None or last.exit.code is None or last.state not in TERMINAL:
         return None

@@ -25,7 +25,7 @@ POINTS = (
     "shim.entered", "shim.locked", "shim.before_start", "shim.taken", "shim.after_start", "shim.child_written",
     "shim.announced", "shim.child_ended", "shim.swept", "shim.before_publish", "shim.exit_written",
     "shim.after_publish",
-    "registry.before_noted", "write.run.json", "registry.after_noted",
+    "write.run.json",
     "stop.before_token", "stop.after_token", "stop.signalled",
     "resume.draft_made", "resume.before_rename", "resume.after_rename", "resume.files_written",
     "queue.before_added", "queue.after_added", "queue.taken", "queue.before_removed",

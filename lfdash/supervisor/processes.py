@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 MARKER = "LFDASH_RUN"
+NOT_OURS = (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM)  # the process has ended, or is somebody else's
 
 
 def stat_fields(pid: int) -> list[bytes]:
@@ -83,8 +85,21 @@ def marked(value: str) -> list[int]:
     The newest first: one that only forks and ends is gone before a look in the other order comes to it.
     """
     wanted = f"{MARKER}={value}".encode()
-    pids = sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
-    return [pid for pid in pids if wanted in environ(pid) and start_ticks(pid) is not None]
+    return [pid for pid, words in environments() if wanted in words and start_ticks(pid) is not None]
+
+
+def environments() -> Iterator[tuple[int, list[bytes]]]:
+    """(pid, environment) of every process whose environment may be read, the newest first. OSError when one could not
+    be read for another reason (no handle is left, say): then it is not known who is there."""
+    for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError as error:
+            if error.errno not in NOT_OURS:
+                raise
+        else:
+            yield pid, words
 
 
 def recorded_alive(child: Mapping[str, Any], boot: str | None = None) -> list[int]:

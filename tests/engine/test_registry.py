@@ -75,8 +75,8 @@ def test_a_run_that_ends_by_itself_succeeds_and_says_what_it_saved(registry: Pro
     assert (view.saved.model, view.saved.step, view.progress.step, view.progress.total) == ("adapter", 3, 3, 3)
     assert view.progress.loss == pytest.approx(5.0 / 3)
     assert view.progress.elapsed_s is not None and 0 < view.progress.elapsed_s < 20
-    record = RunRecord.from_json(handle.paths.record.read_text())
-    assert record.last.state is RunState.SUCCEEDED and record.last.exit is not None and record.last.exit.code == 0
+    assert view.record is not None and view.record.last.state is RunState.SUCCEEDED
+    assert view.record.last.exit is not None and view.record.last.exit.code == 0
     assert members(handle) == []
     shim = shim_of(registry, handle)
     wait_for(lambda: shim.returncode is not None)  # reaped by the registry: no zombie stays
@@ -159,8 +159,8 @@ def test_a_graceful_stop_saves_at_its_step_and_is_stopped(registry: ProcessRegis
     assert view.saved.step is not None and 3 <= view.saved.step < 2000
     assert members(handle) == []
     assert registry.stop(handle.run_id, "kill") == Refused("not_running")
-    record = RunRecord.from_json(handle.paths.record.read_text())
-    assert record.last.stop == "graceful" and record.last.state is RunState.STOPPED
+    assert view.record is not None
+    assert view.record.last.stop == "graceful" and view.record.last.state is RunState.STOPPED
 
 
 def test_a_stop_before_anybody_handles_it_terminates(registry: ProcessRegistry, workspace: Path) -> None:
@@ -544,8 +544,9 @@ def test_a_run_that_was_deleted_renamed_or_resumed_meanwhile_is_not_resumed(work
     assert not view.path.exists()
     assert isinstance(registry.archive.rename(handle.run_id, "r1"), RunView)
     assert isinstance(registry.launch(plan, view.record.resumed(plan)), Launched)
-    assert registry.launch(replace(plan, attempt=3), view.record.resumed(plan)) == Refused("alive", {"run": "r1"})
-    assert registry.launch(plan, view.record.resumed(plan)) == Refused("alive", {"run": "r1"})
+    runs_already = Refused("runs_already", {"run": "r1"})
+    assert registry.launch(replace(plan, attempt=3), view.record.resumed(plan)) == runs_already
+    assert registry.launch(plan, view.record.resumed(plan)) == runs_already
     assert [path.name for path in (view.path / "attempts").iterdir() if path.name == "003"] == []
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.engine.watcher import settled
+from lfdash.launchers.base import Launched
 from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunRecord, RunState
@@ -36,53 +37,32 @@ def ended(registry: ProcessRegistry) -> RunPaths:
     return handle.paths
 
 
-def test_an_end_is_written_down_once(registry: ProcessRegistry) -> None:
+def test_a_look_writes_nothing_and_the_record_that_is_shown_has_the_end(registry: ProcessRegistry) -> None:
+    """A dashboard that slept between reading a record and writing it would write it over a newer one."""
     paths = ended(registry)
-    registry.refresh(everything=False)
-    first = paths.record.stat()
-    assert RunRecord.from_json(paths.record.read_text()).last.state is RunState.SUCCEEDED
-    for _ in range(3):
-        registry.refresh(everything=False)
-    assert paths.record.stat() == first
+    before = paths.record.stat()
+    for everything in (True, False, True):
+        registry.refresh(everything=everything)
+    assert paths.record.stat() == before
+    (view,) = registry.snapshot()
+    assert view.state is RunState.SUCCEEDED and view.record is not None
+    assert (view.record.last.state, view.record.last.exit and view.record.last.exit.code) == (RunState.SUCCEEDED, 0)
+
+
+def test_the_end_of_an_attempt_is_written_down_when_the_next_begins(registry: ProcessRegistry) -> None:
+    """exit.json will be the next one's, and nothing else tells how the first ended."""
+    paths = ended(registry)
     registry.refresh()
     (view,) = registry.snapshot()
-    assert (view.state, view.record and view.record.last.state) == (RunState.SUCCEEDED, RunState.SUCCEEDED)
-
-
-def test_an_attempt_that_another_process_began_is_not_written_over(
-    registry: ProcessRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The dashboard has seen the end and is about to write it down; meanwhile the run is resumed from a terminal."""
-    paths = ended(registry)
-    plan = replace(plan_for(registry.workspace, steps=3, delay=30), attempt=2)
-    record = RunRecord.from_json(paths.record.read_text())
-    texts: list[str] = []
-
-    def resume(point: str) -> None:
-        if point == "registry.before_noted" and not texts:
-            other = ProcessRegistry(registry.workspace, LocalLauncher())
-            monkeypatch.setattr("lfdash.engine.watcher.failpoints.hit", lambda _point: None)
-            outcome = other.launch(plan, record.resumed(plan))
-            texts.append(paths.record.read_text())
-            assert other.stop(outcome.handle.run_id, "kill") is None
-
-    monkeypatch.setattr("lfdash.engine.watcher.failpoints.hit", resume)
-    registry.refresh(everything=False)
-    assert texts and paths.record.read_text() == texts[0]
-    assert len(RunRecord.from_json(texts[0]).attempts) == 2
-    wait_for(lambda: registry.refresh() or registry.snapshot()[0].state is RunState.STOPPED)
-    assert registry.snapshot()[0].attempt == 2
-
-
-def test_who_only_looks_writes_nothing_and_sees_the_same(registry: ProcessRegistry) -> None:
-    """A command that read the record a while ago must not write it over a newer one."""
-    paths = ended(registry)
-    before = paths.record.read_bytes()
-    registry.watcher.notes_ends = False
-    registry.refresh()
-    (view,) = registry.snapshot()
-    assert (view.state, view.record and view.record.last.state) == (RunState.SUCCEEDED, RunState.SUCCEEDED)
-    assert paths.record.read_bytes() == before
+    plan = replace(plan_for(registry.workspace, steps=1), attempt=2)
+    assert view.record is not None
+    stale = view.record.with_last(exit=None, state=RunState.RUNNING)  # as a page that was left open has it
+    launched = registry.launch(plan, stale.resumed(plan))
+    assert isinstance(launched, Launched)
+    first, second = RunRecord.from_json(paths.record.read_text()).attempts
+    assert (first.state, first.exit and first.exit.code) == (RunState.SUCCEEDED, 0)
+    assert (second.number, second.exit) == (2, None)
+    wait_for(lambda: registry.refresh() or registry.snapshot()[0].state is RunState.SUCCEEDED)
 
 
 def test_a_look_between_two_writes_changes_nothing(world: World) -> None:

@@ -158,6 +158,7 @@ def test_without_a_shim_killing_goes_on_until_nobody_is_left(workspace: Path, mo
     wait_for(lambda: holder(outcome.handle.paths.attempt(1).lock) == 0)
     with monkeypatch.context() as patch:  # the first round finds nobody: they were just being made
         patch.setattr(local, "marked", lambda value: [])
+        patch.setattr(local, "recorded_alive", lambda child, boot: [])
         launcher.stop(outcome.handle, "kill")
     outcome.handle.paths.attempt(1).armed.rename(outcome.handle.paths.attempt(1).stop("kill"))
     assert len(members(outcome.handle)) == 1

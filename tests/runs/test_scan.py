@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from lfdash.runs.paths import RunPaths
-from lfdash.runs.scan import find_runs
+from lfdash.runs.places import Places
 from tests.support.world import World
 
 
@@ -42,8 +42,8 @@ def test_half_made_and_deep_folders_are_passed_over(workspace: Path) -> None:
     for name in ("m/lora/.r1.abc.new", "m/lora/r1", "m/lora/r1/checkpoint-5", "a/b/c/d/e/f/too-deep"):
         (workspace / "saves" / name).mkdir(parents=True, exist_ok=True)
         (workspace / "saves" / name / "run.json").touch()
-    assert [path.name for path in find_runs(workspace)] == ["r1"]
-    assert find_runs(workspace / "missing") == []
+    assert [Path(path).name for path in Places(workspace).find().runs] == ["r1"]
+    assert Places(workspace / "missing").find().runs == {}
 
 
 def test_a_thousand_runs_are_looked_at_in_little_time(world: World) -> None:

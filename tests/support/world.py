@@ -8,7 +8,7 @@ from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Handle, RunRecord, Status
-from lfdash.runs.scan import Cached, scan
+from lfdash.runs.scan import RunScan
 from lfdash.runs.view import RunView
 from tests.support.runs import plan_for, record_for
 
@@ -17,7 +17,8 @@ class World:
     """A workspace whose runs a fake launcher holds; counts how often it is asked."""
 
     def __init__(self, workspace: Path) -> None:
-        self.workspace, self.fake, self.cache = workspace, FakeLauncher(), dict[Path, Cached]()
+        self.workspace, self.fake = workspace, FakeLauncher()
+        self.runs = RunScan(workspace, self.poll)
         self.asked = 0
 
     def add(self, name: str) -> Handle:
@@ -32,4 +33,5 @@ class World:
         return self.fake.poll(self.fake.adopt(paths, record))
 
     def scan(self) -> list[RunView]:
-        return scan(self.workspace, self.cache, self.poll)
+        self.runs.look()
+        return list(self.runs.views)

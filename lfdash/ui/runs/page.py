@@ -12,6 +12,7 @@ import streamlit as st
 
 from lfdash.engine.defaults import now
 from lfdash.engine.services import Services
+from lfdash.files import readable
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.table import MOVING, TableRow, arrange, to_csv
 from lfdash.ui.launch import queue
@@ -32,6 +33,7 @@ COLOURS = {
 }
 CURVE = "#4a8fe0"  # seen on white and on black
 ROW, HEAD, TALLEST = 35, 37, 604  # px
+MOST_UNSEEN = 5  # places that could not be read and are named
 BLOCK = 100  # rows whose columns are made anew when one of them changed
 
 SCHEMA = pa.schema(
@@ -84,6 +86,7 @@ def draw_answers(services: Services) -> None:
 def tick(services: Services) -> None:
     """The table and what is done with its runs; drawn again and again, at the cost of what changed."""
     rows = services.table.rows(services.registry.snapshot())
+    draw_unseen(services)
     if not rows:
         draw_empty(services)
         return
@@ -101,6 +104,17 @@ def tick(services: Services) -> None:
     draw_table(key, shown)
     if len(chosen) == 1:
         draw_details(services, chosen[0])
+
+
+def draw_unseen(services: Services) -> None:
+    """What could not be read just now: nothing is known of what goes on there."""
+    unseen = services.registry.watcher.unseen
+    if unseen:
+        first = sorted(unseen.items())[:MOST_UNSEEN]
+        told = [f"{markdown_safe(readable(path))} ({markdown_safe(why)})" for path, why in first]
+        more = len(unseen) - len(told)
+        places = "; ".join([*told, f"+ {more}"] if more else told)
+        st.warning(t("ui.unseen_places", places=places), icon=":material/visibility_off:")
 
 
 def draw_empty(services: Services) -> None:

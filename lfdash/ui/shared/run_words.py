@@ -15,6 +15,7 @@ LOOKS = {
     RunState.LOST: "fail",
     RunState.QUEUED: "idle",
     RunState.HELD: "idle",
+    RunState.UNKNOWN: "idle",
 }
 
 

@@ -18,6 +18,8 @@ from lfdash.ui.shared.text import label, markdown_safe, t
 
 def draw_outcome(form: Form, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
+    if view.unseen:
+        st.warning(t("ui.unseen", reason=markdown_safe(view.unseen)), icon=":material/visibility_off:")
     if view.state is RunState.FAILED:
         draw_failure(form, view)
     elif view.state is RunState.STOPPED:
@@ -31,7 +33,7 @@ def draw_outcome(form: Form, view: RunView) -> None:
         st.warning(t("ui.awaiting_stuck"), icon=":material/hourglass_disabled:")
     elif view.state is RunState.STOPPING:
         st.info(t(f"ui.awaiting_{view.awaiting or 'exit'}"), icon=":material/hourglass_top:")
-    elif view.progress.step is None:
+    elif view.progress.step is None and view.state is not RunState.UNKNOWN:
         st.info(t("ui.preparing"), icon=":material/hourglass_top:")
     if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
         st.caption(f":material/help: {t('ui.code_unknown')}")
