@@ -23,7 +23,7 @@ from lfdash.queue.placement import Allocation, DevicePool, NoRoom
 from lfdash.queue.store import Queued, QueueEntry
 from lfdash.queue.turns import CachedDevices, PoolOf, pool_of, ports_of, queue_status, queued_view, with_allocation
 from lfdash.runs.paths import private
-from lfdash.runs.places import MAKES_RUN, around, is_walked, note_elsewhere
+from lfdash.runs.places import ATTEMPTS, MAKES_RUN, around, is_walked, note_elsewhere
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState, Status
 from lfdash.runs.view import Reason, RunView, Waiting, relative
@@ -120,13 +120,14 @@ class Dispatcher:
         exposed = self._secret_store.found_in([*plan.argv, *plan.env.values(), plan.output_dir, *plan.files.values()])
         return (
             check_output(plan)
+            or check_place(plan)
             or check_paths(plan, self._roots)
             or (Refused("secret_in_plan", {"name": exposed}) if exposed else None)
         )
 
     def _submit(self, right: Right, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
         """Hands a run to the launcher, with its secrets."""
-        unfit = self._unfit(plan) or check_place(plan)  # a link may be another now than when it was queued
+        unfit = self._unfit(plan)  # a link may be another now than when it was queued
         may = unfit or right.to_start(plan, record)
         if isinstance(may, Refused):
             return may
@@ -332,11 +333,14 @@ def check_output(plan: LaunchPlan) -> Refused | None:
 
 def check_place(plan: LaunchPlan) -> Refused | None:
     """Refuses a plan whose output folder lies in the folder of a run, where it would be deleted and moved with it, or
-    is named like a file of ours. OSError when that cannot be seen."""
+    is named like a file of ours."""
     root = Path(plan.cwd) / plan.output_dir
-    if root.name in MAKES_RUN:
+    if root.name in MAKES_RUN or ATTEMPTS in Path(plan.output_dir).parts:
         return Refused("name_reserved", {"path": plan.output_dir})
-    outer = around(root) if plan.attempt == 1 else None
+    try:
+        outer = around(root) if plan.attempt == 1 else None
+    except OSError as error:
+        return refused_by(error, root)
     return None if outer is None else Refused("inside_run", {"path": plan.output_dir, "run": str(outer)})
 
 

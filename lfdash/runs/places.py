@@ -14,7 +14,7 @@ from lfdash.runs.paths import RunPaths, private, saves
 
 DEPTH = 5  # folders below saves/ in which runs are looked for
 SETTLE_S = 3.0  # after which a folder's time of change tells of every further change, also on coarse file systems
-# what is passed over inside a run's folder: there are many of them, and no run may be started there
+# what is passed over in a folder that holds a record and attempts: there are many, and no run is started in there
 PARTS = re.compile(r"attempts|runs|wandb|checkpoint-\d+")
 
 Mark = tuple[int, int]  # a folder's time of change (ns) and inode
@@ -101,11 +101,11 @@ class Walk:
         self._before = before
         self._now = now
 
-    def visit(self, path: str, depth: int, *, follow: bool = False, in_run: bool = False) -> None:
+    def visit(self, path: str, depth: int, *, follow: bool = False) -> None:
         """Looks at a folder, and at those below it. follow: it may be a link."""
         before = self._before.get(path)
         try:
-            node = self._look(path, before, follow, in_run)
+            node = self._look(path, before, follow)
         except OSError as error:
             if error.errno in NOT_THERE:
                 return
@@ -118,19 +118,19 @@ class Walk:
             self.runs[path] = node.mark
         if depth:
             for name in node.below:
-                self.visit(f"{path}/{name}", depth - 1, in_run=in_run or node.is_run)
+                self.visit(f"{path}/{name}", depth - 1)
 
-    def _look(self, path: str, before: Node | None, follow: bool, in_run: bool) -> Node:
+    def _look(self, path: str, before: Node | None, follow: bool) -> Node:
         stat = os.stat(path, follow_symlinks=follow)
         mark = (stat.st_mtime_ns, stat.st_ino)
         if before is not None and before.mark == mark and before.settled:
             return before
-        is_run, below = contents(path, in_run)
+        is_run, below = contents(path)
         since = before.since if before is not None and before.mark == mark else self._now
         return Node(mark, since, self._now - since > SETTLE_S, is_run, below)
 
 
-def contents(path: str, in_run: bool) -> tuple[bool, tuple[str, ...]]:
+def contents(path: str) -> tuple[bool, tuple[str, ...]]:
     """Whether a folder is a run's, and the names of the folders in it in which others may lie. Hidden ones are passed
     over: they are half made. A link is not followed. The record that makes a folder a run is a plain file."""
     files, below = set(), []
@@ -142,14 +142,14 @@ def contents(path: str, in_run: bool) -> tuple[bool, tuple[str, ...]]:
                     below.append(name)
             elif name in MAKES_RUN and entry.is_file(follow_symlinks=False):
                 files.add(name)
-    is_run = bool(files)
-    if is_run or in_run:
+    if NAMES.record.name in files and ATTEMPTS in below:
         below = [name for name in below if not PARTS.fullmatch(name)]
-    return is_run, tuple(below)
+    return bool(files), tuple(below)
 
 
 NAMES = RunPaths(Path())
 MAKES_RUN = frozenset({NAMES.record.name, NAMES.trainer_log.name})
+ATTEMPTS = NAMES.attempt(1).root.parent.name
 
 
 def reason(error: OSError) -> str:

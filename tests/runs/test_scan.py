@@ -39,6 +39,7 @@ def test_a_record_of_a_newer_version_is_shown_with_the_reason(world: World) -> N
 
 
 def test_half_made_and_deep_folders_are_passed_over(workspace: Path) -> None:
+    (workspace / "saves/m/lora/r1/attempts").mkdir(parents=True)
     for name in ("m/lora/.r1.abc.new", "m/lora/r1", "m/lora/r1/checkpoint-5", "a/b/c/d/e/f/too-deep"):
         (workspace / "saves" / name).mkdir(parents=True, exist_ok=True)
         (workspace / "saves" / name / "run.json").touch()

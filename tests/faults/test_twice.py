@@ -1,0 +1,286 @@
+"""Nothing twice, nothing lost: clicks that come twice, pages that are stale, reads that fail once."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash.engine.registry import ProcessRegistry
+from lfdash.files import look_json
+from lfdash.launchers.base import Launched, MachineIdentity
+from lfdash.launchers.local import LocalLauncher
+from lfdash.outcomes import Refused
+from lfdash.queue.commands import LaunchLock
+from lfdash.queue.store import Queued, QueueSettings
+from lfdash.runs.paths import RunPaths, private
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import RunRecord, RunState
+from lfdash.runs.view import RunView
+from tests.faults.runs import alive, becomes, new, over, seen, starts
+from tests.faults.table import Row, fault
+from tests.support.runs import fake_cli, launch, plan_for, record_for, wait_for, wait_ready
+
+FOREVER = {"steps": 100_000, "delay": 0.05}
+
+
+def failed(workspace: Path) -> tuple[ProcessRegistry, RunView]:
+    """A dashboard with room for many, and a run that can be resumed."""
+    registry = new(workspace)
+    registry.queue.set_settings(QueueSettings(slots=8))
+    launch(registry, plan_for(workspace, fail="exit:3"))
+    (view,) = over(registry)
+    return registry, view
+
+
+def resumption(view: RunView, number: int) -> tuple[LaunchPlan, RunRecord]:
+    """The next attempt of a run as a page plans it at the click."""
+    plan = plan_for(view.path.parents[3], name=view.name, cli=fake_cli(view.path.parents[4]), **FOREVER)
+    plan = replace(plan, attempt=number)
+    assert view.record is not None
+    return plan, view.record.resumed(plan)
+
+
+# -- clicks that come twice -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("apart", ["at once", "later", "another dashboard", "queued", "start now"])
+@fault("Resume is clicked twice", how="two or three clicks with plans made before the first one began", expected=(
+    "one trainer; the others are answered that it runs already"
+))
+def test_resumed_twice(workspace: Path, row: Row, apart: str) -> None:
+    registry, view = failed(workspace)
+    plans = [resumption(view, view.paths.next_attempt()) for _ in range(3)]
+    others = [registry, new(workspace)] if apart == "another dashboard" else [registry]
+    answers: list[Any] = []
+    if apart == "at once":
+        clicks = [threading.Thread(target=lambda p=p: answers.append(registry.launch(*p))) for p in plans]
+        for click in clicks:
+            click.start()
+        for click in clicks:
+            click.join()
+    elif apart in ("queued", "start now"):
+        assert isinstance(registry.enqueue(*plans[0]), Queued)
+        answers.append(registry.launch(*plans[1], beside=True))
+        if apart == "start now":
+            answers.append(registry.dispatcher.start_now(view.run_id))
+        else:
+            registry.dispatcher.advance()
+            answers.append(registry.launch(*plans[2]))
+        answers = [answer for answer in answers if answer != Refused("exists", {"path": plans[1][0].output_dir})]
+    else:
+        for dashboard, plan in zip(others * 3, plans, strict=False):
+            answers.append(dashboard.launch(*plan))
+            wait_for(lambda: starts(view.paths) == 2)
+    wait_for(lambda: (alive(view.paths, 2), starts(view.paths)) == (1, 2))
+    assert sum(isinstance(answer, Launched) for answer in answers) <= 1
+    assert [answer for answer in answers if isinstance(answer, Refused) and answer.code != "runs_already"] == []
+    assert starts(view.paths) == 2 and [alive(view.paths, number) for number in (3, 4)] == [0, 0]
+    # a page that was left open plans the attempt after that one
+    fourth = registry.launch(*resumption(seen(registry), view.paths.next_attempt()), beside=True)
+    assert fourth == Refused("runs_already", {"run": "r1"})
+    row.note("one trainer", faults=len(plans))
+
+
+@fault("a run is planned twice", how="the plan of a first attempt again, in the folder and in another one", expected=(
+    "refused: the run's id is there already"
+))
+def test_a_first_attempt_twice(workspace: Path, row: Row) -> None:
+    registry, view = failed(workspace)
+    for folder in ("saves/m/lora/r1", "saves/m/lora/again"):
+        plan = plan_for(workspace, output_dir=folder)
+        assert registry.launch(plan, record_for(plan)) == Refused("exists", {"path": "saves/m/lora/r1"})
+        assert registry.launch(plan, record_for(plan), beside=True) == Refused("exists", {"path": "saves/m/lora/r1"})
+    assert not (workspace / "saves/m/lora/again").exists() and starts(view.paths) == 1
+    row.note("refused")
+
+
+@fault("two attempts of a run live, which must not be", how="the second one handed to the launcher itself", expected=(
+    "both count: for the state, the devices, Stop, delete and rename"
+))
+def test_every_live_attempt_counts(workspace: Path, row: Row) -> None:
+    registry, view = failed(workspace)
+    assert isinstance(registry.launch(*resumption(view, 2)), Launched)
+    wait_for(lambda: alive(view.paths, 2) == 1)
+    outcome = LocalLauncher().submit(*resumption(seen(registry), 3), {})
+    assert isinstance(outcome, Launched)
+    wait_for(lambda: alive(view.paths, 3) == 1)
+    dashboard = new(workspace)
+    dashboard.queue.set_settings(QueueSettings(slots=2))
+    both = seen(dashboard)
+    assert (both.state, both.attempt, both.others) == (RunState.RUNNING, 3, (2,))
+    plan = plan_for(workspace, name="r2")
+    assert dashboard.launch(plan, record_for(plan)) == Refused("busy", {"code": "slots", "run": "r1, r1"})
+    os.kill(wait_for(lambda: both.paths.attempt(3).child.exists() and child_of(both.paths, 3)), 9)
+    elder = wait_for(lambda: view if (view := seen(dashboard)).attempt == 2 else None)
+    assert elder.state is RunState.RUNNING and elder.others == ()  # the newest is over, the one before goes on
+    for refused in (dashboard.archive.discard("id-r1"), dashboard.archive.rename("id-r1", "r9")):
+        assert refused == Refused("alive", {"run": "r1"})
+    assert dashboard.stop("id-r1", "kill") is None
+    wait_for(lambda: alive(view.paths, 2) == 0)
+    row.note("RUNNING, two devices; stopped")
+
+
+def child_of(paths: RunPaths, attempt: int) -> int:
+    """Pid of the process that an attempt's supervisor started."""
+    return int(look_json(paths.attempt(attempt).child).get("child", 0))
+
+
+@fault("Stop is killed for both", how="two live attempts, one click on Kill", expected="nobody is left")
+def test_stop_ends_every_attempt(workspace: Path, row: Row) -> None:
+    registry, view = failed(workspace)
+    assert isinstance(registry.launch(*resumption(view, 2)), Launched)
+    assert isinstance(LocalLauncher().submit(*resumption(seen(registry), 3), {}), Launched)
+    wait_for(lambda: [alive(view.paths, number) for number in (2, 3)] == [1, 1])
+    dashboard = new(workspace)
+    dashboard.refresh()
+    assert dashboard.stop("id-r1", "kill") is None
+    wait_for(lambda: [alive(view.paths, number) for number in (2, 3)] == [0, 0])
+    row.note("nobody is left")
+
+
+# -- reads that fail ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def unreadable(match: Callable[[str], bool], number: int) -> Iterator[list[str]]:
+    """Every way to read what `match` says fails with an errno; the places that were asked for."""
+    asked: list[str] = []
+
+    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any = ".", *args: Any, **more: Any) -> Any:
+            place = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+            if match(str(place)):
+                asked.append(str(place))
+                raise OSError(number, os.strerror(number), place)
+            return real(path, *args, **more)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((os, "open"), (os, "stat"), (os, "lstat"), (os, "scandir"), (os, "listdir"),
+                             (builtins, "open")):
+            patch.setattr(module, name, failing(getattr(module, name)))
+        yield asked
+
+
+PARTS = ("saves", "saves/m", "saves/m/lora", "live", "live/run.json", "live/exit.json", "live/attempts",
+         "live/attempts/001/spec.json", "live/attempts/001/child.json", "live/attempts/001/lock")
+ERRNOS = (errno.EIO, errno.ESTALE, errno.EMFILE)
+
+
+@pytest.mark.parametrize("number", ERRNOS, ids=lambda number: errno.errorcode[number])
+@pytest.mark.parametrize("part", PARTS)
+@fault("a part of a live run cannot be read", how="every read of it fails", expected=(
+    "its last view stays, marked; it keeps its place; nothing is started beside it; it is back when it can be read"
+))
+def test_a_live_run_that_cannot_be_read(workspace: Path, row: Row, part: str, number: int) -> None:
+    registry = new(workspace)
+    handle = launch(registry, plan_for(workspace, name="live", **FOREVER))
+    wait_ready(handle)
+    becomes(registry, RunState.RUNNING, "id-live")
+    waiting = plan_for(workspace, name="next", steps=1)
+    assert isinstance(registry.enqueue(waiting, record_for(waiting)), Queued)
+    place = str(handle.paths.root.parent / part) if part.startswith("live") else str(workspace / part)
+    with unreadable(lambda path: path == place, number) as asked:
+        for everything in (True, False, True):
+            registry.refresh(everything=everything)
+            registry.dispatcher.advance()
+            views = {view.name: view for view in registry.snapshot()}
+            assert (views["live"].state, views["next"].state) == (RunState.RUNNING, RunState.QUEUED)
+        assert asked
+        if registry.watcher.unseen:
+            beside = plan_for(workspace, name="beside", steps=1)
+            refused = registry.launch(beside, record_for(beside))
+            assert isinstance(refused, Refused) and refused.code == "busy"
+    assert starts(RunPaths(workspace / "saves/m/lora/next")) == 0
+    view = seen(registry, "id-live")
+    assert (view.state, view.unseen, registry.watcher.unseen) == (RunState.RUNNING, None, {})
+    assert registry.stop("id-live", "kill") is None
+    becomes(registry, RunState.STOPPED, "id-live")
+    row.note("RUNNING", faults=3)
+
+
+@pytest.mark.parametrize("number", ERRNOS, ids=lambda number: errno.errorcode[number])
+@fault("a run that nobody here has seen cannot be read", how="reads of its record fail in a new dashboard", expected=(
+    "UNKNOWN, with the reason; nothing is started without being asked for; nothing is done to it"
+))
+def test_a_run_that_was_never_seen(workspace: Path, row: Row, number: int) -> None:
+    handle = launch(new(workspace), plan_for(workspace, name="live", **FOREVER))
+    wait_ready(handle)
+    registry = new(workspace)
+    with unreadable(lambda path: path == str(handle.paths.record), number):
+        registry.refresh()
+        (view,) = registry.snapshot()
+        assert (view.state, view.unseen) == (RunState.UNKNOWN, os.strerror(number))
+        plan = plan_for(workspace, name="r2", steps=1)
+        refused = registry.launch(plan, record_for(plan))
+        assert isinstance(refused, Refused) and (refused.code, refused.params["code"]) == ("busy", "unseen")
+        for answer in (registry.archive.discard(view.run_id), registry.archive.rename(view.run_id, "r3")):
+            assert isinstance(answer, Refused) and answer.code == "unseen"
+        assert isinstance(registry.launch(plan, record_for(plan), beside=True), Launched)  # the user's own word
+    assert seen(registry, "id-live").state is RunState.RUNNING
+    row.note("UNKNOWN")
+
+
+@fault("a run is lost and found", how="a lock that nobody holds for one look, and no process seen", expected=(
+    "LOST for that look only: it is asked again each time"
+))
+def test_lost_is_never_kept(workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = launch(new(workspace), plan_for(workspace, **FOREVER))
+    wait_ready(handle)
+    registry = new(workspace)
+    with monkeypatch.context() as patch:
+        patch.setattr("lfdash.launchers.local.holder", lambda lock: 0)
+        patch.setattr("lfdash.launchers.local.marked", lambda value: [])
+        patch.setattr("lfdash.launchers.local.recorded_alive", lambda child, boot: [])
+        assert seen(registry).state is RunState.LOST
+    assert seen(registry).state is RunState.RUNNING
+    row.note("LOST, then RUNNING")
+
+
+@pytest.mark.parametrize("unknown", ["here", "there", "both"])
+@fault("the boot id cannot be read", how="an empty one in the machine, in spec.json, or both", expected=(
+    "RUNNING by its lock; stopped; never resumed beside"
+))
+def test_no_boot_id(workspace: Path, row: Row, unknown: str) -> None:
+    none = MachineIdentity(boot_id=lambda: "")
+    handle = launch(new(workspace, machine=none if unknown != "here" else None), plan_for(workspace, **FOREVER))
+    wait_ready(handle)
+    registry = new(workspace, machine=none if unknown != "there" else None)
+    view = seen(registry)
+    assert view.state is RunState.RUNNING
+    registry.queue.set_settings(QueueSettings(slots=8))
+    assert registry.launch(*resumption(view, 2)) == Refused("runs_already", {"run": "r1"})
+    assert registry.stop("id-r1", "graceful") is None
+    assert becomes(registry, RunState.STOPPED).exit_code == 0
+    row.note("RUNNING, STOPPED")
+
+
+# -- locks ----------------------------------------------------------------------------------------------
+
+
+@fault("another dashboard holds the launch lock", how="its lock held by somebody who sleeps", expected=(
+    "looks and Stop do not wait for it; what changes runs says so"
+))
+def test_stop_does_not_wait_for_a_lock(workspace: Path, row: Row) -> None:
+    registry = new(workspace)
+    handle = launch(registry, plan_for(workspace, **FOREVER))
+    wait_ready(handle)
+    done = threading.Event()
+    with LaunchLock(private(workspace)).held():
+        waits = threading.Thread(target=lambda: (registry.archive.discard("id-r2"), done.set()))
+        waits.start()
+        registry.refresh()
+        assert registry.stop("id-r1", "kill") is None and not done.is_set()
+        becomes(registry, RunState.STOPPED)
+    waits.join()
+    row.note("stopped meanwhile")
