@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
@@ -23,8 +24,8 @@ class Refused:
 
 
 def refused_by(error: OSError, path: Path) -> Refused:
-    """The outcome for a failure of the file system: disk, readonly, exists or start_failed."""
-    for code, numbers in (("disk", DISK_FULL), ("readonly", NOT_WRITABLE), ("exists", TAKEN)):
+    """The outcome for a failure of the file system: disk, readonly, exists, no_locks or start_failed."""
+    for code, numbers in (("disk", DISK_FULL), ("readonly", NOT_WRITABLE), ("exists", TAKEN), ("no_locks", NO_LOCKS)):
         if error.errno in numbers:
             return Refused(code, {"path": str(path)})
     return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})

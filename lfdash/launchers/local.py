@@ -19,7 +19,7 @@ from lfdash import supervisor
 from lfdash.files import NOT_THERE, look_json, look_mark
 from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
-from lfdash.outcomes import Refused, refused_by
+from lfdash.outcomes import NO_LOCKS, Refused, refused_by
 from lfdash.runs import paths as paths_module
 from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, is_home
 from lfdash.runs.plan import LaunchPlan
@@ -233,6 +233,7 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> subp
         env["PATH"] = plan.path + os.pathsep + env.get("PATH", os.defpath)
     command = [sys.executable, "-I", "-S", SUPERVISOR, str(control.root)]
     try:
+        try_lock(control.lock)
         failpoints.hit("launch.before_popen")
         with control.shim_log.open("ab") as log:
             process = subprocess.Popen(
@@ -241,9 +242,20 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> subp
             )
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument or a value
         folder.undo(paths, plan)
+        if isinstance(error, OSError) and error.errno in NO_LOCKS:
+            return Refused("no_locks", {"path": str(paths.root)})
         return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})
     failpoints.hit("launch.after_popen")
     return process
+
+
+def try_lock(lock: Path) -> None:
+    """Takes the shim's lock and lets it go, before there is a shim. OSError where the file system has no such locks."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
 
 
 def holder(lock: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -40,8 +41,26 @@ class LaunchLock:
         """Not to be nested. Timeout when another thread or dashboard holds it, OSError when the disk does not let
         it."""
         self.private.mkdir(exist_ok=True)
-        with FileLock(self.private / "launch.lock", timeout=timeout):
+        lock = FileLock(self.private / "launch.lock", timeout=timeout)
+        try:
+            lock.acquire()
+        except Timeout:
+            self._ask()
+            raise
+        try:
             yield
+        finally:
+            lock.release()
+
+    def _ask(self) -> None:
+        """OSError where the file system has no locks: filelock takes every failure for a lock that is held."""
+        descriptor = os.open(self.private / "launch.lock", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(descriptor)
 
 
 class QueueCommands:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -165,3 +166,19 @@ def test_without_a_shim_killing_goes_on_until_nobody_is_left(workspace: Path, mo
     assert launcher.poll(outcome.handle).phase == "running"
     wait_for(lambda: launcher.poll(outcome.handle).phase == "lost")
     assert members(outcome.handle) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_said_at_start(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Nobody could tell whether such a run lives: it would be STARTING for ever."""
+
+    def none(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(local.fcntl, "lockf", none)
+    plan = plan_for(workspace)
+    root = workspace / "saves/m/lora/r1"
+    assert LocalLauncher().submit(plan, record_for(plan), {}) == Refused("no_locks", {"path": str(root)})
+    assert not root.exists()

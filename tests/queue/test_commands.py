@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from lfdash.outcomes import Refused
+from lfdash.queue.commands import LaunchLock
+from lfdash.runs.paths import private
 from tests.support.bench import Bench
 from tests.support.runs import plan_for, record_for
 
@@ -45,3 +53,12 @@ def test_a_name_that_waits_is_taken(bench: Bench) -> None:
     other = replace(plan, run_id="other")
     assert bench.registry.enqueue(other, record_for(other)) == Refused("exists", {"path": plan.output_dir})
     assert bench.registry.launch(other, record_for(other)) == Refused("exists", {"path": plan.output_dir})
+
+
+def test_a_file_system_without_locks_is_no_other_dashboard(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOLCK)), LaunchLock(private(workspace)).held(timeout=0.1):
+        pass
