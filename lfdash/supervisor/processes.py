@@ -6,11 +6,21 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 MARKER = "LFDASH_RUN"
+MARK = f"{MARKER}=".encode()
 NOT_OURS = (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM)  # the process has ended, or is somebody else's
+
+
+class Rank(NamedTuple):
+    """One of torchrun's ranks, with its start ticks. number: its LOCAL_RANK. world: LOCAL_WORLD_SIZE, 0 if unknown."""
+
+    pid: int
+    ticks: int
+    number: str
+    world: int
 
 
 def stat_fields(pid: int) -> list[bytes]:
@@ -84,7 +94,7 @@ def marked(value: str) -> list[int]:
 
     The newest first: one that only forks and ends is gone before a look in the other order comes to it.
     """
-    wanted = f"{MARKER}={value}".encode()
+    wanted = MARK + value.encode()
     return [pid for pid, words in environments() if wanted in words and start_ticks(pid) is not None]
 
 
@@ -103,20 +113,37 @@ def environments() -> Iterator[tuple[int, list[bytes]]]:
 
 
 def recorded_alive(child: Mapping[str, Any], boot: str | None = None) -> list[int]:
-    """The process that child.json (`child`) names and all below it, parents before children; empty when it is gone.
+    """The processes that child.json (`child`) names (the main one, its ranks) and all below them; empty: all are gone.
 
     Needs no marker, so it also finds a process that wiped its environment (setproctitle does). Pid and start ticks must
-    fit, and it must lead a session, as whoever a supervisor starts does. boot: this machine's boot id, looked up when
-    None. Another one in the record means nobody; where one of the two is unknown, pid and ticks decide.
+    fit, and it must lead a session, as whoever a supervisor or torchrun starts does. boot: this machine's boot id,
+    looked up when None. Another one in the record means nobody; where one of the two is unknown, pid and ticks decide.
     """
-    pid, ticks, booted = (child.get(name) for name in ("child", "child_ticks", "boot_id"))
-    here = boot_id() if boot is None else boot
+    members: dict[int, None] = {}
+    heads = [child["child"]] if fits(child.get("child"), child.get("child_ticks"), child, boot) else []
+    for pid in [*heads, *(rank.pid for rank in recorded_ranks(child, boot))]:
+        if pid not in members:
+            members |= dict.fromkeys((pid, *descendants(pid)))
+    return list(members)
+
+
+def recorded_ranks(child: Mapping[str, Any], boot: str | None = None) -> list[Rank]:
+    """The ranks that child.json names and that live, whatever became of their environment; `boot` as above."""
+    listed = child.get("ranks")
+    items = [item for item in listed if isinstance(item, list) and len(item) == 4] if isinstance(listed, list) else []
+    return [
+        Rank(pid, ticks, number, world) for pid, ticks, number, world in items
+        if type(number) is str and type(world) is int and fits(pid, ticks, child, boot)
+    ]
+
+
+def fits(pid: object, ticks: object, child: Mapping[str, Any], boot: str | None) -> bool:
+    """Whether a process of the record `child` lives: this pid, begun then, in that boot, leading its session."""
+    booted, here = child.get("boot_id"), boot_id() if boot is None else boot
     if type(pid) is not int or type(ticks) is not int or pid <= 1 or (booted and here and booted != here):
-        return []
+        return False
     fields = stat_fields(pid)
-    if not fields or fields[0] in (b"Z", b"X") or (int(fields[19]), int(fields[3])) != (ticks, pid):
-        return []
-    return [pid, *descendants(pid)]
+    return bool(fields) and fields[0] not in (b"Z", b"X") and (int(fields[19]), int(fields[3])) == (ticks, pid)
 
 
 def catches_abort(pid: int) -> bool:
@@ -138,25 +165,55 @@ def is_torchrun(pid: int) -> bool:
         return False
 
 
-def savers(pids: list[int]) -> list[int]:
+def parent(pid: int) -> int:
+    """Who started a process, or took it over; 0 when it is gone."""
+    return int((stat_fields(pid) or [b"", b"0"])[1])
+
+
+def rank_of(pid: int) -> Rank | None:
+    """What its environment says of a rank; None for any other process, and for one that wiped it."""
+    words = dict(item.split(b"=", 1) for item in environ(pid) if item.startswith(b"LOCAL_"))
+    ticks = start_ticks(pid)
+    if b"LOCAL_RANK" not in words or ticks is None:
+        return None
+    world = words.get(b"LOCAL_WORLD_SIZE", b"")
+    return Rank(pid, ticks, words[b"LOCAL_RANK"].decode(errors="replace"), int(world) if world.isdigit() else 0)
+
+
+def live_ranks(pids: list[int], known: Iterable[Rank] = ()) -> list[Rank]:
+    """The ranks among a run's processes: those that are known, and those whose environment or parent says so."""
+    noted = {rank.pid: rank for rank in known if start_ticks(rank.pid) == rank.ticks}
+    agents = {pid for pid in pids if is_torchrun(pid)}
+    each = (noted.get(pid) or rank_of(pid) or wiped_rank(pid, agents) for pid in pids)
+    return [rank for rank in each if rank is not None]
+
+
+def wiped_rank(pid: int, agents: set[int]) -> Rank | None:
+    """A rank that nobody saw before it wiped its environment: torchrun (`agents`) started it, and it has no marker."""
+    if pid in agents or parent(pid) not in agents or any(item.startswith(MARK) for item in environ(pid)):
+        return None
+    return Rank(pid, 0, f"pid {pid}", 0)
+
+
+def savers(pids: list[int], known: Iterable[Rank] = ()) -> list[int]:
     """Those to be asked to save and stop: the ranks under torchrun, else the training process itself.
 
     A child of one that is asked (a data-loader worker inherits the handler) is left alone. Nobody when
-    nobody handles SIGABRT yet: it would be a crash.
+    nobody handles SIGABRT yet: it would be a crash. known: ranks that may have wiped their environment.
     """
-    ranks = [pid for pid in pids if any(item.startswith(b"LOCAL_RANK=") for item in environ(pid))]
+    ranks = [rank.pid for rank in live_ranks(pids, known)]
     if not ranks and any(is_torchrun(pid) for pid in pids):
         return []
     catching = {pid for pid in ranks or pids if catches_abort(pid)}
-    return [pid for pid in catching if int((stat_fields(pid) or [b"", b"0"])[1]) not in catching]
+    return [pid for pid in catching if parent(pid) not in catching]
 
 
-def ranks(pids: list[int]) -> tuple[int, int] | None:
+def ranks(pids: list[int], known: Iterable[Rank] = ()) -> tuple[int, int] | None:
     """(ranks of torchrun that live, ranks that it started on this machine); None without torchrun."""
-    words = [dict(item.split(b"=", 1) for item in environ(pid) if b"=" in item) for pid in pids]
-    alive = {found[b"LOCAL_RANK"] for found in words if b"LOCAL_RANK" in found}
-    started = max((int(found.get(b"LOCAL_WORLD_SIZE", 0)) for found in words), default=0)
-    return (len(alive), max(started, len(alive))) if alive else None
+    alive = live_ranks(pids, known)
+    numbers = {rank.number for rank in alive}
+    started = max((rank.world for rank in alive), default=0)
+    return (len(numbers), max(started, len(numbers))) if numbers else None
 
 
 def send(pids: list[int], number: int) -> None:
@@ -179,9 +236,9 @@ def kill(pids: list[int]) -> None:
     send(pids, signal.SIGKILL)
 
 
-def pass_on(pids: list[int], level: str) -> str:
-    """Carries a stop wish out on the run's processes; the name of the signal that was sent."""
-    asked = savers(pids) if level == "graceful" else []
+def pass_on(pids: list[int], level: str, known: Iterable[Rank] = ()) -> str:
+    """Carries a stop wish out on the run's processes (`known` as in `savers`); the name of the signal that was sent."""
+    asked = savers(pids, known) if level == "graceful" else []
     if asked:
         send(asked, signal.SIGABRT)
         return "SIGABRT"

@@ -64,12 +64,13 @@ def is_given_up(folder: str) -> bool:
     return True
 
 
-def fill(reserve: str, target: str, content: dict[str, Any], point: str) -> None:
+def fill(reserve: str, target: str, content: dict[str, Any], point: str = "") -> None:
     """Writes JSON into space that was reserved before and renames it: neither needs a free block. OSError."""
     with open(reserve, "r+b", buffering=0) as file:
         file.write(json.dumps(content).encode() + b"\n")
         file.truncate()
         os.fsync(file.fileno())
-    hit(point)
+    if point:
+        hit(point)
     os.rename(reserve, target)
     sync_folder(os.path.dirname(target) or ".")

@@ -6,7 +6,8 @@ It outlives the dashboard. While it lives it holds a POSIX record lock on ATTEMP
 releases that with the process and `F_GETLK` asks for it, so liveness needs neither pids nor clocks. As a
 child subreaper it stays the ancestor of everything the run starts, even of ranks in sessions of their own.
 The environment is inherited as it is (secrets never touch the disk); the child alone also gets the marker,
-by which the run's processes are found should the shim be killed.
+by which the run's processes are found should the shim be killed. Those that wipe their environment (ranks that rename
+themselves) are found by what child.json says of them: pid and start ticks of the main process and of each rank.
 
 The right to start is one file, `child.reserved`, which is renamed once. Under its lock, right before it starts the
 child, the shim renames it to `child.taken` (and to `child.json`, once it has written there who was started). Who gives
@@ -43,6 +44,7 @@ from lfdash.supervisor.processes import (
     send,
     start_ticks,
 )
+from lfdash.supervisor.rank_watch import RankWatch
 from lfdash.supervisor.records import RESERVE, TAKEN, fill, is_given_up, take_right, wished
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -84,6 +86,8 @@ class Shim:
         self.leftovers = 0
         self.wall = time.time()
         self.clock = boot_clock()
+        self.ranks = RankWatch()
+        self.identity: dict[str, Any] = {}
         self.mask = log_mask(self.spec.get("secrets", []))
 
     def file(self, name: str) -> str:
@@ -163,11 +167,24 @@ class Shim:
                 file.write("300")
         except OSError:
             pass
-        identity = {"boot_id": boot_id(), "host": os.uname().nodename, "started": self.wall, "clock": self.clock}
-        identity |= {"shim": os.getpid(), "shim_ticks": self.start_ticks}
-        identity |= {"child": self.child, "child_ticks": start_ticks(self.child)}
+        self.identity = {"boot_id": boot_id(), "host": os.uname().nodename, "started": self.wall, "clock": self.clock}
+        self.identity |= {"shim": os.getpid(), "shim_ticks": self.start_ticks}
+        self.identity |= {"child": self.child, "child_ticks": start_ticks(self.child)}
         try:
-            fill(self.file(TAKEN), self.file("child.json"), identity, "shim.child_written")
+            fill(self.file(TAKEN), self.file("child.json"), self.identity, "shim.child_written")
+        except OSError as error:
+            print(f"child.json: {error}", file=sys.stderr, flush=True)
+
+    def note_ranks(self) -> None:
+        """Adds the ranks that came to child.json: by it they are found should they wipe their environment, and the
+        shim be killed. Beside it first, so that it is never without its content."""
+        if not self.ranks.look():
+            return
+        self.identity["ranks"] = [list(rank) for rank in self.ranks.known]
+        draft = self.file("child.new")
+        try:
+            open(draft, "wb").close()
+            fill(draft, self.file("child.json"), self.identity)
         except OSError as error:
             print(f"child.json: {error}", file=sys.stderr, flush=True)
 
@@ -202,10 +219,11 @@ class Shim:
             self.reap()
             if self.status is not None:
                 return
+            self.note_ranks()
             level = wished(self.folder) or ("graceful" if asked_by_signal else None)
             members = descendants(os.getpid()) if level is not None and level not in self.acted else []
             if level is not None and members:  # nobody: it ended by itself in this moment
-                self.sent.append(pass_on(members, level))
+                self.sent.append(pass_on(members, level, self.ranks.known))
                 self.acted.append(level)
             self.hide_secrets()
             heard = self.listen(POLL_S)

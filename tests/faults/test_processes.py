@@ -24,7 +24,7 @@ from lfdash.queue import commands
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.stall import StallDetector
 from lfdash.supervisor import shim
-from lfdash.supervisor.processes import descendants, environ, send, start_ticks
+from lfdash.supervisor.processes import descendants, environ, recorded_alive, send, start_ticks
 from lfdash.supervisor.records import give_up
 from tests.faults.dashboards import ROOT, Zygote
 from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, started, starts
@@ -455,6 +455,27 @@ def test_a_graceful_stop(
     view = wait_end(registry, handle.run_id)
     assert (view.state, view.exit_code, view.saved.model) == (RunState.STOPPED, code, saved) and members(handle) == []
     row.note(f"STOPPED, {code}, saved: {saved}")
+
+
+@fault(
+    "ranks that rename themselves", how="they wipe their environment, as setproctitle does, also the agent; then Stop",
+    expected="asked to save all the same: STOPPED, 0, adapter saved; nobody left",
+)
+def test_ranks_that_wipe_their_environment(registry: ProcessRegistry, workspace: Path, row: Row) -> None:
+    handle = launch(registry, plan_for(workspace, ranks=2, wipe=True, **FOREVER))
+    wait_ready(handle, "ready", 2)
+    control = handle.paths.attempt(1)
+    wait_for(lambda: len(read_json(control.child).get("ranks", ())) == 2)
+    (handle.paths.root / "wipe").touch()
+    wait_ready(handle, "wiped", 3)
+    child = read_json(control.child)
+    recorded = recorded_alive(child)
+    assert members(handle) == [] and len(recorded) == 3 and ranks(recorded) == []
+    assert registry.stop(handle.run_id, "graceful") is None
+    view = wait_end(registry, handle.run_id)
+    assert (view.state, view.exit_code, view.saved.model) == (RunState.STOPPED, 0, "adapter")
+    assert read_json(handle.paths.exit)["sent"] == ["SIGABRT"] and recorded_alive(child) == []
+    row.note("STOPPED, 0, saved: adapter")
 
 
 @fault(

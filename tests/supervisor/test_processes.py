@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 from lfdash.supervisor.processes import (
     MARKER,
+    Rank,
     boot_id,
     catches_abort,
     descendants,
@@ -20,45 +18,15 @@ from lfdash.supervisor.processes import (
     is_torchrun,
     marked,
     pass_on,
+    ranks,
     recorded_alive,
+    recorded_ranks,
     savers,
     start_ticks,
     stat_fields,
 )
+from tests.supervisor.conftest import CATCH, FORK, WAIT, WIPE, Spawn
 from tests.support.runs import wait_for
-
-Spawn = Callable[..., subprocess.Popen[str]]
-CATCH = "import signal, time; signal.signal(signal.SIGABRT, lambda *_: None); "
-FORK = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', {code!r}]); "
-# one write a process: two that print at once would mix "up" and its newline where output is not buffered
-# what setproctitle does to the memory that /proc/PID/environ shows
-WIPE = (
-    "fields = open('/proc/self/stat').read().rpartition(')')[2].split(); "
-    "__import__('ctypes').memset(int(fields[47]), 0, int(fields[48]) - int(fields[47])); "
-)
-WAIT = "__import__('os').write(1, b'up\\n'); time.sleep(600)"
-
-
-@pytest.fixture
-def spawn() -> Iterator[Spawn]:
-    """Starts `python -c code *words` and waits for `ups` lines of output; ends everything afterwards."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(code: str, *words: str, ups: int = 1, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, **(env or {})},
-        )
-        started.append(process)
-        assert process.stdout is not None
-        for _ in range(ups):
-            assert process.stdout.readline() == "up\n"
-        return process
-
-    yield start
-    for process in started:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 def test_a_process_has_an_identity_until_it_is_a_zombie(spawn: Spawn) -> None:
@@ -97,6 +65,40 @@ def test_under_torchrun_the_ranks_are_asked_and_never_its_agent(spawn: Spawn) ->
     agent = spawn("import sys; sys.argv[0] = ''; " + CATCH + WAIT)
     rank = spawn(CATCH + WAIT, env={"LOCAL_RANK": "0"})
     assert savers([agent.pid, rank.pid]) == [rank.pid]
+
+
+def test_ranks_that_wiped_their_environment_are_asked_where_they_are_known(spawn: Spawn) -> None:
+    agent = spawn(CATCH + WAIT)
+    both = [spawn(CATCH + WIPE + WAIT, env={"LOCAL_RANK": str(number)}) for number in range(2)]
+    pids = [agent.pid, *(process.pid for process in both)]
+    known = [Rank(process.pid, start_ticks(process.pid) or 0, str(number), 2) for number, process in enumerate(both)]
+    assert ranks(pids) is None  # nothing says so any more
+    assert sorted(savers(pids, known)) == sorted(pids[1:]) and ranks(pids, known) == (2, 2)
+    assert ranks(pids[:2], known) == (1, 2)
+    used_again = [rank._replace(ticks=rank.ticks + 1) for rank in known]
+    assert ranks(pids, used_again) is None
+    record = {"boot_id": boot_id(), "child": 0, "ranks": [list(rank) for rank in known]}
+    assert recorded_ranks(record) == known and recorded_alive(record) == pids[1:]
+    assert recorded_ranks(record, "another") == recorded_alive(record, "another") == []
+    spoiled = [None, 1, "12", [None], [[1, 2]], [[*known[0][:2], 3, 2]], [[*known[0][:3], None]], [[[], 2, "0", 2]]]
+    assert [recorded_ranks({**record, "ranks": listed}) for listed in spoiled] == [[]] * 8
+    assert pass_on(pids, "graceful", known) == "SIGABRT"
+
+
+def test_ranks_that_nobody_knows_are_those_that_torchrun_started(spawn: Spawn, tmp_path: Path) -> None:
+    """Wiped ones have neither marker nor number; a helper of torchrun's, which has the marker, is no rank."""
+    script = tmp_path / "torchrun"
+    script.write_text(FORK.format(code=CATCH + WIPE + WAIT) * 2 + FORK.format(code=CATCH + WAIT) + CATCH + WAIT)
+    agent = spawn(script, ups=4, env={MARKER: "1:/here"})
+    pids = [agent.pid, *descendants(agent.pid)]
+    wiped = [pid for pid in pids if not environ(pid)[0]]
+    assert len(pids) == 4 and len(wiped) == 2
+    assert sorted(savers(pids)) == sorted(wiped) and ranks(pids) == (2, 2)
+
+
+def test_numbers_of_ranks_may_be_nonsense(spawn: Spawn) -> None:
+    odd = spawn("import time; " + WAIT, env={"LOCAL_RANK": "first", "LOCAL_WORLD_SIZE": "many"})
+    assert ranks([odd.pid]) == (1, 1)
 
 
 def test_a_torchrun_without_ranks_is_not_asked(tmp_path: Path) -> None:
