@@ -30,6 +30,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from lfdash.supervisor.failpoints import hit
@@ -53,6 +54,7 @@ SETTLE_S = 2.0  # for helpers that end by themselves right after the main proces
 RANKS_S = 15.0  # for ranks that are still saving when their launcher is already gone
 TERM_S = 3.0  # between SIGTERM and SIGKILL in the sweep
 RETRY_S = 1.0  # between two tries to write how it ended
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 CHASE = 50  # quick looks at the own children after a SIGKILL
 
 
@@ -96,11 +98,7 @@ class Shim:
     def main(self) -> None:
         """From the lock to the exit record."""
         hit("shim.entered")
-        lock = os.open(self.file("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            sys.exit("another supervisor holds this attempt")
+        self.take_lock()
         hit("shim.locked")
         if os.path.exists(self.file("child.json")) or not os.path.exists(self.file(RESERVE)):
             self.leave()
@@ -124,9 +122,33 @@ class Shim:
         self.publish(error)
         hit("shim.after_publish")
 
+    def take_lock(self) -> None:
+        """Locks the attempt for as long as this process lives, or ends."""
+        lock = os.open(self.file("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.leave_unlocked(error)
+
     def leave(self) -> NoReturn:
         """Ends without a start and without a record: the right to start was used, or given up."""
         sys.exit("given up before it started" if is_given_up(self.folder) else "this attempt was already started once")
+
+    def leave_unlocked(self, error: OSError) -> NoReturn:
+        """Ends without a start: the lock was refused. Where no attempt will ever get one, this is recorded as its end.
+
+        Without the lock only the right to start tells that nobody else is about to write that record.
+        """
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            sys.exit("another supervisor holds this attempt")
+        reason = f"{errno.errorcode.get(error.errno or 0, error.errno)}: {error.strerror}"
+        if error.errno not in NO_LOCKS:
+            sys.exit(f"the lock of this attempt cannot be taken ({reason})")
+        reason = f"this file system has no POSIX locks ({reason}); a run needs them: use a workspace on another disk"
+        with suppress(OSError):  # it is said in shim.log all the same
+            if take_right(self.folder):
+                self.publish(reason)
+        sys.exit(reason)
 
     def hang_bell(self) -> int:
         """Signals become readable bytes: SIGCHLD, SIGUSR2 ("look at the wish now"), SIGTERM (a graceful wish)."""

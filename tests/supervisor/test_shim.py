@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from lfdash.launchers.base import Launched
 from lfdash.launchers.local import SUPERVISOR, LocalLauncher
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Handle
-from lfdash.supervisor.records import TAKEN, give_up
+from lfdash.supervisor.records import TAKEN, give_up, take_right
 from tests.support import PROGRAMS
 from tests.support.runs import members, plan_for, record_for, wait_for, wait_ready
 
@@ -130,3 +131,52 @@ def test_a_shim_of_the_version_before_is_kept_from_starting_too(workspace: Path,
     older = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert (older.returncode, paths.exit.exists(), paths.console.exists()) == (given_up, not given_up, not given_up)
     assert give_up(str(control.root)) is given_up
+
+
+REFUSED = """
+import errno, fcntl, os, sys
+from lfdash.supervisor.shim import Shim
+def lockf(*_):
+    raise OSError(getattr(errno, sys.argv[2]), os.strerror(getattr(errno, sys.argv[2])))
+fcntl.lockf = lockf
+Shim(sys.argv[1]).main()
+"""
+
+
+def without_lock(workspace: Path, name: str, before: Callable[[str], bool] | None = None) -> tuple[str, Handle]:
+    """What a shim says whose lock is refused with that error, and its run."""
+    plan = plan_for(workspace, steps=2)
+    paths = folder.make(plan, record_for(plan))
+    assert isinstance(paths, RunPaths) and (before is None or before(str(paths.attempt(1).root)))
+    command = [sys.executable, "-c", REFUSED, str(paths.attempt(1).root), name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and not paths.console.exists()
+    return done.stderr, Handle(plan.run_id, 1, paths)
+
+
+@pytest.mark.parametrize("name", ["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "EINVAL", "ENOSYS"])
+def test_a_file_system_without_locks_is_said_and_ends_the_attempt(workspace: Path, name: str) -> None:
+    said, handle = without_lock(workspace, name)
+    last = said.splitlines()[-1]
+    assert last.startswith("this file system has no POSIX locks (") and "another disk" in last
+    status = LocalLauncher().poll(handle)
+    assert status.phase == "ended" and status.exit is not None and (status.exit.code, status.exit.error) == (127, last)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("EAGAIN", "another supervisor holds this attempt"), ("EACCES", "another supervisor holds this attempt"),
+     ("ESTALE", "the lock of this attempt cannot be taken (ESTALE: ")],
+)
+def test_any_other_refusal_of_the_lock_ends_nothing(workspace: Path, name: str, words: str) -> None:
+    """Another one may be at work, or the disk be away for a moment."""
+    said, handle = without_lock(workspace, name)
+    assert said.splitlines()[-1].startswith(words)
+    assert not handle.paths.exit.exists() and give_up(str(handle.paths.attempt(1).root))
+
+
+@pytest.mark.parametrize("before", [give_up, take_right])
+def test_without_locks_nothing_is_recorded_for_somebody_else(workspace: Path, before: Callable[[str], bool]) -> None:
+    """The attempt was given up, and there may be a later one, or another supervisor has started it."""
+    said, handle = without_lock(workspace, "ENOLCK", before)
+    assert "no POSIX locks" in said and not handle.paths.exit.exists()
