@@ -67,6 +67,13 @@ def log_mask(names: list[str]) -> Any:
     return mask.LogMask(value for _, value in mask.values(os.environ, names))
 
 
+def leave_no_core() -> None:
+    """Keeps this process and all that it starts from leaving core files, which hold the environment."""
+    import resource  # only in a run that has secrets
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 # -- one attempt ----------------------------------------------------------------------------------------
 
 
@@ -98,6 +105,8 @@ class Shim:
     def main(self) -> None:
         """From the lock to the exit record."""
         hit("shim.entered")
+        if self.spec.get("secrets"):
+            leave_no_core()
         self.take_lock()
         hit("shim.locked")
         if os.path.exists(self.file("child.json")) or not os.path.exists(self.file(RESERVE)):

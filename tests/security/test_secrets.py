@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,14 @@ from pathlib import Path
 import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
+from lfdash.files import read_json
+from lfdash.launchers.base import Launched
+from lfdash.launchers.local import LocalLauncher
+from lfdash.runs.record import Handle
+from lfdash.supervisor import mask
 from tests.security.browser import Tab
 from tests.security.conftest import Server, Start
-from tests.support.runs import wait_for
+from tests.support.runs import plan_for, record_for, wait_for
 
 TYPED = "typed-0123456789/ab"
 SERVER = {"SERVER_API_KEY": "server-0123456789", "ODD_PROXY": "http://ana:proxypass99@proxy.example:3128"}
@@ -154,6 +160,54 @@ def test_a_typed_argument_that_is_a_token_is_refused_and_not_kept(server: Server
     assert not holders(tab.drawn)
     assert runs(server) == before
     assert not holders(read(server.workspace / ".lfdash/draft-train.json"))
+
+
+@pytest.fixture
+def core_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Core files are wanted, and this process has no secrets of its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0:
+        pytest.skip("core files are forbidden here (ulimit -Hc)")
+    for name in mask.names(os.environ):
+        monkeypatch.delenv(name)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+def run_locally(workspace: Path, secrets: dict[str, str], **args: object) -> Handle:
+    """A run with secrets in its environment."""
+    workspace.mkdir(exist_ok=True)
+    plan = plan_for(workspace, name=f"r{len(list(workspace.glob('saves/m/lora/*')))}", secrets=tuple(secrets), **args)
+    outcome = LocalLauncher().submit(plan, record_for(plan), secrets)
+    assert isinstance(outcome, Launched)
+    return outcome.handle
+
+
+def core_limits(handle: Handle) -> list[bytes]:
+    """The soft and the hard limit of core files of a run's process, which is then ended."""
+    child = wait_for(lambda: read_json(handle.paths.attempt(1).child))["child"]
+    (line,) = (line for line in read(Path(f"/proc/{child}/limits")).splitlines() if line.startswith(b"Max core"))
+    assert LocalLauncher().stop(handle, "kill") is None
+    wait_for(handle.paths.exit.exists)
+    return line.split()[4:6]
+
+
+@pytest.mark.usefixtures("core_files")
+def test_a_run_with_secrets_leaves_no_core_file(tmp_path: Path) -> None:
+    """A core file holds the environment. Where the system keeps cores elsewhere, the limit says so."""
+    workspace, secrets = tmp_path / "workspace", {"WANDB_API_KEY": TYPED}
+    hard = core_limits(run_locally(workspace, {}, load=600))
+    assert hard[0] == hard[1]
+    assert core_limits(run_locally(workspace, secrets, load=600)) == [b"0", hard[1]]
+    left = []
+    for given in (secrets, {}):
+        handle = run_locally(workspace, given, fail="segfault")
+        wait_for(handle.paths.exit.exists)
+        assert read_json(handle.paths.exit)["code"] == -signal.SIGSEGV
+        left.append([path.name for path in workspace.iterdir() if path.name.startswith("core")])
+    pattern = read(Path("/proc/sys/kernel/core_pattern"))
+    assert left[0] == [] and (left[1] != [] or not pattern.startswith(b"core"))
 
 
 def opened() -> WidgetState:
