@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lfdash.errors import RecordError
+from lfdash.files import read_json_file
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.outcomes import Refused, refused_by
 from lfdash.queue.store import SUFFIX, Queued, QueueEntry, QueueSettings, QueueStore
@@ -133,8 +134,11 @@ class QueueCommands:
 
         def back() -> Refused | None:
             try:
-                entry = QueueEntry.from_json(kept.read_text(encoding="utf-8"))
-            except (OSError, ValueError, RecordError):
+                data = read_json_file(kept)
+                if not isinstance(data, dict):
+                    return Refused("not_waiting")
+                entry = QueueEntry.from_data(data)
+            except RecordError:
                 return Refused("not_waiting")
             if taken(entry.plan, self.jobs.entries()):
                 return Refused("exists", {"path": entry.plan.output_dir})
@@ -159,6 +163,11 @@ class QueueCommands:
             self.jobs.place_at(run_id, ids.index(run_id) + steps)
 
         return self._on(run_id, shift)
+
+    def put_aside(self, file: str) -> Refused | None:
+        """Takes a file that cannot be read out of the way; it is not deleted. Refused("not_waiting") when there is none
+        of that name any more."""
+        return self._change(lambda: None if self.jobs.put_aside(file) else Refused("not_waiting"))
 
     def set_settings(self, settings: QueueSettings) -> Refused | None:
         """Slots, pause, and what a failure does."""

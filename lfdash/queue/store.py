@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from lfdash.errors import RecordError
-from lfdash.files import as_record, write_text_atomic
+from lfdash.files import (
+    Absent,
+    FileMark,
+    Unreadable,
+    as_record,
+    file_mark,
+    parse_mapping,
+    read_json_file,
+    readable,
+    write_text_atomic,
+)
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan
@@ -24,6 +34,7 @@ from lfdash.runs.view import Reason
 VERSION = 1
 SUFFIX = ".job.json"
 SETTINGS = "settings.json"
+ASIDE = ".unreadable"  # what the name of a file ends with once somebody has put it out of the way
 MOST_SLOTS = 64
 
 
@@ -51,12 +62,12 @@ class QueueEntry:
 
     @property
     def begun(self) -> bool:
-        """Whether its attempt was made: a dashboard that ended between that and removing the entry."""
-        control = self.paths.attempt(self.plan.attempt)
-        try:
-            return bool(json.loads(control.spec.read_text(encoding="utf-8"))["run_id"] == self.run_id)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        """Whether its attempt was made: a dashboard that ended between that and removing the entry.
+
+        False where that cannot be read: then the gate that lets every folder be made once keeps it from a second start.
+        """
+        spec = read_json_file(self.paths.attempt(self.plan.attempt).spec)
+        return isinstance(spec, dict) and spec.get("run_id") == self.run_id
 
     def to_json(self) -> str:
         data = {"version": VERSION, "order": self.order, "added": self.added, "ask": asdict(self.request)}
@@ -67,14 +78,20 @@ class QueueEntry:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The inverse. RecordError for what is none, or comes from a newer version."""
-        try:
-            data = json.loads(text)
-            if data["version"] > VERSION:
-                raise RecordError(f"the queued job has version {data['version']}, this lfdash reads up to {VERSION}")
-            data["request"] = data["ask"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RecordError(f"not a queued job: {error!r}") from error
-        return as_record(cls, data, "the queued job")
+        data = parse_mapping(text)
+        if isinstance(data, Unreadable):
+            raise RecordError(f"not a queued job: {data.reason}")
+        return cls.from_data(data)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """The same, of what the JSON text holds."""
+        version = data.get("version")
+        if not isinstance(version, int):
+            raise RecordError("not a queued job: it has no version")
+        if version > VERSION:
+            raise RecordError(f"the queued job has version {version}, this lfdash reads up to {VERSION}")
+        return as_record(cls, {**data, "request": data.get("ask")}, "the queued job")
 
 
 @dataclass(frozen=True)
@@ -95,39 +112,92 @@ class QueueSettings:
         return cls(slots, data.get("paused") is True, data.get("hold_on_failure") is True)
 
 
+@dataclass(frozen=True)
+class UnreadableFile:
+    """A file of the queue that cannot be read. file: its name as it can be shown. reason: why, in English."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class QueueLook:
+    """What a look at the queue's folder found: the jobs in order, and the files that cannot be read.
+
+    failure: why the folder could not be listed just now; the jobs are those of the last look then. "" = it could.
+    """
+
+    entries: tuple[QueueEntry, ...]
+    unreadable: tuple[UnreadableFile, ...] = ()
+    failure: str = ""
+
+
 class QueueStore:
     """The waiting jobs of a workspace: files in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._cache: dict[str, tuple[tuple[int, int, int], QueueEntry | None]] = {}
-        self._settings: tuple[tuple[int, int, int] | None, QueueSettings] = (None, QueueSettings())
+        self._cache: dict[str, tuple[FileMark, QueueEntry | UnreadableFile]] = {}
+        self._settings: tuple[FileMark | None, QueueSettings] = (None, QueueSettings())
 
     def entries(self) -> tuple[QueueEntry, ...]:
         """All that can be read, in order. A broken file is left where it is and not started."""
+        return self.look().entries
+
+    def look(self) -> QueueLook:
+        """The jobs, and what cannot be read. Never raises, never waits."""
+        failure = ""
         try:
             names = [name for name in os.listdir(self.folder) if name.endswith(SUFFIX)]
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             names = []
-        self._cache = {name: held for name, held in self._cache.items() if name in names}
-        found = [entry for entry in map(self._read, names) if entry is not None]
-        return tuple(sorted(found, key=lambda entry: (entry.order, entry.added, entry.run_id)))
+        except OSError as error:
+            names, failure = list(self._cache), error.strerror or type(error).__name__
+        self._cache = {name: cached for name, cached in self._cache.items() if name in names}
+        seen = [item for item in map(self._read, sorted(names)) if item is not None]
+        entries = sorted(
+            (item for item in seen if isinstance(item, QueueEntry)),
+            key=lambda entry: (entry.order, entry.added, entry.run_id),
+        )
+        spoiled = [item for item in seen if isinstance(item, UnreadableFile)]
+        settings = read_json_file(self.folder / SETTINGS)
+        if isinstance(settings, Unreadable):
+            spoiled.append(UnreadableFile(SETTINGS, settings.reason))
+        return QueueLook(tuple(entries), tuple(spoiled), failure)
 
-    def _read(self, name: str) -> QueueEntry | None:
+    def _read(self, name: str) -> QueueEntry | UnreadableFile | None:
+        """What a file holds; None when it is gone. A read that failed is not remembered: the next may not."""
         path = self.folder / name
         try:
-            stat = path.stat()
-            mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            held = self._cache.get(name)
-            if held is None or held[0] != mark:
-                entry = QueueEntry.from_json(path.read_text(encoding="utf-8"))
-                held = self._cache[name] = (mark, entry if name == entry.run_id + SUFFIX else None)
-            return held[1]
-        except RecordError:
-            self._cache[name] = (mark, None)
-        except (OSError, UnicodeDecodeError):
-            pass
-        return None
+            stat = path.lstat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return UnreadableFile(readable(name), error.strerror or type(error).__name__)
+        mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        cached = self._cache.get(name)
+        if cached is not None and cached[0] == mark:
+            return cached[1]
+        data = read_json_file(path)
+        if isinstance(data, Absent):
+            return None
+        if isinstance(data, Unreadable) and data.failure is not None:
+            return UnreadableFile(readable(name), data.reason)
+        found = UnreadableFile(readable(name), data.reason) if isinstance(data, Unreadable) else entry_of(name, data)
+        self._cache[name] = (mark, found)
+        return found
+
+    def put_aside(self, file: str) -> bool:
+        """Takes a file that cannot be read out of the way, by another name in the same folder; False when there is
+        none of that name. OSError when the disk does not let it."""
+        if file not in {spoiled.file for spoiled in self.look().unreadable}:
+            return False
+        name = next(name for name in os.listdir(self.folder) if readable(name) == file)
+        number, target = 1, self.folder / f"{name}{ASIDE}"
+        while os.path.lexists(target):
+            number, target = number + 1, self.folder / f"{name}.{number}{ASIDE}"
+        os.rename(self.folder / name, target)
+        return True
 
     def get(self, run_id: str) -> QueueEntry | None:
         """The waiting job of a run."""
@@ -167,16 +237,19 @@ class QueueStore:
         return entries[-1].order + 1 if entries else 0.0
 
     def settings(self) -> QueueSettings:
-        """How the queue of this workspace is to be run."""
+        """How the queue of this workspace is to be run. Settings that cannot be read may say that nothing is to be
+        started: then the last known ones count, and without any nothing is started."""
         path = self.folder / SETTINGS
-        try:
-            stat = path.stat()
-            mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if self._settings[0] != mark:
-                data = json.loads(path.read_text(encoding="utf-8"))
-                self._settings = (mark, QueueSettings.from_json(data if isinstance(data, dict) else {}))
-        except (OSError, ValueError):
+        mark = file_mark(path)
+        if mark is not None and self._settings[0] == mark:
+            return self._settings[1]
+        data = read_json_file(path)
+        if isinstance(data, Absent):
             self._settings = (None, QueueSettings())
+        elif isinstance(data, dict):
+            self._settings = (mark, QueueSettings.from_json(data))
+        elif self._settings[0] is None or data.failure is None:
+            return QueueSettings(paused=True)
         return self._settings[1]
 
     def set_settings(self, settings: QueueSettings) -> None:
@@ -199,6 +272,17 @@ class QueueStore:
 
     def forget_started(self, run_id: str) -> None:
         (self.folder / f"{run_id}.started").unlink(missing_ok=True)
+
+
+def entry_of(name: str, data: Mapping[str, Any]) -> QueueEntry | UnreadableFile:
+    """The job that a file of that name holds."""
+    try:
+        entry = QueueEntry.from_data(data)
+    except RecordError as error:
+        return UnreadableFile(readable(name), str(error))
+    if name != entry.run_id + SUFFIX:
+        return UnreadableFile(readable(name), f"it holds the job {entry.run_id}, which has a file of its own")
+    return entry
 
 
 def between(before: float | None, after: float | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
@@ -13,7 +14,7 @@ from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.jobs.secret_arguments import hide
 from lfdash.outcomes import Refused
-from lfdash.queue.store import MOST_SLOTS
+from lfdash.queue.store import MOST_SLOTS, SETTINGS
 from lfdash.runs.plan import ARGS_FILE
 from lfdash.runs.view import RunView, Waiting
 from lfdash.ui.form.state import Form
@@ -168,6 +169,7 @@ def draw(services: Services) -> None:
             with st.popover(t("ui.queue_settings"), icon=":material/tune:", key="queue_settings"):
                 draw_settings(services)
         draw_cancelled(services)
+        draw_unreadable(services)
         if not jobs:
             st.caption(t("ui.queue_empty"))
         gpus = len(services.devices.gpus)
@@ -175,6 +177,29 @@ def draw(services: Services) -> None:
             draw_line(services, view, gpus)
         if len(jobs) > SHOWN_JOBS:
             st.caption(t("ui.queue_more", count=len(jobs) - SHOWN_JOBS))
+
+
+def is_spoiled(services: Services) -> bool:
+    """Whether something of the queue cannot be read."""
+    seen = services.registry.queue.jobs.look()
+    return bool(seen.unreadable or seen.failure)
+
+
+def draw_unreadable(services: Services) -> None:
+    """What of the queue cannot be read, and a way to put each such file aside."""
+    queue = services.registry.queue
+    seen = queue.jobs.look()
+    if seen.failure:
+        st.warning(t("ui.queue_unlisted", reason=markdown_safe(seen.failure)), icon=":material/error:")
+    for number, spoiled in enumerate(seen.unreadable[:SHOWN_JOBS]):
+        key = "queue_unreadable_settings" if spoiled.file == SETTINGS else "queue_unreadable"
+        words = t(f"ui.{key}", file=markdown_safe(spoiled.file), reason=markdown_safe(spoiled.reason))
+        with st.container(horizontal=True, vertical_alignment="center", key=f"unreadable_{number}"):
+            st.markdown(f":orange[:material/error:] {words}", width="stretch")
+            st.button(
+                t("ui.queue_aside"), key=f"queue_aside_{number}_{spoiled.file}", help=t("ui.queue_aside_help"),
+                on_click=act, args=(partial(queue.put_aside, spoiled.file),),
+            )
 
 
 def draw_line(services: Services, view: RunView, gpus: int) -> None:

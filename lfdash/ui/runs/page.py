@@ -61,7 +61,7 @@ def draw() -> None:
     views = services.registry.snapshot()
     alive = next((view for view in views if view.state not in TERMINAL), None)
     seconds = tick_seconds(alive, streamlit_private.open_tabs())
-    waits = any(view.waiting for view in views) or st.session_state.get(queue.CANCELLED)
+    waits = any(view.waiting for view in views) or st.session_state.get(queue.CANCELLED) or queue.is_spoiled(services)
     panels = [
         st.fragment(partial(queue.draw, services), run_every=seconds, key="runs_queue"),
         st.fragment(partial(tick, services), run_every=seconds, key="runs_table"),

@@ -58,3 +58,20 @@ def test_a_kind_that_never_waits_is_not_offered_the_queue(services: Services) ->
         app = asked_on("pages/evaluate.py")
     keys = {button.key for button in app.button}
     assert "queue_beside" in keys and not {"queue_it", "enqueue"} & keys
+
+
+def test_what_cannot_be_read_is_said_and_can_be_put_aside(services: Services) -> None:
+    folder = services.registry.queue.jobs.folder
+    folder.mkdir(parents=True)
+    (folder / "x_y.job.json").write_text("[" * 200_000)
+    (folder / "settings.json").mkdir()
+    app = pages.good(pages.start().switch_page("pages/runs.py").run())
+    words = " ".join(item.value for item in app.markdown)
+    assert "x\\_y.job.json" in words and "lists within lists" in words and "nothing that waits is started" in words
+    app.button(key="queue_aside_0_x_y.job.json").click()
+    app = pages.good(app.run())
+    assert sorted(path.name for path in folder.iterdir()) == ["settings.json", "x_y.job.json.unreadable"]
+    app.button(key="queue_aside_0_settings.json").click()
+    app = pages.good(app.run())
+    assert not [item.key for item in app.button if (item.key or "").startswith("queue_aside")]
+    assert not services.registry.queue.jobs.settings().paused
