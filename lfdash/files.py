@@ -7,6 +7,8 @@ import json
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -98,6 +100,31 @@ def read_plain(path: Path) -> str:
     """The text of a file of a run. OSError as `open_plain`, UnicodeDecodeError for what is no text."""
     with open_plain(path) as file:
         return file.read().decode("utf-8")
+
+
+# -- folders, no link followed -------------------------------------------------------------------------------
+
+FOLDER = FOLLOWING | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
+@contextmanager
+def open_folder(root: Path, folder: Path, *, make: bool = False) -> Iterator[int]:
+    """A descriptor of a folder in `root` (both absolute and without links); what is done with names relative to it is
+    done there, whoever puts a link in its way meanwhile. make: folders that are missing below `root`.
+
+    OSError when a link is on the way, or the disk does not let it.
+    """
+    descriptor = os.open(root, FOLDER)
+    try:
+        for part in folder.relative_to(root).parts:
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=descriptor)
+            outer, descriptor = descriptor, os.open(part, FOLDER, dir_fd=descriptor)
+            os.close(outer)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 # -- small files of ours: what cannot be read is never taken for what is not there ------------------------

@@ -18,7 +18,8 @@ from lfdash.queue.store import QueueEntry
 from lfdash.runs.paths import private
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.rename import rename
-from lfdash.runs.trash import Emptied, Item, Trash
+from lfdash.runs.trash import Emptied, Trash
+from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView
 
 QUIET_S = 3600.0  # a plain CLI run's folder that did not change so long is nobody's any more: nobody tells its end
@@ -27,13 +28,13 @@ T = TypeVar("T")
 
 
 class Archive:
-    """What is done to runs that are over. refresh, snapshot: the registry's."""
+    """What is done to runs that are over. refresh, snapshot: the registry's. folders: what runs may lie in."""
 
     def __init__(
         self, watcher: Watcher, queue: QueueCommands, rights: Rights, refresh: Callable[[], None],
-        snapshot: Callable[[], tuple[RunView, ...]],
+        snapshot: Callable[[], tuple[RunView, ...]], folders: Sequence[Path],
     ) -> None:
-        self.trash = Trash(watcher.workspace)
+        self.trash = Trash(watcher.workspace, folders)
         self._watcher = watcher
         self._queue = queue
         self._rights = rights
@@ -43,7 +44,7 @@ class Archive:
     def discard(self, run_id: str) -> Refused | None:
         """Moves the folder of a run that is over to the trash (`self.trash`), from where `restore` takes it back.
 
-        Refused: as `Right.to_move`, and plain_fresh, in_use, another_change, readonly, disk_kept, failed.
+        Refused: as `Right.to_move`, and plain_fresh, in_use, not_ours, another_change, readonly, disk_kept, failed.
         """
         (outcome,) = self.discard_all([run_id])
         return outcome if isinstance(outcome, Refused) else None

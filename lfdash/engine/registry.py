@@ -63,7 +63,7 @@ class ProcessRegistry:
         self.dispatcher = Dispatcher(
             self.watcher, self.queue, rights, CachedDevices(look), self.secret_store, self.roots, self.refresh
         )
-        self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot)
+        self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self._interval = interval
         self._lock = threading.RLock()  # of `start`, which is called once a session
         self._shown: tuple[RunView, ...] = ()

@@ -10,40 +10,40 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import shutil
+import stat
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from lfdash.errors import RecordError
-from lfdash.files import readable, write_text_atomic
+from lfdash.files import Unreadable, open_folder, read_json_file, read_text_file, readable, write_text_atomic
 from lfdash.outcomes import DISK_FULL, Refused, unchanged_by
 from lfdash.runs.paths import RunPaths, private, saves
 from lfdash.runs.places import elsewhere
 from lfdash.runs.record import RunRecord
+from lfdash.runs.trash_origins import BESIDE, OWN, Bounds, Item, UnreadableItem, item_of
 from lfdash.runs.view import RunView, relative
 from lfdash.supervisor import failpoints
 from lfdash.supervisor.records import sync_folder
 
-BESIDE = ".lfdash-trash"  # folder beside a run on another disk than the workspace's
 GONE = ".gone."  # what a folder's name begins with while it is deleted
+MARK = ".disk"  # file in a trash folder beside runs: what that folder is known by, when its disk was away
 STALE_S = 3600.0  # an origin without a folder is that old before it is forgotten: somebody may be about to move it
 
 
 @dataclass(frozen=True)
-class Item:
-    """A deleted run. name: its key in the trash. place: where its folder lies, origin: where it came from (both
-    absolute). title: the run's name. discarded: epoch seconds."""
+class TrashLook:
+    """What a look at the trash found. items: what can be taken back, newest first. away: what lies on a disk that is
+    not there now. unreadable: notes that cannot be used; nothing is moved or deleted by them."""
 
-    name: str
-    place: Path
-    origin: Path
-    run_id: str
-    title: str
-    discarded: float
+    items: tuple[Item, ...]
+    away: tuple[Item, ...] = ()
+    unreadable: tuple[UnreadableItem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,17 @@ class Emptied:
 
 
 class Trash:
-    """The deleted runs of one workspace. Who changes it holds the workspace's launch lock."""
+    """The deleted runs of one workspace. Who changes it holds the workspace's launch lock.
 
-    def __init__(self, workspace: Path) -> None:
+    folders: what deleted runs may lie in and go back to (absolute, without links); default: the workspace, and its
+    saves/ wherever that leads.
+    """
+
+    def __init__(self, workspace: Path, folders: Sequence[Path] = ()) -> None:
         self._workspace = workspace
-        self.folder = private(workspace) / "trash"
+        self.folder = private(workspace) / OWN
+        real = tuple(Path(os.path.realpath(folder)) for folder in (workspace, saves(workspace)))
+        self._bounds = Bounds(self.folder, tuple(folders) or real)
         self._origins = self.folder / ".origins"
         self._sizes: dict[tuple[Path, int], int] = {}
 
@@ -67,9 +73,23 @@ class Trash:
 
     def items(self) -> tuple[Item, ...]:
         """All deleted runs that can be taken back, newest first."""
-        found = {item.name: item for item in self._without_origin()}
-        found.update((item.name, item) for item in self._told() if item.place.is_dir())
-        return tuple(sorted(found.values(), key=lambda item: (item.discarded, item.name), reverse=True))
+        return self.look().items
+
+    def look(self) -> TrashLook:
+        """Everything that is known of deleted runs. Never raises, never waits."""
+        items = {item.name: item for item in self._without_origin()}
+        away, unreadable = [], []
+        for note in self._notes():
+            where = "" if isinstance(note, UnreadableItem) else self._where(note)
+            if isinstance(note, UnreadableItem):
+                if note.file.removesuffix(".json") not in items:
+                    unreadable.append(note)
+            elif where == "here":
+                items[note.name] = note
+            elif where == "away":
+                away.append(note)
+        newest_first = sorted(items.values(), key=lambda item: (item.discarded, item.name), reverse=True)
+        return TrashLook(tuple(newest_first), tuple(away), tuple(unreadable))
 
     def get(self, name: str) -> Item | None:
         """One of them."""
@@ -89,41 +109,77 @@ class Trash:
             self._sizes[key] = sum(sizes(item.place))
         return self._sizes[key]
 
-    def _told(self) -> Iterator[Item]:
-        """Every item whose origin was written down, whether or not its folder is here."""
-        for path in listing(self._origins):
-            if path.suffix != ".json":  # being written
+    def _notes(self) -> Iterator[Item | UnreadableItem]:
+        """Every item whose origin was written down, whether or not its folder is here; and what cannot be used."""
+        try:
+            names = sorted(os.listdir(self._origins))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            yield UnreadableItem(self._origins.name, error.strerror or type(error).__name__)
+            return
+        for file in names:
+            name, suffix = os.path.splitext(file)
+            if suffix != ".json":  # being written
                 continue
-            try:
-                data = json.loads(path.read_text(encoding="utf-8"))
-                yield self._from_json(path.stem, data)
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+            data = read_json_file(self._origins / file)
+            if isinstance(data, dict):
+                yield self._believed(name, data)
+            elif isinstance(data, Unreadable):
+                yield UnreadableItem(readable(file), data.reason)
 
-    def _from_json(self, name: str, data: dict[str, Any]) -> Item:
-        place, origin = (Path(os.path.normpath(self._workspace / str(data[key]))) for key in ("place", "origin"))
-        return Item(name, place, origin, str(data["run_id"]), str(data["title"]), float(data["discarded"]))
+    def _believed(self, name: str, data: dict[str, object]) -> Item | UnreadableItem:
+        try:
+            item = item_of(self._workspace, name, data)
+        except RecordError as error:
+            return UnreadableItem(readable(f"{name}.json"), str(error))
+        reason = self._bounds.why_not(item)
+        return UnreadableItem(readable(f"{name}.json"), reason) if reason else item
+
+    def _told(self) -> list[Item]:
+        """The items among the notes."""
+        return [note for note in self._notes() if isinstance(note, Item)]
+
+    def _where(self, item: Item) -> Literal["here", "gone", "away"]:
+        """Whether an item's folder is at its place. It is gone only where its trash folder is there and says so: an
+        empty mount point, or a look that failed, says nothing."""
+        try:
+            if stat.S_ISDIR(os.lstat(item.place).st_mode):
+                return "here"
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError:
+            return "away"
+        there = item.place.parent == self.folder or (item.disk and item.disk == disk_of(item.place.parent))
+        back = told_by_record(self._workspace, item.origin)
+        return "gone" if there or (back is not None and back[0].run_id == item.run_id) else "away"
 
     def _without_origin(self) -> Iterator[Item]:
         """Folders of which only their own record tells where they came from: an older version moved them here, or
         the disk was full."""
         for path in listing(self.folder):
-            if path.name.startswith(".") or not path.is_dir():
+            if path.name.startswith(".") or path.is_symlink() or not path.is_dir():
                 continue
-            found = told_by_record(self._workspace, path)
-            if found is not None:
-                record, origin = found
-                with suppress(OSError):
-                    yield Item(path.name, path, origin, record.run_id, record.name, path.stat().st_ctime)
+            told = told_by_record(self._workspace, path)
+            if told is None:
+                continue
+            record, origin = told
+            with suppress(OSError):
+                item = Item(path.name, path, origin, record.run_id, record.name, path.stat().st_ctime)
+                if not self._bounds.why_not(item):
+                    yield item
 
     # -- in -----------------------------------------------------------------------------------------------
 
     def put(self, view: RunView) -> Item | Refused:
-        """Moves a run's folder here. Refused: readonly, disk_kept, failed; then it is where it was."""
+        """Moves a run's folder here. Refused: not_ours (it lies where no run of ours may), readonly, disk_kept, failed;
+        then it is where it was."""
         name = self._free_name(f"{readable(view.path.name)}.{view.run_id}")
         item = Item(name, self.folder / name, view.path, view.run_id, view.name, time.time())
+        if self._bounds.why_not(item):
+            return Refused("not_ours", {"path": relative(self._workspace, view.path)})
         try:
-            self._origins.mkdir(parents=True, exist_ok=True)
+            make_folders(self._workspace, self._origins)
             self._note(item)
             failpoints.hit("trash.before_move")
             try:
@@ -131,22 +187,32 @@ class Trash:
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                item = replace(item, place=view.path.parent / BESIDE / name)
-                self._note(item)
-                item.place.parent.mkdir(exist_ok=True)
+                item = self._beside(item)
                 os.rename(item.origin, item.place)
             failpoints.hit("trash.after_move")
         except OSError as error:
-            remove_if_empty(item.place.parent)
+            remove_if_empty(view.path.parent / BESIDE)
             with suppress(OSError):
                 self._origin(name).unlink(missing_ok=True)
             return unchanged_by(error, view.path)
         sync(item.place.parent, item.origin.parent)
         return item
 
+    def _beside(self, item: Item) -> Item:
+        """The item with a place on its own disk, in a trash folder that is made and marked there. OSError when that
+        cannot be."""
+        folder = item.origin.parent / BESIDE
+        folder.mkdir(exist_ok=True)
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+        item = replace(item, place=folder / item.name, disk=mark_disk(folder))
+        self._note(item)
+        return item
+
     def _note(self, item: Item) -> None:
         """Writes down where an item comes from and where it will lie. On a full disk the run's own record must do."""
         data = {"version": 1, "run_id": item.run_id, "title": item.title, "discarded": item.discarded}
+        data |= {"disk": item.disk} if item.disk else {}
         data |= {key: written(self._workspace, getattr(item, key)) for key in ("origin", "place")}
         try:
             write_text_atomic(self._origin(item.name), json.dumps(data))
@@ -170,6 +236,13 @@ class Trash:
 
     # -- out ----------------------------------------------------------------------------------------------
 
+    def _at(self, folder: Path, *, make: bool = False) -> AbstractContextManager[int]:
+        """A descriptor of a folder that an item names, no link followed. OSError when it leads outside by now."""
+        real = self._bounds.real(folder)
+        if real is None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(folder))
+        return open_folder(*real, make=make)
+
     def restore(self, name: str, reserved: Collection[Path] = ()) -> Item | Refused:
         """Moves a run's folder back. reserved: folders that waiting jobs will have.
 
@@ -181,10 +254,10 @@ class Trash:
         if item.origin in reserved or os.path.lexists(item.origin):
             return Refused("place_taken", {"path": relative(self._workspace, item.origin)})
         try:
-            item.origin.parent.mkdir(parents=True, exist_ok=True)
-            if not item.origin.is_relative_to(saves(self._workspace)):
-                note_elsewhere(self._workspace, item.run_id, item.origin)
-            os.rename(item.place, item.origin)
+            with self._at(item.place.parent) as source, self._at(item.origin.parent, make=True) as target:
+                if not item.origin.is_relative_to(saves(self._workspace)):
+                    note_elsewhere(self._workspace, item.run_id, item.origin)
+                os.rename(item.name, item.origin.name, src_dir_fd=source, dst_dir_fd=target)
         except OSError as error:
             return unchanged_by(error, item.origin)
         sync(item.origin.parent, item.place.parent)
@@ -199,23 +272,19 @@ class Trash:
             if item.name not in names:
                 continue
             size = self.size(item)
-            gone = item.place.with_name(GONE + item.name)
             try:
-                os.rename(item.place, gone)
+                with self._at(item.place.parent) as folder:
+                    os.rename(item.name, GONE + item.name, src_dir_fd=folder, dst_dir_fd=folder)
+                    deleted = delete(GONE + item.name, folder)
             except OSError as error:
                 refused = unchanged_by(error, item.place)
                 continue
-            if self._delete(gone):
+            if deleted:
                 self._forget(item)
                 freed += size
             else:
-                refused = Refused("trash_left", {"path": str(gone)})
+                refused = Refused("trash_left", {"path": str(item.place.with_name(GONE + item.name))})
         return Emptied(freed, refused)
-
-    def _delete(self, folder: Path) -> bool:
-        """Deletes a folder, as far as possible; whether nothing is left."""
-        shutil.rmtree(folder, ignore_errors=True)
-        return not os.path.lexists(folder)
 
     def _forget(self, item: Item) -> None:
         """Removes what was kept about an item that is deleted."""
@@ -228,23 +297,69 @@ class Trash:
     def sweep(self) -> None:
         """Finishes what a process that died while it deleted has left. Makes the folders, while the disk has room."""
         with suppress(OSError):
-            self._origins.mkdir(parents=True, exist_ok=True)
+            make_folders(self._workspace, self._origins)
         for item in self._told():
-            gone = item.place.with_name(GONE + item.name)
-            begun = os.path.lexists(gone)
-            stale = not os.path.lexists(item.place) and time.time() - item.discarded > STALE_S
-            if (begun and self._delete(gone)) or (not begun and stale):
+            begun = os.path.lexists(item.place.with_name(GONE + item.name))
+            stale = not begun and time.time() - item.discarded > STALE_S and self._where(item) == "gone"
+            if (begun and self._delete_begun(item.place.parent, GONE + item.name)) or stale:
                 self._forget(item)
         for path in listing(self.folder):
             if path.name.startswith(GONE):
-                self._delete(path)
+                self._delete_begun(self.folder, path.name)
+
+    def _delete_begun(self, folder: Path, name: str) -> bool:
+        """Goes on with a folder that is being deleted; whether nothing is left."""
+        real = self._bounds.real(folder)
+        if real is None or real[1].name not in (OWN, BESIDE):
+            return False
+        with suppress(OSError), self._at(folder) as descriptor:
+            return delete(name, descriptor)
+        return False
+
+
+def delete(name: str, folder: int) -> bool:
+    """Deletes a folder by its name in an open one, as far as possible, no link followed; whether nothing is left."""
+    shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)  # somebody put a link or a file in its place
+    try:
+        os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def make_folders(workspace: Path, folder: Path) -> None:
+    """Makes a folder in the workspace, which itself is never made: it may have been moved. OSError when it is not
+    there."""
+    for part in (*reversed(folder.relative_to(workspace).parents[:-1]), folder.relative_to(workspace)):
+        (workspace / part).mkdir(exist_ok=True)
+
+
+def disk_of(folder: Path) -> str:
+    """What a trash folder beside runs is known by; "" when it is not there, or was never marked."""
+    text = read_text_file(folder / MARK, limit=100)
+    return text.strip() if isinstance(text, str) else ""
+
+
+def mark_disk(folder: Path) -> str:
+    """The same, marked now where it was not; "" on a disk that is full."""
+    if not disk_of(folder):
+        with suppress(OSError):
+            write_text_atomic(folder / MARK, secrets.token_hex(16))
+    return disk_of(folder)
 
 
 def told_by_record(workspace: Path, folder: Path) -> tuple[RunRecord, Path] | None:
     """A run's record and the place that it says the run was started in; None when there is no such record."""
+    text = read_text_file(RunPaths(folder).record)
+    if not isinstance(text, str):
+        return None
     try:
-        record = RunRecord.from_json(RunPaths(folder).record.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecordError):
+        record = RunRecord.from_json(text)
+    except RecordError:
         return None
     place = record.last.env.get("LLAMABOARD_WORKDIR")
     return None if not place else (record, Path(os.path.normpath(workspace / place)))
@@ -292,6 +407,8 @@ def remove_if_empty(folder: Path) -> None:
     """Removes a folder beside runs once nothing is in it any more."""
     if folder.name == BESIDE:
         with suppress(OSError):
+            if os.listdir(folder) == [MARK]:
+                (folder / MARK).unlink()
             folder.rmdir()
 
 

@@ -13,7 +13,7 @@ from lfdash.outcomes import Refused
 from lfdash.runs import notes
 from lfdash.runs.notes import Notes
 from lfdash.runs.record import STOPPABLE, TERMINAL, RunState
-from lfdash.runs.trash import Item
+from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps

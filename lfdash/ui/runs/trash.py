@@ -9,25 +9,31 @@ import pandas as pd
 import streamlit as st
 
 from lfdash.engine.services import Services
+from lfdash.files import readable
 from lfdash.outcomes import Refused
-from lfdash.runs.trash import Item, total
+from lfdash.runs.trash import TrashLook, total
+from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import relative
 from lfdash.ui.runs import actions
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import markdown_safe, t
 
 OPEN = "runs.trash"
+SHOWN_LINES = 30
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def draw(services: Services) -> None:
     """The section; its sizes are counted only while it is open."""
-    items = services.registry.archive.trash.items()
-    if not items:
+    seen = services.registry.archive.trash.look()
+    count = len(seen.items) + len(seen.away) + len(seen.unreadable)
+    if not count:
         return
-    with keyed.expander(f":material/delete: {t('ui.trash')} ({len(items)})", key=OPEN, page="runs") as box:
+    with keyed.expander(f":material/delete: {t('ui.trash')} ({count})", key=OPEN, page="runs") as box:
         if box.open:
-            draw_items(services, items)
+            if seen.items:
+                draw_items(services, seen.items)
+            draw_others(seen)
 
 
 def draw_items(services: Services, items: Sequence[Item]) -> None:
@@ -59,6 +65,16 @@ def draw_items(services: Services, items: Sequence[Item]) -> None:
             "size": st.column_config.NumberColumn(t("ui.file_size"), format="bytes"),
         },
     )
+
+
+def draw_others(seen: TrashLook) -> None:
+    """What can neither be restored nor deleted now, and why."""
+    for item in seen.away[:SHOWN_LINES]:
+        name, folder = markdown_safe(item.title), markdown_safe(readable(str(item.place.parent)))
+        st.markdown(f":gray[:material/hard_drive: {t('ui.trash_away', name=name, folder=folder)}]")
+    for note in seen.unreadable[:SHOWN_LINES]:
+        words = t("ui.trash_unreadable", file=markdown_safe(note.file), reason=markdown_safe(note.reason))
+        st.markdown(f":orange[:material/error:] {words}")
 
 
 def table_key(items: Sequence[Item]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -42,4 +44,17 @@ def test_sizes_are_written_as_people_read_them(size: int, words: str) -> None:
 
 def test_without_anything_in_it_there_is_no_trash(three: Services) -> None:
     app = opened_trash(visit())
+    assert len(app.dataframe) == 1 and "trash_restore" not in {item.key for item in app.button}
+
+
+def test_what_is_away_or_cannot_be_used_is_said(three: Services) -> None:
+    origins = three.workspace.private / "trash" / ".origins"
+    origins.mkdir(parents=True)
+    note = {"version": 1, "run_id": "id-x", "title": "a*b", "discarded": 1.0, "origin": "saves/m/lora/x"}
+    (origins / "x.json").write_text(json.dumps(note | {"place": "saves/m/lora/.lfdash-trash/x", "disk": "d"}))
+    (origins / "y.json").write_text(json.dumps(note | {"place": "../thesis"}))
+    app = opened_trash(visit())
+    words = " ".join(item.value for item in app.markdown)
+    assert "“a\\*b” lies in" in words and "its disk is not there now" in words
+    assert "y.json in .lfdash/trash/.origins cannot be used" in words
     assert len(app.dataframe) == 1 and "trash_restore" not in {item.key for item in app.button}
