@@ -19,6 +19,7 @@ from lfdash.launchers import folder
 from lfdash.launchers.base import Launched, Launcher
 from lfdash.outcomes import Refused, refused_by
 from lfdash.queue.commands import QueueCommands, taken
+from lfdash.queue.genuine import why_not_ours
 from lfdash.queue.placement import Allocation, DevicePool, NoRoom
 from lfdash.queue.store import Queued, QueueEntry
 from lfdash.queue.turns import CachedDevices, PoolOf, pool_of, ports_of, queue_status, queued_view, with_allocation
@@ -41,7 +42,8 @@ class Dispatcher:
     """Starts the runs of one workspace, those of the page at once and those that wait in their turn.
 
     queue: the jobs that wait. cached_devices: looks at the machine's devices. roots: where paths may lead.
-    refresh: looks at all runs again, so that the snapshot has what was just started.
+    refresh: looks at all runs again, so that the snapshot has what was just started. cli: the only llamafactory-cli
+    that jobs of the queue may start; None = each its own.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Dispatcher:
         secret_store: SecretStore,
         roots: Roots,
         refresh: Callable[[], None],
+        cli: str | None = None,
     ) -> None:
         self.cached_devices = cached_devices
         self._watcher = watcher
@@ -61,6 +64,7 @@ class Dispatcher:
         self._secret_store = secret_store
         self._roots = roots
         self._refresh = refresh
+        self._cli = cli
         self._rest_until = 0.0
 
     def launch(
@@ -105,7 +109,7 @@ class Dispatcher:
             return Refused("exists", {"path": plan.output_dir})
         pools = self._pools(now=True)
         if not self._queue.jobs.settings().paused:
-            queue_status(entries, pools, self._missing_of, paused=False)
+            queue_status(entries, pools, self._kept, paused=False)
         pool = pools(record)
         place = pool.anyway(request) if beside else pool.place(request)
         if not isinstance(place, NoRoom) and not beside and right.unseen is not None:
@@ -148,8 +152,12 @@ class Dispatcher:
     def _missing(self, plan: LaunchPlan) -> list[str]:
         return [name for name in plan.secrets if not self._secret_store.get(name)]
 
-    def _missing_of(self, entry: QueueEntry) -> list[str]:
-        return self._missing(entry.plan)
+    def _kept(self, entry: QueueEntry) -> Reason | None:
+        """Why a job must not be started here, whatever its user wants: its file may be somebody else's."""
+        cli = self._cli or next(iter(entry.plan.argv), "")
+        odd = why_not_ours(entry.plan, entry.record, self._watcher.workspace, cli)
+        missing = self._missing(entry.plan)
+        return odd or (Reason("secret", {"name": ", ".join(missing)}) if missing else None)
 
     def _launcher(self, record: RunRecord) -> Launcher:
         return self._watcher.launchers.get(record.launcher)
@@ -192,9 +200,9 @@ class Dispatcher:
             entry = next((entry for entry in self.entries() if entry.run_id == run_id), None)
             if entry is None:
                 return Refused("not_waiting")
-            missing = self._missing_of(entry)
-            if missing:
-                return Refused("secret_missing", {"name": ", ".join(missing)})
+            kept = self._kept(entry)
+            if kept is not None:
+                return Refused("never", {"code": kept.code, **kept.params})
             place = self._pools(now=True)(entry.record).anyway(entry.request)
             if isinstance(place, NoRoom):
                 return Refused("never", {"code": place.code, **place.params})
@@ -265,7 +273,7 @@ class Dispatcher:
         if not entries:
             return []
         paused = self._queue.jobs.settings().paused
-        return queue_status(entries, self._pools(now=now), self._missing_of, paused=paused)
+        return queue_status(entries, self._pools(now=now), self._kept, paused=paused)
 
     def _tidy(self, right: Right) -> None:
         """Removes jobs that have become runs. One of which nothing was ever started waits again: the dashboard

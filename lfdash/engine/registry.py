@@ -38,8 +38,8 @@ class ProcessRegistry:
 
     workspace: absolute folder. launcher: starts the runs that name no other. interval: seconds between two looks at
     the alive runs. look: asks the machine for its devices. roots: where paths may lead (default: into the
-    workspace). queue: the jobs that wait; they are started by the thread, without any page. archive: what is done to
-    runs that are over.
+    workspace). cli: the llamafactory-cli that jobs of the queue may start (default: each its own). queue: the jobs
+    that wait; they are started by the thread, without any page. archive: what is done to runs that are over.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class ProcessRegistry:
         interval: float = 0.5,
         look: ProbeDevices = devices.probe,
         roots: Roots | None = None,
+        cli: str | None = None,
     ) -> None:
         self.workspace = workspace
         self.secret_store = SecretStore()
@@ -61,7 +62,7 @@ class ProcessRegistry:
         self.watcher = Watcher(workspace, self.launchers, self.redactor)
         rights = Rights(self.watcher, launch_lock, self.refresh)
         self.dispatcher = Dispatcher(
-            self.watcher, self.queue, rights, CachedDevices(look), self.secret_store, self.roots, self.refresh
+            self.watcher, self.queue, rights, CachedDevices(look), self.secret_store, self.roots, self.refresh, cli
         )
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self._interval = interval

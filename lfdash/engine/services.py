@@ -74,7 +74,9 @@ class Services:
         self.preview_only = os.environ.get("LFDASH_PREVIEW_ONLY", "") not in ("", "0")
         self.devices = devices.probe()
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
-        self.registry = ProcessRegistry(workspace, launchers.get(launchers.DEFAULT), roots=self.roots)
+        self.registry = ProcessRegistry(
+            workspace, launchers.get(launchers.DEFAULT), roots=self.roots, cli=self.cli_path
+        )
         self.table = Table(self.registry.summaries)
         self._data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None

@@ -85,18 +85,16 @@ def ports_of(views: Iterable[RunView]) -> set[int]:
 
 
 def queue_status(
-    entries: Sequence[QueueEntry], pools: PoolOf, missing: Callable[[QueueEntry], Sequence[str]], *, paused: bool
+    entries: Sequence[QueueEntry], pools: PoolOf, kept: Callable[[QueueEntry], Reason | None], *, paused: bool
 ) -> list[tuple[QueueEntry, Waiting, Allocation | None]]:
     """Each waiting job in order: how it stands, and the place that it can have now (None: it waits or is held).
 
-    The pools are changed as if every job that can start had started. missing: names of a job's secrets that are gone.
+    The pools are changed as if every job that can start had started. kept: why a job is not to be started, whatever its
+    user wants.
     """
     found = []
     for number, entry in enumerate(entries):
-        held = entry.held
-        gone = missing(entry)
-        if held is None and gone:
-            held = Reason("secret", {"name": ", ".join(gone)})
+        held = entry.held or kept(entry)
         waits, place = None, None
         if held is None:
             pool = pools(entry.record)
