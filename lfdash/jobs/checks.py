@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,12 +14,15 @@ from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.converters import SAVES
 from lfdash.jobs.environment import ArgumentType, Facts
 from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, ROWS, arguments
-from lfdash.jobs.job import LARGEST, UNSEEN, JobConfig, check, details
+from lfdash.jobs.job import LARGEST, JobConfig, check, details
 from lfdash.jobs.kinds import named
 from lfdash.jobs.rules import EXTRA, MODEL_PATH, RULES, Args, Rule, stage
 from lfdash.jobs.stages import PLAIN
 from lfdash.outcomes import Problem, Value
 
+# controls, characters that turn a text round or have no width, halves of characters, ends of lines and paragraphs
+UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters and marks without a shape
 EXTRA_PREFIX = "extra."  # of a cure's key that is an argument without a field
 # Arguments of older versions, under the names that 0.9.5 and its transformers have for them: changelogs of
 # LLaMA-Factory (v0.7 to v0.9) and of transformers (4.41, 4.46, 5.0)
@@ -165,7 +169,7 @@ def export_code(folder: str, roots: tuple[str, ...]) -> str:
     path = PurePosixPath(folder)
     if ".." in path.parts:
         return "name_dots"
-    if UNSEEN.search(folder) or "\\" in folder or folder.startswith(("-", "~")):
+    if is_invisible(folder) or "\\" in folder or folder.startswith(("-", "~")):
         return "name_bad"
     outside = path.is_absolute() and not any(path.is_relative_to(root) and str(path) != root for root in roots)
     return "name_outside" if outside else ""
@@ -293,8 +297,13 @@ def bad_model_name(job: JobConfig) -> Iterator[Problem]:
     if not name or not job.run_name or "/" in job.run_name:
         return
     parts = name.replace(" ", "").split("/")
-    if any(not part or part.startswith(("-", ".", "~")) or "\\" in part or UNSEEN.search(part) for part in parts):
+    if any(not part or part.startswith(("-", ".", "~")) or "\\" in part or is_invisible(part) for part in parts):
         yield Problem("top.model_name", "model_name_bad", {"value": name})
+
+
+def is_invisible(name: str) -> bool:
+    """Whether a name has characters that cannot be seen, or turn it round: it would look like another one."""
+    return any(char in BLANK or unicodedata.category(char) in UNSEEN_CATEGORIES for char in name)
 
 
 def name_code(name: str, roots: tuple[str, ...]) -> str:
@@ -302,7 +311,7 @@ def name_code(name: str, roots: tuple[str, ...]) -> str:
     path = PurePosixPath(name)
     if ".." in path.parts:
         return "name_dots"
-    if UNSEEN.search(name) or "\\" in name or name != name.strip() or name.startswith(("-", ".", "~")):
+    if is_invisible(name) or "\\" in name or name != name.strip() or name.startswith(("-", ".", "~")):
         return "name_bad"
     if "/" not in name:
         return "name_long" if len(name.encode()) > 200 else ""

@@ -47,7 +47,9 @@ def test_what_is_missing(gone: str, code: str) -> None:
         ("/ws", "name_outside"), ("/wsx/y", "name_outside"), ("a\\b", "name_bad"), (".hidden", "name_bad"),
         ("-rf", "name_bad"), (" x", "name_bad"), ("a\nb", "name_bad"), ("~root", "name_bad"), ("x" * 201, "name_long"),
         ("saves/../../x", "name_dots"), ("..", "name_dots"), ("saves", ""), ("a\u2028b", "name_bad"),
-        ("a\x85b", "name_bad"), ("a\u202eb", "name_bad"), ("saves/a\x9fb/c", "name_bad"),
+        ("a\x85b", "name_bad"), ("a\u202eb", "name_bad"), ("a\u200bb", "name_bad"), ("\ufeffa", "name_bad"),
+        ("a\u3164", "name_bad"), ("a\u2066b", "name_bad"), ("\u5bb6 \u00e9\u0301", ""), ("\u2764\ufe0f", ""),
+        ("saves/a\x9fb/c", "name_bad"),
     ],
 )
 def test_run_names(name: str, code: str) -> None:
