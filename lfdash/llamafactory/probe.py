@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lfdash.files import write_text_atomic
+from lfdash.files import read_text_file, write_text_atomic
 from lfdash.llamafactory.ask import SCRIPTS, ask
 from lfdash.llamafactory.catalogue import Upstream, UpstreamError, from_json, to_json
 from lfdash.llamafactory.locate import Cli, find_cli
@@ -17,6 +17,7 @@ from lfdash.locales import DEFAULT_LANGUAGE, refusal_in
 from lfdash.outcomes import Refused
 
 SCRIPT = SCRIPTS / "probe.py"
+LARGEST_FILE = 64 << 20  # bytes of an answer
 TIMEOUT = 120.0  # seconds; the imports take 8 idle and 20 under load
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
@@ -33,21 +34,22 @@ def probe(cli: Cli, private: Path) -> Upstream | Refused:
         return installed
     key = hashlib.sha256(f"{SCRIPT.read_text(encoding='utf-8')}{cli.python}{installed}".encode()).hexdigest()[:16]
     path = private / f"upstream-{key}.json"
+    return kept(path) or ask_everything(cli, path)  # not there, or broken: ask again
+
+
+def kept(path: Path) -> Upstream | None:
+    """An answer that lies in a file; None when it is missing or cannot be read."""
+    text = read_text_file(path, limit=LARGEST_FILE)
     try:
-        return from_json(path.read_text(encoding="utf-8"), "installed")
-    except (OSError, UpstreamError):
-        pass  # not there, or broken: ask again
-    return ask_everything(cli, path)
+        return from_json(text, "installed") if isinstance(text, str) else None
+    except UpstreamError:
+        return None
 
 
 def cached(private: Path) -> Upstream | None:
     """The answer that lies in the folder, without asking whether it is still the newest; None when there is none."""
-    for path in sorted(private.glob("upstream-*.json")):
-        try:
-            return from_json(path.read_text(encoding="utf-8"), "installed")
-        except (OSError, UpstreamError):
-            continue
-    return None
+    answers = (kept(path) for path in sorted(private.glob("upstream-*.json")))
+    return next((upstream for upstream in answers if upstream is not None), None)
 
 
 def ask_everything(cli: Cli, path: Path) -> Upstream | Refused:

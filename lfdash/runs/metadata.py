@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.errors import ConfigError
+from lfdash.files import open_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.converters import SAVES
 from lfdash.jobs.kinds import DEFAULT, kind_of
@@ -96,8 +97,8 @@ def from_place(folder: Path) -> RunMetadata:
 
 
 def read_head(path: Path, size: int) -> str:
-    """The first `size` bytes of a file as text."""
-    with path.open("rb") as file:
+    """The first `size` bytes of a plain file as text; a link to one will do. OSError for anything else."""
+    with open_plain(path, follow=True) as file:
         return file.read(size).decode("utf-8", "replace")
 
 

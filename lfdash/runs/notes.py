@@ -6,14 +6,12 @@ There they go along when the folder is moved, copied or renamed. Runs of the pla
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.files import write_text_atomic
+from lfdash.files import Absent, read_json_file, write_text_atomic
 from lfdash.outcomes import Refused, unchanged_by
 from lfdash.runs.paths import RunPaths
 
@@ -46,29 +44,14 @@ def read(path: Path) -> Notes:
 
 def load(path: Path) -> Notes | Refused | None:
     """The notes in a file, None when there is none, Refused("notes_foreign") when it is not ours."""
-    try:
-        text = read_small(path)
-    except FileNotFoundError:
+    data = read_json_file(path, limit=LARGEST_FILE)
+    if isinstance(data, Absent):
         return None
-    except OSError:
-        return Refused("notes_foreign", {"path": str(path)})
-    try:
-        data = json.loads(text)
-        note, tags = data["note"], data["tags"]
-        if data.keys() <= KEYS and isinstance(note, str) and all(isinstance(tag, str) for tag in tags):
+    if isinstance(data, dict) and data.keys() <= KEYS:
+        note, tags = data.get("note"), data.get("tags")
+        if isinstance(note, str) and isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
             return Notes(clean_note(note)[:LONGEST_NOTE], clean_tags(tags)[:MOST_TAGS])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass
     return Refused("notes_foreign", {"path": str(path)})
-
-
-def read_small(path: Path) -> bytes:
-    """The content of a regular file; OSError for anything else (a pipe would let the reader wait for ever)."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError("not a regular file")
-        return file.read(LARGEST_FILE)
 
 
 def clean_note(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,18 @@ def test_a_run_right_below_saves_names_no_model(tmp_path: Path) -> None:
     folder = tmp_path / "saves" / "lora" / "r1"
     folder.mkdir(parents=True)
     assert of_plain(RunPaths(folder)) == RunMetadata()
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", ["adapter_config.json", "README.md", "training_args.yaml"])
+def test_a_pipe_tells_nothing_and_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert of_plain(RunPaths(tmp_path)) == RunMetadata()
+
+
+def test_a_link_to_a_plain_file_is_read(tmp_path: Path) -> None:
+    """A model that was fetched from a hub is a folder of links."""
+    (tmp_path / "blob").write_text(json.dumps({"base_model_name_or_path": "meta/Llama-3-8B"}))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "adapter_config.json").symlink_to(tmp_path / "blob")
+    assert of_plain(RunPaths(tmp_path / "run")).model == "Llama-3-8B"
