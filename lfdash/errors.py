@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 
 class LfdashError(Exception):
     """Base of every exception of this project."""
@@ -27,3 +30,10 @@ class RecordError(LfdashError):
 
 class RunGone(LfdashError):
     """The folder of a run that was looked at before is not there any more."""
+
+
+class WorkspaceGone(LfdashError, OSError):
+    """The workspace that was opened is not at its path any more: nothing may be written there."""
+
+    def __init__(self, root: Path) -> None:
+        OSError.__init__(self, errno.ENOENT, "the workspace is not there any more", str(root))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from lfdash.errors import WorkspaceGone
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
@@ -24,7 +26,10 @@ class Refused:
 
 
 def refused_by(error: OSError, path: Path) -> Refused:
-    """The outcome for a failure of the file system: disk, readonly, exists, no_locks or start_failed."""
+    """The outcome for a failure of the file system: workspace_gone, disk, readonly, exists, no_locks or
+    start_failed."""
+    if isinstance(error, WorkspaceGone):
+        return Refused("workspace_gone", {"path": error.filename})
     for code, numbers in (("disk", DISK_FULL), ("readonly", NOT_WRITABLE), ("exists", TAKEN), ("no_locks", NO_LOCKS)):
         if error.errno in numbers:
             return Refused(code, {"path": str(path)})
@@ -32,7 +37,10 @@ def refused_by(error: OSError, path: Path) -> Refused:
 
 
 def unchanged_by(error: OSError, path: Path) -> Refused:
-    """The outcome of something else than a start that the file system did not let be: readonly, disk_kept, failed."""
+    """The outcome of something else than a start that the file system did not let be: workspace_gone, readonly,
+    disk_kept, failed."""
+    if isinstance(error, WorkspaceGone):
+        return Refused("workspace_gone", {"path": error.filename})
     if error.errno in DISK_FULL:
         return Refused("disk_kept", {"path": str(path)})
     if error.errno in NOT_WRITABLE:

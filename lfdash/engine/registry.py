@@ -26,6 +26,7 @@ from lfdash.runs.summary_cache import SummaryCache
 from lfdash.runs.view import RunView
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
+from lfdash.workspace.identity import WorkspaceIdentity
 from lfdash.workspace.secret_store import SecretStore
 
 WALK_EVERY = 10  # looks at the alive runs between two searches for folders that others made
@@ -55,8 +56,9 @@ class ProcessRegistry:
         self.workspace = workspace
         self.secret_store = SecretStore()
         self.roots = roots or Roots.of(workspace)
-        self.summaries = SummaryCache(private(workspace) / "summaries.json")
-        launch_lock = LaunchLock(private(workspace))
+        self.identity = WorkspaceIdentity(workspace)
+        self.summaries = SummaryCache(private(workspace) / "summaries.json", self.identity.is_here)
+        launch_lock = LaunchLock(private(workspace), self.identity.check)
         self.queue = QueueCommands(launch_lock, self.refresh)
         self.launchers = Launchers(launcher)
         self.watcher = Watcher(workspace, self.launchers, self.redactor)

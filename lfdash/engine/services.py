@@ -24,7 +24,7 @@ from lfdash.outcomes import Refused
 from lfdash.runs.table import Table
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
-from lfdash.workspace.folders import Workspace
+from lfdash.workspace.folders import Workspace, path_refusal
 from lfdash.workspace.memo import Memo
 
 
@@ -77,6 +77,8 @@ class Services:
         self.registry = ProcessRegistry(
             workspace, launchers.get(launchers.DEFAULT), roots=self.roots, cli=self.cli_path
         )
+        if create:
+            self.registry.identity.check()
         self.table = Table(self.registry.summaries)
         self._data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
@@ -140,6 +142,9 @@ class Services:
         """Why nothing can be started here, whatever is typed; None when it can."""
         if self.preview_only:
             return Refused("blocked_preview")
+        unfit = path_refusal(self.workspace.root)
+        if unfit is not None:
+            return unfit
         if isinstance(self.cli, Refused):
             return self.cli
         supported = sys.platform.startswith("linux") or not self.launcher.local
@@ -148,4 +153,4 @@ class Services:
 
 def settings(services: Services) -> Memo:
     """What a workspace remembers of its user: language, paths of models."""
-    return Memo(services.workspace.private / "settings.json")
+    return Memo(services.workspace.private / "settings.json", services.registry.identity.is_here)

@@ -31,16 +31,19 @@ BY_USER = Reason("user")
 class LaunchLock:
     """One launch, or one change of the queue, at a time: among this process's threads and other dashboards.
 
-    Nothing else waits for it: looks at the runs and Stop go on while somebody else holds it.
+    Nothing else waits for it: looks at the runs and Stop go on while somebody else holds it. check: raises
+    WorkspaceGone (an OSError) when the workspace is not where it was.
     """
 
-    def __init__(self, private: Path) -> None:
+    def __init__(self, private: Path, check: Callable[[], None] = lambda: None) -> None:
         self.private = private
+        self._check = check
 
     @contextmanager
     def held(self, timeout: float = LOCK_S) -> Iterator[None]:
-        """Not to be nested. Timeout when another thread or dashboard holds it, OSError when the disk does not let
-        it."""
+        """Not to be nested. Timeout when another thread or dashboard holds it, OSError when the disk does not let it
+        or the workspace was moved."""
+        self._check()
         self.private.mkdir(exist_ok=True)
         lock = FileLock(self.private / "launch.lock", timeout=timeout)
         try:
@@ -49,6 +52,7 @@ class LaunchLock:
             self._ask()
             raise
         try:
+            self._check()
             yield
         finally:
             lock.release()

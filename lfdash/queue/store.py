@@ -208,8 +208,13 @@ class QueueStore:
 
     def write(self, entry: QueueEntry) -> None:
         """Adds or replaces a job. OSError when the disk does not let it; then nothing has changed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         write_text_atomic(self.file(entry.run_id), entry.to_json())
+
+    def _make_folder(self) -> None:
+        """Makes the queue's folder and the one around it; not the workspace, which may have been moved."""
+        self.folder.parent.mkdir(exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
 
     def remove(self, run_id: str) -> None:
         """Takes a job out. OSError when the disk does not let it."""
@@ -254,7 +259,7 @@ class QueueStore:
 
     def set_settings(self, settings: QueueSettings) -> None:
         """OSError when the disk does not let it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         write_text_atomic(self.folder / SETTINGS, json.dumps(asdict(settings)) + "\n")
 
     # -- those that were started from here: whether they failed is asked when they are over

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from lfdash.files import file_mark, write_text_atomic
+from lfdash.files import file_mark, read_json_file, write_text_atomic
 from lfdash.runs import metadata as about
 from lfdash.runs.metadata import NOT_KNOWN, RunMetadata
 from lfdash.runs.record import TERMINAL, RunState
@@ -23,6 +23,7 @@ from lfdash.runs.summary import NOTHING, LogDigest, Summary
 from lfdash.runs.view import RunView
 
 VERSION = 2
+LARGEST_FILE = 64 << 20  # bytes; 10,000 runs take some 5 MB
 MEGABYTE = 1 << 20  # bytes of a log read at once
 BUDGET_S = 0.05  # of each look, spent on logs that were not read yet
 SAVE_EVERY_S = 15.0
@@ -53,10 +54,14 @@ class CachedSummary:
 
 
 class SummaryCache:
-    """Summaries by output folder. One thread calls `step` and `save`; any may call `get`."""
+    """Summaries by output folder. One thread calls `step` and `save`; any may call `get`.
 
-    def __init__(self, file: Path) -> None:
+    is_here: whether the workspace is still where it was; else nothing is kept.
+    """
+
+    def __init__(self, file: Path, is_here: Callable[[], bool] = lambda: True) -> None:
         self._file = file
+        self._is_here = is_here
         self._entries: dict[str, CachedSummary] = {}
         self._open: dict[str, LogDigest] = {}  # logs that grow, or were not read to their end yet
         self._dirty = False
@@ -134,18 +139,19 @@ class SummaryCache:
     def load(self) -> None:
         """Takes what an earlier process kept; whatever of it cannot be read is made again."""
         try:
-            data = json.loads(self._file.read_text(encoding="utf-8"))
-            rows = data["runs"] if data["version"] == VERSION else {}
+            data = read_json_file(self._file, limit=LARGEST_FILE)
+            rows = data["runs"] if isinstance(data, dict) and data["version"] == VERSION else {}
             self._entries = dict(entries(rows.items()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (KeyError, AttributeError):
             self._entries = {}
 
     def save(self) -> None:
         """Keeps what was made. A disk that does not let it costs the next start some reading, nothing else."""
         rows = {key: to_row(entry) for key, entry in self._entries.items() if key not in self._open}
         with suppress(OSError):
-            self._file.parent.mkdir(exist_ok=True)
-            write_text_atomic(self._file, json.dumps({"version": VERSION, "runs": rows}))
+            if self._is_here():
+                self._file.parent.mkdir(exist_ok=True)
+                write_text_atomic(self._file, json.dumps({"version": VERSION, "runs": rows}))
         self._dirty, self._saved = False, time.monotonic()
 
     def close(self) -> None:
@@ -176,7 +182,7 @@ def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str
             summary = Summary(real(best), next(steps), real(best_eval), next(steps), real(last), curve, real(last_eval))
             kind = RunMetadata(*map(str, row["about"]))
             yield key, CachedSummary((size, changed, folder), Known(kind, summary))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             continue
 
 

@@ -374,7 +374,7 @@ def written(workspace: Path, path: Path) -> str:
 def note_elsewhere(workspace: Path, run_id: str, folder: Path) -> None:
     """Notes where a run outside saves/ lies, so that it is found. OSError when that is not possible."""
     note = elsewhere(workspace) / run_id
-    note.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(workspace, note.parent)
     write_text_atomic(note, str(folder))
 
 

@@ -33,6 +33,7 @@ from lfdash.web import error_report
 from lfdash.web.origin_check import OriginCheck
 from lfdash.web.sign_in_page import SignInPage
 from lfdash.workspace.allowed_paths import named
+from lfdash.workspace.folders import path_refusal
 from lfdash.workspace.secret_store import SecretStore
 
 FIRST_PORT = 8501
@@ -149,6 +150,15 @@ def access_of(options: argparse.Namespace, sign_in: SignIn | None = None) -> Acc
     return replace(access, names=machine_names()) if access.exposed else access
 
 
+def workspace_of(options: argparse.Namespace) -> Path:
+    """The workspace, absolute. SystemExit for a path that is no text: no page could show it."""
+    root: Path = options.workspace.resolve()
+    refused = path_refusal(root)
+    if refused is not None and refused.code == "path_bytes":
+        sys.exit(refusal_in(language(), refused))
+    return root
+
+
 def roots_of(options: argparse.Namespace) -> list[Path]:
     """The further folders that paths may lead into. SystemExit for one that is none."""
     roots = [*(options.root or []), *named(os.environ.get("LFDASH_ROOTS", ""))]
@@ -185,7 +195,7 @@ def main(argv: list[str] | None = None) -> None:
         port = free_port(options.port, access.host)
     except OSError as error:
         sys.exit(t("ui.no_address", host=access.host, port=options.port, reason=error))
-    services = Services(project, options.workspace.resolve(), roots_of(options), shared=access.shared)
+    services = Services(project, workspace_of(options), roots_of(options), shared=access.shared)
     services.sign_in = sign_in
     if sign_in is not None:
         hide_auth(services.registry.secret_store, st.secrets["auth"])

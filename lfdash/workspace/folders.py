@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from lfdash.files import readable
+from lfdash.outcomes import Refused
 from lfdash.runs.paths import private, saves
 from lfdash.runs.view import ADAPTERS, WEIGHTS
 
@@ -67,6 +69,15 @@ class Workspace:
             target = self.deepspeed / source.name
             if not target.exists():
                 shutil.copyfile(source, target)
+
+
+def path_refusal(root: Path) -> Refused | None:
+    """Why nothing can be run in a workspace of that path; None when it can. Refused: path_bytes (it is no text, and
+    files of ours and LLaMA-Factory's are), path_filled (OmegaConf, which reads the arguments, fills in `${...}`)."""
+    shown = {"path": readable(str(root))}
+    if shown["path"] != str(root):
+        return Refused("path_bytes", shown)
+    return Refused("path_filled", shown) if "${" in str(root) else None
 
 
 def weights_size(folder: Path) -> int | None:

@@ -411,7 +411,7 @@ def test_a_note_moves_and_deletes_nothing_outside(runs: Runs, case: str) -> None
     assert runs.trash.empty(["thesis"]) == Emptied(0)
     assert runs.registry.archive.restore("thesis") == Refused("unknown")
     runs.trash.sweep()
-    assert sorted(path for path in parent.rglob("*") if path.name != "launch.lock") == before
+    assert sorted(path for path in parent.rglob("*") if path.name not in ("launch.lock", "id")) == before
 
 
 def test_a_link_is_no_deleted_run(runs: Runs) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
 from lfdash.access.hosts import LOOPBACK, Access
-from lfdash.web.server import access_of, arguments, free_port, settings
+from lfdash.web.server import access_of, arguments, free_port, settings, workspace_of
 
 
 def test_the_next_free_port_is_taken() -> None:
@@ -49,3 +51,11 @@ def test_behind_a_proxy_streamlit_knows_the_address() -> None:
     assert told["server.baseUrlPath"] == "a" and told["server.address"] == "127.0.0.1"
     assert told["server.corsAllowedOrigins"] == ["https://box.example"]
     assert told["browser.serverAddress"] == "box.example"
+
+
+def test_a_workspace_whose_path_is_no_text_is_refused_at_the_start(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"ws-\xff")
+    with pytest.raises(SystemExit, match="bytes that are no text"):
+        workspace_of(arguments(["--workspace", str(odd)]))
+    assert not odd.exists()
+    assert workspace_of(arguments(["--workspace", f"{tmp_path}/ws"])) == tmp_path / "ws"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lfdash.llamafactory.locate import Cli
-from lfdash.workspace.folders import Workspace, weights_in
+from lfdash.outcomes import Refused
+from lfdash.workspace.folders import Workspace, path_refusal, weights_in
 from tests.support import PROGRAMS, ROOT
 
 DEEPSPEED = ROOT / "configs" / "deepspeed"
@@ -60,3 +61,9 @@ def test_deepspeed_files_and_weights_are_those_of_llamaboard(preloaded: Cli, tmp
     assert sorted(json.loads(done.stdout)) == sorted(weights_in(tmp_path / "saves" / "m" / "lora"))
     theirs = {path.name: json.loads(path.read_text()) for path in (tmp_path / "llamaboard_cache").glob("*.json")}
     assert {path.name: json.loads(path.read_text()) for path in DEEPSPEED.glob("*.json")} == theirs
+
+
+def test_paths_in_which_nothing_can_be_run() -> None:
+    assert path_refusal(Path("/a/ws $x {y} \u00e9")) is None
+    assert path_refusal(Path("/a/${x}")) == Refused("path_filled", {"path": "/a/${x}"})
+    assert path_refusal(Path(os.fsdecode(b"/a/\xff"))) == Refused("path_bytes", {"path": "/a/?"})

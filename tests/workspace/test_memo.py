@@ -75,3 +75,19 @@ def test_two_threads_never_leave_half_a_memo(memo: Memo) -> None:
         thread.join()
     assert all(found in whole for found in seen) and memo.load() in whole
     assert [path.name for path in memo.path.parent.iterdir()] == [memo.path.name]
+
+
+@pytest.mark.timeout(10)
+def test_what_is_no_small_file_is_empty_and_replaced(memo: Memo) -> None:
+    os.mkfifo(memo.path)
+    assert memo.load() == {}
+    memo.save({"a": 1})
+    assert memo.load() == {"a": 1}
+    memo.path.write_text("[" * 200_000)
+    assert memo.load() == {}
+
+
+def test_nothing_is_kept_where_the_workspace_is_gone(tmp_path: Path) -> None:
+    memo = Memo(tmp_path / "memo.json", lambda: False)
+    memo.save({"a": 1})
+    assert list(tmp_path.iterdir()) == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from lfdash.workspace.identity import WorkspaceIdentity
 from lfdash.workspace.saved_configs import Refused, SavedConfigs
 
 
@@ -75,3 +78,33 @@ def test_only_its_own_files_are_saved_configurations(shelf: SavedConfigs, tmp_pa
         assert code(shelf.load(name)) == "config_unreadable"
         assert code(shelf.delete(name)) == code(shelf.rename(name, "b")) == "config_unwritable"
     assert secret.exists() and shelf.load("a") == "a: 1\n"
+
+
+@pytest.mark.timeout(10)
+def test_what_cannot_be_read_says_why(shelf: SavedConfigs) -> None:
+    shelf.save("big", "a: 1\n")
+    os.truncate(shelf.folder / "big.yaml", 2 << 30)
+    shelf.save("bytes", "a: 1\n")
+    (shelf.folder / "bytes.yaml").write_bytes(b"\xff")
+    os.mkfifo(shelf.folder / "pipe.yaml")
+    assert set(shelf.names()) == {"big", "bytes"}
+    for name, reason in (("big", "larger than"), ("bytes", "not a text"), ("pipe", "No such file")):
+        refused = shelf.load(name)
+        assert isinstance(refused, Refused) and refused.params["reason"].startswith(reason)
+
+
+def test_nothing_is_changed_where_the_workspace_is_gone(workspace: Path) -> None:
+    identity = WorkspaceIdentity(workspace)
+    shelf = SavedConfigs(workspace / "configs", workspace / ".lfdash" / "trash", identity.check)
+    assert shelf.save("a", "1") is None and shelf.delete("a") is None and shelf.save("a", "1") is None
+    moved = workspace.rename(workspace.with_name("moved"))
+    assert code(shelf.save("b", "2")) == "workspace_gone" and not workspace.exists()
+    shutil.copytree(moved, workspace)
+    (workspace / ".lfdash" / "id").write_text("another")
+    assert {code(shelf.save("b", "2")), code(shelf.delete("a")), code(shelf.rename("a", "c"))} == {"workspace_gone"}
+    assert shelf.names() == ["a"]
+
+
+@pytest.mark.parametrize("name", ["a\u200bb", "\ufeffa", "a\u202eb", "a\u2066b"])
+def test_a_name_that_looks_like_another_is_none(shelf: SavedConfigs, name: str) -> None:
+    assert code(shelf.save(name, "1")) == "config_name"

@@ -21,7 +21,8 @@ ANSWER = "config.answer"  # what the last click here answered, when it was refus
 
 def saved(services: Services) -> SavedConfigs:
     """The workspace's saved configurations."""
-    return SavedConfigs(services.workspace.configs, services.workspace.private / "trash")
+    space, identity = services.workspace, services.registry.identity
+    return SavedConfigs(space.configs, space.private / "trash", identity.check)
 
 
 def draw(form: Form) -> None:

@@ -190,7 +190,8 @@ class Form:
     @property
     def draft(self) -> Memo:
         """Where the form is kept between sessions."""
-        return Memo(self.services.workspace.private / f"draft-{self.kind.name}.json")
+        private, identity = self.services.workspace.private, self.services.registry.identity
+        return Memo(private / f"draft-{self.kind.name}.json", identity.is_here)
 
     def save_draft(self) -> None:
         """Keeps the form for the next session: raw values, so that a half-typed number survives. No secrets."""

@@ -239,7 +239,8 @@ def draw_one_note(services: Services, view: RunView, known: Sequence[str]) -> No
 def keep_notes(services: Services, view: RunView, text: str, tags: str, before: str) -> None:
     """Saves what was written; where somebody else did meanwhile, theirs is shown."""
     wanted = Notes(st.session_state.get(text) or "", tuple(st.session_state.get(tags) or ()))
-    refused = notes.save(view.paths, wanted, st.session_state.get(before))
+    gone = services.registry.identity.refusal()
+    refused = gone or notes.save(view.paths, wanted, st.session_state.get(before))
     if refused is None or refused.code == "notes_changed":
         for name in (text, tags, before):
             st.session_state.pop(name, None)
@@ -267,6 +268,9 @@ def change_tags(services: Services, found: Sequence[RunView], add: bool) -> None
     folded = {tag.casefold() for tag in wanted}
 
     def change(view: RunView) -> Refused | None:
+        gone = services.registry.identity.refusal()
+        if gone is not None:
+            return gone
         held = notes.load(view.paths.notes)
         if isinstance(held, Refused):
             return held

@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine.services import Services, settings
+from lfdash.files import readable
 from lfdash.jobs.kinds import KINDS
 from lfdash.locales import available, name_of
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.signed_in import draw_who, guard
-from lfdash.ui.shared.text import LANGUAGE, language, t
+from lfdash.ui.shared.text import LANGUAGE, language, markdown_safe, t
 
 SIDEBAR_WIDTH = 430  # px: two number fields side by side with their labels on one line
 KIND_PAGES = tuple((kind.page, f"ui.page_{kind.name}") for kind in KINDS)
@@ -91,6 +92,9 @@ def draw_frame(title_key: str) -> None:
             for path, key in PAGES:
                 st.page_link(path, label=t(key), width="content")
         draw_who(services)
+    if not services.registry.identity.is_here():
+        where = markdown_safe(readable(str(services.workspace.root)))
+        st.error(t("ui.workspace_gone", path=where), icon=":material/folder_off:")
 
 
 def draw_top(services: Services) -> None:

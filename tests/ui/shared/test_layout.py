@@ -45,3 +45,16 @@ def test_a_kept_language_that_there_is_not_is_english(services: Services) -> Non
     assert "xx" not in available()
     settings(services).save({"language": "xx"})
     assert pages.start().session_state[LANGUAGE] == "en"
+
+
+def test_a_workspace_that_was_moved_is_said_on_every_page(services: Services) -> None:
+    moved = services.workspace.root.rename(services.workspace.root.with_name("moved"))
+    app = pages.start()
+    for page, _ in layout.PAGES:
+        app = pages.good(app.switch_page(page).run())
+        assert any("is not at" in item.value and "workspace" in item.value for item in app.error), page
+    settings(services).save({"language": "de"})
+    assert not services.workspace.root.exists()
+    moved.rename(services.workspace.root)
+    app = pages.good(app.run())
+    assert not app.error and services.registry.identity.is_here()
