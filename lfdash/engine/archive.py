@@ -12,6 +12,7 @@ from filelock import Timeout
 
 from lfdash.engine.rights import Right, Rights, is_quiet
 from lfdash.engine.watcher import Watcher
+from lfdash.files import read_plain
 from lfdash.outcomes import Refused, unchanged_by
 from lfdash.queue.commands import QueueCommands
 from lfdash.queue.store import QueueEntry
@@ -134,7 +135,7 @@ def user_of(view: RunView, others: Iterable[RunView], entries: Iterable[QueueEnt
         if other.path == view.path or other.state in TERMINAL:
             continue
         with suppress(OSError, UnicodeDecodeError):
-            if wanted.search(other.paths.training_args.read_text(encoding="utf-8")):
+            if wanted.search(read_plain(other.paths.training_args)):
                 return other.name
     return None
 

@@ -253,7 +253,9 @@ class Dispatcher:
     def _start_waiting(self, right: Right) -> None:
         """Starts what has room. Nothing while something could not be seen: it may be a run that has the room."""
         jobs = self._queue.jobs
-        if right.unseen is not None or not any(place for _, _, place in self._standing(self.entries())):
+        if right.unseen is not None or jobs.look().failure:
+            return
+        if not any(place for _, _, place in self._standing(self.entries())):
             return
         for entry, _, place in self._standing(self.entries(), now=True):
             if place is None:

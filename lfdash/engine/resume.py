@@ -13,9 +13,13 @@ from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import request_of
 from lfdash.jobs.secret_arguments import without
 from lfdash.outcomes import Refused, Value
+from lfdash.queue.genuine import ENVIRONMENT
+from lfdash.queue.turns import ORDER, PORT
 from lfdash.runs.plan import make_plan
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.view import RunView
+
+GIVEN = frozenset({ORDER, PORT})  # with the devices, for each attempt anew
 
 
 def stored(view: RunView) -> yaml_format.Document | None:
@@ -39,7 +43,8 @@ def why_not_resumed(view: RunView) -> Refused | None:
 
 def prepare_resume(services: Services, view: RunView, step: int, header: str) -> Prepared | None:
     """The next attempt of a run: its own arguments, from one of its checkpoints, in the folder where it lies now
-    (it may have been renamed since they were written). None when its configuration cannot be read.
+    (it may have been renamed since they were written). None when its configuration cannot be read. Of the environment
+    in its file only what a job of ours may set: the file may be somebody else's.
 
     `overwrite_output_dir` is left out: LLaMA-Factory would delete the run's log
     (train/callbacks.py, LogCallback).
@@ -53,20 +58,21 @@ def prepare_resume(services: Services, view: RunView, step: int, header: str) ->
         services.registry.set_secret(name, value)
     args["output_dir"] = view.output_dir
     args["resume_from_checkpoint"] = f"{view.output_dir}/checkpoint-{step}"
+    env = {name: value for name, value in document.env.items() if name in ENVIRONMENT and name not in GIVEN}
     launcher = services.registry.launchers.get(view.record.launcher)
     plan = launcher.plan(make_plan(
         run_id=view.run_id,
         attempt=view.paths.next_attempt(),
         args=args,
-        env=document.env,
+        env=env,
         secrets=tuple(dict.fromkeys([*view.record.secrets, *secrets])),
-        files={view.paths.training_args.name: yaml_format.dump(args, [header], document.env)},
+        files={view.paths.training_args.name: yaml_format.dump(args, [header], env)},
         cli=services.cli_path,
         cwd=str(services.workspace.root),
         output_dir=view.output_dir,
         command=named(view.kind).command,
     ))
-    return Prepared(plan, view.record.resumed(plan), request_of(document.args, document.env))
+    return Prepared(plan, view.record.resumed(plan), request_of(document.args, env))
 
 
 def weights_of(view: RunView, job: JobConfig) -> dict[str, Value]:

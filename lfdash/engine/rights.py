@@ -68,8 +68,8 @@ class Right:
 
     @property
     def unseen(self) -> tuple[str, str] | None:
-        """Something that the look could not see, and why; None when everything was seen."""
-        return next(iter(self._watcher.unseen.items()), None)
+        """Something that the look could not see and that may have a device, and why; None when all of that was seen."""
+        return self._watcher.in_doubt
 
     def to_start(self, plan: LaunchPlan, record: RunRecord) -> RunRecord | Refused:
         """The record with which the attempt of a plan may start: a first one whose run is nowhere yet, or the one after

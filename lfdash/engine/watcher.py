@@ -46,6 +46,12 @@ class Watcher:
         with self.lock:
             return self._scan.unseen
 
+    @property
+    def in_doubt(self) -> tuple[str, str] | None:
+        """One of them that may have a device, and why; None when there is none."""
+        with self.lock:
+            return self._scan.in_doubt
+
     def look(self, *, everything: bool = True) -> None:
         """Looks at the alive runs, and for new folders when `everything`."""
         with self.lock:

@@ -21,6 +21,7 @@ from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
 from lfdash.outcomes import NO_LOCKS, Refused, refused_by
 from lfdash.runs import paths as paths_module
+from lfdash.runs.log_reader import tail_bytes
 from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, is_home
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Exit, Handle, RunRecord, Status, Why, exit_in, read_exit
@@ -30,6 +31,7 @@ from lfdash.supervisor.records import give_up
 
 SUPERVISOR = str(Path(supervisor.__file__).resolve().with_name("__main__.py"))  # the program
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
+SAID = 1 << 14  # bytes of shim.log; its last line says why it ended
 LOOKS = 4  # that must find nobody: one may miss processes that fork and end without pause
 STARTUP_S = 30.0  # an adopted attempt that started nothing yet may still do so that long
 
@@ -284,9 +286,6 @@ def number(value: object) -> float | None:
 
 
 def never_started(handle: Handle, control: AttemptPaths) -> Exit:
-    """The end of an attempt whose shim went before it started anything."""
-    try:
-        lines = control.shim_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
+    """The end of an attempt whose shim went before it started anything, with its last words."""
+    lines = tail_bytes(control.shim_log, SAID).decode("utf-8", "replace").strip().splitlines()
     return Exit(handle.run_id, handle.attempt, None, lines[-1] if lines else None)

@@ -39,11 +39,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Found:
-    """What a walk found. runs: folder -> its mark. failed: what could not be read -> why; runs that an earlier walk
-    found there are among `runs` as they were."""
+    """What a walk found. runs: folder -> its mark. failed: what could not be read -> the error; runs that an earlier
+    walk found there are among `runs` as they were."""
 
     runs: Mapping[str, Mark] = field(default_factory=dict)
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, OSError] = field(default_factory=dict)
 
 
 class Places:
@@ -69,13 +69,13 @@ class Places:
         self._nodes = walk.nodes
         return Found(walk.runs, walk.failed)
 
-    def _noted(self, failed: dict[str, str]) -> list[str]:
+    def _noted(self, failed: dict[str, OSError]) -> list[str]:
         """The folders that notes name. A note that cannot be read now names what it named before."""
         try:
             names = os.listdir(self._elsewhere)
         except OSError as error:
             if error.errno not in NOT_THERE:
-                failed[str(self._elsewhere)] = reason(error)
+                failed[str(self._elsewhere)] = error
                 return list(self._notes.values())
             names = []
         notes: dict[str, str] = {}
@@ -85,7 +85,7 @@ class Places:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                failed[str(self._elsewhere / name)] = reason(error)
+                failed[str(self._elsewhere / name)] = error
                 notes[name] = self._notes.get(name, "")
         self._notes = notes
         return [folder for folder in notes.values() if os.path.isabs(folder)]
@@ -97,7 +97,7 @@ class Walk:
     def __init__(self, before: Mapping[str, Node], now: float) -> None:
         self.nodes: dict[str, Node] = {}
         self.runs: dict[str, Mark] = {}
-        self.failed: dict[str, str] = {}
+        self.failed: dict[str, OSError] = {}
         self._before = before
         self._now = now
 
@@ -109,7 +109,7 @@ class Walk:
         except OSError as error:
             if error.errno in NOT_THERE:
                 return
-            self.failed[path] = reason(error)
+            self.failed[path] = error
             if before is None:
                 return
             node = before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from lfdash.runs.view import RunView, known, plain_id, view_plain, view_run, vie
 
 logger = logging.getLogger(__name__)
 
+NOT_OURS = (errno.EACCES, errno.EPERM)
 TURNS = 20  # walks in which every run that is over is read anew once, whatever its folder's time of change says
 
 Poll = Callable[[RunPaths, RunRecord], Status]
@@ -115,12 +117,13 @@ class RunScan:
 
     poll: asks the launcher about the newest attempt of a record; raises OSError when it cannot tell. finish: the view
     before and the new one -> what is kept. views: all runs, newest first; another tuple whenever one of them changed.
-    failed: folders that the last walk could not read -> why.
+    failed: folders that the last walk could not read -> the error.
     """
 
     def __init__(self, workspace: Path, poll: Poll, finish: Finish | None = None) -> None:
         self.views: tuple[RunView, ...] = ()
-        self.failed: Mapping[str, str] = {}
+        self.failed: Mapping[str, OSError] = {}
+        self._errors: dict[str, OSError] = {}  # of the runs that the last look could not see
         self._workspace = workspace
         self._poll = poll
         self._finish = finish or (lambda before, now: now)
@@ -133,8 +136,13 @@ class RunScan:
     @property
     def unseen(self) -> dict[str, str]:
         """What the last looks could not see: folder -> why. Empty: everything was seen."""
-        views = (self._entries[path].view for path in self._alive)
-        return {**self.failed, **{str(view.path): view.unseen for view in views if view.unseen}}
+        return {path: reason(error) for path, error in {**self.failed, **self._errors}.items()}
+
+    @property
+    def in_doubt(self) -> tuple[str, str] | None:
+        """One of them that may have a device, and why; not what this user has no right to read, and never had."""
+        errors = {**self.failed, **self._errors}
+        return next(((path, reason(one)) for path, one in errors.items() if one.errno not in NOT_OURS), None)
 
     def look(self, *, everything: bool = True) -> None:
         """Looks at the alive runs, and for new folders when `everything`."""
@@ -179,13 +187,15 @@ class RunScan:
         entry = self._entries.get(path)
         before = entry.view if entry is not None else None
         files = signature(RunPaths(Path(path)))
+        self._errors.pop(path, None)
         try:
             view = look(self._workspace, Path(path), self._poll)
-        except OSError as error:
+        except Exception as error:  # one odd folder must not hide the other runs
+            if not isinstance(error, OSError):
+                logger.exception("looking at the run in %s failed", path)
+                error = OSError(0, "an unexpected error, see the server's log")
+            self._errors[path] = error
             view = unseen(self._workspace, path, before, reason(error))
-        except Exception:  # one odd folder must not hide the other runs
-            logger.exception("looking at the run in %s failed", path)
-            view = unseen(self._workspace, path, before, "an unexpected error, see the server's log")
         if view is None:
             self._drop(path)
             return
@@ -200,6 +210,7 @@ class RunScan:
 
     def _drop(self, path: str) -> None:
         self._alive.discard(path)
+        self._errors.pop(path, None)
         self._changed |= self._entries.pop(path, None) is not None
 
 

@@ -24,7 +24,7 @@ from lfdash.errors import RecordError
 from lfdash.files import Unreadable, open_folder, read_json_file, read_text_file, readable, write_text_atomic
 from lfdash.outcomes import DISK_FULL, Refused, unchanged_by
 from lfdash.runs.paths import RunPaths, private, saves
-from lfdash.runs.places import elsewhere
+from lfdash.runs.places import elsewhere, is_walked, note_elsewhere
 from lfdash.runs.record import RunRecord
 from lfdash.runs.trash_origins import BESIDE, OWN, Bounds, Item, UnreadableItem, item_of
 from lfdash.runs.view import RunView, relative
@@ -255,7 +255,7 @@ class Trash:
             return Refused("place_taken", {"path": relative(self._workspace, item.origin)})
         try:
             with self._at(item.place.parent) as source, self._at(item.origin.parent, make=True) as target:
-                if not item.origin.is_relative_to(saves(self._workspace)):
+                if not is_walked(self._workspace, item.origin):
                     note_elsewhere(self._workspace, item.run_id, item.origin)
                 os.rename(item.name, item.origin.name, src_dir_fd=source, dst_dir_fd=target)
         except OSError as error:
@@ -369,13 +369,6 @@ def written(workspace: Path, path: Path) -> str:
     """A path as it is written down: relative where it lies in the workspace, which may be moved; bytes that are no
     text are kept (JSON escapes them)."""
     return str(path.relative_to(workspace)) if path.is_relative_to(workspace) else str(path)
-
-
-def note_elsewhere(workspace: Path, run_id: str, folder: Path) -> None:
-    """Notes where a run outside saves/ lies, so that it is found. OSError when that is not possible."""
-    note = elsewhere(workspace) / run_id
-    make_folders(workspace, note.parent)
-    write_text_atomic(note, str(folder))
 
 
 def listing(folder: Path) -> list[Path]:

@@ -70,10 +70,13 @@ class Zygote:
         self, workspace: Path, *does: list[Any], env: dict[str, str] | None = None, port: int = 0, later: float = 0.0,
         humble: bool = False,
     ) -> Dash:
-        """A fresh dashboard on a workspace, which carries out the steps one by one and then goes on."""
+        """A fresh dashboard on a workspace, which carries out the steps one by one and then goes on. Its jobs may start
+        the stand-in beside the workspace, where there is one."""
+        cli = workspace.parent / "bin" / "llamafactory-cli"
+        env = {**({"LFDASH_CLI": str(cli)} if cli.exists() else {}), **(env or {})}
         self.count += 1
         report = self.folder / f"{self.count}.jsonl"
-        order = Order(str(workspace), str(report), list(does), env or {}, port, later, humble)
+        order = Order(str(workspace), str(report), list(does), env, port, later, humble)
         return Dash(self, self.ask(asdict(order)), report)
 
     def close(self) -> None:

@@ -21,8 +21,8 @@ from tests.support.runs import fake_cli, launch, plan_for, record_for, wait_for
 
 JOB = ".lfdash/queue/id-bad.job.json"
 FILES = (
-    JOB, ".lfdash/trash/.origins/bad.json", ".lfdash/settings.json", ".lfdash/draft-train.json",
-    ".lfdash/summaries.json", ".lfdash/id", ".lfdash/upstream-1.json",
+    JOB, ".lfdash/elsewhere/id-bad", ".lfdash/trash/.origins/bad.json", ".lfdash/settings.json",
+    ".lfdash/draft-train.json", ".lfdash/summaries.json", ".lfdash/id", ".lfdash/upstream-1.json",
     "saves/m/lora/done/notes.json", "configs/bad.yaml",
 )
 

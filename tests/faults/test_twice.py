@@ -30,6 +30,7 @@ from tests.faults.table import Row, fault
 from tests.support.runs import fake_cli, launch, plan_for, record_for, wait_for, wait_ready
 
 FOREVER = {"steps": 100_000, "delay": 0.05}
+LOADING = {"load": 600}  # nothing is written meanwhile: two of them in one folder do not disturb each other
 
 
 def failed(workspace: Path) -> tuple[ProcessRegistry, RunView]:
@@ -43,7 +44,7 @@ def failed(workspace: Path) -> tuple[ProcessRegistry, RunView]:
 
 def resumption(view: RunView, number: int) -> tuple[LaunchPlan, RunRecord]:
     """The next attempt of a run as a page plans it at the click."""
-    plan = plan_for(view.path.parents[3], name=view.name, cli=fake_cli(view.path.parents[4]), **FOREVER)
+    plan = plan_for(view.path.parents[3], name=view.name, cli=fake_cli(view.path.parents[4]), **LOADING)
     plan = replace(plan, attempt=number)
     assert view.record is not None
     return plan, view.record.resumed(plan)
