@@ -5,67 +5,121 @@ Standard library only, since the parent of a run hides secrets too.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
-SHORTEST = 8  # characters of what is taken for a secret by its name alone
-TYPED = 4  # of one that was given as such
+from lfdash.supervisor.forms import SHORTEST, TYPED, Finder, forms, raw
+
 CHUNK = 1 << 20  # bytes read at once
 WHOLE = 1 << 28  # bytes of a log that is read once more at the end
 STAR = b"*"
-NAMED = re.compile(r"(?:^|_)(?:TOKEN|API_?KEY|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
-PLACE = re.compile(r"_(?:PATH|FILE|DIR|NAME)$", re.IGNORECASE)  # says where one lies
-IN_ADDRESS = re.compile(r"\w://[^/\s:@]*:([^/\s@]+)@")  # the password of http://user:password@proxy
+
+# Of a variable's name, in capitals, with _ for all that is no letter or digit.
+NAMED = re.compile(
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL)S?\d*(?:_|$)"
+    r"|(?:^|_|ACCESS|ACCOUNT|API|AUTH|ENCRYPTION|MASTER|PRIVATE|SECRET|SIGNING|STORAGE)KEYS?\d*(?:_|$)"
+    r"|(?:^|_)(?:CREDS?|PAT\d*)(?:_|$)"
+    r"|(?:._|DB|PG|SQL|SSH|FTP|SMTP|LDAP)(?:PWD|PASS)\d*$"  # not the shell's PWD and OLDPWD
+    r"|(?:^|_)(?:PASS|AUTHORIZATION|JWT|BEARER)$"
+    r"|CONN(?:ECTION)?_?STR(?:ING)?S?$"
+)
+WEAK = re.compile(r"(?:^|_)(?:AUTH|AUTH_CONFIG|COOKIES?)$")  # also of a setting, whose value is a word
+HOOK = re.compile(r"(?:^|_)WEBHOOKS?(?:_UR[LI])?$")
+ABOUT = re.compile(  # where one lies, or what kind it is of
+    r"_(?:PATH|FILE|DIR|NAME|SOCK|SOCKET|HOME|ROOT|STORE|UR[LI]|HOST|ENDPOINT|COMMAND|CMD|TYPE|ALGORITHM|LENGTH|TTL)$"
+)
+OF_TEXT = re.compile(r"(?:^|_)(?:PAD|EOS|BOS|UNK|MASK|SEP|CLS|STOP|SPECIAL|IMAGE|VIDEO|AUDIO)_TOKENS?$")
+MAYBE_PATH = re.compile(r"(?:PWD|CREDENTIALS?)$")
+NUMBER = re.compile(r"[\d.,]+")
+ADDRESS = re.compile(r"(?:^|_)(?:UR[LI]|DSN|PROXY|CONN|CONNECTION)$")
+
+# Of a value: the secrets within it.
+IN_ADDRESS = re.compile(r"\w://[^/\s:@]*:([^/\s]+)@")  # the password of http://user:password@proxy
+FOR_USER = re.compile(r"\w://(?=[^\s:/@]*\d)([\w.~%-]{16,})(?::[^/\s@]*)?@")  # a token in the place of the user
+BARE = re.compile(r"^[^\s:/@]+:([^/\s]+)@[\w.\[-]")  # user:password@proxy, in a variable for addresses
+SCHEME = re.compile(r"^(?:Bearer|Basic|Token)\s+(\S{8,})")  # of a header
+SETTINGS = (  # name=secret; or "name": "secret"
+    re.compile(r"""(?i)(?<![a-z\d])(?:password|passwd|pwd|passphrase)(?:\s*=\s*|"\s*:\s*)["']?([^\s;&"',}]{4,})"""),
+    re.compile(
+        r"""(?i)(?<![a-z\d])(?:secret|token|auth|sig|signature|(?:api|account|access|private)_?key|sharedaccesskey"""
+        r"""|(?:access|auth)_?token|client_?secret)(?:\s*=\s*|"\s*:\s*)["']?([^\s;&"',}]{8,})"""
+    ),
+)
 
 
 def names(env: Mapping[str, str], declared: Iterable[str] = ()) -> list[str]:
-    """The variables that hold a secret: those declared, those whose name says so, and addresses with a password."""
-    found = {name for name, value in env.items() if guessed(name, value) or IN_ADDRESS.search(value)}
-    return sorted(found | set(declared))
+    """The variables that hold a secret: those declared, those whose name says so, and those with one in their value."""
+    hold = {name for name, value in env.items() if guessed(name, value) or within(name, value)}
+    return sorted(hold | set(declared))
 
 
+@lru_cache(4096)
 def guessed(name: str, value: str) -> bool:
     """Whether a variable holds a secret by its name."""
-    return len(value) >= SHORTEST and bool(NAMED.search(name)) and not PLACE.search(name)
+    name = plain(name)
+    if len(value) < SHORTEST:
+        return False
+    if HOOK.search(name) or (WEAK.search(name) and not value.isalpha()):
+        return True
+    if not NAMED.search(name) or ABOUT.search(name) or OF_TEXT.search(name):
+        return False
+    counted = "TOKENS" in name and NUMBER.fullmatch(value)
+    return not counted and not (MAYBE_PATH.search(name) and value.startswith(("/", "~")))
+
+
+def plain(name: str) -> str:
+    """A variable's name as NAMED and the others read it."""
+    return re.sub(r"[^A-Z0-9]+", "_", name.upper())
+
+
+@lru_cache(4096)
+def within(name: str, value: str) -> tuple[str, ...]:
+    """The secrets in a value: passwords of addresses and of settings, as they stand there and as they are meant."""
+    found: list[str] = SCHEME.findall(value)
+    if "@" in value:
+        found += [*IN_ADDRESS.findall(value), *FOR_USER.findall(value)]
+        found += BARE.findall(value) if ADDRESS.search(plain(name)) else []
+    if "=" in value or ":" in value:
+        found += [secret for setting in SETTINGS for secret in setting.findall(value)]
+    return tuple(dict.fromkeys(text for secret in found for text in (secret, urllib.parse.unquote(secret))))
 
 
 def values(env: Mapping[str, str], declared: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(variable, text to be hidden) for each declared variable: its value, or the password in an address."""
+    """(variable, text to be hidden) for each declared variable: its value, and the secrets in it; those alone where
+    its name does not say that all of it is one."""
     for name in declared:
         value = env.get(name, "")
-        hidden = IN_ADDRESS.findall(value)
-        if hidden and not NAMED.search(name):
-            yield from ((name, text) for text in hidden)
-        elif len(value) >= TYPED:
+        inner = within(name, value)
+        if len(value) >= TYPED and (not inner or guessed(name, value)):
             yield name, value
-
-
-def forms(value: str) -> list[str]:
-    """A secret as it may be printed: as it is, each of its lines, escaped, and in an address."""
-    lines = [line.strip() for line in value.splitlines()]
-    parts = [value, *(line for line in lines if len(line) >= SHORTEST)]
-    written = [form for part in parts for form in (part, json.dumps(part)[1:-1], repr(part)[1:-1], quote(part))]
-    return list(dict.fromkeys(form for form in written if len(form) >= TYPED))
-
-
-def quote(text: str) -> str:
-    """A text as an address holds it; half a character cannot be in one."""
-    return urllib.parse.quote(text.encode("utf-8", "surrogatepass"), safe="")
+        yield from ((name, text) for text in inner)
 
 
 def redactor(known: Iterable[tuple[str, str]]) -> Callable[[str], str]:
     """A function that puts `•••NAME` in place of the secrets (variable, value), the longer ones first."""
-    shown = {form: f"•••{name}" for name, value in known for form in forms(value)}
-    order = sorted(shown, key=len, reverse=True)
+    return hider(tuple(known))
+
+
+@lru_cache(8)
+def hider(known: tuple[tuple[str, str], ...]) -> Callable[[str], str]:
+    """As `redactor`; the last ones are kept, since every drawing of a page asks for one."""
+    shown: dict[bytes, str] = {}
+    for name, value in known:
+        for form in forms(value):
+            shown.setdefault(form.encode("utf-8", "surrogatepass"), f"•••{name}")
+    finder = Finder(shown)
 
     def redact(text: str) -> str:
-        for form in order:
-            text = text.replace(form, shown[form])
-        return text
+        data = text.encode("utf-8", "surrogatepass")
+        pieces, done = [], 0
+        for begin, end, name in finder.find(data):
+            pieces += [data[done:begin], name.encode("utf-8", "surrogatepass")]
+            done = end
+        return b"".join([*pieces, data[done:]]).decode("utf-8", "surrogatepass") if pieces else text
 
     return redact
 
@@ -77,9 +131,8 @@ class LogMask:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        written = {form.encode("utf-8", "surrogateescape") for value in secrets for form in forms(value)}
-        self._forms = sorted(written, key=len, reverse=True)
-        self._reach = max(map(len, written), default=1) - 1
+        self._finder = Finder({raw(form): "" for value in secrets for form in forms(value)})
+        self._reach = self._finder.longest - 1
         self._places: dict[str, tuple[int, int]] = {}  # path -> inode and how far it was read
 
     def last_look(self, path: str) -> int:
@@ -95,7 +148,7 @@ class LogMask:
     def look(self, path: str) -> int:
         """How many secrets were overwritten in what a file gained. A file that is missing, that is no plain file or
         that cannot be written gives 0."""
-        if not self._forms:
+        if not self._finder.longest:
             return 0
         try:
             # not through a link: it may lead to the file that the secret lives in
@@ -117,16 +170,12 @@ class LogMask:
         count = 0
         while done < about.st_size:
             start = max(0, done - self._reach)
-            data = bytearray(os.pread(descriptor, CHUNK + done - start, start))
+            data = os.pread(descriptor, CHUNK + done - start, start)
             if not data:
                 break
-            for form in self._forms:
-                place = data.find(form)
-                while place >= 0:
-                    data[place : place + len(form)] = STAR * len(form)
-                    os.pwrite(descriptor, STAR * len(form), start + place)
-                    count += 1
-                    place = data.find(form, place + len(form))
+            for begin, end, _ in self._finder.find(data):
+                os.pwrite(descriptor, STAR * (end - begin), start + begin)
+                count += 1
             done = start + len(data)
             self._places[path] = (about.st_ino, done)
         return count

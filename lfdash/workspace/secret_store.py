@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from lfdash.jobs.fields import FIELDS
 from lfdash.supervisor import mask
+from lfdash.supervisor.forms import SHORTEST
 
 NAMES = tuple(sorted({row.secret for row in FIELDS if row.secret}))  # variables that hold one, whatever their value
 
@@ -49,4 +50,4 @@ class SecretStore:
     def found_in(self, texts: Iterable[str]) -> str:
         """The variable whose secret stands in one of the texts; "" when none does."""
         whole = "\n".join(texts)
-        return next((name for name, value in self.known() if len(value) >= mask.SHORTEST and value in whole), "")
+        return next((name for name, value in self.known() if len(value) >= SHORTEST and value in whole), "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetState
@@ -22,14 +24,23 @@ from tests.security.conftest import Server, Start
 from tests.support.runs import plan_for, record_for, wait_for
 
 TYPED = "typed-0123456789/ab"
-SERVER = {"SERVER_API_KEY": "server-0123456789", "ODD_PROXY": "http://ana:proxypass99@proxy.example:3128"}
-SECRETS = (TYPED, SERVER["SERVER_API_KEY"], "proxypass99")
+SERVER = {
+    "SERVER_API_KEY": "server-0123456789", "ODD_PROXY": "http://ana:proxypass99@proxy.example:3128",
+    "PGPASSWORD": "post/gres-0123", "MYSQL_PWD": "mysqlpwd-0123", "DATABASE_URL": "postgres://ana:dbpass77@db/app",
+}
+SECRETS = (TYPED, SERVER["SERVER_API_KEY"], "proxypass99", SERVER["PGPASSWORD"], SERVER["MYSQL_PWD"], "dbpass77")
+WRITTEN = [  # what a run prints instead (leaky_cli.py)
+    written for secret in (TYPED, SERVER["PGPASSWORD"]) for written in (
+        quote(secret, safe=""), quote(secret, safe="").replace("%2F", "%2f"), secret.encode().hex(),
+        base64.b64encode(f"user:{secret}".encode()).decode(),
+    )
+]
 OWN = "generated_predictions.jsonl"  # what a model answered is not a log: hidden where it is shown
 
 
 def holders(text: bytes) -> list[str]:
     """The secrets that stand in a text."""
-    return [secret for secret in SECRETS if secret.encode() in text]
+    return [secret for secret in (*SECRETS, *WRITTEN) if secret.encode() in text]
 
 
 def start_run(server: Server) -> tuple[Tab, Path]:
@@ -83,6 +94,9 @@ def test_the_run_has_the_secrets_and_its_logs_have_them_no_more(leaking: tuple[T
         text = read(folder / name)
         assert b"HF_TOKEN is '" + b"*" * len(TYPED) in text
         assert b"http://ana:***********@proxy.example" in text
+        assert b"PGPASSWORD is '" + b"*" * len(SERVER["PGPASSWORD"]) in text
+    console = read(folder / "console.log")
+    assert console.count(b"?token=**********") == 4 and console.count(b"Authorization: Basic ") == 2
 
 
 def test_no_command_line_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
@@ -97,7 +111,7 @@ def test_no_file_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
     assert {"run.json", "spec.json", "draft-train.json", "training_args.yaml"} <= {path.name for path in files}
     assert {str(path): holders(path.read_bytes()) for path in files if holders(path.read_bytes())} == {}
     spec = json.loads((leaking[1] / "attempts/001/spec.json").read_text())
-    assert {"HF_TOKEN", "SERVER_API_KEY", "ODD_PROXY"} <= set(spec["secrets"])
+    assert {"HF_TOKEN", *SERVER} <= set(spec["secrets"])
 
 
 def test_no_page_preview_or_download_has_them(leaking: tuple[Tab, Path]) -> None:

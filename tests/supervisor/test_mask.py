@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,28 +12,94 @@ from pathlib import Path
 import pytest
 
 from lfdash.supervisor import mask
+from lfdash.supervisor.forms import forms
 from lfdash.supervisor.mask import LogMask, names, redactor, values
 
+README = Path(__file__).parents[2] / "README.md"
 TOKEN = "hf_abcdefGHIJKL0123456789"
 
 
-@pytest.mark.parametrize(
-    "name", ["HF_TOKEN", "WANDB_API_KEY", "MY_SECRET", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY", "some_api_key", "TOKEN"]
+SECRET_NAMES = (
+    "HF_TOKEN", "WANDB_API_KEY", "MY_SECRET", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY", "some_api_key", "TOKEN",
+    "PGPASSWORD", "SUDO_PASSWORD", "MYSQL_PWD", "DB_PWD", "SSHPASS", "X_PASS", "PASSPHRASE", "GPG_PASSPHRASE",
+    "BORG_PASSPHRASE", "REDISCLI_PASSWD", "ACCESSTOKEN", "accessToken", "AUTHTOKEN", "my_token", "TOKEN2", "TOKENS",
+    "API_TOKENS", "HUGGINGFACEHUB_API_TOKEN", "APIKEY", "MYAPIKEY", "apiKey", "OPENAI_KEY", "OPENAI_API_KEYS",
+    "KAGGLE_KEY", "Access-Key", "PRIVATE_KEY_PEM", "SECRET_KEY_BASE", "STORAGEKEY", "GITHUB_PAT", "PAT", "JWT",
+    "USER_JWT", "BEARER", "AUTHORIZATION", "HTTP_AUTHORIZATION", "HTTP_PROXY_AUTH", "COOKIE", "SESSION_COOKIE",
+    "SECRETS", "CLIENTSECRET", "CREDS", "AWS_CREDENTIALS", "AZURE_STORAGE_CONNECTION_STRING", "DB_CONN_STR",
+    "DOCKER_AUTH_CONFIG", "SLACK_WEBHOOK_URL",
 )
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
 def test_a_variable_is_known_by_its_name(name: str) -> None:
     assert names({name: TOKEN}) == [name]
+    assert list(values({name: TOKEN}, [name])) == [(name, TOKEN)]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("TOKENIZERS_PARALLELISM", "false-false"), ("PWD", "/home/somebody"), ("HF_TOKEN_PATH", "/home/x/token"),
-        ("KEYBOARD", "qwertyuiop"), ("HOME", "/home/somebody"), ("SOME_KEY", "short"), ("SSH_KEY_FILE", "/home/x/id"),
-        ("URL", "https://host:8080/path@x"), ("MONKEY", "bananabanana"),
-    ],
-)
+def test_the_rule_is_the_one_that_readme_tells() -> None:
+    (told,) = (line for line in README.read_text(encoding="utf-8").split("- **") if line.startswith("Secrets**"))
+    endings = re.findall("`…([A-Z_]+)`", told)
+    assert {"TOKEN", "_KEY", "SECRET", "PASSWORD", "_PWD"} <= set(endings)
+    assert [end for end in endings if names({f"MY{end}": TOKEN}) != [f"MY{end}"]] == []
+    words = re.findall("`([A-Z]+)`", told)
+    assert "JWT" in words and [word for word in words if names({word: TOKEN}) != [word]] == []
+
+
+# harmless, with values that are long enough
+PLAIN = {
+    "TOKENIZERS_PARALLELISM": "false-false", "TOKENIZER_PATH": "/models/tokenizer", "MAX_TOKENS": "100000000",
+    "VLLM_MAX_NUM_BATCHED_TOKENS": "16,384,000", "PAD_TOKEN": "<|endoftext|>", "SPECIAL_TOKENS": "<|im_start|>",
+    "KEYBOARD": "qwertyuiop", "XKB_KEYBOARD_LAYOUT": "us,de,ru,jp", "MONKEY": "bananabanana", "TURKEYS": "0123456789",
+    "PWD": "/home/somebody", "OLDPWD": "/home/somebody", "BUILD_PWD": "/build/somewhere", "INIT_CWD": "/home/somebody",
+    "HOME": "/home/somebody", "PATH": "/usr/local/bin:/usr/bin", "PYTHONPATH": "/home/x/lib", "COMPASS": "north-north",
+    "HF_TOKEN_PATH": "/home/x/token", "SSH_KEY_FILE": "/home/x/id", "PASSWORD_STORE_DIR": "/home/x/.pass",
+    "SECRET_NAME": "training-secrets", "AWS_SECRETS_DIR": "/run/secrets", "TOKEN_URL": "https://host/oauth/token",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/home/x/key.json", "TOKEN_TYPE": "Bearer-token",
+    "SSH_AUTH_SOCK": "/tmp/ssh-x/agent.1", "SSH_ASKPASS": "/usr/lib/ssh/ask", "GIT_ASKPASS": "/usr/lib/git/ask",
+    "XAUTHORITY": "/home/x/.Xauthority", "REQUIRE_AUTH": "disabled", "BYPASS": "localhost-only",
+    "AUTHOR": "Somebody Else",
+    "PATTERN": "checkpoint-*.pt", "XDG_SESSION_ID": "0123456789", "GNOME_KEYRING_CONTROL": "/run/user/1/keyring",
+    "SOME_KEY": "short", "URL": "https://host:8080/path@x", "IMAGE": "python:3.11@sha256:0123456789abcdef",
+    "GIT_URL": "git@github.com:somebody/something.git", "MIRROR": "https://somebody@host/path", "EDITOR": "code --wait",
+    "OPTIONS": "--max-tokens=100000 --sign=no", "LS_COLORS": "rs=0:di=01;34:ln=01;36:*.tar=01;31",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), PLAIN.items())
 def test_other_variables_are_left_alone(name: str, value: str) -> None:
     assert names({name: value}) == []
+
+
+# secrets within a value, whatever the name: what is hidden
+WITHIN = {
+    "DATABASE_URL": ("postgresql://ana:pa55word@db:5432/app", ["pa55word"]),
+    "REDIS": ("redis://:pa55word@cache/0", ["pa55word"]),
+    "MONGO": ("mongodb://ana:pa55word@a:1,b:2/x", ["pa55word"]),
+    "ODD": ("http://ana:p@ss-word@host/a@b", ["p@ss-word"]),
+    "ENCODED": ("http://ana:p%40ss%2Fword@host", ["p%40ss%2Fword", "p@ss/word"]),
+    "TWO": ("http://a:first-one@h1,http://b:second-one@h2", ["first-one", "second-one"]),
+    "GIT_MIRROR": ("https://ghp_0123456789abcdefABCD@github.com/x", ["ghp_0123456789abcdefABCD"]),
+    "PIP_INDEX": ("https://ghp_0123456789abcdef:x-oauth-basic@host", ["x-oauth-basic", "ghp_0123456789abcdef"]),
+    "HTTP_PROXY": ("ana:pa55word@proxy:3128", ["pa55word"]),
+    "LIBPQ": ("host=db user=ana password=hunter2 sslmode=on", ["hunter2"]),
+    "JDBC": ("jdbc:mysql://db/app?user=ana&password=hunter2&x=1", ["hunter2"]),
+    "AZURE": ("Endpoint=sb://x/;SharedAccessKeyName=Root;SharedAccessKey=abc+/0123456=", ["abc+/0123456="]),
+    "BLOB": ("https://x.blob/c?sv=1&sig=abcdef0123456789%3D", ["abcdef0123456789%3D", "abcdef0123456789="]),
+    "DOCKER": ('{"auths": {"r": {"auth": "YW5hOnBhNTV3b3Jk"}}}', ["YW5hOnBhNTV3b3Jk"]),
+    "HEADER": ("Bearer abcdef0123456789", ["abcdef0123456789"]),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "hidden"), [(name, *row) for name, row in WITHIN.items()])
+def test_of_a_value_the_secret_in_it_is_hidden(name: str, value: str, hidden: list[str]) -> None:
+    assert names({name: value}) == [name]
+    assert [text for _, text in values({name: value}, [name])] == hidden
+
+
+def test_a_value_that_is_secret_as_a_whole_is_hidden_in_parts_too() -> None:
+    env = {"DB_CONNECTION_STRING": "Server=db;Password=hunter2"}
+    assert [text for _, text in values(env, names(env))] == ["Server=db;Password=hunter2", "hunter2"]
 
 
 def test_of_an_address_the_password_is_the_secret() -> None:
@@ -110,7 +177,7 @@ def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with path.open("a") as file:
         file.write("new")
     log.look(str(path))
-    assert read == [3 + len(TOKEN) - 1]
+    assert read == [3 + max(map(len, forms(TOKEN))) - 1]
 
 
 def test_a_file_that_was_cut_or_replaced_is_read_anew(tmp_path: Path) -> None:
