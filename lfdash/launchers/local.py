@@ -137,7 +137,9 @@ class LocalLauncher:
         """The live processes of an attempt whose shim is gone: by their marker, else by the child that was recorded."""
         marker = paths_module.marker(handle.paths, handle.attempt)
         found = next((found for _ in range(LOOKS) if (found := marked(marker))), [])
-        return found or recorded_alive(child, self.machine.boot_id())
+        if found or not is_home(handle.paths, handle.attempt):  # those of a copy are the original's
+            return found
+        return recorded_alive(child, self.machine.boot_id())
 
     def not_here(self, spec: Mapping[str, Any]) -> Why | None:
         """Why an attempt cannot live on this machine, now; None when it can. What one of both sides does not know
