@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from lfdash.access.hosts import LOOPBACK, Access, machine_names, public_url
 from lfdash.access.sign_in import SignIn, named_users, read
@@ -29,7 +30,8 @@ from lfdash.engine.services import Services, find_project
 from lfdash.locales import refusal_in
 from lfdash.outcomes import Refused
 from lfdash.ui.shared.session import install, opened
-from lfdash.web import error_report
+from lfdash.ui.shared.streamlit_private import load_config_options, server_settings
+from lfdash.web import connections, error_report, log_limit
 from lfdash.web.origin_check import OriginCheck
 from lfdash.web.sign_in_page import SignInPage
 from lfdash.workspace.allowed_paths import named
@@ -41,20 +43,24 @@ PORTS_TRIED = 50
 LOCAL = Access()
 
 
-def free_port(wanted: int, host: str = LOOPBACK) -> int:
-    """The first port from `wanted` on that nobody listens on. OSError when 50 in a row are taken, or when the
-    address is not one of this machine."""
+def listener(wanted: int, host: str = LOOPBACK) -> socket.socket:
+    """A socket on the first port from `wanted` on that nobody listens on. OSError when 50 in a row are taken, or when
+    the address is not one of this machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.bind((host, 0))  # an address of another machine is no reason to try 50 ports
     for port in range(wanted, wanted + PORTS_TRIED):
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return port
+        found = socket.socket(family)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `::` is every address, old ones too
+        try:
+            found.bind((host, port))
+            found.listen(connections.BURST)  # two can be bound to a port before one of them listens
+        except OSError:
+            found.close()
+            continue
+        return found
     raise OSError(t("ui.no_free_port", first=wanted, last=wanted + PORTS_TRIED - 1))
 
 
@@ -183,6 +189,21 @@ def hide_auth(secret_store: SecretStore, auth: Mapping[str, Any]) -> None:
             secret_store.hide(name, str(value))
 
 
+def serve(app: ASGIApp, socket_there: socket.socket, options: Mapping[str, object]) -> None:
+    """Serves an app on a socket until Ctrl-C or SIGTERM. options: Streamlit's configuration.
+
+    `st.App.run` would make a server without a limit of connections, and has no place to say one.
+    """
+    load_config_options(dict(options))
+    handles = connections.raise_handles()
+    table = connections.Table(connections.most_for(handles), handles)
+    server = connections.server_of(connections.Config(app, table, log_limit.limit(), **server_settings()))
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a dashboard ends
+        server.run(sockets=[socket_there])
+    if not server.started:
+        sys.exit(1)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Serves the dashboard until it is interrupted. Runs that it started go on without it."""
     options = arguments(argv)
@@ -192,7 +213,7 @@ def main(argv: list[str] | None = None) -> None:
     sign_in = sign_in_of(options)
     access = access_of(options, sign_in)
     try:
-        port = free_port(options.port, access.host)
+        socket_there = listener(options.port, access.host)
     except OSError as error:
         sys.exit(t("ui.no_address", host=access.host, port=options.port, reason=error))
     services = Services(project, workspace_of(options), roots_of(options), shared=access.shared)
@@ -201,6 +222,15 @@ def main(argv: list[str] | None = None) -> None:
         hide_auth(services.registry.secret_store, st.secrets["auth"])
     install(services)
     error_report.hide_in_logs(services.registry.redactor)
+    port = socket_there.getsockname()[1]
+    say(options, access, sign_in, port)
+    app = st.App(script, lifespan=lifespan, middleware=doors(access, sign_in), on_script_error=error_report.draw)
+    sys.argv = [script]  # Streamlit takes the folder of pages/ from here
+    serve(app, socket_there, settings(port, access))
+
+
+def say(options: argparse.Namespace, access: Access, sign_in: SignIn | None, port: int) -> None:
+    """Prints where the dashboard is and who may come."""
     shown = f"[{access.host}]" if ":" in access.host else access.host
     url = access.public or f"http://{shown}:{port}"
     print(t("ui.serving", url=url, workspace=options.workspace.resolve()), flush=True)
@@ -208,7 +238,3 @@ def main(argv: list[str] | None = None) -> None:
         print(t("ui.serving_anyone"), flush=True)
     if sign_in is not None:
         print(t("ui.serving_users", users=", ".join(sign_in.users) or "*"), flush=True)
-    app = st.App(script, lifespan=lifespan, middleware=doors(access, sign_in), on_script_error=error_report.draw)
-    sys.argv = [script]  # Streamlit takes the folder of pages/ from here
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a dashboard ends
-        app.run(config=settings(port, access))

@@ -71,16 +71,20 @@ def make_workspace(folder: Path) -> Path:
 
 
 def start_server(
-    root: Path, *words: str, env: dict[str, str] | None = None, path: str = "", module: tuple[str, ...] = ()
+    root: Path, *words: str, env: dict[str, str] | None = None, path: str = "", module: tuple[str, ...] = (),
+    handles: int = 0,
 ) -> Server:
     """Starts `python -m lfdash` on a workspace, with further words, and waits until it answers.
 
-    path: of the address, where --public-url has one. module: what is started instead.
+    path: of the address, where --public-url has one. module: what is started instead. handles: how many files it may
+    open at most, 0 = as many as we.
     """
     port = free_port()
     told = [*module, f"--server.port={port}"] if module else ["lfdash", "--workspace", str(root), f"--port={port}"]
+    limits = f'ulimit -Sn {handles // 2} && ulimit -Hn {handles} && exec "$@"'
+    limited = ["sh", "-c", limits, "sh"] if handles else []
     process = subprocess.Popen(
-        [sys.executable, "-m", *told, *words],
+        [*limited, sys.executable, "-m", *told, *words],
         cwd=root.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "LFDASH_WORKSPACE": str(root), **(env or {})},
     )

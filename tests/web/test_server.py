@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.access.hosts import LOOPBACK, Access
-from lfdash.web.server import access_of, arguments, free_port, settings, workspace_of
+from lfdash.web.server import access_of, arguments, listener, settings, workspace_of
 
 
 def test_the_next_free_port_is_taken() -> None:
@@ -17,10 +17,13 @@ def test_the_next_free_port_is_taken() -> None:
         busy.bind((LOOPBACK, 0))
         busy.listen()
         taken = busy.getsockname()[1]
-        found = free_port(taken)
-        assert taken < found < taken + 50
+        with listener(taken) as found:
+            port = found.getsockname()[1]
+            assert taken < port < taken + 50
+            with listener(port) as next_one:  # it is ours before anything is answered
+                assert next_one.getsockname()[1] > port
     with pytest.raises(OSError, match="assign"):
-        free_port(taken, "192.0.2.1")
+        listener(taken, "192.0.2.1")
 
 
 def test_only_this_machine_is_served() -> None:

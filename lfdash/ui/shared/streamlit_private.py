@@ -1,7 +1,7 @@
 """What is used of Streamlit beside its public interface: the one place to look at when it is renewed.
 
-Seen in Streamlit 1.67. Its own sign-in, the sessions of the server, and the type of a keyed expander have no public
-name there; `tests/ui/shared/test_streamlit_private.py` says when one is gone.
+Seen in Streamlit 1.67. Its own sign-in, the server's sessions and settings, and the type of a keyed expander have no
+public name there; `tests/ui/shared/test_streamlit_private.py` says when one is gone.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 from streamlit.runtime import get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.user_info import generate_login_redirect_url
+from streamlit.web.bootstrap import load_config_options
 from streamlit.web.server.server_util import AUTH_COOKIE_NAME, get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
+from streamlit.web.server.starlette.starlette_server import _get_uvicorn_config_kwargs as server_settings
 
 __all__ = [
     "AUTH_COOKIE_NAME",
@@ -23,7 +25,9 @@ __all__ = [
     "get_cookie_with_chunks",
     "get_origin_from_redirect_uri",
     "in_session",
+    "load_config_options",
     "open_tabs",
+    "server_settings",
 ]
 
 
