@@ -26,7 +26,17 @@ from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, is_home
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Exit, Handle, RunRecord, Status, Why, exit_in, read_exit
 from lfdash.supervisor import failpoints, processes
-from lfdash.supervisor.processes import MARKER, descendants, kill, marked, pass_on, recorded_alive, send, start_ticks
+from lfdash.supervisor.processes import (
+    MARKER,
+    descendants,
+    kill,
+    marked,
+    pass_on,
+    recorded_alive,
+    recorded_ranks,
+    send,
+    start_ticks,
+)
 from lfdash.supervisor.records import give_up
 
 SUPERVISOR = str(Path(supervisor.__file__).resolve().with_name("__main__.py"))  # the program
@@ -123,23 +133,25 @@ class LocalLauncher:
         child, wish = signs.child, signs.wish
         started, elapsed = number(child.get("started")), self.elapsed(child)
         pid = holder(signs.control.lock)
+        known = recorded_ranks(child, self.machine.boot_id())
         if pid or (why is None and self.starting(handle, signs)):
-            ranks = processes.ranks(descendants(pid)) if wish == "graceful" and pid > 0 else None
+            ranks = processes.ranks(descendants(pid), known) if wish == "graceful" and pid > 0 else None
             return Status("running" if child else "starting", None, wish, started, elapsed, ranks=ranks)
-        members = self.members(handle, child) if why is None else []
+        looks = LOOKS if why is None else 0
+        members = next((found for _ in range(looks) if (found := self.members(handle, child))), [])
         if not members:
             return None
         if wish == "kill":  # the shim was killed, and one round may miss a process that was just being made
             kill(members)
-        return Status("running", None, wish, started, elapsed, ranks=processes.ranks(members) if wish else None)
+        return Status("running", None, wish, started, elapsed, ranks=processes.ranks(members, known) if wish else None)
 
     def members(self, handle: Handle, child: Mapping[str, Any]) -> list[int]:
-        """The live processes of an attempt whose shim is gone: by their marker, else by the child that was recorded."""
+        """The live processes of an attempt whose shim is gone: those that were recorded (not of a copy), which may have
+        wiped their environment, and those that carry its marker."""
+        home = is_home(handle.paths, handle.attempt)
+        recorded = recorded_alive(child, self.machine.boot_id()) if home else []
         marker = paths_module.marker(handle.paths, handle.attempt)
-        found = next((found for _ in range(LOOKS) if (found := marked(marker))), [])
-        if found or not is_home(handle.paths, handle.attempt):  # those of a copy are the original's
-            return found
-        return recorded_alive(child, self.machine.boot_id())
+        return [*dict.fromkeys([*recorded, *marked(marker)])]
 
     def not_here(self, spec: Mapping[str, Any]) -> Why | None:
         """Why an attempt cannot live on this machine, now; None when it can. What one of both sides does not know
@@ -198,7 +210,7 @@ class LocalLauncher:
         if pid > 0 and start_ticks(pid) == child.get("shim_ticks"):
             send([pid], signal.SIGUSR2)
         elif not pid:
-            pass_on(self.members(handle, child), level)
+            pass_on(self.members(handle, child), level, recorded_ranks(child, self.machine.boot_id()))
 
     def give_up(self, handle: Handle) -> bool:
         """Takes an attempt's right to start away (supervisor/records.py): its shim may have slept through it."""

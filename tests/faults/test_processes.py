@@ -478,6 +478,31 @@ def test_ranks_that_wipe_their_environment(registry: ProcessRegistry, workspace:
     row.note("STOPPED, 0, saved: adapter")
 
 
+@pytest.mark.parametrize("agent", [True, False], ids=["agent lives", "agent killed too"])
+@fault(
+    "ranks that rename themselves, the shim killed", how="all wiped their environment; a new dashboard; then Stop",
+    expected="RUNNING, never LOST; asked to save: STOPPED, adapter saved; nobody left",
+)
+def test_wiped_ranks_without_a_shim(workspace: Path, row: Row, agent: bool) -> None:
+    first = new(workspace)
+    handle = launch(first, plan_for(workspace, ranks=2, wipe=True, **FOREVER))
+    wait_ready(handle, "ready", 2)
+    control = handle.paths.attempt(1)
+    wait_for(lambda: len(read_json(control.child).get("ranks", ())) == 2)
+    (handle.paths.root / "wipe").touch()
+    wait_ready(handle, "wiped", 3)
+    child = read_json(control.child)
+    for pid in pids(handle) if not agent else pids(handle)[:1]:
+        os.kill(pid, signal.SIGKILL)
+    shim_of(first, handle).wait(10)
+    registry = new(workspace)
+    assert seen(registry).state is RunState.RUNNING and len(recorded_alive(child)) == (3 if agent else 2)
+    assert registry.stop(handle.run_id, "graceful") is None
+    view = becomes(registry, RunState.STOPPED)
+    assert (view.exit_code, view.saved.model) == (None, "adapter") and recorded_alive(child) == []
+    row.note("RUNNING; STOPPED, None, saved: adapter")
+
+
 @fault(
     "the dashboard that holds the launch lock", how="killed, or stopped for good (SIGSTOP), in the middle of a launch",
     expected="killed: the other starts its run at once; stopped: the other says so and shows all runs",

@@ -13,10 +13,10 @@ import pytest
 
 from lfdash.queue.store import QueueSettings, QueueStore
 from lfdash.runs.record import RunState
-from lfdash.web.server import free_port
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import becomes, new, over, starts
 from tests.faults.table import Row, fault
+from tests.security.conftest import free_port
 from tests.support.runs import fake_cli, launch, plan_for, record_for, wait_for
 
 JOB = ".lfdash/queue/id-bad.job.json"
@@ -86,7 +86,7 @@ def answers(port: int) -> bool:
 def test_spoiled_files(zygote: Zygote, workspace: Path, row: Row, kind: str) -> None:
     prepare(workspace)
     spoil(workspace, kind)
-    port = free_port(8700, "127.0.0.1")
+    port = free_port()
     dash = zygote.dashboard(workspace, port=port, humble=True)
     try:
         assert dash.wait("up", 20)["found"]["done"] == "SUCCEEDED"
