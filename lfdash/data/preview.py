@@ -1,29 +1,31 @@
-"""Data files seen through: first rows, how many there are, which line is broken; and new entries for them."""
+"""Data files seen through: their first rows, how many there are, which line is broken."""
 
 from __future__ import annotations
 
-import csv
 import itertools
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from lfdash.data.json_text import as_text, is_text
+from lfdash.data.rows import SUFFIXES, Rows, parquet
+from lfdash.files import is_shallow, open_plain
 from lfdash.outcomes import Problem
 
-WHOLE = 64 * 1024 * 1024  # bytes; a JSON array above this is looked at from its beginning only
-START = 2 * 1024 * 1024
+START = 4 << 20  # bytes of a file that are read for its first rows
+TOLD_EVERY = 1000  # rows
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The beginning of a data file. count: rows, None when the file is too large to count. problem: what is wrong."""
+    """The beginning of a data file. count: its rows, None where they were not all looked at. problem: what is wrong
+    with the file. warning: what is odd in one of the rows here."""
 
     rows: Sequence[Mapping[str, Any]] = ()
     count: int | None = None
     problem: Problem | None = None
+    warning: Problem | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -31,103 +33,107 @@ class Preview:
         return tuple(dict.fromkeys(name for row in self.rows for name in row))
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What a look at all rows of a file found. rows: None where `problem` says why they cannot be read to the end."""
+
+    rows: int | None = None
+    problem: Problem | None = None
+
+
 def preview(path: Path, limit: int = 50) -> Preview:
-    """Reads the first rows of a JSON, JSONL, CSV or Parquet file."""
-    try:
-        size = path.stat().st_size
-        if path.suffix == ".csv":
-            return read_csv(path, limit)
-        if path.suffix == ".jsonl":
-            return read_lines(path, limit)
+    """The first rows of a JSON, JSONL, CSV or Parquet file, out of its first START bytes.
+
+    path: without links (whoever let it be read has followed them); a pipe or a device is no data file.
+    """
+    file = opened(path)
+    if isinstance(file, Problem):
+        return Preview(problem=file)
+    with file:
         if path.suffix == ".parquet":
-            return read_parquet(path, limit)
-        if path.suffix == ".json":
-            return read_json(path, limit) if size <= WHOLE else read_start(path, limit)
+            return parquet_preview(file, path, limit)
+        try:
+            rows = Rows(file, path, START)
+        except OSError as error:
+            return Preview(problem=trouble("data_unreadable", path, reason=str(error)))
+        given = iter(rows)
+        first = list(itertools.islice(given, limit))
+        count = None if rows.cut else len(first) + sum(1 for _ in given)
+    return looked_at(path, first, None if rows.problem else count, rows.problem)
+
+
+def parquet_preview(file: BinaryIO, path: Path, limit: int) -> Preview:
+    """Column names and the count are in the file's last bytes; of its rows only the first are read."""
+    rows = Rows(file, path)
+    first = list(itertools.islice(rows, limit))
+    count = None if rows.problem else parquet_count(file, path)
+    return looked_at(path, first, count.rows if count else None, rows.problem or (count.problem if count else None))
+
+
+def looked_at(path: Path, rows: Sequence[Mapping[str, Any]], count: int | None, problem: Problem | None) -> Preview:
+    """The preview of rows that were read; those behind one that nobody could show are left out."""
+    for number, row in enumerate(rows, 1):
+        if not is_shallow(row):
+            return Preview(rows[: number - 1], count, problem, trouble("data_deep_row", path, row=number))
+    halves = (number for number, row in enumerate(rows, 1) if not all(map(is_text, strings(row))))
+    odd = next(halves, None)
+    return Preview(rows, count, problem, None if odd is None else trouble("data_half", path, row=odd))
+
+
+def count_rows(path: Path, told: Callable[[int, int], bool] = lambda _taken, _size: True) -> Counted | None:
+    """Looks at every row of a file, in bounded memory. None when `told` said to stop.
+
+    told: called now and then with the bytes that were read and those that there are; False = stop.
+    """
+    file = opened(path)
+    if isinstance(file, Problem):
+        return Counted(None, file)
+    with file:
+        if path.suffix == ".parquet":
+            return parquet_count(file, path)
+        try:
+            rows = Rows(file, path)
+        except OSError as error:
+            return Counted(None, trouble("data_unreadable", path, reason=str(error)))
+        count = 0
+        for count, _ in enumerate(rows, 1):
+            if count % TOLD_EVERY == 0 and not told(rows.taken, rows.size):
+                return None
+    return Counted(None, rows.problem) if rows.problem else Counted(count)
+
+
+def parquet_count(file: BinaryIO, path: Path) -> Counted:
+    """What a Parquet file says of itself."""
+    import pyarrow as pa  # see rows.py
+
+    try:
+        return Counted(parquet(file).metadata.num_rows)
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        return Counted(None, trouble("data_unreadable", path, reason=str(error)))
+
+
+def opened(path: Path) -> BinaryIO | Problem:
+    """A data file, opened for reading; or why that cannot be."""
+    if path.suffix not in SUFFIXES:
+        return trouble("data_no_preview", path)
+    try:
+        return open_plain(path)
     except FileNotFoundError:
-        return Preview(problem=trouble("data_missing", path))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        return Preview(problem=trouble("data_unreadable", path, reason=str(error)))
-    return Preview(problem=trouble("data_no_preview", path))
+        return trouble("data_missing", path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return trouble("data_unreadable", path, reason=reason)
 
 
 def trouble(code: str, path: Path, **params: Any) -> Problem:
-    return Problem(None, code, {"file": path.name, **params})
+    """A problem of a data file."""
+    return Problem(None, code, {"file": as_text(path.name), **params})
 
 
-def read_csv(path: Path, limit: int) -> Preview:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = [{str(k): v for k, v in row.items()} for row in itertools.islice(reader, limit)]
-        return Preview(rows, len(rows) + sum(1 for _ in reader))
-
-
-def read_parquet(path: Path, limit: int) -> Preview:
-    """Column names and the count are in the file's last bytes; of its rows only the first batch is read."""
-    import pyarrow as pa  # 40 MB, which a workspace without such a file never pays
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            batch = next(file.iter_batches(batch_size=limit), None) if limit else None
-            return Preview(batch.to_pylist() if batch is not None else (), file.metadata.num_rows)
-    except pa.ArrowInvalid as error:
-        return Preview(problem=trouble("data_unreadable", path, reason=str(error)))
-
-
-def read_lines(path: Path, limit: int) -> Preview:
-    rows: list[Mapping[str, Any]] = []
-    count = 0
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            count += 1
-            if len(rows) < limit:
-                try:
-                    rows.append(as_row(json.loads(line)))
-                except ValueError as error:
-                    return Preview(rows, None, trouble("data_syntax", path, line=number, reason=reason(error)))
-    return Preview(rows, count)
-
-
-def read_json(path: Path, limit: int) -> Preview:
-    text = path.read_text(encoding="utf-8-sig")
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.msg.startswith("Extra data") and "\n" in text:
-            return read_lines(path, limit)  # JSON lines under another name, which LLaMA-Factory takes
-        return Preview(problem=trouble("data_syntax", path, line=error.lineno, reason=error.msg))
-    if not isinstance(content, list):
-        return Preview(problem=trouble("data_shape", path, reason=type(content).__name__))
-    return Preview([as_row(row) for row in content[:limit]], len(content))
-
-
-def read_start(path: Path, limit: int) -> Preview:
-    """The first rows of a large JSON array, without reading the rest."""
-    with path.open(encoding="utf-8-sig") as file:
-        text = file.read(START)
-    return Preview(list(itertools.islice(rows_of(text), limit)), None)
-
-
-def rows_of(text: str) -> Iterator[Mapping[str, Any]]:
-    """The whole rows at the beginning of a JSON array's text."""
-    decoder, place = json.JSONDecoder(), text.find("[") + 1
-    while place:
-        found = re.compile(r"[\s,]*").match(text, place)
-        place = found.end() if found else place
-        try:
-            row, place = decoder.raw_decode(text, place)
-        except ValueError:
-            return
-        yield as_row(row)
-
-
-def as_row(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {"": value}
-
-
-def reason(error: ValueError) -> str:
-    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-
-
+def strings(value: Any) -> list[str]:
+    """All strings in JSON data, keys too."""
+    if isinstance(value, Mapping):
+        return [text for item in value.items() for part in item for text in strings(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in strings(part)]
+    return [value] if isinstance(value, str) else []

@@ -7,7 +7,6 @@ in llamafactory/data (converter.py, processor/), and its loader, which refuses d
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.data.formats import BY_NAME, Mapped, entry, recognise
-from lfdash.data.preview import WHOLE, as_row, preview, read_json, trouble
-from lfdash.data.preview import reason as reason_of
+from lfdash.data.json_text import as_text
+from lfdash.data.preview import count_rows, opened, preview, trouble
+from lfdash.data.rows import Rows
 from lfdash.jobs.stages import BY_CODE, RANKED
 from lfdash.outcomes import Problem
 
 ROWS_NAMED = 10  # rows that are named of those left out for one reason
-BATCH = 256  # rows of a Parquet file that are read at once
 # what LLaMA-Factory takes when an entry names no columns (data/parser.py, DatasetAttr)
 USUAL_COLUMNS: Mapping[bool, Mapping[str, str]] = {
     False: {"prompt": "instruction", "query": "input", "response": "output"},
@@ -65,9 +64,9 @@ def report_file(path: Path, stage: str = "") -> DatasetReport:
         return DatasetReport(problems=(start.problem,))
     mapped = recognise(start.columns)
     if not mapped.format:
-        columns = ", ".join(start.columns) or "–"
-        problem = Problem(None, "data_no_format", {"file": path.name, "columns": columns})
-        return DatasetReport(rows=start.count, problems=(problem,))
+        columns = ", ".join(map(as_text, start.columns)) or "–"
+        problem = trouble("data_no_format", path, columns=columns)
+        return with_count(path, DatasetReport(rows=start.count, problems=(problem,)))
     made = {"file_name": path.name, **entry(mapped, start.rows[0] if start.rows else {})}
     return counted(path, path.name, DatasetReport(mapped.format, made, start.count), mapped, stage)
 
@@ -111,32 +110,16 @@ def unfit(name: str, mapped: Mapped, stage: str) -> Iterator[Problem]:
         yield Problem(None, code, {"value": name, **told})
 
 
-class BrokenLine(ValueError):
-    """A line that holds no row. line: its number, the first is 1."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.line = line
-
-
 def counted(path: Path, name: str, report: DatasetReport, mapped: Mapped, stage: str) -> DatasetReport:
     """The report with what a look at all rows says."""
     refused = tuple(unfit(name, mapped, stage))
     if path.suffix == ".csv" or not mapped.format:
-        return replace(report, problems=refused)
+        return with_count(path, replace(report, problems=refused))
     look = Look(mapped, stage or USUAL_STAGE.get(mapped.format, "sft"))
-    try:
-        rows = all_rows(path)
-        if rows is None:
-            return replace(report, problems=refused)
-        for row in rows:
-            look.take(row)
-    except BrokenLine as error:
-        problem = trouble("data_syntax", path, line=error.line, reason=str(error))
+    problem = look_through(path, look)
+    if problem is not None:
         return replace(report, rows=None, problems=(problem, *refused))
-    except (OSError, ValueError) as error:
-        return replace(report, rows=None, problems=(trouble("data_unreadable", path, reason=str(error)), *refused))
-    absent = tuple(Problem(None, "data_no_column", {"file": path.name, "column": column}) for column in look.absent)
+    absent = tuple(trouble("data_no_column", path, column=as_text(column)) for column in look.absent)
     report = replace(report, rows=look.count, problems=(*absent, *refused))
     if refused:
         return without_any(report, look.count)
@@ -144,6 +127,29 @@ def counted(path: Path, name: str, report: DatasetReport, mapped: Mapped, stage:
     if absent or a_part or not look.certain:
         return report
     return replace(report, usable=look.count - look.dropped.total(), left_out=look.left_out)
+
+
+def with_count(path: Path, report: DatasetReport) -> DatasetReport:
+    """The report with the number of rows, of a file that may be too large for a preview to know it."""
+    found = None if report.rows is not None else count_rows(path)
+    if found is None:
+        return report
+    return replace(report, rows=found.rows, problems=(*([found.problem] if found.problem else []), *report.problems))
+
+
+def look_through(path: Path, look: Look) -> Problem | None:
+    """Shows every row of a file to `look`, one at a time; why it cannot be read to its end, if so."""
+    file = opened(path)
+    if isinstance(file, Problem):
+        return file
+    with file:
+        try:
+            rows = Rows(file, path)
+        except OSError as error:
+            return trouble("data_unreadable", path, reason=str(error))
+        for row in rows:
+            look.take(row)
+    return rows.problem
 
 
 def without_any(report: DatasetReport, count: int) -> DatasetReport:
@@ -167,7 +173,7 @@ class Look:
     def take(self, row: Mapping[str, Any]) -> None:
         """Looks at the next row."""
         self.count += 1
-        self._columns |= row.keys()
+        self._columns |= self.mapped.columns.values() & row.keys()
         for role in ("prompt", "response", "chosen", "rejected", "kto_tag"):
             value = self.value(row, role)
             if value is not None:
@@ -216,36 +222,3 @@ class Look:
         if BY_NAME[self.mapped.format].chat or any(len(kinds) > 1 for kinds in self._types.values()):
             return False
         return self._types.get("prompt", set()) <= {str}
-
-
-def all_rows(path: Path) -> Iterator[Mapping[str, Any]] | None:
-    """Every row of a file, one at a time; None for one that would have to be read whole and is too large.
-
-    OSError or ValueError while iterating; BrokenLine where the line is known.
-    """
-    if path.suffix == ".jsonl":
-        return lines_of(path)
-    if path.suffix == ".parquet":
-        return batches_of(path)
-    if path.stat().st_size > WHOLE:
-        return None
-    return iter(read_json(path, limit=1 << 62).rows)
-
-
-def lines_of(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                yield as_row(json.loads(line))
-            except ValueError as error:
-                raise BrokenLine(number, reason_of(error)) from error
-
-
-def batches_of(path: Path) -> Iterator[Mapping[str, Any]]:
-    import pyarrow.parquet as pq  # see preview.read_parquet
-
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=BATCH):
-            yield from batch.to_pylist()

@@ -34,6 +34,7 @@ def of(services: Services, job: JobConfig) -> Facts:
     return Facts(
         datasets=None if online else frozenset(found.names),
         dataset_problem=None if online else found.problem,
+        unfit=found.unfit,
         ranking=found.ranking,
         run_exists=bool(job.run_name) and (services.workspace.root / job.folder).exists(),
         export_taken=bool(target) and holds_something(services.workspace.root / str(target)),

@@ -13,15 +13,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lfdash.data.dataset_info import FILE, SUFFIXES
 from lfdash.data.report import DatasetReport, report_entry, report_file
+from lfdash.data.rows import SUFFIXES
 from lfdash.engine import context, plans
 from lfdash.engine.opening import Config, Opened, named, open_config
 from lfdash.engine.resume import prepare_resume, stored, why_not_resumed
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.submit import How, keep_secrets, submit
 from lfdash.errors import RunGone
-from lfdash.files import read_json
 from lfdash.jobs import checks
 from lfdash.jobs.args import secret_names
 from lfdash.jobs.secret_arguments import hide, without
@@ -225,20 +224,20 @@ class Workspace:
         text = os.fspath(name)
         known = self.services.datasets("data")
         if text in known.names:
-            return self.dataset(text, stage)
+            return self.dataset(text, known.entries[text], stage)
         path = Path(text).expanduser()
         if path.suffix in SUFFIXES or path.is_file():
-            return report_file(path, stage)
+            return report_file(Path(os.path.realpath(path)), stage)
+        if text in known.unfit:
+            return DatasetReport(problems=(known.unfit[text],))
         if known.problem is not None and known.problem.code != "datasets_missing":
             return DatasetReport(problems=(known.problem,))
         return Refused("data_unknown", {"name": text, "known": ", ".join(known.names) or "–"})
 
-    def dataset(self, name: str, stage: str) -> DatasetReport:
-        """The report of a dataset that dataset_info.json lists."""
-        folder = self.services.workspace.data
-        found = read_json(folder / FILE).get(name, {})
+    def dataset(self, name: str, found: Mapping[str, Any], stage: str) -> DatasetReport:
+        """The report of a dataset. found: its entry in dataset_info.json."""
         file = found.get("file_name")
-        path = self.services.roots.readable(folder / str(file)) if file else None
+        path = self.services.roots.readable(self.services.workspace.data / str(file)) if file else None
         if file and path is None:
             return DatasetReport(entry=found, problems=(Problem(None, "name_outside", {"value": file}),))
         return report_entry(path, name, found, stage)

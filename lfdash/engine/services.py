@@ -80,7 +80,7 @@ class Services:
         if create:
             self.registry.identity.check()
         self.table = Table(self.registry.summaries)
-        self._data = DataCache(workspace, self.roots.readable)
+        self.data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
         self.sign_in: SignIn | None = None  # set by the entry
@@ -113,11 +113,11 @@ class Services:
 
     def datasets(self, directory: str) -> DatasetInfo:
         """The datasets of a folder (relative to the workspace)."""
-        return self._data.info(directory)
+        return self.data.info(directory)
 
     def row_counts(self, directory: str, names: Iterable[str]) -> dict[str, int]:
         """The number of rows of the named datasets, where it is quickly known."""
-        return self._data.rows(directory, names)
+        return self.data.rows(directory, names)
 
     def argument_types(self) -> Mapping[str, ArgumentType]:
         """Kind and choices of every argument, made once for what is known at the time."""

@@ -21,9 +21,9 @@ class Facts:
     """What the world says about a job, gathered by whoever asks for its problems.
 
     datasets: names in dataset_info.json, None when they are not known (an online source). dataset_problem: why
-    that file cannot be read. ranking: dataset -> whether its rows are ranked pairs. run_exists: a folder of the
-    run's name exists. export_taken: the export folder holds something. outside: argument -> its path, for those
-    that lead where they may not. roots: absolute folders below which
+    that file cannot be read. unfit: dataset -> why its entry cannot be used. ranking: dataset -> whether its rows are
+    ranked pairs. run_exists: a folder of the run's name exists. export_taken: the export folder holds something.
+    outside: argument -> its path, for those that lead where they may not. roots: absolute folders below which
     output may lie. gpus: GPUs found, None = not known.
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known.
     arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
@@ -34,6 +34,7 @@ class Facts:
 
     datasets: frozenset[str] | None = None
     dataset_problem: Problem | None = None
+    unfit: Mapping[str, Problem] = field(default_factory=dict)
     ranking: Mapping[str, bool] = field(default_factory=dict)
     run_exists: bool = False
     export_taken: bool = False

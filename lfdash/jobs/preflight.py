@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, arguments
@@ -120,7 +121,9 @@ def bad_data(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
     ranked = BY_CODE[stage(args)].ranked if stage(args) in BY_CODE else None
     for row in rows:
         for name in listed(args.get(arguments(row)[0])):
-            if facts.datasets is not None and facts.dataset_problem is None and name not in facts.datasets:
+            if name in facts.unfit:
+                yield replace(facts.unfit[name], field=row.id)
+            elif facts.datasets is not None and facts.dataset_problem is None and name not in facts.datasets:
                 known = ", ".join(sorted(facts.datasets)) or "–"
                 yield Problem(row.id, "dataset_unknown", {"value": name, "known": known})
             elif ranked is not None and facts.ranking.get(name, ranked) != ranked:

@@ -54,7 +54,7 @@ class Roots:
         Nor may it begin with ~, which transformers expands, or hold ${, which OmegaConf fills in.
         """
         text = str(path)
-        if text.startswith("~") or "${" in text or "\0" in text:
+        if text.startswith("~") or "${" in text or not can_be_a_path(text):
             return None
         found = Path(os.path.realpath(self.workspace / text))
         return found if any(found.is_relative_to(folder) for folder in self.folders) else None
@@ -63,7 +63,7 @@ class Roots:
         """Where a path leads that is only read; None when it may not be read."""
         if self.shared:
             return self.inside(path)
-        return None if "\0" in str(path) else Path(os.path.realpath(self.workspace / path))
+        return Path(os.path.realpath(self.workspace / path)) if can_be_a_path(str(path)) else None
 
     def outside(self, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """(argument, path) of every path among LLaMA-Factory's arguments that leads where it may not."""
@@ -73,6 +73,14 @@ class Roots:
                 yield name, str(path)
         for name in READ if self.shared else ():
             yield from ((name, path) for path in paths(args.get(name)) if self.inside(path) is None)
+
+
+def can_be_a_path(text: str) -> bool:
+    """Whether a system call takes it: no zero, and no half of a character (`\\ud800`), which JSON can name."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def paths(value: Any) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ from typing import Any
 import pytest
 
 from lfdash.data import cache
+from lfdash.data import preview as previews
 from lfdash.data.cache import DataCache
+from lfdash.data.counting import Counter
+from lfdash.data.preview import Counted, count_rows
 
 
 def entries(folder: Path, *names: str) -> None:
@@ -25,9 +30,9 @@ def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Path]:
     calls: list[Path] = []
     original: Callable[..., Any] = getattr(cache, name)
 
-    def reader(path: Path, **options: Any) -> Any:
+    def reader(path: Path, *more: Any) -> Any:
         calls.append(path)
-        return original(path, **options)
+        return original(path, *more)
 
     monkeypatch.setattr(cache, name, reader)
     return calls
@@ -56,15 +61,48 @@ def test_rows_are_counted_again_only_when_a_file_changed(tmp_path: Path, monkeyp
     assert data.rows("data", ["a"]) == {"a": 3}
 
 
-def test_what_is_missing_broken_large_or_not_listed_has_no_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entries(tmp_path / "data", "good", "gone", "broken", "large")
+def test_what_is_missing_broken_or_not_listed_has_no_count(tmp_path: Path) -> None:
+    entries(tmp_path / "data", "good", "gone", "broken")
     (tmp_path / "data" / "good.json").write_text('[{"x": 1}]')
     (tmp_path / "data" / "broken.json").write_text("[{")
-    (tmp_path / "data" / "large.json").write_text(json.dumps([{"x": 1}] * 10))
-    monkeypatch.setattr(cache, "COUNTED", 50)
-    assert DataCache(tmp_path).rows("data", ["good", "gone", "broken", "large", "other"]) == {"good": 1}
+    assert DataCache(tmp_path).rows("data", ["good", "gone", "broken", "other"]) == {"good": 1}
+
+
+def test_a_large_file_is_counted_once_while_others_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then nobody says how many rows it has; its first rows are there at once, and read once."""
+    monkeypatch.setattr(previews, "START", 1000)
+    entries(tmp_path / "data", "large", "small")
+    (tmp_path / "data" / "large.json").write_text(json.dumps([{"x": n} for n in range(500)]))
+    (tmp_path / "data" / "small.json").write_text('[{"x": 1}]')
+    data, go, looks = DataCache(tmp_path), threading.Event(), list[Path]()
+
+    def slow(path: Path, told: Callable[[int, int], bool]) -> Counted | None:
+        looks.append(path)
+        assert go.wait(60)
+        return count_rows(path, told)
+
+    data.counter, calls = Counter(slow), counted(monkeypatch, "preview")
+    names = ["large", "small"]
+    assert data.rows("data", names) == data.rows("data", names) == {"small": 1}
+    first = data.preview(tmp_path / "data" / "large.json")
+    assert (len(first.rows), first.count, first.problem) == (50, None, None)
+    go.set()
+    assert data.counter.settle(60)
+    assert data.rows("data", names) == data.rows("data", names) == {"large": 500, "small": 1}
+    assert len(looks) == 1 and len(calls) == 2
+    (tmp_path / "data" / "large.json").write_text(json.dumps([{"x": n} for n in range(501)]))
+    data.rows("data", names)
+    assert data.counter.settle(60) and data.rows("data", names)["large"] == 501
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir])
+def test_what_is_no_plain_file_has_no_count(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    entries(tmp_path / "data", "a")
+    make(tmp_path / "data" / "a.json")
+    data = DataCache(tmp_path)
+    assert data.rows("data", ["a"]) == {}
+    found = data.preview(tmp_path / "data" / "a.json")
+    assert found.problem is not None and found.problem.code == "data_unreadable"
 
 
 def test_what_may_not_be_read_is_not_read(tmp_path: Path) -> None:

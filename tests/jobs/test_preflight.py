@@ -30,6 +30,12 @@ def test_a_template_of_another_model() -> None:
     assert found({}, Facts(model_template="")) == []
 
 
+def test_a_dataset_whose_entry_cannot_be_used_says_why() -> None:
+    why = Problem("train.dataset_dir", "datasets_entry", {"file": "dataset_info.json", "name": "a"})
+    (problem,) = found({}, Facts(datasets=frozenset({"b"}), unfit={"a": why}))
+    assert (problem.field, problem.code) == ("train.dataset", "datasets_entry")
+
+
 @pytest.mark.parametrize(
     ("args", "total"),
     [

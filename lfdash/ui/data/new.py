@@ -12,9 +12,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lfdash.data.dataset_info import SUFFIXES, DatasetInfo, add_entry, unlisted
+from lfdash.data.dataset_info import DatasetInfo, add_entry, unlisted
 from lfdash.data.formats import BY_NAME, FORMATS, Mapped, entry, missing, recognise
+from lfdash.data.json_text import as_text, is_text
 from lfdash.data.preview import Preview, preview
+from lfdash.data.rows import SUFFIXES
 from lfdash.ui.form import widgets
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.text import choice, markdown_safe, problem_words, t
@@ -23,7 +25,8 @@ from lfdash.workspace.allowed_paths import Roots
 SOURCE, UPLOAD, LOCAL, NAME, FORMAT = "data.source", "data.upload", "data.local", "data.name", "data.format"
 SEEN, ANSWER = "data.seen", "data.answer"  # the file that the fields were filled for; what the last click answered
 PAGE = "data"
-SAMPLE = 200  # characters of a value in the preview
+TOLD = 5  # files whose names are no text, by name
+SHOWN = 10_000  # characters of a value that are shown
 
 
 def draw(folder: Path, known: DatasetInfo, roots: Roots) -> None:
@@ -59,11 +62,14 @@ def draw_upload() -> tuple[str, Preview] | None:
 def draw_local(folder: Path, known: DatasetInfo, roots: Roots) -> tuple[str, Preview] | None:
     """A file that lies in the data folder already."""
     files = unlisted(folder, known.files.values(), roots.inside)
-    if not files:
+    for unnamed in files.unnamed[:TOLD]:
+        st.warning(markdown_safe(t("problems.data_file_name", file=unnamed)), icon=":material/warning:")
+    if not files.names:
         st.caption(t("ui.data_local_none"))
         return None
-    name = st.selectbox(t("ui.data_local"), files, index=None, key=LOCAL, placeholder=t("ui.data_local_pick"))
-    return None if name is None else (name, preview(folder / name))
+    name = st.selectbox(t("ui.data_local"), files.names, index=None, key=LOCAL, placeholder=t("ui.data_local_pick"))
+    path = roots.inside(folder / name) if name is not None else None
+    return None if name is None or path is None else (name, preview(path))
 
 
 def look(name: str, content: bytes) -> Preview:
@@ -86,14 +92,16 @@ def fill(file: str, found: Preview) -> None:
 
 
 def draw_mapping(found: Preview) -> Mapped | None:
-    """The format and the column of each role; None while no format is chosen."""
+    """The format and the column of each role; None while no format is chosen. No entry can name a column whose name
+    is no text."""
+    columns = tuple(filter(is_text, found.columns))
     name = keyed.select(
         t("ui.data_format"),
         [item.name for item in FORMATS],
         key=FORMAT,
         page=PAGE,
         word=lambda name: choice("formats", name),
-        placeholder=t("ui.data_unknown", columns=", ".join(found.columns) or "–"),
+        placeholder=t("ui.data_unknown", columns=", ".join(columns) or "–"),
         help=t("ui.data_format_help"),
     )
     if name is None:
@@ -104,13 +112,13 @@ def draw_mapping(found: Preview) -> Mapped | None:
         held = st.session_state.get(f"data.role.{role}")
         places[number % 4].selectbox(
             choice("roles", role) + (" *" if role in item.needed else ""),
-            widgets.with_current(found.columns, held),
+            widgets.with_current(columns, held),
             index=None,
             key=f"data.role.{role}",
             placeholder=t("ui.not_set"),
         )
-    columns = {role: st.session_state.get(f"data.role.{role}") for role in item.roles}
-    return Mapped(name, {role: column for role, column in columns.items() if column})
+    chosen = {role: st.session_state.get(f"data.role.{role}") for role in item.roles}
+    return Mapped(name, {role: column for role, column in chosen.items() if column})
 
 
 def draw_result(found: Preview, mapped: Mapped) -> None:
@@ -131,14 +139,15 @@ def made(found: Preview, mapped: Mapped) -> dict[str, Any]:
 def draw_table(rows: Sequence[Mapping[str, Any]], height: int | None) -> None:
     """Rows as text."""
     if rows:
-        cells = [{key: cell(value) for key, value in row.items()} for row in rows]
+        cells = [{as_text(key): cell(value) for key, value in row.items()} for row in rows]
         size: dict[str, Any] = {} if height is None else {"height": height}
         st.dataframe(pd.DataFrame(cells), hide_index=True, row_height=60, **size)
 
 
 def cell(value: Any) -> str:
-    """A value as text."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    """A value as text, of at most SHOWN characters."""
+    text = as_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def draw_add(folder: Path, file: str, uploaded: bool, found: Preview, mapped: Mapped | None) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from lfdash.data.dataset_info import FILE
-from lfdash.data.preview import Preview, preview
+from lfdash.data.counting import Counting
+from lfdash.data.dataset_info import DatasetInfo
+from lfdash.data.json_text import as_text
+from lfdash.data.preview import Preview
 from lfdash.engine.services import Services
 from lfdash.jobs.kinds import DEFAULT
+from lfdash.outcomes import Problem
 from lfdash.ui.data import lengths, new
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.layout import draw_frame
@@ -20,6 +24,8 @@ from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, problem_words, t
 
 FOLDER, PICK = "data.folder", "data.pick"
+TOLD = 5  # entries that cannot be used, by name
+COUNTING_S = 1.0  # seconds between two looks at a count that goes on
 
 
 def draw() -> None:
@@ -40,10 +46,10 @@ def draw() -> None:
     name = str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
     known = services.datasets(name)
     if known.problem:
-        text = problem_words(known.problem)
-        st.error(markdown_safe(text), icon=":material/error:")
+        draw_problem(known.problem)
+    draw_unfit(known)
     if known.names:
-        draw_dataset(form, folder, name, known.names)
+        draw_dataset(form, folder, name, known)
     with st.expander(t("ui.data_add"), expanded=not known.names, icon=":material/add:", key="data.new"):
         new.draw(folder, known, services.roots)
 
@@ -53,12 +59,24 @@ def inside(services: Services, name: str) -> Path | None:
     return services.roots.inside(name)
 
 
-def draw_dataset(form: Form, folder: Path, directory: str, names: tuple[str, ...]) -> None:
+def draw_problem(problem: Problem) -> None:
+    """What is wrong."""
+    st.error(markdown_safe(problem_words(problem)), icon=":material/error:")
+
+
+def draw_unfit(known: DatasetInfo) -> None:
+    """The entries that cannot be used; the others can."""
+    words = [markdown_safe(problem_words(problem)) for problem in list(known.unfit.values())[:TOLD]]
+    if words:
+        more = [f"… +{len(known.unfit) - TOLD}"] if len(known.unfit) > TOLD else []
+        st.warning("\n\n".join([*words, *more]), icon=":material/warning:")
+
+
+def draw_dataset(form: Form, folder: Path, directory: str, known: DatasetInfo) -> None:
     """One dataset: its entry, its size, its lengths, its first rows."""
     services = form.services
-    name = st.selectbox(t("ui.data_set"), names, key=PICK, width=420)
-    info = services.roots.inside(folder / FILE)  # checked before its names were shown; it may be another file by now
-    entry = json.loads(info.read_text(encoding="utf-8")).get(name, {}) if info else {}
+    name = st.selectbox(t("ui.data_set"), known.names, key=PICK, width=420)
+    entry = known.entries[name]
     file = entry.get("file_name")
     if not file:
         st.info(t("ui.data_online"))
@@ -68,29 +86,48 @@ def draw_dataset(form: Form, folder: Path, directory: str, names: tuple[str, ...
     if path is None:
         st.error(t("problems.name_outside", value=markdown_safe(str(file))))
         return
-    found = preview(path)
-    draw_facts(entry, found)
+    found = services.data.preview(path)
+    counting = services.data.count(path).found is None
+    draw = partial(draw_counted, services, entry, path, found, counting)
+    st.fragment(draw, run_every=COUNTING_S if counting else None)()
     lengths.draw(form, directory, name)
     draw_rows(found)
 
 
-def draw_facts(entry: dict[str, Any], found: Preview) -> None:
+def draw_counted(services: Services, entry: Mapping[str, Any], path: Path, found: Preview, ticking: bool) -> None:
+    """The facts, with the count as far as it is; once it is there, the page is drawn anew and rests."""
+    count = services.data.count(path)
+    if ticking and count.found is not None:
+        st.rerun()
+    draw_facts(entry, count)
+    if found.problem is None and count.found is not None and count.found.problem is not None:
+        draw_problem(count.found.problem)
+
+
+def draw_facts(entry: Mapping[str, Any], count: Counting) -> None:
     """File, format, rows, whether it is ranked, and which column means what."""
-    rows = t("ui.data_many") if found.count is None else f"{found.count:,}"
     facts = {
         t("ui.data_file"): entry.get("file_name", ""),
-        t("ui.data_format"): entry.get("formatting", "alpaca"),
-        t("ui.data_rows"): rows,
+        t("ui.data_format"): str(entry.get("formatting", "alpaca")),
+        t("ui.data_rows"): rows_words(count),
         t("ui.data_ranked"): t("ui.on") if entry.get("ranking") else t("ui.off"),
         t("ui.data_columns"): ", ".join(f"{k} ← {v}" for k, v in entry.get("columns", {}).items())
         or t("ui.data_standard"),
     }
-    st.dataframe(pd.DataFrame([facts]), hide_index=True)
+    st.dataframe(pd.DataFrame([{name: as_text(text) for name, text in facts.items()}]), hide_index=True)
+
+
+def rows_words(count: Counting) -> str:
+    """How many rows there are; that it is not known, where it is not."""
+    if count.found is None:
+        return t("ui.data_counting", share=f"{count.share:.0%}")
+    return t("cli.not_known") if count.found.rows is None else f"{count.found.rows:,}"
 
 
 def draw_rows(found: Preview, height: int = 430) -> None:
-    """The first rows, or which line is broken."""
+    """The first rows, and which line is broken or odd."""
     if found.problem:
-        text = problem_words(found.problem)
-        st.error(markdown_safe(text), icon=":material/error:")
+        draw_problem(found.problem)
+    if found.warning:
+        st.warning(markdown_safe(problem_words(found.warning)), icon=":material/warning:")
     new.draw_table(found.rows, height)
