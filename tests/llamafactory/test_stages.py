@@ -23,8 +23,9 @@ from lfdash.jobs.presets import list_presets
 from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
 from lfdash.llamafactory.locate import Cli
 from lfdash.runs.metrics import RunTail
+from lfdash.runs.predictions import Predictions
 from lfdash.runs.record import Handle, RunState
-from lfdash.runs.results import Predictions, read_scores
+from lfdash.runs.results import read_scores
 from lfdash.runs.view import RunView
 from tests.support.page import ROOT, Page, Together, asked
 

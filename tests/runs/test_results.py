@@ -1,17 +1,14 @@
-"""Scores and predictions of an evaluation."""
+"""Scores of an evaluation, and the tracker's link."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import math
 from pathlib import Path
 
-from lfdash.runs.results import Predictions, read_scores
+import pytest
 
-
-def line(n: int, answer: str = "") -> str:
-    return json.dumps({"prompt": f"Question {n}", "predict": answer or f"guess {n}", "label": f"truth {n}"}) + "\n"
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.results import experiment_link, read_scores
 
 
 def test_scores_come_from_the_first_result_file(tmp_path: Path) -> None:
@@ -24,38 +21,17 @@ def test_scores_come_from_the_first_result_file(tmp_path: Path) -> None:
     assert read_scores(tmp_path) == {"eval_loss": 1}
 
 
-def test_pages_of_a_file_that_grows(tmp_path: Path) -> None:
-    path = tmp_path / "generated_predictions.jsonl"
-    rows = Predictions(path)
-    assert (rows.count(), rows.page(0, 10)) == (0, [])
-    path.write_text("".join(line(n) for n in range(25)))
-    assert rows.count() == 25
-    assert [row.number for row in rows.page(20, 10)] == [21, 22, 23, 24, 25]
-    assert rows.page(3, 1)[0].label == "truth 3"
-    with path.open("a") as file:
-        file.write(line(25) + '{"prompt": "half')
-    assert rows.count() == 26
-    assert rows.page(25, 5)[0].prompt == "Question 25"
-    path.write_text(line(7))  # replaced by a shorter one
-    assert rows.count() == 1
-    assert rows.page(0, 5)[0].prompt == "Question 7"
+def test_numbers_and_names_that_cannot_be_shown(tmp_path: Path) -> None:
+    (tmp_path / "all_results.json").write_text('{"a": ' + "9" * 400 + ', "\\ud800": 1}')
+    found = read_scores(tmp_path)
+    assert math.isnan(found["a"]) and found["\\ud800"] == 1.0
 
 
-def test_search_looks_into_every_column(tmp_path: Path) -> None:
-    path = tmp_path / "p.jsonl"
-    path.write_text("".join(line(n, "Zürich" if n % 10 == 0 else "") for n in range(100)) + "not json\n")
-    rows = Predictions(path)
-    hits, total = rows.search("zÜRICH", 2, 3)
-    assert total == 10
-    assert [row.number for row in hits] == [21, 31, 41]
-    assert rows.search("nothing", 0, 5) == ([], 0)
-    assert rows.search("not json", 0, 5)[0][0].prompt == "not json"
-
-
-def test_csv_is_whole_and_harmless(tmp_path: Path) -> None:
-    path = tmp_path / "p.jsonl"
-    path.write_text(line(1, '=cmd("x")') + line(2, 'two\nlines, "quoted"'))
-    table = list(csv.reader(io.StringIO(Predictions(path).to_csv())))
-    assert table[0] == ["prompt", "label", "predict"]
-    assert table[1][2] == '\'=cmd("x")'
-    assert table[2][2] == 'two\nlines, "quoted"'
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"cloud": {"experiment_url": ' + "9" * 5000 + "}}", '{"cloud": []}', "[]", "\0", ""]
+)
+def test_spoiled_files_have_no_scores_and_no_link(tmp_path: Path, text: str) -> None:
+    paths = RunPaths(tmp_path)
+    for path in (tmp_path / "all_results.json", paths.swanlab):
+        path.write_text(text)
+    assert read_scores(tmp_path) == {} and experiment_link(paths) is None

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from lfdash.engine.services import Services
-from lfdash.files import read_plain
+from lfdash.files import read_text_file
 from lfdash.jobs.secret_arguments import hide
 from lfdash.runs.console import ConsoleTail
 from lfdash.runs.metrics import MetricFrame
@@ -107,9 +107,8 @@ def draw_files(services: Services, view: RunView, _frame: MetricFrame, _console:
 
 def draw_configuration(services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
     """Exactly what was run."""
-    try:
-        text = read_plain(view.paths.training_args)
-    except (OSError, UnicodeDecodeError):
+    text = read_text_file(view.paths.training_args)
+    if not isinstance(text, str):
         st.caption(t("ui.no_configuration"))
         return
     st.code(hide(services.registry.redact(text)), language="yaml", height=330)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lfdash.runs.results import PREDICTIONS
+from lfdash.runs import predictions
+from lfdash.runs.predictions import PREDICTIONS
 from lfdash.ui.shared.text import t
 from lfdash.ui.train import evaluation
 from tests.support import app as pages
@@ -62,6 +64,31 @@ def test_the_last_page_and_a_search_show_the_rest_without_secrets(folder: Path) 
     app.selectbox(key=evaluation.NUMBER).set_value(1)
     app.text_input(key=evaluation.FIND).set_value("ODD")
     assert list(pages.good(app.run()).dataframe[1].value["prompt"]) == ["ask 27"]
+
+
+def test_a_search_that_takes_long_shows_what_it_has_and_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "CHUNK", 300)
+    monkeypatch.setattr(evaluation, "SEARCH_S", 0.0)
+    app = visit(folder)
+    app.text_input(key=evaluation.FIND).set_value("ask")
+    looked = []
+    for _ in range(30):  # as the browser does while it is not through
+        pages.good(app.run())
+        told = next(item.value for item in app.caption if " of " in item.value)
+        looked.append(len(app.session_state["eval.search"].hits))
+        if "so far" not in told:
+            break
+        assert told.endswith("searched…") and len(app.dataframe[1].value) == min(looked[-1], evaluation.PAGE)
+    assert looked == sorted(set(looked)) and len(looked) > 2
+    assert told == t("ui.predictions_count", first=1, last=20, total=30)
+
+
+def test_what_is_downloaded_holds_no_secrets(folder: Path) -> None:
+    view: Any = Shown(folder)
+    text = evaluation.csv_file(view, lambda text: text.replace("TOKEN", "***")).read().decode()
+    assert len(text.splitlines()) == 31 and "odd ***" in text and "TOKEN" not in text
 
 
 def test_without_results_it_says_so(tmp_path: Path) -> None:
