@@ -32,6 +32,8 @@ COLUMNS = {
     "vram_reserved": "vram_reserved",
 }
 DERIVED = ("tokens_per_s", "grad_norm")
+PIECE = 1 << 22  # bytes of a log that are read at once
+LARGEST_STATE = 1 << 26  # bytes of a trainer_state.json that is read
 RECENT = 20  # rows from which speed and remaining time are taken
 DEAD = 3  # logged steps in a row without a loss that is a number
 NAN = math.nan
@@ -226,17 +228,28 @@ class RunTail:
 
     def poll(self) -> bool:
         """Reads what is new; whether anything was."""
-        rows, cursor = read_new(self.paths.trainer_log, self._cursor)
-        replaced = cursor.generation != self._cursor.generation
-        if replaced:
-            self._reset(cursor)
-        self._cursor = cursor
-        self._table.add(rows)
-        if not self._norms.poll(self._table) and not rows and not replaced:
+        changed = self._read()
+        if not self._norms.poll(self._table) and not changed:
             return False
         self.frame = self._table.frame()
         self.dead_since = self._table.dead_since()
         return True
+
+    def _read(self) -> bool:
+        """Takes the new rows of the log, a piece at a time: as they are read they take ten times their place in the
+        table. Whether there were any, or another log took its place."""
+        changed, more = False, True
+        while more:
+            before = self._cursor
+            rows, cursor = read_new(self.paths.trainer_log, before, PIECE)
+            replaced = cursor.generation != before.generation
+            if replaced:
+                self._reset(cursor)
+            self._cursor = cursor
+            self._table.add(rows)
+            changed = changed or replaced or bool(rows)
+            more = cursor.offset - (0 if replaced else before.offset) >= PIECE
+        return changed
 
 
 class GradNorms:
@@ -281,7 +294,7 @@ class GradNorms:
 
     def _read_state(self, table: MetricTable) -> bool:
         seen = file_mark(self.paths.trainer_state)
-        if seen is None or seen == self._state:
+        if seen is None or seen == self._state or seen[1] > LARGEST_STATE:
             return False
         history = read_json(self.paths.trainer_state).get("log_history")
         if not isinstance(history, list):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lfdash.runs.log_reader import read_last
+from lfdash.runs import metrics
+from lfdash.runs.log_reader import Cursor, LogRow, read_last
 from lfdash.runs.metrics import MetricFrame, MetricTable, Progress, RunTail, downsample, progress, seconds, smooth
 from lfdash.runs.paths import RunPaths
 from tests.support.runs import FIXTURES
@@ -135,6 +137,43 @@ def test_a_tail_follows_log_and_console(tmp_path: Path) -> None:
     assert tail.poll() and not tail.poll()
     assert np.isfinite(tail.frame["grad_norm"]).all()
     assert tail.frame["grad_norm"][[0, 1, -1]].tolist() == [0.289, 0.3596, 0.3256]
+
+
+def test_a_long_log_is_read_a_piece_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And gives the same: also when pieces end within rows, and when another log takes its place."""
+    monkeypatch.setattr(metrics, "PIECE", 100)
+    read = metrics.read_new
+    sizes: list[int] = []
+
+    def watched(path: Path, cursor: Cursor, limit: int) -> tuple[list[LogRow], Cursor]:
+        rows, after = read(path, cursor, limit)
+        sizes.append(len(rows))
+        return rows, after
+
+    monkeypatch.setattr(metrics, "read_new", watched)
+    paths = RunPaths(tmp_path)
+    tail = RunTail(paths)
+    for loss in (1.0, 2.0):
+        rows = [{"current_steps": n, "total_steps": 500, "loss": loss, "lr": loss} for n in range(1, 501)]
+        paths.trainer_log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert tail.poll() and not tail.poll()
+        assert tail.frame["step"].tolist() == list(range(1, 501)) and set(tail.frame["loss"]) == {loss}
+    assert max(sizes) <= 2
+    paths.trainer_log.unlink()
+    os.mkfifo(paths.trainer_log)
+    assert not tail.poll()
+
+
+def test_a_state_of_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = RunPaths(tmp_path)
+    paths.trainer_log.write_text('{"current_steps": 1, "total_steps": 9, "loss": 1.0}\n')
+    paths.trainer_state.parent.mkdir(parents=True, exist_ok=True)
+    with paths.trainer_state.open("w") as file:
+        file.write('{"log_history": [{"step": 1, "grad_norm": 2.0}]}')
+        file.truncate(metrics.LARGEST_STATE + 1)
+    monkeypatch.setattr(metrics, "read_json", lambda _path: pytest.fail("it was read"))
+    tail = RunTail(paths)
+    assert tail.poll() and "grad_norm" not in tail.frame
 
 
 def test_the_state_at_the_end_tells_the_gradient_norms_by_step(tmp_path: Path) -> None:
