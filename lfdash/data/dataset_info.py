@@ -58,8 +58,7 @@ def understood(text: str | Absent | Unreadable, path: Path) -> DatasetInfo:
     if not isinstance(content, Broken):
         return listed(content, path)
     if content.code == "syntax":
-        column = content.place - text.rfind("\n", 0, content.place)
-        line = content.line_in(text)
+        line, column = content.line_in(text), content.column_in(text)
         return broken("datasets_syntax", path, line=line, column=column, reason=content.reason)
     pairs, name = entries(text)
     problem = broken(f"datasets_{content.code}", path, name=as_text(name or "–")).problem

@@ -27,6 +27,10 @@ class Broken:
         """The line of the mistake in the text that was read; the first is 1."""
         return text.count("\n", 0, self.place) + 1
 
+    def column_in(self, text: str) -> int:
+        """Its place in that line; the first is 1."""
+        return self.place - text.rfind("\n", 0, self.place)
+
 
 def parse(text: str) -> Any | Broken:
     """The value that a JSON text is."""

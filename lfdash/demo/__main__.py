@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lfdash.data.dataset_info import MOST, as_json
+from lfdash.data.json_text import Broken, parse
 from lfdash.demo import texts as demo_texts
-from lfdash.files import write_text_atomic
+from lfdash.files import Absent, Unreadable, read_text_file, write_text_atomic
 
 MODEL = "demo-llama"
 SPECIAL = ("<pad>", "<s>", "</s>")
@@ -42,14 +44,17 @@ DATASETS: dict[str, tuple[dict[str, Any], Any]] = {
 def make_data(folder: Path) -> None:
     """Writes the demo's datasets that are missing, and their entries into dataset_info.json beside others.
 
-    Raises ValueError when dataset_info.json is there and is not a JSON mapping: it is the user's, and is left.
+    Raises ValueError when dataset_info.json is there and is no file with a JSON mapping: it is the user's, and is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "dataset_info.json"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); it was left as it is") from error
+    text = read_text_file(path, limit=MOST, follow=True)
+    if isinstance(text, Unreadable):
+        raise ValueError(f"{path} cannot be read ({text.reason}); it was left as it is")
+    known = {} if isinstance(text, Absent) else parse(text)
+    if isinstance(known, Broken):
+        place = f"line {known.line_in(str(text))} column {known.column_in(str(text))}"
+        raise ValueError(f"{path} is not JSON ({known.reason}: {place}); it was left as it is")
     if not isinstance(known, dict):
         raise ValueError(f"{path} is not a mapping of dataset names to entries; it was left as it is")
     missing = {name: entry for name, (entry, _) in DATASETS.items() if name not in known}
@@ -59,7 +64,7 @@ def make_data(folder: Path) -> None:
             write(file, json.dumps(rows(), ensure_ascii=False, indent=1))
     if missing:
         entries = {name: {"file_name": f"{name}.json", **entry} for name, entry in missing.items()}
-        write(path, json.dumps({**known, **entries}, ensure_ascii=False, indent=2))
+        write_text_atomic(path, as_json({**known, **entries}))
 
 
 def write(path: Path, text: str) -> None:

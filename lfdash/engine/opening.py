@@ -14,6 +14,7 @@ from typing import Any
 from lfdash.engine.defaults import Note, fit_to_machine, fresh_name, with_model_name, with_model_path
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
+from lfdash.files import open_plain
 from lfdash.jobs import kinds
 from lfdash.jobs.args import build_args
 from lfdash.jobs.changes import difference, with_arguments
@@ -94,16 +95,17 @@ def load_config(services: Services, source: Source) -> Loaded | Refused:
 
 
 def source_of(config: Config) -> Source | Refused:
-    """The text of a configuration. Refused("config_unreadable")."""
+    """The text of a configuration. Refused("config_unreadable"), also for a path that leads to a pipe or a device."""
     if isinstance(config, Mapping):
         return Source(json.dumps(config, default=str, ensure_ascii=False))
     if isinstance(config, str) and ("\n" in config or ": " in config):
         return Source(config)
     path = Path(config).expanduser()
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MAX_BYTES + 1)  # one more than is read: it is said that it is too large
-    except (OSError, UnicodeDecodeError) as error:
+        with open_plain(path, follow=True) as file:
+            content = file.read(MAX_BYTES + 1)  # one more than is read: it is said that it is too large
+        text = content.decode("utf-8", "strict" if len(content) <= MAX_BYTES else "replace")
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Refused("config_unreadable", {"name": str(config), "reason": reason})
     return Source(text, path.name, stem_of(path))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lfdash.jobs.yaml_format import load
+from lfdash.files import open_plain
+from lfdash.jobs.yaml_format import MAX_BYTES, load
 
 FIRST = "demo"  # of the list; the others follow by title
 
@@ -31,7 +32,8 @@ def list_presets(folder: Path) -> tuple[Preset, ...]:
 
 def read_preset(path: Path) -> Preset:
     """One preset."""
-    text = path.read_text(encoding="utf-8")
+    with open_plain(path, follow=True) as file:
+        text = file.read(MAX_BYTES + 1).decode("utf-8")
     comments = [line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("#")]
     title, advice = ([*comments, "", ""])[:2]
     return Preset(path.stem, title or path.stem, advice, text, load(text).args)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lfdash.files import open_plain
 from lfdash.outcomes import Refused
 
 NAME = "llamafactory-cli"
@@ -50,7 +51,7 @@ def shebang(path: str) -> str | None:
     """The interpreter in a script's first line, also behind `/usr/bin/env` and in the form that installers
     write for long paths (`#!/bin/sh` and `'''exec' /long/path/python "$0" "$@"`)."""
     try:
-        with Path(path).open("rb") as file:
+        with open_plain(Path(path), follow=True) as file:
             first, second = (file.readline(4096).decode("utf-8", "replace").strip() for _ in range(2))
     except OSError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,12 @@ def test_a_broken_dataset_info_is_left(tmp_path: Path, text: str, why: str) -> N
         demo.make_data(tmp_path)
     assert (tmp_path / "dataset_info.json").read_text() == text
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "dataset_info.json")
+    with pytest.raises(ValueError, match=r"not a plain file.*left as it is"):
+        demo.make_data(tmp_path)
 
 
 def test_the_program_says_what_is_broken_in_one_line(

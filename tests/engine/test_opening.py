@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -120,3 +122,24 @@ def test_what_does_not_fit_its_field_is_said_and_passed_on(services: Services) -
 def test_what_cannot_be_opened(services: Services, config: Any, code: str) -> None:
     found = open_config(services, config)
     assert isinstance(found, Refused) and found.code == code
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.write_bytes(b"a: \xff")]
+)
+def test_what_is_no_text_file_is_refused_at_once(
+    services: Services, tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "job.yaml")
+    found = open_config(services, tmp_path / "job.yaml")
+    assert isinstance(found, Refused) and found.code == "config_unreadable"
+    (tmp_path / "real.yaml").write_bytes(b"model_name_or_path: m\r\n")
+    (tmp_path / "link.yaml").symlink_to("real.yaml")
+    assert opened(services, tmp_path / "link.yaml").job.values["top.model_path"] == "m"
+
+
+def test_a_large_file_is_said_to_be_large_wherever_it_is_cut(services: Services, tmp_path: Path) -> None:
+    for shift in "", "a":
+        (tmp_path / "job.yaml").write_text(shift + "é" * 600_000)
+        found = open_config(services, tmp_path / "job.yaml")
+        assert isinstance(found, Refused) and found.code == "not_opened"

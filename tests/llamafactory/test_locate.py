@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def test_interpreters_are_read_from_first_lines(tmp_path: Path, monkeypatch: pyt
         path.write_text(text)
         assert shebang(str(path)) == expected, text
     assert shebang(str(tmp_path / "missing")) is None
+    os.mkfifo(tmp_path / "pipe")
+    assert shebang(str(tmp_path / "pipe")) is None
 
 
 def test_an_unknown_wrapper_takes_the_python_beside_it_or_none(tmp_path: Path) -> None:
