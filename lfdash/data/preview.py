@@ -59,6 +59,8 @@ def preview(path: Path, limit: int = 50) -> Preview:
         given = iter(rows)
         first = list(itertools.islice(given, limit))
         count = None if rows.cut else len(first) + sum(1 for _ in given)
+    if limit and rows.cut and not first and rows.problem is None:
+        return Preview(warning=trouble("data_first_long", path, mb=START >> 20))
     return looked_at(path, first, None if rows.problem else count, rows.problem)
 
 

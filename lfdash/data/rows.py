@@ -35,6 +35,7 @@ class Rows:
         self._path = path
         self.size = file.seek(0, io.SEEK_END)
         self._most = self.size if most is None else min(most, self.size)
+        self._through = False  # whether all lines were given
         self._window = self._rewound()
 
     @property
@@ -80,16 +81,17 @@ class Rows:
     # -- lines ----------------------------------------------------------------------------------------
 
     def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
-        """The lines with their ends; the last one, where it is cut, is left out."""
-        number = 0
+        """The lines with their ends; the last one, where it is cut, is left out. Then `_through` is true."""
+        number, self._through = 0, False
         while line := text.readline(LONGEST + 1):
             number += 1
             if len(line) > LONGEST:
                 self._fail("data_long", line=number, mb=LONGEST >> 20)
-                return
+                break
             if self.cut and not line.endswith(("\n", "\r")):
-                return
+                break
             yield line
+        self._through = True
 
     def _line_rows(self) -> Iterator[Mapping[str, Any]]:
         for number, line in enumerate(self._lines(self._text("utf-8")), 1):
@@ -104,13 +106,11 @@ class Rows:
     def _csv_rows(self) -> Iterator[Mapping[str, Any]]:
         records = csv.reader(self._lines(self._text("utf-8-sig", "")))
         head = next(records, [])
-        held: list[str] = []
-        for record in records:  # one behind: of a beginning the last record may be a part of one
-            if held:
-                yield named(head, held)
-            held = record
-        if held and not self.cut:
-            yield named(head, held)
+        for record in records:
+            if self.cut and self._through:
+                return  # the lines ended within it
+            if record:
+                yield named(head, record)
 
     # -- JSON ------------------------------------------------------------------------------------------
 

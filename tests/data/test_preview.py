@@ -89,6 +89,19 @@ def test_parquet(tmp_path: Path) -> None:
     assert preview(tmp_path / "a.parquet", 0).count == 20
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_a_first_row_that_is_too_long_to_be_shown_is_counted(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "START", 1 << 20)
+    rows = ['{"a": "' + "x" * (3 << 20) + '"}', '{"a": "y"}']
+    (tmp_path / name).write_text("\n".join(rows) if name == "a.jsonl" else f"[{','.join(rows)}]")
+    found = preview(tmp_path / name)
+    assert (found.rows, found.count, found.problem) == ((), None, None)
+    assert found.warning is not None and found.warning.code == "data_first_long" and found.warning.params["mb"] == 1
+    assert count_rows(tmp_path / name) == Counted(2)
+
+
 def test_a_spoiled_parquet_file_is_told(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": list(range(1000)), "b": ["x" * 20] * 1000}), tmp_path / "good.parquet")
     good, chance = (tmp_path / "good.parquet").read_bytes(), random.Random(11)

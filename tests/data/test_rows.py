@@ -78,6 +78,12 @@ def test_csv_is_what_pythons_own_reader_makes_of_it(records: list[list[str]], da
     assert found == whole[: len(found)] and rows.problem is None
 
 
+def test_of_a_csv_file_every_whole_record_is_given() -> None:
+    whole = b'a,b\n1,2\n"3\n3",4\n5,'
+    assert [row["a"] for row in read(whole + b"6\n", "a.csv", len(whole))[0]] == ["1", "3\n3"]
+    assert [row["a"] for row in read(whole, "a.csv", 12)[0]] == ["1"]
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
 @given(st.lists(st.dictionaries(st.text(max_size=3), VALUES), min_size=2, max_size=5), st.data())
 def test_lines(name: str, values: list[dict[str, Any]], data: st.DataObject) -> None:

@@ -16,7 +16,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import t
 
 PAGE = 20  # rows a page
-SEARCH_S = 0.2  # seconds that a search may take before what it has found so far is shown
+SEARCH_S = 0.15  # seconds that a search may take before what it has found so far is shown
 LOOK_S = 0.4  # seconds between two looks of a search that is not through
 FIND, NUMBER = "eval.find", "eval.page"
 
