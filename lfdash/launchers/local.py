@@ -112,20 +112,20 @@ class LocalLauncher:
         why = self.not_here(spec)
         signs = Signs(control, spec, child, wish)
         alive = self.look(handle, signs, why)
+        printed = folder.console_size(handle.paths) > control.console_start()
+        begun = bool(child) or has_begun(control)
+        if alive is None and begun and not child:  # between the looks: nobody else can begin it any more
+            child = look_json(control.child)
+            alive = self.look(handle, replace(signs, child=child), why)
         if alive is not None:
             return alive
         # it may have been written between the two looks, or not have reached its place
         ended = read_exit(handle) or exit_in(handle, control.reserve)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
-        if why != "host" and self.is_unused(handle, signs):
+        if why != "host" and not begun and not printed:
             return Status("ended", never_started(handle, control), wish, why=why, unused=True)
         return Status("lost", None, wish, number(child.get("started")), why=why or "gone")
-
-    def is_unused(self, handle: Handle, signs: Signs) -> bool:
-        """Whether nothing of an attempt that is over was ever started: the right to is unused, nothing was printed."""
-        used = bool(signs.child) or look_mark(signs.control.taken) is not None
-        return not used and folder.console_size(handle.paths) <= signs.control.console_start()
 
     def look(self, handle: Handle, signs: Signs, why: Why | None) -> Status | None:
         """The status of an attempt that lives; None when it does not. why: why it cannot be one of this machine's
@@ -292,6 +292,11 @@ def holder(lock: Path) -> int:
     finally:
         os.close(descriptor)
     return 0 if kind == fcntl.F_UNLCK else int(pid) or -1
+
+
+def has_begun(control: AttemptPaths) -> bool:
+    """Whether the right to start an attempt was used. Asked in the order in which the file gets its names."""
+    return look_mark(control.taken) is not None or look_mark(control.child) is not None
 
 
 def number(value: object) -> float | None:

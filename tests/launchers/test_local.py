@@ -10,16 +10,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lfdash.launchers import local
-from lfdash.launchers.base import Launched
+from lfdash.launchers.base import Launched, MachineIdentity
 from lfdash.launchers.local import SUPERVISOR, LocalLauncher, holder
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import AttemptPaths
 from lfdash.runs.record import Handle
 from lfdash.supervisor.failpoints import VARIABLE
+from lfdash.supervisor.processes import boot_clock
 from tests.support.runs import ended, members, plan_for, record_for, wait_for, wait_ready
 
 
@@ -182,3 +184,35 @@ def test_a_file_system_without_locks_is_said_at_start(
     root = workspace / "saves/m/lora/r1"
     assert LocalLauncher().submit(plan, record_for(plan), {}) == Refused("no_locks", {"path": str(root)})
     assert not root.exists()
+
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_run_that_begins_while_it_is_looked_at_is_not_over(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """Its supervisor slept longer than anybody waits for one, and wakes behind the first look at its lock."""
+    plan = plan_for(workspace, load=600)
+    outcome = LocalLauncher().submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Launched)
+    wait_ready(outcome.handle, "started")
+    control = outcome.handle.paths.attempt(1)
+    wait_for(control.child.exists)
+    late = LocalLauncher(MachineIdentity(clock=lambda: boot_clock() + 3600))
+    real = {name: getattr(local, name) for name in ("holder", "look_json")}
+    looked: list[Path] = []
+
+    def asleep(name: str, path: Path) -> Any:
+        looked.append(path)
+        if looked.count(path) == 1 and path in (control.child, control.lock):
+            return {} if path == control.child else 0
+        return real[name](path)
+
+    for name in real:
+        monkeypatch.setattr(local, name, lambda path, name=name: asleep(name, path))
+    monkeypatch.setattr(late, "members", lambda *_: [])
+    if not told:
+        control.child.rename(control.taken)
+    status = late.poll(outcome.handle)
+    os.kill(members(outcome.handle)[0], signal.SIGKILL)
+    assert (status.phase, status.why) == ("running" if told else "starting", None)
