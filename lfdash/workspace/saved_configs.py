@@ -65,13 +65,15 @@ class SavedConfigs:
         return None
 
     def rename(self, name: str, new: str) -> Refused | None:
-        """Gives a configuration another name, unless that is taken."""
+        """Gives a configuration another name, unless that is taken. Whoever died between the two steps left both
+        names; then it is finished."""
         refused = check(new) or self._missing(name, "config_unwritable")
         if refused:
             return refused
         try:
             self._check()
-            os.link(self._path(name), self._path(new))  # fails when the new name exists, unlike rename
+            if name == new or not is_same_file(self._path(name), self._path(new)):
+                os.link(self._path(name), self._path(new))  # fails when the new name exists, unlike rename
             self._path(name).unlink()
         except FileExistsError:
             return Refused("config_exists", {"name": new})
@@ -113,6 +115,14 @@ def unwritable(name: str, error: OSError) -> Refused:
     if isinstance(error, WorkspaceGone):
         return unchanged_by(error, Path())
     return Refused("config_unwritable", {"name": name, "reason": str(error)})
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two names are those of one file; False when the second is missing."""
+    try:
+        return not other.is_symlink() and os.path.samefile(one, other)
+    except FileNotFoundError:
+        return False
 
 
 def check(name: str) -> Refused | None:

@@ -39,6 +39,15 @@ def test_an_existing_one_is_replaced_only_when_said_and_kept_in_the_trash(shelf:
     assert [path.read_text() for path in shelf.trash.iterdir()] == ["old"]
 
 
+def test_a_rename_that_was_cut_short_is_finished(shelf: SavedConfigs) -> None:
+    """Whoever renamed it died when both names were there."""
+    assert shelf.save("a", "text") is None
+    os.link(shelf.folder / "a.yaml", shelf.folder / "b.yaml")
+    assert code(shelf.rename("a", "a")) == "config_exists"
+    assert shelf.rename("a", "b") is None
+    assert (shelf.names(), shelf.load("b")) == (["b"], "text")
+
+
 def test_rename_never_overwrites(shelf: SavedConfigs) -> None:
     shelf.save("a", "1")
     shelf.save("b", "2")
