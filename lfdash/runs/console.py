@@ -152,13 +152,18 @@ def tracker_link(console: Path, start: int = 0) -> str | None:
 def last_lines(console: Path, start: int = 0, size: int = 1 << 19) -> list[str]:
     """The end of a console log as a terminal would show it, `size` bytes at most, from byte `start` on. OSError when
     reading failed."""
-    text = tail_bytes(console, size, start).decode("utf-8", "replace")
+    return lines_of(tail_bytes(console, size, start).decode("utf-8", "replace"))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines as a terminal would show them."""
     return [collapse(line) for line in text.split("\n")]
 
 
 RANK = re.compile(r"^\[?(?:default|rank)(\d+)\]?:\s?")
 # at a line's end: a progress bar may stand before it, without a newline between
-TRACEBACK = re.compile(r"(?:\[?(?:default|rank)\d+\]?:\s?)?Traceback \(most recent call last\):$")
+HEADING = "Traceback (most recent call last):"
+TRACEBACK = re.compile(r"(?:\[?(?:default|rank)\d+\]?:\s?)?" + re.escape(HEADING) + "$")
 CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?::(?:\s.*)?)?$")
 LAUNCHERS = ("CalledProcessError", "ChildFailedError", "SystemExit", "SignalException")  # they only pass it on
@@ -170,7 +175,11 @@ def last_error(console: Path, start: int = 0) -> str | None:
     Under torchrun that of the first rank that failed (the other ranks and the launchers fail of it); else the
     last one. start: byte at which the attempt's output begins. OSError when reading failed.
     """
-    found = tracebacks(last_lines(console, start, ERROR_TAIL))
+    text = ANSI.sub("", tail_bytes(console, ERROR_TAIL, start).decode("utf-8", "replace"))
+    first = text.find(HEADING)
+    if first < 0:
+        return None
+    found = tracebacks(lines_of(text[text.rfind("\n", 0, first) + 1 :]))
     real = [item for item in found if item[1].split(":")[0].rpartition(".")[2] not in LAUNCHERS]
     ranked = [line for rank, line in real if rank is not None]
     if ranked:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lfdash.files import is_absent, open_plain
+from lfdash.files import is_absent, open_descriptor, open_plain, quick_json, read_up_to
 
 LogRow = dict[str, Any]
 
@@ -105,7 +104,7 @@ def parse(lines: list[bytes], rows: list[LogRow]) -> int:
         if not line:
             continue
         try:
-            row = json.loads(line)
+            row = quick_json(line)
         except (ValueError, RecursionError):  # also UnicodeDecodeError
             row = None
         if isinstance(row, dict):
@@ -115,7 +114,7 @@ def parse(lines: list[bytes], rows: list[LogRow]) -> int:
     return bad
 
 
-def read_last(path: Path, size: int = 1 << 16) -> list[LogRow]:
+def read_last(path: Path | str, size: int = 1 << 16) -> list[LogRow]:
     """The rows in the last `size` bytes of a JSON-lines file; a cut first and an open last line are left out. OSError
     as `tail_bytes`."""
     rows: list[LogRow] = []
@@ -124,15 +123,17 @@ def read_last(path: Path, size: int = 1 << 16) -> list[LogRow]:
     return rows
 
 
-def tail_bytes(path: Path, size: int, start: int = 0) -> bytes:
+def tail_bytes(path: Path | str, size: int, start: int = 0) -> bytes:
     """At most the last `size` bytes of a file from `start` on, cut at a line's beginning; empty when there is no such
     plain file. OSError when reading failed."""
     try:
-        with open_plain(path) as file:
-            end = file.seek(0, 2)
+        descriptor, end = open_descriptor(path)
+        try:
             begin = max(start, end - size)
-            file.seek(begin)
-            data = file.read()
+            os.lseek(descriptor, begin, os.SEEK_SET)
+            data = read_up_to(descriptor, max(0, end - begin), sys.maxsize)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         if is_absent(error):
             return b""

@@ -7,7 +7,8 @@ import re
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,11 @@ COLUMNS = {
 DERIVED = ("tokens_per_s", "grad_norm")
 PIECE = 1 << 22  # bytes of a log that are read at once
 LARGEST_STATE = 1 << 26  # bytes of a trainer_state.json that is read
+ELAPSED = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)").fullmatch
 RECENT = 20  # rows from which speed and remaining time are taken
 DEAD = 3  # logged steps in a row without a loss that is a number
 NAN = math.nan
+LARGEST = int(sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,9 @@ class Progress:
 
 def number(value: Any) -> float:
     """A logged value as a float; NaN for what is no number, or too large for one."""
-    if isinstance(value, float):
-        return value
-    return float(value) if type(value) is int and abs(value) <= sys.float_info.max else NAN
+    if type(value) is int:
+        return float(value) if -LARGEST <= value <= LARGEST else NAN
+    return value if isinstance(value, float) else NAN
 
 
 def seconds(row: LogRow) -> float:
@@ -100,11 +103,11 @@ def seconds(row: LogRow) -> float:
     tokens, rate = number(row.get("total_tokens")), number(row.get("throughput"))
     if tokens > 0 and rate > 0:
         return tokens / rate
-    match = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)", str(row.get("elapsed_time", "")))
+    match = ELAPSED(str(row.get("elapsed_time", "")))
     if match is None:
         return NAN
-    days, hours, minutes, rest = (int(part or 0) for part in match.groups())
-    return float(((days * 24 + hours) * 60 + minutes) * 60 + rest)
+    days, hours, minutes, rest = match.groups("0")
+    return float(((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(rest))
 
 
 def is_closing(row: LogRow) -> bool:
@@ -319,12 +322,11 @@ def to_float(text: bytes) -> float:
 
 def last_segment(rows: Sequence[LogRow]) -> list[LogRow]:
     """The rows of the newest launch among `rows`."""
-    kept: list[LogRow] = []
-    for row in rows:
-        if kept and begins_segment(row, kept[-1]):
-            kept = []
-        kept.append(row)
-    return kept
+    steps = [number(row.get("current_steps")) for row in rows]
+    for place in range(len(rows) - 1, 0, -1):
+        if (steps[place] < steps[place - 1] or is_closing(rows[place - 1])) and steps[place] != 0:
+            return list(rows[place:])
+    return list(rows)
 
 
 def newest(rows: Sequence[LogRow], key: str) -> float | None:
@@ -336,34 +338,47 @@ def newest(rows: Sequence[LogRow], key: str) -> float | None:
 
 
 def progress(rows: Sequence[LogRow]) -> Progress:
-    """How far the newest launch in `rows` is (the last rows of a log are enough).
+    """How far the newest launch in `rows` is (the last rows of a log are enough)."""
+    return progress_of(last_segment(rows))
+
+
+def progress_of(rows: Sequence[LogRow], elapsed: float | None = None) -> Progress:
+    """How far a launch is, by its last rows. elapsed: seconds since its start, where that is known; the log's own begin
+    with the training.
 
     Steps count as far as any line says: an evaluation's last line goes back to 0. Speed and remaining time
     are taken from the last 20 training lines: LLaMA-Factory's own are wrong after a resume, where all steps
     and tokens since step 0 are divided by the time of this launch.
     """
-    rows = [row for row in last_segment(rows) if math.isfinite(number(row.get("current_steps")))]
+    steps = [number(row.get("current_steps")) for row in rows]
+    if not all(map(math.isfinite, steps)):
+        rows = [row for row, step in zip(rows, steps, strict=True) if math.isfinite(step)]
+        steps = [step for step in steps if math.isfinite(step)]
     if not rows:
         return Progress()
-    step = int(max(number(row["current_steps"]) for row in rows))
-    total = newest(rows, "total_steps")
-    times = [value for value in map(seconds, rows) if math.isfinite(value)]
-    found = Progress(
+    step = int(max(steps))
+    last = newest(rows, "total_steps")
+    total = int(last) if last and math.isfinite(last) else None
+    if elapsed is None:
+        elapsed = max((value for value in map(seconds, rows) if math.isfinite(value)), default=None)
+    speed, remaining = pace(rows, step, total)
+    return Progress(
         step=step,
-        total=int(total) if total and math.isfinite(total) else None,
-        percent=min(100.0, 100.0 * step / total) if total else None,
+        total=total,
+        percent=min(100.0, 100.0 * step / last) if last else None,
         epoch=newest([row for row in rows if row["current_steps"] != 0], "epoch"),
-        elapsed_s=max(times) if times else None,
+        elapsed_s=elapsed,
+        remaining_s=remaining,
         loss=newest(rows, "loss"),
+        tokens_per_s=speed,
     )
-    speed, remaining = pace(rows, found)
-    return replace(found, tokens_per_s=speed, remaining_s=remaining)
 
 
-def pace(rows: Sequence[LogRow], found: Progress) -> tuple[float | None, float | None]:
+def pace(rows: Sequence[LogRow], step: int, total: int | None) -> tuple[float | None, float | None]:
     """(tokens a second, seconds that remain) by the newest training lines, as far as they can be told."""
-    remaining = 0.0 if found.total is not None and found.step == found.total else None
-    recent = [row for row in rows if "loss" in row and math.isfinite(seconds(row))][-RECENT:]
+    remaining = 0.0 if step == total else None
+    newest_first = (row for row in reversed(rows) if "loss" in row and math.isfinite(seconds(row)))
+    recent = list(islice(newest_first, RECENT))[::-1]
     if len(recent) < 2:
         return (newest(recent, "throughput"), remaining)
     spent = seconds(recent[-1]) - seconds(recent[0])
@@ -372,8 +387,8 @@ def pace(rows: Sequence[LogRow], found: Progress) -> tuple[float | None, float |
     )
     if spent <= 0:
         return None, remaining
-    if remaining is None and found.total is not None and found.step is not None and steps > 0:
-        remaining = (found.total - found.step) * spent / steps
+    if remaining is None and total is not None and steps > 0:
+        remaining = (total - step) * spent / steps
     return (tokens / spent if tokens > 0 else None), remaining
 
 

@@ -36,13 +36,13 @@ class Notes:
 NONE = Notes()
 
 
-def read(path: Path) -> Notes:
+def read(path: Path | str) -> Notes:
     """The notes in a file; empty when it is missing, broken or somebody else's. Never raises, never waits."""
     found = load(path)
     return found if isinstance(found, Notes) else NONE
 
 
-def load(path: Path) -> Notes | Refused | None:
+def load(path: Path | str) -> Notes | Refused | None:
     """The notes in a file, None when there is none, Refused("notes_foreign") when it is not ours."""
     data = read_json_file(path, limit=LARGEST_FILE)
     if isinstance(data, Absent):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lfdash.files import NOT_THERE, look_json, look_mark, readable
 from lfdash.jobs.converters import SAVES
@@ -40,6 +41,23 @@ def is_home(paths: RunPaths, attempt: int) -> bool:
 
 
 LEVELS = ("graceful", "term", "kill")  # of a stop wish, softest first
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What lay in a run's folder when an attempt was made. before: the marks of some files, by name (None = there was
+    none). console_start: see `AttemptPaths`."""
+
+    before: Mapping[str, Any]
+    console_start: int
+
+    def has_written(self, folder: Path, name: str) -> bool:
+        """Whether a file of the run's folder is new or changed since. OSError when that cannot be known.
+
+        A resumed run's files tell of the attempt before until then. By what the files look like, not by a clock.
+        """
+        now = look_mark(f"{folder}/{name}")
+        return now is not None and self.before.get(name) != list(now)
 
 
 @dataclass(frozen=True)
@@ -91,19 +109,17 @@ class AttemptPaths:
         """The shim's own stderr; empty when all is well."""
         return self.root / "shim.log"
 
+    def beginning(self) -> Beginning:
+        """What the run's folder held when this attempt was made."""
+        told = look_json(f"{self.root}/spec.json")
+        before, start = told.get("before"), told.get("console_start")
+        if type(start) is not int or not 0 <= start < 2**63:  # what a file can be sought to
+            start = 0
+        return Beginning(before if isinstance(before, dict) else {}, start)
+
     def console_start(self) -> int:
         """The byte of console.log at which this attempt's output begins; 0 when that is not known."""
-        found = look_json(self.spec).get("console_start")
-        return found if type(found) is int and 0 <= found < 2**63 else 0  # what a file can be sought to
-
-    def has_written(self, path: Path) -> bool:
-        """Whether a file of the run's folder is new or changed since this attempt was made.
-
-        A resumed run's files tell of the attempt before until then. By what the files look like, not by a clock.
-        """
-        before = look_json(self.spec).get("before")
-        now = look_mark(path)
-        return now is not None and (not isinstance(before, dict) or before.get(path.name) != list(now))
+        return self.beginning().console_start
 
     def stop(self, level: str) -> Path:
         """The name that the token has once `level` was wished."""
@@ -111,7 +127,12 @@ class AttemptPaths:
 
     def read_wish(self) -> str | None:
         """The hardest stop wish left so far, or None."""
-        return next((level for level in reversed(LEVELS) if look_mark(self.stop(level)) is not None), None)
+        names = ((level, f"{self.root}/stop.{level}") for level in reversed(LEVELS))
+        return next((level for level, name in names if look_mark(name) is not None), None)
+
+
+# of the files that every look at a run asks for; it joins them as text, which is quicker
+RECORD, EXIT, LOG, STATE, NOTES = "run.json", "exit.json", "trainer_log.jsonl", "trainer_state.json", "notes.json"
 
 
 @dataclass(frozen=True)
@@ -120,9 +141,13 @@ class RunPaths:
 
     root: Path
 
+    def named(self, name: str) -> str:
+        """A file of the folder as text."""
+        return f"{self.root}/{name}"
+
     @property
     def record(self) -> Path:
-        return self.root / "run.json"
+        return self.root / RECORD
 
     @property
     def training_args(self) -> Path:
@@ -142,11 +167,11 @@ class RunPaths:
     @property
     def exit(self) -> Path:
         """How the newest ended attempt ended; carries the attempt's number."""
-        return self.root / "exit.json"
+        return self.root / EXIT
 
     @property
     def trainer_log(self) -> Path:
-        return self.root / "trainer_log.jsonl"
+        return self.root / LOG
 
     @property
     def running_log(self) -> Path:
@@ -163,21 +188,21 @@ class RunPaths:
 
     @property
     def trainer_state(self) -> Path:
-        return self.root / "trainer_state.json"
+        return self.root / STATE
 
     @property
     def notes(self) -> Path:
         """What people wrote about the run."""
-        return self.root / "notes.json"
+        return self.root / NOTES
 
     def attempt(self, number: int) -> AttemptPaths:
         """Control files of attempt `number` (1 is the first)."""
-        return AttemptPaths(self.root / "attempts" / f"{number:03d}")
+        return AttemptPaths(Path(f"{self.root}/attempts/{number:03d}"))
 
     def made_attempts(self) -> list[int]:
         """The numbers of all attempts that were made, finished or not, ascending. OSError when that cannot be known."""
         try:
-            names = os.listdir(self.root / "attempts")
+            names = os.listdir(f"{self.root}/attempts")
         except OSError as error:
             if error.errno in NOT_THERE:
                 return []

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Self
 from msgspec import Meta
 
 from lfdash.errors import RecordError
-from lfdash.files import as_record, look_json
-from lfdash.runs.paths import RunPaths
+from lfdash.files import as_record, look_record, record_from_text
+from lfdash.runs.paths import EXIT, RunPaths
 from lfdash.runs.plan import LaunchPlan
 
 VERSION = 1  # of run.json; raise it when an older reader would misread the file
@@ -100,6 +100,13 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Head:
+    """What is asked first of a run.json."""
+
+    version: int
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What run.json says: who the run is and which attempts it had. Secrets are names only.
 
@@ -153,6 +160,11 @@ class RunRecord:
     def from_json(cls, text: str) -> Self:
         """The inverse of `to_json`. RecordError for broken text, a missing key or a newer version."""
         try:
+            if record_from_text(Head, text, "run.json").version <= VERSION:
+                return record_from_text(cls, text, "run.json")
+        except RecordError:
+            pass  # it is told below what is amiss
+        try:
             data = json.loads(text)
             version = data["version"]
             if version > VERSION:
@@ -199,13 +211,10 @@ class Status:
 
 def read_exit(handle: Handle) -> Exit | None:
     """The exit record of this attempt; that of an older one does not end it. OSError when that cannot be known."""
-    return exit_in(handle, handle.paths.exit)
+    return exit_in(handle, handle.paths.named(EXIT))
 
 
-def exit_in(handle: Handle, path: Path) -> Exit | None:
+def exit_in(handle: Handle, path: Path | str) -> Exit | None:
     """The exit record in a file, when it is this attempt's. OSError when that cannot be known."""
-    try:
-        found = as_record(Exit, look_json(path), path.name)
-    except RecordError:
-        return None
-    return found if (found.run_id, found.attempt) == (handle.run_id, handle.attempt) else None
+    found = look_record(Exit, path)
+    return found if found and (found.run_id, found.attempt) == (handle.run_id, handle.attempt) else None

@@ -12,23 +12,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lfdash.files import NOT_THERE, is_absent, look_json, look_mark, open_plain, readable
+from lfdash.files import NOT_THERE, is_absent, look_json, look_mark, read_edges, readable
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
-from lfdash.runs.metrics import RECENT, Progress, is_closing, last_segment, progress
+from lfdash.runs.metrics import RECENT, Progress, is_closing, last_segment, progress, progress_of
 from lfdash.runs.notes import NONE, Notes
 from lfdash.runs.notes import read as read_notes
-from lfdash.runs.paths import RunPaths
+from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths
 from lfdash.runs.record import TERMINAL, Exit, RunRecord, RunState, Status, Why
 
 LAST_LINES = 6144  # bytes of a log that nearly always tell how far it is
 FRESH_S = 120.0  # a plain CLI run whose log changed that recently counts as running
-ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
-WEIGHTS = (
-    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+ADAPTERS = frozenset({"adapter_model.safetensors", "adapter_model.bin"})
+WEIGHTS = frozenset(
+    {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
 )
+CHECKPOINT = "checkpoint-"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class Saved:
     model: str | None = None
     step: int | None = None
     checkpoints: tuple[int, ...] = ()
+
+
+NOTHING_SAVED = Saved()
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,10 @@ def plain_id(workspace: Path, path: Path) -> str:
 
 def relative(workspace: Path, path: Path) -> str:
     """The folder as users write it: relative to the workspace, or absolute when it lies elsewhere."""
-    return readable(path.relative_to(workspace).as_posix() if path.is_relative_to(workspace) else str(path))
+    top, place = f"{workspace}/", str(path)
+    if place.startswith(top):
+        return readable(place[len(top) :])
+    return readable("." if path == workspace else place)
 
 
 def judge(status: Status, *, complete: bool) -> RunState:
@@ -144,37 +151,36 @@ def judge(status: Status, *, complete: bool) -> RunState:
     return RunState.SUCCEEDED if status.exit.code == 0 else RunState.FAILED
 
 
-def is_complete(paths: RunPaths, attempt: int) -> bool:
+def is_complete(paths: RunPaths, beginning: Beginning) -> bool:
     """Whether the training of an attempt reached its last step and saved: trainer_state.json at top level is
     written at the end, also of a stopped one."""
-    if not paths.attempt(attempt).has_written(paths.trainer_state):
+    if not beginning.has_written(paths.root, STATE):
         return False
-    step, most = read_steps(paths.trainer_state)
+    step, most = read_steps(paths.named(STATE))
     return step is not None and most is not None and step >= most > 0
 
 
 EDGE = 1 << 12  # bytes of trainer_state.json in which a number stands that is before, or behind, its long history
 LARGEST_STATE = 1 << 26
+GLOBAL_STEP = re.compile(rb'\n  "global_step": (\d{1,15}),\n')
+MAX_STEPS = re.compile(rb'\n  "max_steps": (\d{1,15}),\n')
 
 
-def read_steps(path: Path) -> tuple[int | None, int | None]:
+def read_steps(path: Path | str) -> tuple[int | None, int | None]:
     """(global_step, max_steps) of a trainer_state.json; None for what it does not say. OSError when reading failed.
 
     transformers writes the keys in order, one a line (trainer_callback.py, save_to_json): only the file's edges are
     read, unless it looks otherwise.
     """
     try:
-        with open_plain(path) as file:
-            head = file.read(EDGE)
-            file.seek(max(0, file.seek(0, os.SEEK_END) - EDGE))
-            tail = file.read()
+        head, tail = read_edges(path, EDGE)
     except OSError as error:
         if is_absent(error):
             return None, None
         raise
-    found = re.search(rb'\n  "global_step": (\d{1,15}),\n', head), re.search(rb'\n  "max_steps": (\d{1,15}),\n', tail)
-    if found[0] and found[1]:
-        return int(found[0][1]), int(found[1][1])
+    step, most = GLOBAL_STEP.search(head), MAX_STEPS.search(tail)
+    if step and most:
+        return int(step[1]), int(most[1])
     state = look_json(path, limit=LARGEST_STATE)
     return whole(state.get("global_step")), whole(state.get("max_steps"))
 
@@ -185,27 +191,25 @@ def whole(value: object) -> int | None:
 
 
 def read_saved(paths: RunPaths) -> Saved:
-    """What lies in the folder now."""
+    """What lies in the folder now. OSError when that cannot be known."""
     try:
         names = os.listdir(paths.root)
     except OSError as error:
         if error.errno in NOT_THERE:
-            return Saved()
+            return NOTHING_SAVED
         raise
-    matches = [re.fullmatch(r"checkpoint-(\d+)", name) for name in names]
-    checkpoints = tuple(sorted(int(match[1]) for match in matches if match))
-    model = "adapter" if any(name in names for name in ADAPTERS) else None
-    if model is None and any(name in names for name in WEIGHTS):
-        model = "model"
-    return Saved(model, read_steps(paths.trainer_state)[0] if model else None, checkpoints)
+    numbers = [name[len(CHECKPOINT) :] for name in names if name.startswith(CHECKPOINT)]
+    checkpoints = tuple(sorted(int(number) for number in numbers if number.isdecimal()))
+    model = "model" if not WEIGHTS.isdisjoint(names) else None
+    model = "adapter" if not ADAPTERS.isdisjoint(names) else model
+    return Saved(model, read_steps(paths.named(STATE))[0] if model else None, checkpoints)
 
 
-def read_error(paths: RunPaths, ended: Exit) -> str | None:
+def read_error(paths: RunPaths, ended: Exit, start: int) -> str | None:
     """Why the newest attempt failed, in one line: why it could not start, else its exception, else the signal that
-    killed it, else the last line of its output."""
+    killed it, else the last line of its output. start: the byte of console.log at which that begins."""
     if ended.error:
         return ended.error
-    start = paths.attempt(ended.attempt).console_start()
     found = last_error(paths.console, start)
     if found or ended.code is None:
         return found
@@ -235,6 +239,8 @@ def awaiting(status: Status, found: Progress) -> str:
 def shown_name(record: RunRecord, folder: Path) -> str:
     """The run's name; that of its folder where somebody gave the folder another one (names may have spaces,
     folders of runs have none)."""
+    if record.name == folder.name:
+        return record.name
     own = Path(record.name).name.replace(" ", "")
     return record.name if own == folder.name.replace(" ", "") else readable(folder.name)
 
@@ -246,16 +252,18 @@ def view_run(
 
     others: earlier attempts that live as well. OSError when something of it cannot be read.
     """
-    number = record.last.number
+    number, ended = record.last.number, status.exit
+    beginning = paths.attempt(number).beginning()
     if known(record):
         state = record.last.state
     else:
-        state = judge(status, complete=status.phase in ("ended", "lost") and is_complete(paths, number))
+        over = status.phase in ("ended", "lost")
+        state = judge(status, complete=over and is_complete(paths, beginning))
         if state in TERMINAL and state is not RunState.LOST:
-            record = record.with_last(state=state, stop=status.wish, exit=status.exit)
-    has_log = paths.attempt(number).has_written(paths.trainer_log)
-    found = read_progress(paths.trainer_log) if has_log else Progress()
-    ended = status.exit
+            record = record.with_last(state=state, stop=status.wish, exit=ended)
+    elapsed = status.elapsed if ended is None else ended.seconds
+    has_log = beginning.has_written(paths.root, LOG)
+    found = read_progress(paths.named(LOG), elapsed) if has_log else Progress()
     failed = state is RunState.FAILED or (state is RunState.STOPPED and ended is not None and (ended.code or 0) > 0)
     return RunView(
         run_id=record.run_id,
@@ -266,38 +274,41 @@ def view_run(
         record=record,
         attempt=number,
         others=others,
-        progress=timed(found, state, status.elapsed if ended is None else ended.seconds),
+        progress=timed(found, state, elapsed),
         exit_code=ended.code if ended else None,
-        error=read_error(paths, ended) if failed and ended else None,
+        error=read_error(paths, ended, beginning.console_start) if failed and ended else None,
         saved=read_saved(paths),
         awaiting=awaiting(status, found) if state is RunState.STOPPING else None,
         started=record.last.started,
         ended=ended.ended if ended else None,
         lost=status.why if state is RunState.LOST else None,
         ranks=status.ranks,
-        notes=read_notes(paths.notes),
+        notes=read_notes(paths.named(NOTES)),
     )
 
 
-def read_progress(log: Path) -> Progress:
-    """How far a log is: from its last lines, or from more of them where those do not tell."""
-    rows = read_last(log, LAST_LINES)
-    found = progress(rows)
-    told = found.loss is not None and sum("loss" in row for row in last_segment(rows)) > RECENT
-    return found if told else progress(read_last(log))
+def read_progress(log: str, elapsed: float | None = None) -> Progress:
+    """How far a log is: from its last lines, or from more of them where those do not tell. elapsed: as for
+    `progress_of`."""
+    rows = last_segment(read_last(log, LAST_LINES))
+    found = progress_of(rows, elapsed)
+    told = found.loss is not None and sum(["loss" in row for row in rows]) > RECENT
+    return found if told else progress_of(last_segment(read_last(log)), elapsed)
 
 
 def timed(found: Progress, state: RunState, elapsed: float | None) -> Progress:
     """Progress with the time since the start (the log's own begins with the training), and none that remains
     for a run that is not training."""
     remaining = found.remaining_s if state is RunState.RUNNING else None
+    if found.remaining_s == remaining and (elapsed is None or found.elapsed_s == elapsed):
+        return found
     return replace(found, elapsed_s=found.elapsed_s if elapsed is None else elapsed, remaining_s=remaining)
 
 
 def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> RunView:
     """A run that has no record of ours: what its log shows. error: why its run.json is none. OSError when something of
     it cannot be read."""
-    rows = read_last(paths.trainer_log)
+    rows = read_last(paths.named(LOG))
     mark = look_mark(paths.trainer_log)
     changed = None if mark is None else mark[0] / 1e9
     if rows and (is_closing(rows[-1]) or paths.all_results.exists()):

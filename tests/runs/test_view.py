@@ -60,16 +60,16 @@ def test_an_old_result_does_not_complete_a_new_attempt(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
     control = paths.attempt(2)
     control.root.mkdir(parents=True)
-    assert not is_complete(paths, 2)
+    assert not is_complete(paths, paths.attempt(2).beginning())
     paths.trainer_state.write_text('{"global_step": 8, "max_steps": 8}')
     control.spec.write_text(json.dumps({"before": {"trainer_state.json": file_mark(paths.trainer_state)}}))
-    assert not is_complete(paths, 2)
+    assert not is_complete(paths, paths.attempt(2).beginning())
     control.spec.write_text(json.dumps({"before": {"trainer_state.json": None}}))
     os.utime(paths.trainer_state, (1, 1))  # by a clock that was set back
-    assert is_complete(paths, 2)
+    assert is_complete(paths, paths.attempt(2).beginning())
     for text in ('{"global_step": 7, "max_steps": 8}', '{"global_step": "8", "max_steps": 8}', "{", "[]"):
         paths.trainer_state.write_text(text)
-        assert not is_complete(paths, 2), text
+        assert not is_complete(paths, paths.attempt(2).beginning()), text
 
 
 # -- what was saved -------------------------------------------------------------------------------------
