@@ -13,8 +13,8 @@ from lfdash.errors import RecordError
 from lfdash.files import Absent, FileMark, Unreadable, file_mark, look_json, look_mark, read_text_file
 from lfdash.runs.paths import RunPaths, is_home
 from lfdash.runs.places import SETTLE_S, Mark, Places, reason
-from lfdash.runs.record import TERMINAL, Attempt, RunRecord, RunState, Status
-from lfdash.runs.view import RunView, known, plain_id, view_plain, view_run, view_unknown
+from lfdash.runs.record import TERMINAL, Attempt, Exit, Handle, RunRecord, RunState, Status, read_exit
+from lfdash.runs.view import RunView, judge, known, plain_id, view_plain, view_run, view_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,26 @@ def made(paths: RunPaths, record: RunRecord) -> RunRecord:
     written = {attempt.number for attempt in kept}
     more = [attempt_of(paths, number) for number in numbers if number not in written]
     attempts = sorted([*kept, *filter(None, more)], key=lambda attempt: attempt.number)
-    return replace(record, attempts=tuple(attempts))
+    return with_end(paths, replace(record, attempts=tuple(attempts)))
+
+
+def with_end(paths: RunPaths, record: RunRecord) -> RunRecord:
+    """The record with the end that exit.json tells of an earlier attempt: whoever began the next one died before
+    writing that into run.json, and the next end will take its place."""
+    earlier = record.attempts[:-1]
+    if all(attempt.exit for attempt in earlier):
+        return record
+    ends = {one.number: read_exit(Handle(record.run_id, one.number, paths)) for one in earlier if one.exit is None}
+    told = tuple(ended(attempt, ends.get(attempt.number)) for attempt in record.attempts)
+    return replace(record, attempts=told)
+
+
+def ended(attempt: Attempt, end: Exit | None) -> Attempt:
+    """An attempt with its end; as it is without one."""
+    if end is None:
+        return attempt
+    wish = end.stop[-1] if end.stop else None
+    return replace(attempt, exit=end, stop=wish, state=judge(Status("ended", end, wish), complete=False))
 
 
 def upto(record: RunRecord, number: int) -> RunRecord:
