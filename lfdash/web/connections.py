@@ -100,9 +100,12 @@ class Table:
         """Ends what has waited too long and what stands still, and looks how many handles are left."""
         now = time.monotonic()
         self.scarce = 0 < self.handles * 3 // 4 < open_handles()
+        self.waiting = {link: since for link, since in self.waiting.items() if link in links}
         for link in links:
             if isinstance(link, Connection):
                 link.note()
+            else:
+                self.sort(link, not getattr(link, "handshake_complete", True))
         for link, since in list(self.waiting.items()):
             if now - since < self.wait:
                 break
@@ -195,6 +198,9 @@ class Connection(H11Protocol):
             self.turn_away()
         else:
             super().handle_websocket_upgrade(event)
+            protocol: Any = self.transport.get_protocol()
+            if not getattr(protocol, "handshake_initiated", True):
+                self.transport.abort()  # it cannot read the head, all of which it has, and would wait for ever
 
     def turn_away(self) -> None:
         """Says that there is no room, and ends."""

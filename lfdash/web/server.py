@@ -23,6 +23,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
+from lfdash.access.ended_sign_ins import EndedSignIns
 from lfdash.access.hosts import LOOPBACK, Access, machine_names, public_url
 from lfdash.access.sign_in import SignIn, named_users, read
 from lfdash.cli.texts import language, t
@@ -174,10 +175,13 @@ def roots_of(options: argparse.Namespace) -> list[Path]:
     return [Path(os.path.abspath(folder)) for folder in roots]
 
 
-def doors(access: Access, sign_in: SignIn | None) -> list[Middleware]:
-    """What every request passes before Streamlit sees it."""
-    inner = [Middleware(SignInPage, sign_in=sign_in, base=access.path)] if sign_in is not None else []
-    return [Middleware(OriginCheck, access=access), *inner]
+def doors(access: Access, sign_in: SignIn | None, private: Path) -> list[Middleware]:
+    """What every request passes before Streamlit sees it. private: the workspace's folder of the dashboard itself."""
+    check = Middleware(OriginCheck, access=access)
+    if sign_in is None:
+        return [check]
+    ended = EndedSignIns(private / "ended-sign-ins")
+    return [check, Middleware(SignInPage, sign_in=sign_in, ended=ended, base=access.path)]
 
 
 def hide_auth(secret_store: SecretStore, auth: Mapping[str, Any]) -> None:
@@ -224,7 +228,8 @@ def main(argv: list[str] | None = None) -> None:
     error_report.hide_in_logs(services.registry.redactor)
     port = socket_there.getsockname()[1]
     say(options, access, sign_in, port)
-    app = st.App(script, lifespan=lifespan, middleware=doors(access, sign_in), on_script_error=error_report.draw)
+    inner = doors(access, sign_in, services.workspace.private)
+    app = st.App(script, lifespan=lifespan, middleware=inner, on_script_error=error_report.draw)
     sys.argv = [script]  # Streamlit takes the folder of pages/ from here
     serve(app, socket_there, settings(port, access))
 

@@ -6,16 +6,19 @@ over a websocket, for anybody; here a stranger gets neither, nor any file, and a
 
 from __future__ import annotations
 
+import hmac
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lfdash.access.sign_in import SignIn, who
+from lfdash.access.ended_sign_ins import EndedSignIns, digests
+from lfdash.access.sign_in import SignIn, identities, is_verified, who
 from lfdash.locales import DEFAULT_LANGUAGE, available, in_language
 from lfdash.ui.shared.streamlit_private import (
     AUTH_COOKIE_NAME,
@@ -25,9 +28,11 @@ from lfdash.ui.shared.streamlit_private import (
     get_cookie_with_chunks,
     get_origin_from_redirect_uri,
 )
+from lfdash.web.sign_out import SignIns, asks_itself, token
 
 ENTER = "/signin"  # our own: makes the short-lived token that Streamlit's route wants, and goes there
-OPEN = (ENTER, "/auth/login", "/auth/logout", "/oauth2callback", "/_stcore/health")
+LEAVE = "/auth/logout"
+OPEN = (ENTER, LEAVE, "/auth/login", "/oauth2callback", "/_stcore/health")
 PAGE = """<!DOCTYPE html><html lang="{language}"><head><meta charset="utf-8"><title>lfdash</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body {{font: 16px/1.5 system-ui, sans-serif; color-scheme: light dark; max-width: 26rem; margin: 18vh auto}}
@@ -37,11 +42,12 @@ text-align: center; color: inherit; text-decoration: none}}
 
 
 class SignInPage:
-    """Lets those through whose cookie says that they signed in and who are on the list."""
+    """Lets those through whose cookie says that they signed in, who have not signed out and who are on the list."""
 
-    def __init__(self, app: ASGIApp, sign_in: SignIn, base: str = "") -> None:
+    def __init__(self, app: ASGIApp, sign_in: SignIn, ended: EndedSignIns, base: str = "") -> None:
         self.app = app
         self.sign_in = sign_in
+        self.sign_ins = SignIns(ended)
         self.base = f"/{base}" if base else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,16 +55,38 @@ class SignInPage:
             await self.app(scope, receive, send)
             return
         request = HTTPConnection(scope)
-        path = request.url.path.removeprefix(self.base)
         user = user_of(request.cookies)
-        if scope["type"] == "http" and path == ENTER:
-            await self.enter(request)(scope, receive, send)
-        elif self.sign_in.admits(user) or (scope["type"] == "http" and path in OPEN):
-            await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
+        marks = digests(request.cookies, AUTH_COOKIE_NAME) if user else ()
+        if await self.sign_ins.is_over(marks):
+            user, marks = {}, ()
+        admitted = self.sign_in.admits(user)
+        if scope["type"] == "http":
+            await (await self.answer(request, user, marks, admitted))(scope, receive, send)
+        elif admitted:
+            await self.sign_ins.serve(self.app, scope, receive, send, marks)
         else:
-            await self.page(request, user)(scope, receive, send)
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def answer(
+        self, request: HTTPConnection, user: Mapping[str, Any], marks: Sequence[str], admitted: bool
+    ) -> ASGIApp:
+        """Who answers a request: Streamlit, or a page of ours."""
+        path = self.open_path(request.scope)
+        if path == ENTER:
+            return self.enter(request)
+        if path == LEAVE:
+            return await self.leave(request, user, marks)
+        return self.app if path or admitted else self.page(request, user, marks)
+
+    def open_path(self, scope: Scope) -> str:
+        """The open path that a request names, to the letter; "" for all others.
+
+        Not `request.url`, which is made anew from the decoded path: there `/auth/login%3f` is `/auth/login`, while
+        Streamlit's routes get the path itself.
+        """
+        path = scope["path"].removeprefix(self.base)
+        exact = scope["path"] == self.base + path and scope["raw_path"] == (quote(self.base) + path).encode()
+        return path if path in OPEN and exact else ""
 
     def enter(self, request: HTTPConnection) -> Response:
         """The way to the provider that was chosen."""
@@ -67,23 +95,44 @@ class SignInPage:
             return RedirectResponse(f"{self.base}/", 303)
         return RedirectResponse(generate_login_redirect_url(provider), 303, {"Cache-Control": "no-store"})
 
-    def page(self, request: HTTPConnection, user: Mapping[str, Any]) -> Response:
+    async def leave(self, request: HTTPConnection, user: Mapping[str, Any], marks: Sequence[str]) -> ASGIApp:
+        """The way out, when this server's own page asks for it; a page that does, for whoever comes otherwise."""
+        given = request.query_params.get("token", "").encode()
+        if asks_itself(request.headers) or hmac.compare_digest(given, token(get_cookie_secret(), marks).encode()):
+            await self.sign_ins.end(marks)
+            return self.app
+        if not user:
+            return RedirectResponse(f"{self.base}/", 303)
+        code = language_of(request.headers.get("accept-language", ""))
+        return self.show(code, [in_language(code, "ui.signout_ask", who=who(user))], self.way_out(code, marks), 200)
+
+    def way_out(self, code: str, marks: Sequence[str]) -> str:
+        """The link that signs somebody out."""
+        target = f"{self.base}{LEAVE}?token={token(get_cookie_secret(), marks)}"
+        return link(target, in_language(code, "ui.sign_out"))
+
+    def page(self, request: HTTPConnection, user: Mapping[str, Any], marks: Sequence[str]) -> Response:
         """What a stranger sees: the way in; somebody who is not on the list: who they are, and the way out."""
         code = language_of(request.headers.get("accept-language", ""))
+        if user:
+            texts = [in_language(code, "ui.signin_not_you", who=who(user))]
+            if user.get("email") and not is_verified(user):
+                texts.append(in_language(code, "ui.signin_not_verified"))
+            texts.append(in_language(code, "ui.signin_known_as", words=", ".join(identities(user))))
+            return self.show(code, texts, self.way_out(code, marks), 403)
         # at the address that the provider sends back to: a cookie of another name of this server would be lost
         start = f"{get_origin_from_redirect_uri() or ''}{self.base}"
-        if user:
-            text = in_language(code, "ui.signin_not_you", who=who(user))
-            links = link(f"{self.base}/auth/logout", in_language(code, "ui.sign_out"))
-        else:
-            text = in_language(code, "ui.signin_ask")
-            words = in_language(code, "ui.sign_in")
-            links = "".join(
-                link(f"{start}{ENTER}?provider={name}", words if name == "default" else f"{words}: {name}")
-                for name in self.sign_in.providers
-            )
-        body = PAGE.format(language=code, text=html.escape(text), links=links)
-        return HTMLResponse(body, 403 if user else 401, {"Cache-Control": "no-store"})
+        words = in_language(code, "ui.sign_in")
+        links = "".join(
+            link(f"{start}{ENTER}?provider={name}", words if name == "default" else f"{words}: {name}")
+            for name in self.sign_in.providers
+        )
+        return self.show(code, [in_language(code, "ui.signin_ask")], links, 401)
+
+    def show(self, code: str, texts: Sequence[str], links: str, status: int) -> Response:
+        """A small page of paragraphs and links. links: HTML."""
+        text = "</p><p>".join(map(html.escape, texts))
+        return HTMLResponse(PAGE.format(language=code, text=text, links=links), status, {"Cache-Control": "no-store"})
 
 
 def link(target: str, words: str) -> str:

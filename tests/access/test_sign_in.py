@@ -87,13 +87,42 @@ def test_who_is_admitted(users: tuple[str, ...], changes: dict[str, Any], admitt
     assert SignIn(("default",), users).admits({**IN, **changes}) is admitted
 
 
-def test_a_claim_that_is_not_made_is_not_held_against_anybody() -> None:
-    """Several providers say nothing of whether an address was verified, and verify all."""
-    assert SignIn(("default",), ("ana@example.org",)).admits({"is_logged_in": True, "email": "ana@example.org"})
-    assert not SignIn(("default",)).admits({})
+@pytest.mark.parametrize("said", [{}, {"email_verified": None}, {"email_verified": 1}, {"email_verified": "yes"}])
+def test_an_address_counts_only_where_it_is_said_to_be_verified(said: dict[str, Any]) -> None:
+    """Where nothing is said of it, anybody may have typed it (Microsoft's common endpoint)."""
+    user = {"is_logged_in": True, "email": "ana@example.org", **said}
+    assert not SignIn(("default",), ("ana@example.org", "@example.org")).admits(user)
+    assert SignIn(("default",), ("*",)).admits(user) and not SignIn(("default",)).admits({})
+
+
+@pytest.mark.parametrize(
+    ("users", "changes", "admitted"),
+    [
+        (("sub:AbC",), {"sub": "AbC"}, True), (("sub:AbC",), {"sub": "abc"}, False), (("tid:7",), {"tid": "7"}, True),
+        (("oid:7",), {"oid": "7"}, True), (("oid:7",), {"sub": "7"}, False), (("oid:7",), {"oid": 7}, False),
+        (("one:sub:7",), {"sub": "7"}, True), (("two:sub:7",), {"sub": "7"}, False), (("sub:7",), {"sub": None}, False),
+        (("sub:7",), {"sub": "7", "is_logged_in": "yes"}, False),
+    ],
+)
+def test_who_is_named_by_subject_or_tenant(users: tuple[str, ...], changes: dict[str, Any], admitted: bool) -> None:
+    user = {"is_logged_in": True, "provider": "one", "email": "eve@evil.example", "email_verified": True, **changes}
+    assert SignIn(("one",), users).admits(user) is admitted
+
+
+def test_with_several_providers_an_identity_says_whose_it_is() -> None:
+    """The subject 7 of one provider is somebody else at another."""
+    several = {**SHARED, "one": PART, "two": PART}
+    found = read(several, ("one:sub:7",))
+    assert isinstance(found, SignIn)
+    user = {"is_logged_in": True, "sub": "7"}
+    assert found.admits({**user, "provider": "one"}) and not found.admits({**user, "provider": "two"})
+    for word in ("sub:7", "three:sub:7"):
+        assert read(several, (word,)) == Refused("auth_identity", {"what": word, "names": "one, two"})
+    assert isinstance(read(GOOD, ("default:sub:7", "tid:8")), SignIn)
 
 
 def test_people_are_named_by_commas_or_spaces() -> None:
     assert named_users(" Ana@Example.org,@lab.example  *\n") == ("ana@example.org", "@lab.example", "*")
+    assert named_users("sub:AbC|7 one:oid:X,Tid:Y") == ("sub:AbC|7", "one:oid:X", "tid:y")
     assert named_users("") == ()
     assert [who(user) for user in (IN, {"name": "Ana"}, {"sub": "1"}, {})] == ["ana@example.org", "Ana", "1", "?"]

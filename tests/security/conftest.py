@@ -72,14 +72,14 @@ def make_workspace(folder: Path) -> Path:
 
 def start_server(
     root: Path, *words: str, env: dict[str, str] | None = None, path: str = "", module: tuple[str, ...] = (),
-    handles: int = 0,
+    handles: int = 0, port: int = 0,
 ) -> Server:
     """Starts `python -m lfdash` on a workspace, with further words, and waits until it answers.
 
     path: of the address, where --public-url has one. module: what is started instead. handles: how many files it may
-    open at most, 0 = as many as we.
+    open at most, 0 = as many as we. port: 0 = a free one.
     """
-    port = free_port()
+    port = port or free_port()
     told = [*module, f"--server.port={port}"] if module else ["lfdash", "--workspace", str(root), f"--port={port}"]
     limits = f'ulimit -Sn {handles // 2} && ulimit -Hn {handles} && exec "$@"'
     limited = ["sh", "-c", limits, "sh"] if handles else []

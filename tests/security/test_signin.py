@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from itsdangerous import URLSafeTimedSerializer
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from tests.security.browser import Answer, Tab, ask
 from tests.security.conftest import Server, Start, make_workspace
@@ -18,6 +23,7 @@ from tests.security.test_gate import ROUTES, listening, refused
 
 KEY = "0123456789abcdef0123456789abcdef"  # of the cookies
 OPEN = {"/_stcore/health", "/auth/login", "/auth/logout", "/oauth2callback"}
+OWN_PAGE = {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
 SECRETS = """
 [auth]
 redirect_uri = "http://127.0.0.1:{{port}}/oauth2callback"
@@ -46,7 +52,7 @@ def with_secrets(folder: Path, text: str) -> Path:
 def door(serve: Start, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Server:
     """A server for every machine, that ana and everybody of lab.example may use."""
     root = with_secrets(tmp_path_factory.mktemp("door"), SECRETS.format(key=KEY, url=provider.url))
-    return serve("--host", "0.0.0.0", "--users", "Ana@Example.org, @lab.example", root=root)
+    return serve("--host", "0.0.0.0", "--users", "Ana@Example.org, @lab.example, sub:AbC|7, tid:4b8c-1", root=root)
 
 
 class Browser:
@@ -60,8 +66,10 @@ class Browser:
     def header(self) -> str:
         return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
-    def get(self, path: str) -> Answer:
-        answer = ask(self.url, path, headers=[("Cookie", self.header), ("Accept", "text/html")])
+    def get(self, path: str, **headers: str) -> Answer:
+        """headers: further ones, with _ for -."""
+        more = [(name.replace("_", "-"), value) for name, value in headers.items()]
+        answer = ask(self.url, path, headers=[("Cookie", self.header), ("Accept", "text/html"), *more])
         for line in filter(None, answer.headers.get("set-cookie", "").split("\n")):
             name, _, value = line.partition(";")[0].partition("=")
             self.cookies[name] = value
@@ -76,6 +84,10 @@ class Browser:
         parts = urlsplit(away)
         back = ask(f"{parts.scheme}://{parts.netloc}", f"{parts.path}?{parts.query}").headers["location"]
         return self.get(back.removeprefix(self.url))
+
+    def sign_out(self) -> Answer:
+        """As a browser goes there when the page leads it."""
+        return self.get("/auth/logout", **OWN_PAGE)
 
     def tab(self, **changes: str) -> Tab:
         """A tab of this browser; Streamlit hands the token of forms on in the websocket's protocol."""
@@ -100,7 +112,7 @@ def test_with_a_sign_in_a_public_address_may_be_served(door: Server) -> None:
 def test_a_stranger_gets_nothing(door: Server, path: str) -> None:
     answer = ask(door.url, path)
     if path in OPEN:
-        assert answer.status in (200, 302, 307)
+        assert answer.status in (200, 302, 303)
         assert b"workspace" not in answer.body
     else:
         assert answer.status == 401 and b"Sign in" in answer.body
@@ -126,7 +138,7 @@ def test_who_is_on_the_list_comes_in_and_goes_out_again(door: Server, provider: 
     assert "start" in tab.ids and tab.shows("ana@example.org") and "sign_out" in tab.ids
     tab.run(sign_out=True)
     assert any(message.auth_redirect.url == "/auth/logout" for message in tab.seen)
-    browser.get("/auth/logout")
+    browser.sign_out()
     assert browser.get("/").status == 401
     with pytest.raises(InvalidStatus):
         browser.tab().open()
@@ -151,6 +163,12 @@ def test_downloads_and_uploads_are_for_who_signed_in(door: Server, provider: Pro
         ({"email": "ana@example.org.evil"}, 403), ({"email": "ana@evil@lab.example"}, 403), ({"email": None}, 403),
         ({"email": "ana@sub.lab.example"}, 403), ({"email": "bo@lab.example", "email_verified": False}, 403),
         ({"email": "\u212aim@lab.example"}, 403), ({"email": ["ana@example.org"]}, 403),
+        ({"email": "bo@lab.example", "email_verified": None}, 403), ({"email": "bo@lab.example\n"}, 403),
+        ({"email": "bo@lab.example", "email_verified": "false"}, 403),
+        ({"email": "eve@evil.example", "email_verified": None, "sub": "AbC|7"}, 200),
+        ({"email": "bo@lab.example", "email_verified": None, "sub": "abc|7"}, 403),
+        ({"email": None, "tid": "4b8c-1", "oid": "1"}, 200), ({"email": None, "tid": "4b8c-2", "oid": "1"}, 403),
+        ({"email": "tid:4b8c-1", "sub": "tid:4b8c-1"}, 403),
     ],
 )
 def test_who_is_not_on_the_list_stays_out(
@@ -160,7 +178,7 @@ def test_who_is_not_on_the_list_stays_out(
     answer = browser.get("/")
     assert answer.status == status
     if status == 403:
-        assert b"Sign out" in answer.body and b"list" in answer.body
+        assert b"Sign out" in answer.body and b"list" in answer.body and b"default:sub:" in answer.body
         with pytest.raises(InvalidStatus):
             browser.tab().open()
 
@@ -172,6 +190,140 @@ def test_a_token_of_somebody_else_is_not_believed(door: Server, provider: Provid
     finally:
         provider.forge = False
     assert browser.get("/").status == 401
+
+
+def wait_until_closed(tab: Tab) -> None:
+    """Reads what was on its way until the server closes the tab. TimeoutError when it does not."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            tab.socket.recv(10)
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
+
+
+def test_an_address_that_nobody_verified_is_told_so(door: Server, provider: Provider) -> None:
+    """Microsoft's common endpoint says nothing of it, and anybody writes any address into a tenant of their own."""
+    provider.claims = {"email": "ana@example.org", "name": "Ana"}
+    browser = Browser(door)
+    browser.sign_in()
+    answer = browser.get("/")
+    assert answer.status == 403 and b"does not say that the e-mail address is yours" in answer.body
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["one cookie", "a cookie in parts"])
+def test_signing_out_voids_the_cookie_and_closes_every_tab(door: Server, provider: Provider, long: bool) -> None:
+    more = {"groups": [f"{random.Random(7).getrandbits(40_000):x}"]} if long else {}
+    browser, elsewhere = signed_in(door, provider, **more), signed_in(door, provider, **more)
+    assert ("_streamlit_user_1" in browser.cookies) is long
+    kept = Browser(door)
+    kept.cookies = dict(browser.cookies)
+    count = 0 if long else 3  # Streamlit takes no websocket with more than 8 KB in a header
+    tabs = [browser.tab().open() for _ in range(count)]
+    others = [elsewhere.tab().open() for _ in range(count)]
+    browser.sign_out()
+    for tab in tabs:
+        wait_until_closed(tab)
+    assert kept.get("/").status == 401 and kept.get("/media/x").status == 401
+    with pytest.raises(InvalidMessage if long else InvalidStatus):
+        kept.tab().open()
+    value = kept.cookies["_streamlit_user"]
+    for end in ("A", "B", "Q", "g", "w", "=", "!"):  # the last letter of a signature has bits that do not count
+        kept.cookies["_streamlit_user"] = value[:-1] + end
+        assert kept.get("/").status == 401
+    assert elsewhere.get("/").status == 200  # the same person's sign-in in another browser goes on
+    assert all("start" in tab.run().ids for tab in others)
+    browser.sign_in()
+    assert browser.get("/").status == 200
+
+
+def test_what_was_ended_stays_ended_after_a_restart(
+    serve: Start, provider: Provider, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = with_secrets(tmp_path_factory.mktemp("again"), SECRETS.format(key=KEY, url=provider.url))
+    first = serve("--users", "ana@example.org", root=root)
+    gone, stays = signed_in(first, provider), signed_in(first, provider)
+    kept = dict(gone.cookies)
+    gone.sign_out()
+    first.process.kill()
+    first.process.wait(20)
+    serve("--users", "ana@example.org", root=root, port=int(first.url.rpartition(":")[2]))
+    gone.cookies = kept
+    assert gone.get("/").status == 401 and stays.get("/").status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "document", "Referer": "http://evil.example/"},
+        {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Dest": "document"}, {"Sec_Fetch_Site": "none"}, {},
+        {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Dest": "image"},
+        {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Dest": "iframe"}, {"Sec_Fetch_Dest": "document"},
+    ],
+)
+def test_no_other_page_signs_anybody_out(door: Server, provider: Provider, headers: dict[str, str]) -> None:
+    browser = signed_in(door, provider)
+    tab = browser.tab().open()
+    other = signed_in(door, provider)
+    (token,) = re.findall(rb'/auth/logout\?token=([0-9a-f]{64})"', other.get("/auth/logout").body)
+    for query in ("", "?token=", "?token=%D0%B6", f"?token={token.decode()}"):
+        answer = browser.get(f"/auth/logout{query}", **headers)
+        assert answer.status == 200 and b"Do you want to sign out?" in answer.body
+        assert "set-cookie" not in answer.headers and browser.get("/").status == 200
+    assert "start" in tab.run().ids
+    (link,) = re.findall(rb'href="([^"]+)"', answer.body)
+    assert browser.get(link.decode()).status == 302  # of its own page, where the browser does not say whose it is
+    assert browser.get("/").status == 401
+    wait_until_closed(tab)
+
+
+def test_who_is_not_signed_in_cannot_sign_out(door: Server) -> None:
+    answer = ask(door.url, "/auth/logout", headers=[("Sec-Fetch-Site", "cross-site")])
+    assert answer.status == 303 and answer.headers["location"] == "/" and "set-cookie" not in answer.headers
+
+
+NEAR = (
+    "{0}%3f", "{0}%23", "{0}%09", "{0}/", "{0}//", "/{0}", "{0};", "{0};x", "{0}%3b", "{0}%2f", "{0}%00", "{0}%20",
+    "{0}.", "{0}/.", "{0}/..", "{0}/../", "/x/..{0}", "/.{0}", "/%2e{0}", "%2f{0}", "{0}%0a", "{0}%0d%0a", "{0}%3fa=b",
+    "{0}%3F", "{0}%26", "{0}%25", "{0}%2525", "{0}%253f", "{0}\\", "{0}%5c", "{0}%80", "{0}%c3%28", "{0}%e2%80%8b",
+    "{0}*", "{0}:80", "http://{1}{0}x", "http://{1}{0}%3f", "http://{1}{0}", "//{1}{0}", "http:{0}", "{0}\t", "{0}@",
+    "http://evil.example{0}", "{0},", "{0}index.html", "{0}%u0041", "{0}#", "{0}#x",
+)
+
+
+def near_misses(path: str, host: str) -> Iterator[str]:
+    """What looks like an open path and is none: appended, spelled in another way, every letter encoded or in the other
+    case."""
+    yield from (form.format(path, host) for form in NEAR)
+    for place, letter in enumerate(path[1:], 1):
+        yield f"{path[:place]}%{ord(letter):02x}{path[place + 1:]}"
+        if letter.isalpha():
+            yield path[:place] + letter.swapcase() + path[place + 1 :]
+
+
+def raw_status(url: str, target: str) -> int:
+    """The answer to a request line that no library would send."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 20) as link:
+        link.sendall(f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
+        return int(link.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.parametrize("path", ["/signin", *sorted(OPEN)])
+def test_only_an_open_path_to_the_letter_is_open(door: Server, path: str) -> None:
+    host = door.url.removeprefix("http://")
+    passed = {target: raw_status(door.url, target) for target in near_misses(path, host)}
+    assert {target: status for target, status in passed.items() if status not in (400, 401)} == {}
+    assert raw_status(door.url, path) in (200, 302, 303) and raw_status(door.url, f"{path}?a=b") in (200, 302, 303)
+
+
+@given(st.sampled_from(["/signin", *sorted(OPEN)]), st.text(max_size=4), st.text(max_size=4), st.booleans())
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_nothing_else_is_open(door: Server, path: str, before: str, after: str, spelled: bool) -> None:
+    text = f"{before}{path}{after}"
+    target = "".join(f"%{byte:02X}" if spelled or byte in b" %?#" or not 32 < byte < 127 else chr(byte)
+                     for byte in text.encode("utf-8", "replace"))
+    target = target if target.startswith("/") else f"/{target}"
+    if target != path:
+        assert raw_status(door.url, target) in (400, 401), target
 
 
 def cookie(claims: dict[str, object], key: str = KEY, name: str = "_streamlit_user") -> list[tuple[str, str]]:

@@ -111,6 +111,14 @@ def test_who_asks_for_nothing_is_closed(first: bytes, drip: bytes) -> None:
         wait_for(lambda: not table.waiting and not table.still)
 
 
+@pytest.mark.parametrize("broken", [f"X: {'a' * 9000}", "Sec-WebSocket-Key: x", "Sec-WebSocket-Version: 1"])
+def test_a_websocket_that_cannot_be_is_closed_at_once(broken: str) -> None:
+    head = f"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{broken}\r\n\r\n"
+    with serving() as (port, _, _table), connect(port) as link:
+        link.sendall(head.encode())
+        assert seconds_open(link) < WAIT / 2
+
+
 def test_an_idle_connection_is_used_again_before_it_is_closed() -> None:
     with serving() as (port, _, _table):
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lfdash.access.ended_sign_ins import EndedSignIns
+from lfdash.access.sign_in import SignIn
 from lfdash.web import sign_in_page
-from lfdash.web.sign_in_page import AUTH_COOKIE_NAME, language_of, link, user_of
+from lfdash.web.sign_in_page import AUTH_COOKIE_NAME, OPEN, SignInPage, language_of, link, user_of
 
 HERE = "https://box.example"
 
@@ -59,3 +62,19 @@ def test_without_a_cookie_or_an_address_nobody_is_known(monkeypatch: pytest.Monk
 
 def test_what_a_link_says_is_no_markup() -> None:
     assert link('/a"><script>', "<b>") == '<a href="/a&quot;&gt;&lt;script&gt;">&lt;b&gt;</a>'
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "raw", "is_open"),
+    [
+        ("", "/auth/login", "/auth/login", True), ("", "/auth/login?", "/auth/login%3f", False),
+        ("", "/auth/login", "/auth/%6cogin", False), ("lf", "/lf/auth/login", "/lf/auth/login", True),
+        ("lf", "/auth/login", "/auth/login", False), ("lf", "/lf/lf/auth/login", "/lf/lf/auth/login", False),
+        ("lf", "/lf/auth/login", "/%6cf/auth/login", False), ("ä", "/ä/auth/login", "/%C3%A4/auth/login", True),
+        ("", "", "", False), ("", "/", "/", False), ("", "/data", "/auth/login", False),
+    ],
+)
+def test_what_is_open_is_named_to_the_letter(tmp_path: Path, base: str, path: str, raw: str, is_open: bool) -> None:
+    page = SignInPage(lambda *_: None, SignIn(("default",)), EndedSignIns(tmp_path), base)
+    found = page.open_path({"path": path, "raw_path": raw.encode()})
+    assert found == (path.removeprefix(f"/{base}" if base else "") if is_open else "") and (found in OPEN) is is_open
