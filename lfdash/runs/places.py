@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def elsewhere(workspace: Path) -> Path:
     return private(workspace) / "elsewhere"
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """A folder as it was listed last. since: when its mark was first seen (`time.monotonic`); a listing made less than
     SETTLE_S after that may lack what came right behind it."""
@@ -39,10 +39,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Found:
-    """What a walk found. runs: folder -> its mark. failed: what could not be read -> the error; runs that an earlier
-    walk found there are among `runs` as they were."""
+    """What a walk found. runs: folder -> its mark. changed: those among them that were listed anew, or are new.
+    failed: what could not be read -> the error; runs that an earlier walk found there are among `runs` as they were."""
 
     runs: Mapping[str, Mark] = field(default_factory=dict)
+    changed: Collection[str] = ()
     failed: Mapping[str, OSError] = field(default_factory=dict)
 
 
@@ -67,7 +68,7 @@ class Places:
             if folder not in walk.nodes:
                 walk.visit(folder, 0)
         self._nodes = walk.nodes
-        return Found(walk.runs, walk.failed)
+        return Found(walk.runs, walk.changed, walk.failed)
 
     def _noted(self, failed: dict[str, OSError]) -> list[str]:
         """The folders that notes name. A note that cannot be read now names what it named before."""
@@ -97,6 +98,7 @@ class Walk:
     def __init__(self, before: Mapping[str, Node], now: float) -> None:
         self.nodes: dict[str, Node] = {}
         self.runs: dict[str, Mark] = {}
+        self.changed: list[str] = []
         self.failed: dict[str, OSError] = {}
         self._before = before
         self._now = now
@@ -116,7 +118,9 @@ class Walk:
         self.nodes[path] = node
         if node.is_run:
             self.runs[path] = node.mark
-        if depth:
+            if node is not before:
+                self.changed.append(path)
+        if depth and node.below:
             for name in node.below:
                 self.visit(f"{path}/{name}", depth - 1)
 

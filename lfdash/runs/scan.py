@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lfdash.errors import RecordError
-from lfdash.files import Absent, FileMark, Unreadable, file_mark, look_json, look_mark, read_text_file
-from lfdash.runs.paths import RunPaths, is_home
+from lfdash.files import Absent, FileMark, Unreadable, look_json, look_mark, read_text_file
+from lfdash.runs.newest_first import NewestFirst
+from lfdash.runs.paths import EXIT, LOG, RECORD, RunPaths
 from lfdash.runs.places import SETTLE_S, Mark, Places, reason
 from lfdash.runs.record import TERMINAL, Attempt, Exit, Handle, RunRecord, RunState, Status, read_exit
-from lfdash.runs.view import RunView, judge, known, plain_id, view_plain, view_run, view_unknown
+from lfdash.runs.view import RunView, judge, known, view_plain, view_run, view_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +34,9 @@ def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
     """How the run in a folder stands; None when there is none any more. OSError when something of it cannot be read:
     then nothing is known."""
     paths = RunPaths(path)
-    text = read_text_file(paths.record)
+    text = read_text_file(paths.named(RECORD))
     if isinstance(text, Absent):
-        return view_plain(workspace, paths) if look_mark(paths.trainer_log) is not None else None
+        return view_plain(workspace, paths) if look_mark(paths.named(LOG)) is not None else None
     if isinstance(text, Unreadable):
         if text.failure is not None:
             raise OSError(text.failure, text.reason, str(paths.record))
@@ -50,6 +52,8 @@ def made(paths: RunPaths, record: RunRecord) -> RunRecord:
     """The record with the attempts that are on disk: not those that were taken back, since they could not be started,
     and those too of which somebody died before writing them into run.json."""
     numbers = paths.made_attempts()
+    if numbers == [attempt.number for attempt in record.attempts]:
+        return record
     kept = [attempt for attempt in record.attempts if attempt.number in numbers] or [record.attempts[0]]
     written = {attempt.number for attempt in kept}
     more = [attempt_of(paths, number) for number in numbers if number not in written]
@@ -114,43 +118,57 @@ def standing(paths: RunPaths, record: RunRecord, poll: Poll) -> tuple[RunRecord,
 Signature = tuple[FileMark | None, ...]
 
 
-def signature(paths: RunPaths) -> Signature:
+def signature(folder: str) -> Signature:
     """Changes whenever a run that is over could look different."""
-    return tuple(file_mark(path) for path in (paths.record, paths.exit, paths.trainer_log))
+    marks: list[FileMark | None] = []
+    for name in (RECORD, EXIT, LOG):
+        try:
+            found = os.stat(f"{folder}/{name}")
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((found.st_mtime_ns, found.st_size, found.st_ino))
+    return tuple(marks)
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """What the last look at a folder found. mark: of the folder then, and since when it has that one (`monotonic`);
-    signature: of its files; turn: in which of TURNS walks they are looked at in any case."""
+    signature: of its files."""
 
     mark: Mark
     since: float
     signature: Signature
     view: RunView
-    turn: int
 
 
 class RunScan:
     """The runs of one workspace, as the looks find them. Runs that are over are read again only when they changed.
 
     poll: asks the launcher about the newest attempt of a record; raises OSError when it cannot tell. finish: the view
-    before and the new one -> what is kept. views: all runs, newest first; another tuple whenever one of them changed.
-    failed: folders that the last walk could not read -> the error.
+    before and the new one -> what is kept. clock: seconds, never set back. views: all runs, newest first; another tuple
+    whenever one of them changed. failed: folders that the last walk could not read -> the error.
     """
 
-    def __init__(self, workspace: Path, poll: Poll, finish: Finish | None = None) -> None:
+    def __init__(
+        self, workspace: Path, poll: Poll, finish: Finish | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.views: tuple[RunView, ...] = ()
         self.failed: Mapping[str, OSError] = {}
         self._errors: dict[str, OSError] = {}  # of the runs that the last look could not see
         self._workspace = workspace
         self._poll = poll
         self._finish = finish or (lambda before, now: now)
-        self._places = Places(workspace)
+        self._clock = clock
+        self._places = Places(workspace, clock)
         self._entries: dict[str, Entry] = {}
+        self._order = NewestFirst(workspace)
         self._alive: set[str] = set()  # and those that were not seen
+        self._lost: set[str] = set()  # those that may be found again
+        self._plain: set[str] = set()  # without a record: nobody says when they end
+        self._fresh: set[str] = set()  # whose folder changed so lately that a later change might not show in its time
+        self._turns: tuple[set[str], ...] = tuple(set() for _ in range(TURNS))
         self._walks = 0
-        self._changed = False
 
     @property
     def unseen(self) -> dict[str, str]:
@@ -163,6 +181,11 @@ class RunScan:
         errors = {**self.failed, **self._errors}
         return next(((path, reason(one)) for path, one in errors.items() if one.errno not in NOT_OURS), None)
 
+    @property
+    def alive(self) -> list[RunView]:
+        """Those that are not over, as far as the last looks could see, in no order."""
+        return [self._entries[path].view for path in self._alive]
+
     def look(self, *, everything: bool = True) -> None:
         """Looks at the alive runs, and for new folders when `everything`."""
         if everything:
@@ -170,10 +193,7 @@ class RunScan:
         else:
             for path in list(self._alive):
                 self._look_at(path, self._entries[path].mark)
-        if self._changed:
-            self._changed = False
-            views = apart(self._workspace, [entry.view for entry in self._entries.values()])
-            self.views = tuple(sorted(views, key=lambda view: view.started or view.ended or 0.0, reverse=True))
+        self.views = self._order.views()
 
     def look_at(self, folder: Path) -> None:
         """Looks at one folder anew, whatever is known of it; part of the views with the next look."""
@@ -182,30 +202,32 @@ class RunScan:
             self._look_at(path, self._entries[path].mark)
 
     def _walk(self) -> None:
+        """Costs one stat of each folder, and what has changed."""
         self._walks += 1
         found = self._places.find()
         self.failed = found.failed
         for path in self._entries.keys() - found.runs.keys():
             self._drop(path)
-        for path, mark in found.runs.items():
-            if self._is_due(path, mark):
-                self._look_at(path, mark)
+        due = {path for path in found.changed if self._is_new(path, found.runs[path])} | self._alive | self._lost
+        due.update(path for path in self._doubtful() - due if self._entries[path].signature != signature(path))
+        for path in sorted(due):
+            self._look_at(path, found.runs[path])
 
-    def _is_due(self, path: str, mark: Mark) -> bool:
+    def _is_new(self, path: str, mark: Mark) -> bool:
         entry = self._entries.get(path)
-        if entry is None or entry.mark != mark or path in self._alive:
-            return True
-        if entry.view.state is RunState.LOST and entry.view.record is not None:
-            return True  # it may be found again
-        fresh = time.monotonic() - entry.since < 2 * SETTLE_S  # a later change might not show in the folder's time
-        if fresh or entry.turn == self._walks % TURNS or entry.view.record is None:
-            return entry.signature != signature(RunPaths(Path(path)))
-        return False
+        return entry is None or entry.mark != mark
+
+    def _doubtful(self) -> set[str]:
+        """Those whose files are looked at whatever their folder's time of change says."""
+        doubtful = self._fresh | self._turns[self._walks % TURNS] | self._plain
+        settled = self._clock() - 2 * SETTLE_S
+        self._fresh = {path for path in self._fresh if self._entries[path].since > settled}
+        return doubtful
 
     def _look_at(self, path: str, mark: Mark) -> None:
         entry = self._entries.get(path)
         before = entry.view if entry is not None else None
-        files = signature(RunPaths(Path(path)))
+        files = signature(path)
         self._errors.pop(path, None)
         try:
             view = look(self._workspace, Path(path), self._poll)
@@ -222,39 +244,32 @@ class RunScan:
         if before is not None and view == before:
             view = before
         else:
-            self._changed = True
-        since = entry.since if entry is not None and entry.mark == mark else time.monotonic()
-        self._entries[path] = Entry(mark, since, files, view, hash(path) % TURNS)
-        (self._alive.discard if view.state in TERMINAL and not view.unseen else self._alive.add)(path)
+            self._order.put(path, view)
+        since = entry.since if entry is not None and entry.mark == mark else self._clock()
+        self._entries[path] = Entry(mark, since, files, view)
+        self._note(path, view)
+
+    def _note(self, path: str, view: RunView) -> None:
+        """Puts a folder among those that are to be looked at again."""
+        self._fresh.add(path)
+        self._turns[hash(path) % TURNS].add(path)
+        member(self._alive, path, view.state not in TERMINAL or view.unseen is not None)
+        member(self._lost, path, view.state is RunState.LOST and view.record is not None)
+        member(self._plain, path, view.record is None)
 
     def _drop(self, path: str) -> None:
-        self._alive.discard(path)
+        for group in (self._alive, self._lost, self._plain, self._fresh, self._turns[hash(path) % TURNS]):
+            group.discard(path)
         self._errors.pop(path, None)
-        self._changed |= self._entries.pop(path, None) is not None
+        if self._entries.pop(path, None) is not None:
+            self._order.drop(path)
+
+
+def member(group: set[str], path: str, there: bool) -> None:
+    """Puts a path into a group, or takes it out."""
+    (group.add if there else group.discard)(path)
 
 
 def unseen(workspace: Path, path: str, before: RunView | None, why: str) -> RunView:
     """The view of the look before, marked; that of a run of which nothing is known when there was none."""
     return view_unknown(workspace, Path(path), why) if before is None else replace(before, unseen=why)
-
-
-def apart(workspace: Path, views: Iterable[RunView]) -> list[RunView]:
-    """The views, with an id of its own for each folder that is a copy of another run's."""
-    by_id: dict[str, list[RunView]] = {}
-    for view in views:
-        by_id.setdefault(view.run_id, []).append(view)
-    return [one for same in by_id.values() for one in (same if len(same) == 1 else renamed(workspace, same))]
-
-
-def renamed(workspace: Path, same: list[RunView]) -> list[RunView]:
-    """Views of one id: the one that lies where it was made keeps it, else the first by its path."""
-    first, *copies = sorted(same, key=lambda view: (not lies_home(view), view.path))
-    return [first, *(replace(view, run_id=plain_id(workspace, view.path)) for view in copies)]
-
-
-def lies_home(view: RunView) -> bool:
-    """Whether a run lies where it was made, as far as that can be seen."""
-    try:
-        return is_home(view.paths, view.attempt)
-    except OSError:
-        return False

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
+import os
+import shutil
+from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.places import Places
+from lfdash.runs.record import RunState
+from lfdash.runs.scan import TURNS, RunScan
+from tests.support.asked import Asked, asked_below
+from tests.support.crowd import crowd
 from tests.support.world import World
 
 
@@ -47,19 +56,126 @@ def test_half_made_and_deep_folders_are_passed_over(workspace: Path) -> None:
     assert Places(workspace / "missing").find().runs == {}
 
 
-def test_a_thousand_runs_are_looked_at_in_little_time(world: World) -> None:
-    """The bound is wide (a warm look takes some 20 ms): it is to catch a look that reads every file."""
-    handle = world.add("first")
-    world.fake.end(handle, 0)
-    record = handle.paths.record.read_text()
-    ended = handle.paths.exit.read_text()
-    for number in range(1000):
-        paths = RunPaths(handle.paths.root.with_name(f"r{number}"))
-        paths.root.mkdir()
-        paths.record.write_text(record.replace("id-first", f"id-{number}"))
-        paths.exit.write_text(ended.replace("id-first", f"id-{number}"))
-    assert len(world.scan()) == 1001
-    asked, began = world.asked, time.perf_counter()
+# -- what a look costs ------------------------------------------------------------------------------------
+
+
+class Crowd:
+    """A workspace of runs that are over, and a clock that is turned on."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace, self.saves, self.time = workspace, workspace / "saves", 0.0
+        crowd(workspace, models=2, ways=3, each=4)
+        launcher = LocalLauncher()
+        self.scan = RunScan(workspace, lambda paths, record: launcher.poll(launcher.adopt(paths, record)),
+                            clock=lambda: self.time)
+
+    def look(self) -> Asked:
+        """A look at everything some seconds later; what it asked for."""
+        self.time += 5.0
+        with asked_below(self.saves) as asked:
+            self.scan.look()
+        return asked
+
+    def settle(self) -> list[str]:
+        """Until nothing is fresh any more; the folders of the runs."""
+        for _ in range(4):
+            self.look()
+        return [str(view.path) for view in self.scan.views]
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Crowd:
+    (tmp_path / "workspace").mkdir()
+    return Crowd(tmp_path / "workspace")
+
+
+def test_a_first_look_opens_every_file_of_a_run_once(many: Crowd) -> None:
+    opened = many.look().opened
+    assert len(many.scan.views) == 24 and {view.state.name for view in many.scan.views} >= {"SUCCEEDED", "FAILED"}
+    assert {path for path, count in opened.items() if count > 1 and not path.endswith("trainer_state.json")} == set()
+    assert max(opened.values()) <= 2
+    for view in many.scan.views:
+        mine = {path for path in opened if path.startswith(f"{view.path}/")}
+        assert len(mine) <= 7, mine  # of some twenty
+
+
+def test_a_look_at_runs_that_are_over_opens_nothing_and_asks_for_each_folder_once(many: Crowd) -> None:
+    folders, views = many.settle(), many.scan.views
+    files: Counter[str] = Counter()
+    for _ in range(TURNS):
+        asked = many.look()
+        assert not asked.opened and not asked.listed
+        assert all(asked.seen.pop(folder) == 1 for folder in folders)
+        files += asked.seen
+    files = Counter({path: count for path, count in files.items() if not Path(path).is_dir()})
+    assert len(files) == 3 * len(folders) and set(files.values()) == {1}  # each run's turn came once
+    assert many.scan.views is views
+
+
+def test_what_changed_is_read_and_nothing_else(many: Crowd) -> None:
+    folders = many.settle()
+    before = many.scan.views
+    (many.saves / folders[7] / "checkpoint-9").mkdir()
+    asked = many.look()
+    assert {str(Path(path)) for path in asked.listed} <= {folders[7], f"{folders[7]}/attempts"}
+    assert asked.opened and all(path.startswith(f"{folders[7]}/") for path in asked.opened)
+    changed = [place for place, (a, b) in enumerate(zip(before, many.scan.views, strict=True)) if a is not b]
+    assert changed == [7] and 9 in many.scan.views[7].saved.checkpoints
+
+
+def test_a_look_at_the_alive_ones_asks_for_nothing_of_those_that_are_over(many: Crowd) -> None:
+    many.settle()
+    with asked_below(many.workspace) as asked:
+        many.scan.look(everything=False)
+    assert not asked.opened and not asked.listed and not asked.seen
+
+
+def test_a_file_that_is_written_in_its_place_is_seen_when_its_turn_comes(many: Crowd) -> None:
+    """Such a change does not show in the folder's time."""
+    folders = many.settle()
+    record = RunPaths(Path(folders[3])).record
+    with record.open("r+", encoding="utf-8") as file:
+        text = file.read().replace('"name": "sft', '"name": "SFT')
+        file.seek(0)
+        file.write(text)
+    looks = 0
+    while not many.look().opened:
+        looks += 1
+        assert looks < TURNS
+    changed = next(view for view in many.scan.views if str(view.path) == folders[3])
+    assert changed.record is not None and changed.record.name.startswith("SFT")
+
+
+def test_a_change_within_the_tick_of_a_coarse_clock_is_seen(many: Crowd) -> None:
+    """The folder's time is the same before and after: only that it is new tells that more may have come."""
+    many.look()
+    view = many.scan.views[5]
+    mark = os.stat(view.path).st_mtime_ns
+    with view.paths.trainer_log.open("a", encoding="utf-8") as file:
+        file.write('{"current_steps": 100, "total_steps": 777, "loss": 1.0}\n')
+    os.utime(view.path, ns=(mark, mark))
+    many.look()
+    assert many.scan.views[5].progress.total == 777
+
+
+def test_a_run_that_comes_and_one_that_goes(many: Crowd) -> None:
+    folders = many.settle()
+    shutil.copytree(folders[2], f"{folders[2]}-b")
+    shutil.rmtree(folders[4])
+    asked = many.look()
+    assert asked.opened and all(path.startswith((f"{folders[2]}-b/", f"{folders[2]}/")) for path in asked.opened)
+    now = [str(view.path) for view in many.scan.views]
+    assert sorted(now) == sorted([*folders[:4], *folders[5:], f"{folders[2]}-b"])
+    ids = [view.run_id for view in many.scan.views]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_run_that_is_lost_is_asked_for_again_at_each_look(world: World) -> None:
+    handle = world.add("r1")
+    world.lose = True
+    assert world.scan()[0].state is RunState.LOST
+    asked = world.asked
     world.scan()
-    assert world.asked == asked
-    assert time.perf_counter() - began < 1.0
+    assert world.asked == asked + 1
+    world.lose = False
+    assert world.scan()[0].state is RunState.RUNNING and handle.paths.record.exists()

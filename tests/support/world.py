@@ -20,6 +20,7 @@ class World:
         self.workspace, self.fake = workspace, FakeLauncher()
         self.runs = RunScan(workspace, self.poll)
         self.asked = 0
+        self.lose = False  # what is asked for is lost
 
     def add(self, name: str) -> Handle:
         plan = plan_for(self.workspace, name=name)
@@ -30,6 +31,8 @@ class World:
 
     def poll(self, paths: RunPaths, record: RunRecord) -> Status:
         self.asked += 1
+        if self.lose:
+            return Status("lost", why="gone")
         return self.fake.poll(self.fake.adopt(paths, record))
 
     def scan(self) -> list[RunView]:
