@@ -75,7 +75,7 @@ def test_only_the_beginning_of_a_large_file_is_read(tmp_path: Path, monkeypatch:
             found = preview(path, limit)
             assert (found.count, found.problem) == (None, None) and 10 <= len(found.rows) < 100
             assert list(found.rows) == rows[: len(found.rows)]
-        for start in range(2000, 2012):  # also in the middle of a character
+        for start in range(2000, 2100):  # also in the middle of a character
             monkeypatch.setattr(data, "START", start)
             assert preview(path, 1000).problem is None
         assert count_rows(path) == Counted(500)
@@ -207,4 +207,5 @@ def test_a_line_of_gigabytes_takes_little_memory(tmp_path: Path, name: str) -> N
         file.write(head)
         file.truncate(3 << 30)
     said = in_little_memory(path)
-    assert "None Counted(rows=None" in said and "data_" in said
+    assert "None Counted(rows=None" in said
+    assert ("data_syntax" if name == "a.json" else "data_long") in said  # JSON has no zeros within its strings

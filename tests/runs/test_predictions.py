@@ -49,9 +49,10 @@ def test_pages_of_a_file_that_grows(tmp_path: Path) -> None:
     path.write_text(line(7))  # replaced by a shorter one
     assert rows.count() == 1 and rows.generation == 1
     assert rows.page(0, 5)[0].prompt == "Question 7"
-    (tmp_path / "other").write_text(line(1) + line(2))
+    (tmp_path / "other").write_text(line(1, "a longer answer") + line(2))
     os.replace(tmp_path / "other", path)  # by a longer one
-    assert rows.count() == 2 and rows.page(0, 5)[0].prompt == "Question 1"
+    assert rows.count() == 2 and rows.generation == 2
+    assert [row.prompt for row in rows.page(0, 5)] == ["Question 1", "Question 2"]
 
 
 def test_search_looks_into_every_column(tmp_path: Path) -> None:
@@ -107,6 +108,17 @@ LINE = (
     | TEXT.map(lambda text: text.replace("\n", "")).filter(bool)
     | st.builds(lambda row, place: json.dumps(row)[place:], ROW, st.integers(0, 9))
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [("n", []), ("\\", [1]), ('"', [2]), ("\\x", [1]), ("u", [3]), ("ß", [4]), ("SS", [4]), ("x", [0, 1])],
+)
+def test_an_escape_is_not_taken_for_what_it_is_written_with(tmp_path: Path, text: str, places: list[int]) -> None:
+    answers = ["\nx", "\\x", '"', "u", "ß"]
+    rows = [{"prompt": "", "predict": answer, "label": ""} for answer in answers]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    assert found(Predictions(tmp_path / "p.jsonl"), text) == places
 
 
 def told(row: Prediction) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
@@ -58,3 +59,17 @@ def speak(app: AppTest, code: str) -> AppTest:
     """The page in another language."""
     widget(app, "selectbox", LANGUAGE).set_value(code)
     return good(app.run())
+
+
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """How often the fragments that are drawn from now on look again by themselves (AppTest does not tell)."""
+    seconds: list[float | None] = []
+    fragment = st.fragment
+
+    def watched(function: Any, **how: Any) -> Any:
+        if "run_every" in how:
+            seconds.append(how["run_every"])
+        return fragment(function, **how)
+
+    monkeypatch.setattr(st, "fragment", watched)
+    return seconds

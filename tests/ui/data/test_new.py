@@ -72,3 +72,11 @@ def test_a_file_of_no_known_format_says_what_is_missing(data: Path) -> None:
     app.session_state[new.FORMAT] = "alpaca"
     pages.good(app.run())
     assert app.button(key="data.add").disabled and app.button(key="data.add").help != t("ui.data_need_format")
+
+
+def test_a_column_whose_name_is_no_text_is_not_offered(data: Path) -> None:
+    (data / "half.json").write_text('[{"\\ud800": "x", "ask": "y"}]')
+    app = chosen("half.json")
+    app.session_state[new.FORMAT] = "text"
+    pages.good(app.run())
+    assert list(app.selectbox(key="data.role.prompt").options) == ["ask"]

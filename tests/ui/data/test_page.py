@@ -82,18 +82,20 @@ def test_a_large_file_is_counted_beside_the_page(
     monkeypatch.setattr(previews, "START", 1000)
     go = threading.Event()
     services.data.counter = Counter(lambda path, told: count_rows(path, told) if go.wait(60) else None)
-    data = services.workspace.data
+    data, looks = services.workspace.data, pages.looks(monkeypatch)
     try:
         (data / "rows.json").write_text(json.dumps([{"ask": "one"}] * 500))
         (data / "broken.json").write_text('[{"a": 1},\n' * 1 + '{"a": 2},\n' * 500 + "{]")
         shown = [pick(app, name).dataframe[0].value[t("ui.data_rows")][0] for name in ("broken", "rows")]
         assert shown == [t("ui.data_counting", share="0%")] * 2 and not app.error
         assert len(app.dataframe[1].value) == 50
+        assert looks == [page.COUNTING_S] * 2  # the page looks again by itself
         go.set()
         assert services.data.counter.settle(60)
         assert pick(app, "rows").dataframe[0].value[t("ui.data_rows")][0] == "500" and not app.error
         (error,) = pick(app, "broken").error
-        assert "502" in error.value and app.dataframe[0].value[t("ui.data_rows")][0] == t("cli.not_known")
+        assert looks[-2:] == [None] * 2 and "502" in error.value
+        assert app.dataframe[0].value[t("ui.data_rows")][0] == t("cli.not_known")
     finally:
         (data / "rows.json").write_text(json.dumps([{"ask": "one"}, {"ask": "two"}]))
         (data / "broken.json").write_text('[{"a": 1},\n {]')

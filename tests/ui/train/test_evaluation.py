@@ -71,6 +71,7 @@ def test_a_search_that_takes_long_shows_what_it_has_and_goes_on(
 ) -> None:
     monkeypatch.setattr(predictions, "CHUNK", 300)
     monkeypatch.setattr(evaluation, "SEARCH_S", 0.0)
+    looks = pages.looks(monkeypatch)
     app = visit(folder)
     app.text_input(key=evaluation.FIND).set_value("ask")
     looked = []
@@ -82,6 +83,7 @@ def test_a_search_that_takes_long_shows_what_it_has_and_goes_on(
             break
         assert told.endswith("searched…") and len(app.dataframe[1].value) == min(looked[-1], evaluation.PAGE)
     assert looked == sorted(set(looked)) and len(looked) > 2
+    assert set(looks[1:-1]) == {evaluation.LOOK_S} and looks[0] is looks[-1] is None
     assert told == t("ui.predictions_count", first=1, last=20, total=30)
 
 
