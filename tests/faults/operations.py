@@ -351,7 +351,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "empty the trash": Operation(deleted, empty, is_gone, is_at("trash"), ("id-r2",)),
     "stop": Operation(
-        training, stop, is_wished, lambda root: not is_wished(root), starts={"r1": 1}, live=True
+        training, stop, is_wished, lambda _root: True, starts={"r1": 1}, live=True
     ),
     "supervise": Operation(
         made, supervise, is_ended(RunState.SUCCEEDED), is_ended(RunState.FAILED, RunState.LOST), starts={"r1": 1}

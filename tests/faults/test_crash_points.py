@@ -3,14 +3,17 @@ and then it can be done; no run is lost, none is doubled."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
+from lfdash.launchers.local import SUPERVISOR
 from lfdash.runs.record import RunState
+from lfdash.supervisor.processes import descendants, environments, send, start_ticks
 from tests.faults.calls import killed_before
-from tests.faults.conftest import end_all
 from tests.faults.operations import (
     LATE,
     OPERATIONS,
@@ -24,8 +27,9 @@ from tests.faults.operations import (
     quiet,
     resume,
 )
-from tests.faults.runs import starts
+from tests.faults.runs import starts, words
 from tests.faults.table import Row, fault
+from tests.support.runs import wait_for
 
 MOST = 80  # changes of one operation
 
@@ -55,14 +59,26 @@ def test_killed_before_every_change(workspace: Path, row: Row, name: str) -> Non
 
 
 def again(workspace: Path, template: Path, operation: Operation) -> None:
-    """The workspace as it was, at the same place."""
-    end_all(workspace.parent)
+    """The workspace as it was, at the same place, when nobody of the time before is left."""
+    wait_for(lambda: not end_both(workspace))
     shutil.rmtree(workspace)
     if operation.live:
         workspace.mkdir()
         operation.before(workspace)
     else:
         shutil.copytree(template, workspace, symlinks=True)
+
+
+def end_both(workspace: Path) -> list[int]:
+    """Kills supervisors and trainers of a workspace; those that were still there."""
+    trainers = [pid for pid, found in environments() if any(below(workspace, word) for word in found)]
+    supervisors = [pid for pid in descendants(1) if SUPERVISOR.encode() in words(pid) and below(workspace, words(pid))]
+    send([*supervisors, *trainers], signal.SIGKILL)
+    return [pid for pid in (*supervisors, *trainers) if start_ticks(pid) is not None]
+
+
+def below(workspace: Path, text: bytes) -> bool:
+    return os.fsencode(workspace) + b"/saves/" in text or os.fsencode(workspace) + b"/outputs/" in text
 
 
 def check(workspace: Path, operation: Operation, number: int) -> None:
