@@ -37,7 +37,7 @@ from lfdash.supervisor.processes import (
     send,
     start_ticks,
 )
-from lfdash.supervisor.records import give_up
+from lfdash.supervisor.records import give_up, is_given_up
 
 SUPERVISOR = str(Path(supervisor.__file__).resolve().with_name("__main__.py"))  # the program
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
@@ -171,12 +171,15 @@ class LocalLauncher:
         return None if clock is None else self.machine.clock() - clock
 
     def starting(self, handle: Handle, signs: Signs) -> bool:
-        """Whether a shim that does not hold its lock yet may still come. Not in a folder that was copied."""
+        """Whether a shim that does not hold its lock yet may still come. Not in a folder that was copied, and not once
+        its right to start was taken away."""
         shim = self.shim(handle)
         if shim is not None:
             return shim.poll() is None
         made = number(signs.spec.get("clock"))
         if signs.child or made is None or not is_home(handle.paths, handle.attempt):
+            return False
+        if is_given_up(str(signs.control.root)):
             return False
         return self.machine.clock() - made < STARTUP_S
 

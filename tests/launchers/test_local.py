@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from lfdash.launchers import local
+from lfdash.launchers import folder, local
 from lfdash.launchers.base import Launched, MachineIdentity
 from lfdash.launchers.local import SUPERVISOR, LocalLauncher, holder
 from lfdash.outcomes import Refused
-from lfdash.runs.paths import AttemptPaths
+from lfdash.runs.paths import AttemptPaths, RunPaths
 from lfdash.runs.record import Handle
 from lfdash.supervisor.failpoints import VARIABLE
 from lfdash.supervisor.processes import boot_clock
@@ -216,3 +216,15 @@ def test_a_run_that_begins_while_it_is_looked_at_is_not_over(
     status = late.poll(outcome.handle)
     os.kill(members(outcome.handle)[0], signal.SIGKILL)
     assert (status.phase, status.why) == ("running" if told else "starting", None)
+
+
+def test_an_attempt_that_was_given_up_is_not_waited_for(workspace: Path) -> None:
+    """Its folder is as young as that of one whose supervisor may still come."""
+    plan = plan_for(workspace, load=600)
+    paths = folder.make(plan, record_for(plan))
+    assert isinstance(paths, RunPaths)
+    handle = Handle(plan.run_id, 1, paths)
+    assert LocalLauncher().poll(handle).phase == "starting"
+    assert LocalLauncher().give_up(handle)
+    status = LocalLauncher().poll(handle)
+    assert (status.phase, status.unused) == ("ended", True)
