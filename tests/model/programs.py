@@ -135,4 +135,5 @@ OPERATIONS: Mapping[str, Callable[[Seen | None], Seen | None]] = {
 }
 READS = frozenset({
     "walk", "record", "attempts", "wish", "exit", "spec", "child", "taken", "printed", "holder", "members", "give_up",
+    "given",
 })

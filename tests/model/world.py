@@ -85,7 +85,7 @@ class World(NamedTuple):
         for number in self.children:
             yield f"trainer {number} ends", self._replace(children=tuple(n for n in self.children if n != number)), 0
         for one in self.attempts:
-            if one.right != "begun" and not one.late:
+            if one.right in ("unused", "taken") and not one.late:
                 yield f"30 s pass since attempt {one.number} was made", self.with_attempt(one.number, late=True), 0
 
     def settles(self, question: Question, *, alone: bool) -> bool:
@@ -94,7 +94,7 @@ class World(NamedTuple):
         kind, number = question[0], question[-1]
         if kind in ("unlock", "wish"):  # a wish to stop changes what a state is called, and nothing else
             return True
-        if kind in ("walk", "record", "attempts", "spec", "job"):
+        if kind in ("walk", "record", "attempts", "spec", "job", "given"):
             return alone
         one = self.attempt(number) if kind in CHANGING else None
         if kind not in CHANGING or not alone:
@@ -102,7 +102,7 @@ class World(NamedTuple):
         if one is None:
             return not any(shim.number == number for shim in self.shims)
         lives = number in self.children or any(shim.number == number for shim in self.shims)
-        waits = one.right != "begun" and not one.late
+        waits = one.right in ("unused", "taken") and not one.late
         return (not lives and not (kind == "clock" and waits)) or self.is_final(kind, one)
 
     def is_final(self, kind: str, one: Attempt) -> bool:
@@ -184,6 +184,10 @@ class World(NamedTuple):
     def on_taken(self, me: int, place: str, number: int) -> tuple[World, bool]:
         control = self.there(place, number)
         return self, control is not None and control.right == "taken"
+
+    def on_given(self, me: int, place: str, number: int) -> tuple[World, bool]:
+        control = self.there(place, number)
+        return self, control is not None and control.right == "given up"
 
     def on_printed(self, me: int, place: str, number: int) -> tuple[World, bool]:
         control = self.there(place, number)
