@@ -11,15 +11,16 @@ from lfdash.runs.record import RunState
 from lfdash.supervisor.failpoints import POINTS
 from tests.faults.dashboards import Zygote
 from tests.faults.runs import alive, new, seen, starts
-from tests.faults.table import LONG, Row, fault
+from tests.faults.table import Row, fault
 from tests.support.runs import fake_cli, wait_for
 
 STEPS = {"steps": 12, "delay": 0.02}
-SIGNALS = ("kill", "term", "int", "hup") if LONG else ("kill",)
+SIGNALS = ("kill", "term", "int", "hup")
 PASSED = [point for point in POINTS if point.startswith(("queue.", "folder.", "launch."))]
 POINTS_OF_A_JOB = [point for point in PASSED if point not in ("launch.clicked", "launch.locked")]
 
 
+@pytest.mark.long  # test_crash_points.py kills at more points than these
 @pytest.mark.parametrize("action", SIGNALS)
 @pytest.mark.parametrize("point", POINTS_OF_A_JOB)
 @fault(
