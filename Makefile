@@ -6,7 +6,7 @@ SETUP   = @$(PYTHON) tools/setup.py --venv $(VENV)
 WORKSPACE ?= $(or $(LFDASH_WORKSPACE),workspace)
 CHROMIUM ?= $(shell command -v chromium || echo /usr/bin/chromium)
 
-.PHONY: help run test slow lint types texts golden faults faults-short e2e pictures bench upstream clean setup-run setup-dev
+.PHONY: help run test slow lint types texts golden faults faults-short soak e2e pictures bench upstream clean setup-run setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -27,6 +27,11 @@ faults-short: setup-dev  ## kill, fill, cut and confuse: what a run survives, in
 
 faults: setup-dev  ## the same with every signal at every point, and with real training (LFDASH_SEED=N repeats)
 	LFDASH_FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
+
+MINUTES ?= 30
+
+soak: setup-dev  ## three dashboards, kills, pauses and failing reads for a while (MINUTES=30)
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
 lint: setup-dev  ## ruff's rules, and who may import whom (contracts in pyproject.toml)
 	$(BIN)/ruff check .
