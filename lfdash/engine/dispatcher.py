@@ -163,8 +163,8 @@ class Dispatcher:
         return self._watcher.launchers.get(record.launcher)
 
     def _local_views(self) -> list[RunView]:
-        """The runs of this machine."""
-        return [view for view in self._watcher.views if view.record is not None and self._launcher(view.record).local]
+        """The runs of this machine that are not over."""
+        return [view for view in self._watcher.alive if view.record is not None and self._launcher(view.record).local]
 
     def _pools(self, *, now: bool = False) -> PoolOf:
         """Where each job gets its devices: this machine, or whoever gives them out where its launcher runs it."""
@@ -226,8 +226,10 @@ class Dispatcher:
         """Jobs that wait as a page shows them, in order; not those that have become runs."""
         if not entries:
             return []
-        runs = {view.run_id: view for view in self._watcher.views}
-        begun = {(view.run_id, view.attempt) for view in self._watcher.views}
+        wanted = {entry.run_id for entry in entries}
+        views = [view for view in self._watcher.views if view.run_id in wanted]
+        runs = {view.run_id: view for view in views}
+        begun = {(view.run_id, view.attempt) for view in views}
         entries = tuple(entry for entry in entries if (entry.run_id, entry.plan.attempt) not in begun)
         return [
             queued_view(entry, waiting, runs.get(entry.run_id), relative(self._watcher.workspace, entry.paths.root))

@@ -69,7 +69,10 @@ class ProcessRegistry:
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self._interval = interval
         self._lock = threading.RLock()  # of `start`, which is called once a session
+        self._waiting: list[RunView] = []  # with `_views`, what is shown
+        self._views: tuple[RunView, ...] = ()
         self._shown: tuple[RunView, ...] = ()
+        self._found: tuple[tuple[RunView, ...], dict[str, RunView]] = ((), {})  # what was shown, by id
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -109,7 +112,12 @@ class ProcessRegistry:
         with self.watcher.lock:
             entries = self.dispatcher.entries()  # first: a job that becomes a run meanwhile is seen as one of them
             self.watcher.look(everything=everything)
-            self._shown = (*self.dispatcher.waiting_views(entries), *self.watcher.views)
+            waiting = self.dispatcher.waiting_views(entries)
+            if not waiting:
+                self._shown = self.watcher.views
+            elif waiting != self._waiting or self._views is not self.watcher.views:
+                self._shown = (*waiting, *self.watcher.views)
+            self._waiting, self._views = waiting, self.watcher.views
 
     def launch(
         self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None, *, beside: bool = False
@@ -127,7 +135,10 @@ class ProcessRegistry:
 
     def get(self, run_id: str) -> RunView | None:
         """One run of the snapshot."""
-        return next((view for view in self._shown if view.run_id == run_id), None)
+        shown, found = self._shown, self._found
+        if found[0] is not shown:
+            found = self._found = (shown, {view.run_id: view for view in reversed(shown)})  # the first of an id counts
+        return found[1].get(run_id)
 
     def stop(self, run_id: str, level: Level) -> Refused | None:
         """Leaves the wish to stop a run; None when it was left. The snapshot says STOPPING when this returns.

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 class Watcher:
     """Looks at the runs of a workspace; it writes nothing. Any thread may use it.
 
-    launchers: the run's own says how it does. views: what the last look found, newest run first. redactor: makes the
-    function that hides secrets in a text.
+    launchers: the run's own says how it does. views: what the last look found, newest run first. alive: those among
+    them that are not over. redactor: makes the function that hides secrets in a text.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Watcher:
         self.workspace = workspace
         self.launchers = launchers
         self.views: tuple[RunView, ...] = ()
+        self.alive: list[RunView] = []
         self.stall_detector = StallDetector()
         self.lock = threading.RLock()  # held for a look, never while another process is waited for
         self._redactor = redactor
@@ -57,7 +58,8 @@ class Watcher:
         with self.lock:
             self._redact = None  # a secret may have been added
             self._scan.look(everything=everything)
-            self.views = self.stall_detector.look(self._scan.views)
+            self.alive = self._scan.alive
+            self.views = self.stall_detector.look(self._scan.views, self.alive)
             self.launchers.reap()
 
     def look_at(self, folder: Path) -> RunView | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import compress
+from operator import is_not
 from pathlib import Path
 
 from lfdash.runs.paths import is_home
@@ -113,6 +115,19 @@ class NewestFirst:
                 shown = self._shown.get(path)
                 return shown is not None and shown.run_id == run_id
         return self._home[path]
+
+
+def places_changed(before: Sequence[RunView], after: Sequence[RunView]) -> list[int] | None:
+    """The places at which another view stands now; None when runs came, went or moved. Compares objects: that costs
+    less than a millisecond for ten thousand."""
+    if len(before) != len(after):
+        return None
+    places = list(compress(range(len(after)), map(is_not, before, after)))
+    same = all(
+        before[place].run_id == after[place].run_id and before[place].output_dir == after[place].output_dir
+        for place in places
+    )
+    return places if same else None
 
 
 def when(view: RunView) -> float:

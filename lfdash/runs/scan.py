@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lfdash.errors import RecordError
 from lfdash.files import Absent, FileMark, Unreadable, look_json, look_mark, read_text_file
-from lfdash.runs.newest_first import NewestFirst
+from lfdash.runs.newest_first import NewestFirst, when
 from lfdash.runs.paths import EXIT, LOG, RECORD, RunPaths
 from lfdash.runs.places import SETTLE_S, Mark, Places, reason
 from lfdash.runs.record import TERMINAL, Attempt, Exit, Handle, RunRecord, RunState, Status, read_exit
@@ -183,8 +183,8 @@ class RunScan:
 
     @property
     def alive(self) -> list[RunView]:
-        """Those that are not over, as far as the last looks could see, in no order."""
-        return [self._entries[path].view for path in self._alive]
+        """Those that are not over, as far as the last looks could see, newest first."""
+        return sorted((self._entries[path].view for path in self._alive), key=when, reverse=True)
 
     def look(self, *, everything: bool = True) -> None:
         """Looks at the alive runs, and for new folders when `everything`."""

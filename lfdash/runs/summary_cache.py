@@ -7,17 +7,22 @@ time of change: after a restart nothing is read again.
 
 from __future__ import annotations
 
-import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from lfdash.files import file_mark, read_json_file, write_text_atomic
 from lfdash.runs import metadata as about
 from lfdash.runs.metadata import NOT_KNOWN, RunMetadata
+from lfdash.runs.newest_first import places_changed, when
+from lfdash.runs.paths import LOG
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.summary import NOTHING, LogDigest, Summary
 from lfdash.runs.view import RunView
@@ -64,6 +69,11 @@ class SummaryCache:
         self._is_here = is_here
         self._entries: dict[str, CachedSummary] = {}
         self._open: dict[str, LogDigest] = {}  # logs that grow, or were not read to their end yet
+        self._views: Sequence[RunView] = ()  # of the last step
+        self._waiting: dict[str, RunView] = {}  # whose log is to be looked at
+        self._changes: dict[str, int] = {}  # folder -> the number of its last change, the newest last
+        self._number = 0
+        self._lock = threading.Lock()  # of the changes
         self._dirty = False
         self._saved = time.monotonic()
 
@@ -77,17 +87,39 @@ class SummaryCache:
     def step(self, views: Sequence[RunView], budget: float = BUDGET_S) -> bool:
         """Goes on reading for about `budget` seconds (one piece at least), newest runs first; whether all is read."""
         end = time.monotonic() + budget
-        waiting = [view for view in views if not self._is_current(view)]
+        self._take(views)
         finished = True
-        for place, view in enumerate(waiting):
+        for place, view in enumerate(sorted(self._waiting.values(), key=when, reverse=True)):
             if place and time.monotonic() > end:
                 finished = False
                 break
             finished &= self._look(view, end)
-        self._forget(views)
+            if view.output_dir not in self._open:
+                del self._waiting[view.output_dir]
         if self._dirty and time.monotonic() - self._saved > SAVE_EVERY_S:
             self.save()
         return finished
+
+    def _take(self, views: Sequence[RunView]) -> None:
+        """Notes whose log is to be looked at, by what changed since the last time."""
+        if views is self._views:
+            return
+        places = places_changed(self._views, views)
+        if places is None:
+            self._waiting = {view.output_dir: view for view in views if not self._is_current(view)}
+            self._forget(views)
+        else:
+            self._waiting.update((views[place].output_dir, views[place]) for place in places)
+        self._views = views
+
+    def changed_since(self, number: int) -> tuple[int, list[str] | None]:
+        """The number of the last change, and the folders of whose runs more is known since change `number`; None: of
+        any."""
+        with self._lock:
+            if number < 0:
+                return self._number, None
+            newest_first = reversed(self._changes.items())
+            return self._number, [key for key, _ in takewhile(lambda change: change[1] > number, newest_first)]
 
     def _is_current(self, view: RunView) -> bool:
         entry = self._entries.get(view.output_dir)
@@ -127,6 +159,11 @@ class SummaryCache:
         if held is None or held.known is not entry.known or held.mark != entry.mark:
             self._dirty |= entry.view is not None and entry.view.state not in ALIVE  # a live log is read anew anyway
         self._entries[key] = entry
+        if held is None or held.known is not entry.known:
+            with self._lock:
+                self._number += 1
+                self._changes.pop(key, None)
+                self._changes[key] = self._number
 
     def _forget(self, views: Sequence[RunView]) -> None:
         """Drops what belongs to no run any more."""
@@ -135,6 +172,8 @@ class SummaryCache:
             del self._entries[key]
         for key in self._open.keys() - there:
             del self._open[key]
+        with self._lock:
+            self._changes = {key: number for key, number in self._changes.items() if key in there}
 
     def load(self) -> None:
         """Takes what an earlier process kept; whatever of it cannot be read is made again."""
@@ -144,6 +183,9 @@ class SummaryCache:
             self._entries = dict(entries(rows.items()))
         except (KeyError, AttributeError):
             self._entries = {}
+        with self._lock:
+            self._number += 1
+            self._changes = dict.fromkeys(self._entries, self._number)
 
     def save(self) -> None:
         """Keeps what was made. A disk that does not let it costs the next start some reading, nothing else."""
@@ -151,7 +193,7 @@ class SummaryCache:
         with suppress(OSError):
             if self._is_here():
                 self._file.parent.mkdir(exist_ok=True)
-                write_text_atomic(self._file, json.dumps({"version": VERSION, "runs": rows}))
+                write_text_atomic(self._file, msgspec.json.encode({"version": VERSION, "runs": rows}).decode())
         self._dirty, self._saved = False, time.monotonic()
 
     def close(self) -> None:
@@ -162,13 +204,20 @@ class SummaryCache:
 
 def mark_of(view: RunView) -> SummaryMark:
     """What a run's log and folder look like now."""
-    log, folder = file_mark(view.paths.trainer_log), file_mark(view.path)
+    log, folder = file_mark(view.paths.named(LOG)), file_mark(view.path)
     return (log[1] if log else 0, log[0] if log else 0, folder[0] if folder else 0)
 
 
 def to_row(entry: CachedSummary) -> dict[str, Any]:
-    """An entry as JSON."""
-    return {"mark": entry.mark, "about": astuple(entry.known.about), "summary": astuple(entry.known.summary)}
+    """An entry as JSON, which has no word for what is no number: such a one is kept as text."""
+    about, found = entry.known.about, entry.known.summary
+    losses = [str(loss) if loss is not None and loss - loss != 0 else loss for loss in (found.last, found.last_eval)]
+    return {
+        "mark": entry.mark,
+        "about": (about.kind, about.model, about.stage, about.method),
+        "summary": (found.best, found.best_step, found.best_eval, found.best_eval_step, losses[0], found.spark,
+                    losses[1]),
+    }
 
 
 def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str, CachedSummary]]:
@@ -177,9 +226,9 @@ def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str
         try:
             size, changed, folder = map(int, row["mark"])
             best, best_step, best_eval, best_eval_step, last, spark, last_eval = row["summary"]
-            steps = (None if step is None else int(step) for step in (best_step, best_eval_step))
+            steps = [None if step is None else int(step) for step in (best_step, best_eval_step)]
             curve = tuple(map(float, spark))
-            summary = Summary(real(best), next(steps), real(best_eval), next(steps), real(last), curve, real(last_eval))
+            summary = Summary(real(best), steps[0], real(best_eval), steps[1], real(last), curve, real(last_eval))
             kind = RunMetadata(*map(str, row["about"]))
             yield key, CachedSummary((size, changed, folder), Known(kind, summary))
         except (ValueError, KeyError, TypeError, OverflowError):

@@ -10,8 +10,11 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import is_not
 from typing import Any
 
+from lfdash.runs.newest_first import places_changed
 from lfdash.runs.record import RunState
 from lfdash.runs.results import harmless
 from lfdash.runs.summary_cache import Known, SummaryCache
@@ -94,19 +97,35 @@ class Table:
 
     def __init__(self, summaries: SummaryCache) -> None:
         self._summaries = summaries
-        self._made: dict[str, tuple[RunView, Known, TableRow]] = {}
+        self._views: Sequence[RunView] = ()  # of the last look
+        self._number = -1  # of the last change of a summary that is in the rows
+        self._made: dict[str, tuple[RunView, Known, TableRow]] = {}  # in the order of the rows
+        self._places: dict[str, int] = {}  # of a folder among the views
+        self._last: dict[str, int] = {}  # an id's last place: a next attempt that waits stands before its run
         self._rows: tuple[TableRow, ...] = ()
         self._lock = threading.Lock()
 
     def rows(self, views: Sequence[RunView]) -> tuple[TableRow, ...]:
         """A row for each view, in their order; the same objects, and the same tuple, where nothing changed."""
         with self._lock:
-            made = {view.run_id: self._row(view) for view in views}
-            self._made = made
-            rows = tuple(row for _, _, row in made.values())
-            if len(rows) != len(self._rows) or any(a is not b for a, b in zip(rows, self._rows, strict=True)):
-                self._rows = rows
+            number, folders = self._summaries.changed_since(self._number)
+            places = [] if views is self._views else places_changed(self._views, views)
+            if folders is None or places is None:
+                self._made = {view.run_id: self._row(view) for view in views}
+                self._places = {view.output_dir: place for place, view in enumerate(views)}
+                self._last = {view.run_id: place for place, view in enumerate(views)}
+            else:
+                places = [*places, *(self._places[folder] for folder in folders if folder in self._places)]
+                for view in (views[place] for place in {self._last[views[place].run_id] for place in places}):
+                    self._made[view.run_id] = self._row(view)
+            self._views, self._number = views, number
+            if folders is None or places is None or places:
+                self._take(tuple([row for _, _, row in self._made.values()]))
             return self._rows
+
+    def _take(self, rows: tuple[TableRow, ...]) -> None:
+        if len(rows) != len(self._rows) or any(map(is_not, rows, self._rows)):
+            self._rows = rows
 
     @property
     def latest(self) -> tuple[TableRow, ...]:
@@ -141,18 +160,16 @@ class Wanted:
     text: str = ""
     values: Mapping[str, Collection[str]] = field(default_factory=dict)
 
-    def matches(self, row: TableRow, words: Sequence[str]) -> bool:
-        """Whether a row is wanted. words: those of `text`, case folded."""
-        return all(word in row.text for word in words) and all(
-            any(value in wanted for value in FILTERS[name](row)) for name, wanted in self.values.items() if wanted
-        )
-
     def select(self, rows: Sequence[TableRow]) -> list[TableRow]:
-        """The wanted rows."""
-        words = self.text.casefold().split()
-        if not words and not any(self.values.values()):
-            return list(rows)
-        return [row for row in rows if self.matches(row, words)]
+        """The wanted rows: one filter after the other, each looks through what the one before has left."""
+        left = list(rows)
+        for name, wanted in self.values.items():
+            if wanted:
+                read, values = FILTERS[name], frozenset(wanted)
+                left = [row for row in left if not values.isdisjoint(read(row))]
+        for word in self.text.casefold().split():
+            left = [row for row in left if word in row.text]
+        return left
 
 
 def offered(rows: Sequence[TableRow], name: str) -> list[str]:
@@ -161,6 +178,13 @@ def offered(rows: Sequence[TableRow], name: str) -> list[str]:
 
 
 # -- sorting --------------------------------------------------------------------------------------------
+
+@lru_cache(maxsize=1 << 15)  # a table is sorted again and again
+def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
+    """A key by which run-2 comes before run-10."""
+    parts = re.split(r"(\d+)", text.casefold())
+    return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts if part)
+
 
 ORDER = tuple(RunState)
 WAITING = (RunState.QUEUED, RunState.HELD)
@@ -183,22 +207,16 @@ LARGEST_FIRST = ("when", "progress", "duration")  # the others begin with the sm
 DEFAULT_SORT = "when"
 
 
-def natural(text: str) -> list[tuple[bool, int, str]]:
-    """A key by which run-2 comes before run-10."""
-    parts = re.split(r"(\d+)", text.casefold())
-    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts if part]
-
-
 def arrange(rows: Sequence[TableRow], by: str, down: bool) -> list[TableRow]:
     """The rows in order. Those without such a value, or with one that is no number, come last either way; but jobs
     that wait come first in the order by time, as in the queue."""
-    key = SORTS[by]
-    values = {id(row): key(row) for row in rows}
-    with_value = [row for row in rows if (value := values[id(row)]) is not None and value == value]
-    without = [row for row in rows if (value := values[id(row)]) is None or value != value]
+    values = list(map(SORTS[by], rows))
+    places = [place for place, value in enumerate(values) if value is not None and value == value]
+    without = [row for row, value in zip(rows, values, strict=True) if value is None or value != value]
     first = [row for row in without if by == DEFAULT_SORT and row.state in WAITING]
     last = [row for row in without if by != DEFAULT_SORT or row.state not in WAITING]
-    return [*first, *sorted(with_value, key=lambda row: values[id(row)], reverse=down), *last]
+    places.sort(key=values.__getitem__, reverse=down)
+    return [*first, *(rows[place] for place in places), *last]
 
 
 # -- CSV ------------------------------------------------------------------------------------------------

@@ -113,6 +113,38 @@ def test_after_a_restart_nothing_is_read_that_did_not_change(bench: Bench) -> No
     assert bench.reads == ["b"] and of(third, views, "b").best == 0.5
 
 
+def test_a_loss_that_is_no_number_is_kept(bench: Bench) -> None:
+    handle = bench.begin("a")
+    bench.log(handle, 1.0)
+    bench.fake.log(handle, {"current_steps": 2, "loss": float("nan"), "eval_loss": float("inf")})
+    bench.fake.end(handle, 0)
+    found = fresh(bench)
+    found.step(views := bench.views())
+    found.close()
+    json.loads((bench.root / ".lfdash" / "summaries.json").read_text(), parse_constant=pytest.fail)
+    bench.reads.clear()
+    again = fresh(bench)
+    again.step(views)
+    assert bench.reads == [] and repr(of(again, views, "a")) == repr(of(found, views, "a"))
+    assert repr(of(again, views, "a").last) == "nan" and of(again, views, "a").last_eval == float("inf")
+
+
+def test_it_is_told_of_which_runs_more_is_known(bench: Bench) -> None:
+    for name in ("a", "b"):
+        bench.log(bench.begin(name), 1.0)
+    found = fresh(bench)
+    number, _ = found.changed_since(-1)
+    found.step(views := bench.views())
+    number, folders = found.changed_since(number)
+    assert sorted(folders or ()) == ["saves/m/lora/a", "saves/m/lora/b"]
+    bench.fake.log(Handle("id-b", 1, views[0].paths), {"current_steps": 2, "total_steps": 9, "loss": 0.5})
+    found.step(views)  # the same views: the log of one that is alive is followed all the same
+    assert found.changed_since(number)[1] == ["saves/m/lora/b"] and found.changed_since(-1)[1] is None
+    number, _ = found.changed_since(number)
+    found.step(views)
+    assert found.changed_since(number) == (number, [])
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", '{"version": 3, "runs": {}}', '{"version": 2}', '{"version": 2, "runs": []}', "[" * 100_000,

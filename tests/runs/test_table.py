@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import table as listing
 from lfdash.runs.record import Exit, RunState
 from lfdash.runs.table import CSV, FILTERS, SORTS, Table, TableRow, Wanted, arrange, natural, offered, to_csv
+from lfdash.runs.view import Waiting
 from tests.support.many import add_plain, add_run, fill, write_notes
 from tests.support.runs import plan_for, record_for
 
@@ -100,6 +103,62 @@ def test_only_what_changed_is_made_anew(registry: ProcessRegistry, monkeypatch: 
     assert all(a is b for place, (a, b) in enumerate(zip(first, again, strict=True)) if place != 2)
     assert registry.archive.discard(first[0].run_id) is None
     assert rows_of(registry, table) == again[1:] and made == [first[2].name]
+
+
+def test_a_summary_that_is_known_later_changes_its_row_alone(
+    registry: ProcessRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its view is the same: the log was read after the look."""
+    fill(registry.workspace, 5, steps=20)
+    registry.refresh()
+    table, views = Table(registry.summaries), registry.snapshot()
+    first = table.rows(views)
+    made: list[str] = []
+    original = listing.make_row
+    monkeypatch.setattr(listing, "make_row", lambda view, known: made.append(view.name) or original(view, known))
+    for count in range(1, 6):
+        registry.summaries.step(views, budget=0)
+        rows = table.rows(views)
+        assert made == [view.name for view in views[:count]]
+    assert registry.snapshot() is views and len(rows) == len(first)
+    assert table.rows(views) is rows
+
+
+def test_a_run_whose_next_attempt_waits_has_one_row_however_often_it_is_looked_at(registry: ProcessRegistry) -> None:
+    fill(registry.workspace, 4, steps=20)
+    registry.refresh()
+    views = registry.snapshot()
+    waits = replace(views[2], state=RunState.QUEUED, attempt=2, waiting=Waiting(1, ResourceRequest()))
+    table = Table(registry.summaries)
+    first = table.rows((waits, *views))
+    assert [row.run_id for row in first] == [waits.run_id, *(views[place].run_id for place in (0, 1, 3))]
+    other = replace(waits, waiting=Waiting(2, ResourceRequest()))
+    assert table.rows((other, *views)) is first == Table(registry.summaries).rows((other, *views))
+    failed = replace(views[2], error="now")
+    changed = (other, *views[:2], failed, *views[3:])
+    assert table.rows(changed) == Table(registry.summaries).rows(changed) != first
+
+
+def test_any_change_of_the_views_gives_the_rows_that_all_made_anew_would(registry: ProcessRegistry) -> None:
+    fill(registry.workspace, 8, steps=20)
+    registry.refresh()
+    registry.summaries.step(registry.snapshot(), budget=60)
+    rng, views, table = random.Random(3), list(registry.snapshot()), Table(registry.summaries)
+    every = list(views)
+    for number in range(200):
+        kind = rng.randrange(4)
+        if kind == 0 and views:
+            views.pop(rng.randrange(len(views)))
+        elif kind == 1 and len(views) < len(every):
+            views.insert(rng.randrange(len(views) + 1), next(view for view in every if view not in views))
+        elif kind == 2:
+            rng.shuffle(views)
+        elif views:
+            place = rng.randrange(len(views))
+            every[every.index(views[place])] = views[place] = replace(views[place], error=f"e{number}")
+        given = tuple(views)
+        assert table.rows(given) == Table(registry.summaries).rows(given)
+        assert table.rows(given) is table.latest
 
 
 # -- filters --------------------------------------------------------------------------------------------
