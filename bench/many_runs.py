@@ -34,7 +34,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import psutil  # noqa: E402
-import streamlit as st  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 from lfdash.engine.registry import WALK_EVERY, ProcessRegistry  # noqa: E402
@@ -132,7 +131,7 @@ def look(bench: Bench, looks: int) -> dict[str, float]:
 
 def rows(bench: Bench, looks: int) -> dict[str, float]:
     """Rows and columns of the table, when one run changed and from nothing."""
-    from lfdash.ui.runs import page as runs
+    from lfdash.ui.runs.columns import columns_of
 
     registry = bench.registry()
     while not registry.summaries.step(registry.snapshot(), budget=60):
@@ -147,10 +146,9 @@ def rows(bench: Bench, looks: int) -> dict[str, float]:
 
     def draw(made: Table) -> None:
         shown = arrange(Wanted().select(made.rows(registry.snapshot())), "when", True)
-        runs.arrow(shown)
+        columns_of(made).of(shown, made.latest)
 
     def anew() -> None:
-        st.session_state.pop("runs.blocks", None)
         draw(Table(registry.summaries))
 
     tick()

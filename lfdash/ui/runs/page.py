@@ -18,10 +18,11 @@ from lfdash.runs.table import MOVING, TableRow, arrange, to_csv
 from lfdash.ui.launch import queue
 from lfdash.ui.runs import actions as run_actions
 from lfdash.ui.runs import filters, trash
+from lfdash.ui.runs.columns import SCHEMA, columns_of
 from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.answers import MESSAGE, NOTICE
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.run_words import LOOKS, duration, tick_seconds
+from lfdash.ui.shared.run_words import LOOKS, tick_seconds
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, t
 
@@ -34,17 +35,6 @@ COLOURS = {
 CURVE = "#4a8fe0"  # seen on white and on black
 ROW, HEAD, TALLEST = 35, 37, 604  # px
 MOST_UNSEEN = 5  # places that could not be read and are named
-BLOCK = 100  # rows whose columns are made anew when one of them changed
-
-SCHEMA = pa.schema(
-    [
-        ("state", pa.list_(pa.string())), ("name", pa.string()), ("progress", pa.float32()),
-        ("spark", pa.list_(pa.float32())), ("last", pa.float32()), ("best", pa.float32()), ("best_eval", pa.float32()),
-        ("duration", pa.string()), ("model", pa.string()), ("stage", pa.string()), ("method", pa.string()),
-        ("kind", pa.string()), ("tags", pa.list_(pa.string())), ("note", pa.string()),
-        ("when", pa.timestamp("s", tz="UTC")), ("folder", pa.string()),
-    ]
-)
 
 
 def draw() -> None:
@@ -101,7 +91,7 @@ def tick(services: Services) -> None:
         st.button(t("ui.runs_clear"), key="runs_clear_too", on_click=filters.clear)
         return
     st.caption(count_words(rows, shown, len(chosen)))
-    draw_table(key, shown)
+    draw_table(key, columns_of(services.table).of(shown, rows))
     if len(chosen) == 1:
         draw_details(services, chosen[0])
 
@@ -205,48 +195,21 @@ def csv_of(services: Services, rows: Sequence[TableRow]) -> str:
     return "\ufeff" + to_csv(rows, services.registry.redact)
 
 
-def draw_table(key: str, rows: Sequence[TableRow]) -> None:
+def draw_table(key: str, data: pa.Table) -> None:
     """The table; its selection is under `key`."""
     st.dataframe(
-        arrow(rows),
+        data,
         key=key,
         on_select=partial(chosen_in, key),
         selection_mode=["multi-row", "single-column"],
         hide_index=True,
         column_config=columns(),
         column_order=[name for name in SCHEMA.names if name != "folder"],
-        height=min(TALLEST, HEAD + ROW * len(rows)),
+        height=min(TALLEST, HEAD + ROW * data.num_rows),
         row_height=ROW,
         placeholder="–",
         alt=t("ui.page_runs"),
     )
-
-
-def arrow(rows: Sequence[TableRow]) -> pa.Table:
-    """The rows as columns. Blocks in which no row changed since the last look of this session are kept."""
-    held: dict[tuple[int, ...], Any] = st.session_state.get("runs.blocks", {})
-    made: dict[tuple[int, ...], Any] = {}
-    for start in range(0, len(rows), BLOCK):
-        part = rows[start : start + BLOCK]
-        mark = tuple(map(id, part))
-        made[mark] = held.get(mark) or (pa.Table.from_pylist([cells(row) for row in part], schema=SCHEMA), part)
-    st.session_state["runs.blocks"] = made  # with the rows themselves: an id is good as long as its row lives
-    return pa.concat_tables([table for table, _ in made.values()])
-
-
-def cells(row: TableRow) -> dict[str, Any]:
-    """What the table shows of a row."""
-    return {
-        "state": [row.state.name], "name": row.name, "progress": row.percent, "spark": row.spark or None,
-        "last": row.last, "best": row.best, "best_eval": row.best_eval, "duration": duration_words(row.duration),
-        "model": row.model, "stage": row.stage, "method": row.method, "kind": row.kind, "tags": row.tags,
-        "note": row.note.split("\n")[0], "when": None if row.when is None else int(row.when), "folder": row.folder,
-    }
-
-
-def duration_words(seconds: float | None) -> str | None:
-    """h:mm:ss, the hours as wide as those of weeks: so a browser, which sorts words, sorts them rightly."""
-    return None if seconds is None else f"{duration(seconds):>9}".replace(" ", "\u2007")
 
 
 def columns() -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""The columns of the runs table: what a filter or an order takes from them is what would be made of its rows anew."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from lfdash.runs.table import TableRow
+from lfdash.ui.runs import columns
+from lfdash.ui.runs.columns import Columns, table_of
+from tests.runs.test_table import row
+
+
+def rows_of(count: int) -> list[TableRow]:
+    losses = (1.5, None, None, 0.25)
+    return [row(f"r{n}", spark=(1.0, float(n)), tags=("a",) * (n % 3), last=losses[n % 4]) for n in range(count)]
+
+
+def test_any_choice_and_order_is_as_if_made_anew() -> None:
+    rng, made, every = random.Random(1), Columns(), rows_of(250)
+    for number in range(60):
+        chosen = rng.sample(every, rng.randrange(len(every) + 1))
+        assert made.of(chosen, tuple(every)).equals(table_of(chosen)), number
+        assert made.of(every, tuple(every)).equals(table_of(every)), number
+        place = rng.randrange(len(every))
+        every[place] = replace(every[place], note=f"n{number}")
+        if number % 5 == 0:
+            every.insert(rng.randrange(len(every)), row(f"new{number}"))
+        if number % 7 == 0:
+            del every[rng.randrange(len(every))]
+    assert made.of((), ()).num_rows == 0
+
+
+def test_rows_of_another_look_are_shown_too() -> None:
+    """Another tab was quicker, and has made the columns of a later look."""
+    made, before = Columns(), rows_of(3)
+    after = [replace(before[0], note="later"), *before[1:]]
+    made.of(after, tuple(after))
+    assert made.of(before, tuple(after)).equals(table_of(before))
+
+
+def test_only_the_block_of_a_row_that_changed_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, every = Columns(), rows_of(3 * columns.BLOCK)
+    made.of(every, tuple(every))
+    cells: list[str] = []
+    original = columns.cells
+    monkeypatch.setattr(columns, "cells", lambda row: cells.append(row.name) or original(row))
+    made.of(every[::-2], tuple(every))
+    assert cells == []
+    every[columns.BLOCK] = replace(every[columns.BLOCK], note="x")
+    assert made.of([every[columns.BLOCK]], tuple(every))["note"].to_pylist() == ["x"]
+    assert cells == [f"r{n}" for n in range(columns.BLOCK, 2 * columns.BLOCK)]
