@@ -68,6 +68,22 @@ def test_of_copies_the_one_that_lies_at_home_keeps_the_id(tmp_path: Path) -> Non
     assert ids(order) == {"z": "id", "other": "id-2"}
 
 
+def test_who_is_at_home_is_asked_again_when_a_view_changes_and_the_others_stay_as_they_are(tmp_path: Path) -> None:
+    """A copy that was resumed where it lies is at home there."""
+    order = NewestFirst(tmp_path)
+    for name in ("a", "b", "c"):
+        order.put(str(tmp_path / name), view_of(tmp_path / name, "id", 1.0))
+    before = {view.name: view for view in order.views()}
+    assert before["a"].run_id == "id"
+    control = RunPaths(tmp_path / "b").attempt(2)
+    control.root.mkdir(parents=True)
+    control.spec.write_text(json.dumps({"marker": marker(RunPaths(tmp_path / "b"), 2)}))
+    order.put(str(tmp_path / "b"), replace(view_of(tmp_path / "b", "id", 1.0), attempt=2))
+    now = {view.name: view for view in order.views()}
+    assert now["b"].run_id == "id" and now["a"].run_id == plain_id(tmp_path, tmp_path / "a")
+    assert now["c"] is before["c"]
+
+
 def test_as_long_as_it_cannot_be_seen_who_is_at_home_who_has_the_id_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
