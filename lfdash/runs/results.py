@@ -9,6 +9,7 @@ from lfdash.files import read_json_file
 from lfdash.runs.console import tracker_link
 from lfdash.runs.metrics import number
 from lfdash.runs.paths import RunPaths
+from lfdash.runs.spreadsheet import harmless
 
 SCORES = ("all_results.json", "predict_results.json", "eval_results.json")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from lfdash.runs.newest_first import places_changed
 from lfdash.runs.record import RunState
-from lfdash.runs.results import harmless
+from lfdash.runs.spreadsheet import harmless
 from lfdash.runs.summary_cache import Known, SummaryCache
 from lfdash.runs.view import RunView
 

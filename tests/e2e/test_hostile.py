@@ -160,6 +160,25 @@ def test_hostile_predictions_and_scores(watch: Watch) -> None:
     watch.look()
 
 
+def test_no_table_writes_formulas_into_a_file(watch: Watch) -> None:
+    """Streamlit's own download of a table does; it is not there, the other buttons are. Ours is guarded."""
+    for path, tab in (("/runs", ""), ("/evaluate?run=id-eval", ""), ("/evaluate?run=id-eval", "Predictions"),
+                      ("/data", ""), ("/arguments", ""), ("/?run=id-train", "Files")):
+        page = watch.go(path)
+        if tab:
+            choose(page, "page-tab_eval" if "eval" in path else "page-tab_train", tab)
+        page.wait_for_selector("[data-testid=stDataFrame] canvas")
+        watch.rest()
+        for table in page.locator("[data-testid=stDataFrame]").all():
+            table.hover()
+            expect(table.get_by_role("button", name="Search")).to_be_visible()
+            expect(table.get_by_role("button", name="Fullscreen")).to_be_visible()
+            assert table.get_by_role("button", name="CSV").count() == 0  # none that is seen, or reached by key
+        table.get_by_role("button", name="Fullscreen").click()
+        expect(page.get_by_role("button", name="Close fullscreen")).to_be_visible()
+        assert page.locator("[data-testid=stElementToolbar]").get_by_role("button", name="CSV").count() == 0
+
+
 def test_a_hostile_dataset(watch: Watch) -> None:
     page = watch.go("/data")
     page.wait_for_selector("[data-testid=stDataFrame] canvas")

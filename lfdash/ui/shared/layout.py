@@ -22,7 +22,8 @@ PAGES = (
     ("pages/arguments.py", "ui.page_arguments"),
 )
 
-# Colour carries state only; numbers are tabular; nothing has a size that depends on its value.
+# Colour carries state only; numbers are tabular; nothing has a size that depends on its value. A table's own download
+# writes cells as they are, formulas too; ours (runs/spreadsheet.py) does not.
 CSS = """
 [data-testid="stHeader"] {height: 2.4rem; min-height: 2.4rem}
 [data-testid="stMainBlockContainer"] {padding: 2.5rem 2rem 1rem}
@@ -52,6 +53,7 @@ CSS = """
 .st-key-console [data-testid="stText"],
 .st-key-console [data-testid="stText"] * {font-family: "Source Code Pro", monospace; font-size: .76rem;
   line-height: 1.45; overflow-wrap: anywhere}
+[data-testid="stElementToolbarButton"]:has([aria-label*="Download as CSV"]) {display: none}
 .st-key-runs_bar button {padding-left: .6rem; padding-right: .6rem}
 .lf-strip {display: flex; flex-wrap: wrap; gap: .25rem 1.6rem; align-items: baseline;
   font-variant-numeric: tabular-nums; min-height: 2.9rem}
