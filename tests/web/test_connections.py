@@ -165,7 +165,9 @@ def test_an_answer_that_nobody_takes_is_ended_and_a_slow_reader_gets_it_all() ->
         slow.sendall(request)
         taken, start = 0, time.monotonic()
         while taken < 1 << 26:
-            taken += len(slow.recv(1 << 20, socket.MSG_WAITALL))
+            part = slow.recv(1 << 20, socket.MSG_WAITALL)
+            assert part, f"cut after {taken} bytes"
+            taken += len(part)
             time.sleep(0.1)
         assert time.monotonic() - start > 2 * STALLED
         wait_for(lambda: not table.still)
