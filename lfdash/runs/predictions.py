@@ -23,7 +23,7 @@ import numpy as np
 from lfdash.data.json_text import Broken, as_text
 from lfdash.data.json_text import parse as parse_json
 from lfdash.files import is_shallow, open_plain
-from lfdash.runs.results import harmless
+from lfdash.runs.spreadsheet import harmless
 
 PREDICTIONS = "generated_predictions.jsonl"  # llamafactory/train/sft/trainer.py, save_predictions
 COLUMNS = ("prompt", "label", "predict")

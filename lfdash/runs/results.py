@@ -9,7 +9,6 @@ from lfdash.files import read_json_file
 from lfdash.runs.console import tracker_link
 from lfdash.runs.metrics import number
 from lfdash.runs.paths import RunPaths
-from lfdash.runs.spreadsheet import harmless
 
 SCORES = ("all_results.json", "predict_results.json", "eval_results.json")
 
@@ -35,8 +34,3 @@ def read_scores(folder: Path) -> dict[str, float]:
             numbers = {as_text(key): number(value) for key, value in found.items() if isinstance(value, int | float)}
             return dict(sorted(numbers.items()))
     return {}
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
