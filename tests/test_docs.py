@@ -75,3 +75,9 @@ def test_relative_links_lead_to_files(paper: Path) -> None:
         target, _, _ = link.partition("#")
         if target and not re.match(r"[a-z]+:", target):
             assert (paper.parent / unquote(target)).exists(), f"{paper.name} links to {link}"
+
+
+def test_the_tests_that_reliability_names_are_there() -> None:
+    named = re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", (ROOT / "docs/reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 15
+    assert [name for name in named if not any((ROOT / top / name).exists() for top in ("", "tests", "lfdash"))] == []
