@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -238,8 +238,7 @@ class Dispatcher:
 
     def advance(self) -> None:
         """Starts the jobs whose turn it is. Does nothing while another dashboard holds the launch lock."""
-        jobs = self._queue.jobs
-        if (not jobs.entries() and not jobs.started()) or time.monotonic() < self._rest_until:
+        if time.monotonic() < self._rest_until or not self._has_work():
             return
         try:
             with self._rights.taken(timeout=0) as right:
@@ -251,6 +250,13 @@ class Dispatcher:
         except OSError as error:
             self._rest_until = time.monotonic() + REST_S
             logger.warning("the queue of %s cannot be changed: %s", self._watcher.workspace, error)
+
+    def _has_work(self) -> bool:
+        """Whether there is something to do, by the last look: the right costs a look at everything."""
+        entries = self._queue.jobs.entries()
+        if any(entry.begun for entry in entries) or next(self._started_and_over(), None):
+            return True
+        return any(place for _, _, place in self._standing(self.entries()))
 
     def _start_waiting(self, right: Right) -> None:
         """Starts what has room. Nothing while something could not be seen: it may be a run that has the room."""
@@ -313,17 +319,26 @@ class Dispatcher:
     def _look_after_started(self) -> None:
         """Holds the jobs that wait when one that the queue started has failed, where that is wanted."""
         jobs = self._queue.jobs
-        runs = {view.run_id: view for view in self._watcher.views}
-        waiting = {entry.run_id for entry in jobs.entries()}
-        for run_id in jobs.started():
-            view = runs.get(run_id)
-            if run_id in waiting or (view is not None and view.state not in TERMINAL):
-                continue
+        for run_id, view in list(self._started_and_over()):
             jobs.forget_started(run_id)
             if view is not None and view.state in (RunState.FAILED, RunState.LOST) and jobs.settings().hold_on_failure:
                 for entry in self.entries():
                     if entry.held is None:
                         jobs.write(replace(entry, held=Reason("after_failure", {"run": view.name})))
+
+    def _started_and_over(self) -> Iterator[tuple[str, RunView | None]]:
+        """The runs that the queue has started and that are over, or not there any more."""
+        started = self._queue.jobs.started()
+        if not started:
+            return
+        runs = {view.run_id: view for view in self._watcher.views}
+        waiting = {entry.run_id for entry in self._queue.jobs.entries()}
+        unseen = self._watcher.in_doubt is not None
+        for run_id in started:
+            view = runs.get(run_id)
+            gone = view is None and not unseen
+            if run_id not in waiting and (gone or (view is not None and view.state in TERMINAL)):
+                yield run_id, view
 
     def _note_place(self, plan: LaunchPlan) -> Path | None:
         """Notes where a run lies that no walk below saves/ finds, so that it is found again. OSError when that is not
