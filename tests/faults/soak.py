@@ -49,6 +49,7 @@ SLOTS = 6
 KEPT = 60  # runs; older ones are deleted and the trash emptied, so that memory can be compared
 PACE_S = 0.25  # between two actions of a dashboard
 FAILING = 0.0005  # of the reads of a dashboard
+FAILED: list[str] = []  # reads of this dashboard that were made to fail
 LONG_PAUSE_S = 33.0  # longer than anybody waits for a supervisor
 
 
@@ -82,6 +83,9 @@ class Dashboard:
             number += 1
             time.sleep(self.chance.uniform(0, 2 * PACE_S))
             self.check_views()
+            if FAILED:
+                self.say("failed", count=len(FAILED))
+                FAILED.clear()
             try:
                 self.act(number)
             except OSError as error:  # an injected one, in what the page would show as an error
@@ -126,11 +130,11 @@ class Dashboard:
         self.told("started", plan.run_id, 1, self.registry.launch(plan, record, beside=True))
 
     def resume(self, view: RunView) -> None:
-        """A click on Resume, and now and then a second one."""
+        """A click on Resume, and now and then a second one of a page that still shows the run as over."""
         assert view.record is not None
         plan = plan_for(self.workspace, name=view.name, cli=self.cli, output_dir=view.output_dir, steps=5, delay=0.05)
-        plan = replace(plan, run_id=view.run_id, attempt=view.paths.next_attempt())
         for _ in range(self.chance.choice((1, 1, 2))):
+            plan = replace(plan, run_id=view.run_id, attempt=view.paths.next_attempt())
             outcome = self.registry.launch(plan, view.record.resumed(plan), beside=True)
             self.told("resumed", view.run_id, plan.attempt, outcome)
 
@@ -189,11 +193,13 @@ def fail_some_reads(workspace: Path, chance: random.Random) -> None:
             return
         if str(workspace) in " ".join(paths_of(event, args)):
             code = chance.choice(ERRNOS)
+            FAILED.append(event)
             raise OSError(code, os.strerror(code), event)
 
     def watched(real: Callable[..., Any]) -> Callable[..., Any]:
         def look(path: Any, *args: Any, **more: Any) -> Any:
             if chance.random() < FAILING and str(workspace) in text(path):
+                FAILED.append("stat")
                 raise OSError(errno.EIO, os.strerror(errno.EIO), text(path))
             return real(path, *args, **more)
 
@@ -337,7 +343,8 @@ class Soak:
         said = Counter(line["word"] for line in told)
         return {
             "jobs accepted": len(accepted), "resumed": said["resumed"], **self.counts,
-            "reads that failed in a click": said["raised"],
+            "reads that failed": sum(line["count"] for line in told if line["word"] == "failed"),
+            "of them raised in a click": said["raised"],
             "doubled": sorted(self.doubled), "started more often than attempts": often,
             "lost": sorted(accepted - set(found) - emptied), "listed twice": [run for run, n in found.items() if n > 1],
             "called over while alive": [line for line in told if line["word"] == "wrong"],
