@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,13 @@ OTHERS: tuple[Callable[[Path], object], ...] = (
     lambda root: looked(root).queue.cancel(R1),
     lambda root: looked(root).queue.take_back(R1),
 )
+
+
+@pytest.fixture(autouse=True)
+def _nobody_left(workspace: Path) -> Iterator[None]:
+    """Also ends a supervisor that is about to start what would go on for ever."""
+    yield
+    wait_for(lambda: not end_both(workspace))
 
 
 @pytest.fixture(autouse=True)
