@@ -17,7 +17,7 @@ from lfdash.jobs import yaml_format
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder
 from lfdash.launchers.base import Launched, Launcher
-from lfdash.outcomes import Refused, refused_by
+from lfdash.outcomes import DISK_FULL, NOT_WRITABLE, Refused, refused_by
 from lfdash.queue.commands import QueueCommands, taken
 from lfdash.queue.genuine import why_not_ours
 from lfdash.queue.placement import Allocation, DevicePool, NoRoom
@@ -33,7 +33,8 @@ from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.secret_store import SecretStore
 
 TRIES = 3  # of a job whose supervisor ends before it starts anything
-REST_S = 30.0  # after a disk that did not let the queue be changed
+REST_S = 30.0  # after a disk that is full, or not to be written to
+AGAIN_S = 2.0  # after any other failure of it
 
 logger = logging.getLogger(__name__)
 
@@ -248,7 +249,8 @@ class Dispatcher:
         except Timeout:
             return
         except OSError as error:
-            self._rest_until = time.monotonic() + REST_S
+            lasting = error.errno in (*DISK_FULL, *NOT_WRITABLE)
+            self._rest_until = time.monotonic() + (REST_S if lasting else AGAIN_S)
             logger.warning("the queue of %s cannot be changed: %s", self._watcher.workspace, error)
 
     def _has_work(self) -> bool:

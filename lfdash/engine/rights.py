@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,14 +35,16 @@ class Rights:
         self._watcher = watcher
         self._launch_lock = launch_lock
         self._refresh = refresh
+        self._given_up: set[tuple[Path, int]] = set()  # attempts that are known never to start any more
 
     @contextmanager
     def taken(self, timeout: float = LOCK_S) -> Iterator[Right]:
         """The right, within a `with`. Not to be nested. Raises filelock.Timeout when somebody else has it for longer
         than `timeout` seconds, OSError when the disk does not let it be taken."""
         with self._launch_lock.held(timeout):
-            right = Right(self._watcher, self._refresh)
+            right = Right(self._watcher, self._refresh, self._given_up)
             right.look()
+            right.give_up_unused()
             try:
                 yield right
             finally:
@@ -52,15 +54,32 @@ class Rights:
 class Right:
     """The right to change runs, as long as the `with` lasts in which it was taken."""
 
-    def __init__(self, watcher: Watcher, refresh: Callable[[], None]) -> None:
+    def __init__(self, watcher: Watcher, refresh: Callable[[], None], given_up: set[tuple[Path, int]]) -> None:
         self._watcher = watcher
         self._refresh = refresh
+        self._known_given_up = given_up
         self._withdrawn = False
 
     def look(self) -> None:
         """Looks at everything again."""
         assert not self._withdrawn, "the launch lock is not held any more"
         self._refresh()
+
+    def give_up_unused(self) -> None:
+        """Takes the right to start from every attempt that is called over without an exit code: its devices are about
+        to be given away, and its supervisor may only sleep. One that began meanwhile is seen again."""
+        begun = False
+        for view in self._watcher.views:
+            if view.record is None or view.exit_code is not None or view.state not in TERMINAL or view.lost == "host":
+                continue
+            key = (view.path, view.attempt)
+            launcher = self._watcher.launchers.get(view.record.launcher)
+            if key not in self._known_given_up:
+                with suppress(OSError):  # it cannot be seen: the next who takes the right tries again
+                    begun |= not launcher.give_up(launcher.adopt(view.paths, view.record))
+                    self._known_given_up.add(key)
+        if begun:
+            self.look()
 
     def withdraw(self) -> None:
         """Ends it: the launch lock is about to be let go."""

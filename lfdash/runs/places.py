@@ -81,6 +81,8 @@ class Places:
             names = []
         notes: dict[str, str] = {}
         for name in names:
+            if name.endswith(".tmp"):  # of somebody who died while it was written
+                continue
             try:
                 notes[name] = read_note(self._elsewhere / name)
             except FileNotFoundError:

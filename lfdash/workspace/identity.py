@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lfdash.errors import WorkspaceGone
-from lfdash.files import read_text_file
+from lfdash.files import NOT_THERE, read_text_file
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.paths import private
 
@@ -31,19 +31,24 @@ class WorkspaceIdentity:
         self.root = root
         self._file = private(root) / FILE
         self._lock = threading.Lock()
-        self._id, self._inode = self._seen()
+        self._id = ""
+        self._inode: tuple[int, int] | None = None
+        with suppress(OSError):  # as it is seen first, then
+            self._id, self._inode = self._seen()
 
     def _seen(self) -> tuple[str, tuple[int, int] | None]:
-        """(id, inode) of what is there now; "" and None for what is missing or cannot be read."""
+        """(id, inode) of what is there now; "" and None for what is missing. OSError when that cannot be known."""
         text = read_text_file(self._file, limit=100)
         try:
             status = os.stat(self.root)
-        except OSError:
-            return "", None
+        except OSError as error:
+            if error.errno in NOT_THERE:
+                return "", None
+            raise
         return text.strip() if isinstance(text, str) else "", (status.st_dev, status.st_ino)
 
     def is_here(self) -> bool:
-        """Whether the workspace is still at its path. Writes nothing."""
+        """Whether the workspace is still at its path. Writes nothing. OSError when that cannot be known."""
         with self._lock:
             now, inode = self._seen()
             if inode is None:
@@ -58,7 +63,8 @@ class WorkspaceIdentity:
             return False
 
     def check(self) -> None:
-        """Returns when the workspace is still at its path, with its id in it; else raises WorkspaceGone.
+        """Returns when the workspace is still at its path, with its id in it; else raises WorkspaceGone, or another
+        OSError when that cannot be known.
 
         To be called before anything is written; under the launch lock once more, after it was got.
         """
@@ -76,6 +82,6 @@ class WorkspaceIdentity:
         """Why nothing may be written now; None when it may."""
         try:
             self.check()
-        except WorkspaceGone as error:
+        except OSError as error:
             return refused_by(error, self.root)
         return None

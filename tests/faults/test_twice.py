@@ -17,7 +17,7 @@ import pytest
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.files import look_json
 from lfdash.launchers.base import Launched, MachineIdentity
-from lfdash.launchers.local import LocalLauncher
+from lfdash.launchers.local import STARTUP_S, LocalLauncher
 from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock
 from lfdash.queue.store import Queued, QueueSettings
@@ -25,7 +25,8 @@ from lfdash.runs.paths import RunPaths, private
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.runs.view import RunView
-from tests.faults.runs import alive, becomes, new, over, seen, starts
+from lfdash.supervisor.failpoints import VARIABLE
+from tests.faults.runs import alive, becomes, new, over, seen, shims, starts
 from tests.faults.table import Row, fault
 from tests.support.runs import fake_cli, launch, plan_for, record_for, wait_for, wait_ready
 
@@ -146,6 +147,29 @@ def test_stop_ends_every_attempt(workspace: Path, row: Row) -> None:
     assert dashboard.stop("id-r1", "kill") is None
     wait_for(lambda: [alive(view.paths, number) for number in (2, 3)] == [0, 0])
     row.note("nobody is left")
+
+
+@fault(
+    "a supervisor sleeps through its start", how="paused before its lock, 31 s by the dashboard's clock; another run "
+    "is started on its place; then it wakes", expected="it starts nothing: its right was taken away",
+)
+def test_a_supervisor_that_sleeps_has_no_place_any_more(
+    workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause = workspace.parent / "pause"
+    with monkeypatch.context() as patch:
+        patch.setenv(VARIABLE, f"shim.entered=pause:{pause}")
+        handle = launch(new(workspace), plan_for(workspace, steps=3))
+    wait_for(pause.exists)
+    registry = new(workspace, later=STARTUP_S + 1)
+    assert seen(registry).state is RunState.FAILED
+    launch(registry, plan_for(workspace, name="r2", **FOREVER))
+    pause.unlink()
+    wait_for(lambda: shims(handle.paths) == 0)
+    assert starts(handle.paths) == 0
+    assert "given up" in handle.paths.attempt(1).shim_log.read_text()
+    assert (seen(registry).state, seen(registry, "id-r2").state) == (RunState.FAILED, RunState.RUNNING)
+    row.note("FAILED, never started")
 
 
 # -- reads that fail ------------------------------------------------------------------------------------
