@@ -77,7 +77,7 @@ def as_record(kind: type[T], data: Any, file: str) -> T:
     """
     try:
         return msgspec.convert(data, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, ValueError, RecursionError, OverflowError) as error:
         raise RecordError(f"{file} cannot be read: {error}") from error
 
 

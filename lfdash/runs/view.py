@@ -162,6 +162,7 @@ def is_complete(paths: RunPaths, beginning: Beginning) -> bool:
 
 EDGE = 1 << 12  # bytes of trainer_state.json in which a number stands that is before, or behind, its long history
 LARGEST_STATE = 1 << 26
+MOST_STEPS = 1 << 53
 GLOBAL_STEP = re.compile(rb'\n  "global_step": (\d{1,15}),\n')
 MAX_STEPS = re.compile(rb'\n  "max_steps": (\d{1,15}),\n')
 
@@ -187,7 +188,9 @@ def read_steps(path: Path | str) -> tuple[int | None, int | None]:
 
 def whole(value: object) -> int | None:
     """A number of steps; None for anything else."""
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value)
+    return value if isinstance(value, int) and abs(value) < MOST_STEPS else None
 
 
 def read_saved(paths: RunPaths) -> Saved:

@@ -173,7 +173,7 @@ def test_one_odd_folder(
         registry.refresh()
         views = {view.path.name: view for view in registry.snapshot()}
         assert views["healthy"].state is RunState.SUCCEEDED
-        assert views["odd"].state is RunState.LOST and views["odd"].error == "this folder cannot be read"
+        assert views["odd"].state is RunState.UNKNOWN and "unexpected error" in (views["odd"].error or "")
     row.note("the healthy one SUCCEEDED, this one read-only")
 
 

@@ -50,18 +50,21 @@ def unharmed(handle: Handle) -> None:
 @pytest.mark.parametrize("changed", ["boot", "host"])
 @fault(
     "another boot, another machine", how="injected boot id, and host; lock and pids are those of a live run",
-    expected="LOST with the reason; Stop refused; nobody signalled; those who can look still see it run",
+    expected="RUNNING while its lock is held, wherever; else LOST with the reason, Stop refused, nobody signalled",
 )
-def test_another_machine(workspace: Path, row: Row, changed: str) -> None:
+def test_another_machine(workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     handle = live(workspace)
     registry = new(workspace, machine=OTHER if changed == "host" else replace(OTHER, host=MachineIdentity().host))
+    assert seen(registry).state is RunState.RUNNING
+    monkeypatch.setattr("lfdash.launchers.local.holder", lambda lock: 0)  # a disk whose locks are not shared
     view = seen(registry)
     assert (view.state, view.lost, view.exit_code) == (RunState.LOST, changed, None)
     for level in ("graceful", "term", "kill"):
         assert registry.stop(handle.run_id, level) == Refused("not_running")  # type: ignore[arg-type]
     unharmed(handle)
+    monkeypatch.undo()
     assert seen(new(workspace)).state is RunState.RUNNING
-    row.note(f"LOST ({changed}), Stop refused")
+    row.note(f"RUNNING; LOST ({changed}), Stop refused")
 
 
 @fault(
@@ -96,9 +99,9 @@ def test_another_name(workspace: Path, row: Row) -> None:
 
 @fault(
     "started on another machine", how="submitted under an injected machine, its files then read here",
-    expected="ended runs tell their code here; one that has no code is LOST (host)",
+    expected="ended runs tell their code here; one whose lock is seen runs; else it is LOST (host), and stays there",
 )
-def test_started_elsewhere(workspace: Path, row: Row) -> None:
+def test_started_elsewhere(workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     there = ProcessRegistry(workspace, LocalLauncher(OTHER))
     launch(there, plan_for(workspace, name="r1", fail="exit:5"))
     wait_for(lambda: seen(there).state is RunState.FAILED)
@@ -107,10 +110,16 @@ def test_started_elsewhere(workspace: Path, row: Row) -> None:
     pids(handle)
     here = new(workspace)
     assert (seen(here).state, seen(here).exit_code) == (RunState.FAILED, 5)
+    assert seen(here, "id-r2").state is RunState.RUNNING  # its lock is held
+    monkeypatch.setattr("lfdash.launchers.local.holder", lambda lock: 0)  # a disk whose locks are not shared
     view = seen(here, "id-r2")
     assert (view.state, view.lost) == (RunState.LOST, "host") and view.record is not None
     assert view.record.host == "elsewhere"
     assert here.stop("id-r2", "kill") == Refused("not_running")
+    fresh = Refused("elsewhere_fresh", {"run": "r2"})
+    plan = replace(plan_for(workspace, name="r2"), attempt=2)
+    assert here.launch(plan, view.record.resumed(plan), beside=True) == fresh
+    assert here.archive.discard("id-r2") == fresh
     unharmed(handle)
     row.note("FAILED, 5; LOST (host)")
 

@@ -117,7 +117,7 @@ def test_every_live_attempt_counts(workspace: Path, row: Row) -> None:
     wait_for(lambda: alive(view.paths, 3) == 1)
     dashboard = new(workspace)
     dashboard.queue.set_settings(QueueSettings(slots=2))
-    both = seen(dashboard)
+    both = becomes(dashboard, RunState.RUNNING)
     assert (both.state, both.attempt, both.others) == (RunState.RUNNING, 3, (2,))
     plan = plan_for(workspace, name="r2")
     assert dashboard.launch(plan, record_for(plan)) == Refused("busy", {"code": "slots", "run": "r1, r1"})
@@ -168,7 +168,8 @@ def test_a_supervisor_that_sleeps_has_no_place_any_more(
     wait_for(lambda: shims(handle.paths) == 0)
     assert starts(handle.paths) == 0
     assert "given up" in handle.paths.attempt(1).shim_log.read_text()
-    assert (seen(registry).state, seen(registry, "id-r2").state) == (RunState.FAILED, RunState.RUNNING)
+    becomes(registry, RunState.RUNNING, "id-r2")
+    assert seen(registry).state is RunState.FAILED
     row.note("FAILED, never started")
 
 
