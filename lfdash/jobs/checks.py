@@ -169,6 +169,8 @@ def export_code(folder: str, roots: tuple[str, ...]) -> str:
     path = PurePosixPath(folder)
     if ".." in path.parts:
         return "name_dots"
+    if path.name in RESERVED or "attempts" in path.parts:
+        return "name_reserved"
     if is_invisible(folder) or "\\" in folder or folder.startswith(("-", "~")):
         return "name_bad"
     outside = path.is_absolute() and not any(path.is_relative_to(root) and str(path) != root for root in roots)
@@ -306,11 +308,17 @@ def is_invisible(name: str) -> bool:
     return any(char in BLANK or unicodedata.category(char) in UNSEEN_CATEGORIES for char in name)
 
 
+# names by which a folder is known to be a run (runs/places.py); one of them would be taken for that
+RESERVED = frozenset({"run.json", "trainer_log.jsonl"})
+
+
 def name_code(name: str, roots: tuple[str, ...]) -> str:
     """What is wrong with a run name or path; "" when nothing is."""
     path = PurePosixPath(name)
     if ".." in path.parts:
         return "name_dots"
+    if path.name in RESERVED or "attempts" in path.parts:
+        return "name_reserved"
     if is_invisible(name) or "\\" in name or name != name.strip() or name.startswith(("-", ".", "~")):
         return "name_bad"
     if "/" not in name:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import streamlit as st
 
 from lfdash.engine import submit as launching
 from lfdash.engine.plans import Prepared, prepare
 from lfdash.engine.services import Services
 from lfdash.engine.submit import How, keep_secrets
+from lfdash.jobs.job import JobConfig
 from lfdash.launchers.base import Level
 from lfdash.outcomes import Problem, Refused
 from lfdash.queue.store import Queued
@@ -15,6 +19,9 @@ from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN, forget_answers, refusal, tell
 from lfdash.ui.shared.text import t
+
+STARTED = "page.started"  # (the job that was started last, when that was answered)
+SECOND_CLICK_S = 1.5  # between an answer and a click that was meant for what was there before
 
 
 def start(form: Form, how: How = "start") -> None:
@@ -34,11 +41,27 @@ def launch(form: Form, how: How = "start") -> None:
         return
     form.check(False)
     job = reading.job
+    if is_second_click(job, how):
+        st.session_state[NOTICE] = t("ui.started_already")
+        return
     prepared = prepare(form.services, job, t("ui.yaml_header"))
     keep_secrets(form.services, job)
     if submit(form.services, prepared, how):
+        st.session_state[STARTED] = (what_was_clicked(job, how), time.monotonic())
         form.propose_name()
         form.save_draft()
+
+
+def what_was_clicked(job: JobConfig, how: How) -> tuple[How, JobConfig]:
+    """A click on Start or Queue, whatever name the run was to have: a second click finds the next one proposed."""
+    name = f"{job.kind}.output_dir"
+    return how, replace(job, values={key: value for key, value in job.values.items() if key != name})
+
+
+def is_second_click(job: JobConfig, how: How) -> bool:
+    """Whether the same job was started by a click that was answered a moment ago: nobody has read that answer."""
+    clicked, when = st.session_state.get(STARTED, (None, 0.0))
+    return bool(clicked == what_was_clicked(job, how) and time.monotonic() - when < SECOND_CLICK_S)
 
 
 def submit(services: Services, prepared: Prepared, how: How, resume: tuple[str, int] | None = None) -> bool:

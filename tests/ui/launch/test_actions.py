@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from lfdash.engine.services import Services
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.outcomes import Problem, Refused
+from lfdash.queue.store import QueueSettings
 from lfdash.runs.record import RunState
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
@@ -79,3 +81,20 @@ def test_what_is_refused_is_told_and_the_form_stays(services: Services) -> None:
     assert any(r"a\*b" in item.value and "full" in item.value for item in app.error)
     press(app, "start")
     assert app.session_state[MESSAGE] is None and [view.name for view in services.registry.snapshot()] == [name]
+
+
+@pytest.mark.parametrize("key", ["start", "enqueue"])
+def test_a_second_click_a_moment_later_starts_nothing(
+    services: Services, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """The page has proposed the next name by then, so nothing else would refuse it."""
+    services.registry.queue.set_settings(QueueSettings(slots=8))
+    app = pages.start()
+    press(app, key)
+    press(app, key)
+    assert len(services.registry.snapshot()) == 1
+    assert [toast.value for toast in app.toast] == [t("ui.started_already")]
+    clock = time.monotonic() + 60
+    monkeypatch.setattr("lfdash.ui.launch.actions.time.monotonic", lambda: clock)
+    press(app, key)
+    assert len(services.registry.snapshot()) == 2
