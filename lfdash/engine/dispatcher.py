@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import Timeout
 
@@ -33,6 +34,8 @@ from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.secret_store import SecretStore
 
 TRIES = 3  # of a job whose supervisor ends before it starts anything
+T = TypeVar("T")
+
 REST_S = 30.0  # after a disk that is full, or not to be written to
 AGAIN_S = 2.0  # after any other failure of it
 
@@ -86,7 +89,7 @@ class Dispatcher:
             lambda right: self._launch(right, plan, record, request or ResourceRequest(), beside=beside)
         )
 
-    def _with_right(self, act: Callable[[Right], Launched | Refused]) -> Launched | Refused:
+    def _with_right(self, act: Callable[[Right], T | Refused]) -> T | Refused:
         try:
             with self._rights.taken() as right:
                 return act(right)
@@ -189,7 +192,8 @@ class Dispatcher:
         place = self._pools()(record).place(request)
         if isinstance(place, NoRoom) and place.never:
             return Refused("never", {"code": place.code, **place.params})
-        return self._queue.add(plan, record, request)
+        may = self._with_right(lambda right: right.to_start(plan, record)) if plan.attempt > 1 else record
+        return may if isinstance(may, Refused) else self._queue.add(plan, record, request)
 
     def start_now(self, run_id: str) -> Launched | Refused:
         """Starts a job that waits, whatever runs and whatever it was held for.

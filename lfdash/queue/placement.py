@@ -72,7 +72,7 @@ class DevicePool:
         if self.slots_promised_to:
             return NoRoom("turn", {"run": self.slots_promised_to})
         if len(self.in_slots) >= self.machine.slots:
-            return NoRoom("slots", {"run": ", ".join(self.in_slots)})
+            return NoRoom("slots", {"run": ", ".join(dict.fromkeys(self.in_slots))})
         return Allocation()
 
     def _exactly(self, wanted: tuple[str, ...]) -> Allocation | NoRoom:

@@ -86,6 +86,7 @@ def test_resumed_twice(workspace: Path, row: Row, apart: str) -> None:
     assert sum(isinstance(answer, Launched) for answer in answers) <= 1
     assert [answer for answer in answers if isinstance(answer, Refused) and answer.code != "runs_already"] == []
     assert starts(view.paths) == 2 and [alive(view.paths, number) for number in (3, 4)] == [0, 0]
+    assert registry.enqueue(*plans[0]) == Refused("runs_already", {"run": "r1"})
     # a page that was left open plans the attempt after that one
     fourth = registry.launch(*resumption(seen(registry), view.paths.next_attempt()), beside=True)
     assert fourth == Refused("runs_already", {"run": "r1"})
@@ -120,7 +121,7 @@ def test_every_live_attempt_counts(workspace: Path, row: Row) -> None:
     both = becomes(dashboard, RunState.RUNNING)
     assert (both.state, both.attempt, both.others) == (RunState.RUNNING, 3, (2,))
     plan = plan_for(workspace, name="r2")
-    assert dashboard.launch(plan, record_for(plan)) == Refused("busy", {"code": "slots", "run": "r1, r1"})
+    assert dashboard.launch(plan, record_for(plan)) == Refused("busy", {"code": "slots", "run": "r1"})
     os.kill(wait_for(lambda: both.paths.attempt(3).child.exists() and child_of(both.paths, 3)), 9)
     elder = wait_for(lambda: view if (view := seen(dashboard)).attempt == 2 else None)
     assert elder.state is RunState.RUNNING and elder.others == ()  # the newest is over, the one before goes on
