@@ -14,6 +14,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from lfdash.queue.store import QueueSettings
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 from lfdash.supervisor.failpoints import VARIABLE
@@ -109,6 +110,44 @@ def test_a_reload_after_the_click(site: Site, browser: Browser, row: Row, tmp_pa
     view = site.only()
     assert (starts(view.paths), alive(view.paths)) == (1, 1)
     row.note("one run, started once, RUNNING after the reload")
+
+
+@pytest.mark.parametrize("apart", [0, 400], ids=["a double click", "400 ms apart"])
+@fault(
+    "Start and Resume are clicked twice", how="Chromium, with eight slots free; the second click meets the page as the "
+    "first one has left it", expected="one run; one attempt more",
+)
+def test_two_clicks(site: Site, browser: Browser, row: Row, apart: int) -> None:  # noqa: F811
+    server = site.serve(8826 if apart else 8827, {"steps": 3, "fail": "exit:3", "load": 1})
+    new(site.workspace).queue.set_settings(QueueSettings(slots=8))
+    tab = visit(browser, server)
+    twice(tab, ".st-key-start button", apart)
+    wait_state(tab, "FAILED")
+    view = site.only()
+    assert (view.attempt, starts(view.paths)) == (1, 1)
+    (view.paths.root / "checkpoint-2").mkdir()
+    tab.reload()
+    wait_state(tab, "FAILED")
+    tab.click(".st-key-resume_menu_after button")
+    twice(tab, ".st-key-resume_after button", apart)
+    wait_for(lambda: starts(view.paths) == 2)
+    wait_state(tab, "FAILED")
+    assert (site.only().attempt, starts(view.paths), view.paths.made_attempts()) == (2, 2, [1, 2])
+    row.note("one run, two attempts")
+
+
+def twice(tab: Page, button: str, apart: int) -> None:
+    """Clicks where a button is, twice; it may be gone by the second time."""
+    tab.wait_for_selector(button)
+    box = tab.locator(button).first.bounding_box()
+    assert box is not None
+    at = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    if not apart:
+        tab.mouse.dblclick(*at)
+        return
+    tab.mouse.click(*at)
+    tab.wait_for_timeout(apart)  # the time between two clicks of a person
+    tab.mouse.click(*at)
 
 
 @fault(
