@@ -28,6 +28,10 @@ class RecordError(LfdashError):
     """A run's record cannot be read: broken, or written by a newer version."""
 
 
+class NewerRecord(RecordError):
+    """It was written by a newer version: what it says is not known here."""
+
+
 class RunGone(LfdashError):
     """The folder of a run that was looked at before is not there any more."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -24,6 +25,8 @@ from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView
 
 QUIET_S = 3600.0  # a plain CLI run's folder that did not change so long is nobody's any more: nobody tells its end
+
+PATHS = re.compile(r"[^\s'\",\[\]]*/[^\s'\",\[\]]*")
 
 T = TypeVar("T")
 
@@ -60,7 +63,12 @@ class Archive:
         Refused: as `discard`, and rename_bad, rename_taken.
         """
         root = self._watcher.workspace
-        (target,) = self._with_folders([run_id], lambda view: rename(root, view, name, self._reserved()))
+
+        def within(view: RunView) -> Path | Refused:
+            outside = self.trash.why_not_ours(view)
+            return outside or rename(root, view, name, self._reserved())
+
+        (target,) = self._with_folders([run_id], within)
         if isinstance(target, Refused):
             return target
         return next((view for view in self._watcher.views if view.path == target), None) or Refused("unknown")
@@ -129,15 +137,20 @@ def user_of(view: RunView, others: Iterable[RunView], entries: Iterable[QueueEnt
     """
     wanted = naming(view.output_dir)
     for entry in entries:
-        if any(wanted.search(text) for text in (entry.plan.output_dir, *entry.plan.files.values())):
+        if any(wanted.search(plainly(text)) for text in (entry.plan.output_dir, *entry.plan.files.values())):
             return entry.record.name
     for other in others:
         if other.path == view.path or other.state in TERMINAL:
             continue
         with suppress(OSError, UnicodeDecodeError):
-            if wanted.search(read_plain(other.paths.training_args)):
+            if wanted.search(plainly(read_plain(other.paths.training_args))):
                 return other.name
     return None
+
+
+def plainly(text: str) -> str:
+    """A text whose paths are spelled without detours (`a//b`, `a/./b`, `a/x/../b`)."""
+    return PATHS.sub(lambda found: posixpath.normpath(found[0]), text)
 
 
 def naming(folder: str) -> re.Pattern[str]:

@@ -69,6 +69,7 @@ class Dispatcher:
         self._roots = roots
         self._refresh = refresh
         self._cli = cli
+        self._outside: dict[str, Reason] = {}  # jobs whose paths lead out of what this dashboard allows
         self._rest_until = 0.0
 
     def launch(
@@ -158,10 +159,14 @@ class Dispatcher:
 
     def _kept(self, entry: QueueEntry) -> Reason | None:
         """Why a job must not be started here, whatever its user wants: its file may be somebody else's."""
-        cli = self._cli or next(iter(entry.plan.argv), "")
-        odd = why_not_ours(entry.plan, entry.record, self._watcher.workspace, cli)
         missing = self._missing(entry.plan)
-        return odd or (Reason("secret", {"name": ", ".join(missing)}) if missing else None)
+        secret = Reason("secret", {"name": ", ".join(missing)}) if missing else None
+        return self._odd(entry) or self._outside.get(entry.run_id) or secret
+
+    def _odd(self, entry: QueueEntry) -> Reason | None:
+        """Why a job is none that this dashboard would make."""
+        cli = self._cli or next(iter(entry.plan.argv), "")
+        return why_not_ours(entry.plan, entry.record, self._watcher.workspace, cli)
 
     def _launcher(self, record: RunRecord) -> Launcher:
         return self._watcher.launchers.get(record.launcher)
@@ -260,7 +265,7 @@ class Dispatcher:
     def _has_work(self) -> bool:
         """Whether there is something to do, by the last look: the right costs a look at everything."""
         entries = self._queue.jobs.entries()
-        if any(entry.begun for entry in entries) or next(self._started_and_over(), None):
+        if any(entry.begun and self._odd(entry) is None for entry in entries) or next(self._started_and_over(), None):
             return True
         return any(place for _, _, place in self._standing(self.entries()))
 
@@ -280,7 +285,10 @@ class Dispatcher:
             outcome = self._submit(right, plan, record)
             if isinstance(outcome, Refused):
                 jobs.forget_started(entry.run_id)
-                reason = Reason(f"refused_{outcome.code}", {k: str(v) for k, v in outcome.params.items()})
+                if outcome.code == "outside":  # for this dashboard; another one may have been started with other roots
+                    self._outside[entry.run_id] = reason_of(outcome)
+                    continue
+                reason = reason_of(outcome)
                 jobs.write(replace(entry, held=reason))
 
     def _standing(
@@ -295,7 +303,7 @@ class Dispatcher:
         """Removes jobs that have become runs. One of which nothing was ever started waits again: the dashboard
         ended in that moment, or its supervisor could not begin; after TRIES such ends it is held."""
         for entry in self._queue.jobs.entries():
-            if not entry.begun:
+            if not entry.begun or self._odd(entry) is not None:  # what is not ours is not touched
                 continue
             try:
                 status = self._watcher.poll(entry.paths, entry.record)
@@ -353,6 +361,11 @@ class Dispatcher:
         if is_walked(self._watcher.workspace, root):
             return None
         return note_elsewhere(self._watcher.workspace, plan.run_id, root)
+
+
+def reason_of(refused: Refused) -> Reason:
+    """Why a job is held that could not be started."""
+    return Reason(f"refused_{refused.code}", {name: str(value) for name, value in refused.params.items()})
 
 
 def check_output(plan: LaunchPlan) -> Refused | None:

@@ -39,8 +39,9 @@ class ProcessRegistry:
 
     workspace: absolute folder. launcher: starts the runs that name no other. interval: seconds between two looks at
     the alive runs. look: asks the machine for its devices. roots: where paths may lead (default: into the
-    workspace). cli: the llamafactory-cli that jobs of the queue may start (default: each its own). queue: the jobs
-    that wait; they are started by the thread, without any page. archive: what is done to runs that are over.
+    workspace). cli: the llamafactory-cli that jobs of the queue may start (default: each its own).
+    starts_jobs: whether the thread starts those that wait. queue: the jobs that wait; no page is needed for them.
+    archive: what is done to runs that are over.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ProcessRegistry:
         look: ProbeDevices = devices.probe,
         roots: Roots | None = None,
         cli: str | None = None,
+        starts_jobs: bool = True,
     ) -> None:
         self.workspace = workspace
         self.secret_store = SecretStore()
@@ -68,6 +70,7 @@ class ProcessRegistry:
         )
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self._interval = interval
+        self._starts_jobs = starts_jobs
         self._lock = threading.RLock()  # of `start`, which is called once a session
         self._waiting: list[RunView] = []  # with `_views`, what is shown
         self._views: tuple[RunView, ...] = ()
@@ -102,7 +105,8 @@ class ProcessRegistry:
             looks += 1
             try:
                 self.refresh(everything=looks % WALK_EVERY == 0)
-                self.dispatcher.advance()
+                if self._starts_jobs:
+                    self.dispatcher.advance()
                 self.summaries.step(self.watcher.views)
             except Exception:  # the thread must not die of one odd folder: no run would be seen to end
                 logger.exception("looking at the runs of %s failed", self.workspace)

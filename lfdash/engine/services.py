@@ -75,7 +75,8 @@ class Services:
         self.devices = devices.probe()
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
         self.registry = ProcessRegistry(
-            workspace, launchers.get(launchers.DEFAULT), roots=self.roots, cli=self.cli_path
+            workspace, launchers.get(launchers.DEFAULT), roots=self.roots, cli=self.cli_path,
+            starts_jobs=not self.preview_only,
         )
         if create:
             self.registry.identity.check()

@@ -139,6 +139,7 @@ def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, mach
         "marker": marker(paths, plan.attempt), "console": str(paths.console),
         "exit": os.path.relpath(paths.exit, paths.attempt(plan.attempt).root),
         "boot_id": machine.boot_id(), "host": machine.host(), "clock": machine.clock(),
+        "uid": os.getuid(), "pids": namespace(),
         "console_start": console_size(paths), "secrets": mask.names(os.environ, plan.secrets),
         "before": {path.name: look_mark(path) for path in (paths.trainer_log, paths.trainer_state)},
     }
@@ -146,6 +147,14 @@ def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, mach
     write(control.child_reserve, " " * RESERVED)
     write(control.reserve, " " * RESERVED)
     write(control.armed, "")
+
+
+def namespace() -> str | None:
+    """The name of the pid namespace that this process is in; other containers have others. None where there is none."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
 
 
 def console_size(paths: RunPaths) -> int:

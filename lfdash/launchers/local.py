@@ -19,15 +19,16 @@ from lfdash import supervisor
 from lfdash.files import NOT_THERE, look_json, look_mark
 from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
-from lfdash.outcomes import NO_LOCKS, Refused, refused_by
+from lfdash.outcomes import DISK_FULL, NO_LOCKS, NOT_WRITABLE, Refused, refused_by
 from lfdash.runs import paths as paths_module
 from lfdash.runs.log_reader import tail_bytes
-from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, is_home
+from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, belongs
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Exit, Handle, RunRecord, Status, Why, exit_in, read_exit
 from lfdash.supervisor import failpoints, processes
 from lfdash.supervisor.processes import (
     MARKER,
+    anybody_for,
     descendants,
     kill,
     marked,
@@ -79,7 +80,7 @@ class LocalLauncher:
 
         Refused: not_linux, cli_missing, space, exists, disk, readonly, start_failed. Then nothing is left behind.
         """
-        refused = check(plan)
+        refused = check(plan) or self.still_there(plan)
         if refused is not None:
             return refused
         paths = folder.make(plan, replace(record, launcher=self.name), self.machine)
@@ -91,6 +92,12 @@ class LocalLauncher:
         handle = Handle(plan.run_id, plan.attempt, paths)
         self._shims[handle] = shim
         return Launched(handle)
+
+    def still_there(self, plan: LaunchPlan) -> Refused | None:
+        """Refuses a place for which processes of an earlier run live, though its folder was deleted or moved away: they
+        would write into the new one."""
+        root = os.path.realpath(os.path.join(plan.cwd, plan.output_dir))
+        return Refused("runs_already", {"run": plan.output_dir}) if anybody_for(root) else None
 
     def shim(self, handle: Handle) -> subprocess.Popen[bytes] | None:
         """The supervisor of an attempt that was started here; None for one that was adopted."""
@@ -138,20 +145,20 @@ class LocalLauncher:
             ranks = processes.ranks(descendants(pid), known) if wish == "graceful" and pid > 0 else None
             return Status("running" if child else "starting", None, wish, started, elapsed, ranks=ranks)
         looks = LOOKS if why is None else 0
-        members = next((found for _ in range(looks) if (found := self.members(handle, child))), [])
+        members = next((found for _ in range(looks) if (found := self.members(handle, signs))), [])
         if not members:
             return None
         if wish == "kill":  # the shim was killed, and one round may miss a process that was just being made
             kill(members)
         return Status("running", None, wish, started, elapsed, ranks=processes.ranks(members, known) if wish else None)
 
-    def members(self, handle: Handle, child: Mapping[str, Any]) -> list[int]:
-        """The live processes of an attempt whose shim is gone: those that were recorded (not of a copy), which may have
-        wiped their environment, and those that carry its marker."""
-        home = is_home(handle.paths, handle.attempt)
-        recorded = recorded_alive(child, self.machine.boot_id()) if home else []
-        marker = paths_module.marker(handle.paths, handle.attempt)
-        return [*dict.fromkeys([*recorded, *marked(marker)])]
+    def members(self, handle: Handle, signs: Signs) -> list[int]:
+        """The live processes of an attempt whose shim is gone: those that were recorded, which may have wiped their
+        environment, and those that carry its marker; nobody of a copy, since they are the original's."""
+        if not belongs(handle.paths, handle.attempt):
+            return marked(paths_module.marker(handle.paths, handle.attempt))
+        recorded = recorded_alive(signs.child, self.machine.boot_id())
+        return [*dict.fromkeys([*recorded, *marked(str(signs.spec.get("marker")))])]
 
     def not_here(self, spec: Mapping[str, Any]) -> Why | None:
         """Why an attempt cannot live on this machine, now; None when it can. What one of both sides does not know
@@ -159,11 +166,17 @@ class LocalLauncher:
         if not spec:
             return None
         theirs, ours = spec.get("boot_id"), self.machine.boot_id()
-        if theirs and theirs == ours:
-            return None  # whatever its host is called now
+        if theirs and theirs == ours:  # whatever its host is called now
+            return None if self.sees(spec) else "host"
         if spec.get("host") != self.machine.host():
             return "host"
         return "boot" if theirs and ours else None
+
+    def sees(self, spec: Mapping[str, Any]) -> bool:
+        """Whether the processes of whoever started an attempt can be seen here: not those of another container, and of
+        another user only with all rights."""
+        same = spec.get("pids") in (None, folder.namespace())
+        return same and (spec.get("uid") in (None, os.getuid()) or os.geteuid() == 0)
 
     def elapsed(self, child: Mapping[str, Any]) -> float | None:
         """Seconds since the start by the clock that nobody sets; None without a child."""
@@ -177,7 +190,7 @@ class LocalLauncher:
         if shim is not None:
             return shim.poll() is None
         made = number(signs.spec.get("clock"))
-        if signs.child or made is None or not is_home(handle.paths, handle.attempt):
+        if signs.child or made is None or not belongs(handle.paths, handle.attempt):
             return False
         if is_given_up(str(signs.control.root)):
             return False
@@ -208,12 +221,15 @@ class LocalLauncher:
         return None
 
     def hurry(self, handle: Handle, control: AttemptPaths, level: Level) -> None:
-        """Wakes the shim, which looks for a wish twice a second anyway; without one, passes the wish on itself."""
-        pid, child = holder(control.lock), look_json(control.child)
-        if pid > 0 and start_ticks(pid) == child.get("shim_ticks"):
+        """Wakes the shim, which looks for a wish twice a second anyway, also one that was stopped; without one, passes
+        the wish on itself."""
+        signs = Signs(control, look_json(control.spec), look_json(control.child), level)
+        pid = holder(control.lock)
+        if pid > 0 and start_ticks(pid) == signs.child.get("shim_ticks"):
+            send([pid], signal.SIGCONT)
             send([pid], signal.SIGUSR2)
-        elif not pid:
-            pass_on(self.members(handle, child), level, recorded_ranks(child, self.machine.boot_id()))
+        elif not pid and self.not_here(signs.spec) is None:
+            pass_on(self.members(handle, signs), level, recorded_ranks(signs.child, self.machine.boot_id()))
 
     def give_up(self, handle: Handle) -> bool:
         """Takes an attempt's right to start away (supervisor/records.py): its shim may have slept through it."""
@@ -261,8 +277,8 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> subp
             )
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument or a value
         folder.undo(paths, plan)
-        if isinstance(error, OSError) and error.errno in NO_LOCKS:
-            return Refused("no_locks", {"path": str(paths.root)})
+        if isinstance(error, OSError) and error.errno in (*NO_LOCKS, *DISK_FULL, *NOT_WRITABLE):
+            return refused_by(error, paths.root)
         return Refused("start_failed", {"reason": f"{type(error).__name__}: {error}"})
     failpoints.hit("launch.after_popen")
     return process

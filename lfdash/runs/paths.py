@@ -40,6 +40,22 @@ def is_home(paths: RunPaths, attempt: int) -> bool:
     return bool(look_json(paths.attempt(attempt).spec).get("marker") == marker(paths, attempt))
 
 
+def belongs(paths: RunPaths, attempt: int) -> bool:
+    """Whether the processes of an attempt's control files are those of this folder: it lies where it was made, is seen
+    by another path, or was moved. Not of a copy, whose original is at home still. OSError when that cannot be seen."""
+    spec = look_json(paths.attempt(attempt).spec)
+    told = spec.get("marker")
+    if told == marker(paths, attempt):
+        return True
+    home = Path(str(told).partition(":")[2])
+    if not home.is_absolute():
+        return False
+    here, there = look_mark(paths.attempt(attempt).spec), look_mark(RunPaths(home).attempt(attempt).spec)
+    if here is not None and there is not None and here == there:
+        return True
+    return look_json(RunPaths(home).attempt(attempt).spec).get("run_id") != spec.get("run_id")
+
+
 LEVELS = ("graceful", "term", "kill")  # of a stop wish, softest first
 
 

@@ -35,6 +35,7 @@ class Node:
     settled: bool
     is_run: bool
     below: tuple[str, ...]
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,21 +126,25 @@ class Walk:
         if depth and node.below:
             for name in node.below:
                 self.visit(f"{path}/{name}", depth - 1)
+        if depth and node.links:
+            for name in node.links:
+                self.visit(f"{path}/{name}", 0, follow=True)
 
     def _look(self, path: str, before: Node | None, follow: bool) -> Node:
         stat = os.stat(path, follow_symlinks=follow)
         mark = (stat.st_mtime_ns, stat.st_ino)
         if before is not None and before.mark == mark and before.settled:
             return before
-        is_run, below = contents(path)
+        is_run, below, links = contents(path)
         since = before.since if before is not None and before.mark == mark else self._now
-        return Node(mark, since, self._now - since > SETTLE_S, is_run, below)
+        return Node(mark, since, self._now - since > SETTLE_S, is_run, below, links)
 
 
-def contents(path: str) -> tuple[bool, tuple[str, ...]]:
-    """Whether a folder is a run's, and the names of the folders in it in which others may lie. Hidden ones are passed
-    over: they are half made. A link is not followed. The record that makes a folder a run is a plain file."""
-    files, below = set(), []
+def contents(path: str) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
+    """Whether a folder is a run's, the names of the folders in it in which others may lie, and of the links in it that
+    lead to a run: somebody moved that to a larger disk. No other link is followed. Hidden folders are passed over: they
+    are half made. The record that makes a folder a run is a plain file."""
+    files, below, links = set(), [], []
     with os.scandir(path) as entries:
         for entry in entries:
             name = entry.name
@@ -148,9 +153,12 @@ def contents(path: str) -> tuple[bool, tuple[str, ...]]:
                     below.append(name)
             elif name in MAKES_RUN and entry.is_file(follow_symlinks=False):
                 files.add(name)
-    if NAMES.record.name in files and ATTEMPTS in below:
+            elif entry.is_symlink() and os.path.isfile(f"{path}/{name}/{NAMES.record.name}"):
+                links.append(name)
+    ours = ATTEMPTS in below and (NAMES.record.name in files or NAMES.record.name in below)  # or what took its place
+    if ours:
         below = [name for name in below if not PARTS.fullmatch(name)]
-    return bool(files), tuple(below)
+    return ours or bool(files), tuple(below), tuple(links)
 
 
 NAMES = RunPaths(Path())
@@ -167,7 +175,7 @@ def reason(error: OSError) -> str:
 
 
 def is_walked(workspace: Path, root: Path) -> bool:
-    """Whether a walk finds a run in a folder: below saves/, not too deep, not hidden, and behind no link."""
+    """Whether a walk surely finds a run in a folder: below saves/, not too deep, not hidden, and behind no link."""
     top = saves(workspace)
     if not root.is_relative_to(top):
         return False

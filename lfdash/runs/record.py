@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta
 
-from lfdash.errors import RecordError
+from lfdash.errors import NewerRecord, RecordError
 from lfdash.files import as_record, look_record, record_from_text
 from lfdash.runs.paths import EXIT, RunPaths
 from lfdash.runs.plan import LaunchPlan
@@ -168,7 +168,7 @@ class RunRecord:
             data = json.loads(text)
             version = data["version"]
             if version > VERSION:
-                raise RecordError(f"run.json has version {version}, this lfdash reads up to {VERSION}: update lfdash")
+                raise NewerRecord(f"run.json has version {version}, this lfdash reads up to {VERSION}: update lfdash")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"run.json cannot be read: {error!r}") from error
         return as_record(cls, data, "run.json")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lfdash.errors import RecordError
-from lfdash.files import Absent, FileMark, Unreadable, look_json, look_mark, read_text_file
+from lfdash.errors import NewerRecord, RecordError
+from lfdash.files import Absent, FileMark, Unreadable, look_json, look_mark, read_text_file, readable
+from lfdash.jobs.kinds import DEFAULT
 from lfdash.runs.newest_first import NewestFirst, when
 from lfdash.runs.paths import EXIT, LOG, RECORD, RunPaths
 from lfdash.runs.places import SETTLE_S, Mark, Places, reason
-from lfdash.runs.record import TERMINAL, Attempt, Exit, Handle, RunRecord, RunState, Status, read_exit
+from lfdash.runs.record import RUN_ID, TERMINAL, Attempt, Exit, Handle, RunRecord, RunState, Status, read_exit
 from lfdash.runs.view import RunView, judge, known, view_plain, view_run, view_unknown
 
 logger = logging.getLogger(__name__)
@@ -40,12 +42,26 @@ def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
     if isinstance(text, Unreadable):
         if text.failure is not None:
             raise OSError(text.failure, text.reason, str(paths.record))
-        return view_plain(workspace, paths, f"run.json cannot be read: {text.reason}")
+        return without_record(workspace, paths, f"run.json cannot be read: {text.reason}", poll)
     try:
         record = made(paths, RunRecord.from_json(text))
-    except RecordError as error:
+    except NewerRecord as error:
         return view_plain(workspace, paths, str(error))
+    except RecordError as error:
+        return without_record(workspace, paths, str(error), poll)
     return view_run(workspace, paths, *standing(paths, record, poll))
+
+
+def without_record(workspace: Path, paths: RunPaths, why: str, poll: Poll) -> RunView:
+    """How a run stands whose run.json is spoiled: by the control files of its attempts, where there are any. It can be
+    stopped, and holds its devices (all of them, since nobody knows which)."""
+    attempts = tuple(filter(None, (attempt_of(paths, number) for number in paths.made_attempts())))
+    run_id = look_json(paths.attempt(attempts[-1].number).spec).get("run_id") if attempts else None
+    if not isinstance(run_id, str) or not re.fullmatch(RUN_ID, run_id):
+        return view_plain(workspace, paths, why)
+    name = readable(paths.root.name)
+    record = RunRecord(run_id, DEFAULT.name, name, "local", "", "", "", (), attempts)
+    return replace(view_run(workspace, paths, *standing(paths, record, poll)), error=why)
 
 
 def made(paths: RunPaths, record: RunRecord) -> RunRecord:

@@ -171,13 +171,23 @@ class Trash:
 
     # -- in -----------------------------------------------------------------------------------------------
 
+    def _item(self, view: RunView) -> Item:
+        """What a run would be here."""
+        name = self._free_name(f"{readable(view.path.name)}.{view.run_id}")
+        return Item(name, self.folder / name, view.path, view.run_id, view.name, time.time())
+
+    def why_not_ours(self, view: RunView) -> Refused | None:
+        """Refused("not_ours") for a run that lies where none of ours may: it is neither moved nor renamed."""
+        outside = self._bounds.why_not(self._item(view))
+        return Refused("not_ours", {"path": relative(self._workspace, view.path)}) if outside else None
+
     def put(self, view: RunView) -> Item | Refused:
         """Moves a run's folder here. Refused: not_ours (it lies where no run of ours may), readonly, disk_kept, failed;
         then it is where it was."""
-        name = self._free_name(f"{readable(view.path.name)}.{view.run_id}")
-        item = Item(name, self.folder / name, view.path, view.run_id, view.name, time.time())
-        if self._bounds.why_not(item):
-            return Refused("not_ours", {"path": relative(self._workspace, view.path)})
+        item = self._item(view)
+        refused = self.why_not_ours(view)
+        if refused is not None:
+            return refused
         try:
             make_folders(self._workspace, self._origins)
             self._note(item)
@@ -193,7 +203,7 @@ class Trash:
         except OSError as error:
             remove_if_empty(view.path.parent / BESIDE)
             with suppress(OSError):
-                self._origin(name).unlink(missing_ok=True)
+                self._origin(item.name).unlink(missing_ok=True)
             return unchanged_by(error, view.path)
         sync(item.place.parent, item.origin.parent)
         return item

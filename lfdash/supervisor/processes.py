@@ -98,6 +98,15 @@ def marked(value: str) -> list[int]:
     return [pid for pid, words in environments() if wanted in words and start_ticks(pid) is not None]
 
 
+def anybody_for(folder: str) -> bool:
+    """Whether a process carries the marker of any attempt of a run in a folder (absolute, without links)."""
+    end = b":" + os.fsencode(folder)
+    return any(
+        word.startswith(MARK) and word.endswith(end) and word[len(MARK) : -len(end)].isdigit()
+        for pid, words in environments() if start_ticks(pid) is not None for word in words
+    )
+
+
 def environments() -> Iterator[tuple[int, list[bytes]]]:
     """(pid, environment) of every process whose environment may be read, the newest first. OSError when one could not
     be read for another reason (no handle is left, say): then it is not known who is there."""

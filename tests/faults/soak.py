@@ -181,7 +181,10 @@ class Dashboard:
                 self.checked.clear()
             if view.state is not RunState.LOST and view.exit_code is not None:
                 self.checked.add(key)
-            if marked(marker(view.paths, view.attempt)):
+            if not marked(marker(view.paths, view.attempt)):
+                continue
+            again = self.registry.watcher.look_at(view.path)  # an attempt that never began may have been made anew
+            if again is not None and again.state in TERMINAL and marked(marker(view.paths, view.attempt)):
                 self.say("wrong", run=view.run_id, attempt=view.attempt, state=view.state.value, why=view.lost)
 
 

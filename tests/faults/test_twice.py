@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import errno
 import os
+import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +18,9 @@ import pytest
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.files import look_json
+from lfdash.launchers import folder
 from lfdash.launchers.base import Launched, MachineIdentity
-from lfdash.launchers.local import STARTUP_S, LocalLauncher
+from lfdash.launchers.local import STARTUP_S, LocalLauncher, holder
 from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock
 from lfdash.queue.store import Queued, QueueSettings
@@ -26,7 +29,8 @@ from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.runs.view import RunView
 from lfdash.supervisor.failpoints import VARIABLE
-from tests.faults.runs import alive, becomes, new, over, seen, shims, starts
+from lfdash.supervisor.processes import recorded_alive
+from tests.faults.runs import alive, becomes, new, over, pids, seen, shims, starts
 from tests.faults.table import Row, fault
 from tests.support.runs import fake_cli, launch, plan_for, record_for, wait_for, wait_ready
 
@@ -98,8 +102,8 @@ def test_resumed_twice(workspace: Path, row: Row, apart: str) -> None:
 ))
 def test_a_first_attempt_twice(workspace: Path, row: Row) -> None:
     registry, view = failed(workspace)
-    for folder in ("saves/m/lora/r1", "saves/m/lora/again"):
-        plan = plan_for(workspace, output_dir=folder)
+    for place in ("saves/m/lora/r1", "saves/m/lora/again"):
+        plan = plan_for(workspace, output_dir=place)
         assert registry.launch(plan, record_for(plan)) == Refused("exists", {"path": "saves/m/lora/r1"})
         assert registry.launch(plan, record_for(plan), beside=True) == Refused("exists", {"path": "saves/m/lora/r1"})
     assert not (workspace / "saves/m/lora/again").exists() and starts(view.paths) == 1
@@ -109,11 +113,14 @@ def test_a_first_attempt_twice(workspace: Path, row: Row) -> None:
 @fault("two attempts of a run live, which must not be", how="the second one handed to the launcher itself", expected=(
     "both count: for the state, the devices, Stop, delete and rename"
 ))
-def test_every_live_attempt_counts(workspace: Path, row: Row) -> None:
+def test_every_live_attempt_counts(workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     registry, view = failed(workspace)
     assert isinstance(registry.launch(*resumption(view, 2)), Launched)
     wait_for(lambda: alive(view.paths, 2) == 1)
-    outcome = LocalLauncher().submit(*resumption(seen(registry), 3), {})
+    third = resumption(seen(registry), 3)
+    assert LocalLauncher().submit(*third, {}) == Refused("runs_already", {"run": "saves/m/lora/r1"})
+    monkeypatch.setattr("lfdash.launchers.local.anybody_for", lambda folder: False)
+    outcome = LocalLauncher().submit(*third, {})
     assert isinstance(outcome, Launched)
     wait_for(lambda: alive(view.paths, 3) == 1)
     dashboard = new(workspace)
@@ -138,9 +145,10 @@ def child_of(paths: RunPaths, attempt: int) -> int:
 
 
 @fault("Stop is killed for both", how="two live attempts, one click on Kill", expected="nobody is left")
-def test_stop_ends_every_attempt(workspace: Path, row: Row) -> None:
+def test_stop_ends_every_attempt(workspace: Path, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     registry, view = failed(workspace)
     assert isinstance(registry.launch(*resumption(view, 2)), Launched)
+    monkeypatch.setattr("lfdash.launchers.local.anybody_for", lambda folder: False)
     assert isinstance(LocalLauncher().submit(*resumption(seen(registry), 3), {}), Launched)
     wait_for(lambda: [alive(view.paths, number) for number in (2, 3)] == [1, 1])
     dashboard = new(workspace)
@@ -172,6 +180,149 @@ def test_a_supervisor_that_sleeps_has_no_place_any_more(
     becomes(registry, RunState.RUNNING, "id-r2")
     assert seen(registry).state is RunState.FAILED
     row.note("FAILED, never started")
+
+
+# -- what people do with folders while it trains --------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["moved", "workspace moved", "another path"])
+@fault(
+    "a run's folder is moved, or seen by another path, and its supervisor dies", how="rename of the folder, of the "
+    "workspace; a link to the workspace", expected="RUNNING, never resumed beside, stopped",
+)
+def test_a_run_that_is_not_at_home(workspace: Path, row: Row, how: str) -> None:
+    handle = launch(new(workspace), plan_for(workspace, load=600))
+    wait_ready(handle, "started")
+    shim, _ = pids(handle)
+    here = workspace
+    if how == "moved":
+        handle.paths.root.rename(handle.paths.root.with_name("r2"))
+    elif how == "workspace moved":
+        here = workspace.rename(workspace.with_name("ws2"))
+    else:
+        here = workspace.with_name("link")
+        here.symlink_to(workspace)
+    os.kill(shim, 9)
+    registry = new(here)
+    view = wait_for(lambda: view if not holder((view := seen(registry)).paths.attempt(1).lock) else None)
+    assert view.state is RunState.RUNNING
+    plan = replace(plan_for(here, output_dir=view.output_dir), attempt=2)
+    assert view.record is not None
+    assert registry.launch(plan, view.record.resumed(plan), beside=True) == Refused("runs_already", {"run": view.name})
+    assert registry.stop("id-r1", "kill") is None
+    wait_for(lambda: not recorded_alive(look_json(view.paths.attempt(1).child)))
+    row.note("RUNNING, stopped")
+
+
+@fault("a copy of a run whose supervisor is dead", how="cp -a of the folder while the original trains", expected=(
+    "the original runs; the copy is LOST"
+))
+def test_a_copy_is_not_the_run(workspace: Path, row: Row) -> None:
+    handle = launch(new(workspace), plan_for(workspace, load=600))
+    wait_ready(handle, "started")
+    shim, _ = pids(handle)
+    shutil.copytree(handle.paths.root, handle.paths.root.with_name("copy"))
+    os.kill(shim, 9)
+    registry = new(workspace)
+    wait_for(lambda: not holder(handle.paths.attempt(1).lock))
+    registry.refresh()
+    states = {view.path.name: view.state for view in registry.snapshot()}
+    assert states == {"r1": RunState.RUNNING, "copy": RunState.LOST}
+    row.note("RUNNING; LOST")
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+@fault(
+    "the folder of a live run is deleted, or moved away, and the name used again", how="rm -rf, mv; then Start",
+    expected="refused: its processes write to that place",
+)
+def test_the_name_of_a_live_run_is_used_again(workspace: Path, row: Row, how: str) -> None:
+    registry = new(workspace)
+    registry.queue.set_settings(QueueSettings(slots=8))
+    handle = launch(registry, plan_for(workspace, load=600))
+    wait_ready(handle, "started")
+    shim, child = pids(handle)
+    if how == "moved":
+        handle.paths.root.rename(handle.paths.root.with_name("r2"))
+    else:
+        shutil.rmtree(handle.paths.root)
+    plan = replace(plan_for(workspace), run_id="id-new")
+    assert registry.launch(plan, record_for(plan)) == Refused("runs_already", {"run": "saves/m/lora/r1"})
+    for pid in (shim, child):
+        os.kill(pid, 9)
+    wait_for(lambda: not alive(handle.paths))
+    assert isinstance(registry.launch(plan, record_for(plan)), Launched)
+    row.note("refused, then taken")
+
+
+@fault("a run's folder is moved to a larger disk", how="mv, and a link in its place, while it trains", expected=(
+    "it is listed, holds its place, and is stopped"
+))
+def test_a_link_in_the_place_of_a_run(workspace: Path, row: Row) -> None:
+    handle = launch(new(workspace), plan_for(workspace, **FOREVER))
+    wait_ready(handle)
+    large = workspace.with_name("large")
+    handle.paths.root.rename(large)
+    handle.paths.root.symlink_to(large)
+    registry = new(workspace)
+    assert seen(registry).state is RunState.RUNNING
+    plan = plan_for(workspace, name="r2")
+    assert registry.launch(plan, record_for(plan)) == Refused("busy", {"code": "slots", "run": "r1"})
+    assert registry.stop("id-r1", "kill") is None
+    becomes(registry, RunState.STOPPED)
+    row.note("RUNNING, stopped")
+
+
+@fault("the supervisor is stopped, and Kill is clicked", how="SIGSTOP to it", expected="it is woken; nobody is left")
+def test_kill_wakes_a_supervisor(workspace: Path, row: Row) -> None:
+    registry = new(workspace)
+    handle = launch(registry, plan_for(workspace, **FOREVER))
+    wait_ready(handle)
+    os.kill(pids(handle)[0], signal.SIGSTOP)
+    assert registry.stop("id-r1", "kill") is None
+    becomes(registry, RunState.STOPPED)
+    assert alive(handle.paths) == 0
+    row.note("STOPPED")
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff"], ids=["torn", "empty", "no text"])
+@fault("run.json of a live run is spoiled", how="bytes in its place while it trains", expected=(
+    "RUNNING by its control files, with the reason; holds its place; is stopped"
+))
+def test_a_live_run_without_a_record(workspace: Path, row: Row, content: bytes) -> None:
+    handle = launch(new(workspace), plan_for(workspace, **FOREVER))
+    wait_ready(handle)
+    handle.paths.record.write_bytes(content)
+    registry = new(workspace)
+    view = seen(registry)
+    assert view.state is RunState.RUNNING and "run.json cannot be read" in (view.error or "")
+    plan = plan_for(workspace, name="r2")
+    assert registry.launch(plan, record_for(plan)) == Refused("busy", {"code": "slots", "run": "r1"})
+    assert registry.stop("id-r1", "graceful") is None
+    assert becomes(registry, RunState.STOPPED).exit_code == 0
+    row.note("RUNNING, STOPPED")
+
+
+@fault("a job of another workspace lies in the queue", how="its file copied there; its attempt never began", expected=(
+    "held; its folder is neither taken back nor deleted"
+))
+def test_a_job_of_another_workspace(workspace: Path, row: Row) -> None:
+    victim, registry = workspace.with_name("victim"), new(workspace)
+    victim.mkdir()
+    there = new(victim)
+    plan = plan_for(victim, name="r1")
+    assert isinstance(there.enqueue(plan, record_for(plan, "local")), Queued)
+    made = folder.make(plan, record_for(plan, "local"))
+    assert isinstance(made, RunPaths)
+    (made.root / "precious.bin").touch()
+    registry.queue.jobs.folder.mkdir(parents=True)
+    shutil.copy(there.queue.jobs.file("id-r1"), registry.queue.jobs.file("id-r1"))
+    late = new(workspace, later=STARTUP_S + 1)
+    for _ in range(3):
+        late.refresh()
+        late.dispatcher.advance()
+    assert (made.root / "precious.bin").exists() and late.queue.jobs.file("id-r1").exists()
+    row.note("left alone")
 
 
 # -- reads that fail ------------------------------------------------------------------------------------

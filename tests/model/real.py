@@ -291,7 +291,7 @@ def in_model(rules: Rules) -> Iterator[None]:
         (local, "look_json", read_json), (local, "read_exit", read_exit), (local, "exit_in", lambda *_: None),
         (local, "holder", lambda lock: int(ask("holder", *place_of(AttemptPaths(lock.parent))))),
         (local, "look_mark", look_mark),
-        (local, "is_home", lambda *_: True),
+        (local, "belongs", lambda *_: True),
         (local, "is_given_up", lambda root: ask("given", *place_of(AttemptPaths(Path(root))))),
         (local, "never_started", lambda handle, _: Exit(RUN_ID, handle.attempt, None)),
         (folder, "console_size", lambda paths: 0),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,9 +39,12 @@ ELSEWHERE = ("elsewhere", f"{__name__}:Elsewhere")
 def fake_cli(folder: Path) -> str:
     """Makes an executable llamafactory-cli in `folder`; its path."""
     path = folder / "bin" / "llamafactory-cli"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!{sys.executable} -IS\n" + (FIXTURES / "fake_cli.py").read_text(encoding="utf-8"))
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    if not path.exists():  # not written again: somebody may be starting it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{os.getpid()}.{threading.get_ident()}.new")
+        draft.write_text(f"#!{sys.executable} -IS\n" + (FIXTURES / "fake_cli.py").read_text(encoding="utf-8"))
+        draft.chmod(draft.stat().st_mode | stat.S_IXUSR)
+        draft.rename(path)
     return str(path)
 
 
