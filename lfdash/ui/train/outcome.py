@@ -8,7 +8,7 @@ import streamlit as st
 
 from lfdash.jobs.secret_arguments import hide
 from lfdash.runs.diagnose import Diagnosis
-from lfdash.runs.record import RunState
+from lfdash.runs.record import STOPPABLE, RunState
 from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
@@ -20,6 +20,8 @@ def draw_outcome(form: Form, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
     if view.unseen:
         st.warning(t("ui.unseen", reason=markdown_safe(view.unseen)), icon=":material/visibility_off:")
+    elif view.error and view.state in STOPPABLE:
+        st.warning(t("ui.record_spoiled", reason=markdown_safe(view.error)), icon=":material/help:")
     if view.state is RunState.FAILED:
         draw_failure(form, view)
     elif view.state is RunState.STOPPED:

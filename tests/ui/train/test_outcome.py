@@ -94,3 +94,13 @@ def test_a_run_that_never_began_says_so(services: Services) -> None:
 def test_a_stop_that_hangs_offers_the_harder_step(services: Services) -> None:
     said = show(services, state=RunState.STOPPING, awaiting="save", stalled=True)
     assert t("ui.awaiting_stuck") in said and t("ui.awaiting_save") not in said
+
+
+def test_a_run_that_cannot_be_read_says_so_and_why(services: Services) -> None:
+    words = show(services, state=RunState.RUNNING, unseen="Input/output error")
+    assert t("ui.unseen", reason="Input/output error") in words
+
+
+def test_a_live_run_whose_record_is_spoiled_says_so(services: Services) -> None:
+    words = show(services, state=RunState.RUNNING, error="run.json is torn.")
+    assert t("ui.record_spoiled", reason="run.json is torn.") in words
