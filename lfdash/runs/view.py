@@ -23,6 +23,7 @@ from lfdash.runs.notes import read as read_notes
 from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths
 from lfdash.runs.record import TERMINAL, Exit, RunRecord, RunState, Status, Why
 
+FEW_LINES = 2048  # bytes of the log of a run that is over
 LAST_LINES = 6144  # bytes of a log that nearly always tell how far it is
 FRESH_S = 120.0  # a plain CLI run whose log changed that recently counts as running
 ADAPTERS = frozenset({"adapter_model.safetensors", "adapter_model.bin"})
@@ -266,7 +267,7 @@ def view_run(
             record = record.with_last(state=state, stop=status.wish, exit=ended)
     elapsed = status.elapsed if ended is None else ended.seconds
     has_log = beginning.has_written(paths.root, LOG)
-    found = read_progress(paths.named(LOG), elapsed) if has_log else Progress()
+    found = read_progress(paths.named(LOG), elapsed, over=state in TERMINAL) if has_log else Progress()
     failed = state is RunState.FAILED or (state is RunState.STOPPED and ended is not None and (ended.code or 0) > 0)
     return RunView(
         run_id=record.run_id,
@@ -290,12 +291,12 @@ def view_run(
     )
 
 
-def read_progress(log: str, elapsed: float | None = None) -> Progress:
+def read_progress(log: str, elapsed: float | None = None, *, over: bool = False) -> Progress:
     """How far a log is: from its last lines, or from more of them where those do not tell. elapsed: as for
-    `progress_of`."""
-    rows = last_segment(read_last(log, LAST_LINES))
+    `progress_of`. over: nothing more will come, and a few lines will do for its speed."""
+    rows = last_segment(read_last(log, FEW_LINES if over else LAST_LINES))
     found = progress_of(rows, elapsed)
-    told = found.loss is not None and sum(["loss" in row for row in rows]) > RECENT
+    told = found.loss is not None and sum(["loss" in row for row in rows]) > (2 if over else RECENT)
     return found if told else progress_of(last_segment(read_last(log)), elapsed)
 
 

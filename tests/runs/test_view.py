@@ -135,6 +135,8 @@ def test_the_last_lines_of_a_log_tell_as_much_as_many(tmp_path: Path, log: Path)
     quiet.write_text(rows + '{"current_steps": 3, "total_steps": 4, "percentage": 75.0}\n' * 300)
     for path in (log, long, quiet):
         assert repr(read_progress(path)) == repr(progress(read_last(path)))  # repr: NaN is not NaN
+        few, many = read_progress(path, over=True), read_progress(path)  # of a run that is over: all but its speed
+        assert repr((few.step, few.total, few.epoch, few.loss)) == repr((many.step, many.total, many.epoch, many.loss))
     assert read_progress(long).total == read_progress(log).total
     assert read_progress(tmp_path / "none") == Progress()
 
