@@ -63,7 +63,7 @@ class ProcessRegistry:
         launch_lock = LaunchLock(private(workspace), self.identity.check)
         self.queue = QueueCommands(launch_lock, self.refresh)
         self.launchers = Launchers(launcher)
-        self.watcher = Watcher(workspace, self.launchers, self.redactor)
+        self.watcher = Watcher(workspace, self.launchers, self.redactor, self.roots.folders)
         rights = Rights(self.watcher, launch_lock, self.refresh)
         self.dispatcher = Dispatcher(
             self.watcher, self.queue, rights, CachedDevices(look), self.secret_store, self.roots, self.refresh, cli

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +23,13 @@ logger = logging.getLogger(__name__)
 class Watcher:
     """Looks at the runs of a workspace; it writes nothing. Any thread may use it.
 
-    launchers: the run's own says how it does. views: what the last look found, newest run first. alive: those among
-    them that are not over. redactor: makes the function that hides secrets in a text.
+    launchers: the run's own says how it does. folders: where links may lead. views: what the last look found, newest
+    run first. alive: those among them that are not over. redactor: makes the function that hides secrets in a text.
     """
 
     def __init__(
-        self, workspace: Path, launchers: Launchers, redactor: Callable[[], Callable[[str], str]]
+        self, workspace: Path, launchers: Launchers, redactor: Callable[[], Callable[[str], str]],
+        folders: Sequence[Path] = (),
     ) -> None:
         self.workspace = workspace
         self.launchers = launchers
@@ -39,7 +40,7 @@ class Watcher:
         self._redactor = redactor
         self._redact: Callable[[str], str] | None = None
         self._handles: dict[str, Handle] = {}
-        self._scan = RunScan(workspace, self.poll, self._finished)
+        self._scan = RunScan(workspace, self.poll, self._finished, folders=folders)
 
     @property
     def unseen(self) -> Mapping[str, str]:

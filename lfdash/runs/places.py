@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,11 +52,15 @@ class Found:
 class Places:
     """Finds the folders of the runs of one workspace. Only folders that changed since the last walk are listed again.
 
-    clock: seconds, never set back.
+    clock: seconds, never set back. folders: where a link may lead (absolute, without links); the workspace may be left
+    out.
     """
 
-    def __init__(self, workspace: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, workspace: Path, clock: Callable[[], float] = time.monotonic, folders: Sequence[Path] = ()
+    ) -> None:
         self._top = str(saves(workspace))
+        self._folders = (Path(os.path.realpath(workspace)), *folders)
         self._elsewhere = elsewhere(workspace)
         self._clock = clock
         self._nodes: dict[str, Node] = {}
@@ -63,7 +68,7 @@ class Places:
 
     def find(self) -> Found:
         """Every folder of a run, absolute. What cannot be read is never taken for absent."""
-        walk = Walk(self._nodes, self._clock())
+        walk = Walk(self._nodes, self._clock(), self._folders)
         walk.visit(self._top, DEPTH, follow=True)
         for folder in self._noted(walk.failed):
             if folder not in walk.nodes:
@@ -96,9 +101,11 @@ class Places:
 
 
 class Walk:
-    """One walk. before: the folders as they were listed by the walks before it; now: when it is made."""
+    """One walk. before: the folders as they were listed by the walks before it; now: when it is made; folders: where
+    links may lead."""
 
-    def __init__(self, before: Mapping[str, Node], now: float) -> None:
+    def __init__(self, before: Mapping[str, Node], now: float, folders: Sequence[Path]) -> None:
+        self._folders = folders
         self.nodes: dict[str, Node] = {}
         self.runs: dict[str, Mark] = {}
         self.changed: list[str] = []
@@ -128,7 +135,15 @@ class Walk:
                 self.visit(f"{path}/{name}", depth - 1)
         if depth and node.links:
             for name in node.links:
-                self.visit(f"{path}/{name}", 0, follow=True)
+                self._follow(f"{path}/{name}")
+
+    def _follow(self, link: str) -> None:
+        """Looks at a run that a link leads to; one outside of the allowed folders is told and not read."""
+        real = Path(os.path.realpath(link))
+        if any(real.is_relative_to(folder) for folder in self._folders):
+            self.visit(link, 0, follow=True)
+        else:
+            self.failed[link] = OSError(errno.EXDEV, "a link to a run outside of the allowed folders, see --root")
 
     def _look(self, path: str, before: Node | None, follow: bool) -> Node:
         stat = os.stat(path, follow_symlinks=follow)

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from lfdash.runs.view import RunView, judge, known, view_plain, view_run, view_u
 
 logger = logging.getLogger(__name__)
 
-NOT_OURS = (errno.EACCES, errno.EPERM)
+NOT_OURS = (errno.EACCES, errno.EPERM, errno.EXDEV)
 TURNS = 20  # walks in which every run that is over is read anew once, whatever its folder's time of change says
 
 Poll = Callable[[RunPaths, RunRecord], Status]
@@ -162,12 +162,14 @@ class RunScan:
     """The runs of one workspace, as the looks find them. Runs that are over are read again only when they changed.
 
     poll: asks the launcher about the newest attempt of a record; raises OSError when it cannot tell. finish: the view
-    before and the new one -> what is kept. clock: seconds, never set back. views: all runs, newest first; another tuple
-    whenever one of them changed. failed: folders that the last walk could not read -> the error.
+    before and the new one -> what is kept. clock: seconds, never set back. folders: where links may lead. views: all
+    runs, newest first; another tuple whenever one of them changed. failed: folders that the last walk could not read
+    -> the error.
     """
 
     def __init__(
-        self, workspace: Path, poll: Poll, finish: Finish | None = None, clock: Callable[[], float] = time.monotonic
+        self, workspace: Path, poll: Poll, finish: Finish | None = None, clock: Callable[[], float] = time.monotonic,
+        folders: Sequence[Path] = (),
     ) -> None:
         self.views: tuple[RunView, ...] = ()
         self.failed: Mapping[str, OSError] = {}
@@ -176,7 +178,7 @@ class RunScan:
         self._poll = poll
         self._finish = finish or (lambda before, now: now)
         self._clock = clock
-        self._places = Places(workspace, clock)
+        self._places = Places(workspace, clock, folders)
         self._entries: dict[str, Entry] = {}
         self._order = NewestFirst(workspace)
         self._alive: set[str] = set()  # and those that were not seen

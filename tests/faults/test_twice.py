@@ -256,13 +256,19 @@ def test_the_name_of_a_live_run_is_used_again(workspace: Path, row: Row, how: st
 
 
 @fault("a run's folder is moved to a larger disk", how="mv, and a link in its place, while it trains", expected=(
-    "it is listed, holds its place, and is stopped"
+    "within the allowed folders it is listed, holds its place, is stopped; else it is told"
 ))
 def test_a_link_in_the_place_of_a_run(workspace: Path, row: Row) -> None:
     handle = launch(new(workspace), plan_for(workspace, **FOREVER))
     wait_ready(handle)
-    large = workspace.with_name("large")
-    handle.paths.root.rename(large)
+    outside, large = workspace.with_name("outside"), workspace / "large"
+    handle.paths.root.rename(outside)
+    handle.paths.root.symlink_to(outside)
+    registry = new(workspace)
+    registry.refresh()  # not read, since anybody can make a link; but told
+    assert registry.snapshot() == () and list(registry.watcher.unseen) == [str(handle.paths.root)]
+    handle.paths.root.unlink()
+    outside.rename(large)
     handle.paths.root.symlink_to(large)
     registry = new(workspace)
     assert seen(registry).state is RunState.RUNNING
