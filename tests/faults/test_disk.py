@@ -61,7 +61,7 @@ def test_an_error_while_starting(
     with monkeypatch.context() as patch:
         patch.setenv(VARIABLE, f"{point}=error:{name}")
         outcome = registry.launch(plan, record_for(plan))
-    expected = "start_failed" if point == "launch.before_popen" else ERRORS[name]
+    expected = ERRORS[name]
     assert isinstance(outcome, Refused) and outcome.code == expected, outcome
     assert tree(workspace) == {} and not list(workspace.rglob("r1")) and seen_none(registry)
     assert isinstance(registry.launch(plan, record_for(plan)), Launched)

@@ -78,7 +78,7 @@ def test_a_reboot(workspace: Path, row: Row) -> None:
     for path in (control.spec, control.child):
         path.write_text(json.dumps({**read_json(path), "boot_id": "the-boot-before"}))
     registry = new(workspace)
-    view = seen(registry)
+    view = becomes(registry, RunState.LOST)  # once the lock of who was killed is let go
     assert (view.state, view.lost) == (RunState.LOST, "boot") and view.record is not None
     plan = replace(plan_for(workspace, steps=2), attempt=view.paths.next_attempt())
     assert isinstance(registry.launch(plan, view.record.resumed(plan)), Launched)
