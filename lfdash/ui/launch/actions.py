@@ -21,7 +21,7 @@ from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN, forget_answer
 from lfdash.ui.shared.text import t
 
 STARTED = "page.started"  # (the job that was started last, when that was answered)
-SECOND_CLICK_S = 1.5  # between an answer and a click that was meant for what was there before
+SECOND_CLICK_S = 0.7  # between an answer and a click that was meant for what was there before
 
 
 def start(form: Form, how: How = "start") -> None:
@@ -53,13 +53,16 @@ def launch(form: Form, how: How = "start") -> None:
 
 
 def what_was_clicked(job: JobConfig, how: How) -> tuple[How, JobConfig]:
-    """A click on Start or Queue, whatever name the run was to have: a second click finds the next one proposed."""
+    """A click on Start, whatever name the run was to have: a second click finds the next one proposed."""
     name = f"{job.kind}.output_dir"
     return how, replace(job, values={key: value for key, value in job.values.items() if key != name})
 
 
 def is_second_click(job: JobConfig, how: How) -> bool:
-    """Whether the same job was started by a click that was answered a moment ago: nobody has read that answer."""
+    """Whether the same job was started by a click that was answered a moment ago: nobody has read that answer. What
+    waits in the queue can be taken out again, and may be wanted several times."""
+    if how == "queue":
+        return False
     clicked, when = st.session_state.get(STARTED, (None, 0.0))
     return bool(clicked == what_was_clicked(job, how) and time.monotonic() - when < SECOND_CLICK_S)
 
