@@ -20,6 +20,7 @@ from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
 from tests.e2e.conftest import Server
 from tests.security.conftest import make_workspace, stand_in, start_server
+from tests.support.runs import wait_for
 
 pytestmark = pytest.mark.e2e
 TAG = "<img src=x onerror=window.hit=1>"
@@ -295,5 +296,6 @@ def test_a_page_of_another_port_neither_frames_nor_drives_it(browser: Browser, h
             hostile.url,
         )
         assert told == {"opened": False, "read": False}
-        assert page.frames[1].url == "chrome-error://chromewebdata/"
+        # asking the page lets the browser's news come in
+        wait_for(lambda: page.evaluate("true") and page.frames[1].url == "chrome-error://chromewebdata/")
     context.close()

@@ -233,7 +233,7 @@ def test_what_is_being_typed_survives_the_ticks_of_a_live_run(page: Page, server
     tick(page, "baseline")
     page.click(".st-key-runs_stop button")
     seen(page, lambda: cells(page, 2)[0] == "STOPPED", lambda: str(cells(page, 2)))
-    wait_for(lambda: json.loads(handle.paths.record.read_text())["attempts"][0]["state"] == "STOPPED")
+    assert json.loads(handle.paths.exit.read_text())["stop"] == ["graceful"]
 
 
 def test_a_run_is_renamed_with_its_folder(page: Page, server: Server) -> None:
