@@ -45,9 +45,8 @@ logger = logging.getLogger(__name__)
 class Dispatcher:
     """Starts the runs of one workspace, those of the page at once and those that wait in their turn.
 
-    queue: the jobs that wait. cached_devices: looks at the machine's devices. roots: where paths may lead.
-    refresh: looks at all runs again, so that the snapshot has what was just started. cli: the only llamafactory-cli
-    that jobs of the queue may start; None = each its own.
+    queue: the jobs that wait. cached_devices: looks at the machine's devices. roots: where paths may lead. cli: the
+    only llamafactory-cli that jobs of the queue may start; None = each its own.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Dispatcher:
         cached_devices: CachedDevices,
         secret_store: SecretStore,
         roots: Roots,
-        refresh: Callable[[], None],
         cli: str | None = None,
     ) -> None:
         self.cached_devices = cached_devices
@@ -67,7 +65,6 @@ class Dispatcher:
         self._rights = rights
         self._secret_store = secret_store
         self._roots = roots
-        self._refresh = refresh
         self._cli = cli
         self._outside: dict[str, Reason] = {}  # jobs whose paths lead out of what this dashboard allows
         self._rest_until = 0.0

@@ -21,7 +21,6 @@ from lfdash.queue.turns import CachedDevices, ProbeDevices
 from lfdash.runs.paths import private
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
-from lfdash.runs.scan import upto
 from lfdash.runs.summary_cache import SummaryCache
 from lfdash.runs.view import RunView
 from lfdash.workspace import devices
@@ -66,7 +65,7 @@ class ProcessRegistry:
         self.watcher = Watcher(workspace, self.launchers, self.redactor, self.roots.folders)
         rights = Rights(self.watcher, launch_lock, self.refresh)
         self.dispatcher = Dispatcher(
-            self.watcher, self.queue, rights, CachedDevices(look), self.secret_store, self.roots, self.refresh, cli
+            self.watcher, self.queue, rights, CachedDevices(look), self.secret_store, self.roots, cli
         )
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self._interval = interval
@@ -158,7 +157,7 @@ class ProcessRegistry:
         if view.record is None:
             return Refused("plain")
         launcher = self.launchers.get(view.record.launcher)
-        attempts = [upto(view.record, number) for number in view.others] + [view.record]
+        attempts = [view.record.upto(number) for number in view.others] + [view.record]
         with self.watcher.lock:
             refused = [launcher.stop(self.watcher.handle(view.paths, one), level) for one in attempts]
             self.refresh(everything=False)

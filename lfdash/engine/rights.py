@@ -21,8 +21,7 @@ from lfdash.queue.commands import LOCK_S, LaunchLock
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.places import reason
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import TERMINAL, Handle, RunRecord
-from lfdash.runs.scan import upto
+from lfdash.runs.record import TERMINAL, Handle, RunRecord, RunState
 from lfdash.runs.view import RunView, known
 
 ELSEWHERE_QUIET_S = 600.0  # a run of another machine whose folder changed later may go on there
@@ -35,14 +34,13 @@ class Rights:
         self._watcher = watcher
         self._launch_lock = launch_lock
         self._refresh = refresh
-        self._given_up: set[tuple[Path, int]] = set()  # attempts that are known never to start any more
 
     @contextmanager
     def taken(self, timeout: float = LOCK_S) -> Iterator[Right]:
         """The right, within a `with`. Not to be nested. Raises filelock.Timeout when somebody else has it for longer
         than `timeout` seconds, OSError when the disk does not let it be taken."""
         with self._launch_lock.held(timeout):
-            right = Right(self._watcher, self._refresh, self._given_up)
+            right = Right(self._watcher, self._refresh)
             right.look()
             right.give_up_unused()
             try:
@@ -54,10 +52,9 @@ class Rights:
 class Right:
     """The right to change runs, as long as the `with` lasts in which it was taken."""
 
-    def __init__(self, watcher: Watcher, refresh: Callable[[], None], given_up: set[tuple[Path, int]]) -> None:
+    def __init__(self, watcher: Watcher, refresh: Callable[[], None]) -> None:
         self._watcher = watcher
         self._refresh = refresh
-        self._known_given_up = given_up
         self._withdrawn = False
 
     def look(self) -> None:
@@ -72,12 +69,10 @@ class Right:
         for view in self._watcher.views:
             if view.record is None or view.exit_code is not None or view.state not in TERMINAL or view.lost == "host":
                 continue
-            key = (view.path, view.attempt)
             launcher = self._watcher.launchers.get(view.record.launcher)
-            if key not in self._known_given_up:
-                with suppress(OSError):  # it cannot be seen: the next who takes the right tries again
-                    begun |= not launcher.give_up(launcher.adopt(view.paths, view.record))
-                    self._known_given_up.add(key)
+            with suppress(OSError):  # it cannot be seen: the next who takes the right tries again
+                used = not launcher.give_up(launcher.adopt(view.paths, view.record))
+                begun |= used and view.state is not RunState.LOST  # a lost one has used it before
         if begun:
             self.look()
 
@@ -156,7 +151,7 @@ class Right:
         assert record is not None
         launcher = self._watcher.launchers.get(record.launcher)
         for attempt in record.attempts:
-            one = upto(record, attempt.number)
+            one = record.upto(attempt.number)
             if known(one) is not None:
                 continue
             handle = launcher.adopt(view.paths, one)

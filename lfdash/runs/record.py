@@ -143,9 +143,9 @@ class RunRecord:
         """The newest attempt."""
         return self.attempts[-1]
 
-    def without_last(self) -> RunRecord:
-        """A copy that ends with the attempt before the newest."""
-        return replace(self, attempts=self.attempts[:-1])
+    def upto(self, number: int) -> RunRecord:
+        """A copy that ends with an attempt."""
+        return replace(self, attempts=tuple(one for one in self.attempts if one.number <= number))
 
     def with_last(self, **changes: Any) -> RunRecord:
         """A copy whose newest attempt has `changes`."""

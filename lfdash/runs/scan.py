@@ -96,11 +96,6 @@ def ended(attempt: Attempt, end: Exit | None) -> Attempt:
     return replace(attempt, exit=end, stop=wish, state=judge(Status("ended", end, wish), complete=False))
 
 
-def upto(record: RunRecord, number: int) -> RunRecord:
-    """The record up to an attempt."""
-    return replace(record, attempts=tuple(one for one in record.attempts if one.number <= number))
-
-
 def attempt_of(paths: RunPaths, number: int) -> Attempt | None:
     """An attempt by its control files alone; None for a folder that holds none."""
     if look_mark(paths.attempt(number).spec) is None:
@@ -117,9 +112,8 @@ def standing(paths: RunPaths, record: RunRecord, poll: Poll) -> tuple[RunRecord,
     """
     status = known(record) or poll(paths, record)
     alive: list[tuple[RunRecord, Status]] = []
-    earlier = record
-    while len(earlier.attempts) > 1:
-        earlier = earlier.without_last()
+    for attempt in reversed(record.attempts[:-1]):
+        earlier = record.upto(attempt.number)
         if known(earlier) is None:
             found = poll(paths, earlier)
             if found.phase not in ("ended", "lost"):

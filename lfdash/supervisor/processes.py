@@ -127,7 +127,7 @@ def recorded_alive(child: Mapping[str, Any], boot: str | None = None) -> list[in
     Needs no marker, so it also finds a process that wiped its environment (setproctitle does). Pid and start ticks must
     fit, and it must lead a session, as whoever a supervisor or torchrun starts does. boot: this machine's boot id,
     looked up when None. Another one in the record means nobody; where one of the two is unknown, pid and ticks decide.
-    A copy of a run's folder names the original's processes: only who knows that it is none may ask (paths.py, is_home).
+    A copy of a run's folder names the original's processes: only who knows that it is none may ask (paths.py, belongs).
     """
     members: dict[int, None] = {}
     heads = [child["child"]] if fits(child.get("child"), child.get("child_ticks"), child, boot) else []

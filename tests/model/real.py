@@ -227,7 +227,7 @@ class ModelWatcher:
 
 def to_start(place: str, number: int, seen: Seen | None, unseen: bool) -> Told | None:
     """The record with which an attempt may start; None when that is refused."""
-    right = Right(ModelWatcher(seen, unseen), lambda: None, set())  # type: ignore[arg-type]
+    right = Right(ModelWatcher(seen, unseen), lambda: None)  # type: ignore[arg-type]
     new = Attempt(number, (), {})
     record = right.to_start(plan_of(place, number), replace(record_of(((number, False),)), attempts=(new,)))
     return None if isinstance(record, Refused) else told_of(record)
@@ -235,7 +235,7 @@ def to_start(place: str, number: int, seen: Seen | None, unseen: bool) -> Told |
 
 def to_move(seen: Seen | None, unseen: bool) -> Seen | None:
     """The run that may be moved; None when that is refused."""
-    right = Right(ModelWatcher(seen, unseen), lambda: None, set())  # type: ignore[arg-type]
+    right = Right(ModelWatcher(seen, unseen), lambda: None)  # type: ignore[arg-type]
     found = right.to_move(RUN_ID)
     return None if isinstance(found, Refused) else seen_of(found)
 
