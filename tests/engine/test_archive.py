@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.archive import naming
+from lfdash.engine.registry import ProcessRegistry
+from lfdash.launchers.fake import FakeLauncher
 from lfdash.outcomes import Refused
 from lfdash.queue.store import Queued
 from lfdash.runs.record import RunState
+from lfdash.runs.view import RunView
+from lfdash.workspace.allowed_paths import Roots
 from tests.support.finished import Runs, code, renamed
 from tests.support.runs import launch, over, plan_for, record_for
 
@@ -108,3 +112,27 @@ def test_a_run_whose_resume_waits_stays(runs: Runs) -> None:
     assert isinstance(runs.registry.enqueue(plan, view.record.resumed(plan)), Queued)
     assert code(runs.registry.archive.rename("id-r1", "r2")) == "alive"
     assert code(runs.registry.archive.discard("id-r1")) == "alive"
+
+
+def test_a_run_outside_of_the_allowed_folders_is_not_renamed(tmp_path: Path) -> None:
+    """A note that somebody else wrote may name any folder."""
+    workspace, outside = tmp_path / "workspace", tmp_path / "outside"
+    workspace.mkdir()
+    outside.mkdir()
+    wide = ProcessRegistry(workspace, FakeLauncher(), roots=Roots.of(workspace, [outside]))
+    handle = launch(wide, plan_for(workspace, output_dir=str(outside / "r1")))
+    fake = wide.launchers.default
+    assert isinstance(fake, FakeLauncher)
+    fake.end(handle, 0)
+    narrow = ProcessRegistry(workspace, FakeLauncher())
+    assert code(narrow.archive.rename("id-r1", "r2")) == "not_ours" and (outside / "r1").is_dir()
+    assert code(narrow.archive.discard("id-r1")) == "not_ours"
+    assert isinstance(wide.archive.rename("id-r1", "r2"), RunView) and (outside / "r2").is_dir()
+
+
+@pytest.mark.parametrize("spelled", ["saves/m//lora/r1", "saves/m/./lora/r1", "saves/m/lora/../lora/r1/checkpoint-5"])
+def test_a_folder_that_is_needed_by_another_spelling_stays(runs: Runs, spelled: str) -> None:
+    runs.add()
+    handle = launch(runs.registry, plan_for(runs.root, name="r2", adapter_name_or_path=spelled))
+    runs.fake.begin(handle)
+    assert runs.registry.archive.discard("id-r1") == Refused("in_use", {"run": "r1", "user": "r2"})

@@ -27,6 +27,7 @@ from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunState
 from lfdash.runs.view import Reason
 from lfdash.supervisor.processes import marked, send
+from lfdash.workspace.allowed_paths import Roots
 from tests.support import ROOT
 from tests.support.bench import Bench, Machine
 from tests.support.runs import ELSEWHERE, Elsewhere, launch, plan_for, record_for, wait_end, wait_for, wait_ready
@@ -377,3 +378,41 @@ def test_a_launch_beside_others(workspace: Path) -> None:
     assert bench.registry.launch(plan, record_for(plan)) == Refused("busy", {"code": "slots", "run": "a"})
     assert isinstance(bench.registry.launch(plan, record_for(plan), beside=True), Launched)
     assert bench.states == {"b": "STARTING", "a": "RUNNING"}
+
+
+# -- jobs that this dashboard must not start ------------------------------------------------------------
+
+
+def test_a_job_whose_paths_lead_out_is_held_here_only(tmp_path: Path) -> None:
+    """Another dashboard may have been started with other roots: nothing is written into the job's file."""
+    workspace, outside = tmp_path / "workspace", tmp_path / "outside"
+    workspace.mkdir()
+    outside.mkdir()
+    wide = ProcessRegistry(workspace, FakeLauncher(), roots=Roots.of(workspace, [outside]))
+    plan = plan_for(workspace, output_dir=str(outside / "r1"))
+    assert isinstance(wide.enqueue(plan, record_for(plan)), Queued)
+    narrow = ProcessRegistry(workspace, FakeLauncher())
+    for _ in range(2):
+        narrow.dispatcher.advance()
+        narrow.refresh()
+    (view,) = narrow.snapshot()
+    assert view.state is RunState.HELD and view.waiting is not None and view.waiting.held is not None
+    assert view.waiting.held.code == "refused_outside"
+    wide.dispatcher.advance()
+    wide.refresh()
+    assert [view.state for view in wide.snapshot()] == [RunState.STARTING]
+
+
+def test_a_dashboard_for_looking_starts_no_job(workspace: Path) -> None:
+    plan = plan_for(workspace)
+    assert isinstance(ProcessRegistry(workspace, FakeLauncher()).enqueue(plan, record_for(plan)), Queued)
+    registry = ProcessRegistry(workspace, FakeLauncher(), interval=0.01, starts_jobs=False)
+    looks: list[bool] = []
+    look = registry.refresh
+    registry.refresh = lambda **more: (looks.append(True), look(**more))[1]  # type: ignore[method-assign]
+    registry.start()
+    try:
+        wait_for(lambda: len(looks) > 20)
+        assert [view.state for view in registry.snapshot()] == [RunState.QUEUED]
+    finally:
+        registry.close()

@@ -228,3 +228,23 @@ def test_an_attempt_that_was_given_up_is_not_waited_for(workspace: Path) -> None
     assert LocalLauncher().give_up(handle)
     status = LocalLauncher().poll(handle)
     assert (status.phase, status.unused) == ("ended", True)
+
+
+@pytest.mark.parametrize("other", [{"pids": "pid:[1]"}, {"uid": 12345}], ids=["another container", "another user"])
+def test_processes_that_cannot_be_seen_are_those_of_another_machine(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, object]
+) -> None:
+    """Where its supervisor is dead, nobody here can tell whether such a run lives: it is not called gone."""
+    plan = plan_for(workspace, load=600)
+    outcome = LocalLauncher().submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Launched)
+    wait_ready(outcome.handle, "started")
+    control = outcome.handle.paths.attempt(1)
+    child = json.loads(control.child.read_text())["child"]
+    control.spec.write_text(json.dumps({**json.loads(control.spec.read_text()), **other}))
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert LocalLauncher().poll(outcome.handle).phase == "running"  # its lock is held
+    monkeypatch.setattr(local, "holder", lambda lock: 0)
+    status = LocalLauncher().poll(outcome.handle)
+    os.kill(child, signal.SIGKILL)
+    assert (status.phase, status.why) == ("lost", "host")
