@@ -324,9 +324,12 @@ def test_a_job_of_another_workspace(workspace: Path, row: Row) -> None:
     registry.queue.jobs.folder.mkdir(parents=True)
     shutil.copy(there.queue.jobs.file("id-r1"), registry.queue.jobs.file("id-r1"))
     late = new(workspace, later=STARTUP_S + 1)
+    own = plan_for(workspace, name="own", **FOREVER)
+    assert isinstance(late.enqueue(own, record_for(own, "local")), Queued)  # so that there is work for its turn
     for _ in range(3):
         late.refresh()
         late.dispatcher.advance()
+    assert seen(late, "id-own").state in (RunState.STARTING, RunState.RUNNING)
     assert (made.root / "precious.bin").exists() and late.queue.jobs.file("id-r1").exists()
     row.note("left alone")
 
