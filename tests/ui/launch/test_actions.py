@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from unittest import mock
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
-from lfdash.launchers.fake import FakeLauncher
 from lfdash.outcomes import Problem, Refused
 from lfdash.queue.store import QueueSettings
 from lfdash.runs.record import RunState
@@ -20,16 +17,6 @@ from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import MESSAGE, NOTICE, SHOWN
 from lfdash.ui.shared.text import markdown_safe, t
 from tests.support import app as pages
-
-
-@pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
-    with pages.opened(tmp_path / "workspace") as found:
-        found.registry.launchers.default = FakeLauncher()
-        found._started = True  # its thread would look at the runs at moments of its own
-        with mock.patch.object(Services, "blocked", None):
-            yield found
 
 
 def press(app: AppTest, key: str, *problems: Problem) -> AppTest:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import pytest
 from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
-from lfdash.launchers.fake import FakeLauncher
 from lfdash.outcomes import Problem
 from lfdash.runs.record import RunState
 from lfdash.ui.form.state import Form
@@ -19,16 +15,6 @@ from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.many import add_run
-
-
-@pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
-    with pages.opened(tmp_path / "workspace") as found:
-        found.registry.launchers.default = FakeLauncher()
-        found._started = True  # its thread would look at the runs at moments of its own
-        with mock.patch.object(Services, "blocked", None):
-            yield found
 
 
 def visit(services: Services, name: str, **about: Any) -> AppTest:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -12,20 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
 from lfdash.jobs import kinds
-from lfdash.launchers.fake import FakeLauncher
 from lfdash.ui.form.state import Form
 from tests.support import app as pages
 from tests.support.runs import launch, plan_for
-
-
-@pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
-    with pages.opened(tmp_path / "workspace") as found:
-        found.registry.launchers.default = FakeLauncher()
-        found._started = True  # its thread would look at the runs at moments of its own
-        with mock.patch.object(Services, "blocked", None):
-            yield found
 
 
 def asked_on(page: str) -> AppTest:
