@@ -117,7 +117,8 @@ def address(page: Page, pattern: str) -> None:
 
 def test_every_run_is_listed_with_its_state_and_losses(page: Page, server: Server) -> None:
     see(page, "cli", "scores", "half", "broken", "baseline")
-    assert cells(page, 2) == ["SUCCEEDED", "SUCCEEDED", "STOPPED", "FAILED", "SUCCEEDED"]
+    states = ["SUCCEEDED", "SUCCEEDED", "STOPPED", "FAILED", "SUCCEEDED"]
+    seen(page, lambda: cells(page, 2) == states, lambda: str(cells(page, 2)))
     seen(page, lambda: "" not in [*cells(page, 6)[:1], *cells(page, 6)[2:]], lambda: str(cells(page, 6)))
     best = float(cells(page, 6)[4])
     log = (server.workspace / "saves/demo-llama/lora/baseline/trainer_log.jsonl").read_text().splitlines()
@@ -250,7 +251,7 @@ def test_a_run_is_renamed_with_its_folder(page: Page, server: Server) -> None:
     see(page, "cli", "scores", "half", "broken", "the first")
     saves = server.workspace / "saves/demo-llama/lora"
     assert (saves / "thefirst" / "checkpoint-40").is_dir() and not (saves / "baseline").exists()
-    assert selected(page) == ["the first"]
+    seen(page, lambda: selected(page) == ["the first"], lambda: str(selected(page)))
     page.click(".st-key-runs_open button")
     page.wait_for_selector(".lf-name:text-is('the first')")
 
@@ -268,7 +269,8 @@ def test_deleted_runs_come_back_by_undo_or_from_the_trash_or_go_for_good(page: P
     assert not (saves / "other/lora/broken").exists() and not (saves / "llama3-8b/lora/cli").exists()
     page.click(".st-key-runs_undo button")
     see(page, "cli", "scores", "half", "broken", "baseline")
-    assert selected(page) == ["cli", "broken"] and (saves / "llama3-8b/lora/cli/adapter_model.safetensors").exists()
+    seen(page, lambda: selected(page) == ["cli", "broken"], lambda: str(selected(page)))
+    assert (saves / "llama3-8b/lora/cli/adapter_model.safetensors").exists()
 
     menu(page, "delete")
     page.click(".st-key-runs_delete button")
@@ -367,7 +369,8 @@ def test_a_thousand_runs_are_listed_and_found(page: Page, server: Server) -> Non
     fill(server.workspace, 1000, steps=20)
     page.reload()
     expect(page.get_by_text("1,005 of 1,005 runs")).to_be_visible(timeout=60_000)
-    assert page.locator(".stDataFrame table").first.get_attribute("aria-rowcount") == "1006"
+    # The words come before the table, which is drawn anew when the rest of the runs is read.
+    expect(page.locator(".stDataFrame table").first).to_have_attribute("aria-rowcount", "1006", timeout=30_000)
     page.locator(".st-key-runs-find input").fill("-0777")
     seen(page, lambda: len(names(page)) == 1 and names(page)[0].endswith("-0777"), lambda: str(names(page)))
 
