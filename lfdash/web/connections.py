@@ -66,7 +66,6 @@ class Table:
 
     def __init__(self, most: int, handles: int, wait: float = WAIT, stalled: float = STALLED) -> None:
         self.most, self.handles, self.wait, self.stalled = most, handles, wait, stalled
-        self.scarce = False
         self.waiting: dict[Link, float] = {}  # since when; the first has waited longest
         self.still: dict[Link, tuple[int, float]] = {}  # what it was at the last look, and since when it is so
 
@@ -78,6 +77,11 @@ class Table:
             return False
         self.drop(next(iter(self.waiting)))
         return True
+
+    @property
+    def scarce(self) -> bool:
+        """Whether handles are too few for one more tab, at this moment: in a second many may come."""
+        return 0 < self.handles * 3 // 4 < open_handles()
 
     def sort(self, link: Link, waits: bool) -> None:
         """Notes whether a connection waits for a request; the time counts from when that began."""
@@ -97,9 +101,8 @@ class Table:
         link.transport.abort()
 
     def sweep(self, links: set[Any]) -> None:
-        """Ends what has waited too long and what stands still, and looks how many handles are left."""
+        """Ends what has waited too long and what stands still."""
         now = time.monotonic()
-        self.scarce = 0 < self.handles * 3 // 4 < open_handles()
         self.waiting = {link: since for link, since in self.waiting.items() if link in links}
         for link in links:
             if isinstance(link, Connection):

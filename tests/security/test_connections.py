@@ -115,7 +115,8 @@ def test_tabs_that_come_and_go_leave_handles(serve: Start) -> None:
         while came < 100:
             Tab(tight.url).open().close()
             came += 1
-    assert 20 < came < 60 and handles(tight) < 180
+    assert 20 < came < 60
+    assert handles(tight) < 180  # three quarters, and what the tab that came last takes
     assert "start" in tab.run().ids and ask(tight.url, "/_stcore/health").status == 200
     tab.close()
 
