@@ -186,17 +186,21 @@ def test_a_file_system_without_locks_is_said_at_start(
     assert not root.exists()
 
 
+def going_on(workspace: Path) -> tuple[Launched, AttemptPaths]:
+    """A run whose program is ready, and the control files of its attempt."""
+    plan = plan_for(workspace, load=600)
+    outcome = LocalLauncher().submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Launched)
+    wait_ready(outcome.handle, "started")
+    return outcome, outcome.handle.paths.attempt(1)
+
 
 @pytest.mark.parametrize("told", [False, True])
 def test_a_run_that_begins_while_it_is_looked_at_is_not_over(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, told: bool
 ) -> None:
     """Its supervisor slept longer than anybody waits for one, and wakes behind the first look at its lock."""
-    plan = plan_for(workspace, load=600)
-    outcome = LocalLauncher().submit(plan, record_for(plan), {})
-    assert isinstance(outcome, Launched)
-    wait_ready(outcome.handle, "started")
-    control = outcome.handle.paths.attempt(1)
+    outcome, control = going_on(workspace)
     wait_for(control.child.exists)
     late = LocalLauncher(MachineIdentity(clock=lambda: boot_clock() + 3600))
     real = {name: getattr(local, name) for name in ("holder", "look_json")}
@@ -235,11 +239,7 @@ def test_processes_that_cannot_be_seen_are_those_of_another_machine(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, object]
 ) -> None:
     """Where its supervisor is dead, nobody here can tell whether such a run lives: it is not called gone."""
-    plan = plan_for(workspace, load=600)
-    outcome = LocalLauncher().submit(plan, record_for(plan), {})
-    assert isinstance(outcome, Launched)
-    wait_ready(outcome.handle, "started")
-    control = outcome.handle.paths.attempt(1)
+    outcome, control = going_on(workspace)
     child = json.loads(control.child.read_text())["child"]
     control.spec.write_text(json.dumps({**json.loads(control.spec.read_text()), **other}))
     monkeypatch.setattr(os, "geteuid", lambda: 54321)

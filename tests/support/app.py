@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Project, Services
+from lfdash.launchers.fake import FakeLauncher
 from lfdash.ui.shared import session, streamlit_private
 from lfdash.ui.shared.text import LANGUAGE
 from tests.support import ROOT
@@ -35,6 +36,16 @@ def opened(workspace: Path) -> Iterator[Services]:
     services.close()
     session._installed.clear()
     st.cache_resource.clear()
+
+
+@contextmanager
+def with_fake_runs(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    """The same, where a fake launcher holds the runs, and no thread looks at them at moments of its own."""
+    monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
+    with opened(workspace) as found:
+        found.registry.launchers.default = FakeLauncher()
+        found._started = True
+        yield found
 
 
 def start() -> AppTest:

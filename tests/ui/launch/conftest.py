@@ -9,15 +9,11 @@ from unittest import mock
 import pytest
 
 from lfdash.engine.services import Services
-from lfdash.launchers.fake import FakeLauncher
 from tests.support import app as pages
 
 
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
-    with pages.opened(tmp_path / "workspace") as found:
-        found.registry.launchers.default = FakeLauncher()
-        found._started = True  # its thread would look at the runs at moments of its own
-        with mock.patch.object(Services, "blocked", None):
-            yield found
+    fake = pages.with_fake_runs(tmp_path / "workspace", monkeypatch)
+    with fake as found, mock.patch.object(Services, "blocked", None):
+        yield found

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.services import Services
-from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs.record import RunState
 from tests.support import app as pages
 from tests.support.many import add_plain, add_run
@@ -16,10 +15,7 @@ from tests.support.many import add_plain, add_run
 
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
-    with pages.opened(tmp_path / "workspace") as found:
-        found.registry.launchers.default = FakeLauncher()
-        found._started = True  # its thread would look at the runs at moments of its own
+    with pages.with_fake_runs(tmp_path / "workspace", monkeypatch) as found:
         yield found
 
 
