@@ -108,9 +108,10 @@ def open_plain(path: Path | str, *, follow: bool = False) -> BinaryIO:
     return os.fdopen(open_descriptor(path, follow=follow)[0], "rb")
 
 
-def open_descriptor(path: Path | str, *, follow: bool = False) -> tuple[int, int]:
-    """As `open_plain`, without a file object: the descriptor, which the caller closes, and the file's size."""
-    descriptor = os.open(path, FOLLOWING if follow else PLAIN)
+def open_descriptor(path: Path | str, *, follow: bool = False, within: int | None = None) -> tuple[int, int]:
+    """As `open_plain`, without a file object: the descriptor, which the caller closes, and the file's size. within: a
+    descriptor of the folder that a relative path begins at (`open_folder`)."""
+    descriptor = os.open(path, FOLLOWING if follow else PLAIN, dir_fd=within)
     try:
         found = os.fstat(descriptor)
         if stat.S_ISREG(found.st_mode):

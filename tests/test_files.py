@@ -96,7 +96,7 @@ def test_what_is_not_there(tmp_path: Path, name: str) -> None:
 def test_a_read_that_failed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     (tmp_path / "a.json").write_text("{}")
 
-    def fail(*_args: object) -> int:
+    def fail(*_args: object, **_more: object) -> int:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(files.os, "open", fail)
