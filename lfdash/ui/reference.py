@@ -36,7 +36,7 @@ def draw() -> None:
     """Draws the page."""
     draw_frame("ui.page_arguments")
     services = shared_services()
-    st.subheader(t("ui.page_arguments"))
+    st.header(t("ui.page_arguments"))
     st.caption(
         t(
             "ui.arguments_about",

@@ -94,7 +94,7 @@ def test_demo_from_start_to_finish(
     expect(page.locator(".st-key-top-model_path input")).to_have_value("models/demo-llama")
     name = run_name(page)
     assert name.startswith("demo-")
-    page.click(".st-key-download_menu button")
+    page.click(".st-key-job_menu button")
     with page.expect_download() as waiting:
         page.click(".st-key-download_run_bar button")
     yaml_file = tmp_path_factory.mktemp("download") / "job.yaml"

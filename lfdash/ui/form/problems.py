@@ -1,4 +1,4 @@
-"""What is wrong with the form's job, in the main part of the page, with a button where the cure is certain."""
+"""What is wrong with the form's job, with a button where the cure is certain."""
 
 from __future__ import annotations
 
@@ -12,19 +12,6 @@ from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.text import label, markdown_safe, problem_words, t
-
-
-def draw_early(form: Form) -> None:
-    """What is known to be wrong before Start is pressed; what could not be read is told at its field only."""
-    reading = form.read()
-    if form.checked:
-        return
-    found = [problem for problem in form.shown_problems(reading) if problem not in reading.refused]
-    if not found:
-        return
-    with st.container(border=True, key="early", gap="xsmall"):
-        for place, problem in enumerate(found):
-            draw_problem(form, f"early_{place}", problem)
 
 
 def draw_problem(form: Form, key: str, problem: Problem) -> None:

@@ -17,10 +17,11 @@ from lfdash.outcomes import Problem, Refused
 from lfdash.queue.store import Queued
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
-from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN, forget_answers, refusal, tell
+from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, MESSAGE, NOTICE, SHOWN, forget_answers, refusal, tell
 from lfdash.ui.shared.text import t
 
 STARTED = "page.started"  # (the job that was started last, when that was answered)
+PROBLEMS = "form.problems_open"  # whether the list of what is wrong is open
 SECOND_CLICK_S = 0.7  # between an answer and a click that was meant for what was there before
 
 
@@ -37,6 +38,7 @@ def launch(form: Form, how: How = "start") -> None:
     reading = form.read()
     errors = [p for p in form.problems(reading) if p.level == "error"]
     if errors:
+        st.session_state[PROBLEMS] = True
         open_groups(errors)
         return
     form.check(False)
@@ -77,7 +79,7 @@ def submit(services: Services, prepared: Prepared, how: How, resume: tuple[str, 
         if outcome.code == "busy":
             st.session_state[BUSY] = (refusal(outcome), prepared.record.kind, resume)
         else:
-            st.session_state[MESSAGE] = refusal(outcome)
+            st.session_state[FORM_MESSAGE if resume is None else MESSAGE] = refusal(outcome)
         return False
     if isinstance(outcome, Queued):
         st.session_state[NOTICE] = t("ui.queued_as", name=prepared.record.name, position=outcome.position)

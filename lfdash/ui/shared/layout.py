@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
+
 import streamlit as st
 
 from lfdash.engine.services import Services, settings
 from lfdash.files import readable
 from lfdash.jobs.kinds import KINDS
 from lfdash.locales import available, name_of
+from lfdash.ui.shared import browser
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.signed_in import draw_who, guard
 from lfdash.ui.shared.text import LANGUAGE, language, markdown_safe, t
@@ -46,19 +49,34 @@ CSS = """
 [class*="st-key-group_"] > [data-testid="stElementContainer"]:has(.lf-mark) {position: absolute; top: .5rem;
   right: .7rem; width: auto; pointer-events: none}
 .lf-mark {font-size: .82rem; font-variant-numeric: tabular-nums; white-space: nowrap}
+[data-testid="stCaptionContainer"] {opacity: 1; color: light-dark(#565d64, #aab2ba)}
+[data-testid="stButtonGroup"] button[aria-checked="true"] p,
+[data-testid="stButtonGroup"] button[aria-pressed="true"] p {color: light-dark(#0f56a8, #8cc2ff)}
 :root {--lf-blue: light-dark(#1668c7, #6cb0ff)}
 .lf-blue {color: var(--lf-blue)}
-.st-key-head {position: sticky; top: 2.4rem; z-index: 90; background: light-dark(#ffffff, #15181d);
-  padding-bottom: .3rem}
+[data-testid="stLayoutWrapper"]:has(> .st-key-head) {position: sticky; top: 2.4rem; z-index: 90}
+.st-key-head {background: light-dark(#ffffff, #15181d); padding-bottom: .3rem; gap: .5rem}
+[data-testid="stSidebarContent"] {scroll-padding: 1rem 0 11rem}
+[data-testid="stSidebarUserContent"]:has(.st-key-foot) {padding-bottom: 0}
+[data-testid="stLayoutWrapper"]:has(> .st-key-foot) {position: sticky; bottom: 0; z-index: 80}
+.st-key-foot {padding: .4rem 0 .6rem; background: light-dark(#f4f6f8, #1e232a);
+  border-top: 1px solid rgba(127,127,127,.25)}
+.st-key-foot [data-testid="stAlertContainer"] {padding: .45rem .7rem}
+.st-key-foot [data-testid="stCaptionContainer"] p {font-variant-numeric: tabular-nums}
+.st-key-problem_list {max-height: 30vh; overflow-y: auto; font-size: .86rem}
+.st-key-bar button {padding-left: .55rem; padding-right: .55rem}
+.lf-spoken {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap}
+[data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > .lf-spoken) {position: absolute}
+[data-testid="stMain"] [data-testid="stAlertContainer"] {padding: .5rem .8rem}
 .st-key-console [data-testid="stText"],
 .st-key-console [data-testid="stText"] * {font-family: "Source Code Pro", monospace; font-size: .76rem;
   line-height: 1.45; overflow-wrap: anywhere}
 [data-testid="stElementToolbarButton"]:has([aria-label*="Download as CSV"]) {display: none}
 .st-key-runs_bar button {padding-left: .6rem; padding-right: .6rem}
-.lf-strip {display: flex; flex-wrap: wrap; gap: .25rem 1.6rem; align-items: baseline;
+.lf-strip {display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; align-items: baseline;
   font-variant-numeric: tabular-nums; min-height: 2.9rem}
-.lf-name {font-weight: 600; font-size: 1.1rem; min-width: 12rem; overflow-wrap: anywhere}
-.lf-fact {display: inline-flex; flex-direction: column; min-width: 4.6rem}
+.lf-name {font-weight: 600; font-size: 1.1rem; min-width: 8rem; overflow-wrap: anywhere}
+.lf-fact {display: inline-flex; flex-direction: column; min-width: 4.2rem}
 .lf-fact b {font-weight: 500; white-space: nowrap}
 .lf-fact small {opacity: .72; font-size: .74rem}
 .lf-state {font-weight: 650; font-size: .82rem; letter-spacing: .03em; border: 1px solid currentColor;
@@ -87,6 +105,8 @@ def draw_frame(title_key: str) -> None:
         menu_items={"About": t("ui.about")},
     )
     st.html(f"<style>{CSS}</style>")
+    browser.send()
+    st.html(f'<h1 class="lf-spoken">lfdash · {html.escape(t(title_key))}</h1>')
     guard(services)
     with st.sidebar:
         draw_top(services)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pandas as pd
 import streamlit as st
 
 from lfdash.engine.services import Services
@@ -16,11 +13,11 @@ from lfdash.runs.record import TERMINAL
 from lfdash.runs.results import experiment_link
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import next_steps, queue
+from lfdash.ui.launch import queue
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import markdown_safe, t
-from lfdash.ui.train import evaluation
+from lfdash.ui.train import downloads, evaluation
 from lfdash.ui.train.charts import LOG_SCALE, draw_curves, draw_main
 from lfdash.ui.train.log import draw_log, tail
 from lfdash.ui.train.outcome import draw_outcome
@@ -55,8 +52,8 @@ def draw_body(form: Form, view: RunView) -> None:
     draw_outcome(form, view)
     if metrics.dead_since is not None and kind.trains:
         st.warning(t("ui.loss_dead", step=f"{metrics.dead_since:.0f}"), icon=":material/monitor_heart:")
-    next_steps.draw_after(form, view)
-    if kind.trains:
+    charted = kind.trains and len(metrics.frame) > 0
+    if charted:
         draw_main(metrics.frame)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         tab = keyed.segments(
@@ -70,7 +67,8 @@ def draw_body(form: Form, view: RunView) -> None:
         )
         if kind.trains:
             draw_link(services, view)
-            st.toggle(t("ui.log_scale"), key=LOG_SCALE, persist_state="session", width="content")
+            if charted:
+                st.toggle(t("ui.log_scale"), key=LOG_SCALE, persist_state="session", width="content")
     DETAILS[tab](services, view, metrics.frame, console)
 
 
@@ -83,26 +81,6 @@ def draw_link(services: Services, view: RunView) -> None:
         st.session_state["monitor.link"] = held
     if held[1] and services.registry.redact(held[1]) == held[1]:  # an address with a token in it is not for others
         st.link_button(t("ui.tracker"), held[1], icon=":material/open_in_new:", help=markdown_safe(held[1]))
-
-
-def draw_files(services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
-    """What lies in the run's folder."""
-    redact = services.registry.redactor()
-    rows: list[dict[str, Any]] = [
-        {"name": redact(name), "size": size, "changed": pd.Timestamp(changed, unit="s")}
-        for name, size, changed in view.paths.listing()
-    ]
-    st.caption(t("ui.files_in", path=markdown_safe(str(view.path))))
-    st.dataframe(
-        pd.DataFrame(rows, columns=["name", "size", "changed"]),
-        hide_index=True,
-        height=300,
-        column_config={
-            "name": t("ui.file_name"),
-            "size": st.column_config.NumberColumn(t("ui.file_size"), format="bytes"),
-            "changed": st.column_config.DatetimeColumn(t("ui.file_changed"), format="YYYY-MM-DD HH:mm:ss"),
-        },
-    )
 
 
 def draw_configuration(services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
@@ -121,6 +99,6 @@ DETAILS = {
     ),
     "log": draw_log,
     "curves": draw_curves,
-    "files": draw_files,
+    "files": lambda services, view, _frame, _console: downloads.draw_files(services, view),
     "configuration": draw_configuration,
 }

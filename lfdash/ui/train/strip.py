@@ -14,7 +14,7 @@ def strip_html(view: RunView | None) -> str:
     """State, step, epoch, times, loss and speed as one block of HTML; every value escaped."""
     if view is None:
         return (
-            f'<div class="lf-strip"><span class="lf-name">{html.escape(t("ui.no_run"))}</span>'
+            f'<div class="lf-strip">{heading(t("ui.no_run"))}'
             f'<span class="lf-state lf-idle">{html.escape(t("ui.idle"))}</span></div>'
             '<div class="lf-bar lf-idle"><i style="width:0"></i></div>'
         )
@@ -25,12 +25,24 @@ def strip_html(view: RunView | None) -> str:
     )
     percent = 100.0 if view.state is RunState.SUCCEEDED else view.progress.percent or 0.0
     return (
-        f'<div class="lf-strip"><span class="lf-name">{html.escape(view.name)}</span>'
+        f'<div class="lf-strip">{heading(view.name)}'
         f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'
         f"{html.escape(t(f'states.{view.state.name}'))}</span>{facts}</div>"
-        f'<div class="lf-bar lf-{look}" role="progressbar" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
+        f'<div class="lf-bar lf-{look}" role="progressbar" '
+        f'aria-label="{html.escape(t("ui.progress"))}" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
         f'aria-valuemax="100"><i style="width:{percent:.1f}%"></i></div>'
     )
+
+
+def heading(words: str) -> str:
+    """The name of the run, by which a screen reader finds the column."""
+    return f'<span class="lf-name" role="heading" aria-level="2">{html.escape(words)}</span>'
+
+
+def spoken_state(view: RunView | None) -> str:
+    """The state for whoever does not see it: read aloud when it changes, and only then."""
+    words = f"{view.name}: {t(f'states.{view.state.name}')}" if view else t("ui.no_run")
+    return f'<div class="lf-spoken" role="status" aria-live="polite">{html.escape(words)}</div>'
 
 
 def strip_facts(view: RunView) -> list[tuple[str, str]]:

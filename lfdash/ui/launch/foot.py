@@ -1,0 +1,114 @@
+"""The foot of the form, always in view: what the job is in one line, what is wrong with it, Start.
+
+What is said here is about the form's job; the main column belongs to the run that is shown.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from lfdash.engine import context
+from lfdash.jobs.args import build_args
+from lfdash.jobs.summary import summary
+from lfdash.outcomes import Problem
+from lfdash.ui.form import preview, problems
+from lfdash.ui.form.state import Form
+from lfdash.ui.launch import actions, next_steps, queue
+from lfdash.ui.shared import keyed
+from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, refusal
+from lfdash.ui.shared.text import choice, markdown_safe, t
+
+TOLD = "form.problems_told"  # (field, code) of the errors that were listed last
+
+
+def draw(form: Form) -> None:
+    """The whole foot. Its two parts are fragments that follow each change of the form."""
+    with st.container(key="foot", gap="xsmall"):
+        draw_answers(form)
+        st.fragment(partial(draw_problems, form), key="early")()
+        st.fragment(partial(draw_bar, form), key="bar")()
+
+
+def draw_answers(form: Form) -> None:
+    """What the last click on Start was answered."""
+    message = st.session_state.get(FORM_MESSAGE)
+    if message:
+        st.error(markdown_safe(message), icon=":material/block:")
+    asked = st.session_state.get(BUSY)
+    if asked and asked[2] is None:
+        queue.draw_question(form.services)
+
+
+def draw_problems(form: Form) -> None:
+    """How many things are wrong, and which. A new error opens the list; closed, it stays so until another comes."""
+    found = form.shown_problems(form.read())
+    errors = [problem for problem in found if problem.level == "error"]
+    if not found:
+        st.session_state.pop(TOLD, None)
+        if form.checked:
+            st.success(t("ui.problems_gone"), icon=":material/check:")
+        return
+    codes = {(problem.field, problem.code) for problem in errors}
+    if not codes <= st.session_state.get(TOLD, set()):
+        st.session_state[actions.PROBLEMS] = True
+    st.session_state[TOLD] = codes
+    warnings = [problem for problem in found if problem.level != "error"]
+    words = title(len(errors), len(warnings))
+    with st.container(key="problems"), keyed.expander(words, key=actions.PROBLEMS, page=form.page) as box:
+        if box.open:
+            with st.container(key="problem_list", gap="xsmall"):
+                draw_list(form, [*errors, *warnings])
+
+
+def title(errors: int, warnings: int) -> str:
+    """How many errors and warnings there are."""
+    parts = [f":red[:material/error: {t('ui.errors_count', count=errors)}]"] if errors else []
+    if warnings:
+        parts.append(f":orange[:material/warning: {t('ui.warnings_count', count=warnings)}]")
+    return " ".join(parts)
+
+
+def draw_list(form: Form, found: list[Problem]) -> None:
+    """Each problem with its cure; a taken name with what can be done with the run that has it."""
+    for place, problem in enumerate(found):
+        problems.draw_problem(form, f"fix_{place}", problem)
+    if any(problem.code == "name_taken" for problem in found):
+        next_steps.draw_taken(form)
+
+
+def summary_words(form: Form) -> str:
+    """The form's job in one line: what is known of it, with a middle dot between."""
+    job = form.read().job
+    told = summary(form.kind, build_args(job), context.of(form.services, job))
+    model = str(job.get("top.model_name") or job.get("top.model_path") or "").rstrip("/").rpartition("/")[2]
+    method = choice("top.finetuning_type", told.method)
+    parts = [model, t("ui.job_rank", method=method, rank=told.rank) if told.rank else method]
+    if form.kind.trains:
+        parts.append(t("ui.job_steps", count=f"{told.steps:,}") if told.steps else t("ui.job_steps_unknown"))
+        parts.append(t("ui.job_batch", count=told.batch))
+    return " · ".join(part for part in parts if part)
+
+
+def draw_bar(form: Form) -> None:
+    """The job in one line, and the buttons; disabled where nothing can be started at all, with the reason."""
+    services = form.services
+    reason = refusal(services.blocked) if services.blocked else ""
+    st.caption(markdown_safe(summary_words(form)))
+    with st.container(horizontal=True, key="bar", vertical_alignment="center", gap="xsmall"):
+        st.button(
+            t("ui.start"), key="start", type="primary", icon=":material/play_arrow:", shortcut="Ctrl+Enter",
+            on_click=actions.start, args=(form,), disabled=bool(reason), help=reason or t("ui.start_help"),
+        )
+        if form.kind.queued:
+            st.button(
+                t("ui.queue"), key="enqueue", on_click=actions.start, args=(form, "queue"), disabled=bool(reason),
+                help=reason or t("ui.queue_help"),
+            )
+        if st.button(t("ui.preview"), key="preview", help=t("ui.preview_help")):
+            preview.show(form)
+        with st.popover("", icon=":material/download:", key="job_menu", help=t("ui.job_download_help")):
+            preview.draw_downloads(form, "bar")
+    if reason:
+        st.warning(reason, icon=":material/block:")

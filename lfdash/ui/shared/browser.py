@@ -1,0 +1,50 @@
+"""What the page does in the browser beside what Streamlit does: names and an order of keys for people who do not use a
+mouse. A few lines of our own, sent once; nothing of a run or a dataset is in them."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from lfdash.ui.shared.text import t
+
+# The Tab key goes from field to field: a help button stands before its field, a clearing one after it, and a list can
+# be emptied with its own first line. All stay reachable for a mouse and for a screen reader's own keys.
+SCRIPT = """
+(() => {
+  window.lfdashWords = WORDS;
+  if (window.lfdashTidies) return;
+  window.lfdashTidies = true;
+  const passed = '[data-testid="stTooltipHoverTarget"] > button[aria-label^="Help"], [role="group"] > button[data-rac]';
+  const say = (element, words) => {
+    if (element.getAttribute("aria-label") !== words) element.setAttribute("aria-label", words);
+  };
+  const tidy = () => {
+    const words = window.lfdashWords;
+    for (const button of document.querySelectorAll(passed)) if (button.tabIndex !== -1) button.tabIndex = -1;
+    for (const box of document.querySelectorAll('input[role="combobox"]')) {
+      const arrow = box.parentElement.querySelector('button[aria-haspopup="listbox"]');
+      if (arrow && box.getAttribute("aria-label")) say(arrow, `${words.list}: ${box.getAttribute("aria-label")}`);
+    }
+    for (const log of document.querySelectorAll(".st-key-console")) {
+      if (log.tabIndex !== 0) { log.tabIndex = 0; log.setAttribute("role", "region"); }
+      say(log, words.log);
+    }
+  };
+  let asked = false;
+  const soon = () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => { asked = false; tidy(); });
+  };
+  new MutationObserver(soon).observe(document.body, {childList: true, subtree: true});
+  tidy();
+})();
+"""
+
+
+def send() -> None:
+    """Puts the script into the page, with the words of the session's language."""
+    words = json.dumps({"list": t("ui.list_of"), "log": t("ui.tab_log")}).replace("<", "\\u003c")
+    st.html(f"<script>{SCRIPT.replace('WORDS', words)}</script>", unsafe_allow_javascript=True)

@@ -1,0 +1,66 @@
+"""What can be done with the run that is shown: choose another, stop it, go on from it, take its files."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lfdash.engine.services import Services
+from lfdash.runs.record import STOPPABLE, RunState
+from lfdash.runs.view import RunView
+from lfdash.ui.form.state import Form
+from lfdash.ui.launch import actions, next_steps, queue
+from lfdash.ui.shared import keyed
+from lfdash.ui.shared.answers import SHOWN
+from lfdash.ui.shared.text import t
+from lfdash.ui.train import downloads, monitor
+
+PICK = "page.run_pick"
+
+
+def draw(form: Form, view: RunView | None) -> None:
+    """The whole bar; nothing where no run is."""
+    if view is None:
+        return
+    with st.container(horizontal=True, key="run_bar", vertical_alignment="center", gap="small"):
+        draw_pick(form, view)
+        draw_stop(form.services, view)
+        next_steps.draw_after(form, view)
+        if view.waiting is None:
+            downloads.draw(form.services, view)
+
+
+def draw_pick(form: Form, view: RunView) -> None:
+    """The runs of the form's kind; choosing one shows it."""
+    views = {item.run_id: item for item in monitor.views(form)}
+    if len(views) < 2:
+        return
+    st.session_state[PICK] = view.run_id
+
+    def show() -> None:
+        st.session_state[SHOWN] = st.session_state[PICK]
+
+    keyed.select(
+        t("ui.run_shown"), list(views), key=PICK, page=form.page, empty=False, label_visibility="collapsed", width=260,
+        on_change=show, word=lambda run_id: f"{views[run_id].name} · {t(f'states.{views[run_id].state.name}')}",
+    )
+
+
+def draw_stop(services: Services, view: RunView) -> None:
+    """Stop, or while stopping the harder step; a run that is over has neither."""
+    if view.state is RunState.STOPPING:
+        with st.popover(t("ui.kill"), icon=":material/dangerous:", key="kill_menu"):
+            st.write(t("ui.kill_confirm"))
+            st.button(
+                t("ui.kill_yes"), key="kill", type="primary", on_click=actions.stop,
+                args=(services, view.run_id, "kill"),
+            )
+    elif view.waiting is not None:
+        st.button(
+            t("ui.queue_cancel"), key="stop", icon=":material/close:", on_click=queue.act,
+            args=(lambda: queue.cancel(services, view),), help=t("ui.queue_cancel_help"),
+        )
+    elif view.state in STOPPABLE:
+        st.button(
+            t("ui.stop"), key="stop", icon=":material/stop:", on_click=actions.stop,
+            args=(services, view.run_id, "graceful"), help=t("ui.stop_help"),
+        )

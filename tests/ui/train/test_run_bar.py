@@ -1,0 +1,65 @@
+"""What can be done with the run that is shown."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash.engine.services import Services
+from lfdash.runs.record import RunState
+from lfdash.ui.train import downloads
+from tests.support import app as pages
+from tests.support.many import add_run
+
+HIDDEN_VALUE = "hf_abcdefghijklmnopqrstuvwxyz012345"
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    monkeypatch.delenv("LFDASH_CLI", raising=False)
+    with pages.opened(tmp_path / "workspace") as found:
+        found._started = True  # its thread would look at the runs at moments of its own
+        yield found
+
+
+def test_a_run_that_is_over_has_no_stop_and_its_own_files(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = add_run(services.workspace.root, "one", args={"learning_rate": 0.0123})
+    paths.console.write_text(f"HF_TOKEN={HIDDEN_VALUE}\nthe end\n")
+    services.registry.refresh()
+    made: dict[str, Callable[[], Any]] = {}
+
+    def noted(_label: str, data: Callable[[], Any], *, key: str, **_look: Any) -> bool:
+        made[key] = data
+        return False
+
+    monkeypatch.setattr(downloads.st, "download_button", noted)
+    app = pages.start()
+    keys = {button.key for button in app.button}
+    assert "stop" not in keys and "take_settings" in keys
+    assert "learning_rate: 0.0123" in made["run_download_configuration"]()  # the run's, not the form's
+    log = made["run_download_log"]().decode()
+    assert "the end" in log
+    assert made["run_download_metrics"]().splitlines()[0].startswith("step,")
+    with zipfile.ZipFile(io.BytesIO(made["run_download_small"]())) as archive:
+        assert HIDDEN_VALUE.encode() not in archive.read("console.log")
+
+
+def test_a_run_that_goes_on_can_be_stopped(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_run(services.workspace.root, "one")
+    services.registry.refresh()
+    (view,) = services.registry.snapshot()
+    object.__setattr__(view, "state", RunState.RUNNING)
+    monkeypatch.setattr(type(services.registry), "snapshot", lambda _self: (view,))
+    app = pages.start()
+    assert "stop" in {button.key for button in app.button}
+
+
+def test_without_runs_there_is_no_bar(services: Services) -> None:
+    assert "file_take" not in {button.key for button in pages.start().button}
