@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from lfdash.locales import DEFAULT_LANGUAGE, available, catalogue, name_of
 
+OPTIONAL = {("language", "plural")}  # a language without it has one form
+
 
 def missing(code: str) -> list[str]:
     """The texts that English has and a language has not: `section.key`, in the order of the English file."""
@@ -16,7 +18,7 @@ def missing(code: str) -> list[str]:
         f"{section}.{key}"
         for section, texts in catalogue(DEFAULT_LANGUAGE).items()
         for key in texts
-        if key not in own.get(section, {})
+        if key not in own.get(section, {}) and (section, key) not in OPTIONAL
     ]
 
 

@@ -1,14 +1,15 @@
 """Every visible text, from one TOML file a language, for those who have no browser session too.
 
-A language is a file here, named by its code; it says its own name. Where it lacks a text, English stands in
-(`make texts` lists those).
+A language is a file here, named by its code; it says its own name and how it counts. Where it lacks a text, English
+stands in (`make texts` lists those). A text that counts may be a list of its plural forms; `{count}` says which it is.
 """
 
 from __future__ import annotations
 
+import gettext
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,14 @@ def catalogue(code: str) -> dict[str, Any]:
     return tomllib.loads((FOLDER / f"{code}.toml").read_text(encoding="utf-8"))
 
 
+@cache
+def plural(code: str) -> Callable[[int], int]:
+    """Which form of a text a language takes for a number. Its file says so in C, as gettext's catalogues do
+    (`[language] plural`); without that it has one form."""
+    rule = catalogue(code).get("language", {}).get("plural")
+    return gettext.c2py(rule) if rule else lambda _count: 0
+
+
 def lookup(code: str, section: str, key: str) -> Any:
     """What a language says under `section` and `key`, else what English says, else None."""
     text = catalogue(code).get(section, {}).get(key)
@@ -61,7 +70,11 @@ def in_language(code: str, key: str, /, **params: object) -> str:
     Raises KeyError for an unknown key: a missing text is a mistake of ours, and a test finds it.
     """
     section, name = key.split(".", 1)
-    text = lookup(code, section, name)
+    said = catalogue(code).get(section, {}).get(name)
+    source = code if said is not None else DEFAULT_LANGUAGE
+    text = lookup(source, section, name)
+    if isinstance(text, list) and isinstance(params.get("count"), int):
+        text = text[plural(source)(abs(params["count"]))]  # type: ignore[arg-type]
     if not isinstance(text, str):
         raise KeyError(f"no text {key!r} in the locale {DEFAULT_LANGUAGE!r}")
     return text.format(**params) if params else text

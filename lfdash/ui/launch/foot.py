@@ -86,7 +86,7 @@ def summary_words(form: Form) -> str:
     method = choice("top.finetuning_type", told.method)
     parts = [model, t("ui.job_rank", method=method, rank=told.rank) if told.rank else method]
     if form.kind.trains:
-        parts.append(t("ui.job_steps", count=f"{told.steps:,}") if told.steps else t("ui.job_steps_unknown"))
+        parts.append(t("ui.job_steps", count=told.steps) if told.steps else t("ui.job_steps_unknown"))
         parts.append(t("ui.job_batch", count=told.batch))
     return " · ".join(part for part in parts if part)
 
