@@ -322,9 +322,21 @@ def test_five_languages_keep_what_was_typed(page: Page, server: Server) -> None:
         expect(page.locator(".st-key-top-finetuning_type input")).to_have_value(freeze)
         expect(switch.get_by_role("radio", checked=True)).to_have_text(off)
         expect(page.get_by_test_id("stException")).to_have_count(0)
-    kept = json.loads((server.workspace / ".lfdash" / "settings.json").read_text())
-    assert kept["language"] == "en"
+    (kept,) = [cookie for cookie in page.context.cookies() if cookie["name"] == "lfdash_language"]
+    assert kept["value"] == "en"
     draft = json.loads((server.workspace / ".lfdash" / "draft-train.json").read_text())
     held = {name: draft["values"][f"train.{name}"] for name in (*typed, "training_stage", "packing")}
     assert held == {**typed, "training_stage": "dpo", "packing": False}
     assert (draft["preset"], draft["values"]["top.finetuning_type"]) == ("demo", "freeze")
+
+
+def test_each_browser_has_its_own_language(page: Page, browser: Browser, server: Server) -> None:
+    pick_option(page, page.locator(".st-key-page-language input"), "Русский")
+    expect(page.locator(".st-key-start button").first).to_contain_text("Начать")
+    page.reload()
+    expect(page.locator(".st-key-start button").first).to_contain_text("Начать")
+    other = browser.new_context()
+    tab = other.new_page()
+    tab.goto(server.url)
+    expect(tab.locator(".st-key-start button").first).to_contain_text("Start", timeout=MINUTES)
+    other.close()

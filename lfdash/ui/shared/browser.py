@@ -1,5 +1,6 @@
 """What the page does in the browser beside what Streamlit does: names and an order of keys for people who do not use a
-mouse. A few lines of our own, sent once; nothing of a run or a dataset is in them."""
+mouse, and a cookie for the language that was chosen, which is a person's and not the workspace's. A few lines of our
+own, sent once; nothing of a run or a dataset is in them."""
 
 from __future__ import annotations
 
@@ -7,13 +8,20 @@ import json
 
 import streamlit as st
 
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import LANGUAGE, t
+
+COOKIE = "lfdash_language"
+CHOSEN = "page.language_chosen"  # the language that was chosen in this session
 
 # The Tab key goes from field to field: a help button stands before its field, a clearing one after it, and a list can
 # be emptied with its own first line. All stay reachable for a mouse and for a screen reader's own keys.
 SCRIPT = """
 (() => {
   window.lfdashWords = WORDS;
+  if (window.lfdashWords.chosen) {
+    const safe = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `lfdash_language=${window.lfdashWords.chosen}; Path=/; Max-Age=31536000; SameSite=Lax${safe}`;
+  }
   if (window.lfdashTidies) return;
   window.lfdashTidies = true;
   const passed = '[data-testid="stTooltipHoverTarget"] > button[aria-label^="Help"], [role="group"] > button[data-rac]';
@@ -44,7 +52,18 @@ SCRIPT = """
 """
 
 
+def kept_language() -> str | None:
+    """The language that was chosen in this browser before; None when none was. It may be any text."""
+    return st.context.cookies.get(COOKIE)
+
+
+def keep_language() -> None:
+    """A language was chosen: the page that is drawn next tells the browser."""
+    st.session_state[CHOSEN] = st.session_state[LANGUAGE]
+
+
 def send() -> None:
     """Puts the script into the page, with the words of the session's language."""
-    words = json.dumps({"list": t("ui.list_of"), "log": t("ui.tab_log")}).replace("<", "\\u003c")
+    told = {"list": t("ui.list_of"), "log": t("ui.tab_log"), "chosen": st.session_state.get(CHOSEN)}
+    words = json.dumps(told).replace("<", "\\u003c")
     st.html(f"<script>{SCRIPT.replace('WORDS', words)}</script>", unsafe_allow_javascript=True)

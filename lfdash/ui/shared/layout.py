@@ -6,7 +6,6 @@ import html
 
 import streamlit as st
 
-from lfdash.engine.services import Services, settings
 from lfdash.files import readable
 from lfdash.jobs.kinds import KINDS
 from lfdash.locales import available, name_of
@@ -97,7 +96,7 @@ CSS = """
 def draw_frame(title_key: str) -> None:
     """Configures the page, puts the style in and draws the links to all pages in the sidebar."""
     services = shared_services()
-    seed_language(services)
+    seed_language()
     st.set_page_config(
         page_title=f"lfdash · {t(title_key)}",
         layout="wide",
@@ -109,7 +108,7 @@ def draw_frame(title_key: str) -> None:
     st.html(f'<h1 class="lf-spoken">lfdash · {html.escape(t(title_key))}</h1>')
     guard(services)
     with st.sidebar:
-        draw_top(services)
+        draw_top()
         with st.container(horizontal=True, horizontal_alignment="distribute", key="nav", gap=None):
             for path, key in PAGES:
                 st.page_link(path, label=t(key), width="content")
@@ -119,7 +118,7 @@ def draw_frame(title_key: str) -> None:
         st.error(t("ui.workspace_gone", path=where), icon=":material/folder_off:")
 
 
-def draw_top(services: Services) -> None:
+def draw_top() -> None:
     """The name of the program, and the language."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="top"):
         st.html('<span class="lf-brand">lfdash</span>', width="content")
@@ -132,20 +131,13 @@ def draw_top(services: Services) -> None:
                 format_func=name_of,
                 label_visibility="collapsed",
                 width=118,
-                on_change=keep_language,
-                args=(services,),
+                on_change=browser.keep_language,
                 persist_state="session",
             )
 
 
-def seed_language(services: Services) -> None:
-    """The language kept for this workspace, else the browser's."""
+def seed_language() -> None:
+    """The language that this browser chose before, else the one that it asks for."""
     if LANGUAGE not in st.session_state:
-        kept = settings(services).load().get("language")
+        kept = browser.kept_language()
         st.session_state[LANGUAGE] = kept if kept in available() else language()
-
-
-def keep_language(services: Services) -> None:
-    """Remembers the chosen language for the workspace."""
-    memo = settings(services)
-    memo.save({**memo.load(), "language": st.session_state[LANGUAGE]})

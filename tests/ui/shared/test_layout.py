@@ -1,16 +1,18 @@
-"""The frame of every page: all pages are linked, and the language is kept for the workspace."""
+"""The frame of every page: all pages are linked, and the language is the browser's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services, settings
 from lfdash.jobs.kinds import KINDS
 from lfdash.locales import available, in_language
-from lfdash.ui.shared import layout
+from lfdash.ui.shared import browser, layout
 from lfdash.ui.shared.text import LANGUAGE
 from tests.support import ROOT
 from tests.support import app as pages
@@ -30,21 +32,31 @@ def test_every_page_that_there_is_can_be_gone_to(services: Services) -> None:
     assert [link.proto.label for link in app.get("page_link")] == [in_language("en", key) for _, key in layout.PAGES]
 
 
-def test_the_language_is_kept_for_the_workspace(services: Services) -> None:
+def sent(app: AppTest) -> str:
+    """The script that the browser got."""
+    (script,) = [str(item.value) for item in app.get("html") if "<script>" in str(item.value)]
+    return script
+
+
+def test_the_language_is_the_browsers_and_another_one_keeps_its_own(services: Services) -> None:
     settings(services).save({"other": 1})
     app = pages.start()
-    assert app.session_state[LANGUAGE] == "en"
+    assert app.session_state[LANGUAGE] == "en" and '"chosen": null' in sent(app)
     pages.speak(app, "ru")
-    assert settings(services).load() == {"other": 1, "language": "ru"}
-    again = pages.start()
+    assert '"chosen": "ru"' in sent(app)
+    assert settings(services).load() == {"other": 1}
+    with mock.patch.object(browser, "kept_language", return_value="ru"):
+        again = pages.start()
     assert again.session_state[LANGUAGE] == "ru"
     assert [link.proto.label for link in again.get("page_link")] == [in_language("ru", key) for _, key in layout.PAGES]
-
-
-def test_a_kept_language_that_there_is_not_is_english(services: Services) -> None:
-    assert "xx" not in available()
-    settings(services).save({"language": "xx"})
     assert pages.start().session_state[LANGUAGE] == "en"
+
+
+@pytest.mark.parametrize("kept", ["xx", "", "<script>", "en; Path=/"])
+def test_a_kept_language_that_there_is_not_is_english(services: Services, kept: str) -> None:
+    assert kept not in available()
+    with mock.patch.object(browser, "kept_language", return_value=kept):
+        assert pages.start().session_state[LANGUAGE] == "en"
 
 
 def test_a_workspace_that_was_moved_is_said_on_every_page(services: Services) -> None:
