@@ -8,7 +8,8 @@ import json
 
 import streamlit as st
 
-from lfdash.ui.shared.text import LANGUAGE, t
+from lfdash.locales import DEFAULT_LANGUAGE
+from lfdash.ui.shared.text import LANGUAGE, language, t
 
 COOKIE = "lfdash_language"
 CHOSEN = "page.language_chosen"  # the language that was chosen in this session
@@ -24,7 +25,7 @@ SCRIPT = """
   }
   if (window.lfdashTidies) return;
   window.lfdashTidies = true;
-  const passed = '[data-testid="stTooltipHoverTarget"] > button[aria-label^="Help"], [role="group"] > button[data-rac]';
+  const passed = '[data-testid="stTooltipHoverTarget"] > button:not([kind]), [role="group"] > button[data-rac]';
   const say = (element, words) => {
     if (element.getAttribute("aria-label") !== words) element.setAttribute("aria-label", words);
   };
@@ -32,8 +33,19 @@ SCRIPT = """
     const words = window.lfdashWords;
     for (const button of document.querySelectorAll(passed)) if (button.tabIndex !== -1) button.tabIndex = -1;
     for (const box of document.querySelectorAll('input[role="combobox"]')) {
-      const arrow = box.parentElement.querySelector('button[aria-haspopup="listbox"]');
+      const group = box.closest('[role="group"]') || box.parentElement;
+      const arrow = group.querySelector('button[aria-haspopup="listbox"]');
       if (arrow && box.getAttribute("aria-label")) say(arrow, `${words.list}: ${box.getAttribute("aria-label")}`);
+    }
+    for (const [where, pattern, said] of words.phrases) {
+      const known = new RegExp(pattern);
+      for (const place of document.querySelectorAll(where)) {
+        const label = place.getAttribute("aria-label");
+        if (label && known.test(label)) say(place, label.replace(known, said));
+        const walker = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+        for (let text = walker.nextNode(); text; text = walker.nextNode())
+          if (known.test(text.data)) text.data = text.data.replace(known, said);
+      }
     }
     for (const log of document.querySelectorAll(".st-key-console")) {
       if (log.tabIndex !== 0) { log.tabIndex = 0; log.setAttribute("role", "region"); }
@@ -46,10 +58,32 @@ SCRIPT = """
     asked = true;
     requestAnimationFrame(() => { asked = false; tidy(); });
   };
-  new MutationObserver(soon).observe(document.body, {childList: true, subtree: true});
+  new MutationObserver(soon).observe(document.body, {childList: true, subtree: true, characterData: true});
   tidy();
 })();
 """
+
+
+# What Streamlit says in English only: where, how it reads, and the key of our text, which takes `$1` for the group.
+PHRASES = (
+    ('[data-key="__creatable__"]', "^Add: (.*)$", "ui.st_add"),
+    ('[data-testid="stSelectboxVirtualDropdown"]', "^No results()$", "ui.st_none"),
+    ('[data-testid="stMultiSelectDropdown"]', "^No results()$", "ui.st_none"),
+    ('[data-testid="stMultiSelectDropdown"]', "^Select all()$", "ui.st_all"),
+    ('[data-testid="stFileUploader"]', "^Upload()$", "ui.st_upload"),
+    ('[data-testid="stFileUploader"]', "^Drag and drop (?:a file|files) here()$", "ui.st_drop"),
+    ('[data-testid="stFileUploader"]', "([0-9]+)MB per file", "ui.st_limit"),
+    ('[data-testid="stTooltipHoverTarget"] > button', "^Help for (.*)$", "ui.st_help"),
+    ('[role="group"] > button', "^Clear (?:value|all)()$", "ui.st_clear"),
+    ('[role="group"] button', "^Remove (.*)$", "ui.st_remove"),
+)
+
+
+def phrases() -> list[tuple[str, str, str]]:
+    """What is said in place of Streamlit's English, in the session's language; nothing where that is English."""
+    if language() == DEFAULT_LANGUAGE:
+        return []
+    return [(where, pattern, t(key, what="$1")) for where, pattern, key in PHRASES]
 
 
 def kept_language() -> str | None:
@@ -64,6 +98,7 @@ def keep_language() -> None:
 
 def send() -> None:
     """Puts the script into the page, with the words of the session's language."""
-    told = {"list": t("ui.list_of"), "log": t("ui.tab_log"), "chosen": st.session_state.get(CHOSEN)}
+    chosen = st.session_state.get(CHOSEN)
+    told = {"list": t("ui.list_of"), "log": t("ui.tab_log"), "chosen": chosen, "phrases": phrases()}
     words = json.dumps(told).replace("<", "\\u003c")
     st.html(f"<script>{SCRIPT.replace('WORDS', words)}</script>", unsafe_allow_javascript=True)

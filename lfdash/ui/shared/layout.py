@@ -64,6 +64,8 @@ CSS = """
 .st-key-foot [data-testid="stCaptionContainer"] p {font-variant-numeric: tabular-nums}
 .st-key-problem_list {max-height: 30vh; overflow-y: auto; font-size: .86rem}
 .st-key-bar button {padding-left: .55rem; padding-right: .55rem}
+.st-key-bar kbd {font-size: 0}
+.st-key-bar kbd::after {content: "Ctrl ⏎" / ""; font-size: .8rem}
 .lf-spoken {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap}
 [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > .lf-spoken) {position: absolute}
 [data-testid="stMain"] [data-testid="stAlertContainer"] {padding: .5rem .8rem}
