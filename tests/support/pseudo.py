@@ -50,6 +50,7 @@ def marked(words: Any) -> Any:
 
 
 PSEUDO = marked(locales.catalogue(locales.DEFAULT_LANGUAGE))
+PSEUDO["language"]["plural"] = locales.catalogue(locales.DEFAULT_LANGUAGE)["language"]["plural"]  # no words
 
 
 def strings(message: Message) -> Iterator[str]:
