@@ -97,7 +97,10 @@ def read_new(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list
 
 
 def parse(lines: list[bytes], rows: list[LogRow]) -> int:
-    """Appends the mappings among JSON `lines` to `rows`; how many other non-empty lines there were."""
+    """Appends the mappings among JSON `lines` to `rows`; how many other non-empty lines there were.
+
+    A key whose value is null is left out: LLaMA-Factory until 0.8 wrote every key into every line.
+    """
     bad = 0
     for line in lines:
         line = line.strip(b"\0 \r\t")
@@ -108,10 +111,15 @@ def parse(lines: list[bytes], rows: list[LogRow]) -> int:
         except (ValueError, RecursionError):  # also UnicodeDecodeError
             row = None
         if isinstance(row, dict):
-            rows.append(row)
+            rows.append({key: value for key, value in row.items() if value is not None} if has_null(row) else row)
         else:
             bad += 1
     return bad
+
+
+def has_null(row: LogRow) -> bool:
+    """Whether a row has a key without a value."""
+    return any(value is None for value in row.values())
 
 
 def read_last(path: Path | str, size: int = 1 << 16) -> list[LogRow]:
@@ -139,14 +147,4 @@ def tail_bytes(path: Path | str, size: int, start: int = 0) -> bytes:
             return b""
         raise
     return data[data.find(b"\n") + 1 :] if begin > start else data
-
-
-# -- console --------------------------------------------------------------------------------------------
-
-
-# -- what a run says of itself ---------------------------------------------------------------------------
-
-
-# -- why a run failed -----------------------------------------------------------------------------------
-
 

@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +26,7 @@ COLUMNS = {
     "loss": "loss",
     "eval_loss": "eval_loss",
     "lr": "learning_rate",
+    "learning_rate": "learning_rate",  # until LLaMA-Factory 0.9
     "epoch": "epoch",
     "accuracy": "accuracy",
     "reward": "reward",
@@ -36,7 +38,9 @@ DERIVED = ("tokens_per_s", "grad_norm")
 PIECE = 1 << 22  # bytes of a log that are read at once
 LARGEST_STATE = 1 << 26  # bytes of a trainer_state.json that is read
 ELAPSED = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)").fullmatch
-RECENT = 20  # rows from which speed and remaining time are taken
+RECENT = 20  # rows from which speed, remaining time and rhythm are taken
+FEWEST = 4  # lines that make a rhythm
+AHEAD = 1000  # lines of the log that are looked through for one that the console printed
 DEAD = 3  # logged steps in a row without a loss that is a number
 NAN = math.nan
 LARGEST = int(sys.float_info.max)
@@ -64,10 +68,25 @@ class MetricFrame:
     def __len__(self) -> int:
         return len(self.columns["step"])
 
+    @property
+    def each_eval(self) -> tuple[str, ...]:
+        """The columns of the losses on each of several evaluation datasets."""
+        return tuple(sorted(filter(is_each_eval, self.columns)))
+
     def series(self, name: str) -> tuple[Column, Column]:
         """(steps, values) of one column, without its gaps."""
         known = np.isfinite(self[name])
         return self["step"][known], self[name][known]
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How a launch steps, by its newest lines. step_s: usual seconds of a step. line_s: usual seconds between two
+    lines of the log; longest_s: the longest of these pauses, with what evaluations and saving took."""
+
+    step_s: float
+    line_s: float
+    longest_s: float
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,7 @@ class Progress:
     remaining_s: float | None = None
     loss: float | None = None
     tokens_per_s: float | None = None
+    rhythm: Rhythm | None = None
 
 
 def number(value: Any) -> float:
@@ -110,19 +130,30 @@ def seconds(row: LogRow) -> float:
     return float(((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(rest))
 
 
+def is_bare(row: LogRow) -> bool:
+    """Whether this is a line of a training without a loss: the one that ends it, or, with `eval_on_each_dataset`, that
+    of an evaluation, whose losses have names that LLaMA-Factory's log does not know. The lines of a prediction have no
+    epoch."""
+    return "loss" not in row and "eval_loss" not in row and "epoch" in row
+
+
 def is_closing(row: LogRow) -> bool:
-    """Whether this is the line that ends a training: neither loss, at its last step."""
+    """Whether this can only be a line of a training's end: no loss, at its last step."""
     return "loss" not in row and "eval_loss" not in row and row.get("current_steps") == row.get("total_steps")
 
 
 def begins_segment(row: LogRow, before: LogRow) -> bool:
     """Whether a launch (a resume, a start over) begins with `row`: steps go back, or the last training ended.
 
-    The last line of an evaluation goes back to step 0 and begins nothing.
+    The last line of an evaluation goes back to step 0 and begins nothing. Several lines without a loss at the last
+    step are the evaluations of several datasets, unless the clock began anew.
     """
-    if row.get("current_steps") == 0:
+    step, last = number(row.get("current_steps")), number(before.get("current_steps"))
+    if step == 0:
         return False
-    return is_closing(before) or number(row.get("current_steps")) < number(before.get("current_steps"))
+    if not is_closing(before):
+        return step < last
+    return step != last or "loss" in row or seconds(row) < seconds(before)
 
 
 class MetricTable:
@@ -138,6 +169,7 @@ class MetricTable:
         self._before: LogRow = {}
         self._timed: tuple[float, float] | None = None  # tokens, seconds of the row before, same launch
         self.trained: list[tuple[float, float]] = []  # step, training loss, as they came
+        self.bare: list[tuple[float, float]] = []  # step, epoch of the lines without a loss, as they came
         self._overflown: set[float] = set()  # steps whose gradient norm is no finite number
 
     def add(self, rows: Sequence[LogRow]) -> None:
@@ -159,6 +191,8 @@ class MetricTable:
                 self.set(step, name, number(row[key]))
         if "loss" in row:
             self.trained.append((step, number(row["loss"])))
+        elif is_bare(row):
+            self.bare.append((step, number(row["epoch"])))
         speed = self._speed(row)
         if speed is not None:
             self.set(step, "tokens_per_s", speed)
@@ -225,14 +259,14 @@ class RunTail:
     def _reset(self, cursor: Cursor) -> None:
         self._cursor = cursor
         self._table = MetricTable()
-        self._norms = GradNorms(self.paths)
+        self._side_values = SideValues(self.paths)
         self.frame = self._table.frame()
         self.dead_since: float | None = None
 
     def poll(self) -> bool:
         """Reads what is new; whether anything was."""
         changed = self._read()
-        if not self._norms.poll(self._table) and not changed:
+        if not self._side_values.poll(self._table) and not changed:
             return False
         self.frame = self._table.frame()
         self.dead_since = self._table.dead_since()
@@ -255,44 +289,67 @@ class RunTail:
         return changed
 
 
-class GradNorms:
-    """Gradient norms, which the trainer log lacks: from the console while a run is alive (one dict a logged
-    step, without its number), and by step from trainer_state.json at the end.
+class SideValues:
+    """What the trainer log lacks: gradient norms, and the losses of evaluations of several datasets
+    (`eval_on_each_dataset`). From the console while a run is alive (a dict a logged step, without its number), and by
+    step from trainer_state.json at the end.
     """
 
-    LINE = re.compile(rb"\{'loss': '?([^',]+)'?, 'grad_norm': '?([^',]+)'?,")
+    TRAINED = re.compile(rb"\{'loss': '?([^',]+)'?, 'grad_norm': '?([^',]+)'?,")
+    EVALUATED = re.compile(rb"\{'(eval_[^']+_loss)': '?([^',]+)'?,.*'epoch': '?([^',}]+)")
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
         self._cursor = Cursor()
         self._matched = 0  # of the table's training rows
-        self._waiting: list[tuple[float, float]] = []  # loss, norm
+        self._waiting: deque[tuple[float, float]] = deque()  # loss, norm
+        self._seen = 0  # of the table's lines without a loss
+        self._evaluated: deque[tuple[str, float, float]] = deque()  # name, loss, epoch
         self._state: FileMark | None = None
 
     def poll(self, table: MetricTable) -> bool:
         """Puts what is new into the table; whether anything was."""
         ahead = skipped(self.paths.console, self._cursor)
         if ahead is not None:  # what was printed before is told by trainer_state.json
-            self._cursor, self._waiting, self._matched = ahead, [], len(table.trained)
+            self._cursor, self._matched, self._seen = ahead, len(table.trained), len(table.bare)
+            self._waiting.clear()
+            self._evaluated.clear()
         lines, self._cursor = read_lines(self.paths.console, self._cursor)
         for line in lines:
-            match = self.LINE.search(line)
+            match = self.TRAINED.search(line)
             if match:
                 self._waiting.append((to_float(match[1]), to_float(match[2])))
-        return self._match(table) | self._read_state(table)
+            elif b"_loss'" in line and (match := self.EVALUATED.search(line)):
+                name = match[1].decode("utf-8", "replace")
+                self._evaluated.append((name, to_float(match[2]), to_float(match[3])))
+        return self._match(table) | self._match_evaluated(table) | self._read_state(table)
 
     def _match(self, table: MetricTable) -> bool:
         """The console rounds the loss to four digits: the next row with such a loss is the one."""
         changed = False
         while self._waiting and self._matched < len(table.trained):
-            loss, norm = self._waiting[0]
-            rows = table.trained[self._matched :]
-            place = next((i for i, (_, value) in enumerate(rows) if math.isclose(value, loss, rel_tol=2e-3)), None)
-            self._waiting.pop(0)
-            if place is not None:
-                self._matched += place + 1
-                table.set(rows[place][0], "grad_norm", norm)
-                changed = True
+            loss, norm = self._waiting.popleft()
+            for place in range(self._matched, min(self._matched + AHEAD, len(table.trained))):
+                step, value = table.trained[place]
+                if math.isclose(value, loss, rel_tol=2e-3):
+                    self._matched = place + 1
+                    table.set(step, "grad_norm", norm)
+                    changed = True
+                    break
+        return changed
+
+    def _match_evaluated(self, table: MetricTable) -> bool:
+        """The console rounds the epoch to four digits; the datasets of one evaluation share a step."""
+        changed = False
+        while self._evaluated and self._seen < len(table.bare):
+            name, loss, epoch = self._evaluated.popleft()
+            for place in range(self._seen, min(self._seen + AHEAD, len(table.bare))):
+                step, when = table.bare[place]
+                if math.isclose(when, epoch, rel_tol=2e-3):
+                    self._seen = place
+                    table.set(step, name, loss)
+                    changed = True
+                    break
         return changed
 
     def _read_state(self, table: MetricTable) -> bool:
@@ -304,9 +361,16 @@ class GradNorms:
             return False
         self._state = seen
         for entry in history:
-            if isinstance(entry, dict) and "grad_norm" in entry and math.isfinite(number(entry.get("step"))):
-                table.set(number(entry["step"]), "grad_norm", number(entry["grad_norm"]))
+            if isinstance(entry, dict) and math.isfinite(step := number(entry.get("step"))):
+                for name in entry:
+                    if name == "grad_norm" or is_each_eval(name):
+                        table.set(step, name, number(entry[name]))
         return True
+
+
+def is_each_eval(name: str) -> bool:
+    """Whether this is the column of the losses on one of several evaluation datasets: eval_<dataset>_loss."""
+    return name.startswith("eval_") and name.endswith("_loss") and name != "eval_loss"
 
 
 def to_float(text: bytes) -> float:
@@ -322,9 +386,8 @@ def to_float(text: bytes) -> float:
 
 def last_segment(rows: Sequence[LogRow]) -> list[LogRow]:
     """The rows of the newest launch among `rows`."""
-    steps = [number(row.get("current_steps")) for row in rows]
     for place in range(len(rows) - 1, 0, -1):
-        if (steps[place] < steps[place - 1] or is_closing(rows[place - 1])) and steps[place] != 0:
+        if begins_segment(rows[place], rows[place - 1]):
             return list(rows[place:])
     return list(rows)
 
@@ -371,7 +434,28 @@ def progress_of(rows: Sequence[LogRow], elapsed: float | None = None) -> Progres
         remaining_s=remaining,
         loss=newest(rows, "loss"),
         tokens_per_s=speed,
+        rhythm=rhythm_of(rows),
     )
+
+
+def rhythm_of(rows: Sequence[LogRow]) -> Rhythm | None:
+    """How a launch steps, by its newest lines; None when there are too few to tell. The median, so that one evaluation
+    or one checkpoint among them changes nothing."""
+    timed = ((number(row.get("current_steps")), seconds(row)) for row in reversed(rows) if not is_side_line(row))
+    newest_first = list(islice((pair for pair in timed if math.isfinite(sum(pair))), RECENT + 1))
+    times = np.array([when for _, when in newest_first][::-1])
+    if len(times) < FEWEST:
+        return None
+    pauses = np.maximum(np.diff(times), 0.0)
+    # elapsed_time has whole seconds: many lines may share one
+    usual = float(np.median(pauses)) or float(pauses.mean()) or 1.0 / len(times)
+    steps = (newest_first[0][0] - newest_first[-1][0]) / len(pauses)
+    return Rhythm(usual / steps if steps > 0 else usual, usual, float(pauses.max()))
+
+
+def is_side_line(row: LogRow) -> bool:
+    """Whether a line stands beside the steps: of an evaluation, or of the end."""
+    return "eval_loss" in row or is_bare(row)
 
 
 def pace(rows: Sequence[LogRow], step: int, total: int | None) -> tuple[float | None, float | None]:

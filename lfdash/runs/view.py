@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import re
 import signal
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lfdash.files import NOT_THERE, is_absent, look_json, look_mark, read_edges, readable
+from lfdash.files import NOT_THERE, look_mark, readable
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
-from lfdash.runs.metrics import RECENT, Progress, is_closing, last_segment, progress, progress_of
+from lfdash.runs.metrics import RECENT, Progress, last_segment, progress, progress_of
 from lfdash.runs.notes import NONE, Notes
 from lfdash.runs.notes import read as read_notes
 from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths
+from lfdash.runs.plain import judge_plain, traces_of
 from lfdash.runs.record import TERMINAL, Exit, RunRecord, RunState, Status, Why
+from lfdash.runs.steps import read_steps
 
 FEW_LINES = 2048  # bytes of the log of a run that is over
 LAST_LINES = 6144  # bytes of a log that nearly always tell how far it is
-FRESH_S = 120.0  # a plain CLI run whose log changed that recently counts as running
 ADAPTERS = frozenset({"adapter_model.safetensors", "adapter_model.bin"})
 WEIGHTS = frozenset(
     {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
@@ -161,39 +159,6 @@ def is_complete(paths: RunPaths, beginning: Beginning) -> bool:
     return step is not None and most is not None and step >= most > 0
 
 
-EDGE = 1 << 12  # bytes of trainer_state.json in which a number stands that is before, or behind, its long history
-LARGEST_STATE = 1 << 26
-MOST_STEPS = 1 << 53
-GLOBAL_STEP = re.compile(rb'\n  "global_step": (\d{1,15}),\n')
-MAX_STEPS = re.compile(rb'\n  "max_steps": (\d{1,15}),\n')
-
-
-def read_steps(path: Path | str) -> tuple[int | None, int | None]:
-    """(global_step, max_steps) of a trainer_state.json; None for what it does not say. OSError when reading failed.
-
-    transformers writes the keys in order, one a line (trainer_callback.py, save_to_json): only the file's edges are
-    read, unless it looks otherwise.
-    """
-    try:
-        head, tail = read_edges(path, EDGE)
-    except OSError as error:
-        if is_absent(error):
-            return None, None
-        raise
-    step, most = GLOBAL_STEP.search(head), MAX_STEPS.search(tail)
-    if step and most:
-        return int(step[1]), int(most[1])
-    state = look_json(path, limit=LARGEST_STATE)
-    return whole(state.get("global_step")), whole(state.get("max_steps"))
-
-
-def whole(value: object) -> int | None:
-    """A number of steps; None for anything else."""
-    if isinstance(value, float) and math.isfinite(value):
-        value = int(value)
-    return value if isinstance(value, int) and abs(value) < MOST_STEPS else None
-
-
 def read_saved(paths: RunPaths) -> Saved:
     """What lies in the folder now. OSError when that cannot be known."""
     try:
@@ -315,12 +280,7 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
     rows = read_last(paths.named(LOG))
     mark = look_mark(paths.trainer_log)
     changed = None if mark is None else mark[0] / 1e9
-    if rows and (is_closing(rows[-1]) or paths.all_results.exists()):
-        state = RunState.SUCCEEDED
-    elif changed is not None and abs(time.time() - changed) < FRESH_S:  # also after a clock that was set back
-        state = RunState.RUNNING
-    else:
-        state = RunState.LOST
+    state = judge_plain(traces_of(paths, rows))
     return RunView(
         run_id=plain_id(workspace, paths.root),
         name=readable(paths.root.name),

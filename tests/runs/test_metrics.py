@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,18 @@ import pytest
 
 from lfdash.runs import metrics
 from lfdash.runs.log_reader import Cursor, LogRow, read_last
-from lfdash.runs.metrics import MetricFrame, MetricTable, Progress, RunTail, downsample, progress, seconds, smooth
+from lfdash.runs.metrics import (
+    MetricFrame,
+    MetricTable,
+    Progress,
+    Rhythm,
+    RunTail,
+    downsample,
+    progress,
+    rhythm_of,
+    seconds,
+    smooth,
+)
 from lfdash.runs.paths import RunPaths
 from tests.support.runs import FIXTURES
 
@@ -51,6 +63,75 @@ def test_stages_bring_their_own_columns() -> None:
     assert to_frame(rows_of("logs/dpo.jsonl")).series("accuracy")[1][-1] == 1.0
     assert to_frame(rows_of("logs/ppo.jsonl")).series("reward")[1][-1] == pytest.approx(0.401)
     assert len(to_frame([])) == 0
+
+
+def test_a_null_overwrites_nothing_and_older_names_count() -> None:
+    """LLaMA-Factory until 0.8: every key in every line, the evaluation's without a loss."""
+    frame = to_frame(rows_of("plain/old_nulls.trainer_log.jsonl"))
+    assert [np.isfinite(frame[name]).sum() for name in ("loss", "eval_loss", "learning_rate")] == [6, 3, 6]
+    table = MetricTable()
+    table.add(rows_of("plain/old_nulls.trainer_log.jsonl"))
+    assert table.dead_since() is None
+
+
+def test_lines_of_several_evaluations_at_the_last_step_begin_no_launch() -> None:
+    rows = rows_of("plain/each_dataset.trainer_log.jsonl")
+    assert metrics.last_segment(rows) == rows and progress(rows).loss == 1.8
+    one = [{**row, "total_steps": 2} for row in rows[:3]]
+    assert to_frame(one)["loss"].tolist() == [2.0]
+
+
+def test_the_losses_on_each_of_several_datasets_are_read_from_console_and_state(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    rows = [
+        {"current_steps": step, "total_steps": 6, "epoch": step / 3, **more}
+        for step in (2, 4, 6) for more in ({"loss": 3.0 - step / 10}, {}, {})
+    ]
+    paths.trainer_log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = "{{'eval_{}_loss': '{}', 'eval_{}_runtime': '0.1', 'epoch': '{:.4g}'}}\n"
+    evaluated = [(name, step + len(name), name, step / 3) for step in (2, 4, 6) for name in ("a_b", "loss_c")]
+    paths.console.write_text("".join(said.format(*values) for values in evaluated[:4]))
+    tail = RunTail(paths)
+    assert tail.poll() and tail.frame.each_eval == ("eval_a_b_loss", "eval_loss_c_loss")
+    assert [list(values) for values in tail.frame.series("eval_a_b_loss")] == [[2, 4], [5, 7]]
+    assert [list(values) for values in tail.frame.series("eval_loss_c_loss")] == [[2, 4], [8, 10]]
+    history = [{"step": step, "epoch": epoch, f"eval_{name}_loss": step + 0.5} for name, _, _, epoch in evaluated
+               for step in [round(epoch * 3)]]
+    paths.trainer_state.write_text(json.dumps({"log_history": [*history, {"step": 6, "eval_loss": 1.0}]}))
+    assert tail.poll() and tail.frame.series("eval_a_b_loss")[1].tolist() == [2.5, 4.5, 6.5]
+    assert "eval_loss" not in tail.frame
+
+
+def test_a_long_console_is_matched_in_one_pass(tmp_path: Path) -> None:
+    """200,000 lines took minutes when each looked through all the rest."""
+    paths, count = RunPaths(tmp_path), 60_000
+    losses = [f"{2 + n % 97 / 100:.4f}" for n in range(count)]
+    row = '{{"current_steps": {}, "total_steps": 60000, "loss": {}}}\n'
+    paths.trainer_log.write_text("".join(row.format(n + 1, loss) for n, loss in enumerate(losses)))
+    paths.console.write_text("".join(f"{{'loss': '{loss}', 'grad_norm': '0.5', 'epoch': '1'}}\n" for loss in losses))
+    tail, begin = RunTail(paths), time.process_time()
+    tail.poll()
+    assert np.isfinite(tail.frame["grad_norm"]).all() and time.process_time() - begin < 4
+
+
+@pytest.mark.parametrize(
+    ("times", "rhythm"),
+    [
+        ([1, 2, 3], None),  # too few to tell
+        ([1, 2, 3, 4], Rhythm(0.5, 1.0, 1.0)),
+        ([1, 2, 3, 63, 64, 65], Rhythm(0.5, 1.0, 60.0)),  # an evaluation changes nothing of what is usual
+        ([1, 1, 1, 1, 2, 2, 2, 2, 3], Rhythm(0.125, 0.25, 1.0)),  # whole seconds
+        ([1, 1, 1, 1], Rhythm(0.125, 0.25, 0.0)),
+    ],
+)
+def test_how_a_launch_steps(times: list[int], rhythm: Rhythm | None) -> None:
+    rows = [
+        {"current_steps": 2 * n, "total_steps": 99, "loss": 1.0, "elapsed_time": f"0:{when // 60:02d}:{when % 60:02d}"}
+        for n, when in enumerate(times, 1)
+    ]
+    beside = {**rows[0], "elapsed_time": "0:59:59"}
+    del beside["loss"]
+    assert rhythm_of([*rows, {**beside, "eval_loss": 1.0}, {**beside, "epoch": 1.0}]) == rhythm
 
 
 @pytest.mark.parametrize(
@@ -265,7 +346,7 @@ def test_progress_half_way_tells_what_remains() -> None:
         for s in range(1, 41)
     ]
     found = progress(rows)
-    assert found == Progress(40, 100, 40.0, 0.8, 20.0, 30.0, 3.0, 20.0)
+    assert found == Progress(40, 100, 40.0, 0.8, 20.0, 30.0, 3.0, 20.0, Rhythm(0.5, 0.5, 0.5))
 
 
 def test_progress_after_a_resume_is_that_of_the_last_launch() -> None:

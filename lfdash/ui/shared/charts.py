@@ -6,6 +6,7 @@ A chart is a row here and its texts; tests/golden/charts holds its specification
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -24,7 +25,8 @@ Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
 class Series:
     """A line of a chart.
 
-    column: of the run's metrics. word: key of the text that the legend shows; none where a chart has one line.
+    column: of the run's metrics. word: key of the text that the legend shows; none where a chart has one line. name:
+    what it shows as it is, where that is a name and no text.
     smooth: whether the column is smoothed. width: of the line, px. points: whether each value has a dot.
     """
 
@@ -33,6 +35,7 @@ class Series:
     smooth: bool = False
     width: float = 1.6
     points: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Chart:
     @property
     def labels(self) -> tuple[str, ...]:
         """The words of the legend, in the order of the lines."""
-        return tuple(t(line.word) if line.word else "" for line in self.lines)
+        return tuple(line.name or (t(line.word) if line.word else "") for line in self.lines)
 
 
 LOSS = (
@@ -82,6 +85,13 @@ CHARTS = (
     Chart("reward"),
     LENGTHS,
 )
+
+
+def each_eval(columns: Sequence[str]) -> tuple[Chart, ...]:
+    """The chart of the losses on each of several evaluation datasets; none without a column of them."""
+    names = [column.removeprefix("eval_").removesuffix("_loss") for column in columns]
+    lines = tuple(Series(column, points=True, name=name) for column, name in zip(columns, names, strict=True))
+    return (Chart("eval_each", series=lines),) if lines else ()
 
 
 def of_tab(tab: str) -> tuple[Chart, ...]:

@@ -53,7 +53,8 @@ def draw_main(frame: MetricFrame) -> None:
 
 def draw_curves(_services: Services, _view: RunView, frame: MetricFrame, _console: ConsoleTail) -> None:
     """Small charts of whatever else was recorded."""
-    drawn = [chart for chart in charts.of_tab("curves") if any(holds(frame, line) for line in chart.lines)]
+    every = (*charts.each_eval(frame.each_eval), *charts.of_tab("curves"))
+    drawn = [chart for chart in every if any(holds(frame, line) for line in chart.lines)]
     if not drawn:
         st.caption(t("ui.curves_empty"))
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lfdash.runs.metrics import MetricTable, smooth
-from lfdash.ui.shared.charts import CHARTS
+from lfdash.ui.shared.charts import CHARTS, each_eval, spec
 from lfdash.ui.train.charts import POINTS, chart_data, holds
 
 LOSS, RATE = CHARTS[0], CHARTS[1]
@@ -48,3 +48,16 @@ def test_a_long_run_is_thinned_after_it_was_smoothed() -> None:
 def test_only_what_was_recorded_is_drawn() -> None:
     drawn = [chart.name for chart in CHARTS if chart.tab == "curves" and holds(frame(), chart.lines[0])]
     assert drawn == ["learning_rate"]
+
+
+def test_the_losses_on_each_of_several_datasets_are_one_chart() -> None:
+    table = MetricTable()
+    table.add(ROWS)
+    table.set(2, "eval_a_b_loss", 3.0)
+    table.set(4, "eval_c_loss", 2.0)
+    (chart,) = each_eval(table.frame().each_eval)
+    data = chart_data(table.frame(), chart)
+    assert data.to_dict("list") == {"step": [2, 4], "value": [3.0, 2.0], "series": ["a_b", "c"]}
+    (one,) = each_eval(("eval_c_loss",))
+    assert chart_data(table.frame(), one)["value"].tolist() == [2.0] and spec(one)["height"] == one.height
+    assert each_eval(frame().each_eval) == ()

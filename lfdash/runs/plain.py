@@ -1,0 +1,109 @@
+"""Where a run of the plain CLI stands. Nobody here watches its process: only what it left can tell.
+
+What counts, in this order. While the log is young, the run goes on, unless a results file was written after it:
+LLaMA-Factory writes those last. Later it has finished when one of these is true, else it is lost:
+
+- a results file tells the epoch of the log's last line (without an epoch: it was written after the log);
+- trainer_state.json at top level, which is written at the end, stands at the log's last step;
+- the last line is the one that ends a training: no loss, but an epoch. Early stopping writes it before the last
+  planned step, and with `eval_on_each_dataset` evaluations write such lines, too: then it must be at the last step, or
+  one more than there were at any step before;
+- it is a prediction (its lines have neither loss nor epoch), and the next line would be beyond its end.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lfdash.files import look_json, look_mark
+from lfdash.runs.log_reader import LogRow
+from lfdash.runs.metrics import is_bare, last_segment, number, rhythm_of
+from lfdash.runs.paths import LOG, STATE, RunPaths
+from lfdash.runs.record import RunState
+from lfdash.runs.steps import read_steps
+
+YOUNG_S = 120.0  # a log that changed that recently belongs to a run that goes on
+TIMES = 3.0  # the same for a log that has a line seldom: that many times the longest pause between two
+SLACK_S = 2.0  # files that were copied at once have times in any order
+SAME_EPOCH = 0.011  # older versions round it to two digits
+PREDICTED = 5  # steps of a prediction between two lines (train/callbacks.py, on_prediction_step)
+RESULTS = ("all_results.json", "train_results.json", "predict_results.json", "eval_results.json")
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a run left. rows: the end of its log. log_age, results_age: seconds since the last change of the log and of
+    the newest results file; None = there is none. results_epoch: what the results tell. saved_step: of
+    trainer_state.json at top level."""
+
+    rows: Sequence[LogRow]
+    log_age: float | None = None
+    results_age: float | None = None
+    results_epoch: float | None = None
+    saved_step: int | None = None
+
+
+def traces_of(paths: RunPaths, rows: Sequence[LogRow]) -> Traces:
+    """Looks at a folder. OSError when something of it cannot be read."""
+    now = time.time()
+    marks = {name: look_mark(paths.named(name)) for name in (LOG, *RESULTS)}
+    ages = {name: now - mark[0] / 1e9 for name, mark in marks.items() if mark is not None}
+    results = [name for name in RESULTS if name in ages]
+    epochs = (number(look_json(paths.named(name)).get("epoch")) for name in results)
+    return Traces(
+        rows=rows,
+        log_age=ages.get(LOG),
+        results_age=min((ages[name] for name in results), default=None),
+        results_epoch=next((epoch for epoch in epochs if math.isfinite(epoch)), None),
+        saved_step=read_steps(paths.named(STATE))[0],
+    )
+
+
+def judge_plain(traces: Traces) -> RunState:
+    """RUNNING, SUCCEEDED or LOST; see above."""
+    rows = last_segment(traces.rows)
+    written_last = traces.results_age is not None and (
+        traces.log_age is None or traces.results_age <= traces.log_age + SLACK_S
+    )
+    if is_young(traces.log_age, rows):
+        return RunState.SUCCEEDED if written_last and fits(traces, rows) else RunState.RUNNING
+    told = traces.results_epoch is not None and fits(traces, rows)
+    told = told or (written_last and traces.results_epoch is None)
+    return RunState.SUCCEEDED if rows and (told or has_ended(traces, rows)) else RunState.LOST
+
+
+def is_young(age: float | None, rows: Sequence[LogRow]) -> bool:
+    """Whether a log of that age may belong to a run that goes on; also after a clock that was set back."""
+    rhythm = rhythm_of(rows)
+    return age is not None and abs(age) < max(YOUNG_S, TIMES * rhythm.longest_s if rhythm else 0.0)
+
+
+def fits(traces: Traces, rows: Sequence[LogRow]) -> bool:
+    """Whether the results are those of the log's end: of the same epoch, where they tell one."""
+    if traces.results_epoch is None or not rows:
+        return True
+    epochs = [number(row["epoch"]) for row in rows if "epoch" in row]
+    return bool(epochs) and abs(epochs[-1] - traces.results_epoch) < SAME_EPOCH
+
+
+def has_ended(traces: Traces, rows: Sequence[LogRow]) -> bool:
+    """Whether the training saved its state at the log's last step, or its last line is the one that ends it."""
+    last = rows[-1]
+    step, total = number(last.get("current_steps")), number(last.get("total_steps"))
+    if traces.saved_step is not None and traces.saved_step == step:
+        return True
+    if is_bare(last):
+        return step >= total or closes(rows)
+    return "loss" not in last and "eval_loss" not in last and step + PREDICTED > total
+
+
+def closes(rows: Sequence[LogRow]) -> bool:
+    """Whether a line without a loss before the last planned step ends the training: the evaluations of several
+    datasets have written fewer of them at each step before."""
+    bare = Counter(number(row.get("current_steps")) for row in rows if is_bare(row))
+    last = number(rows[-1].get("current_steps"))
+    return all(bare[last] > count for step, count in bare.items() if step != last)

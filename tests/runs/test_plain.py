@@ -1,0 +1,92 @@
+"""A run of the plain CLI is judged by what it left; one that may go on is never called finished."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lfdash.runs.log_reader import LogRow, read_last
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.plain import YOUNG_S, Traces, judge_plain, traces_of
+from lfdash.runs.record import RunState
+from tests.support import FIXTURES
+
+DAY = 86400.0
+ENDING: LogRow = {"current_steps": 20, "total_steps": 20, "epoch": 2.0, "elapsed_time": "0:00:21"}
+PREDICTING = [{"current_steps": step, "total_steps": 512, "elapsed_time": "0:10:00"} for step in (500, 505, 510)]
+
+
+def steps(last: int, total: int = 20, each_s: float = 1.0) -> list[LogRow]:
+    """A line a step."""
+    return [
+        {"current_steps": n, "total_steps": total, "loss": 2.0, "epoch": n / 10, "elapsed_time": clock(n * each_s)}
+        for n in range(1, last + 1)
+    ]
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 3600}:{int(seconds) % 3600 // 60:02d}:{int(seconds) % 60:02d}"
+
+
+def rows_of(name: str) -> list[LogRow]:
+    return read_last(FIXTURES / "plain" / f"{name}.trainer_log.jsonl")
+
+
+@pytest.mark.parametrize("name", ["old_nulls", "early_stop", "each_dataset", "past_total"])
+def test_a_real_log_tells_that_its_training_ended_once_it_is_quiet(name: str) -> None:
+    assert judge_plain(Traces(rows_of(name), log_age=DAY)) is RunState.SUCCEEDED
+    assert judge_plain(Traces(rows_of(name), log_age=1.0)) is RunState.RUNNING
+    assert judge_plain(Traces(rows_of(name)[:1], log_age=DAY)) is RunState.LOST
+
+
+def test_the_evaluations_of_several_datasets_are_no_end() -> None:
+    """Each writes a line that looks like the one which ends a training."""
+    rows = rows_of("each_dataset")
+    assert [judge_plain(Traces(rows[:count], log_age=DAY)) for count in (5, 6, 7)] == [RunState.LOST] * 3
+    stopped_early = [*rows[:6], {**rows[5]}]  # one more at its last step than at the steps before
+    assert judge_plain(Traces(stopped_early, log_age=DAY)) is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("traces", "state"),
+    [
+        (Traces([*steps(20), ENDING], log_age=5.0), RunState.RUNNING),  # it saves, or evaluates once more
+        (Traces([*steps(20), ENDING], log_age=-5.0), RunState.RUNNING),  # by a clock that was set back
+        (Traces([*steps(20), ENDING], log_age=5.0, results_age=1.0), RunState.SUCCEEDED),
+        (Traces(steps(8), log_age=5.0, results_age=900.0), RunState.RUNNING),  # resumed where another had ended
+        (Traces(steps(8), log_age=DAY, results_age=DAY + 900.0), RunState.LOST),  # and lost then
+        (Traces(steps(8), log_age=DAY, results_age=DAY - 1.0, results_epoch=2.0), RunState.LOST),  # copied together
+        (Traces(steps(8), log_age=DAY, results_age=DAY + 900.0, results_epoch=0.8), RunState.SUCCEEDED),
+        (Traces(steps(8), log_age=DAY, results_age=DAY - 1.0), RunState.SUCCEEDED),
+        (Traces(steps(8), log_age=DAY, saved_step=8), RunState.SUCCEEDED),
+        (Traces(steps(8), log_age=DAY, saved_step=20), RunState.LOST),  # of the training before
+        (Traces(steps(8, each_s=300.0), log_age=800.0), RunState.RUNNING),  # a line each five minutes
+        (Traces(steps(8, each_s=300.0), log_age=1000.0), RunState.LOST),
+        (Traces(PREDICTING, log_age=YOUNG_S + 1), RunState.SUCCEEDED),  # a line each fifth step
+        (Traces(PREDICTING[:2], log_age=YOUNG_S + 1), RunState.LOST),
+        (Traces([], log_age=DAY), RunState.LOST),
+        (Traces([], log_age=1.0), RunState.RUNNING),
+    ],
+)
+def test_what_counts(traces: Traces, state: RunState) -> None:
+    assert judge_plain(traces) is state
+
+
+def test_the_traces_of_a_folder(tmp_path: Path) -> None:
+    paths, now = RunPaths(tmp_path), time.time()
+    assert traces_of(paths, []) == Traces([])
+    files = {
+        "trainer_log.jsonl": "", "all_results.json": json.dumps({"epoch": 3.0}), "predict_results.json": "{}",
+        "trainer_state.json": json.dumps({"global_step": 7, "max_steps": 9}),
+    }
+    for age, (name, text) in enumerate(files.items(), 1):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (now - 100 * age,) * 2)
+    found = traces_of(paths, [])
+    assert found.log_age == pytest.approx(100, abs=5) and found.results_age == pytest.approx(200, abs=5)
+    assert replace(found, log_age=None, results_age=None) == Traces([], results_epoch=3.0, saved_step=7)
