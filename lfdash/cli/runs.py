@@ -72,9 +72,14 @@ def facts(row: RunRow, view: RunView) -> list[tuple[str, str]]:
         (t("ui.runs_col_duration"), seconds(row.seconds)),
         (t("ui.runs_col_folder"), str(view.path)),
         (t("cli.exit_code"), "–" if view.exit_code is None else str(view.exit_code)),
-        (t("cli.why"), view.error or "–"),
+        (t("cli.why"), view.error or (past_end(view) if view.past_end else "–")),
     ]
     return [(name, value) for name, value in found if value != "–"]
+
+
+def past_end(view: RunView) -> str:
+    """That nothing was left to train."""
+    return t("ui.past_end", step=view.progress.step, total=view.progress.total)
 
 
 def state_words(view: RunView) -> str:

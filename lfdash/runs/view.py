@@ -114,6 +114,18 @@ class RunView:
         """The names of the files in its folder."""
         return RunPaths(self.path)
 
+    @property
+    def past_end(self) -> bool:
+        """Whether the checkpoint that it resumed stood at the end already, so that nothing was left to train.
+
+        LLaMA-Factory's trainer takes one step all the same where the checkpoint is beyond the end ("3 / 2"), and none
+        where it is at the end: then its log has no loss.
+        """
+        step, total = self.progress.step, self.progress.total
+        if step is None or total is None or self.state is not RunState.SUCCEEDED:
+            return False
+        return step > total or (step == total and self.attempt > 1 and self.progress.loss is None)
+
 
 def plain_id(workspace: Path, path: Path) -> str:
     """A stable id for a run of the plain CLI: from its place."""

@@ -16,7 +16,7 @@ from lfdash.runs.metrics import Progress, progress
 from lfdash.runs.notes import Notes, save
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Exit, RunRecord, RunState, Status
-from lfdash.runs.view import Saved, is_complete, judge, read_progress, read_saved, shown_name
+from lfdash.runs.view import RunView, Saved, is_complete, judge, read_progress, read_saved, shown_name
 from tests.support import FIXTURES
 from tests.support.world import World
 
@@ -196,3 +196,19 @@ def test_notes_are_part_of_the_view_of_any_run(world: World) -> None:
     for folder in (handle.paths.root, plain):
         assert save(RunPaths(folder), Notes("n", ("t",))) is None
     assert {view.notes for view in world.scan()} == {Notes("n", ("t",))}
+
+
+@pytest.mark.parametrize(
+    ("log", "attempt", "state", "past"),
+    [
+        ("plain/past_total", 1, RunState.SUCCEEDED, True),
+        ("plain/past_total", 1, RunState.FAILED, False),
+        ("resume/R4", 2, RunState.SUCCEEDED, True),  # resumed at its end: the last launch has no loss
+        ("resume/R4", 1, RunState.SUCCEEDED, False),  # as a first launch: it logs more seldom than it has steps
+        ("resume/R2", 2, RunState.SUCCEEDED, False),
+    ],
+)
+def test_a_checkpoint_that_stood_at_the_end_is_told(log: str, attempt: int, state: RunState, past: bool) -> None:
+    found = progress(read_last(FIXTURES / f"{log}.trainer_log.jsonl"))
+    view = RunView("id", "r1", Path("r1"), "saves/r1", state, attempt=attempt, progress=found)
+    assert view.past_end is past

@@ -29,6 +29,8 @@ def draw_outcome(form: Form, view: RunView) -> None:
     elif view.state is RunState.SUCCEEDED:
         saved = t(form.kind.done) if form.kind.done else saved_words(view)
         st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
+        if view.past_end:
+            st.warning(past_end_words(view), icon=":material/last_page:")
     elif view.state is RunState.LOST:
         st.error(lost_words(view), icon=":material/help:")
     elif view.state is RunState.STOPPING and view.stalled:
@@ -39,6 +41,11 @@ def draw_outcome(form: Form, view: RunView) -> None:
         st.info(t("ui.preparing"), icon=":material/hourglass_top:")
     if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
         st.caption(f":material/help: {t('ui.code_unknown')}")
+
+
+def past_end_words(view: RunView) -> str:
+    """That the checkpoint of a resumed run stood at its end already."""
+    return t("ui.past_end", step=view.progress.step, total=view.progress.total)
 
 
 def lost_words(view: RunView) -> str:

@@ -12,6 +12,7 @@ import pytest
 from lfdash.engine.services import Services
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.runs.metrics import Progress
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import t
@@ -104,3 +105,9 @@ def test_a_run_that_cannot_be_read_says_so_and_why(services: Services) -> None:
 def test_a_live_run_whose_record_is_spoiled_says_so(services: Services) -> None:
     words = show(services, state=RunState.RUNNING, error="run.json is torn.")
     assert t("ui.record_spoiled", reason="run.json is torn.") in words
+
+
+def test_a_checkpoint_at_the_end_says_that_nothing_was_left(services: Services) -> None:
+    said = show(services, state=RunState.SUCCEEDED, progress=Progress(step=3, total=2))
+    assert t("ui.past_end", step=3, total=2) in said
+    assert "already" not in said.replace(t("ui.past_end", step=3, total=2), "")
