@@ -1,4 +1,4 @@
-"""`lfdash resume RUN`: starts the next attempt of a run from a checkpoint."""
+"""`lfdash resume RUN`: starts the next attempt of a run from a checkpoint, or a new run that trains it for longer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,18 @@ def from_option() -> click.Option:
     return click.Option(["--from", "step"], type=int, metavar="STEP", help=t("cli.opt_from"))
 
 
-@command("resume", this_run, from_option, flag("beside"))
-def resume(terminal: Terminal, run: str, step: int | None, beside: bool) -> int:
-    """The run as it stands then."""
+def epochs_option() -> click.Option:
+    """--epochs N."""
+    return click.Option(["--epochs"], type=float, metavar="N", help=t("cli.opt_epochs"))
+
+
+@command("resume", this_run, from_option, epochs_option, flag("beside"))
+def resume(terminal: Terminal, run: str, step: int | None, epochs: float | None, beside: bool) -> int:
+    """The run as it stands then; with --epochs the new one."""
+    if step is not None and epochs is not None:
+        raise click.UsageError(t("cli.from_with_epochs"))
     _, found = chosen(terminal, run)
-    outcome = found.resume(step, beside=beside)
+    outcome = found.resume(step, beside=beside) if epochs is None else found.more_epochs(epochs, beside=beside)
     if isinstance(outcome, Refused):
         return terminal.refuse(outcome)
     give_run(terminal, outcome)

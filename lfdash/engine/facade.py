@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lfdash.data.report import DatasetReport, report_entry, report_file
 from lfdash.data.rows import SUFFIXES
 from lfdash.engine import context, plans
+from lfdash.engine.more import prepare_more
 from lfdash.engine.opening import Config, Opened, named, open_config
 from lfdash.engine.resume import prepare_resume, stored, why_not_resumed
 from lfdash.engine.services import Services, find_project
@@ -341,6 +342,21 @@ class Run:
         prepared = prepare_resume(services, view, step, header())
         if prepared is None:
             return Refused("no_configuration")
+        return self.workspace.hand_over(prepared, "beside" if beside else "start")
+
+    def more_epochs(self, total: float, *, beside: bool = False) -> Run | Refused:
+        """Starts a new run that brings its training to `total` epochs: from its newest checkpoint, or from its weights
+        where it has none (`lfdash.engine.more` says what that means for the learning rate). This run stays as it is.
+
+        beside: as `Workspace.start`.
+        Refused: resume_plain, resume_alive, more_*, no_configuration, blocked_*, and as `Dispatcher.launch`.
+        """
+        view, services = self.view, self.workspace.services
+        if services.blocked is not None:
+            return services.blocked
+        prepared = prepare_more(services, view, total, header())
+        if isinstance(prepared, Refused):
+            return prepared
         return self.workspace.hand_over(prepared, "beside" if beside else "start")
 
 

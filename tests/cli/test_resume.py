@@ -45,3 +45,16 @@ def test_why_not(resumable: Path) -> None:
     assert lfdash("resume", "bad", "--from", "x").code == 2
     (resumable / FOLDER / "training_args.yaml").unlink()
     assert refused("bad") == "no_configuration"
+
+
+def test_more_epochs_are_a_new_run(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ARGS", '{"steps": 6}')
+    said = lfdash("resume", "good", "--epochs", "6", "--json")
+    assert (said.code, list(said.json), said.json["name"]) == (0, COLUMNS, "good-6ep")
+    args = yaml.safe_load((copied / said.json["folder"] / "training_args.yaml").read_text())
+    assert args["num_train_epochs"] == 2.0  # the demo has had 4: only its weights are there
+    assert args["adapter_name_or_path"] == "saves/demo-llama/lora/good"
+    assert lfdash("logs", "-f", "good-6ep").code == 0
+    less = lfdash("resume", "good", "--epochs", "4", "--json")
+    assert (less.code, less.json["refused"]) == (1, "more_less")
+    assert lfdash("resume", "good", "--epochs", "6", "--from", "2").code == 2

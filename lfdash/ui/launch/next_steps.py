@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import streamlit as st
 
+from lfdash.engine.more import MOST_EPOCHS, MoreEpochs, more_epochs, prepare_more
 from lfdash.engine.resume import prepare_resume, stored, weights_of, why_not_resumed
 from lfdash.engine.services import Services
 from lfdash.engine.submit import How
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.secret_arguments import clean
-from lfdash.outcomes import Value
+from lfdash.outcomes import Refused, Value
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.answers import MESSAGE, forget_answers, refusal, tell
+from lfdash.ui.shared.answers import BUSY, MESSAGE, forget_answers, refusal, tell
 from lfdash.ui.shared.text import markdown_safe, t
+
+TURN = "next.turn"  # counts what was started: the menus of the turn before are closed
+
+
+@dataclass(frozen=True)
+class Longer:
+    """More epochs for a run: what a busy machine asks about again. total: epochs in all."""
+
+    run_id: str
+    total: float
 
 
 def why_not(view: RunView) -> str:
@@ -37,6 +49,26 @@ def resume(form: Form, run_id: str, step: int, how: How = "start") -> None:
         st.session_state[MESSAGE] = t("outcomes.unknown")
     elif actions.submit(form.services, prepared, how, (run_id, step)):
         form.propose_name()
+    close_menus()
+    st.rerun()
+
+
+def close_menus() -> None:
+    """An action of a menu is done."""
+    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
+
+
+def train_longer(form: Form, longer: Longer, how: How = "start") -> None:
+    """Starts a new run that trains a run for more epochs, or lets it wait."""
+    forget_answers()
+    view = form.services.registry.get(longer.run_id)
+    prepared = prepare_more(form.services, view, longer.total, t("ui.yaml_header")) if view else Refused("unknown")
+    if isinstance(prepared, Refused):
+        st.session_state[MESSAGE] = refusal(prepared)
+    elif not actions.submit(form.services, prepared, how) and BUSY in st.session_state:
+        why, kind, _ = st.session_state[BUSY]
+        st.session_state[BUSY] = (why, kind, longer)
+    close_menus()
     st.rerun()
 
 
@@ -87,7 +119,8 @@ def draw_resume(form: Form, view: RunView, place: str) -> None:
     """
     reason = why_not(view)
     with st.popover(
-        t("ui.resume"), icon=":material/resume:", disabled=bool(reason), help=reason or None, key=f"resume_menu_{place}"
+        t("ui.resume"), icon=":material/resume:", disabled=bool(reason), help=reason or None,
+        key=f"resume_menu_{place}_{st.session_state.get(TURN, 0)}",
     ):
         if reason:
             return
@@ -104,12 +137,45 @@ def draw_resume(form: Form, view: RunView, place: str) -> None:
         )
 
 
+def draw_more(form: Form, view: RunView, place: str) -> None:
+    """The menu that trains a finished run for longer: how many epochs, and what LLaMA-Factory makes of that. Disabled
+    with the reason. place: as for `draw_resume`."""
+    found = more_epochs(view)
+    reason = refusal(found) if isinstance(found, Refused) else ""
+    with st.popover(
+        t("ui.more_epochs"), icon=":material/more_time:", disabled=bool(reason),
+        help=reason or t("ui.more_epochs_help"), key=f"more_menu_{place}_{st.session_state.get(TURN, 0)}",
+    ):
+        if isinstance(found, Refused):
+            return
+        total = st.number_input(
+            t("ui.more_total"), min_value=0.0, max_value=MOST_EPOCHS, value=2 * found.done, step=1.0, format="%g",
+            key=f"more.total.{place}.{view.run_id}",
+        )
+        good = found.done < total <= MOST_EPOCHS
+        bad = t("ui.more_bad", done=f"{found.done:g}", most=f"{MOST_EPOCHS:g}")
+        st.caption(more_words(found, total) if good else bad)
+        st.button(
+            t("ui.more_yes"), key=f"more_{place}", type="primary", disabled=not good, on_click=train_longer,
+            args=(form, Longer(view.run_id, total)),
+        )
+
+
+def more_words(found: MoreEpochs, total: float) -> str:
+    """What a longer training does."""
+    if found.step is None:
+        return t("ui.more_from_weights", count=f"{total - found.done:g}")
+    return t("ui.more_from_checkpoint", step=found.step, total=f"{total:g}")
+
+
 def draw_after(form: Form, view: RunView) -> None:
     """What comes next for a training that is over."""
     if view.state not in TERMINAL or not form.kind.trains:
         return
     with st.container(horizontal=True, key="after", gap="small"):
-        if view.state is not RunState.SUCCEEDED:
+        if view.state is RunState.SUCCEEDED:
+            draw_more(form, view, "after")
+        else:
             draw_resume(form, view, "after")
         if view.saved.model:
             st.button(

@@ -63,10 +63,12 @@ def draw_question(services: Services) -> None:
             st.button(t("ui.queue_not"), key="queue_not", type="tertiary", on_click=forget_answers)
 
 
-def answer(form: Form, resume: tuple[str, int] | None, how: How) -> None:
+def answer(form: Form, resume: tuple[str, int] | next_steps.Longer | None, how: How) -> None:
     """The question was answered: the same job again, in the way that was chosen."""
     if resume is None:
         actions.start(form, how)
+    elif isinstance(resume, next_steps.Longer):
+        next_steps.train_longer(form, resume, how)
     else:
         next_steps.resume(form, *resume, how)
 

@@ -145,9 +145,11 @@ def stop(services: Services, found: Sequence[RunView], level: Any) -> None:
 
 
 def draw_resume(services: Services, one: RunView | None) -> None:
-    """The menu of a single run; as on its own page."""
+    """The menu of a single run; as on its own page: a training that has finished is trained for longer."""
     if one is not None:
-        next_steps.draw_resume(Form(services, named(one.kind)), one, f"runs_{one.run_id}")
+        form, place = Form(services, named(one.kind)), f"runs_{one.run_id}"
+        longer = one.state is RunState.SUCCEEDED and one.record is not None and form.kind.trains
+        (next_steps.draw_more if longer else next_steps.draw_resume)(form, one, place)
         return
     menu("resume", why_one(one), ":material/resume:")
 

@@ -8,7 +8,7 @@ from unittest import mock
 from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
-from lfdash.outcomes import Problem
+from lfdash.outcomes import Problem, Refused
 from lfdash.runs.record import RunState
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import SHOWN
@@ -78,3 +78,50 @@ def test_a_taken_name_offers_the_weights_and_keeps_the_form(services: Services) 
         press(app, "taken_weights")
     assert app.session_state["top.checkpoint_path"] == ["old"] and app.session_state["train.learning_rate"] == "7e-7"
     assert app.session_state["train.output_dir"] not in ("", "old")
+
+
+def longer(services: Services, *, whole: bool = True) -> AppTest:
+    """The page of a finished run. whole: whether its checkpoint holds its optimizer."""
+    paths = add_run(services.workspace.root, "old", checkpoints=(60,), args={"num_train_epochs": 2.0})
+    for name in ("trainer_state.json", "optimizer.pt"):
+        (paths.root / "checkpoint-60" / name).write_text("{}" if name.endswith("json") or whole else "")
+    if not whole:
+        (paths.root / "checkpoint-60" / "optimizer.pt").unlink()
+    services.registry.refresh()
+    return pages.start()
+
+
+def captions(app: AppTest) -> list[str]:
+    return [item.value for item in app.caption]
+
+
+def test_a_finished_run_is_trained_for_more_epochs_as_a_new_run(services: Services) -> None:
+    app = longer(services)
+    assert "resume_after" not in {button.key for button in app.button}
+    (total,) = app.number_input
+    assert total.value == 4 and t("ui.more_from_checkpoint", step=60, total="4") in captions(app)
+    pages.good(total.set_value(2.0).run())
+    assert app.button(key="more_after").disabled and t("ui.more_bad", done="2", most="1000") in captions(app)
+    pages.good(app.number_input[0].set_value(6.0).run())
+    press(app, "more_after")
+    (new,) = [view for view in services.registry.snapshot() if view.name == "old-6ep"]
+    assert new.state is RunState.STARTING and app.session_state[SHOWN] == new.run_id
+    text = new.paths.training_args.read_text()
+    assert "num_train_epochs: 6.0" in text and "resume_from_checkpoint: saves/demo-llama/lora/old/checkpoint-60" in text
+    old = services.registry.get("id-old")
+    assert old is not None and (old.state, old.attempt) == (RunState.SUCCEEDED, 1)
+
+
+def test_without_an_optimizer_it_says_that_all_begins_anew(services: Services) -> None:
+    app = longer(services, whole=False)
+    assert t("ui.more_from_weights", count="2") in captions(app)
+
+
+def test_a_busy_machine_asks_and_more_epochs_wait_for_their_turn(services: Services) -> None:
+    app = longer(services)
+    busy = Refused("busy", {"code": "slots", "run": "other"})
+    with mock.patch.object(services.registry, "launch", return_value=busy):
+        press(app, "more_after")
+    press(app, "queue_it")
+    (waiting,) = [view for view in services.registry.snapshot() if view.waiting is not None]
+    assert (waiting.name, waiting.state) == ("old-4ep", RunState.QUEUED)
