@@ -82,11 +82,13 @@ class MetricFrame:
 @dataclass(frozen=True)
 class Rhythm:
     """How a launch steps, by its newest lines. step_s: usual seconds of a step. line_s: usual seconds between two
-    lines of the log; longest_s: the longest of these pauses, with what evaluations and saving took."""
+    lines of the log; longest_s: the longest of these pauses, with what evaluations and saving took. last_s: when the
+    newest line came, seconds since the training began."""
 
     step_s: float
     line_s: float
     longest_s: float
+    last_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -450,7 +452,7 @@ def rhythm_of(rows: Sequence[LogRow]) -> Rhythm | None:
     # elapsed_time has whole seconds: many lines may share one
     usual = float(np.median(pauses)) or float(pauses.mean()) or 1.0 / len(times)
     steps = (newest_first[0][0] - newest_first[-1][0]) / len(pauses)
-    return Rhythm(usual / steps if steps > 0 else usual, usual, float(pauses.max()))
+    return Rhythm(usual / steps if steps > 0 else usual, usual, float(pauses.max()), float(times[-1]))
 
 
 def is_side_line(row: LogRow) -> bool:

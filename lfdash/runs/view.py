@@ -67,6 +67,14 @@ NOTHING_SAVED = Saved()
 
 
 @dataclass(frozen=True)
+class Stall:
+    """A run that goes on, but not forward: no step for `quiet_s` seconds (rounded down), usually one each `usual_s`."""
+
+    quiet_s: float
+    usual_s: float
+
+
+@dataclass(frozen=True)
 class RunView:
     """A run as a page shows it.
 
@@ -79,7 +87,8 @@ class RunView:
     that live beside the newest, which must not be. unseen: why the last look could not see the run; then the view is
     that of the look before. ranks: while STOPPING
     under torchrun, (those that live, those there were). stalled: while STOPPING, whether there was no sign of life
-    for so long that a harder step should be offered (stall.py).
+    for so long that a harder step should be offered (stall.py). stall: while RUNNING, that it does not step any more;
+    None also where that is not known: before there are some lines to tell the usual pace.
     """
 
     run_id: str
@@ -103,6 +112,7 @@ class RunView:
     notes: Notes = NONE
     ranks: tuple[int, int] | None = None
     stalled: bool = False
+    stall: Stall | None = None
 
     @property
     def kind(self) -> str:

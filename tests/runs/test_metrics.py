@@ -118,10 +118,10 @@ def test_a_long_console_is_matched_in_one_pass(tmp_path: Path) -> None:
     ("times", "rhythm"),
     [
         ([1, 2, 3], None),  # too few to tell
-        ([1, 2, 3, 4], Rhythm(0.5, 1.0, 1.0)),
-        ([1, 2, 3, 63, 64, 65], Rhythm(0.5, 1.0, 60.0)),  # an evaluation changes nothing of what is usual
-        ([1, 1, 1, 1, 2, 2, 2, 2, 3], Rhythm(0.125, 0.25, 1.0)),  # whole seconds
-        ([1, 1, 1, 1], Rhythm(0.125, 0.25, 0.0)),
+        ([1, 2, 3, 4], Rhythm(0.5, 1.0, 1.0, 4.0)),
+        ([1, 2, 3, 63, 64, 65], Rhythm(0.5, 1.0, 60.0, 65.0)),  # an evaluation changes nothing of what is usual
+        ([1, 1, 1, 1, 2, 2, 2, 2, 3], Rhythm(0.125, 0.25, 1.0, 3.0)),  # whole seconds
+        ([1, 1, 1, 1], Rhythm(0.125, 0.25, 0.0, 1.0)),
     ],
 )
 def test_how_a_launch_steps(times: list[int], rhythm: Rhythm | None) -> None:
@@ -346,7 +346,7 @@ def test_progress_half_way_tells_what_remains() -> None:
         for s in range(1, 41)
     ]
     found = progress(rows)
-    assert found == Progress(40, 100, 40.0, 0.8, 20.0, 30.0, 3.0, 20.0, Rhythm(0.5, 0.5, 0.5))
+    assert found == Progress(40, 100, 40.0, 0.8, 20.0, 30.0, 3.0, 20.0, Rhythm(0.5, 0.5, 0.5, 20.0))
 
 
 def test_progress_after_a_resume_is_that_of_the_last_launch() -> None:

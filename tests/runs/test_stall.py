@@ -1,15 +1,20 @@
-"""A graceful stop that does not come to its end is noticed; nothing else is."""
+"""A graceful stop that does not come to its end is noticed, and a training that does not step; nothing else is."""
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lfdash.runs.metrics import Rhythm
 from lfdash.runs.record import RunState
-from lfdash.runs.stall import QUIET_S, TORN_S, StallDetector
-from lfdash.runs.view import RunView
+from lfdash.runs.stall import LEAST_S, QUIET_S, TORN_S, StallDetector, limit_s
+from lfdash.runs.view import RunView, Stall, read_progress
+from tests.support.runs import plan_for, record_for
 
 
 class Clock:
@@ -56,3 +61,145 @@ def test_each_attempt_has_its_own_time(view: RunView) -> None:
     clock.now += 10 * QUIET_S
     again = replace(view, attempt=2)
     assert [one.stalled for one in stall_detector.look([view, again])] == [True, False]
+
+
+# -- a training that does not step ----------------------------------------------------------------------
+
+STEP = {"total_steps": 900, "loss": 2.0, "epoch": 0.1}
+
+
+def logged(path: Path, steps: int, each_s: float = 1.0, begin: int = 1) -> None:
+    with (path / "trainer_log.jsonl").open("a") as file:
+        for step in range(begin, begin + steps):
+            seconds = int(step * each_s)
+            clock = f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
+            file.write(json.dumps({**STEP, "current_steps": step, "elapsed_time": clock}) + "\n")
+
+
+class Training:
+    """A run whose process is there, looked at by a detector with clocks of its own."""
+
+    def __init__(self, path: Path, loading_s: float = 100.0) -> None:
+        self.path, self.clock, self.wall, self.loading = path, Clock(), time.time(), loading_s
+        self.began, self.offset = self.clock.now, 0.0
+        self.stalls = self.another()
+        plan = plan_for(path.parent)
+        self.record = record_for(plan)
+
+    def another(self) -> StallDetector:
+        return StallDetector(self.clock, wall=lambda: self.wall)
+
+    def pass_(self, seconds: float) -> None:
+        self.clock.now += seconds
+        self.wall += seconds
+
+    def steps(self, count: int, each_s: float = 1.0, begin: int = 1) -> None:
+        """Steps in their time: the log is as old as its last line."""
+        self.pass_(count * each_s + (self.loading if begin == 1 else 0.0))
+        logged(self.path, count, each_s, begin)
+        os.utime(self.path / "trainer_log.jsonl", (self.wall, self.wall))
+
+    def look(self, stalls: StallDetector | None = None, **changes: object) -> Stall | None:
+        found = read_progress(str(self.path / "trainer_log.jsonl"), self.clock.now - self.began)
+        view = RunView("id", "r1", self.path, "saves/r1", RunState.RUNNING, self.record, progress=found)
+        view = replace(view, **changes)  # type: ignore[arg-type]
+        return (stalls or self.stalls).look([view])[0].stall
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Training:
+    (tmp_path / "run").mkdir()
+    return Training(tmp_path / "run")
+
+
+def test_a_training_without_a_step_for_long_is_stalled_until_the_next(training: Training) -> None:
+    training.steps(30)
+    assert training.look() is None
+    training.pass_(LEAST_S - 1)
+    assert training.look() is None
+    training.pass_(9)
+    assert training.look() == Stall(65.0, 1.0)
+    training.pass_(900)
+    assert training.look() == Stall(960.0, 1.0)
+    training.steps(1, begin=31)
+    assert training.look() is None
+
+
+@pytest.mark.parametrize(
+    ("rhythm", "limit"),
+    [
+        (Rhythm(0.25, 0.25, 0.3), 60.0), (Rhythm(20.0, 20.0, 25.0), 200.0),
+        (Rhythm(1.0, 10.0, 90.0), 270.0),  # an evaluation of a minute and a half was among the newest
+    ],
+)
+def test_how_long_is_long(rhythm: Rhythm, limit: float) -> None:
+    assert limit_s(rhythm) == limit
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_training_whose_pace_is_not_known_yet_is_not_judged(training: Training, steps: int) -> None:
+    """It may be loading, tokenizing or compiling."""
+    if steps:
+        training.steps(steps)
+    for _ in range(3):
+        training.pass_(3600)
+        assert training.look() is None
+
+
+def test_a_training_at_its_end_and_one_that_is_not_ours_are_not_judged(training: Training) -> None:
+    training.steps(900)
+    training.look()
+    training.pass_(3600)
+    assert training.look() is None
+    training.steps(20, begin=800)  # of a resume
+    training.look(record=None)
+    training.pass_(3600)
+    assert training.look(record=None) is None and training.look(state=RunState.STARTING) is None
+
+
+def test_an_evaluation_or_a_checkpoint_that_is_written_is_a_sign_of_life(training: Training) -> None:
+    training.steps(30)
+    training.look()
+    (training.path / "checkpoint-30").mkdir()
+    for size in range(1, 20):
+        training.pass_(50)
+        file = training.path / "checkpoint-30" / "optimizer.pt"
+        file.write_text("x" * size)
+        os.utime(file, (training.wall, training.wall))
+        assert training.look() is None
+    for _ in range(2):
+        training.pass_(50)
+        said = training.look()
+    assert said == Stall(1020.0, 1.0)  # counted from the last step
+
+
+def test_a_process_that_looks_once_knows_by_the_time_of_the_files(training: Training) -> None:
+    training.steps(30)
+    training.pass_(900)
+    assert training.look(training.another()) == Stall(900.0, 1.0)
+    (training.path / "console.log").write_text("evaluating")
+    os.utime(training.path / "console.log", (training.wall - 5, training.wall - 5))
+    assert training.look(training.another()) is None
+
+
+@pytest.mark.parametrize("jump", [86400.0, -86400.0])
+def test_a_clock_that_jumps_makes_no_stall(training: Training, jump: float) -> None:
+    training.loading = 20.0
+    training.steps(30)
+    assert training.look() is None
+    training.pass_(10)
+    training.wall += jump
+    assert training.look() is None and training.look(training.another()) is None
+    training.pass_(120)
+    training.look()  # a file from the future is one that has just changed
+    training.pass_(65)
+    assert training.look() == Stall(180.0, 1.0), "and hides none"
+
+
+def test_without_the_time_of_its_start_only_what_was_seen_counts(training: Training) -> None:
+    training.steps(30)
+    training.pass_(900)
+    found = read_progress(str(training.path / "trainer_log.jsonl"), None)
+    assert training.look(progress=replace(found, elapsed_s=None)) is None
+    training.pass_(900)
+    assert training.look(progress=replace(found, elapsed_s=None)) == Stall(900.0, 1.0)
