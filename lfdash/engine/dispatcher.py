@@ -294,7 +294,8 @@ class Dispatcher:
         if not entries:
             return []
         paused = self._queue.jobs.settings().paused
-        return queue_status(entries, self._pools(now=now), self._kept, paused=paused)
+        stalls = {view.name: view.stall for view in self._watcher.alive if view.stall is not None}
+        return queue_status(entries, self._pools(now=now), self._kept, paused=paused, stalls=stalls)
 
     def _tidy(self, right: Right) -> None:
         """Removes jobs that have become runs. One of which nothing was ever started waits again: the dashboard

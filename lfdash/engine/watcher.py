@@ -59,8 +59,12 @@ class Watcher:
         with self.lock:
             self._redact = None  # a secret may have been added
             self._scan.look(everything=everything)
-            self.alive = self._scan.alive
-            self.views = self.stall_detector.look(self._scan.views, self.alive)
+            alive = self._scan.alive
+            self.views = self.stall_detector.look(self._scan.views, alive)
+            if self.views is not self._scan.views:
+                noted = {view.path: view for view in self.views if view.stall is not None}
+                alive = [noted.get(view.path, view) for view in alive]
+            self.alive = alive
             self.launchers.reap()
 
     def look_at(self, folder: Path) -> RunView | None:

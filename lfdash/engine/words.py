@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lfdash.locales import in_language
-from lfdash.runs.view import Reason, Waiting
+from lfdash.runs.view import Reason, Stall, Waiting
 
 REFUSED = "refused_"  # start of a reason that is a refusal of the launcher
 
@@ -19,9 +19,34 @@ def reason_in(code: str, reason: Reason, safe: Callable[[str], str] = str) -> st
 
 
 def waiting_in(code: str, waiting: Waiting, safe: Callable[[str], str] = str) -> str:
-    """How a job stands, in one sentence."""
+    """How a job stands, in one sentence; where the run that it waits for does not step any more, that too."""
     if waiting.held is not None:
         return in_language(code, "ui.queue_held", why=reason_in(code, waiting.held, safe))
     if waiting.waits is not None:
-        return in_language(code, "ui.queue_waits", position=waiting.position, why=reason_in(code, waiting.waits, safe))
+        still = [
+            in_language(code, "ui.stall_behind", run=safe(run), quiet=span_in(code, stall.quiet_s))
+            for run, stall in waiting.behind
+        ]
+        why = "; ".join([reason_in(code, waiting.waits, safe), *still])
+        return in_language(code, "ui.queue_waits", position=waiting.position, why=why)
     return in_language(code, "ui.queue_next", position=waiting.position)
+
+
+def stall_in(code: str, stall: Stall) -> str:
+    """That a run does not step any more, and how often it does usually."""
+    return in_language(code, "ui.stall", quiet=span_in(code, stall.quiet_s), usual=span_in(code, stall.usual_s))
+
+
+def span_in(code: str, seconds: float) -> str:
+    """A time as people say it: 0.25 s, 45 s, 16 min, 2 h 5 min, 3 d 4 h."""
+    if seconds < 9.95:
+        return in_language(code, "ui.span_s", n=f"{seconds:.2g}")
+    if seconds < 119.5:
+        return in_language(code, "ui.span_s", n=round(seconds))
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return in_language(code, "ui.span_min", n=minutes)
+    hours = minutes // 60
+    large, small = (("h", hours), ("min", minutes % 60)) if hours < 48 else (("d", hours // 24), ("h", hours % 24))
+    parts = [in_language(code, f"ui.span_{unit}", n=n) for unit, n in (large, small) if n]
+    return " ".join(parts)

@@ -13,13 +13,15 @@ from lfdash.jobs.resources import ResourceRequest
 @dataclass(frozen=True)
 class Inventory:
     """What can be given out. gpus: in order, as CUDA_VISIBLE_DEVICES names them; occupied: GPU -> which processes
-    of others are on it; slots: how many runs without a GPU go on at once. countable: False where there may be
-    accelerators that NVML does not see (then a job without named devices takes a slot)."""
+    of others are on it; leaving: GPU -> run of ours whose process is on it, though it was not given to one that lives;
+    slots: how many runs without a GPU go on at once. countable: False where there may be accelerators that NVML does
+    not see (then a job without named devices takes a slot)."""
 
     gpus: tuple[str, ...] = ()
     occupied: Mapping[str, str] = field(default_factory=dict)
     slots: int = 1
     countable: bool = True
+    leaving: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Allocation:
 
 @dataclass(frozen=True)
 class NoRoom:
-    """Why there is no place now. The text of `waits.<code>` is filled with params. never: waiting does not help."""
+    """Why there is no place now. The text of `waits.<code>` is filled with params. never: waiting does not help.
+    behind: the runs of ours that have what is asked for."""
 
     code: str
     params: Mapping[str, str] = field(default_factory=dict)
     never: bool = False
+    behind: tuple[str, ...] = ()
 
 
 @dataclass
@@ -72,7 +76,8 @@ class DevicePool:
         if self.slots_promised_to:
             return NoRoom("turn", {"run": self.slots_promised_to})
         if len(self.in_slots) >= self.machine.slots:
-            return NoRoom("slots", {"run": ", ".join(dict.fromkeys(self.in_slots))})
+            names = tuple(dict.fromkeys(self.in_slots))
+            return NoRoom("slots", {"run": ", ".join(names)}, behind=names)
         return Allocation()
 
     def _exactly(self, wanted: tuple[str, ...]) -> Allocation | NoRoom:
@@ -80,29 +85,49 @@ class DevicePool:
         if absent:
             have = ", ".join(self.machine.gpus)
             return NoRoom("absent", {"gpu": ", ".join(absent), "have": have}, never=True)
-        for gpu in wanted:
-            why = self._why_not(gpu)
-            if why is not None:
-                return why
-        return Allocation(wanted)
+        why = self._why_not(wanted)
+        return Allocation(wanted) if why is None else why
 
     def _some(self, count: int) -> Allocation | NoRoom:
         have = len(self.machine.gpus)
         if count > have:
             return NoRoom("too_many", {"asked": str(count), "have": str(have)}, never=True)
-        free = [gpu for gpu in self.machine.gpus if self._why_not(gpu) is None]
+        holders = {gpu: self._holder(gpu) for gpu in self.machine.gpus}
+        free = [gpu for gpu, holder in holders.items() if holder is None]
         if len(free) >= count:
             return Allocation(tuple(free[:count]))
-        return NoRoom("short", {"asked": str(count), "free": str(len(free))})
+        had = {gpu: holder for gpu, holder in holders.items() if holder is not None and holder[0] != "turn"}
+        idle = have - len(had)
+        if idle >= count:  # they are kept for a job that waits before it
+            return NoRoom("turn", {"run": next(who for why, who in filter(None, holders.values()) if why == "turn")})
+        groups, behind = grouped(had)
+        params = {"asked": str(count), "free": str(idle), "who": listed(groups)}
+        return NoRoom("short", params, behind=behind)
 
-    def _why_not(self, gpu: str) -> NoRoom | None:
-        if gpu in self.taken:
-            return NoRoom("run", {"gpu": gpu, "run": self.taken[gpu]})
-        if gpu in self.machine.occupied:
-            return NoRoom("foreign", {"gpu": gpu, "who": self.machine.occupied[gpu]})
-        if gpu in self.promised:
-            return NoRoom("turn", {"run": self.promised[gpu]})
+    def _holder(self, gpu: str) -> tuple[str, str] | None:
+        """Why a GPU cannot be given, and who has it: "run" (one of ours), "leaving", "foreign", or "turn" (a job that
+        waits before)."""
+        for code, holders in (
+            ("run", self.taken), ("leaving", self.machine.leaving), ("foreign", self.machine.occupied),
+            ("turn", self.promised),
+        ):
+            if gpu in holders:
+                return code, holders[gpu]
         return None
+
+    def _why_not(self, wanted: tuple[str, ...]) -> NoRoom | None:
+        """Why these GPUs cannot be given, all of those that have them named."""
+        holders = {gpu: holder for gpu in wanted if (holder := self._holder(gpu)) is not None}
+        had = {gpu: holder for gpu, holder in holders.items() if holder[0] != "turn"}
+        if not had:
+            turn = next(iter(holders.values()), None)
+            return None if turn is None else NoRoom("turn", {"run": turn[1]})
+        groups, behind = grouped(had)
+        if len(groups) > 1:
+            return NoRoom("several", {"who": listed(groups)}, behind=behind)
+        ((code, who), gpus), = groups.items()
+        name = "who" if code == "foreign" else "run"
+        return NoRoom(code, {"gpu": ", ".join(gpus), name: who}, behind=behind)
 
     def take(self, run: str, place: Allocation) -> None:
         """Notes that a run has a place. A run whose devices nobody knows has them all."""
@@ -137,6 +162,22 @@ class DevicePool:
             return Allocation()
         if request.count is None:
             return Allocation(self.machine.gpus, all=True)
-        rank = {None: 0, "turn": 1, "foreign": 2, "run": 3}
-        order = sorted(self.machine.gpus, key=lambda gpu: rank[why.code if (why := self._why_not(gpu)) else None])
+        rank = {"turn": 1, "leaving": 2, "foreign": 3, "run": 4}
+        order = sorted(self.machine.gpus, key=lambda gpu: rank[holder[0]] if (holder := self._holder(gpu)) else 0)
         return Allocation(tuple(sorted(order[: request.count], key=self.machine.gpus.index)))
+
+
+Groups = Mapping[tuple[str, str], list[str]]  # (why, who) -> the GPUs
+
+
+def grouped(holders: Mapping[str, tuple[str, str]]) -> tuple[Groups, tuple[str, ...]]:
+    """Who has which GPUs, and the runs of ours among them."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for gpu, holder in holders.items():
+        groups.setdefault(holder, []).append(gpu)
+    return groups, tuple(who for code, who in groups if code == "run")
+
+
+def listed(groups: Groups) -> str:
+    """Who has which GPUs, in no language: GPU 0, 1: r1; GPU 3: python3 (pid 7, alice)."""
+    return "; ".join(f"GPU {', '.join(gpus)}: {who}" for (_, who), gpus in groups.items())

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from lfdash.files import readable
 from lfdash.jobs.resources import VISIBLE, ResourceRequest
 from lfdash.queue.placement import Allocation, DevicePool, Inventory, NoRoom
 from lfdash.queue.ports import master_port
 from lfdash.queue.store import QueueEntry
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
-from lfdash.runs.view import Reason, RunView, Waiting
+from lfdash.runs.view import Reason, RunView, Stall, Waiting
+from lfdash.supervisor.processes import MARK, environ
 from lfdash.workspace import devices
 
+NAMED = 3  # processes of a GPU that are named
 LOOK_S = 2.0  # how long an answer of the driver is good for what waits
 ORDER = "CUDA_DEVICE_ORDER"  # with PCI_BUS_ID, CUDA counts GPUs as NVML does
 PORT = "MASTER_PORT"
@@ -24,12 +29,14 @@ PoolOf = Callable[[RunRecord], DevicePool]  # where the devices of a job come fr
 
 
 class CachedDevices:
-    """Looks at the machine, and remembers for some seconds what it saw."""
+    """Looks at the machine, and remembers for some seconds what it saw. workspace: whose runs are known by their
+    processes, also while these end."""
 
-    def __init__(self, look: ProbeDevices, seconds: float = LOOK_S) -> None:
-        self._look, self._seconds = look, seconds
+    def __init__(self, look: ProbeDevices, seconds: float = LOOK_S, workspace: Path | None = None) -> None:
+        self._look, self._seconds, self._workspace = look, seconds, workspace
         self._seen: devices.Devices | None = None
         self._when = 0.0
+        self._ours: dict[int, str] = {}  # processes on a GPU -> run; one that ends does not tell its run any more
 
     def machine(self, slots: int, *, now: bool = False) -> Inventory:
         """What can be given out. now: ask the driver again, however long ago it answered."""
@@ -37,11 +44,36 @@ class CachedDevices:
             self._seen = self._look()
             self._when = time.monotonic()
         seen = self._seen
+        self._ours = {pid: run for gpu in seen.gpus for pid in gpu.processes if (run := self._run_of(pid))}
+        busy = {str(gpu.index): gpu.processes for gpu in seen.gpus if gpu.processes}
         occupied = {
-            str(gpu.index): ", ".join(map(devices.process_name, gpu.processes)) for gpu in seen.gpus if gpu.processes
+            gpu: processes_words([pid for pid in pids if pid not in self._ours])
+            for gpu, pids in busy.items() if any(pid not in self._ours for pid in pids)
         }
+        leaving = {gpu: self._ours[pids[0]] for gpu, pids in busy.items() if gpu not in occupied}
         gpus = tuple(str(gpu.index) for gpu in seen.gpus)
-        return Inventory(gpus, occupied, slots, countable=not seen.others)
+        return Inventory(gpus, occupied, slots, countable=not seen.others, leaving=leaving)
+
+    def _run_of(self, pid: int) -> str:
+        """The run of this workspace that a process is of; "" for a stranger."""
+        return run_of(pid, self._workspace) or self._ours.get(pid, "") if self._workspace else ""
+
+
+def run_of(pid: int, workspace: Path) -> str:
+    """The run of a workspace that a process carries the marker of: `name (pid 7)`; "" for none, and where its
+    environment cannot be read any more."""
+    inside = os.path.realpath(workspace) + os.sep
+    for word in environ(pid):
+        attempt, _, folder = os.fsdecode(word[len(MARK) :]).partition(":") if word.startswith(MARK) else ("", "", "")
+        if attempt and folder.startswith(inside):
+            return f"{readable(os.path.basename(folder))} (pid {pid})"
+    return ""
+
+
+def processes_words(pids: Sequence[int]) -> str:
+    """Processes that have a GPU, the first ones of many."""
+    names = [devices.process_name(pid) for pid in pids[:NAMED]]
+    return ", ".join([*names, f"+{len(pids) - NAMED}"] if len(pids) > NAMED else names)
 
 
 def pool_of(machine: Inventory, views: Iterable[RunView]) -> DevicePool:
@@ -85,31 +117,34 @@ def ports_of(views: Iterable[RunView]) -> set[int]:
 
 
 def queue_status(
-    entries: Sequence[QueueEntry], pools: PoolOf, kept: Callable[[QueueEntry], Reason | None], *, paused: bool
+    entries: Sequence[QueueEntry], pools: PoolOf, kept: Callable[[QueueEntry], Reason | None], *, paused: bool,
+    stalls: Mapping[str, Stall] | None = None,
 ) -> list[tuple[QueueEntry, Waiting, Allocation | None]]:
     """Each waiting job in order: how it stands, and the place that it can have now (None: it waits or is held).
 
     The pools are changed as if every job that can start had started. kept: why a job is not to be started, whatever its
-    user wants.
+    user wants. stalls: the runs that do not step any more.
     """
     found = []
     for number, entry in enumerate(entries):
         held = entry.held or kept(entry)
         waits, place = None, None
+        behind: tuple[str, ...] = ()
         if held is None:
             pool = pools(entry.record)
             answer = pool.place(entry.request)
             if isinstance(answer, NoRoom) and answer.never:
                 held = Reason(answer.code, answer.params)
             elif isinstance(answer, NoRoom):
-                waits = Reason(answer.code, answer.params)
+                waits, behind = Reason(answer.code, answer.params), answer.behind
                 pool.promise(entry.record.name, entry.request)
             elif paused:
                 waits = Reason("paused")
             else:
                 place = answer
                 pool.take(entry.record.name, answer)
-        found.append((entry, Waiting(number + 1, entry.request, held, waits), place))
+        still = tuple((run, stall) for run in behind if (stall := (stalls or {}).get(run)) is not None)
+        found.append((entry, Waiting(number + 1, entry.request, held, waits, still), place))
     return found
 
 

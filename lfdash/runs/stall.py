@@ -99,7 +99,8 @@ class StallDetector:
             if view.state is RunState.STOPPING and self._is_stalled(view, stopping.get(key)):
                 changed[key] = replace(view, stalled=True)
             elif view.state is RunState.RUNNING and (stall := self._stall_of(view, trained.get(key))) is not None:
-                changed[key] = replace(view, stall=stall)
+                known = replace(view.progress, remaining_s=None, tokens_per_s=None)  # what they were tells nothing now
+                changed[key] = replace(view, stall=stall, progress=known)
         if not changed:
             return views
         return tuple(changed.get((one.path, one.attempt), one) for one in views)

@@ -40,14 +40,23 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Stall:
+    """A run that goes on, but not forward: no step for `quiet_s` seconds (rounded down), usually one each `usual_s`."""
+
+    quiet_s: float
+    usual_s: float
+
+
+@dataclass(frozen=True)
 class Waiting:
     """How a job stands in the queue. position: 1 is next; held: why it is not to be started; waits: what it waits
-    for."""
+    for; behind: the runs it waits for that do not step any more."""
 
     position: int
     ask: ResourceRequest
     held: Reason | None = None
     waits: Reason | None = None
+    behind: tuple[tuple[str, Stall], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,6 @@ class Saved:
 
 
 NOTHING_SAVED = Saved()
-
-
-@dataclass(frozen=True)
-class Stall:
-    """A run that goes on, but not forward: no step for `quiet_s` seconds (rounded down), usually one each `usual_s`."""
-
-    quiet_s: float
-    usual_s: float
 
 
 @dataclass(frozen=True)

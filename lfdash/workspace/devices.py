@@ -93,11 +93,16 @@ def computing(handle: object) -> list[Any]:
 
 
 def process_name(pid: int) -> str:
-    """`python3 (pid 7)`; the pid alone for a process that cannot be seen from here."""
+    """`python3 (pid 7, alice)`, as far as a process can be seen from here: without its user, or its pid alone."""
     try:
-        return f"{psutil.Process(pid).name()} (pid {pid})"
+        process = psutil.Process(pid)
+        name = process.name()
     except psutil.Error:
         return f"pid {pid}"
+    try:
+        return f"{name} (pid {pid}, {process.username()})"
+    except (psutil.Error, KeyError):
+        return f"{name} (pid {pid})"
 
 
 def visible(index: int) -> bool:

@@ -16,7 +16,7 @@ def test_without_gpus_slots_are_counted() -> None:
     pool.take("a", Allocation())
     assert pool.place(ResourceRequest()) == Allocation()
     pool.take("b", Allocation())
-    assert pool.place(ResourceRequest(cpu=True)) == NoRoom("slots", {"run": "a, b"})
+    assert pool.place(ResourceRequest(cpu=True)) == NoRoom("slots", {"run": "a, b"}, behind=("a", "b"))
     assert pool.place(ResourceRequest(count=1)) == NoRoom("too_many", {"asked": "1", "have": "0"}, never=True)
     assert pool.anyway(ResourceRequest()) == Allocation()
     assert DevicePool(Inventory(countable=False)).place(ResourceRequest(count=1)) == Allocation()
@@ -25,9 +25,12 @@ def test_without_gpus_slots_are_counted() -> None:
 def test_the_lowest_free_gpus_are_given() -> None:
     pool = DevicePool(Inventory(FOUR.gpus, {"1": "python (pid 7)"}), taken={"0": "a"})
     assert pool.place(ResourceRequest(count=2)) == Allocation(("2", "3"))
-    assert pool.place(ResourceRequest(count=3)) == NoRoom("short", {"asked": "3", "free": "2"})
+    assert pool.place(ResourceRequest(count=3)) == NoRoom(
+        "short", {"asked": "3", "free": "2", "who": "GPU 0: a; GPU 1: python (pid 7)"}, behind=("a",)
+    )
     assert pool.place(ResourceRequest(count=5)) == NoRoom("too_many", {"asked": "5", "have": "4"}, never=True)
-    assert pool.place(ResourceRequest()) == NoRoom("run", {"gpu": "0", "run": "a"})
+    assert pool.place(ResourceRequest()) == NoRoom("several", {"who": "GPU 0: a; GPU 1: python (pid 7)"}, behind=("a",))
+    assert pool.place(ResourceRequest(("0",))) == NoRoom("run", {"gpu": "0", "run": "a"}, behind=("a",))
     assert pool.place(ResourceRequest(("1",))) == NoRoom("foreign", {"gpu": "1", "who": "python (pid 7)"})
     assert pool.place(ResourceRequest(("7",))) == NoRoom("absent", {"gpu": "7", "have": "0, 1, 2, 3"}, never=True)
     assert DevicePool(FOUR).place(ResourceRequest()) == Allocation(FOUR.gpus, all=True)
@@ -36,13 +39,17 @@ def test_the_lowest_free_gpus_are_given() -> None:
 def test_devices_named_otherwise_are_taken_at_their_word() -> None:
     pool = DevicePool(Inventory(countable=False), taken={"GPU-5a": "a"})
     assert pool.place(ResourceRequest(("GPU-6b",))) == Allocation(("GPU-6b",))
-    assert pool.place(ResourceRequest(("GPU-5a",))) == NoRoom("run", {"gpu": "GPU-5a", "run": "a"})
+    assert pool.place(ResourceRequest(("GPU-5a",))) == NoRoom("run", {"gpu": "GPU-5a", "run": "a"}, behind=("a",))
 
 
 def test_what_waits_keeps_what_it_needs_from_those_behind() -> None:
     pool = DevicePool(FOUR, taken={"0": "a"})
     pool.promise("big", ResourceRequest())
-    assert pool.place(ResourceRequest(count=1)) == NoRoom("short", {"asked": "1", "free": "0"})
+    assert pool.place(ResourceRequest(count=1)) == NoRoom("turn", {"run": "big"}), "three are free, and kept"
+    assert pool.place(ResourceRequest(("2",))) == NoRoom("turn", {"run": "big"})
+    assert pool.place(ResourceRequest(count=4)) == NoRoom(
+        "short", {"asked": "4", "free": "3", "who": "GPU 0: a"}, behind=("a",)
+    )
     assert pool.place(ResourceRequest(cpu=True)) == Allocation()  # it needs nothing of what is promised
     pool = DevicePool(FOUR, taken={"0": "a"})
     pool.promise("exact", ResourceRequest(("0",)))
@@ -54,7 +61,19 @@ def test_what_waits_keeps_what_it_needs_from_those_behind() -> None:
 def test_a_run_of_unknown_devices_has_them_all() -> None:
     pool = DevicePool(FOUR)
     pool.take("old", Allocation(all=True))
-    assert pool.place(ResourceRequest(count=1)) == NoRoom("short", {"asked": "1", "free": "0"})
+    assert pool.place(ResourceRequest(count=1)) == NoRoom(
+        "short", {"asked": "1", "free": "0", "who": "GPU 0, 1, 2, 3: old"}, behind=("old",)
+    )
+    assert pool.place(ResourceRequest()) == NoRoom("run", {"gpu": "0, 1, 2, 3", "run": "old"}, behind=("old",))
+
+
+def test_a_process_of_a_run_that_ends_is_no_stranger() -> None:
+    machine = Inventory(FOUR.gpus, {"1": "python (pid 7)"}, leaving={"0": "r1 (pid 8)", "3": "r1 (pid 8)"})
+    pool = DevicePool(machine)
+    assert pool.place(ResourceRequest(("3", "0"))) == NoRoom("leaving", {"gpu": "3, 0", "run": "r1 (pid 8)"})
+    assert pool.anyway(ResourceRequest(count=3)) == Allocation(("0", "2", "3")), "strangers are kept clear of longest"
+    pool.take("a", Allocation(("0",)))
+    assert pool.place(ResourceRequest(("0",))) == NoRoom("run", {"gpu": "0", "run": "a"}, behind=("a",))
 
 
 def test_who_does_not_want_to_wait_gets_the_least_used() -> None:

@@ -33,7 +33,7 @@ class Bench:
         self.machine = Machine(gpus)
         self.fake = FakeLauncher()
         self.registry = ProcessRegistry(workspace, self.fake, look=self.machine.look)
-        self.registry.dispatcher.cached_devices = CachedDevices(self.machine.look, seconds=0)
+        self.registry.dispatcher.cached_devices = CachedDevices(self.machine.look, 0, self.registry.workspace)
         self.registry.refresh()
 
     def add(self, name: str, ask: ResourceRequest | None = None, launcher: str = "", **more: object) -> Queued:
