@@ -27,7 +27,7 @@ def logs(terminal: Terminal, run: str | None, follow: bool) -> int:
     _, found = chosen(terminal, run)
     view = found.view
     if view.waiting is not None:
-        terminal.note(state_words(view))
+        terminal.note(state_words(found.row(), view))
     printer = Printer(terminal, view.paths.console)
     if follow:
         followed(found, printer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lfdash.cli.commands import command
-from lfdash.cli.runs import row_json, steps
+from lfdash.cli.runs import row_json, short_state, steps
 from lfdash.cli.terminal import FINE, Terminal, local_time, number, seconds, table
 from lfdash.cli.texts import t
 from lfdash.runs.listing import RunRow
@@ -34,6 +34,6 @@ def head() -> list[str]:
 def cells(row: RunRow) -> list[str]:
     """A run's cells."""
     return [
-        row.name, t(f"states.{row.state.name}"), row.stage or "–", row.method or "–", steps(row), number(row.loss),
+        row.name, short_state(row), row.stage or "–", row.method or "–", steps(row), number(row.loss),
         number(row.eval_loss), seconds(row.seconds), local_time(row.started), row.model or "–", row.id,
     ]

@@ -10,7 +10,7 @@ import click
 from lfdash.cli.terminal import Terminal, local_time, number, pairs, seconds, utc
 from lfdash.cli.texts import language, t
 from lfdash.engine.facade import Run, Workspace
-from lfdash.engine.words import waiting_in
+from lfdash.engine.words import stall_in, waiting_in
 from lfdash.outcomes import Refused
 from lfdash.runs.listing import RunRow
 from lfdash.runs.record import TERMINAL
@@ -63,7 +63,7 @@ def facts(row: RunRow, view: RunView) -> list[tuple[str, str]]:
     found = [
         (t("ui.runs_col_name"), row.name),
         ("ID", row.id),
-        (t("ui.runs_col_state"), state_words(view)),
+        (t("ui.runs_col_state"), state_words(row, view)),
         (t("ui.runs_col_kind"), what),
         (t("cli.step"), steps(row)),
         (t("cli.loss"), number(row.loss)),
@@ -82,10 +82,24 @@ def past_end(view: RunView) -> str:
     return t("ui.past_end", step=view.progress.step, total=view.progress.total)
 
 
-def state_words(view: RunView) -> str:
-    """The state, and what a job waits for."""
-    state = t(f"states.{view.state.name}")
-    return state if view.waiting is None else f"{state}. {waiting_in(language(), view.waiting)}"
+def state_words(row: RunRow, view: RunView) -> str:
+    """The state, what a job waits for, and what is to be told of a run beside its state."""
+    words = [t(f"states.{view.state.name}")]
+    if view.waiting is not None:
+        return f"{words[0]}. {waiting_in(language(), view.waiting)}"
+    if view.stall is not None:
+        words.append(stall_in(language(), view.stall))
+    if row.dead_step is not None:
+        words.append(t("ui.dead_since", step=row.dead_step))
+    return ": ".join([words[0], "; ".join(words[1:])] if len(words) > 1 else words)
+
+
+def short_state(row: RunRow) -> str:
+    """The state in a table, with a mark where there is more to tell."""
+    marks = [("ui.badge_stalled", row.stalled), ("ui.badge_dead", row.dead_step)]
+    told = [t(key) for key, value in marks if value is not None]
+    state = t(f"states.{row.state.name}")
+    return f"{state} ({', '.join(told)})" if told else state
 
 
 def steps(row: RunRow) -> str:

@@ -65,7 +65,8 @@ class ProcessRegistry:
         self.watcher = Watcher(workspace, self.launchers, self.redactor, self.roots.folders)
         rights = Rights(self.watcher, launch_lock, self.refresh)
         self.dispatcher = Dispatcher(
-            self.watcher, self.queue, rights, CachedDevices(look, workspace=workspace), self.secret_store, self.roots, cli
+            self.watcher, self.queue, rights, CachedDevices(look, workspace=workspace), self.secret_store, self.roots,
+            cli,
         )
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self._interval = interval

@@ -125,9 +125,13 @@ class DevicePool:
         groups, behind = grouped(had)
         if len(groups) > 1:
             return NoRoom("several", {"who": listed(groups)}, behind=behind)
-        ((code, who), gpus), = groups.items()
-        name = "who" if code == "foreign" else "run"
-        return NoRoom(code, {"gpu": ", ".join(gpus), name: who}, behind=behind)
+        ((why, who), gpus), = groups.items()
+        gpu = ", ".join(gpus)
+        if why == "foreign":
+            return NoRoom("foreign", {"gpu": gpu, "who": who})
+        if why == "leaving":
+            return NoRoom("leaving", {"gpu": gpu, "run": who})
+        return NoRoom("run", {"gpu": gpu, "run": who}, behind=behind)
 
     def take(self, run: str, place: Allocation) -> None:
         """Notes that a run has a place. A run whose devices nobody knows has them all."""

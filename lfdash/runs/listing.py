@@ -16,7 +16,8 @@ class RunRow:
 
     kind: "train", "eval" or "export"; kind, model, stage, method: as LLaMA-Factory calls them. loss, eval_loss: the
     newest of each. started: of its newest attempt, epoch seconds. seconds: all attempts together. folder: relative to
-    the workspace; absolute where it lies elsewhere.
+    the workspace; absolute where it lies elsewhere. stalled: seconds without a step, of a run that goes on but does not
+    step any more. dead_step: since which step the loss is no number.
     """
 
     id: str
@@ -33,6 +34,8 @@ class RunRow:
     started: float | None
     seconds: float | None
     folder: str
+    stalled: float | None = None
+    dead_step: int | None = None
 
 
 def row_of(view: RunView, known: Known) -> RunRow:
@@ -53,4 +56,6 @@ def row_of(view: RunView, known: Known) -> RunRow:
         started=None if view.waiting else view.started,
         seconds=duration(view),
         folder=view.output_dir,
+        stalled=None if view.stall is None else view.stall.quiet_s,
+        dead_step=summary.dead_step,
     )

@@ -6,12 +6,12 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lfdash.runs.log_reader import Cursor, LogRow, read_new
-from lfdash.runs.metrics import number
+from lfdash.runs.metrics import DEAD, RunTail, number
 from lfdash.runs.paths import RunPaths
 
 POINTS = 30  # of the small curve, at most
@@ -22,7 +22,8 @@ DIGITS = 5  # significant, of a point
 class Summary:
     """best, best_eval: the lowest training and evaluation loss, and the steps they were reached at; None without
     any number. last, last_eval: the newest of each (NaN when the training diverged). spark: at most 30 means of equal
-    stretches of the training loss, oldest first.
+    stretches of the training loss, oldest first. dead_step: since which step the loss is no number (metrics.py,
+    MetricTable.dead_since); None while the run may learn.
     """
 
     best: float | None = None
@@ -32,6 +33,7 @@ class Summary:
     last: float | None = None
     spark: tuple[float, ...] = ()
     last_eval: float | None = None
+    dead_step: int | None = None
 
 
 NOTHING = Summary()
@@ -70,6 +72,10 @@ class Curve:
         """The value of the last step."""
         return self.values[-1] if self.values else None
 
+    def newest(self, count: int) -> list[float]:
+        """The last values, as many as there are."""
+        return list(self.values[-count:])
+
     def spark(self, points: int = POINTS) -> tuple[float, ...]:
         """Means of at most `points` stretches of equal length."""
         values = np.array(self.values, dtype=np.float64)
@@ -106,6 +112,13 @@ class Digest:
                 if row.get(key) is not None:
                     curve.put(step, number(row[key]))
 
+    @property
+    def looks_dead(self) -> bool:
+        """Whether the newest losses are such as a run has that learns nothing: no numbers, or 0, as transformers logs
+        them (`logging_nan_inf_filter`); then the gradient norms tell."""
+        newest = self._loss.newest(DEAD)
+        return len(newest) == DEAD and all(loss == 0 or not math.isfinite(loss) for loss in newest)
+
     def summary(self) -> Summary:
         """What the rows so far say."""
         best, best_step = self._loss.best()
@@ -122,6 +135,7 @@ class LogDigest:
         self._cursor = Cursor()
         self._digest = Digest()
         self._summary: Summary | None = None  # of the rows so far; None = to be made
+        self._tail = RunTail(paths)  # read for the few runs only whose losses look dead
 
     def read(self, limit: int) -> bool:
         """Reads at most `limit` bytes on; whether the end was reached. A replaced file is read anew."""
@@ -140,4 +154,9 @@ class LogDigest:
         """What was read so far; the same object as long as nothing was added."""
         if self._summary is None:
             self._summary = self._digest.summary()
+        if self._digest.looks_dead and self._summary.dead_step is None:
+            self._tail.poll()  # the console may tell more than before
+            since = self._tail.dead_since
+            if since is not None:
+                self._summary = replace(self._summary, dead_step=int(since))
         return self._summary

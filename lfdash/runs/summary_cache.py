@@ -27,7 +27,7 @@ from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.summary import NOTHING, LogDigest, Summary
 from lfdash.runs.view import RunView
 
-VERSION = 2
+VERSION = 3
 LARGEST_FILE = 64 << 20  # bytes; 10,000 runs take some 5 MB
 MEGABYTE = 1 << 20  # bytes of a log read at once
 BUDGET_S = 0.05  # of each look, spent on logs that were not read yet
@@ -216,7 +216,7 @@ def to_row(entry: CachedSummary) -> dict[str, Any]:
         "mark": entry.mark,
         "about": (about.kind, about.model, about.stage, about.method),
         "summary": (found.best, found.best_step, found.best_eval, found.best_eval_step, losses[0], found.spark,
-                    losses[1]),
+                    losses[1], found.dead_step),
     }
 
 
@@ -225,10 +225,10 @@ def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str
     for key, row in rows:
         try:
             size, changed, folder = map(int, row["mark"])
-            best, best_step, best_eval, best_eval_step, last, spark, last_eval = row["summary"]
-            steps = [None if step is None else int(step) for step in (best_step, best_eval_step)]
-            curve = tuple(map(float, spark))
-            summary = Summary(real(best), steps[0], real(best_eval), steps[1], real(last), curve, real(last_eval))
+            best, best_step, best_eval, best_eval_step, last, spark, last_eval, dead = row["summary"]
+            steps = [None if step is None else int(step) for step in (best_step, best_eval_step, dead)]
+            losses = (real(best), steps[0], real(best_eval), steps[1], real(last))
+            summary = Summary(*losses, tuple(map(float, spark)), real(last_eval), steps[2])
             kind = RunMetadata(*map(str, row["about"]))
             yield key, CachedSummary((size, changed, folder), Known(kind, summary))
         except (ValueError, KeyError, TypeError, OverflowError):

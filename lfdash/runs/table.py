@@ -17,6 +17,7 @@ from typing import Any
 from lfdash.runs.newest_first import places_changed
 from lfdash.runs.record import RunState
 from lfdash.runs.spreadsheet import harmless
+from lfdash.runs.summary import Summary
 from lfdash.runs.summary_cache import Known, SummaryCache
 from lfdash.runs.view import RunView
 
@@ -24,7 +25,8 @@ from lfdash.runs.view import RunView
 @dataclass(frozen=True)
 class TableRow:
     """A run in the table. percent: 0-100. duration: seconds of all attempts. when: epoch seconds of its newest start,
-    or of its log's last change; None for a job that waits. text: what a search looks through."""
+    or of its log's last change; None for a job that waits. badges: what is to be told beside the state: "stalled",
+    "dead" (its loss is no number). text: what a search looks through."""
 
     run_id: str
     name: str
@@ -49,6 +51,15 @@ class TableRow:
     folder: str
     error: str
     text: str = field(repr=False)
+    badges: tuple[str, ...] = ()
+
+
+BADGES = ("stalled", "dead")
+
+
+def badges_of(view: RunView, summary: Summary) -> tuple[str, ...]:
+    """What is to be told of a run beside its state."""
+    return tuple(name for name, is_so in zip(BADGES, (view.stall, summary.dead_step), strict=True) if is_so is not None)
 
 
 def make_row(view: RunView, known: Known) -> TableRow:
@@ -80,6 +91,7 @@ def make_row(view: RunView, known: Known) -> TableRow:
         folder=view.output_dir,
         error=view.error or "",
         text="\n".join((*words, view.error or "")).casefold(),
+        badges=badges_of(view, summary),
     )
 
 
@@ -144,7 +156,7 @@ class Table:
 # -- filtering ------------------------------------------------------------------------------------------
 
 FILTERS: Mapping[str, Callable[[TableRow], Collection[str]]] = {
-    "state": lambda row: (row.state.name,),
+    "state": lambda row: (row.state.name, *row.badges),
     "kind": lambda row: (row.kind,),
     "model": lambda row: (row.model,),
     "stage": lambda row: (row.stage,),
@@ -223,7 +235,7 @@ def arrange(rows: Sequence[TableRow], by: str, down: bool) -> list[TableRow]:
 
 CSV: Mapping[str, Callable[[TableRow], object]] = {
     "name": lambda row: row.name,
-    "state": lambda row: row.state.name,
+    "state": lambda row: row.state,
     "kind": lambda row: row.kind,
     "model": lambda row: row.model,
     "stage": lambda row: row.stage,
@@ -242,19 +254,23 @@ CSV: Mapping[str, Callable[[TableRow], object]] = {
     "folder": lambda row: row.folder,
     "error": lambda row: row.error,
     "id": lambda row: row.run_id,
+    "marks": lambda row: ", ".join(row.badges),
 }
 
 
-def to_csv(rows: Sequence[TableRow], redact: Callable[[str], str] = str) -> str:
+def to_csv(
+    rows: Sequence[TableRow], redact: Callable[[str], str] = str, state_word: Callable[[RunState], str] = str
+) -> str:
     """The rows as CSV with a head of stable names; no cell is one that a spreadsheet would run as a formula.
 
-    redact: takes secrets out of a text.
+    redact: takes secrets out of a text. state_word: what a state is called.
     """
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(CSV)
     for row in rows:
-        cells = (read(row) for read in CSV.values())
+        values = (read(row) for read in CSV.values())
+        cells = (state_word(value) if isinstance(value, RunState) else value for value in values)
         writer.writerow([harmless(redact(cell)) if isinstance(cell, str) else number(cell) for cell in cells])
     return text.getvalue()
 

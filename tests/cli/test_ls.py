@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.support.terminal import lfdash
+import pytest
+
+from tests.support.runs import wait_for
+from tests.support.terminal import DEMO, lfdash
 
 COLUMNS = [
     "id", "name", "state", "kind", "model", "stage", "method", "step", "total", "loss", "eval_loss", "started",
-    "seconds", "folder",
+    "seconds", "folder", "stalled", "dead_step",
 ]
 
 
@@ -54,4 +57,22 @@ def test_a_diverged_loss_is_no_number(copied: Path) -> None:
         file.write('{"current_steps": 7, "total_steps": 7, "loss": NaN}\n')
     good = next(row for row in lfdash("ls", "--json").json if row["name"] == "good")
     assert good["loss"] is None
-    assert " nan " in lfdash("ls").out
+    assert " nan " in lfdash("ls").out and good["dead_step"] is None, "once may be chance"
+    with log.open("a") as file:
+        for step in (8, 9):
+            file.write(f'{{"current_steps": {step}, "total_steps": 9, "loss": NaN}}\n')
+    good = next(row for row in lfdash("ls", "--json").json if row["name"] == "good")
+    assert (good["dead_step"], good["stalled"]) == (7, None)
+    assert "FINISHED (NaN)" in lfdash("ls").out
+    assert "FINISHED: the loss is no number since step 7" in lfdash("show", "good").out
+
+
+def test_a_stalled_run_is_told(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ARGS", '{"steps": 40, "delay": 0.02, "freeze": "20"}')
+    monkeypatch.setattr("lfdash.runs.stall.LEAST_S", 1.0)
+    monkeypatch.setattr("lfdash.runs.stall.LONGEST", 0.0)
+    assert lfdash("start", DEMO).code == 0
+    row = wait_for(lambda: next((row for row in lfdash("ls", "--json").json if row["stalled"] is not None), None))
+    assert (row["state"], row["step"]) == ("RUNNING", 20) and row["stalled"] >= 0
+    assert "RUNNING (STALLED)" in lfdash("ls").out
+    assert "RUNNING: no step for" in lfdash("show").out and "usually one each" in lfdash("show").out

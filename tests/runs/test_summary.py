@@ -113,3 +113,16 @@ def test_a_log_that_grows_is_read_piece_by_piece_and_anew_when_it_was_replaced(t
     assert digest.read(1000) and digest.summary.last == 0.01
     paths.trainer_log.write_text('{"current_steps": 1, "loss": 7.0}\n')
     assert digest.read(1000) and digest.summary == summarize([row(1, 7.0)])
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_step(tmp_path: Path) -> None:
+    """Of the real run whose log says 0 the gradient norm tells, from its console."""
+    paths = RunPaths(tmp_path)
+    paths.trainer_log.write_bytes((FIXTURES / "logs" / "sft_overflow.jsonl").read_bytes())
+    digest = LogDigest(paths)
+    assert digest.read(1 << 20) and digest.summary.dead_step is None, "a loss of 0 may be true"
+    paths.console.write_bytes((FIXTURES / "logs" / "sft_overflow_console.txt").read_bytes())
+    assert digest.summary.dead_step == 4, "the console came later"
+    with paths.trainer_log.open("a") as file:
+        file.write('{"current_steps": 99, "total_steps": 99, "loss": 1.5}\n')
+    assert digest.read(1 << 20) and digest.summary.dead_step is None

@@ -147,9 +147,9 @@ def test_it_is_told_of_which_runs_more_is_known(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"version": 3, "runs": {}}', '{"version": 2}', '{"version": 2, "runs": []}', "[" * 100_000,
-     '{"version": 2, "runs": {"saves/m/lora/a": null, "saves/m/lora/b": {"mark": [1], "summary": []}}}',
-     '{"version": 2, "runs": {"saves/m/lora/a": {"mark": [1, 2, 3], "about": [], "summary": [1, {}, 0, 0, 0, 0, 0]}}}'],
+    ["", "{", "[]", '{"version": 3, "runs": {}}', '{"version": 2}', '{"version": 3, "runs": []}', "[" * 100_000,
+     '{"version": 3, "runs": {"saves/m/lora/a": null, "saves/m/lora/b": {"mark": [1], "summary": []}}}',
+     '{"version": 3, "runs": {"saves/a": {"mark": [1, 2, 3], "about": [], "summary": [1, {}, 0, 0, 0, 0, 0, 0]}}}'],
 )
 def test_a_broken_file_costs_reading_only(bench: Bench, text: str) -> None:
     handle = bench.begin("a")

@@ -18,8 +18,8 @@ from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import table as listing
 from lfdash.runs.record import Exit, RunState
-from lfdash.runs.table import CSV, FILTERS, SORTS, Table, TableRow, Wanted, arrange, natural, offered, to_csv
-from lfdash.runs.view import Waiting
+from lfdash.runs.table import CSV, FILTERS, SORTS, Table, TableRow, Wanted, arrange, make_row, natural, offered, to_csv
+from lfdash.runs.view import Stall, Waiting
 from tests.support.many import add_plain, add_run, fill, write_notes
 from tests.support.runs import plan_for, record_for
 
@@ -242,5 +242,29 @@ def test_csv_holds_every_column_and_no_formula() -> None:
     found = dict(zip(head, one, strict=True))
     assert (found["name"], found["note"], found["tags"]) == ("'=cmd()", 'a "b"\nc', "x, -y")
     assert (found["last_loss"], found["best_loss"], found["when"]) == ("NaN", "-0.5", "")
-    assert found["error"] == "key •••" and found["state"] == "SUCCEEDED"
+    assert found["error"] == "key •••" and (found["state"], found["marks"]) == ("SUCCEEDED", "")
     assert dict(zip(head, two, strict=True))["when"] == "1970-01-01T00:01:40+00:00"
+
+
+def test_csv_calls_a_state_as_it_is_told() -> None:
+    (state, marks), = [(cells["state"], cells["marks"]) for cells in csv.DictReader(io.StringIO(
+        to_csv([row("a", badges=("stalled", "dead"))], state_word=lambda state: f"<{state.name}>")
+    ))]
+    assert (state, marks) == ("<SUCCEEDED>", "stalled, dead")
+
+
+def test_what_does_not_step_or_learn_is_marked_and_can_be_looked_for(registry: ProcessRegistry) -> None:
+    paths = add_run(registry.workspace, "dead", steps=3)
+    paths.trainer_log.write_text("".join(
+        f'{{"current_steps": {step}, "total_steps": 9, "loss": NaN}}\n' for step in (1, 2, 3)
+    ))
+    add_run(registry.workspace, "well")
+    rows = {row.name: row for row in rows_of(registry)}
+    assert (rows["dead"].badges, rows["well"].badges) == (("dead",), ())
+    (view,) = [view for view in registry.snapshot() if view.name == "well"]
+    stalled = make_row(replace(view, stall=Stall(960.0, 0.25)), registry.summaries.get(view))
+    assert stalled.badges == ("stalled",)
+    every = [*rows.values(), stalled]
+    assert [Wanted(values={"state": (name,)}).select(every) for name in ("stalled", "dead")] == [
+        [stalled], [rows["dead"]],
+    ]

@@ -73,7 +73,7 @@ def table_of(rows: Sequence[TableRow]) -> pa.Table:
 def cells(row: TableRow) -> dict[str, Any]:
     """What the table shows of a row."""
     return {
-        "state": [row.state.name], "name": row.name, "progress": row.percent, "spark": row.spark or None,
+        "state": [row.state.name, *row.badges], "name": row.name, "progress": row.percent, "spark": row.spark or None,
         "last": row.last, "best": row.best, "best_eval": row.best_eval, "duration": duration_words(row.duration),
         "model": row.model, "stage": row.stage, "method": row.method, "kind": row.kind, "tags": row.tags,
         "note": row.note.split("\n")[0], "when": None if row.when is None else int(row.when), "folder": row.folder,

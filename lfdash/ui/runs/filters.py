@@ -8,8 +8,9 @@ import streamlit as st
 
 from lfdash.jobs.kinds import KINDS
 from lfdash.runs.record import RunState
-from lfdash.runs.table import DEFAULT_SORT, FILTERS, LARGEST_FIRST, SORTS, TableRow, Wanted, offered
+from lfdash.runs.table import BADGES, DEFAULT_SORT, FILTERS, LARGEST_FIRST, SORTS, TableRow, Wanted, offered
 from lfdash.ui.shared import keyed
+from lfdash.ui.shared.run_words import state_word
 from lfdash.ui.shared.text import t
 
 FIND, SORT, DOWN, SEEDED = "runs.find", "runs.sort", "runs.down", "runs.seeded"
@@ -99,7 +100,7 @@ def draw(rows: Sequence[TableRow]) -> None:
             "", key="runs_turn", icon=":material/arrow_downward:" if down else ":material/arrow_upward:",
             on_click=turn, help=t("ui.runs_down") if down else t("ui.runs_up"),
         )
-    many("state", [state.name for state in RunState], word=lambda name: t(f"states.{name}"))
+    many("state", [*(state.name for state in RunState), *BADGES], word=state_word)
     for name in ("model", "stage", "method"):
         many(name, offered(rows, name))
     many("kind", [kind.name for kind in KINDS], word=lambda name: t(f"ui.runs_kind_{name}"))

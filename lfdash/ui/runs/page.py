@@ -12,7 +12,9 @@ import streamlit as st
 
 from lfdash.engine.defaults import now
 from lfdash.engine.services import Services
+from lfdash.engine.words import stall_in
 from lfdash.files import readable
+from lfdash.locales import in_language
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.table import MOVING, TableRow, arrange, to_csv
 from lfdash.ui.launch import queue
@@ -22,9 +24,9 @@ from lfdash.ui.runs.columns import SCHEMA, columns_of
 from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.answers import MESSAGE, NOTICE
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.run_words import LOOKS, tick_seconds
+from lfdash.ui.shared.run_words import BADGE_LOOKS, LOOKS, state_word, tick_seconds
 from lfdash.ui.shared.session import shared_services
-from lfdash.ui.shared.text import markdown_safe, t
+from lfdash.ui.shared.text import language, markdown_safe, t
 
 ORDER = "runs.order"  # (what was asked for, ids in the order that was shown)
 CHOSEN = run_actions.CHOSEN
@@ -192,7 +194,7 @@ def draw_csv(services: Services, shown: Sequence[TableRow]) -> None:
 
 def csv_of(services: Services, rows: Sequence[TableRow]) -> str:
     """The rows as CSV, made when it is asked for; with a mark by which spreadsheets know UTF-8."""
-    return "\ufeff" + to_csv(rows, services.registry.redact)
+    return "\ufeff" + to_csv(rows, services.registry.redact, lambda state: in_language("en", f"states.{state.name}"))
 
 
 def draw_table(key: str, data: pa.Table) -> None:
@@ -218,11 +220,11 @@ def columns() -> dict[str, Any]:
     names = {name: t(f"ui.runs_col_{name}") for name in SCHEMA.names}
     by, down = filters.order()
     names[by] += " ↓" if down else " ↑"
-    states = [state.name for state in RunState]
+    looks = {**{state.name: look for state, look in LOOKS.items()}, **BADGE_LOOKS}
     return {
         "state": config.MultiselectColumn(
-            names["state"], options=states, color=[COLOURS[LOOKS[RunState[name]]] for name in states],
-            format_func=lambda name: t(f"states.{name}"), width=126,
+            names["state"], options=list(looks), color=[COLOURS[look] for look in looks.values()],
+            format_func=state_word, width=150,
         ),
         "name": config.TextColumn(names["name"], width=190, pinned=True),
         "progress": config.ProgressColumn(names["progress"], width=104, format="%d%%", min_value=0, max_value=100),
@@ -253,7 +255,19 @@ def draw_details(services: Services, row: TableRow) -> None:
         if value is not None:
             parts.append(t("ui.runs_best_at", name=t(f"ui.runs_col_{name}"), value=f"{value:.4f}", step=step))
     st.caption(" · ".join(parts))
+    if "stalled" in row.badges or "dead" in row.badges:
+        draw_marks(services, row)
     if row.error:
         st.error(markdown_safe(services.registry.redact(row.error)), icon=":material/error:")
     if row.note:
         st.text(row.note)
+
+
+def draw_marks(services: Services, row: TableRow) -> None:
+    """What is told of a run beside its state, in words."""
+    view = services.registry.get(row.run_id)
+    if view is not None and view.stall is not None:
+        st.warning(stall_in(language(), view.stall), icon=":material/hourglass_disabled:")
+    dead = services.registry.summaries.get(view).summary.dead_step if view is not None else None
+    if dead is not None:
+        st.warning(t("ui.loss_dead", step=dead), icon=":material/monitor_heart:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
+from lfdash.ui.shared.text import t
 
 LOOKS = {
     RunState.STARTING: "run",
@@ -17,6 +18,13 @@ LOOKS = {
     RunState.HELD: "idle",
     RunState.UNKNOWN: "idle",
 }
+
+BADGE_LOOKS = {"stalled": "stop", "dead": "fail"}  # of what is told beside a state (runs/table.py, BADGES)
+
+
+def state_word(name: str) -> str:
+    """The word for a state, or for what is told beside it."""
+    return t(f"ui.badge_{name}" if name in BADGE_LOOKS else f"states.{name}")
 
 
 def tick_seconds(view: RunView | None, sessions: int) -> float:

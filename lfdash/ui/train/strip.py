@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 
+from lfdash.engine.words import stall_in
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.run_words import LOOKS, duration
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import language, t
 
 
 def strip_html(view: RunView | None) -> str:
@@ -27,7 +28,7 @@ def strip_html(view: RunView | None) -> str:
     return (
         f'<div class="lf-strip">{heading(view.name)}'
         f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'
-        f"{html.escape(t(f'states.{view.state.name}'))}</span>{facts}</div>"
+        f"{html.escape(t(f'states.{view.state.name}'))}</span>{stall_html(view)}{facts}</div>"
         f'<div class="lf-bar lf-{look}" role="progressbar" '
         f'aria-label="{html.escape(t("ui.progress"))}" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
         f'aria-valuemax="100"><i style="width:{percent:.1f}%"></i></div>'
@@ -42,7 +43,16 @@ def heading(words: str) -> str:
 def spoken_state(view: RunView | None) -> str:
     """The state for whoever does not see it: read aloud when it changes, and only then."""
     words = f"{view.name}: {t(f'states.{view.state.name}')}" if view else t("ui.no_run")
+    if view is not None and view.stall is not None:
+        words += f". {stall_in(language(), view.stall)}"
     return f'<div class="lf-spoken" role="status" aria-live="polite">{html.escape(words)}</div>'
+
+
+def stall_html(view: RunView) -> str:
+    """That a run does not step any more; nothing for one that does, or of which that is not known."""
+    if view.stall is None:
+        return ""
+    return f'<span class="lf-state lf-stop" data-stalled="true">{html.escape(stall_in(language(), view.stall))}</span>'
 
 
 def strip_facts(view: RunView) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import pytest
 
 from lfdash.runs.metrics import Progress
 from lfdash.runs.record import RunState
-from lfdash.runs.view import RunView
+from lfdash.runs.view import RunView, Stall
 from lfdash.ui.train.strip import strip_facts, strip_html
 
 NEW = RunView("id-a", "a", Path("/w/saves/a"), "saves/a", RunState.STARTING)
@@ -49,3 +49,10 @@ def test_a_name_is_no_markup() -> None:
 
 def test_without_a_run_it_says_so() -> None:
     assert "No run" in strip_html(None) and 'style="width:0"' in strip_html(None)
+
+
+def test_a_run_that_does_not_step_says_so_beside_its_state() -> None:
+    stalled = replace(NEW, state=RunState.RUNNING, progress=HALF, stall=Stall(960.0, 0.25))
+    drawn = strip_html(stalled)
+    assert "no step for 16 min; usually one each 0.25 s" in drawn and 'data-state="RUNNING"' in drawn
+    assert "no step" not in strip_html(replace(stalled, stall=None))
