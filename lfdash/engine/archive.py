@@ -48,7 +48,8 @@ class Archive:
     def discard(self, run_id: str) -> Refused | None:
         """Moves the folder of a run that is over to the trash (`self.trash`), from where `restore` takes it back.
 
-        Refused: as `Right.to_move`, and plain_fresh, in_use, not_ours, another_change, readonly, disk_kept, failed.
+        Refused: as `Right.to_move`, and plain_fresh, in_use, not_ours, trash_outside, another_change, readonly,
+        disk_kept, failed.
         """
         (outcome,) = self.discard_all([run_id])
         return outcome if isinstance(outcome, Refused) else None
@@ -106,6 +107,9 @@ class Archive:
             return stays or Refused("unknown")
         if view.record is not None:
             self._watcher.let_go(run_id, view.record.launcher)
+        entry = self._queue.jobs.get(run_id)
+        if entry is not None and entry.begun:  # without its folder the job would start once more
+            self._queue.jobs.remove(run_id)
         return act(view)
 
     def _alone(self, act: Callable[[Right], T | Refused]) -> T | Refused:
@@ -134,9 +138,12 @@ def user_of(view: RunView, others: Iterable[RunView], entries: Iterable[QueueEnt
     """The name of a run or waiting job that needs the folder of `view` where it is; None when there is none.
 
     A run that is not over, and names the folder in its arguments (as adapter, model, checkpoint), may still read it.
+    The job that became the run itself is none of these, though its file may be there still.
     """
     wanted = naming(view.output_dir)
     for entry in entries:
+        if entry.run_id == view.run_id and entry.begun:
+            continue
         if any(wanted.search(plainly(text)) for text in (entry.plan.output_dir, *entry.plan.files.values())):
             return entry.record.name
     for other in others:

@@ -178,16 +178,19 @@ class Trash:
 
     def why_not_ours(self, view: RunView) -> Refused | None:
         """Refused("not_ours") for a run that lies where none of ours may: it is neither moved nor renamed."""
-        outside = self._bounds.why_not(self._item(view))
+        outside = self._bounds.why_not_origin(self._item(view))
         return Refused("not_ours", {"path": relative(self._workspace, view.path)}) if outside else None
 
     def put(self, view: RunView) -> Item | Refused:
-        """Moves a run's folder here. Refused: not_ours (it lies where no run of ours may), readonly, disk_kept, failed;
-        then it is where it was."""
+        """Moves a run's folder here. Refused: not_ours (it lies where no run of ours may), trash_outside (the trash is
+        a link that leads outside), readonly, disk_kept, failed; then it is where it was."""
         item = self._item(view)
         refused = self.why_not_ours(view)
         if refused is not None:
             return refused
+        if self._bounds.why_not_place(item):
+            where = {"path": relative(self._workspace, self.folder), "target": readable(os.path.realpath(self.folder))}
+            return Refused("trash_outside", where)
         try:
             make_folders(self._workspace, self._origins)
             self._note(item)

@@ -89,12 +89,20 @@ class Bounds:
 
     def why_not(self, item: Item) -> str:
         """Why an item must not be touched, in English; "" when it may be."""
+        return self.why_not_place(item) or self.why_not_origin(item)
+
+    def why_not_place(self, item: Item) -> str:
+        """The same for where it lies, or would lie."""
         beside = item.place.parent.name == BESIDE
         if item.place.name != item.name or not (beside or item.place.parent == self.own):
             return "its folder is not in the trash"
         place = self.real(item.place.parent)
         if place is None or place[1].name != (BESIDE if beside else OWN):
             return "its folder lies outside of the workspace and the folders allowed at start"
+        return ""
+
+    def why_not_origin(self, item: Item) -> str:
+        """The same for where it came from."""
         origin = self.real(item.origin.parent)
         if origin is None:
             return "it came from outside of the workspace and the folders allowed at start"

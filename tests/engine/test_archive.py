@@ -10,6 +10,7 @@ import pytest
 
 from lfdash.engine.archive import naming
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.outcomes import Refused
 from lfdash.queue.store import Queued
@@ -60,6 +61,7 @@ def test_a_run_of_the_plain_cli_goes_when_its_folder_was_quiet_for_an_hour(runs:
     folder = runs.root / "saves" / "m" / "lora" / "plain"
     (folder / "checkpoint-1").mkdir(parents=True)
     (folder / "trainer_log.jsonl").write_text('{"current_steps": 2, "total_steps": 2}\n')
+    os.utime(folder / "trainer_log.jsonl", (time.time() - 600,) * 2)
     runs.registry.refresh()
     (view,) = runs.registry.snapshot()
     assert view.state is RunState.SUCCEEDED
@@ -112,6 +114,36 @@ def test_a_run_whose_resume_waits_stays(runs: Runs) -> None:
     assert isinstance(runs.registry.enqueue(plan, view.record.resumed(plan)), Queued)
     assert code(runs.registry.archive.rename("id-r1", "r2")) == "alive"
     assert code(runs.registry.archive.discard("id-r1")) == "alive"
+
+
+@pytest.mark.parametrize("what", ["discard", "rename"])
+def test_a_run_that_was_a_job_is_not_used_by_itself_and_starts_no_second_time(runs: Runs, what: str) -> None:
+    """Whoever started it from the queue died before the job's file was removed."""
+    plan = plan_for(runs.root)
+    assert isinstance(runs.registry.enqueue(plan, record_for(plan)), Queued)
+    outcome = runs.registry.dispatcher.start_now("id-r1")
+    assert isinstance(outcome, Launched) and runs.registry.queue.jobs.get("id-r1") is not None
+    runs.fake.begin(outcome.handle)
+    runs.fake.end(outcome.handle, 0)
+    again = runs.again()
+    assert again.view().state is RunState.SUCCEEDED
+    if what == "discard":
+        assert again.registry.archive.discard("id-r1") is None
+    else:
+        renamed(again, "r2")
+    again.registry.refresh()
+    again.registry.dispatcher.advance()
+    assert again.registry.queue.jobs.entries() == () and not outcome.handle.paths.root.exists()
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "trash"])
+def test_a_trash_behind_a_link_is_named_and_keeps_nobody_from_renaming(runs: Runs, tmp_path: Path, name: str) -> None:
+    runs.add()
+    (tmp_path / name).mkdir()
+    runs.trash.folder.symlink_to(tmp_path / name)
+    told = {"path": ".lfdash/trash", "target": str(tmp_path / name)}
+    assert runs.registry.archive.discard("id-r1") == Refused("trash_outside", told)
+    assert renamed(runs, "r2").path.is_dir() and not list((tmp_path / name).iterdir())
 
 
 def test_a_run_outside_of_the_allowed_folders_is_not_renamed(tmp_path: Path) -> None:
