@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import posixpath
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,7 +29,7 @@ from lfdash.runs.paths import private
 from lfdash.runs.places import ATTEMPTS, MAKES_RUN, around, is_walked, note_elsewhere
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState, Status
-from lfdash.runs.view import Reason, RunView, Waiting, relative
+from lfdash.runs.view import REFUSED, Reason, RunView, Waiting, relative
 from lfdash.supervisor import failpoints
 from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.secret_store import SecretStore
@@ -217,6 +218,24 @@ class Dispatcher:
 
         return self._with_right(start)
 
+    def requeue(self, run_id: str) -> Refused | None:
+        """Makes a job that was queued for another workspace, or with another LLaMA-Factory, one of this dashboard: with
+        the same settings and devices, at the same place of the queue.
+
+        Refused: not_waiting, never (more is odd about it), exists, and what makes a plan unfit (`launch`).
+        """
+        entry = self._queue.jobs.get(run_id)
+        if entry is None:
+            return Refused("not_waiting")
+        workspace, program = str(self._watcher.workspace), self._cli or next(iter(entry.plan.argv), "")
+        argv = (program, *entry.plan.argv[1:])
+        plan = replace(entry.plan, cwd=workspace, argv=argv, path=posixpath.dirname(program))
+        record = entry.record.with_last(argv=argv)
+        odd = why_not_ours(plan, record, self._watcher.workspace, program)
+        if odd is not None:
+            return Refused("never", {"code": odd.code, **odd.params})
+        return self._unfit(plan) or self._queue.remake(run_id, plan, record)
+
     def _allocated(
         self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest, place: Allocation
     ) -> tuple[LaunchPlan, RunRecord]:
@@ -363,7 +382,7 @@ class Dispatcher:
 
 def reason_of(refused: Refused) -> Reason:
     """Why a job is held that could not be started."""
-    return Reason(f"refused_{refused.code}", {name: str(value) for name, value in refused.params.items()})
+    return Reason(f"{REFUSED}{refused.code}", {name: str(value) for name, value in refused.params.items()})
 
 
 def check_output(plan: LaunchPlan) -> Refused | None:

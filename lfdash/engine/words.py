@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lfdash.locales import in_language
-from lfdash.runs.view import Reason, Stall, Waiting
-
-REFUSED = "refused_"  # start of a reason that is a refusal of the launcher
+from lfdash.runs.view import REFUSED, Reason, Stall, Waiting
 
 
 def reason_in(code: str, reason: Reason, safe: Callable[[str], str] = str) -> str:

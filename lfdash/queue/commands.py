@@ -159,6 +159,20 @@ class QueueCommands:
         """Lets a held job start when its turn comes."""
         return self._on(run_id, lambda entry: self.jobs.write(replace(entry, held=None)))
 
+    def remake(self, run_id: str, plan: LaunchPlan, record: RunRecord) -> Refused | None:
+        """Gives a job another plan, at the place that it has; it is not held any more. Refused: not_waiting, exists."""
+
+        def change() -> Refused | None:
+            entry = self.jobs.get(run_id)
+            if entry is None or entry.begun:
+                return Refused("not_waiting")
+            if taken(plan, tuple(one for one in self.jobs.entries() if one.run_id != run_id)):
+                return Refused("exists", {"path": plan.output_dir})
+            self.jobs.write(replace(entry, plan=plan, record=record, held=None))
+            return None
+
+        return self._change(change)
+
     def move(self, run_id: str, steps: int) -> Refused | None:
         """Moves a job up (negative) or down among those that wait."""
 

@@ -47,6 +47,11 @@ class Stall:
     usual_s: float
 
 
+REFUSED = "refused_"  # start of a reason that is a refusal of the launcher
+WRITTEN = ("user", "after_failure", "never_begins")  # reasons that are kept with the job
+FROM_ELSEWHERE = ("other_workspace", "other_cli")  # reasons of a job that another dashboard made
+
+
 @dataclass(frozen=True)
 class Waiting:
     """How a job stands in the queue. position: 1 is next; held: why it is not to be started; waits: what it waits
@@ -57,6 +62,18 @@ class Waiting:
     held: Reason | None = None
     waits: Reason | None = None
     behind: tuple[tuple[str, Stall], ...] = ()
+
+    @property
+    def can_release(self) -> bool:
+        """Whether it is held by what was written down (by hand, after a failure, a refused start), and not by what it
+        asks for: that a release would not change."""
+        code = self.held.code if self.held else ""
+        return code in WRITTEN or code.startswith(REFUSED)
+
+    @property
+    def can_requeue(self) -> bool:
+        """Whether it was made for another workspace or LLaMA-Factory, and can be made one of this dashboard."""
+        return self.held is not None and self.held.code in FROM_ELSEWHERE
 
 
 @dataclass(frozen=True)

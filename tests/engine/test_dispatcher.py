@@ -64,6 +64,33 @@ def test_more_slots_start_more(bench: Bench) -> None:
     assert bench.states == {"a": "RUNNING", "b": "RUNNING", "c": "QUEUED"}
 
 
+def test_a_job_of_another_workspace_or_llamafactory_becomes_one_of_this(bench: Bench) -> None:
+    for name in "ab":
+        bench.add(name)
+    jobs, registry = bench.registry.queue.jobs, bench.registry
+    entry = jobs.get("id-a")
+    assert entry is not None
+    registry.dispatcher._cli = entry.plan.argv[0]
+    other = ("/venv/bin/llamafactory-cli", *entry.plan.argv[1:])
+    foreign = replace(entry.plan, cwd="/w", argv=other, path="/venv/bin")
+    jobs.write(replace(entry, plan=foreign, record=entry.record.with_last(argv=other)))
+    registry.refresh()
+    assert bench.view("a").waiting.held == Reason("other_workspace", {"path": "/w"})
+    assert registry.dispatcher.requeue("id-a") is None
+    registry.refresh()
+    assert jobs.get("id-a") == entry and bench.view("a").waiting.position == 1
+    jobs.write(replace(entry, plan=replace(foreign, unset=("PATH",)), record=entry.record.with_last(argv=other)))
+    refused = registry.dispatcher.requeue("id-a")
+    assert refused == Refused("never", {"code": "odd_job", "what": "unset: PATH"})
+    second = jobs.get("id-b")
+    assert second is not None
+    same = replace(foreign, output_dir="saves/m/lora/b", argv=(other[0], *second.plan.argv[1:]), env=second.plan.env)
+    jobs.write(replace(entry, plan=same, record=entry.record.with_last(argv=same.argv)))
+    taken = registry.dispatcher.requeue("id-a")
+    assert taken == Refused("exists", {"path": "saves/m/lora/b"})
+    assert registry.dispatcher.requeue("id-nobody") == Refused("not_waiting")
+
+
 def test_stop_cancels_a_job_that_waits(bench: Bench) -> None:
     bench.add("a")
     assert bench.registry.stop("id-a", "graceful") is None
@@ -359,7 +386,7 @@ def test_two_runs_at_once_each_see_their_own_gpu(workspace: Path) -> None:
         seen = [json.loads((handle.paths.root / "env.json").read_text()) for handle in handles]
         assert [env["CUDA_VISIBLE_DEVICES"] for env in seen] == ["0", "1"]
         plan = plan_for(workspace, name="c")
-        refused = Refused("busy", {"code": "short", "asked": "1", "free": "0"})
+        refused = Refused("busy", {"code": "short", "asked": "1", "free": "0", "who": "GPU 0: a; GPU 1: b"})
         assert registry.launch(plan, record_for(plan), ResourceRequest(count=1)) == refused
         for handle in handles:
             registry.stop(handle.run_id, "kill")

@@ -183,7 +183,8 @@ def test_changed_and_reset(site: Site) -> None:
 
 
 SAVED = Saved("adapter", 3, (2, 3))
-WAITS = (Reason("slots", {"run": "done"}), Reason("paused", {}), Reason("short", {"asked": "2", "free": "1"}))
+SHORT = {"asked": "2", "free": "1", "who": "GPU 0: done"}
+WAITS = (Reason("slots", {"run": "done"}), Reason("paused", {}), Reason("short", SHORT))
 STATES: list[dict[str, Any]] = [
     *({"state": state, "saved": SAVED} for state in RunState),
     {"state": RunState.SUCCEEDED, "saved": Saved("model", None, ())},

@@ -11,10 +11,13 @@ from lfdash.engine.more import MOST_EPOCHS, MoreEpochs, more_epochs, prepare_mor
 from lfdash.engine.resume import prepare_resume, stored, weights_of, why_not_resumed
 from lfdash.engine.services import Services
 from lfdash.engine.submit import How
+from lfdash.errors import ConfigError
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.secret_arguments import clean
+from lfdash.jobs.yaml_format import Document, load
 from lfdash.outcomes import Refused, Value
+from lfdash.runs.plan import ARGS_FILE
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
@@ -81,10 +84,22 @@ def take_settings(
     st.rerun()
 
 
+def settings_of(services: Services, view: RunView) -> Document | None:
+    """The configuration of a run, or of a job that waits, whose folder is not there yet; None when it cannot be
+    read."""
+    if view.waiting is None:
+        return stored(view)
+    entry = services.registry.queue.jobs.get(view.run_id)
+    try:
+        return load(entry.plan.files[ARGS_FILE]) if entry else None
+    except (KeyError, ConfigError):
+        return None
+
+
 def fill(form: Form, run_id: str, from_weights: bool) -> bool:
     """Fills a form with a run's settings; False, with the reason for the page, without any."""
     view = form.services.registry.get(run_id)
-    document = stored(view) if view else None
+    document = settings_of(form.services, view) if view else None
     if view is None or document is None:
         st.session_state[MESSAGE] = t("ui.no_configuration")
         return False

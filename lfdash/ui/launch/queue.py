@@ -82,6 +82,10 @@ def draw_shown(services: Services, view: RunView) -> None:
     icon = ":material/pause:" if view.waiting.held else ":material/hourglass_top:"
     st.info(waiting_words(view.waiting), icon=icon)
     draw_job(services, view, "shown", words=True)
+    st.button(
+        t("ui.take_settings"), key="take_waiting", icon=":material/content_copy:", on_click=next_steps.take_settings,
+        args=(Form(services, named(view.kind)), view.run_id, False), help=t("ui.take_settings_help"),
+    )
     entry = services.registry.queue.jobs.get(view.run_id)
     if entry is not None:
         st.markdown(f"**{t('ui.tab_configuration')}**")
@@ -94,16 +98,16 @@ def draw_job(services: Services, view: RunView, place: str, *, words: bool = Fal
     if view.waiting is None:
         return
     queue, run_id = services.registry.queue, view.run_id
-    held = view.waiting.held is not None
     buttons = [
         ("up", ":material/arrow_upward:", lambda: queue.move(run_id, -1)),
         ("down", ":material/arrow_downward:", lambda: queue.move(run_id, 1)),
         ("hold", ":material/pause:", lambda: queue.hold(run_id)),
         ("release", ":material/play_circle:", lambda: queue.release(run_id)),
+        ("remake", ":material/sync:", lambda: services.registry.dispatcher.requeue(run_id)),
         ("now", ":material/bolt:", lambda: start_now(services, run_id)),
         ("cancel", ":material/close:", lambda: cancel(services, view)),
     ]
-    left_out = {"hold" if held else "release"} | ({"cancel"} if words else set())
+    left_out = without(view.waiting) | ({"cancel"} if words else set())
     with st.container(horizontal=True, gap="small", key=f"job_{place}_{run_id}", width="content"):
         for name, icon, do in buttons:
             if name not in left_out:
@@ -113,9 +117,18 @@ def draw_job(services: Services, view: RunView, place: str, *, words: bool = Fal
                 )
 
 
+def without(waiting: Waiting) -> set[str]:
+    """The buttons that would do nothing for a job: a release of one that is held for what it asks for, say."""
+    if waiting.held is None:
+        return {"release", "remake"}
+    if waiting.can_release:
+        return {"hold", "remake"}
+    return {"hold", "release", "now"} | (set() if waiting.can_requeue else {"remake"})
+
+
 def help_of(name: str) -> str:
     """What a button of a job does."""
-    return t(f"ui.queue_{name}_help") if name in ("now", "cancel") else t(f"ui.queue_{name}")
+    return t(f"ui.queue_{name}_help") if name in ("now", "cancel", "remake") else t(f"ui.queue_{name}")
 
 
 def act(do: object) -> None:

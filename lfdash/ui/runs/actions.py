@@ -159,7 +159,8 @@ def draw_resume(services: Services, one: RunView | None) -> None:
 
 def draw_clone(services: Services, one: RunView | None) -> None:
     """The run's settings into the form of its kind, under a fresh name."""
-    reason = why_one(one) or ("" if one and one.paths.training_args.exists() else t("ui.no_configuration"))
+    there = one is not None and (one.waiting is not None or one.paths.training_args.exists())
+    reason = why_one(one) or ("" if there else t("ui.no_configuration"))
     st.button(
         t("ui.take_settings"), key="runs_clone", icon=":material/content_copy:", disabled=bool(reason),
         help=reason or t("ui.take_settings_help"), on_click=clone, args=(services, one),

@@ -10,9 +10,13 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
 from lfdash.jobs import kinds
+from lfdash.jobs.resources import ResourceRequest
+from lfdash.queue.store import QueueEntry
 from lfdash.ui.form.state import Form
+from lfdash.ui.shared.answers import SHOWN
 from tests.support import app as pages
-from tests.support.runs import launch, plan_for
+from tests.support.runs import launch, plan_for, record_for
+from tests.support.runs_page import select
 
 
 def asked_on(page: str) -> AppTest:
@@ -62,3 +66,63 @@ def test_what_cannot_be_read_is_said_and_can_be_put_aside(services: Services) ->
     app = pages.good(app.run())
     assert not [item.key for item in app.button if (item.key or "").startswith("queue_aside")]
     assert not services.registry.queue.jobs.settings().paused
+
+
+# -- a job that waits -----------------------------------------------------------------------------------
+
+
+def waiting(services: Services, **changes: object) -> None:
+    """A job in the queue, with these changes of its plan."""
+    plan = plan_for(services.workspace.root, cli=services.cli_path, learning_rate=7e-7, stage="sft")
+    prepared = replace(plan, **changes)  # type: ignore[arg-type]
+    record = record_for(prepared, "fake")
+    request = ResourceRequest()
+    services.registry.queue.jobs.write(QueueEntry(prepared, record, request, 0.0, 1.0))
+    services.registry.refresh()
+
+
+def shown_job(services: Services) -> AppTest:
+    app = pages.start()
+    app.session_state[SHOWN] = "id-r1"
+    return pages.good(app.run())
+
+
+def keys(app: AppTest) -> set[str]:
+    return {button.key.removesuffix("_shown_id-r1") for button in app.button if button.key.endswith("_shown_id-r1")}
+
+
+def test_a_job_that_was_held_by_hand_can_be_released(services: Services) -> None:
+    waiting(services)
+    assert services.registry.queue.hold("id-r1") is None
+    app = shown_job(services)
+    assert {"queue_release", "queue_now"} <= keys(app) and not {"queue_hold", "queue_remake"} & keys(app)
+    app.button(key="queue_release_shown_id-r1").click()
+    pages.good(app.run())
+    assert services.registry.queue.jobs.entries()[0].held is None
+
+
+def test_a_job_of_another_workspace_is_queued_here_instead_of_a_release_that_does_nothing(services: Services) -> None:
+    waiting(services, cwd="/another/workspace")
+    app = shown_job(services)
+    assert "another/workspace" in app.info[0].value
+    assert "queue_remake" in keys(app) and not {"queue_hold", "queue_release", "queue_now"} & keys(app)
+    app.button(key="queue_remake_shown_id-r1").click()
+    app = pages.good(app.run())
+    (entry,) = services.registry.queue.jobs.entries()
+    assert entry.plan.cwd == str(services.workspace.root) and not app.error
+
+
+def test_a_job_that_nobody_here_would_make_has_no_dead_buttons(services: Services) -> None:
+    waiting(services, unset=("PATH",))
+    assert not {"queue_hold", "queue_release", "queue_now", "queue_remake"} & keys(shown_job(services))
+
+
+@pytest.mark.parametrize("place", ["train", "runs"])
+def test_the_settings_of_a_job_that_waits_can_be_taken(services: Services, place: str) -> None:
+    waiting(services, cwd="/another/workspace")
+    app = shown_job(services)
+    if place == "runs":
+        app = select(pages.good(app.switch_page("pages/runs.py").run()), "r1")
+    app.button(key="take_waiting" if place == "train" else "runs_clone").click()
+    app = pages.good(pages.good(app.run()).run())
+    assert app.session_state["train.learning_rate"] == "7e-7" and app.session_state["train.output_dir"] != "r1"

@@ -9,6 +9,7 @@ from lfdash.engine.services import Services
 from lfdash.runs.notes import Notes
 from lfdash.runs.record import RunState
 from lfdash.ui.runs import page
+from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.many import add_run, write_notes
 from tests.support.runs import launch, plan_for
@@ -43,7 +44,7 @@ def test_delete_names_what_goes_and_can_be_undone(three: Services) -> None:
     three.registry.launchers.default.begin(handle)  # type: ignore[attr-defined]
     three.registry.refresh()
     app = select(visit(), "live", "old", "new")
-    assert "**new**, **old**" in texts(app) and "1 of the selected runs" in texts(app)
+    assert "**new**, **old**" in texts(app) and t("ui.runs_delete_left", count=1) in texts(app)
     app = press(app, "runs_delete")
     assert names(app) == ["live", "cli"] and "In the trash: **new**, **old**" in texts(app)
     app = press(app, "runs_undo")
