@@ -196,7 +196,12 @@ class Dispatcher:
         if isinstance(place, NoRoom) and place.never:
             return Refused("never", {"code": place.code, **place.params})
         may = self._with_right(lambda right: right.to_start(plan, record)) if plan.attempt > 1 else record
-        return may if isinstance(may, Refused) else self._queue.add(plan, record, request)
+        queued = may if isinstance(may, Refused) else self._queue.add(plan, record, request)
+        if isinstance(queued, Refused):
+            return queued
+        return replace(queued, starts=any(
+            place is not None for entry, _, place in self._standing(self.entries()) if entry.run_id == plan.run_id
+        ))
 
     def start_now(self, run_id: str) -> Launched | Refused:
         """Starts a job that waits, whatever runs and whatever it was held for.

@@ -299,7 +299,8 @@ def between(before: float | None, after: float | None) -> float:
 
 @dataclass(frozen=True)
 class Queued:
-    """The job waits; position: 1 is next."""
+    """The job waits; position: 1 is next. starts: there is room for it, so that it starts in a moment."""
 
     run_id: str
     position: int
+    starts: bool = False

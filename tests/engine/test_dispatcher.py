@@ -42,7 +42,8 @@ def bench(workspace: Path) -> Bench:
 
 
 def test_jobs_start_one_after_the_other_in_order(bench: Bench) -> None:
-    assert [bench.add(name).position for name in "abc"] == [1, 2, 3]
+    added = [bench.add(name) for name in "abc"]
+    assert [(one.position, one.starts) for one in added] == [(1, True), (2, False), (3, False)]
     assert bench.states == {"a": "QUEUED", "b": "QUEUED", "c": "QUEUED"}
     bench.tick()
     assert bench.states == {"a": "RUNNING", "b": "QUEUED", "c": "QUEUED"}

@@ -18,6 +18,7 @@ from lfdash.queue.store import Queued
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, MESSAGE, NOTICE, SHOWN, forget_answers, refusal, tell
+from lfdash.ui.shared.run_words import queued_words
 from lfdash.ui.shared.text import t
 
 STARTED = "page.started"  # (the job that was started last, when that was answered)
@@ -82,7 +83,7 @@ def submit(services: Services, prepared: Prepared, how: How, resume: tuple[str, 
             st.session_state[FORM_MESSAGE if resume is None else MESSAGE] = refusal(outcome)
         return False
     if isinstance(outcome, Queued):
-        st.session_state[NOTICE] = t("ui.queued_as", name=prepared.record.name, position=outcome.position)
+        st.session_state[NOTICE] = queued_words(prepared.record.name, outcome)
     else:
         st.session_state[SHOWN] = prepared.plan.run_id
     return True

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from lfdash.queue.store import Queued
 from lfdash.runs.record import TERMINAL, RunState
+from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import markdown_safe, t
+
+LONGEST_ID = 80  # characters of an id that are repeated
 
 LOOKS = {
     RunState.STARTING: "run",
@@ -25,6 +31,25 @@ BADGE_LOOKS = {"stalled": "stop", "dead": "fail"}  # of what is told beside a st
 def state_word(name: str) -> str:
     """The word for a state, or for what is told beside it."""
     return t(f"ui.badge_{name}" if name in BADGE_LOOKS else f"states.{name}")
+
+
+def not_shown_words(wanted: str | None, views: Iterable[RunView], trash: Iterable[Item], kind: str) -> str:
+    """Why the run that an address or a click asks for cannot be shown on the page of a kind; "" when it can, or none
+    is asked for. wanted: its id. trash: the deleted runs."""
+    if not wanted:
+        return ""
+    view = next((view for view in views if view.run_id == wanted), None)
+    if view is not None:
+        return "" if view.kind == kind else t("ui.run_other_kind", run=markdown_safe(view.name))
+    deleted = next((item for item in trash if item.run_id == wanted), None)
+    if deleted is not None:
+        return t("ui.run_in_trash", run=markdown_safe(deleted.title))
+    return t("ui.run_missing", run=markdown_safe(wanted[:LONGEST_ID]))
+
+
+def queued_words(name: str, queued: Queued) -> str:
+    """What is said of a job that was put into the queue."""
+    return t("ui.queued_starts", name=name) if queued.starts else t("ui.queued_as", name=name, position=queued.position)
 
 
 def tick_seconds(view: RunView | None, sessions: int) -> float:

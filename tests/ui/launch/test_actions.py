@@ -47,14 +47,14 @@ def test_start_shows_the_run_and_proposes_another_name(services: Services) -> No
     assert app.session_state["train.form.checked"] is False
 
 
-def test_queue_says_the_place_and_starts_nothing(services: Services) -> None:
+def test_queue_says_that_it_starts_in_a_moment_and_starts_nothing(services: Services) -> None:
     app = pages.start()
     before = app.session_state["train.output_dir"]
     with mock.patch.object(services.registry, "launch") as launched:
         press(app, "enqueue")
     (entry,) = services.registry.queue.jobs.entries()
     assert entry.record.name == before and not launched.called
-    assert [item.value for item in app.toast] == [markdown_safe(t("ui.queued_as", name=before, position=1))]
+    assert [item.value for item in app.toast] == [markdown_safe(t("ui.queued_starts", name=before))]
     assert NOTICE not in app.session_state  # said once
 
 

@@ -7,10 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.queue.store import Queued
 from lfdash.runs.record import TERMINAL, RunState
+from lfdash.runs.table import BADGES
+from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.layout import CSS
-from lfdash.ui.shared.run_words import LOOKS, duration, tick_seconds
+from lfdash.ui.shared.run_words import (
+    BADGE_LOOKS,
+    LOOKS,
+    duration,
+    not_shown_words,
+    queued_words,
+    state_word,
+    tick_seconds,
+)
+from lfdash.ui.shared.text import t
 
 VIEW = RunView("id-a", "a", Path("/w/saves/a"), "saves/a", RunState.RUNNING)
 
@@ -34,3 +46,26 @@ def test_many_open_tabs_make_each_look_less_often() -> None:
 
 def test_every_state_has_a_colour() -> None:
     assert LOOKS.keys() == set(RunState) and all(f".lf-{look} {{color:" in CSS for look in LOOKS.values())
+
+
+def test_a_link_to_a_run_that_is_not_there_says_so() -> None:
+    item = Item("a.id-b", Path("/t/a.id-b"), Path("/w/saves/b"), "id-b", "b_b", 1.0)
+    other = replace(VIEW, record=None, run_id="id-a")
+
+    def said(wanted: str | None, kind: str = "train") -> str:
+        return not_shown_words(wanted, [other], [item], kind)
+
+    assert said(None) == said("") == said("id-a") == ""
+    assert said("id-a", "eval") == t("ui.run_other_kind", run="a")
+    assert said("id-b") == t("ui.run_in_trash", run="b\\_b")
+    assert said("id-c") == t("ui.run_missing", run="id-c") and len(said("x" * 999)) < 200
+
+
+def test_a_job_that_starts_at_once_does_not_say_that_it_waits() -> None:
+    assert queued_words("a", Queued("id", 1, starts=True)) == t("ui.queued_starts", name="a")
+    assert queued_words("a", Queued("id", 2)) == t("ui.queued_as", name="a", position=2)
+
+
+def test_every_badge_has_a_word_and_a_colour() -> None:
+    assert set(BADGES) == BADGE_LOOKS.keys() and all(state_word(name) != name for name in BADGES)
+    assert state_word("SUCCEEDED") == "FINISHED"
