@@ -26,7 +26,7 @@ from lfdash.runs.view import RunView
 class TableRow:
     """A run in the table. percent: 0-100. duration: seconds of all attempts. when: epoch seconds of its newest start,
     or of its log's last change; None for a job that waits. badges: what is to be told beside the state: "stalled",
-    "dead" (its loss is no number). text: what a search looks through."""
+    "dead" (its loss is no number), "spoiled" (its run.json cannot be read). text: what a search looks through."""
 
     run_id: str
     name: str
@@ -54,12 +54,13 @@ class TableRow:
     badges: tuple[str, ...] = ()
 
 
-BADGES = ("stalled", "dead")
+BADGES = ("stalled", "dead", "spoiled")
 
 
 def badges_of(view: RunView, summary: Summary) -> tuple[str, ...]:
     """What is to be told of a run beside its state."""
-    return tuple(name for name, is_so in zip(BADGES, (view.stall, summary.dead_step), strict=True) if is_so is not None)
+    told = (view.stall is not None, summary.dead_step is not None, view.spoiled)
+    return tuple(name for name, is_so in zip(BADGES, told, strict=True) if is_so)
 
 
 def make_row(view: RunView, known: Known) -> TableRow:

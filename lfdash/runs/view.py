@@ -143,6 +143,12 @@ class RunView:
         return RunPaths(self.path)
 
     @property
+    def spoiled(self) -> bool:
+        """Whether its run.json cannot be read (`error` says why), so that the other files of its folder tell of it."""
+        told = (RunState.FAILED, RunState.STOPPED) if self.record else (RunState.UNKNOWN,)
+        return self.error is not None and self.state not in told
+
+    @property
     def past_end(self) -> bool:
         """Whether the checkpoint that it resumed stood at the end already, so that nothing was left to train.
 

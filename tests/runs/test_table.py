@@ -264,6 +264,8 @@ def test_what_does_not_step_or_learn_is_marked_and_can_be_looked_for(registry: P
     (view,) = [view for view in registry.snapshot() if view.name == "well"]
     stalled = make_row(replace(view, stall=Stall(960.0, 0.25)), registry.summaries.get(view))
     assert stalled.badges == ("stalled",)
+    torn = make_row(replace(view, error="torn"), registry.summaries.get(view))
+    assert torn.badges == ("spoiled",)
     every = [*rows.values(), stalled]
     assert [Wanted(values={"state": (name,)}).select(every) for name in ("stalled", "dead")] == [
         [stalled], [rows["dead"]],

@@ -25,7 +25,8 @@ LOOKS = {
     RunState.UNKNOWN: "idle",
 }
 
-BADGE_LOOKS = {"stalled": "stop", "dead": "fail"}  # of what is told beside a state (runs/table.py, BADGES)
+# of what is told beside a state (runs/table.py, BADGES)
+BADGE_LOOKS = {"stalled": "stop", "dead": "fail", "spoiled": "fail"}
 
 
 def state_word(name: str) -> str:

@@ -20,8 +20,9 @@ def draw_outcome(form: Form, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
     if view.unseen:
         st.warning(t("ui.unseen", reason=markdown_safe(view.unseen)), icon=":material/visibility_off:")
-    elif view.error and view.state in STOPPABLE:
-        st.warning(t("ui.record_spoiled", reason=markdown_safe(view.error)), icon=":material/help:")
+    elif view.spoiled and view.error:
+        key = "record_spoiled" if view.state in STOPPABLE else "record_spoiled_over"
+        st.warning(t(f"ui.{key}", reason=markdown_safe(view.error)), icon=":material/help:")
     if view.state is RunState.FAILED:
         draw_failure(form, view)
     elif view.state is RunState.STOPPED:

@@ -107,6 +107,16 @@ def test_a_live_run_whose_record_is_spoiled_says_so(services: Services) -> None:
     assert t("ui.record_spoiled", reason="run.json is torn.") in words
 
 
+@pytest.mark.parametrize(("record", "told"), [(False, True), (True, False)])
+def test_a_run_that_is_over_whose_record_is_spoiled_says_so_too(
+    services: Services, record: bool, told: bool
+) -> None:
+    """One that failed says its error as that."""
+    changes = {} if record else {"record": None}
+    words = show(services, state=RunState.STOPPED, error="run.json is torn.", **changes)
+    assert (t("ui.record_spoiled_over", reason="run.json is torn.") in words) is told
+
+
 def test_a_checkpoint_at_the_end_says_that_nothing_was_left(services: Services) -> None:
     said = show(services, state=RunState.SUCCEEDED, progress=Progress(step=3, total=2))
     assert t("ui.past_end", step=3, total=2) in said
