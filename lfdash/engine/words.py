@@ -7,6 +7,8 @@ from collections.abc import Callable
 from lfdash.locales import in_language
 from lfdash.runs.view import REFUSED, Reason, Stall, Waiting
 
+BEGIN_WITH_WORDS = ("several", "paused")  # reasons that begin neither with a name nor with "GPU"
+
 
 def reason_in(code: str, reason: Reason, safe: Callable[[str], str] = str) -> str:
     """Why a job waits or is held. safe: makes a value fit for where it is shown."""
@@ -16,18 +18,30 @@ def reason_in(code: str, reason: Reason, safe: Callable[[str], str] = str) -> st
     return in_language(code, f"waits.{reason.code}", **params)
 
 
-def waiting_in(code: str, waiting: Waiting, safe: Callable[[str], str] = str) -> str:
-    """How a job stands, in one sentence; where the run that it waits for does not step any more, that too."""
+def waiting_in(code: str, waiting: Waiting, safe: Callable[[str], str] = str, *, place: bool = True) -> str:
+    """How a job stands, in one sentence; where the run that it waits for does not step any more, that too. place:
+    whether its place in the queue is said."""
     if waiting.held is not None:
         return in_language(code, "ui.queue_held", why=reason_in(code, waiting.held, safe))
-    if waiting.waits is not None:
-        still = [
-            in_language(code, "ui.stall_behind", run=safe(run), quiet=span_in(code, stall.quiet_s))
-            for run, stall in waiting.behind
-        ]
-        why = "; ".join([reason_in(code, waiting.waits, safe), *still])
-        return in_language(code, "ui.queue_waits", position=waiting.position, why=why)
-    return in_language(code, "ui.queue_next", position=waiting.position)
+    if waiting.waits is None:
+        key = "ui.queue_next" if place else "ui.queue_next_short"
+        return in_language(code, key, position=waiting.position)
+    why = why_in(code, waiting, waiting.waits, safe)
+    if not place:
+        return why[:1].upper() + why[1:] if waiting.waits.code in BEGIN_WITH_WORDS else why
+    return in_language(code, "ui.queue_waits", position=waiting.position, why=why)
+
+
+def why_in(code: str, waiting: Waiting, waits: Reason, safe: Callable[[str], str]) -> str:
+    """What a job waits for, and which of the runs that it waits for do not step any more."""
+    why = reason_in(code, waits, safe)
+    if len(waiting.behind) == 1 and waits.params.get("run") == waiting.behind[0][0]:
+        return in_language(code, "ui.stall_behind_it", why=why, quiet=span_in(code, waiting.behind[0][1].quiet_s))
+    still = [
+        in_language(code, "ui.stall_behind", run=safe(run), quiet=span_in(code, stall.quiet_s))
+        for run, stall in waiting.behind
+    ]
+    return "; ".join([why, *still])
 
 
 def stall_in(code: str, stall: Stall) -> str:

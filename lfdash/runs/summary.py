@@ -6,7 +6,7 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -60,9 +60,11 @@ class Curve:
         del self.steps[place:]
         del self.values[place:]
 
-    def best(self) -> tuple[float | None, int | None]:
-        """The lowest number and its step."""
+    def best(self, before: int | None = None) -> tuple[float | None, int | None]:
+        """The lowest number and its step. before: what came at this step or later does not count."""
         values = np.frombuffer(self.values, dtype=np.float64) if self.values else np.empty(0)
+        if before is not None:
+            values = values[: bisect_left(self.steps, before)]
         if not np.isfinite(values).any():
             return None, None
         place = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
@@ -119,12 +121,14 @@ class Digest:
         newest = self._loss.newest(DEAD)
         return len(newest) == DEAD and all(loss == 0 or not math.isfinite(loss) for loss in newest)
 
-    def summary(self) -> Summary:
-        """What the rows so far say."""
-        best, best_step = self._loss.best()
-        best_eval, best_eval_step = self._eval.best()
-        spark = self._loss.spark()
-        return Summary(best, best_step, best_eval, best_eval_step, self._loss.last(), spark, self._eval.last())
+    def summary(self, dead_step: int | None = None) -> Summary:
+        """What the rows so far say. dead_step: since when the losses are none, though they may look like numbers."""
+        best, best_step = self._loss.best(dead_step)
+        best_eval, best_eval_step = self._eval.best(dead_step)
+        losses = (self._loss.last(), self._loss.spark(), self._eval.last())
+        if dead_step is not None:
+            losses = (math.nan, losses[1], losses[2])
+        return Summary(best, best_step, best_eval, best_eval_step, *losses, dead_step)
 
 
 class LogDigest:
@@ -158,5 +162,5 @@ class LogDigest:
             self._tail.poll()  # the console may tell more than before
             since = self._tail.dead_since
             if since is not None:
-                self._summary = replace(self._summary, dead_step=int(since))
+                self._summary = self._digest.summary(int(since))
         return self._summary

@@ -123,6 +123,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_step(tmp_path: Path) -> None:
     assert digest.read(1 << 20) and digest.summary.dead_step is None, "a loss of 0 may be true"
     paths.console.write_bytes((FIXTURES / "logs" / "sft_overflow_console.txt").read_bytes())
     assert digest.summary.dead_step == 4, "the console came later"
+    assert digest.summary.best_step in (1, 2, 3) and math.isnan(digest.summary.last or 0), "a 0 from then on is no loss"
     with paths.trainer_log.open("a") as file:
         file.write('{"current_steps": 99, "total_steps": 99, "loss": 1.5}\n')
     assert digest.read(1 << 20) and digest.summary.dead_step is None

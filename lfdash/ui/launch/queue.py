@@ -25,11 +25,12 @@ from lfdash.ui.shared.text import language, markdown_safe, t
 CANCELLED = "queue.cancelled"  # (id, name) of the job that was cancelled last, to be put back
 SLOTS = "queue.slots"
 SHOWN_JOBS = 30
+UNSCROLLED, SCROLLED = 3, 220  # jobs that are all shown; px for more
 
 
-def waiting_words(waiting: Waiting) -> str:
-    """How a job stands, in one sentence, safe inside Markdown."""
-    return waiting_in(language(), waiting, markdown_safe)
+def waiting_words(waiting: Waiting, *, place: bool = True) -> str:
+    """How a job stands, in one sentence, safe inside Markdown. place: whether its place in the queue is said."""
+    return waiting_in(language(), waiting, markdown_safe, place=place)
 
 
 def ask_words(ask: ResourceRequest, gpus: int) -> str:
@@ -188,8 +189,10 @@ def draw(services: Services) -> None:
         if not jobs:
             st.caption(t("ui.queue_empty"))
         gpus = len(services.devices.gpus)
-        for view in jobs[:SHOWN_JOBS]:
-            draw_line(services, view, gpus)
+        # many jobs are scrolled through: the table below is to be seen
+        with st.container(key="queue_jobs", gap="xsmall", height=SCROLLED if len(jobs) > UNSCROLLED else "content"):
+            for view in jobs[:SHOWN_JOBS]:
+                draw_line(services, view, gpus)
         if len(jobs) > SHOWN_JOBS:
             st.caption(t("ui.queue_more", count=len(jobs) - SHOWN_JOBS))
 
@@ -222,7 +225,7 @@ def draw_line(services: Services, view: RunView, gpus: int) -> None:
     assert view.waiting is not None
     words = f"{view.waiting.position}. **{markdown_safe(view.name)}** · {ask_words(view.waiting.ask, gpus)}"
     with st.container(horizontal=True, vertical_alignment="center", key=f"line_{view.run_id}"):
-        st.markdown(f"{words}  \n:gray[{waiting_words(view.waiting)}]", width="stretch")
+        st.markdown(f"{words}  \n:gray[{waiting_words(view.waiting, place=False)}]", width="stretch")
         draw_job(services, view, "list")
 
 

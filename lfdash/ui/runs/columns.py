@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from operator import is_not
@@ -74,10 +75,16 @@ def cells(row: TableRow) -> dict[str, Any]:
     """What the table shows of a row."""
     return {
         "state": [row.state.name, *row.badges], "name": row.name, "progress": row.percent, "spark": row.spark or None,
-        "last": row.last, "best": row.best, "best_eval": row.best_eval, "duration": duration_words(row.duration),
+        "last": finite(row.last), "best": row.best, "best_eval": row.best_eval,
+        "duration": duration_words(row.duration),
         "model": row.model, "stage": row.stage, "method": row.method, "kind": row.kind, "tags": row.tags,
         "note": row.note.split("\n")[0], "when": None if row.when is None else int(row.when), "folder": row.folder,
     }
+
+
+def finite(value: float | None) -> float | None:
+    """A number; nothing for what is none: a badge beside the state tells that."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def duration_words(seconds: float | None) -> str | None:

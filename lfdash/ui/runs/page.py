@@ -224,7 +224,7 @@ def columns() -> dict[str, Any]:
     return {
         "state": config.MultiselectColumn(
             names["state"], options=list(looks), color=[COLOURS[look] for look in looks.values()],
-            format_func=state_word, width=150,
+            format_func=state_word, width=172,
         ),
         "name": config.TextColumn(names["name"], width=190, pinned=True),
         "progress": config.ProgressColumn(names["progress"], width=104, format="%d%%", min_value=0, max_value=100),

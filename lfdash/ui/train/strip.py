@@ -28,7 +28,7 @@ def strip_html(view: RunView | None) -> str:
     return (
         f'<div class="lf-strip">{heading(view.name)}'
         f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'
-        f"{html.escape(t(f'states.{view.state.name}'))}</span>{stall_html(view)}{facts}</div>"
+        f"{html.escape(t(f'states.{view.state.name}'))}</span>{facts}{stall_html(view)}</div>"
         f'<div class="lf-bar lf-{look}" role="progressbar" '
         f'aria-label="{html.escape(t("ui.progress"))}" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
         f'aria-valuemax="100"><i style="width:{percent:.1f}%"></i></div>'
