@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import streamlit as st
 
@@ -190,7 +191,8 @@ def draw(services: Services) -> None:
             st.caption(t("ui.queue_empty"))
         gpus = len(services.devices.gpus)
         # many jobs are scrolled through: the table below is to be seen
-        with st.container(key="queue_jobs", gap="xsmall", height=SCROLLED if len(jobs) > UNSCROLLED else "content"):
+        height: int | Literal["content"] = SCROLLED if len(jobs) > UNSCROLLED else "content"
+        with st.container(key="queue_jobs", gap="xsmall", height=height, border=False):
             for view in jobs[:SHOWN_JOBS]:
                 draw_line(services, view, gpus)
         if len(jobs) > SHOWN_JOBS:

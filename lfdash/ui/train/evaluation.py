@@ -72,7 +72,9 @@ def draw_found(rows: Predictions, search: Search | None, redact: Callable[[str],
     begin = (chosen - 1) * PAGE
     shown = rows.page(begin, PAGE) if search is None else rows.at(search.hits[begin : begin + PAGE])
     first = min(begin + 1, total)
-    told = t("ui.predictions_count", first=first, last=begin + len(shown), total=total)
+    told = t("ui.predictions_no_match")
+    if total:
+        told = t("ui.predictions_count", first=first, last=begin + len(shown), total=total)
     if search is not None and not search.done:
         told = t("ui.predictions_so_far", told=told, share=f"{search.looked / len(rows):.0%}")
     words.caption(told)

@@ -64,6 +64,8 @@ def test_the_last_page_and_a_search_show_the_rest_without_secrets(folder: Path) 
     app.selectbox(key=evaluation.NUMBER).set_value(1)
     app.text_input(key=evaluation.FIND).set_value("ODD")
     assert list(pages.good(app.run()).dataframe[1].value["prompt"]) == ["ask 27"]
+    app.text_input(key=evaluation.FIND).set_value("nowhere")
+    assert t("ui.predictions_no_match") in [item.value for item in pages.good(app.run()).caption]
 
 
 def test_a_search_that_takes_long_shows_what_it_has_and_goes_on(
