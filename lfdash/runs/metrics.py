@@ -227,6 +227,10 @@ class MetricTable:
         if name == "grad_norm":
             (self._overflown.discard if math.isfinite(value) else self._overflown.add)(step)
 
+    def has(self, step: float) -> bool:
+        """Whether a line of the log had this step."""
+        return step in self._place
+
     def dead_since(self) -> float | None:
         """The step since which the run has learned nothing, since its loss is no number; None while it may learn.
 
@@ -363,7 +367,8 @@ class SideValues:
             return False
         self._state = seen
         for entry in history:
-            if isinstance(entry, dict) and math.isfinite(step := number(entry.get("step"))):
+            # a run that goes on from another's checkpoint has that one's history before its own steps
+            if isinstance(entry, dict) and table.has(step := number(entry.get("step"))):
                 for name in entry:
                     if name == "grad_norm" or is_each_eval(name):
                         table.set(step, name, number(entry[name]))

@@ -123,7 +123,7 @@ def test_every_run_is_listed_with_its_state_and_losses(page: Page, server: Serve
     best = float(cells(page, 6)[4])
     log = (server.workspace / "saves/demo-llama/lora/baseline/trainer_log.jsonl").read_text().splitlines()
     assert best == pytest.approx(min(row["loss"] for row in map(json.loads, log) if "loss" in row), abs=1e-4)
-    expect(page.get_by_text("5 of 5 runs")).to_be_visible()
+    expect(page.get_by_text("Runs: 5 of 5")).to_be_visible()
 
 
 def test_search_filter_and_order_are_in_the_address_and_survive_a_reload(page: Page, server: Server) -> None:

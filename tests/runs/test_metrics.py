@@ -97,9 +97,10 @@ def test_the_losses_on_each_of_several_datasets_are_read_from_console_and_state(
     assert [list(values) for values in tail.frame.series("eval_loss_c_loss")] == [[2, 4], [8, 10]]
     history = [{"step": step, "epoch": epoch, f"eval_{name}_loss": step + 0.5} for name, _, _, epoch in evaluated
                for step in [round(epoch * 3)]]
-    paths.trainer_state.write_text(json.dumps({"log_history": [*history, {"step": 6, "eval_loss": 1.0}]}))
+    before = {"step": 1, "grad_norm": 2.0, "eval_a_b_loss": 9.0}  # of the run whose checkpoint it went on from
+    paths.trainer_state.write_text(json.dumps({"log_history": [before, *history, {"step": 6, "eval_loss": 1.0}]}))
     assert tail.poll() and tail.frame.series("eval_a_b_loss")[1].tolist() == [2.5, 4.5, 6.5]
-    assert "eval_loss" not in tail.frame
+    assert "eval_loss" not in tail.frame and tail.frame["step"].tolist() == [2, 4, 6]
 
 
 def test_a_long_console_is_matched_in_one_pass(tmp_path: Path) -> None:
