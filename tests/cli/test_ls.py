@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,8 @@ def test_a_stalled_run_is_told(workspace: Path, monkeypatch: pytest.MonkeyPatch)
     assert (row["state"], row["step"]) == ("RUNNING", 20) and row["stalled"] >= 0
     assert "RUNNING (STALLED)" in lfdash("ls").out
     assert "RUNNING: no step for" in lfdash("show").out and "usually one each" in lfdash("show").out
+    control = workspace / row["folder"] / "attempts" / "001" / "child.json"
+    os.kill(json.loads(control.read_text())["child"], signal.SIGCONT)
+    assert lfdash("logs", "-f").code == 0
+    (row,) = lfdash("ls", "--json").json
+    assert (row["state"], row["step"], row["stalled"]) == ("SUCCEEDED", 40, None)

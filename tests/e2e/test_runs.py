@@ -163,7 +163,7 @@ def head(page: Page, word: str) -> None:
     place = page.locator('.stDataFrame >> nth=0 >> th[role="columnheader"]').evaluate_all(
         "(heads, word) => heads.findIndex(h => h.textContent.startsWith(word))", word
     )
-    widths = [190, 126, 104, 110, 84, 96]  # of the columns up to Best loss, see ui/runs.py
+    widths = [190, 172, 104, 110, 84, 96]  # of the columns up to Best loss, see ui/runs.py
     corner = page.locator(".stDataFrame canvas").first.bounding_box()
     assert corner is not None and place == 5
     page.mouse.click(corner["x"] + 36 + sum(widths[:place]) + 25, corner["y"] + HEAD / 2)
