@@ -5,8 +5,10 @@ for ever. A training stands still when ranks wait for each other, a disk does no
 processes. Nothing is done here; only the user takes the harder step.
 
 A training counts as stalled when its log got no line, and no file of its folder changed, for longer than `limit_s`
-says: a progress bar of an evaluation or a checkpoint that is being written is a sign of life. Before there are lines
-to tell the usual pace (loading, tokenizing, compiling, the first steps), and after the last step, nothing is said.
+says: a progress bar of an evaluation or a checkpoint that is being written is a sign of life. Where the console says
+last that it evaluates or saves, ten times as long (`disable_tqdm` leaves an evaluation without a sign). Before there
+are lines to tell the usual pace (loading, tokenizing, compiling, the first steps), and after the last step, nothing is
+said.
 
 How long that is, is measured by the clock that nobody sets, from the line that this process saw come. Of a line that
 was there before, the file's time is asked, and believed as far as the run has been alive since that line by that
@@ -17,10 +19,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lfdash.files import FileMark, file_mark
+from lfdash.runs.log_reader import tail_bytes
 from lfdash.runs.metrics import Progress, Rhythm
 from lfdash.runs.paths import LOG
 from lfdash.runs.record import RunState
@@ -31,6 +35,10 @@ TORN_S = 15.0  # the same, when some of its ranks are gone already
 
 LEAST_S = 60.0  # a training that stands still for less is not told
 PAUSES = 10.0  # usual pauses between two lines of the log that make a stall
+BESIDE = 10.0  # times as long, where it evaluates or saves
+BESIDE_SAYS = (b"***** Running Evaluation", b"***** Running Prediction", b"Saving model checkpoint")  # transformers
+STEP_SAYS = b"{'loss'"
+CONSOLE_END = 1 << 13  # bytes of the console in which one of these is looked for
 LONGEST = 3.0  # the same for the longest of the newest ones, which an evaluation or a checkpoint was in
 
 Signs = tuple[tuple[str, int, float], ...]
@@ -54,6 +62,11 @@ def age_s(changed: float, alive_s: float | None, rhythm: Rhythm, now: float) -> 
     if alive_s is None:
         return 0.0
     return max(0.0, min(now - changed, alive_s - rhythm.last_s))
+
+
+def is_beside_steps(console: bytes) -> bool:
+    """Whether the end of a console says that it evaluates or saves, and no step came after."""
+    return max(console.rfind(words) for words in BESIDE_SAYS) > console.rfind(STEP_SAYS)
 
 
 def is_at_end(progress: Progress) -> bool:
@@ -129,6 +142,8 @@ class StallDetector:
         quiet, limit = now - seen.since, limit_s(rhythm)
         if quiet > limit:
             seen = self._asked(view, seen, now)
+            with suppress(OSError):
+                limit *= BESIDE if is_beside_steps(tail_bytes(view.paths.console, CONSOLE_END)) else 1
         self._watched[view.path, view.attempt] = seen
         if quiet <= limit or now - seen.alive <= limit:
             return None

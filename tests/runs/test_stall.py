@@ -12,7 +12,7 @@ import pytest
 
 from lfdash.runs.metrics import Rhythm
 from lfdash.runs.record import RunState
-from lfdash.runs.stall import LEAST_S, QUIET_S, TORN_S, StallDetector, limit_s
+from lfdash.runs.stall import BESIDE, LEAST_S, QUIET_S, TORN_S, StallDetector, limit_s
 from lfdash.runs.view import RunView, Stall, read_progress
 from tests.support.runs import plan_for, record_for
 
@@ -171,6 +171,23 @@ def test_an_evaluation_or_a_checkpoint_that_is_written_is_a_sign_of_life(trainin
         training.pass_(50)
         said = training.look()
     assert said == Stall(1020.0, 1.0)  # counted from the last step
+
+
+@pytest.mark.parametrize("last", ["***** Running Evaluation *****", "[INFO] >> Saving model checkpoint to saves/r1/x"])
+def test_an_evaluation_without_a_progress_bar_is_given_more_time(training: Training, last: str) -> None:
+    training.steps(30)
+    (training.path / "console.log").write_text(f"{{'loss': '1.5', 'epoch': '1'}}\n{last}\n")
+    os.utime(training.path / "console.log", (training.wall, training.wall))
+    training.look()
+    training.pass_(BESIDE * LEAST_S)
+    assert training.look() is None
+    training.pass_(60)
+    assert training.look() == Stall(660.0, 1.0)
+    with (training.path / "console.log").open("a") as file:
+        file.write("{'loss': '1.4', 'epoch': '1'}\n")
+    training.look()
+    training.pass_(LEAST_S + 1)
+    assert training.look() is not None, "a step came after"
 
 
 def test_a_process_that_looks_once_knows_by_the_time_of_the_files(training: Training) -> None:
