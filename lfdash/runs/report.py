@@ -22,12 +22,11 @@ SMALL = 1 << 18  # bytes of any other file
 
 def explain(view: RunView) -> Diagnosis | None:
     """The known cause of a failed run, from what its newest attempt printed and how it ended; None when unknown."""
-    ending = [view.error] if view.error else []
     try:
         printed = last_lines(view.paths.console, view.paths.attempt(view.attempt).console_start())
     except OSError:  # its error line is known all the same
         printed = []
-    return diagnose([*printed, *ending])
+    return diagnose(printed, view.exit_code, view.error)
 
 
 def bundle(view: RunView, packages: Mapping[str, str], redact: Callable[[str], str]) -> bytes:

@@ -1,23 +1,28 @@
-"""The diagnosis against recorded logs of real failing and healthy runs, and against lines of our own."""
+"""The diagnosis against real failures and healthy runs (tests/fixtures/failures and console)."""
 
 from __future__ import annotations
 
+import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import coerce
-from lfdash.runs.diagnose import SIGNATURES, diagnose, raised, signatures
+from lfdash.runs.console import last_lines
+from lfdash.runs.diagnose import SIGNATURES, diagnose, signatures
 from tests.support import FIXTURES, ROOT
+from tests.support.failure_texts import START, Text, healthy, texts
 
 CONSOLES = FIXTURES / "console"
-LOCALE = ROOT / "lfdash" / "locales" / "en.toml"
+LOCALES = sorted((ROOT / "lfdash" / "locales").glob("*.toml"))
+LISTS = ("issues", "runs", "gpu", "cases")
 
 RECORDED = {
     "bad_dataset": ("unknown_dataset", "nope"),
-    "bad_model": ("hub_unreachable", ""),
+    "bad_model": ("hub_offline", ""),
     "bf16_cpu": ("bf16", ""),
     "no_package": ("package_missing", "jieba"),
     "string_learning_rate": ("number_as_text", ""),
@@ -25,72 +30,174 @@ RECORDED = {
     "unknown_key": ("unknown_argument", "['not_an_arg']"),
 }
 
-LINES = {
-    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.": "gpu_memory",
-    "CUDA out of memory. Process 7 has 41.0 GiB memory in use. Including non-PyTorch memory, this": "gpu_busy",
-    "OSError: [Errno 28] No space left on device": "disk_full",
-    "RuntimeError: [enforce fail] iostream error": "disk_full",
-    "ValueError: Quantization is only compatible with the LoRA or OFT method.": "quantized_method",
-    "ValueError: Adapter is only valid for the LoRA method.": "adapter_method",
-    "ImportError: trl>=0.8.6,<=0.9.6 is required for a normal functioning of this module": "ppo_trl",
-    "ValueError: Template none does not exist.": "template",
-    "ValueError: File data/absent.json not found.": "data_file",
-    "ValueError: Target modules {'q'} not found in the base model.": "lora_target",
-    "ModuleNotFoundError: No module named 'bitsandbytes'": "package_missing",
-}
+# lines of healthy runs that speak of failures, as users of other machines have them
+HARMLESS = (
+    "Installed CUDA version 12.4 does not match the version torch was compiled with 12.6 but since the APIs are compatible",
+    "Failed to load CPU gemm_4bit_forward from kernels-community: No module named 'kernels'. Please `pip install kernels`",
+    "FlashAttention2 is not installed.",
+    "[rank0]:[W1127 08:55:12.921262401 ProcessGroupNCCL.cpp:1250] Warning: process group has NOT been destroyed",
+    "`use_cache=True` is incompatible with gradient checkpointing. Setting `use_cache=False`.",
+    "[WARNING] async_io requires the dev libaio .so object and headers but these were not found.",
+    "node1:34:34 [0] NCCL INFO NET/Plugin: Could not find: libnccl-net.so. Using internal network plugin.",
+    "W0306 02:05:41.969000 1403 torch/elastic/api.py:858] Sending process 7 closing signal SIGTERM",
+    "huggingface/tokenizers: The current process just got forked, after parallelism has already been used.",
+    "Xet Storage is enabled for this repo, but the 'hf_xet' package is not installed. Falling back to regular HTTP",
+    "'HTTPSConnectionPool(host='huggingface.co'): Read timed out.' thrown while requesting HEAD; Retrying in 1s",
+    "Some weights of the model checkpoint were not used when initializing LlamaForCausalLM: ['score.weight']",
+)
+
+
+@pytest.mark.parametrize("text", [text for name in LISTS for text in texts(name)], ids=lambda text: text.source)
+def test_the_cause_that_a_human_gives(text: Text) -> None:
+    found = diagnose(text.lines, text.exit_code)
+    assert (found.id if found else None) in (text.causes or (None,)), text.why
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_recorded_failures(name: str) -> None:
     lines = (CONSOLES / f"failed_{name}.txt").read_text(errors="replace").splitlines()
-    found = diagnose(lines)
+    found = diagnose(lines, 1)
     assert found is not None
     assert (found.id, found.params["what"]) == RECORDED[name]
     assert any(found.line in line for line in lines)
 
 
-@pytest.mark.parametrize("path", sorted(CONSOLES.glob("healthy_*.txt")), ids=lambda path: path.stem)
-def test_no_alarm_on_healthy_runs(path: Path) -> None:
-    assert diagnose(path.read_text(errors="replace").splitlines()) is None
+@pytest.mark.parametrize("path", healthy(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("code", [None, 0, 1])
+def test_no_alarm_on_healthy_runs(path: Path, code: int | None) -> None:
+    assert diagnose(last_lines(path), code) is None
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_known_lines(line: str) -> None:
-    found = diagnose(["step 1", line, "bye"])
+@pytest.mark.parametrize("line", HARMLESS)
+def test_no_alarm_on_a_line_of_healthy_runs(line: str) -> None:
+    assert diagnose([*START.splitlines(), line], 1) is None
+    killed = diagnose([*START.splitlines(), line], -9)
+    assert killed is not None and killed.id == "host_memory"
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "line"),
+    [
+        (-9, "host_memory", "SIGKILL"),
+        (137, "host_memory", "SIGKILL"),
+        (-11, "segfault", "SIGSEGV"),
+        (139, "segfault", "SIGSEGV"),
+        (-7, "bus_error", "SIGBUS"),
+        (-6, "aborted", "SIGABRT"),
+        (-4, "illegal_instruction", "SIGILL"),
+        (-15, "terminated", "SIGTERM"),
+        (-1, "hangup", "SIGHUP"),
+        (130, "interrupted", "SIGINT"),
+    ],
+)
+def test_a_signal_without_an_exception(code: int, cause: str, line: str) -> None:
+    found = diagnose(START.splitlines(), code)
     assert found is not None
-    assert found.id == LINES[line]
+    assert (found.id, found.line) == (cause, line)
 
 
-def test_a_warning_above_does_not_hide_the_exception() -> None:
-    lines = [
-        "FlashAttention2 has been toggled on, but it cannot be used",
-        "Traceback (most recent call last):",
-        '  File "a.py", line 1, in run',
-        "ValueError: Template x does not exist.",
-    ]
-    found = diagnose(lines)
+@pytest.mark.parametrize("code", [0, 1, 2, 128, 255, None])
+def test_an_exit_code_that_tells_nothing(code: int | None) -> None:
+    assert diagnose(START.splitlines(), code) is None
+
+
+RANKS = {
+    "torchrun": "E1126 torch/api.py:1002] failed (exitcode: -9) local_rank: 1 (pid: 7) of binary: python",
+    "its summary": "  exitcode  : -9 (pid: 14061)  (SIGKILL)",
+    "accelerate": "subprocess.CalledProcessError: Command '['torchrun', 'x.py']' died with <Signals.SIGKILL: 9>.",
+    "deepspeed": "[ERROR] [launch.py:321:sigkill_handler] ['python', '-u', 'x.py'] exits with return code = -9",
+    "a shell": "Killed",
+    "slurm": "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0.",
+    "the kernel": "Out of memory: Killed process 7 (python) total-vm:1kB",
+}
+
+
+@pytest.mark.parametrize("who", RANKS)
+def test_a_rank_that_was_killed(who: str) -> None:
+    found = diagnose([*START.splitlines(), RANKS[who]], 1)
     assert found is not None
-    assert found.id == "template"
+    assert (found.id, found.line) == ("host_memory", RANKS[who].strip())
 
 
-def test_the_first_rank_speaks_before_the_launcher() -> None:
+def test_the_end_of_one_rank_comes_before_what_launchers_do_to_the_others() -> None:
+    lines = ["  exitcode  : -15 (pid: 1)  (SIGTERM)", "  exitcode  : -7 (pid: 2)  (SIGBUS)"]
+    found = diagnose(lines, 1)
+    assert found is not None
+    assert found.id == "bus_error"
+
+
+def test_the_first_rank_speaks_before_others_and_the_launcher() -> None:
     lines = [
         "[rank1]: Traceback (most recent call last):",
         '[rank1]:   File "a.py", line 1, in run',
         "[rank1]: ValueError: Cannot find valid samples",
+        "[rank0]: Traceback (most recent call last):",
+        '[rank0]:   File "a.py", line 1, in run',
+        "[rank0]: ValueError: Template x does not exist.",
         "Traceback (most recent call last):",
         '  File "b.py", line 2, in main',
         "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:",
     ]
-    assert raised(lines)[0] == "ValueError: Cannot find valid samples"
-    found = diagnose(lines)
+    found = diagnose(lines, 1)
     assert found is not None
-    assert found.id == "no_samples"
+    assert (found.id, found.line) == ("no_samples", "ValueError: Cannot find valid samples")
+
+
+def test_a_rank_that_lost_another_one_gives_way_to_it() -> None:
+    lines = [
+        "[rank0]: Traceback (most recent call last):",
+        "[rank0]: RuntimeError: [gloo/transport/tcp/pair.cc:545] Read error: Connection reset by peer",
+    ]
+    found = diagnose(lines, 1)
+    assert found is not None
+    assert found.id == "peer_lost"
+    other = ["[rank1]: Traceback (most recent call last):", "[rank1]: ValueError: Template x does not exist."]
+    found = diagnose([*lines, *other], 1)
+    assert found is not None
+    assert found.id == "template"
+
+
+def test_what_is_known_besides_counts_where_nothing_was_printed() -> None:
+    found = diagnose([], None, "OSError: [Errno 28] No space left on device")
+    assert found is not None
+    assert found.id == "disk_full"
+    printed = ["Traceback (most recent call last):", "LookupError: x"]
+    assert diagnose(printed, 1, "OSError: No space left on device") is None
+
+
+def test_an_exception_whose_traceback_was_cut_off() -> None:
+    found = diagnose(['  File "a.py", line 1, in run', "ValueError: Template x does not exist.", "  0%|   | 0/5"], 1)
+    assert found is not None
+    assert (found.id, found.params["what"]) == ("template", "x")
+
+
+def test_the_end_of_a_log_of_50_megabytes(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    line = b"{'loss': '6.7', 'grad_norm': '1.5', 'learning_rate': '5e-05', 'epoch': '0.1'}\n"
+    with path.open("wb") as file:
+        file.write(b"Traceback (most recent call last):\nValueError: Template old does not exist.\n")
+        for _ in range(50):
+            file.write(line * (2**20 // len(line)))
+        file.write(b"Traceback (most recent call last):\nValueError: Template new does not exist.\n")
+    before = time.process_time()
+    lines = last_lines(path)
+    found = diagnose(lines, 1)
+    assert found is not None
+    assert found.params["what"] == "new"
+    assert sum(map(len, lines)) < 2**20
+    assert time.process_time() - before < 3
+
+
+def share(list_of_texts: Sequence[Text]) -> float:
+    """How many of the causes are told rightly."""
+    told = [(diagnose(text.lines, text.exit_code), text.causes) for text in list_of_texts]
+    return sum(found is not None and found.id in causes for found, causes in told) / len(told)
 
 
 def test_every_cause_has_a_text_and_every_text_a_cause() -> None:
-    texts = tomllib.loads(LOCALE.read_text(encoding="utf-8"))["diagnosis"]
-    assert set(texts) == {signature.id for signature in signatures(SIGNATURES)}
+    for path in LOCALES:
+        known = tomllib.loads(path.read_text(encoding="utf-8"))["diagnosis"]
+        assert set(known) == {signature.id for signature in signatures(SIGNATURES)}, path.name
 
 
 def test_every_cure_is_a_value_that_its_field_takes() -> None:
