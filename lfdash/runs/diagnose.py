@@ -91,13 +91,13 @@ def diagnose(lines: Iterable[str], exit_code: int | None = None, error: str | No
     """
     every = [line[:LONGEST] for line in lines]
     failed = not_survived(failures(every), every, exit_code)
-    own = [failure for failure in failed if not of(failure, lambda one: one.peer)]
+    own = [failure for failure in failed if telling(failure) or not of(failure, is_peer)]
     if own:
         return next(filter(None, map(named, own)), None)
     return (
         in_lines(every, peer=False)
         or of_signal(every, exit_code, last=False)
-        or next(filter(None, (of(failure, lambda one: one.peer) for failure in failed)), None)
+        or next(filter(None, (of(failure, is_peer) for failure in failed)), None)
         or in_lines(every, peer=True)
         or of_signal(every, exit_code, last=True)
         or untraced(every, error)
@@ -116,7 +116,17 @@ def not_survived(failed: list[Failure], lines: Sequence[str], exit_code: int | N
 
 def named(failure: Failure) -> Diagnosis | None:
     """The cause of a process's failure, a vague one only where nothing in its chain says more."""
-    return of(failure, lambda one: not one.vague and not one.peer) or of(failure, lambda one: one.vague)
+    return telling(failure) or of(failure, lambda one: one.vague)
+
+
+def telling(failure: Failure) -> Diagnosis | None:
+    """The cause that a process's failure itself tells."""
+    return of(failure, lambda one: not one.vague and not one.peer)
+
+
+def is_peer(one: Signature) -> bool:
+    """Whether it says only that another process is gone."""
+    return one.peer
 
 
 def of(failure: Failure, chosen: Callable[[Signature], bool]) -> Diagnosis | None:

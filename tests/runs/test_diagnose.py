@@ -32,8 +32,8 @@ RECORDED = {
 
 # lines of healthy runs that speak of failures, as users of other machines have them
 HARMLESS = (
-    "Installed CUDA version 12.4 does not match the version torch was compiled with 12.6 but since the APIs are compatible",
-    "Failed to load CPU gemm_4bit_forward from kernels-community: No module named 'kernels'. Please `pip install kernels`",
+    "Installed CUDA version 12.4 does not match the version torch was compiled with 12.6 but since APIs are compatible",
+    "Failed to load CPU gemm_4bit_forward from kernels-community: No module named 'kernels'. `pip install kernels`",
     "FlashAttention2 is not installed.",
     "[rank0]:[W1127 08:55:12.921262401 ProcessGroupNCCL.cpp:1250] Warning: process group has NOT been destroyed",
     "`use_cache=True` is incompatible with gradient checkpointing. Setting `use_cache=False`.",
@@ -102,7 +102,7 @@ def test_an_exit_code_that_tells_nothing(code: int | None) -> None:
 
 
 RANKS = {
-    "torchrun": "E1126 torch/api.py:1002] failed (exitcode: -9) local_rank: 1 (pid: 7) of binary: python",
+    "torchrun": "E1126 api.py:1002] failed (exitcode: -9) local_rank: 1 (pid: 7) of binary: python",
     "its summary": "  exitcode  : -9 (pid: 14061)  (SIGKILL)",
     "accelerate": "subprocess.CalledProcessError: Command '['torchrun', 'x.py']' died with <Signals.SIGKILL: 9>.",
     "deepspeed": "[ERROR] [launch.py:321:sigkill_handler] ['python', '-u', 'x.py'] exits with return code = -9",
@@ -157,6 +157,13 @@ def test_a_rank_that_lost_another_one_gives_way_to_it() -> None:
     assert found.id == "template"
 
 
+def test_a_network_error_that_is_this_process_own_is_no_lost_peer() -> None:
+    text = "torch.distributed.DistNetworkError: The server socket has failed to listen on any local address. EADDRINUSE"
+    found = diagnose(["Traceback (most recent call last):", text], 1)
+    assert found is not None
+    assert found.id == "port_taken"
+
+
 def test_what_is_known_besides_counts_where_nothing_was_printed() -> None:
     found = diagnose([], None, "OSError: [Errno 28] No space left on device")
     assert found is not None
@@ -186,6 +193,15 @@ def test_the_end_of_a_log_of_50_megabytes(tmp_path: Path) -> None:
     assert found.params["what"] == "new"
     assert sum(map(len, lines)) < 2**20
     assert time.process_time() - before < 3
+
+
+@pytest.mark.parametrize(("name", "least"), [("held_out", 0.9), ("held_out_2", 0.8)])
+def test_what_share_is_told_rightly_and_nothing_wrongly(name: str, least: float) -> None:
+    held_out = texts(name)
+    assert share(held_out) >= least
+    for text in held_out:
+        found = diagnose(text.lines, text.exit_code)
+        assert found is None or found.id in text.causes, text.source
 
 
 def share(list_of_texts: Sequence[Text]) -> float:

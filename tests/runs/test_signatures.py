@@ -34,7 +34,7 @@ def test_a_row_says_what_it_looks_for_and_where_it_was_met(name: str) -> None:
 def test_what_counts_outside_of_exceptions_is_a_small_set_that_no_healthy_log_has() -> None:
     anywhere = [one for one in signatures() if one.anywhere]
     assert {one.id for one in anywhere} == {
-        "invalid_argument", "shared_memory", "nccl_timeout",
+        "invalid_argument", "own_package", "shared_memory", "nccl_timeout",
         "host_memory", "segfault", "bus_error", "illegal_instruction",
     }
     for path in healthy():
@@ -137,6 +137,7 @@ def test_a_hostile_exception_is_diagnosed_in_bounded_time() -> None:
 
 
 def test_every_list_of_failures_says_where_they_are_from() -> None:
-    for name in ("issues", "runs", "gpu", "cases"):
+    for name in ("issues", "runs", "gpu", "cases", "held_out", "held_out_2"):
         assert all(text.source and text.why for text in texts(name))
-    assert all(text.source.startswith("https://github.com/") for text in texts("issues"))
+    for name in ("issues", "held_out", "held_out_2"):
+        assert all(text.source.startswith("https://github.com/") for text in texts(name))
