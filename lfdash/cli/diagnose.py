@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -19,7 +19,7 @@ from lfdash.jobs.args import job_from_args
 from lfdash.jobs.changes import fix_arguments
 from lfdash.jobs.fields import BY_ID, arguments
 from lfdash.jobs.job import JobConfig
-from lfdash.runs.console import collapse, last_lines
+from lfdash.runs.console import ERROR_TAIL, last_lines, lines_of
 from lfdash.runs.diagnose import Diagnosis
 from lfdash.runs.diagnose import diagnose as diagnose_lines
 from lfdash.runs.record import RunState
@@ -36,14 +36,21 @@ def log_argument() -> click.Argument:
 def diagnose(terminal: Terminal, what: str | None) -> int:
     """The known cause, the line that proves it, and what cures it."""
     if what == "-":
-        lines = [collapse(line.decode("utf-8", "replace")) for line in sys.stdin.buffer]
-        return told(terminal, diagnose_lines(lines), None)
+        return told(terminal, diagnose_lines(lines_of(end_of(sys.stdin.buffer).decode("utf-8", "replace"))), None)
     if what is not None and Path(what).is_file():
         return told(terminal, diagnose_lines(last_lines(Path(what).resolve())), None)
     view = chosen(terminal, what)[1].view
     if view.state not in (RunState.FAILED, RunState.LOST):
         return unfailed(terminal, view)
     return told(terminal, explain(view), view)
+
+
+def end_of(stream: BinaryIO, size: int = ERROR_TAIL) -> bytes:
+    """The last `size` bytes of a stream of any length, in memory of a few times that."""
+    kept = b""
+    while chunk := stream.read(size):
+        kept = (kept + chunk)[-size:]
+    return kept
 
 
 def told(terminal: Terminal, found: Diagnosis | None, view: RunView | None) -> int:

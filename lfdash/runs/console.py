@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lfdash.files import open_plain
 from lfdash.runs.log_reader import CHUNK, LONGEST, Cursor, tail_bytes
+from lfdash.runs.tracebacks import HEADING, failures
 
 BLOCK = 10_240  # bytes; Streamlit sends unchanged messages of at least this size as a hash
 KEEP = 40  # closed blocks
@@ -160,15 +161,6 @@ def lines_of(text: str) -> list[str]:
     return [collapse(line) for line in text.split("\n")]
 
 
-RANK = re.compile(r"^\[?(?:default|rank)(\d+)\]?:\s?")
-# at a line's end: a progress bar may stand before it, without a newline between
-HEADING = "Traceback (most recent call last):"
-TRACEBACK = re.compile(r"(?:\[?(?:default|rank)\d+\]?:\s?)?" + re.escape(HEADING) + "$")
-CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
-EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?::(?:\s.*)?)?$")
-LAUNCHERS = ("CalledProcessError", "ChildFailedError", "SystemExit", "SignalException")  # they only pass it on
-
-
 def last_error(console: Path, start: int = 0) -> str | None:
     """The exception line of a failed run, from the last part of its console log; None without a traceback.
 
@@ -179,42 +171,8 @@ def last_error(console: Path, start: int = 0) -> str | None:
     first = text.find(HEADING)
     if first < 0:
         return None
-    found = tracebacks(lines_of(text[text.rfind("\n", 0, first) + 1 :]))
-    real = [item for item in found if item[1].split(":")[0].rpartition(".")[2] not in LAUNCHERS]
-    ranked = [line for rank, line in real if rank is not None]
-    if ranked:
-        return ranked[0]
-    chosen = real or found
-    return chosen[-1][1] if chosen else None
-
-
-def tracebacks(lines: list[str]) -> list[tuple[str | None, str]]:
-    """(rank, exception line) of each traceback in order; of a chain of exceptions only the last."""
-    found: list[tuple[str | None, str]] = []
-    inside: set[str | None] = set()  # ranks whose traceback is open: ranks write at the same time
-    chained: set[str | None] = set()
-    for line in lines:
-        opening = TRACEBACK.search(line)
-        line = opening.group() if opening else line
-        match = RANK.match(line)
-        rank = match.group(1) if match else None
-        body = line[match.end() :] if match else line
-        if body.startswith(CHAINED):
-            chained.add(rank)
-        elif opening:
-            inside.add(rank)
-        elif rank in inside and body and not body[0].isspace() and EXCEPTION.match(body):
-            inside.discard(rank)
-            if rank in chained:
-                chained.discard(rank)
-                drop_last(found, rank)
-            found.append((rank, body))
-    return found
-
-
-def drop_last(found: list[tuple[str | None, str]], rank: str | None) -> None:
-    """Removes the newest entry of a rank."""
-    for place in range(len(found) - 1, -1, -1):
-        if found[place][0] == rank:
-            del found[place]
-            return
+    lines = lines_of(text[text.rfind("\n", 0, first) + 1 :])
+    found = failures(lines) or failures(lines, passed_on=True)
+    ranked = [failure for failure in found if failure.process is not None]
+    chosen = ranked[:1] or found[-1:]
+    return chosen[0].raised[0].line if chosen else None

@@ -19,7 +19,7 @@ from lfdash.runs.tracebacks import Failure, Raised, bare, failures
 
 SIGNATURES = Path(__file__).with_name("signatures.toml")
 LONGEST = 4000  # characters of a line that are looked at: bounds the work of every pattern
-STEP = re.compile(r"^(?:\[rank\d+\]: ?)?\{'(?:loss|train_loss)'")  # a row of metrics: the run went on
+STEP = re.compile(r"^.{0,200}\{'(?:loss|train_loss)'")  # a row of metrics: the run went on
 # how launchers say that a signal ended a process, the first that ended first
 ENDED = re.compile(
     r"exitcode {0,9}: {0,9}-(\d{1,2})\b|return code = -(\d{1,2})\b"

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 # what torchrun, its --tee, srun and pdsh write before a line of one process
 PROCESS = re.compile(r"^\[?(?:default|rank)(\d+)\]?:\s?|^(\d{1,4}|\d{1,3}(?:\.\d{1,3}){3}):\s")
 # at a line's end (a progress bar may stand before it), or in the frame that the package rich draws
-HEAD = re.compile(r"(Original )?Traceback \(most recent call last\)(?::$| ?─)")
+HEADING = "Traceback (most recent call last)"
+HEAD = re.compile(r"(Original )?" + re.escape(HEADING) + r"(?::$| ?─)")
+RANKED = re.compile(r"\[?(?:default|rank)\d+\]?:\s?" + re.escape(HEADING))
 EXCEPTION = re.compile(r"^(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*|[A-Z]\w*)(?::(?:\s.*)?)?$")
 # what follows a message: another log line, a progress bar, a row of metrics, a ruler
 OTHER = re.compile(
@@ -54,14 +56,14 @@ class Failure:
     place: int
 
 
-def failures(lines: Iterable[str]) -> list[Failure]:
-    """All failures, in the order of their exceptions' lines, but for those that launchers pass on."""
+def failures(lines: Iterable[str], *, passed_on: bool = False) -> list[Failure]:
+    """All failures, in the order of their exceptions' lines; passed_on: with those that launchers only pass on."""
     reports: dict[str | None, Report] = {}
     for place, line in enumerate(lines):
         process, text = split(line)
         reports.setdefault(process, Report(process)).read(place, text)
     found = [failure for report in reports.values() for failure in report.closed()]
-    return sorted((one for one in found if not one.raised[0].passed_on), key=lambda one: one.place)
+    return sorted((one for one in found if passed_on or not one.raised[0].passed_on), key=lambda one: one.place)
 
 
 def bare(lines: Sequence[str]) -> list[Raised]:
@@ -78,6 +80,8 @@ def bare(lines: Sequence[str]) -> list[Raised]:
 
 def split(line: str) -> tuple[str | None, str]:
     """The process that a line is of, and what it said."""
+    ranked = RANKED.search(line)
+    line = line[ranked.start() :] if ranked else line
     match = PROCESS.match(line)
     return (match.group(1) or match.group(2), line[match.end() :]) if match else (None, line)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 
 import pytest
 
+from lfdash.cli.diagnose import end_of
 from tests.support import FIXTURES
 from tests.support.terminal import lfdash
 
@@ -54,6 +57,21 @@ def test_no_known_cause(tmp_path: Path) -> None:
     assert lfdash("diagnose", tmp_path / "log.txt", "--json").json == {
         "cause": None, "message": "No known cause fits.", "line": None, "fix": None,
     }
+
+
+def test_of_a_stream_the_end_is_kept() -> None:
+    stream = io.BytesIO(b"a" * 3_000 + b"b" * 5)
+    assert end_of(stream, 7) == b"aabbbbb"
+    assert end_of(io.BytesIO(b"abc"), 7) == b"abc"
+
+
+def test_a_run_that_was_killed(copied: Path) -> None:
+    folder = copied / "saves" / "demo-llama" / "lora" / "bad"
+    (folder / "console.log").write_text("[WARNING|a] FlashAttention-2 is not installed.\n{'loss': '6.7'}\n")
+    for path in folder.rglob("exit.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "code": -9}))
+    said = lfdash("diagnose", "bad", "--json").json
+    assert (said["cause"], said["line"], said["fix"]) == ("host_memory", "SIGKILL", None)
 
 
 def test_neither_a_run_nor_a_log(seen: Path) -> None:

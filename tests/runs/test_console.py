@@ -189,7 +189,7 @@ def test_of_a_chain_the_last_exception_counts_and_a_launcher_only_alone(tmp_path
     assert last_error(path) == "ModuleNotFoundError: No module named x"
     path.write_text('Traceback (most recent call last):\n  File "c.py"\nsubprocess.CalledProcessError: Command\n')
     assert last_error(path) == "subprocess.CalledProcessError: Command"
-    passed_on = 'Traceback (most recent call last):\n  File "c.py"\nsubprocess.CalledProcessError: Command\n'
+    passed_on = 'Traceback (most recent call last):\n  File "c.py"\nsubprocess.CalledProcessError: Command torchrun\n'
     path.write_text(chain + passed_on)
     assert last_error(path) == "ModuleNotFoundError: No module named x"
     path.write_text("".join(f"[rank0]: {text}\n" for text in chain.split("\n")) + passed_on)

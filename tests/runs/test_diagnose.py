@@ -12,7 +12,7 @@ import pytest
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import coerce
 from lfdash.runs.console import last_lines
-from lfdash.runs.diagnose import SIGNATURES, diagnose, signatures
+from lfdash.runs.diagnose import LONGEST, SIGNATURES, diagnose, signatures
 from tests.support import FIXTURES, ROOT
 from tests.support.failure_texts import START, Text, healthy, texts
 
@@ -141,6 +141,20 @@ def test_the_first_rank_speaks_before_others_and_the_launcher() -> None:
     found = diagnose(lines, 1)
     assert found is not None
     assert (found.id, found.line) == ("no_samples", "ValueError: Cannot find valid samples")
+
+
+def test_of_one_process_only_the_last_exception_counts() -> None:
+    known = ["Traceback (most recent call last):", "ValueError: Template x does not exist."]
+    assert diagnose([*known, "it went on", "Traceback (most recent call last):", "LookupError: x"], 1) is None
+    found = diagnose([*known, "Traceback (most recent call last):", "ValueError: Cannot find valid samples"], 1)
+    assert found is not None
+    assert found.id == "no_samples"
+
+
+def test_only_the_beginning_of_a_line_is_looked_at() -> None:
+    head = "Traceback (most recent call last):"
+    assert diagnose([head, f"ValueError: {'x' * LONGEST} Template x does not exist."], 1) is None
+    assert diagnose([head, f"ValueError: {'x' * 99} Template x does not exist."], 1) is not None
 
 
 def test_a_rank_that_lost_another_one_gives_way_to_it() -> None:

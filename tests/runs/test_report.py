@@ -43,6 +43,14 @@ def test_a_cause_that_nobody_printed_is_taken_from_how_it_ended(world: World) ->
     assert found is not None and found.id == "disk_full"
 
 
+def test_a_run_that_was_killed_is_told_by_its_exit_code(world: World) -> None:
+    handle = world.add("r1")
+    handle.paths.console.write_text("[WARNING|a] FlashAttention-2 is not installed.\n{'loss': '6.7'}\n")
+    world.fake.end(handle, -9)
+    found = explain(world.scan()[0])
+    assert found is not None and (found.id, found.line) == ("host_memory", "SIGKILL")
+
+
 def test_a_bundle_has_records_and_logs_without_secrets_and_weights(world: World) -> None:
     view = failed(world, f"token hunter2\n{FAILURE}")
     (view.path / "adapter_model.safetensors").write_bytes(b"weights")

@@ -74,6 +74,7 @@ def test_a_message_ends_where_other_lines_begin() -> None:
 
 def test_a_progress_bar_before_the_head_and_the_frame_that_rich_draws() -> None:
     assert kinds([f"  0%|   | 0/5 [00:00<?, ?it/s]{HEAD}", FRAME, "A: 1"]) == [(None, ["A: 1"])]
+    assert kinds([f"  0%|   | 0/5[rank1]: {HEAD}", f"[rank1]: {FRAME}", "[rank1]: A: 1"]) == [("1", ["A: 1"])]
     rich = ["╭──── Traceback (most recent call last) ────╮", "│ x.py:1 in f │", "╰─────╯", "RuntimeError: a"]
     assert kinds(rich) == [(None, ["RuntimeError: a"])]
 
@@ -82,6 +83,8 @@ def test_the_frames_of_an_exception() -> None:
     failure = failures(lines(HEAD, FRAME, "    run()", "ValueError: a"))[0]
     assert failure.raised[0].frames == (FRAME, "    run()")
     assert failure.place == 3
+    second = failures(lines(HEAD, FRAME, "A: 1", HEAD, "  File b", "B: 2"))[1]
+    assert second.raised[0].frames == ("  File b",)
 
 
 def test_no_traceback_no_failure() -> None:
