@@ -28,7 +28,7 @@ def test_a_row_says_what_it_looks_for_and_where_it_was_met(name: str) -> None:
     assert set(row) <= KEYS
     assert row["source"].strip()
     assert "pattern" in row or "signal" in row
-    assert set(re.compile(row.get("pattern", "")).groupindex) <= {*(f"what{n or ''}" for n in range(9)), "why"}
+    assert set(re.compile(row.get("pattern", "")).groupindex) <= {*(f"what{n or ''}" for n in range(10)), "why"}
 
 
 def test_what_counts_outside_of_exceptions_is_a_small_set_that_no_healthy_log_has() -> None:
