@@ -26,12 +26,17 @@ TAB = "page.tab"
 
 
 def shown(form: Form) -> RunView | None:
-    """The run to show: the one chosen or in the address, else the newest alive one, else the newest."""
+    """The run to show: the one chosen, the one in the address, else the newest alive one, else the newest. None when
+    the address names one that is not there: another one in its place would be taken for it."""
     found = views(form)
-    wanted = st.session_state.get(SHOWN) or st.query_params.get("run")
     by_id = {view.run_id: view for view in found}
-    if wanted in by_id:
-        return by_id[wanted]
+    chosen, asked = st.session_state.get(SHOWN), st.query_params.get("run")
+    if chosen in by_id:
+        return by_id[chosen]
+    if asked in by_id:
+        return by_id[asked]
+    if asked and form.services.registry.get(asked) is None:  # else it is another page's, from which one came here
+        return None
     alive = [view for view in found if view.state not in TERMINAL and view.waiting is None]
     return next(iter(alive or found), None)
 

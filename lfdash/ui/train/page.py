@@ -11,9 +11,9 @@ from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import PRESET, Form
 from lfdash.ui.launch import foot, queue
 from lfdash.ui.shared import streamlit_private
-from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE
+from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.run_words import tick_seconds
+from lfdash.ui.shared.run_words import not_shown_words, tick_seconds
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import monitor, run_bar
@@ -53,7 +53,7 @@ def tick(form: Form, strip: st.delta_generator.DeltaGenerator, run_id: str | Non
     st.session_state["page.drawn_state"] = key
     strip.html(strip_html(view))
     if view is None:
-        draw_welcome(form)
+        draw_nothing(form)
     else:
         monitor.draw_body(form, view)
 
@@ -70,6 +70,23 @@ def draw_answers(form: Form) -> None:
     message = st.session_state.get(MESSAGE)
     if message:
         st.error(markdown_safe(message), icon=":material/block:")
+
+
+def draw_nothing(form: Form) -> None:
+    """Why no run is shown, and the way to those that there are; else the welcome."""
+    registry, asked = form.services.registry, st.query_params.get("run")
+    if not asked:
+        draw_welcome(form)
+        return
+    words = not_shown_words(asked, registry.snapshot(), registry.archive.trash.items(), form.kind.name)
+    st.warning(words, icon=":material/link_off:")
+    st.button(t("ui.run_newest"), key="run_newest", icon=":material/history:", on_click=forget_asked)
+
+
+def forget_asked() -> None:
+    """The run that the address names is no longer wanted."""
+    st.query_params.pop("run", None)
+    st.session_state.pop(SHOWN, None)
 
 
 def draw_welcome(form: Form) -> None:

@@ -66,7 +66,9 @@ def test_the_run_that_was_chosen_is_shown_else_the_live_one_else_the_newest(serv
     app.session_state[SHOWN] = "id-newest"
     assert pages.good(app.run()).session_state["shown"] == "id-newest"
     app.session_state[SHOWN] = "id-scores"
-    assert pages.good(app.run()).session_state["shown"] == "id-live"
+    assert pages.good(app.run()).session_state["shown"] == "id-old"
+    app.query_params["run"] = "id-none"  # no other one in its place: its Stop would be another's
+    assert pages.good(app.run()).session_state["shown"] is None
 
 
 def test_a_configuration_is_shown_as_it_was_without_secrets(services: Services) -> None:

@@ -63,3 +63,17 @@ def test_a_run_that_goes_on_can_be_stopped(services: Services, monkeypatch: pyte
 
 def test_without_runs_there_is_no_bar(services: Services) -> None:
     assert "file_take" not in {button.key for button in pages.start().button}
+
+
+def test_a_link_to_a_run_that_is_not_there_shows_no_other_one(services: Services) -> None:
+    add_run(services.workspace.root, "one")
+    services.registry.refresh()
+    app = pages.start()
+    app.query_params["run"] = "gone"
+    pages.good(app.run())
+    assert any("gone" in str(item.value) for item in app.warning)
+    assert "take_settings" not in {button.key for button in app.button}
+    app.button(key="run_newest").click()
+    pages.good(app.run())
+    pages.good(app.run())
+    assert app.query_params["run"] == "id-one" and "take_settings" in {button.key for button in app.button}
