@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ from lfdash.files import open_plain
 from lfdash.jobs import kinds
 from lfdash.jobs.args import build_args
 from lfdash.jobs.changes import difference, with_arguments
-from lfdash.jobs.fields import BY_ID, ROWS
+from lfdash.jobs.fields import BY_ID, ROWS, arguments
 from lfdash.jobs.importing import Loaded, read_config
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.presets import Preset
 from lfdash.jobs.secret_arguments import clean
-from lfdash.jobs.yaml_format import MAX_BYTES
-from lfdash.outcomes import Refused
+from lfdash.jobs.yaml_format import MAX_BYTES, text_of
+from lfdash.outcomes import Problem, Refused
 
 Config = str | os.PathLike[str] | Mapping[str, Any]
 LONGEST_STEM = 60  # characters of a file's name that become part of a run's
@@ -44,20 +45,22 @@ class Opened:
 
 @dataclass(frozen=True)
 class Source:
-    """A configuration's text. name: of its file, for messages; stem: what a run made from it is called after."""
+    """A configuration's text. name: of its file, for messages; stem: what a run made from it is called after; folder:
+    where the file lies, and with it what a command in it names."""
 
     text: str
     name: str = ""
     stem: str = ""
+    folder: Path | None = None
 
 
 def open_config(services: Services, config: Config, changes: Mapping[str, Any] | None = None) -> Opened | Refused:
     """Reads a configuration and makes it ready, as the page does when a person opens it.
 
-    config: a path, a mapping, or YAML text: LLaMA-Factory's arguments, LlamaBoard's saved form, or a file of ours. A
-    text is taken for YAML when it has a line break or `: ` in it. changes: arguments that are set on top; None takes
-    one out. A preset, whatever its file is called, is fitted to this machine. Without an output folder the run gets
-    a fresh name.
+    config: a path, a mapping, or a text: LLaMA-Factory's arguments, LlamaBoard's saved form, a file of ours, or a
+    shell command that starts LLaMA-Factory. A text is no path when it has a line break, `: ` or ` --` in it. changes:
+    arguments that are set on top; None takes one out. A preset, whatever its file is called, is fitted to this machine.
+    Without an output folder the run gets a fresh name.
     Refused: config_unreadable, not_opened.
     """
     source = source_of(config)
@@ -86,29 +89,48 @@ def open_config(services: Services, config: Config, changes: Mapping[str, Any] |
 def load_config(services: Services, source: Source) -> Loaded | Refused:
     """Reads a configuration's text; its model has both name and path, where it is a known one. Refused("not_opened").
     """
+    def read_file(path: str) -> str | None:
+        try:
+            with open_plain((source.folder or Path()) / Path(path).expanduser(), follow=True) as file:
+                return text_of(file.read(MAX_BYTES + 1))
+        except (OSError, ValueError, ConfigError):
+            return None
+
     try:
-        loaded = read_config(source.text, lambda name: takes_images(services, name))
+        reader = read_file if source.folder else no_file
+        loaded = read_config(source.text, partial(takes_images, services), services.upstream.arguments, reader)
     except ConfigError as error:
-        params = {"line": error.line, **error.params}
-        return Refused("not_opened", {"name": source.name or "YAML", "cause": error.code, "params": params})
+        return not_opened(source.name, error)
     return replace(loaded, job=with_model_path(services, with_model_name(services, loaded.job)))
+
+
+def no_file(_path: str) -> str | None:
+    """What a command's file is where there is no folder to look in."""
+    return None
+
+
+def not_opened(name: str, error: ConfigError) -> Refused:
+    """Why a configuration cannot be read."""
+    params = {"line": error.line, **error.params}
+    return Refused("not_opened", {"name": name or "YAML", "cause": error.code, "params": params})
 
 
 def source_of(config: Config) -> Source | Refused:
     """The text of a configuration. Refused("config_unreadable"), also for a path that leads to a pipe or a device."""
     if isinstance(config, Mapping):
         return Source(json.dumps(config, default=str, ensure_ascii=False))
-    if isinstance(config, str) and ("\n" in config or ": " in config):
+    if isinstance(config, str) and ("\n" in config or ": " in config or " --" in config):
         return Source(config)
     path = Path(config).expanduser()
     try:
         with open_plain(path, follow=True) as file:
-            content = file.read(MAX_BYTES + 1)  # one more than is read: it is said that it is too large
-        text = content.decode("utf-8", "strict" if len(content) <= MAX_BYTES else "replace")
+            text = text_of(file.read(MAX_BYTES + 1))  # one more than is read: it is said that it is too large
+    except ConfigError as error:
+        return not_opened(path.name, error)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Refused("config_unreadable", {"name": str(config), "reason": reason})
-    return Source(text, path.name, stem_of(path))
+    return Source(text, path.name, stem_of(path), path.parent)
 
 
 def stem_of(path: Path) -> str:
@@ -143,11 +165,33 @@ def account(loaded: Loaded) -> list[Note]:
     notes: list[Note] = []
     if loaded.kind == "llamaboard":
         notes.append(("cli.note_board", {}))
-    for problem in loaded.unfit:
-        notes.append(("cli.note_unfit", {"name": BY_ID[str(problem.field)].name, "value": problem.params["value"]}))
+    if loaded.kind == "command":
+        notes += command_told(loaded)
+    notes += [unfit_told(loaded, problem, "cli.note_unfit") for problem in loaded.unfit]
     if loaded.unknown:
         notes.append(("ui.loaded_unknown", {"names": ", ".join(loaded.unknown)}))
     return [*notes, *secrets_told(loaded.secrets, loaded.left_out)]
+
+
+def unfit_told(loaded: Loaded, problem: Problem, kept: str) -> Note:
+    """What became of a value that its field does not take. kept: key of the text for one that is sent all the same."""
+    row = BY_ID.get(str(problem.field))
+    name = row.name if row else str(problem.field).rpartition(".")[2]
+    sent = row is not None and any(argument in loaded.extra for argument in arguments(row))
+    return (kept if sent else "ui.loaded_not_taken", {"name": name, "value": problem.params["value"]})
+
+
+def command_told(loaded: Loaded) -> list[Note]:
+    """What a shell command said that its job does not hold."""
+    command = loaded.command
+    if command is None:
+        return []
+    told = (
+        ("ui.loaded_unset", ", ".join(command.unset)), ("ui.loaded_launcher", " ".join(command.launcher)),
+        ("ui.loaded_variables", ", ".join(loaded.variables)),
+    )
+    notes: list[Note] = [(key, {"names": names}) for key, names in told if names]
+    return [*notes, *([("ui.loaded_others", {"count": command.others})] if command.others else [])]
 
 
 def secrets_told(moved: tuple[str, ...], dropped: tuple[str, ...]) -> list[Note]:

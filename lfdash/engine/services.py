@@ -121,10 +121,10 @@ class Services:
         return self.data.rows(directory, names)
 
     def argument_types(self) -> Mapping[str, ArgumentType]:
-        """Kind and choices of every argument, made once for what is known at the time."""
+        """What every argument takes, made once for what is known at the time."""
         upstream = self.upstream
         if self._types is None or self._types[0] is not upstream:
-            types = {name: ArgumentType(a.kind, a.choices) for name, a in upstream.arguments.items()}
+            types = {name: ArgumentType(a.kind, a.choices, a.nullable) for name, a in upstream.arguments.items()}
             self._types = (upstream, types)
         return self._types[1]
 

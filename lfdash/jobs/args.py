@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lfdash.jobs import converters
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import ROWS, arguments
 from lfdash.jobs.job import JobConfig, coerce
@@ -38,9 +39,8 @@ def build_args(job: JobConfig) -> dict[str, Any]:
 def row_args(row: Field, job: JobConfig) -> dict[str, Any]:
     """What one row sends."""
     value = job.values[row.id]
-    if row.to_args is not None:
-        return row.to_args(value, job.get)
-    return {arguments(row)[0]: value}
+    sent = {arguments(row)[0]: value} if row.to_args is None else row.to_args(value, job.get)
+    return converters.as_given(sent, job.get)
 
 
 def build_env(job: JobConfig, args: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -104,12 +104,13 @@ def same(a: Any, b: Any) -> bool:
 def values_from_args(args: Mapping[str, Any], kind: str) -> dict[str, Value]:
     """For every row the value that the arguments suggest."""
     values: dict[str, Value] = {}
+    plain = converters.as_text(args)
     for row in ROWS[kind]:
         if row.from_args is not None:
-            raw = row.from_args(args)
+            raw = row.from_args(args if row.hidden else plain)
         else:
             names = arguments(row)
-            raw = args.get(names[0]) if names else None
+            raw = plain.get(names[0]) if names else None
         got = coerce(row, raw)
         if got.value is not None:
             values[row.id] = got.value

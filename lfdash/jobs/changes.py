@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lfdash.jobs.args import build_args, build_env, job_from_args, row_args
-from lfdash.jobs.checks import EXTRA_PREFIX
+from lfdash.jobs.cures import with_fix
 from lfdash.jobs.fields import BY_ID, ROWS, arguments
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.rules import EXTRA
@@ -30,18 +30,6 @@ def with_arguments(job: JobConfig, changes: Mapping[str, Any]) -> JobConfig:
         silent -= OF_THE_MODEL
     kept = {name: value for name, value in job.values.items() if name in silent}
     return replace(meant, values={**kept, **meant.values})
-
-
-def with_fix(job: JobConfig, fix: Mapping[str, Value | None]) -> JobConfig:
-    """The job after the cure of a problem; a key `extra.NAME` is an argument without a field."""
-    values, extra = dict(job.values), dict(job.extra)
-    for target, value in fix.items():
-        part, name = (extra, target.removeprefix(EXTRA_PREFIX)) if target.startswith(EXTRA_PREFIX) else (values, target)
-        if value is None:
-            part.pop(name, None)
-        else:
-            part[name] = value
-    return replace(job, values=values, extra=extra)
 
 
 def fix_arguments(job: JobConfig, fix: Mapping[str, Value | None] | None) -> dict[str, Any] | None:

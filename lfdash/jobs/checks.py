@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +9,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from lfdash.jobs import preflight, secret_arguments
-from lfdash.jobs.args import build_args, job_from_args
+from lfdash.jobs.args import build_args
+from lfdash.jobs.argument_checks import bad_arguments
 from lfdash.jobs.converters import SAVES
-from lfdash.jobs.environment import ArgumentType, Facts
-from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, ROWS, arguments
+from lfdash.jobs.cures import EXTRA_PREFIX, cure
+from lfdash.jobs.environment import Facts
+from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS, ROWS, arguments
 from lfdash.jobs.job import LARGEST, JobConfig, check, details
 from lfdash.jobs.kinds import named
 from lfdash.jobs.rules import EXTRA, MODEL_PATH, RULES, Args, Rule, stage
@@ -22,27 +23,8 @@ from lfdash.outcomes import Problem, Value
 
 # controls, characters that turn a text round or have no width, halves of characters, ends of lines and paragraphs
 UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+CHECKPOINT = "top.checkpoint_path"
 BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters and marks without a shape
-EXTRA_PREFIX = "extra."  # of a cure's key that is an argument without a field
-# Arguments of older versions, under the names that 0.9.5 and its transformers have for them: changelogs of
-# LLaMA-Factory (v0.7 to v0.9) and of transformers (4.41, 4.46, 5.0)
-RENAMED = {
-    "checkpoint_dir": "adapter_name_or_path",
-    "dpo_beta": "pref_beta",
-    "dpo_ftx": "pref_ftx",
-    "dpo_loss": "pref_loss",
-    "evaluation_strategy": "eval_strategy",
-    "image_resolution": "image_max_pixels",
-    "video_resolution": "video_max_pixels",
-    "cache_path": "tokenized_path",
-    "name_module_trainable": "freeze_trainable_modules",
-    "num_layer_trainable": "freeze_trainable_layers",
-    "neft_alpha": "neftune_noise_alpha",
-    "no_cuda": "use_cpu",
-    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
-    "per_gpu_train_batch_size": "per_device_train_batch_size",
-    "sft_packing": "packing",
-}
 
 def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
     """Everything wrong with a job: missing values, values, combinations, then what the world says."""
@@ -69,20 +51,6 @@ def problem_of(rule: Rule, job: JobConfig, args: Args) -> Problem:
     return Problem(rule.field if known else None, rule.code, rule.params, fix=cure(job, changes) if changes else None)
 
 
-def cure(job: JobConfig, changes: Mapping[str, Any]) -> dict[str, Value | None]:
-    """A change of arguments as a change of the form: field ids, and `extra.NAME` for an argument without a field."""
-    args = {name: value for name, value in {**build_args(job), **changes}.items() if value is not None}
-    meant = job_from_args(args, kind=job.kind)
-    fix: dict[str, Value | None] = {}
-    for name, value in changes.items():
-        row = BY_KIND_ARG[job.kind].get(name)
-        if name in job.extra or row is None:
-            fix[EXTRA_PREFIX + name] = value
-        else:
-            fix[row.id] = meant.values.get(row.id)
-    return fix
-
-
 def missing_of(job: JobConfig, args: Args, facts: Facts) -> Iterator[Problem]:
     """What a job of its kind cannot do without: what LlamaBoard asks for before it starts, and the command itself."""
     for name in named(job.kind).needs:
@@ -105,8 +73,10 @@ def need_name(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
 def need_dataset(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
     """Datasets, in the first field that takes any."""
     row = DATASETS[job.kind][0]
-    if not args.get(arguments(row)[0]):
-        yield Problem(row.id, "dataset_missing")
+    name, older = arguments(row)[0], args.get("dataset")
+    if not args.get(name):
+        fix = cure(job, {name: older, "dataset": None}) if older else None  # until v0.8.3 evaluation took it, too
+        yield Problem(row.id, "dataset_missing", fix=fix)
 
 
 def need_reward(_job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
@@ -145,15 +115,19 @@ def need_export_dir(_job: JobConfig, args: Args, facts: Facts) -> Iterator[Probl
 
 
 def need_weights(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
-    """Something to be done: weights to merge or convert, or a quantization."""
-    if not args.get("export_quantization_bit") and not job.values.get("top.checkpoint_path"):
-        yield Problem("top.checkpoint_path", "export_nothing")
+    """Something to be done: an adapter to merge, weights of a run, or a quantization. A model alone is only written
+    anew (in other pieces, or to a hub), which is told, since an adapter may have been forgotten."""
+    merged = args.get("adapter_name_or_path") or (job.sends(BY_ID[CHECKPOINT]) and job.values.get(CHECKPOINT))
+    if not args.get("export_quantization_bit") and not merged:
+        yield Problem(CHECKPOINT, "export_nothing", level="warning")
 
 
-def need_no_adapter(_job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
-    """No adapter where the result is quantized."""
+def need_no_adapter(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:
+    """No adapter where the result, or the model that it is merged into, is quantized."""
     if args.get("export_quantization_bit") and args.get("adapter_name_or_path"):
         yield Problem("export.export_quantization_bit", "export_merge_first")
+    if args.get("quantization_bit") and args.get("adapter_name_or_path"):
+        yield Problem(CHECKPOINT, "export_quantized", fix=cure(job, {"quantization_bit": None}))
 
 
 # what the rows of `kinds` ask for, by the names that they use
@@ -191,10 +165,12 @@ def bad_extra(job: JobConfig) -> Iterator[Problem]:
     sent = build_args(JobConfig(job.kind, job.values))
     for name in job.extra:
         row = BY_KIND_ARG[job.kind].get(name)
-        if row is not None and name in sent:
+        if name == "output_dir":
+            fix = name_fix(job.kind, job.extra[name])
+            gone = {EXTRA_PREFIX + name: None}
+            yield Problem(EXTRA, "extra_output", {"name": name, "value": job.extra[name]}, fix=fix and {**fix, **gone})
+        elif row is not None and name in sent:
             yield Problem(EXTRA, "extra_clash", {"name": name, "field": row.id}, fix={EXTRA_PREFIX + name: None})
-        elif name == "output_dir":
-            yield Problem(EXTRA, "extra_output", {"name": name, "value": job.extra[name]})
 
 
 def bad_secrets(job: JobConfig, args: Args) -> Iterator[Problem]:
@@ -227,46 +203,6 @@ def bad_numbers(job: JobConfig, args: Args) -> Iterator[Problem]:
                 yield Problem(EXTRA, "argument_type", {"name": name, "value": told, "kind": "number"})
 
 
-def bad_arguments(job: JobConfig, facts: Facts) -> Iterator[Problem]:
-    """Arguments that do not exist, and values that their argument does not take."""
-    if facts.arguments is None:
-        return
-    args = build_args(job)
-    for name, value in args.items():
-        row = BY_KIND_ARG[job.kind].get(name)
-        where = row.id if row is not None and name not in job.extra else EXTRA
-        known = facts.arguments.get(name)
-        if known is None:
-            yield unknown_argument(job, name, value, facts.arguments)
-        elif value is not None and wrong_type(known, value):
-            yield Problem(where, "argument_type", {"name": name, "value": value, "kind": known.kind})
-        elif known.choices and isinstance(value, str) and value not in known.choices:
-            yield Problem(where, "argument_choice", {"name": name, "value": value, "choices": ", ".join(known.choices)})
-    template = args.get("template")
-    if facts.templates is not None and isinstance(template, str) and template not in facts.templates:
-        yield Problem("top.template", "template_unknown", {"value": template})
-
-
-def unknown_argument(job: JobConfig, name: str, value: Any, known: Mapping[str, ArgumentType]) -> Problem:
-    """An argument that does not exist: what it is called now, or what was probably meant."""
-    new = RENAMED.get(name)
-    if new in known:
-        code, near = "argument_renamed", new
-    else:
-        code, near = "argument_unknown_near", next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.7)), None)
-    if near is None:
-        return Problem(EXTRA, "argument_unknown", {"name": name, "near": ""}, fix={EXTRA_PREFIX + name: None})
-    taken = near in build_args(job)
-    fix = {EXTRA_PREFIX + name: None, **({} if taken else cure(job, {near: value}))}
-    return Problem(EXTRA, code, {"name": name, "near": near}, fix=fix)
-
-
-def wrong_type(known: ArgumentType, value: Any) -> bool:
-    """Whether a value would break LLaMA-Factory: its parser does not look, the optimizer does, minutes later."""
-    number_wanted = known.kind in ("int", "float")
-    return (number_wanted and not isinstance(value, int | float)) or (known.kind == "bool" and isinstance(value, str))
-
-
 def bad_name(job: JobConfig, facts: Facts) -> Iterator[Problem]:
     """A run name that is no name, a path outside the allowed folders, a folder that exists."""
     name = job.run_name
@@ -274,9 +210,24 @@ def bad_name(job: JobConfig, facts: Facts) -> Iterator[Problem]:
         return
     code = name_code(name, facts.roots)
     if code:
-        yield Problem(f"{job.kind}.output_dir", code, {"value": name})
+        fix = name_fix(job.kind, name)
+        changes = fix if fix != {f"{job.kind}.output_dir": name} else None
+        yield Problem(f"{job.kind}.output_dir", code, {"value": name}, fix=changes)
     elif facts.run_exists:
         yield Problem(f"{job.kind}.output_dir", "name_taken", {"value": name})
+
+
+def name_fix(kind: str, path: Any) -> dict[str, Value | None] | None:
+    """Another's output folder as a run's name: the path from saves/ on, else its last part; None when that is none."""
+    if not isinstance(path, str):
+        return None
+    parts = [part for part in path.replace("\\", "/").split("/") if part.strip(" .~")]
+    if SAVES in parts[:-1]:
+        whole = "/".join(parts[parts.index(SAVES) :])
+        if not name_code(whole, ()):
+            return {f"{kind}.output_dir": whole}
+    name = parts[-1].strip().lstrip("-.~") if parts else ""
+    return {f"{kind}.output_dir": name} if name and not name_code(name, ()) else None
 
 
 def leading_out(job: JobConfig, facts: Facts) -> Iterator[Problem]:

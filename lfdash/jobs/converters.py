@@ -225,6 +225,39 @@ def predict_from(args: Mapping[str, Any]) -> Value | None:
     return False if args.get("do_eval") is True else None
 
 
+# arguments with several words that LLaMA-Factory takes as one text with commas and as a list: split_arg in its
+# hparams/data_args.py and finetuning_args.py, and transformers' report_to
+LISTS = frozenset({
+    "dataset", "eval_dataset", "lora_target", "additional_target", "oft_target", "freeze_trainable_modules",
+    "freeze_extra_modules", "galore_target", "apollo_target", "report_to",
+})
+
+
+def lists_from(args: Mapping[str, Any]) -> Value | None:
+    """The arguments that are given as a list, to be sent as one again."""
+    return [name for name in args if name in LISTS and is_list(args[name])] or None
+
+
+def is_list(value: Any) -> bool:
+    """Whether a value is a list of words that can stand in one text with commas."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(word, str) and word == word.strip() and word and "," not in word for word in value)
+
+
+def as_text(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments whose lists of words are one text with commas."""
+    return {name: ",".join(v) if name in LISTS and is_list(v) else v for name, v in args.items()}
+
+
+def as_given(args: dict[str, Any], get: Get) -> dict[str, Any]:
+    """What a row sends, as a list where it was given as one."""
+    lists = get("top.as_lists")
+    if not isinstance(lists, list):
+        return args
+    return {name: v.split(",") if name in lists and isinstance(v, str) else v for name, v in args.items()}
+
+
 MULTIMODAL = (
     "freeze_vision_tower", "freeze_multi_modal_projector", "freeze_language_model",
     "image_max_pixels", "image_min_pixels", "video_max_pixels", "video_min_pixels",

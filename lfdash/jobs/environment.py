@@ -10,10 +10,12 @@ from lfdash.outcomes import Problem
 
 @dataclass(frozen=True)
 class ArgumentType:
-    """What an argument of LLaMA-Factory takes. kind: as in `llamafactory.catalogue.Argument`; choices: () = any."""
+    """What an argument of LLaMA-Factory takes. kind: as in `llamafactory.catalogue.Argument`; choices: () = any;
+    nullable: whether it may be empty (null)."""
 
     kind: str
     choices: tuple[str, ...] = ()
+    nullable: bool = True
 
 
 @dataclass(frozen=True)

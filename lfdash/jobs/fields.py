@@ -55,6 +55,7 @@ FIELDS = (
     Field("model_path", None, "model", "top", arg="model_name_or_path", wide=True),
     Field("multimodal", None, "model", "top", "bool", arg="", to_args=converters.nothing_to, from_args=converters.multimodal_from, hidden=True, board=False),
     Field("template", "default", "model", "top", "choice", choices="templates", open=True),
+    Field("as_lists", None, "model", "top", "choices", arg="", to_args=converters.nothing_to, from_args=converters.lists_from, hidden=True, board=False),
     # method
     Field("training_stage", "sft", "method", kind="choice", choices=tuple(BY_CODE), arg="stage", absent="sft"),
     Field("finetuning_type", "lora", "method", "top", "choice", choices=METHODS, absent="lora"),

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from lfdash.jobs.args import build_args, job_from_args, same
-from lfdash.jobs.fields import BY_ID, ROWS
+from lfdash.jobs.fields import BY_ID, ROWS, arguments
 from lfdash.jobs.job import JobConfig, coerce, new_job
-from lfdash.jobs.kinds import DEFAULT
+from lfdash.jobs.kinds import DEFAULT, KINDS
 from lfdash.jobs.stages import ADAPTER_METHODS, BY_BOARD, BY_CODE
-from lfdash.outcomes import Value
+from lfdash.outcomes import Problem, Value
 
 ZERO_IS_OFF = ("train.val_size", "train.neftune_alpha", "train.loraplus_lr_ratio")
 NONE_IS_OFF = ("export.export_quantization_bit", "top.quantization_bit", "top.rope_scaling", "train.ds_stage")
@@ -26,9 +27,26 @@ NEVER_SENT = (
     "train.trackio_space_id",
     "train.hub_private_repo",
 )  # drawn by LlamaBoard, not used
-EXTRA = "train.extra_args"
+EXTRA_NAME = "extra_args"
+EXTRA = f"train.{EXTRA_NAME}"
+SCOPES = ("top.", *(f"{kind.name}." for kind in KINDS))  # of the names in its files
+SILENT = (EXTRA_NAME, "config_path", "swanlab_link")  # elements that are no setting
 DERIVED = ("top.model_name", "top.multimodal")
 STAGE = "train.training_stage"
+REPORT = "train.report_to"
+# Elements and words of older versions (webui/components and webui/runner.py of v0.6.3 to v0.9.1)
+OLDER_IDS = {
+    "top.adapter_path": "top.checkpoint_path", "train.num_layer_trainable": "train.freeze_trainable_layers",
+    "train.name_module_trainable": "train.freeze_trainable_modules", "train.dpo_beta": "train.pref_beta",
+    "train.dpo_ftx": "train.pref_ftx", "train.dpo_loss": "train.pref_loss",
+}
+OLDER_ARGUMENTS = {
+    "train.optim": "optim", "train.upcast_layernorm": "upcast_layernorm", "train.shift_attn": "shift_attn",
+}
+OLDER_WORDS: Mapping[tuple[str, str | bool], str] = {
+    ("top.quantization_method", "bitsandbytes"): "bnb", ("top.booster", "none"): "auto",
+    ("top.booster", "flashattn"): "flashattn2", (REPORT, True): "all", (REPORT, False): "none",
+}
 
 
 def implied(values: Mapping[str, Value], changed: str) -> dict[str, Value | None]:
@@ -52,63 +70,139 @@ def implied(values: Mapping[str, Value], changed: str) -> dict[str, Value | None
     return {key: new for key, new in filled.items() if new is not None}
 
 
-def job_from_state(state: Mapping[str, Any], *, multimodal: bool = False, workers: int = 16) -> JobConfig:
-    """The job that a LlamaBoard form means. Elements that are missing have LlamaBoard's defaults.
+@dataclass(frozen=True)
+class Board:
+    """What a form of LlamaBoard means.
 
-    state: element id -> value as its files hold it. multimodal: whether the model takes images. workers:
-    preprocessing workers (LlamaBoard always sends 16). ValueError when a number or the extra arguments
-    cannot be read, as LlamaBoard itself fails then.
+    unfit: elements whose value cannot be ours; a number that is only outside of the form's range is among the job's
+    extra arguments. unknown: elements that mean nothing to us, or are of another tab.
     """
-    values = dict(new_job().values)
-    values["train.preprocessing_num_workers"] = workers
+
+    job: JobConfig
+    unfit: tuple[Problem, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def job_from_board(state: Mapping[str, Any], *, multimodal: bool = False, workers: int = 16) -> Board:
+    """The job that a LlamaBoard form means, of its Train, Evaluate or Export tab and of any version from 2024 on.
+
+    state: element id -> value as its files hold it; elements that are missing have LlamaBoard's defaults. multimodal:
+    whether the model takes images. workers: preprocessing workers (LlamaBoard always sends 16).
+    """
+    state, beside = current({key: value for key, value in state.items() if value is not None})
+    kind = kind_of_state(state)
+    values = dict(new_job(kind).values)
+    if f"{kind}.preprocessing_num_workers" in BY_ID:
+        values[f"{kind}.preprocessing_num_workers"] = workers
     if multimodal:
         values["top.multimodal"] = True
-    fill(values, DEFAULT.name, state)
+    unfit = fill(values, kind, state)
+    settle(values)
+    text = state.get(f"{kind}.{EXTRA_NAME}")
+    try:
+        extra = parse_extra(text)
+    except ValueError as error:
+        unfit.append(Problem(EXTRA, "not_text", {"value": str(error)}))
+        extra = {}
+    if text is not None or beside:
+        values.pop("train.optim", None)  # LlamaBoard has it in the extra arguments, by default
+    too_large = {name: value for problem in unfit for name, value in outside(problem, state).items()}
+    job = with_extra(kind, values, {**too_large, **beside, **extra})
+    mine = (*(f"{row.scope}.{row.name}" for row in ROWS[kind]), *(f"{kind}.{name}" for name in SILENT))
+    unknown = tuple(key for key in state if key not in mine and key != "top.lang" and not key.startswith("infer."))
+    return Board(job, tuple(unfit), unknown)
+
+
+def job_from_state(state: Mapping[str, Any], *, multimodal: bool = False, workers: int = 16) -> JobConfig:
+    """As `job_from_board`, of a form whose every element fits. ValueError for another."""
+    found = job_from_board(state, multimodal=multimodal, workers=workers)
+    if found.unfit:
+        raise ValueError(found.unfit[0].field)
+    return found.job
+
+
+def kind_of_state(state: Mapping[str, Any]) -> str:
+    """The name of the kind of job that a form is of: the tab whose elements it holds; training where it says none."""
+    tabs = [kind.name for kind in KINDS if any(key.startswith(f"{kind.name}.") for key in state)]
+    return tabs[0] if tabs else DEFAULT.name
+
+
+def current(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A form in the elements and words of today, and the arguments that older versions had elements for."""
+    beside = {OLDER_ARGUMENTS[key]: value for key, value in state.items() if key in OLDER_ARGUMENTS and value}
+    found = {OLDER_IDS.get(key, key): value for key, value in state.items() if key not in OLDER_ARGUMENTS}
+    orpo = found.pop("train.orpo_beta", None)
+    if found.get(STAGE) == "ORPO":
+        found |= {STAGE: "DPO", "train.pref_loss": "orpo", **({} if orpo is None else {"train.pref_beta": orpo})}
+    for key, value in found.items():
+        if isinstance(value, str | bool):
+            found[key] = OLDER_WORDS.get((key, value), value)
+        elif isinstance(value, int | float) and BY_ID.get(key) is not None and BY_ID[key].kind == "choice":
+            found[key] = str(value)  # bits of a quantization, DeepSpeed's stage
+    loggers = found.get(REPORT)
+    if isinstance(loggers, list):
+        found[REPORT] = ",".join(map(str, loggers)) or "none"
+        beside |= {"report_to": loggers} if len(loggers) > 1 else {}
+    return found, beside
+
+
+def settle(values: dict[str, Value]) -> None:
+    """Fills in what LlamaBoard does when it launches, and takes out what its PPO does not use."""
     for changed in ("train.val_size", "train.use_pissa", "train.neat_packing", STAGE):
         values.update({k: v for k, v in implied(values, changed).items() if v is not None})
     if values.get(STAGE) == "ppo":
         values.pop("train.val_size", None)
         for name in ("eval_strategy", "eval_steps", "per_device_eval_batch_size"):
             values.pop(f"train.{name}", None)
-    return with_extra(values, state.get(EXTRA))
 
 
-def fill(values: dict[str, Value], kind: str, state: Mapping[str, Any]) -> None:
-    """Puts the elements of a form of LlamaBoard into the values of a kind of job."""
-    for row in ROWS[kind]:
-        if row.board and row.id in state:
-            set_value(values, row.id, state[row.id])
+def fill(values: dict[str, Value], kind: str, state: Mapping[str, Any]) -> list[Problem]:
+    """Puts the elements of a form of LlamaBoard into the values of a kind of job; those that do not fit are told."""
+    told = [set_value(values, row.id, state[row.id]) for row in ROWS[kind] if row.board and row.id in state]
+    return [problem for problem in told if problem is not None]
 
 
-def set_value(values: dict[str, Value], field_id: str, raw: Any) -> None:
-    """Puts one element's value into a job's values, or takes it out where LlamaBoard means "off"."""
+def set_value(values: dict[str, Value], field_id: str, raw: Any) -> Problem | None:
+    """Puts one element's value into a job's values, or takes it out where LlamaBoard means "off" or it does not fit."""
     if field_id == STAGE:
         raw = BY_BOARD[raw].code if raw in BY_BOARD else raw
-    off = (field_id in ZERO_IS_OFF and raw == 0) or (field_id in NONE_IS_OFF and raw == "none")
+    off = (field_id in ZERO_IS_OFF and raw == 0) or (field_id in NONE_IS_OFF and str(raw).lower() == "none")
     if field_id in NEVER_SENT or off:
         raw = None
     if field_id == "train.lora_target" and not raw:
         raw = "all"
     got = coerce(BY_ID[field_id], str(raw) if field_id == "top.quantization_bit" and raw is not None else raw)
-    if got.status == "refused":
-        raise ValueError(f"{field_id}: {raw!r}")
     if got.value is None:
         values.pop(field_id, None)
     else:
         values[field_id] = got.value
+    return got.problem
 
 
-def with_extra(values: dict[str, Value], text: Any) -> JobConfig:
-    """The job with LlamaBoard's extra arguments: those that have a field become its value."""
+def outside(problem: Problem, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The argument of a number that is only outside of the form's range: LlamaBoard sends it all the same."""
+    row = BY_ID[str(problem.field)]
+    if problem.code != "out_of_range" or row.to_args is not None:
+        return {}
+    free = replace(row, min=None, max=None)
+    value = coerce(free, state[row.id]).value
+    return {} if value is None else {arguments(row)[0]: value}
+
+
+def parse_extra(text: Any) -> dict[str, Any]:
+    """LlamaBoard's extra arguments. ValueError for what is no JSON mapping."""
     extra = json.loads(text) if isinstance(text, str) and text.strip() else {}
     if not isinstance(extra, dict):
-        raise ValueError(f"{EXTRA}: not a mapping")
-    if text is not None:
-        values.pop("train.optim", None)  # LlamaBoard has it in the extra arguments, by default
-    placed = {k: v for k, v in job_from_args(extra).values.items() if k not in DERIVED}
-    made = build_args(JobConfig(DEFAULT.name, {**values, **placed}))
+        raise ValueError(str(text))
+    return extra
+
+
+def with_extra(kind: str, values: dict[str, Value], extra: Mapping[str, Any]) -> JobConfig:
+    """The job with LlamaBoard's extra arguments: those that have a field become its value."""
+    placed = {k: v for k, v in job_from_args(extra, kind=kind).values.items() if k not in DERIVED}
+    made = build_args(JobConfig(kind, {**values, **placed}))
     left = {key: value for key, value in extra.items() if key not in made or not same(made[key], value)}
-    return JobConfig(DEFAULT.name, {**values, **placed}, left)
+    return JobConfig(kind, {**values, **placed}, left)
 
 
 def state_from_job(job: JobConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ for text; so both are read and written here as OmegaConf does.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import shlex
@@ -49,12 +50,45 @@ SECTION_OF_ARG = {
 }
 
 
+BOMS = {  # the longer one first: UTF-32's begins with UTF-16's
+    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}
+LOST = "\ufffd"  # stands for what could not be decoded
+# what PyYAML's parser says -> our word for it: the code of a text, and whether the beginning of what is open is meant
+SAID = (
+    ("'\\t' that cannot start", "yaml_tab", False), ("mapping values are not", "yaml_colon", False),
+    ("expected ':'", "yaml_no_colon", False), ("unexpected end of stream", "yaml_quote", True),
+    ("expected ',' or", "yaml_bracket", True), ("expected the node content", "yaml_bracket", True),
+    ("expected <block end>", "yaml_indent", False), ("expected '<document", "yaml_indent", False),
+    ("constructor for the tag", "yaml_type", False), ("cannot start any token", "yaml_start", False),
+)
+
+
 class Loader(yaml.SafeLoader):
     """Plain values only, with OmegaConf's numbers and without dates; a repeated key is an error.
 
-    PyYAML's own parser, not the C one: that one crashes the process on some thousands of open brackets. The own one
-    takes seconds for them, so they are counted.
+    PyYAML's own parser, not the C one (libyaml, which OmegaConf uses where it is there): that one crashes the process
+    on some thousands of open brackets. The own one takes seconds for them, so they are counted; and it refuses tabs
+    that libyaml takes, so the two places that skip blanks take tabs here as libyaml does.
     """
+
+    def scan_to_next_token(self) -> None:
+        super().scan_to_next_token()
+        # where a new key could begin (indentation) a tab stays an error, as in libyaml
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            self.forward()
+            super().scan_to_next_token()
+
+    def scan_plain_spaces(self, indent: int, start_mark: Any) -> list[str] | None:
+        length = 0
+        while self.peek(length) in " \t":
+            length += 1
+        blanks = self.prefix(length)
+        if "\t" in blanks:
+            self.forward(length)
+        spaces: list[str] | None = super().scan_plain_spaces(indent, start_mark)
+        return [blanks] if spaces == [] and blanks else spaces
 
     def fetch_flow_collection_start(self, token: Any) -> None:
         if self.flow_level >= MAX_DEPTH:
@@ -119,6 +153,24 @@ class Document:
     env: dict[str, str]
 
 
+def text_of(content: bytes) -> str:
+    """A file's text: UTF-8, or what Windows' editors save (UTF-16, a byte order mark). Bytes that are no text are let
+    pass in comments. ConfigError("large", "binary", "encoding")."""
+    if len(content) > MAX_BYTES:
+        raise ConfigError("large", "larger than {kb} kB, which no configuration is", kb=MAX_BYTES // 1000)
+    encoding = next((name for bom, name in BOMS.items() if content.startswith(bom)), "utf-8")
+    if encoding == "utf-8" and 0 in content[:2]:
+        encoding = "utf-16-be" if content[0] == 0 else "utf-16-le"
+    text = content.decode(encoding, "replace")
+    if "\0" in text:
+        raise ConfigError("binary", "it is not a text")
+    lossy = LOST in text and LOST.encode() not in content
+    for number, line in enumerate(text.split("\n"), 1):
+        if lossy and LOST in re.split(r"(?:^|\s)#", line, maxsplit=1)[0]:
+            raise ConfigError("encoding", "line {line}: the text is not in UTF-8", number)
+    return text
+
+
 def load(text: str) -> Document:
     """Reads YAML or JSON. ConfigError says what is wrong, with the line where there is one."""
     if len(text) > MAX_BYTES:
@@ -127,23 +179,45 @@ def load(text: str) -> Document:
         found = parsed(text)
         json.dumps(found, ensure_ascii=False).encode()  # halves of a character (\ud800) could not be written again
     except yaml.MarkedYAMLError as error:
-        what = error.problem or error.context
-        if error.problem_mark is None:
-            raise ConfigError("yaml", "not valid YAML: {what}", what=what) from error
-        line = error.problem_mark.line + 1
-        raise ConfigError("yaml_at", "line {line}: not valid YAML: {what}", line, what=what) from error
+        raise said(error) from error
     except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
         what = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError("yaml", "not valid YAML: {what}", what=what) from error
+        if isinstance(error, UnicodeEncodeError):
+            raise ConfigError("half", "half of a character: {what}", what=what) from error
+        raise ConfigError("digits" if "digits" in what else "yaml", "not valid YAML: {what}", what=what) from error
     if found is None:
         found = {}
     if not isinstance(found, dict):
-        found_one = type(found).__name__
-        raise ConfigError("no_mapping", "a mapping of names to values is needed, this is a {type}", type=found_one)
+        type_ = type(found).__name__
+        code = "not_job_rows" if is_rows(found) else "no_mapping"
+        raise ConfigError(code, "a mapping of names to values is needed, this is a {type}", type=type_)
     wrong = [key for key in found if not isinstance(key, str)]
     if wrong:
         raise ConfigError("not_name", "'{key}' is not a name", key=wrong[0])
     return Document(found, environment(text))
+
+
+def said(error: yaml.MarkedYAMLError) -> ConfigError:
+    """What is wrong with a YAML text, by a code of ours; the parser's own words are for a log only."""
+    what = str(error.problem or error.context)
+    code, opened = next(((code, opened) for part, code, opened in SAID if part in what), ("yaml_at", False))
+    mark = (error.context_mark if opened else None) or error.problem_mark
+    if mark is None:
+        return ConfigError("yaml", "not valid YAML: {what}", what=what)
+    return ConfigError(code, "line {line}: not valid YAML: {what}", mark.line + 1, what=what)
+
+
+def is_rows(found: Any) -> bool:
+    """Whether a value is a list of rows, as a data set is."""
+    return isinstance(found, list) and bool(found) and all(isinstance(row, dict) for row in found)
+
+
+def spoken(text: str) -> Any:
+    """A word as YAML reads it (a number, true, a list, a mapping); itself where it is nothing else."""
+    try:
+        return load(f"value: {text}").args["value"] if text.strip() else text
+    except (ConfigError, KeyError):
+        return text
 
 
 def parsed(text: str) -> Any:

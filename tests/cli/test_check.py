@@ -71,7 +71,7 @@ def test_a_warning_alone_is_fine(workspace: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("a: [", "yaml_at"), ("- a", "no_mapping"), ("", "empty"), ("a: 1\na: 2", "twice_at")]
+    ("text", "code"), [("a: [", "yaml_bracket"), ("- a", "no_mapping"), ("", "empty"), ("a: 1\na: 2", "twice_at")]
 )
 def test_what_cannot_be_opened(workspace: Path, tmp_path: Path, text: str, code: str) -> None:
     said = lfdash("check", written(tmp_path, text), "--json")
@@ -91,7 +91,7 @@ def test_what_cannot_be_opened(workspace: Path, tmp_path: Path, text: str, code:
 def test_no_text_at_all(workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
     said = lfdash("check", tmp_path / "x.yaml", "--json")
-    assert (said.code, said.json["opened"], said.json["problems"][0]["code"]) == (1, False, "config_unreadable")
+    assert (said.code, said.json["opened"], said.json["problems"][0]["code"]) == (1, False, "encoding")
     assert lfdash("check", tmp_path / "gone.yaml").code == 2
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from lfdash.jobs import checks
 from lfdash.jobs.args import job_from_args
-from lfdash.jobs.checks import RENAMED, name_code
+from lfdash.jobs.argument_checks import RENAMED
+from lfdash.jobs.checks import name_code
 from lfdash.jobs.environment import ArgumentType, Facts
 from lfdash.jobs.fields import BY_ARG
 from lfdash.jobs.job import JobConfig
@@ -149,12 +150,12 @@ def test_extra_arguments_that_clash_with_the_form() -> None:
             {"evaluation_strategy": "steps"}, "argument_renamed",
             {"extra.evaluation_strategy": None, "train.eval_strategy": "steps"},
         ),
-        ({"learning_rat": 1e-4}, "argument_unknown_near", {"extra.learning_rat": None, "train.learning_rate": 1e-4}),
+        ({"learning_rat": 1e-4}, "argument_unknown_near", None),  # a guess: in words only
         ({"zzz": 1}, "argument_unknown", {"extra.zzz": None}),
-        ({"model_name_or_pth": "x"}, "argument_unknown_near", {"extra.model_name_or_pth": None}),  # is given already
+        ({"dpo_beta": 0.2}, "argument_renamed", {"extra.pref_beta": 0.2, "extra.dpo_beta": None}),  # no field at SFT
     ],
 )
-def test_fixes_of_names(extra: dict[str, Any], code: str, fix: dict[str, Any]) -> None:
+def test_fixes_of_names(extra: dict[str, Any], code: str, fix: dict[str, Any] | None) -> None:
     known = {name: ArgumentType("text") for name in (*BY_ARG, "output_dir")}
     (problem,) = checks.problems(JobConfig("train", job_from_args(GOOD).values, extra), Facts(arguments=known))
     assert (problem.code, problem.fix) == (code, fix)

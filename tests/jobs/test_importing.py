@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import yaml
 
 from lfdash.errors import ConfigError
+from lfdash.jobs import checks
 from lfdash.jobs.args import build_args, build_env, job_from_args
-from lfdash.jobs.importing import read_config
+from lfdash.jobs.changes import with_fix
+from lfdash.jobs.environment import ArgumentType, Facts
+from lfdash.jobs.importing import Loaded, read_config
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.llamaboard_format import dump_state
-from lfdash.jobs.yaml_format import dump
+from lfdash.jobs.yaml_format import dump, text_of
+from lfdash.llamafactory.catalogue import load_snapshot
+from tests.support import FIXTURES, ROOT
 
 # As LLaMA-Factory's published examples are written: floats without a point, null, lists, arguments without a field.
 EXAMPLE = """
@@ -104,9 +110,126 @@ def test_a_multimodal_model_of_llamaboard_brings_its_settings() -> None:
     ("text", "says"),
     [
         ("", "no setting"), ("# nothing", "no setting"), ("- a", "mapping"), ("a: [", "not valid"),
-        ("train.learning_rate: fast", "LlamaBoard"), ("train.extra_args: '{'", "LlamaBoard"), ("\x00", "not valid"),
+        ("\x00", "not valid"),
     ],
 )
 def test_what_is_no_configuration(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         read_config(text)
+
+
+# -- files of the kinds that people bring (tests/fixtures/configurations) ----------------------------------
+
+FILES = FIXTURES / "configurations"
+UPSTREAM = load_snapshot(ROOT / "configs" / "upstream.json")
+TYPES = {name: ArgumentType(a.kind, a.choices, a.nullable) for name, a in UPSTREAM.arguments.items()}
+WORLD = Facts(arguments=TYPES, templates=frozenset(UPSTREAM.templates), roots=("/ws",))
+
+
+def opened(name: str) -> Loaded:
+    """A file of the fixtures as the page opens it."""
+    return read_config(text_of((FILES / name).read_bytes()), known=UPSTREAM.arguments)
+
+
+def all_cured(job: JobConfig) -> JobConfig:
+    """The job after every Fix was pressed."""
+    while (fix := next((one.fix for one in checks.problems(job, WORLD) if one.fix), None)) is not None:
+        job = with_fix(job, fix)
+    return job
+
+
+OUTSIDE = {"model_missing", "name_missing"}  # what the page or the workspace gives
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "told", "sent"),
+    [
+        ("merge.yaml", "export", set(), {"export_size": 3, "export_legacy_format": False}),
+        ("command.txt", "train", set(), {"stage": "sft", "do_train": True, "dataset": "demo_sft"}),
+        ("board_0_9_1.yaml", "train", set(), {"report_to": "all", "optim": "adamw_torch", "learning_rate": 5e-5}),
+        ("board_eval.yaml", "eval", set(), {"eval_dataset": "demo_sft", "cutoff_len": 1024, "do_predict": True}),
+        ("strategy_no.yaml", "train", {"argument_word"}, {"save_strategy": "no"}),
+        ("nulls.yaml", "train", {"argument_null"}, {}),
+        ("out_of_range.yaml", "train", {"argument_range", "argument_type"}, {"lora_dropout": 1.5}),
+        ("flash_attn_off.yaml", "train", {"argument_word"}, {"flash_attn": "disabled"}),
+        ("bitsandbytes.yaml", "train", {"argument_choice"}, {"quantization_method": "bnb", "quantization_bit": 4}),
+        ("quoted_rate.yaml", "train", {"argument_type"}, {"learning_rate": 1e-4}),
+        ("lists.yaml", "train", set(), {"lora_target": ["q_proj", "v_proj"], "report_to": ["tensorboard"]}),
+        ("tab_comment.yaml", "train", set(), {"stage": "sft"}),
+        ("rate_notation.yaml", "train", set(), {"learning_rate": 1e-4, "weight_decay": 1e-2}),
+        ("bom_crlf.yaml", "train", set(), {"model_name_or_path": "models/demo-llama"}),
+        ("run_name_date.yaml", "train", set(), {"run_name": "2024-01-01"}),
+        ("token.yaml", "train", set(), {}),
+        (
+            "renamed_mm.yaml", "train", {"argument_renamed"},
+            {"image_max_pixels": 262144, "video_max_pixels": 16384},
+        ),
+        ("renamed_elsewhere.yaml", "train", {"argument_renamed"}, {"pref_beta": 0.2}),
+        ("near_miss.yaml", "train", {"argument_renamed", "argument_merged"}, {"add_special_tokens": "<a>,<b>"}),
+        ("evaluation_strategy.yaml", "train", {"argument_renamed"}, {"eval_strategy": "steps"}),
+        ("output_plain.yaml", "train", {"extra_output"}, {"output_dir": "saves/demo-llama/lora/my_model"}),
+        ("output_elsewhere.yaml", "train", {"name_separator"}, {"output_dir": "saves/demo-llama/lora/lora_sft"}),
+        ("export_full.yaml", "export", set(), {"export_size": 5}),
+        ("export_quantized.yaml", "export", {"export_quantized"}, {"adapter_name_or_path": "saves/demo/lora/a"}),
+        ("export_quantize_merge.yaml", "export", {"export_merge_first"}, {}),
+    ],
+)
+def test_files_that_people_bring(name: str, kind: str, told: set[str], sent: dict[str, Any]) -> None:
+    job = opened(name).job
+    errors = {one.code for one in checks.problems(job, WORLD) if one.level == "error"}
+    assert (job.kind, errors - OUTSIDE) == (kind, told)
+    args = build_args(all_cured(job))
+    assert {argument: args.get(argument) for argument in sent} == sent
+
+
+def test_lists_stand_in_their_fields() -> None:
+    loaded = opened("lists.yaml")
+    assert (loaded.extra, loaded.unfit) == ((), ())
+    values = loaded.job.values
+    shown = [values[name] for name in ("train.dataset", "train.lora_target", "train.report_to")]
+    assert shown == [["demo_sft", "demo_chat"], "q_proj,v_proj", "tensorboard"]
+
+
+def test_a_token_is_in_no_argument() -> None:
+    loaded = opened("token.yaml")
+    assert loaded.secrets == ("hub_token",) and "hub_token" not in build_args(loaded.job)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("accelerate.yaml", "not_job"), ("adapter_config.json", "not_job_adapter"), ("chat.yaml", "not_job_chat")],
+)
+def test_files_that_are_no_job(name: str, code: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        opened(name)
+    assert caught.value.code == code
+
+
+COMMAND = r"""
+export WANDB_PROJECT=mine
+HF_TOKEN=hf_aaaaaaaaaa NCCL_DEBUG=INFO CUDA_VISIBLE_DEVICES=0,1 torchrun --nproc_per_node 2 \
+  src/train.py --stage sft --do_train --model_name_or_path m --dataset a --report_to wandb --lora_rank $RANK
+"""
+
+
+def test_a_command_and_what_stands_before_it() -> None:
+    loaded = read_config(COMMAND)
+    assert loaded.kind == "command" and loaded.command is not None
+    assert build_env(loaded.job) == {"CUDA_VISIBLE_DEVICES": "0,1", "WANDB_PROJECT": "mine"}
+    assert loaded.job.values["top.hf_token"] == "hf_aaaaaaaaaa" and loaded.secrets == ("HF_TOKEN",)
+    assert (loaded.command.unset, loaded.variables) == (("lora_rank",), ("NCCL_DEBUG",))
+
+
+def test_a_script_that_starts_nothing() -> None:
+    for text in ("#!/bin/bash\necho a: b: c\n", "#!/bin/sh\nls\n"):
+        with pytest.raises(ConfigError) as caught:
+            read_config(text)
+        assert caught.value.code == "no_command"
+
+
+def test_a_file_of_which_no_name_is_known() -> None:
+    text = "alpha: 1\nbeta: 2\ngamma: 3\n"
+    assert build_args(read_config(text).job) == {"alpha": 1, "beta": 2, "gamma": 3}  # nobody knows the names
+    with pytest.raises(ConfigError) as caught:
+        read_config(text, known=UPSTREAM.arguments)
+    assert (caught.value.code, caught.value.params) == ("not_job_any", {"names": "alpha, beta, gamma"})

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from lfdash.engine import plans
+from lfdash.engine.defaults import Note
+from lfdash.engine.opening import command_told, takes_images, unfit_told
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
-from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.importing import Loaded, read_config
+from lfdash.jobs.kinds import named
+from lfdash.jobs.yaml_format import text_of
 from lfdash.outcomes import Refused
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import refusal
@@ -16,6 +21,9 @@ from lfdash.ui.shared.text import config_error, markdown_safe, t
 from lfdash.workspace.saved_configs import SavedConfigs
 
 UPLOAD, PICK, NAME, NEW_NAME = "config.upload", "config.pick", "config.name", "config.new_name"
+PASTED = "config.pasted"
+ELSEWHERE = "config.elsewhere"  # the page that the file of the last click belongs on
+SUFFIXES = ("yaml", "yml", "json", "sh", "bash", "txt")
 ANSWER = "config.answer"  # what the last click here answered, when it was refused
 
 
@@ -27,6 +35,7 @@ def saved(services: Services) -> SavedConfigs:
 
 def draw(form: Form) -> None:
     """The two menus, side by side."""
+    go_on()
     with st.container(horizontal=True, key="config_menus", gap="small"):
         with st.popover(t("ui.open"), icon=":material/folder_open:", type="tertiary", key="open_menu"):
             draw_open(form)
@@ -38,16 +47,25 @@ def draw(form: Form) -> None:
 
 
 def draw_open(form: Form) -> None:
-    """A file, or one that was saved here."""
+    """A file, a text that is pasted, or a file that was saved here."""
     services = form.services
-    st.file_uploader(
-        t("ui.open_file"), type=["yaml", "yml", "json"], key=UPLOAD, on_change=open_upload, args=(form,)
-    )
+    st.file_uploader(t("ui.open_file"), type=list(SUFFIXES), key=UPLOAD, on_change=open_upload, args=(form,))
     st.caption(t("ui.open_help"))
+    st.text_area(
+        t("ui.open_paste"), key=PASTED, height=80, placeholder="llamafactory-cli train --stage sft ...",
+        persist_state="session",
+    )
+    st.button(t("ui.open_text"), key="config.open_text", on_click=open_pasted, args=(form,))
     names = saved(services).names()
     if not names:
         st.caption(t("ui.open_none"))
         return
+    draw_saved(form, names)
+
+
+def draw_saved(form: Form, names: list[str]) -> None:
+    """The configurations of the workspace: open, rename, delete."""
+    services = form.services
     st.selectbox(t("ui.open_saved"), names, key=PICK, index=None, placeholder=t("ui.open_pick"))
     name = st.session_state.get(PICK)
     if name is None:
@@ -81,11 +99,19 @@ def open_upload(form: Form) -> None:
     if file is None:
         return
     try:
-        text = file.getvalue().decode("utf-8")
-    except UnicodeDecodeError:
-        st.session_state[ANSWER] = t("ui.open_failed", name=file.name, reason=t("ui.open_binary"))
+        text = text_of(file.getvalue())
+    except ConfigError as error:
+        st.session_state[ANSWER] = t("ui.open_failed", name=file.name, reason=config_error(error))
         return
     take(form, text, file.name)
+
+
+def open_pasted(form: Form) -> None:
+    """Reads the text that was pasted into the form; it stays where it is when it cannot be."""
+    text = st.session_state.get(PASTED) or ""
+    take(form, text, t("ui.open_pasted"))
+    if st.session_state.get(ANSWER) is None:
+        st.session_state[PASTED] = ""
 
 
 def open_saved(form: Form, name: str) -> None:
@@ -98,31 +124,36 @@ def open_saved(form: Form, name: str) -> None:
 
 
 def take(form: Form, text: str, name: str) -> None:
-    """Makes a configuration the form's content, with an account of what became of it."""
-
-    def multimodal(model: str) -> bool:
-        found = form.services.upstream.models.get(model)
-        return found is not None and found.multimodal
-
+    """Makes a configuration the content of the form of its kind, with an account of what became of it, and shows the
+    page of that form."""
+    services = form.services
     try:
-        loaded = read_config(text, multimodal)
+        loaded = read_config(text, partial(takes_images, services), services.upstream.arguments)
     except ConfigError as error:
         st.session_state[ANSWER] = t("ui.open_failed", name=name, reason=config_error(error))
         return
     st.session_state[ANSWER] = None
-    form.load_job(loaded.job, account(loaded, name))
+    kind = named(loaded.job.kind)
+    moved = kind.name != form.kind.name
+    notes = [*account(loaded, name), *([("ui.loaded_moved", {"name": name})] if moved else [])]
+    Form(services, kind).load_job(loaded.job, notes)
+    if moved:
+        st.session_state[ELSEWHERE] = kind.page
 
 
-def account(loaded: Loaded, name: str) -> list[tuple[str, dict[str, object]]]:
+def go_on() -> None:
+    """Shows the page that a file belongs on: a click's own function cannot."""
+    page = st.session_state.pop(ELSEWHERE, None)
+    if page is not None:
+        st.switch_page(page)
+
+
+def account(loaded: Loaded, name: str) -> list[Note]:
     """What is said about a loaded file: what was kept where, and what does not fit."""
-    notes: list[tuple[str, dict[str, object]]] = [
-        (f"ui.loaded_{loaded.kind}", {"name": name, "fields": loaded.fields}),
-    ]
+    notes: list[Note] = [(f"ui.loaded_{loaded.kind}", {"name": name, "fields": loaded.fields}), *command_told(loaded)]
     if loaded.extra:
         notes.append(("ui.loaded_extra", {"names": ", ".join(loaded.extra)}))
-    for problem in loaded.unfit:
-        row = BY_ID[str(problem.field)]
-        notes.append(("ui.loaded_unfit", {"name": row.name, "value": problem.params["value"]}))
+    notes += [unfit_told(loaded, problem, "ui.loaded_unfit") for problem in loaded.unfit]
     if loaded.secrets:
         notes.append(("ui.loaded_secrets", {"names": ", ".join(loaded.secrets)}))
     if loaded.left_out:

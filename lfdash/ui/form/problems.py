@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from lfdash.jobs.checks import EXTRA_PREFIX
+from lfdash.jobs.cures import EXTRA_PREFIX
 from lfdash.jobs.fields import BY_ID
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import sidebar

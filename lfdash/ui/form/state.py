@@ -19,7 +19,8 @@ from lfdash.engine.defaults import MULTIMODAL, Note, fit_to_machine, fresh_name,
 from lfdash.engine.services import Services
 from lfdash.jobs import checks, secret_arguments
 from lfdash.jobs.args import job_from_args
-from lfdash.jobs.checks import EXTRA_PREFIX, secret_argument
+from lfdash.jobs.checks import secret_argument
+from lfdash.jobs.cures import EXTRA_PREFIX
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID, ROWS, WATCHED
 from lfdash.jobs.job import JobConfig, coerce, new_job

@@ -10,9 +10,12 @@ import yaml
 from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
-from lfdash.ui.form import configurations
+from lfdash.jobs.fields import BY_ID
+from lfdash.jobs.importing import read_config
+from lfdash.ui.form import configurations, widgets
 from lfdash.ui.form.configurations import ANSWER, NAME, NEW_NAME, PICK
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import markdown_safe, t
+from tests.support import FIXTURES
 from tests.support import app as pages
 
 
@@ -123,3 +126,46 @@ def test_a_file_that_cannot_be_read_leaves_the_form_as_it_is(app: AppTest) -> No
         app.get("file_uploader")[0].set_value(("some.yaml", content, "text/yaml"))
         pages.good(app.run())
         assert "some.yaml" in app.session_state[ANSWER] and app.session_state["train.output_dir"] == before
+
+
+def uploaded(app: AppTest, path: Path) -> AppTest:
+    app.get("file_uploader")[0].set_value((path.name, path.read_bytes(), "text/yaml"))
+    app.run()
+    return app
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "there"),
+    [
+        ("app.py", "merge.yaml", "export"), ("app.py", "board_eval.yaml", "eval"),
+        ("pages/evaluate.py", "lists.yaml", "train"), ("pages/export.py", "command.txt", "train"),
+    ],
+)
+def test_a_file_of_another_kind_goes_to_its_page_whole(services: Services, page: str, name: str, there: str) -> None:
+    path = FIXTURES / "configurations" / name
+    app = pages.start()
+    if page != "app.py":
+        app = pages.good(app.switch_page(page).run())
+    pages.good(uploaded(app, path))
+    assert t("ui.loaded_moved", name=markdown_safe(name)) in answers(app) and app.session_state[ANSWER] is None
+    assert app.session_state["page.drawn_kind"] == there
+    job = read_config(path.read_text()).job
+    values = {key: value for key, value in job.values.items() if key not in ("top.model_path", f"{there}.output_dir")}
+    assert {key: app.session_state[key] for key in values} == {
+        key: widgets.to_raw(BY_ID[key], value) for key, value in values.items()
+    }
+    app = pages.good(app.run())  # and stays there
+    assert {key: app.session_state[key] for key in values if key.startswith(there)} == {
+        key: widgets.to_raw(BY_ID[key], value) for key, value in values.items() if key.startswith(there)
+    }
+
+
+def test_a_command_is_pasted(app: AppTest) -> None:
+    app.text_area(key=configurations.PASTED).set_value("llamafactory-cli train --stage dpo --pref_beta 0.3 --fp8 true")
+    press(pages.good(app.run()), "config.open_text")
+    assert app.session_state["train.training_stage"] == "dpo" and app.session_state["train.pref_beta"] == "0.3"
+    assert t("ui.loaded_command", name=t("ui.open_pasted"), fields=2) in answers(app)
+    assert app.session_state[configurations.PASTED] == ""
+    app.text_area(key=configurations.PASTED).set_value("llamafactory-cli chat x.yaml")
+    press(pages.good(app.run()), "config.open_text")
+    assert t("config.not_job_chat") in answers(app) and "chat" in app.session_state[configurations.PASTED]

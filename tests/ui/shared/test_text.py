@@ -8,9 +8,13 @@ import tomllib
 
 import pytest
 
+from lfdash.jobs.argument_checks import CARRIED
+from lfdash.jobs.command_format import NO_JOB
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import FIELDS, GROUPS
+from lfdash.jobs.foreign import FOREIGN, OF_LLAMAFACTORY
 from lfdash.jobs.rules import RULES
+from lfdash.jobs.yaml_format import SAID
 from lfdash.locales import FOLDER as LOCALES
 from lfdash.runs.record import RunState
 from lfdash.ui.shared.text import choice, help_text, label, t
@@ -51,10 +55,13 @@ def test_every_text_that_is_asked_for_is_there() -> None:
 def test_every_problem_and_refusal_has_a_text() -> None:
     assert first_words_of_calls("Refused") <= set(ENGLISH["outcomes"])
     assert first_words_of_calls("NoRoom", "Reason") == set(ENGLISH["waits"])
-    assert first_words_of_calls("ConfigError") == set(ENGLISH["config"])
+    of_tables = {kind.code for kind in (*FOREIGN, *OF_LLAMAFACTORY)} | {code for _, code, _ in SAID}
+    of_tables |= {*NO_JOB.values(), "yaml_at", "no_mapping", "not_job_rows"}
+    assert first_words_of_calls("ConfigError") | of_tables == set(ENGLISH["config"])
     told = {word for call in calls("Problem") for word in strings(*call.args[1:2])} | {rule.code for rule in RULES}
     told |= {word for word in returned_words() if word.startswith(("name_", "not_")) or word == "out_of_range"}
     told |= first_words_of_calls("broken")
+    told |= {code for _, code in CARRIED.values()}
     assert told <= set(ENGLISH["problems"]), told - set(ENGLISH["problems"])
 
 
