@@ -12,7 +12,7 @@ from lfdash.jobs import preflight, secret_arguments
 from lfdash.jobs.args import build_args
 from lfdash.jobs.argument_checks import bad_arguments
 from lfdash.jobs.converters import SAVES
-from lfdash.jobs.cures import EXTRA_PREFIX, cure
+from lfdash.jobs.cures import EXTRA_PREFIX, cure, whole
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS, ROWS, arguments
 from lfdash.jobs.job import LARGEST, JobConfig, check, details
@@ -29,7 +29,7 @@ BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters
 def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
     """Everything wrong with a job: missing values, values, combinations, then what the world says."""
     args = build_args(job)
-    return (
+    found = (
         *missing_of(job, args, facts),
         *bad_values(job),
         *bad_extra(job),
@@ -42,6 +42,7 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
         *bad_arguments(job, facts),
         *preflight.problems(named(job.kind), args, facts),
     )
+    return tuple(whole(job, problem) for problem in found)
 
 
 def problem_of(rule: Rule, job: JobConfig, args: Args) -> Problem:

@@ -24,12 +24,13 @@ CHATS = ("chat", "api", "webchat", "webui", "cli_demo", "api_demo", "web_demo")
 BENCHMARKS = ("eval", "evaluate")
 NO_JOB = dict.fromkeys(CHATS, "not_job_chat") | dict.fromkeys(BENCHMARKS, "not_job_benchmark")
 SCRIPTS = re.compile(rf"(?:^|/)(?:train_bash|train|launcher|run_exp|export_model|{'|'.join(NO_JOB)})\.py$")
+# a line that starts LLaMA-Factory, and not one of YAML or JSON that only mentions it
 STARTS = re.compile(
-    r"^[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+|env[ \t]+|nohup[ \t]+|sudo[ \t]+|time[ \t]+|exec[ \t]+|\$[ \t]+)*"
-    r"(?:\S*/)?(?:llamafactory-cli|lmf|torchrun|deepspeed|accelerate|python3?(?:\.\d+)?)(?=[ \t])",
+    r"^(?![ \t]*(?:- |[{\[]|[\w.\"']+:(?:[ \t]|$)))[^\n]*"
+    r"(?:\bllamafactory-cli|\blmf|\bllamafactory\.(?:cli|launcher)|\b(?:train_bash|train|launcher|export_model|cli_demo)\.py)"
+    r"(?=[ \t\\])",
     re.MULTILINE,
 )
-OURS = re.compile(r"llamafactory-cli|\blmf\b|llamafactory\.|(?:train_bash|train|launcher|export_model)\.py\b")
 WORD = re.compile(
     r"(?P<blank>[ \t]+)|(?P<comment>(?:^|(?<=[\s;&|]))#[^\n]*)|(?P<end>\n|&&|\|\||[;&|()])"
     r"|(?P<redirect>\d*(?:>>?|<)&?\d*)|(?P<single>'[^']*')|(?P<double>\"(?:[^\"\\]|\\.)*\")|(?P<escape>\\.)"
@@ -60,8 +61,7 @@ class Command:
 
 def is_command(text: str) -> bool:
     """Whether a text holds a command that starts LLaMA-Factory, and is no YAML that only mentions one."""
-    code = re.sub(r"(?m)^[ \t]*#.*$", "", text)
-    return bool(STARTS.search(code)) and bool(OURS.search(code))
+    return bool(STARTS.search(re.sub(r"(?m)^[ \t]*#.*$", "", text)))
 
 
 def read_command(text: str, read_file: Callable[[str], str | None] = lambda _path: None) -> Command:
@@ -163,7 +163,7 @@ def started(parts: Sequence[tuple[str, bool]], variables: dict[str, str]) -> Sta
         assigned = re.match(r"([A-Za-z_]\w*)=(.*)$", word, re.DOTALL)
         if assigned is not None:
             env[assigned[1]] = assigned[2]
-        elif word not in ("export", "env", "nohup", "sudo", "time", "exec", "set", "$"):
+        elif word not in BEFORE and words[place - 1] != "-u":
             own = of_llamafactory(words[place:])
             if own is None:
                 return None
@@ -174,6 +174,7 @@ def started(parts: Sequence[tuple[str, bool]], variables: dict[str, str]) -> Sta
     return None
 
 
+BEFORE = ("export", "env", "-u", "nohup", "sudo", "time", "exec", "set", "$")  # words that may stand before it
 EXPORTED = " "  # key of the names that were exported; no variable is called so
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from lfdash.jobs.args import build_args, build_env, job_from_args, same
-from lfdash.jobs.fields import BY_KIND_ARG
+from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, arguments
 from lfdash.jobs.job import JobConfig
-from lfdash.outcomes import Value
+from lfdash.outcomes import Problem, Value
 
 EXTRA_PREFIX = "extra."  # of a cure's key that is an argument without a field
 
@@ -37,6 +37,15 @@ def cure(job: JobConfig, changes: Mapping[str, Any]) -> dict[str, Value | None]:
             if row is not None and not job.sends(row):
                 fix.pop(row.id, None)
     return fix
+
+
+def whole(job: JobConfig, problem: Problem) -> Problem:
+    """A problem whose cure also takes away the extra arguments that would be sent instead of the fields it sets."""
+    if problem.fix is None:
+        return problem
+    names = {name for target in problem.fix if target in BY_ID for name in arguments(BY_ID[target])}
+    gone = {EXTRA_PREFIX + name: None for name in names & job.extra.keys()}
+    return replace(problem, fix={**gone, **problem.fix})
 
 
 def with_fix(job: JobConfig, fix: Mapping[str, Value | None]) -> JobConfig:

@@ -1,0 +1,108 @@
+"""Shell commands that start LLaMA-Factory, as people keep and paste them, read as configurations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lfdash.engine import plans
+from lfdash.engine.services import Project, Services
+from lfdash.errors import ConfigError
+from lfdash.jobs.args import build_args, job_from_args
+from lfdash.jobs.command_format import is_command, read_command
+from tests.support import ROOT
+from tests.support.jobs import GOOD
+
+RUN = "llamafactory-cli train --stage sft"
+
+
+@pytest.mark.parametrize(
+    ("text", "args"),
+    [
+        (f"{RUN} --lora_rank 8", {"lora_rank": 8}),
+        (f"{RUN} --lora_rank=8 --do_train --fp16 False", {"lora_rank": 8, "do_train": True, "fp16": False}),
+        (f"{RUN} \\\n   --learning_rate 5e-05 \\  \n --bf16 True", {"learning_rate": 5e-5, "bf16": True}),
+        (f"{RUN} `\n --cutoff_len 512 `\n --max_samples 10", {"cutoff_len": 512, "max_samples": 10}),  # PowerShell
+        (f"{RUN} --per-device-train-batch-size 2", {"per_device_train_batch_size": 2}),
+        (f"{RUN} --output_dir 'a b' --dataset \"x,y\"", {"output_dir": "a b", "dataset": "x,y"}),
+        (f"{RUN} --run_name 2024 --save_strategy no", {"run_name": "2024", "save_strategy": "no"}),
+        (f"{RUN} --lora_target q_proj v_proj", {"lora_target": ["q_proj", "v_proj"]}),
+        (f"{RUN} --lr_scheduler_kwargs '{{\"min_lr\": 1e-6}}'", {"lr_scheduler_kwargs": {"min_lr": 1e-6}}),
+        (f"```bash\n{RUN} \\\n  --lr_scheduler_kwargs {{\"a\": 1e-06}} \n```", {"lr_scheduler_kwargs": {"a": 1e-6}}),
+        (f"{RUN} --max_steps -1 --val_size 0.1 # --seed 3", {"max_steps": -1, "val_size": 0.1}),
+        (f"# {RUN} --seed 1\n{RUN} --seed 2 > log.txt 2>&1", {"seed": 2}),
+        (f"{RUN} --seed 2 | tee out.log", {"seed": 2}), (f"cd x && {RUN} --seed 2 && echo done", {"seed": 2}),
+        ("python -m llamafactory.cli train --stage sft --seed 2", {"seed": 2}),
+        ("/opt/bin/llamafactory-cli train --stage sft --seed 2", {"seed": 2}),
+        ("accelerate launch --num_processes 2 src/train.py --stage sft --seed 2", {"seed": 2}),
+        ("deepspeed --include localhost:0,1 src/train_bash.py --stage sft --deepspeed d.json", {"deepspeed": "d.json"}),
+        ("nohup python -u ../src/train_bash.py --stage sft --seed 2 &", {"seed": 2}),
+        ("M=a/b\nR=16\nllamafactory-cli train --stage sft --model_name_or_path ${M} --lora_rank $R",
+         {"model_name_or_path": "a/b", "lora_rank": 16}),
+        ("llamafactory-cli train --stage sft --seed ${SEED:-7}", {"seed": 7}),
+        ("D=x\nllamafactory-cli train --stage sft --dataset '$D'", {"dataset": "$D"}),
+        ("lmf train --stage sft --quantization_bit 4", {"quantization_bit": 4}),
+        ("cat > c.yaml <<EOF\nstage: sft\nlora_rank: 4\nEOF\nllamafactory-cli train c.yaml lora_rank=8 seed=3",
+         {"lora_rank": 8, "seed": 3}),
+        ("S=sft\ncat <<EOF > conf/c.yaml\nstage: $S\nseed: 3\nEOF\nllamafactory-cli train conf/c.yaml", {"seed": 3}),
+    ],
+)
+def test_a_command_is_read(text: str, args: dict[str, Any]) -> None:
+    assert is_command(text)
+    assert read_command(text).args == {"stage": "sft", **args}
+
+
+def test_the_environment_before_it() -> None:
+    text = f"export A=1 B='x y'\nC=2\nFORCE_TORCHRUN=1 CUDA_VISIBLE_DEVICES=0,1 {RUN}"
+    found = read_command(text)
+    assert found.env == {"A": "1", "B": "x y", "FORCE_TORCHRUN": "1", "CUDA_VISIBLE_DEVICES": "0,1"}
+
+
+def test_what_the_text_does_not_say_is_left_out_and_named() -> None:
+    text = "torchrun --nproc_per_node $N src/train.py --stage sft --dataset $1 --output_dir out/$NAME $MORE\n" + RUN
+    found = read_command(text)
+    assert (found.args, found.unset) == ({"stage": "sft"}, ("dataset", "output_dir"))
+    assert (found.launcher, found.others) == (("--nproc_per_node", "$…"), 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("llamafactory-cli chat --model_name_or_path m", "not_job_chat"),
+        ("llamafactory-cli api x.yaml", "not_job_chat"), ("llamafactory-cli webui ", "not_job_chat"),
+        ("python src/cli_demo.py --model_name_or_path m", "not_job_chat"),
+        ("llamafactory-cli eval --task mmlu", "not_job_benchmark"),
+        ("llamafactory-cli train examples/x.yaml", "command_file"),
+        ("llamafactory-cli version ", "no_command"), (f"{RUN} --dataset 'a", "command_quote"),
+    ],
+)
+def test_what_is_no_job(text: str, code: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_command(text)
+    assert caught.value.code == code
+
+
+def test_the_file_that_it_names() -> None:
+    found = read_command("llamafactory-cli train a/x.yaml seed=2", {"a/x.yaml": "stage: dpo\nseed: 1"}.get)
+    assert found.args == {"stage": "dpo", "seed": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stage: sft\n# llamafactory-cli train x.yaml\n", "deepspeed: ds.json\na: b", "a: llamafactory-cli train x",
+        "- llamafactory-cli train x.yaml", '{"stage": "sft"}', "python train.py: 1", "", "torchrun my_script.py --a 1",
+    ],
+)
+def test_what_is_no_command(text: str) -> None:
+    assert not is_command(text)
+
+
+def test_our_own_preview_is_read_back(tmp_path: Any) -> None:
+    services = Services(Project(ROOT), tmp_path)
+    job = job_from_args({**GOOD, "learning_rate": 5e-5, "report_to": "none"}, {"CUDA_VISIBLE_DEVICES": "1"})
+    preview = str(plans.prepare(services, job, "").plan)
+    services.close()
+    found = read_command(preview)
+    assert is_command(preview) and found.args == build_args(job) and found.env["CUDA_VISIBLE_DEVICES"] == "1"

@@ -1,0 +1,68 @@
+"""Files that are no job, each known by names that a job cannot have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lfdash.errors import ConfigError
+from lfdash.jobs.foreign import FOREIGN, OF_LLAMAFACTORY, refuse_foreign
+
+# one file of each kind, as its program's documentation shows it
+FILES: list[tuple[dict[str, Any], str, str]] = [
+    ({"demo": {"file_name": "a.json"}, "hub": {"hf_hub_url": "a/b"}}, "not_job_datasets", ""),
+    ({"train_batch_size": "auto", "zero_optimization": {"stage": 3}}, "not_job_deepspeed", ""),
+    ({"compute_environment": "LOCAL_MACHINE", "mixed_precision": "bf16"}, "not_job", "Accelerate"),
+    ({"peft_type": "LORA", "r": 8}, "not_job_adapter", ""),
+    ({"architectures": ["LlamaForCausalLM"], "hidden_size": 64}, "not_job_model", ""),
+    ({"metadata": {}, "weight_map": {}}, "not_job_model", ""),
+    ({"train_loss": 1.2, "train_runtime": 3.4}, "not_job_results", ""),
+    ({"best_metric": None, "log_history": []}, "not_job_results", ""),
+    ({"task": "mmlu_test", "lang": "en", "template": "fewshot", "model_name_or_path": "m"}, "not_job_benchmark", ""),
+    ({"model_name_or_path": "m", "template": "qwen"}, "not_job_chat", ""),
+    ({"model_name_or_path": "m", "infer_backend": "vllm", "vllm_maxlen": 4096}, "not_job_chat", ""),
+    ({"model": "m", "peft_config": {"name": "lora"}, "learning_rate": 1e-4}, "not_job", "LLaMA-Factory 1.0"),
+    ({"base_model": "m", "datasets": [{"path": "d"}], "learning_rate": 1e-4}, "not_job", "Axolotl"),
+    ({"base_model": "m", "sequence_len": 4096}, "not_job", "Axolotl"),
+    ({"model_name_or_path": "m", "dataset_name": "d", "output_dir": "o"}, "not_job", "TRL"),
+    ({"model": "m", "served_model_name": "x"}, "not_job", "vLLM"),
+    ({"model": "m", "tensor-parallel-size": 2}, "not_job", "vLLM"),
+    ({"model": {"_component_": "torchtune.models.llama3"}, "epochs": 1}, "not_job", "torchtune"),
+    ({"merge_method": "slerp", "slices": []}, "not_job", "mergekit"),
+    ({"checkpoint_dir": "c", "out_dir": "o"}, "not_job", "LitGPT"),
+    ({"max_seq_length": 2048, "load_in_4bit": True}, "not_job", "Unsloth"),
+    ({"train_type": "lora", "torch_dtype": "bfloat16"}, "not_job", "ms-swift"),
+    ({"actor_rollout_ref": {}, "trainer": {}}, "not_job", "verl"),
+    ({"doc_to_text": "x", "metric_list": []}, "not_job", "lm-evaluation-harness"),
+    ({"services": {"a": {}}, "version": "3"}, "not_job", "Docker Compose"),
+    ({"apiVersion": "v1", "kind": "Pod"}, "not_job", "Kubernetes"),
+    ({"name": "ci", "jobs": {}}, "not_job", "GitHub Actions"),
+    ({"program": "train.py", "method": "bayes", "parameters": {}}, "not_job", "Weights & Biases Sweep"),
+]
+
+
+@pytest.mark.parametrize(("args", "code", "program"), FILES, ids=lambda item: item if isinstance(item, str) else "")
+def test_each_kind_is_named(args: dict[str, Any], code: str, program: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        refuse_foreign(args)
+    assert caught.value.code == code and caught.value.params.get("program", "") == program
+
+
+def test_every_row_has_a_file_here() -> None:
+    fitting = [next(kind for kind in (*OF_LLAMAFACTORY, *FOREIGN) if kind.fits(args)) for args, _, _ in FILES]
+    assert {id(kind) for kind in fitting} == {id(kind) for kind in (*OF_LLAMAFACTORY, *FOREIGN)}
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"learning_rate": 1e-4}, {"model_name_or_path": "m"}, {"stage": "sft", "load_in_8bit": True},
+        {"model_name_or_path": "m", "template": "qwen", "export_dir": "x"},
+        {"model_name_or_path": "m", "template": "qwen", "do_predict": True, "infer_backend": "huggingface"},
+        {"stage": "sft", "lora_r": 8, "dataset_name": "x"}, {"finetuning_type": "lora", "lora_rank": 8},
+        {"tokenized_path": "x", "stage": "sft"}, {"output_dir": "x", "per_device_train_batch_size": 1},
+    ],
+)
+def test_jobs_are_let_through(args: dict[str, Any]) -> None:
+    refuse_foreign(args)
