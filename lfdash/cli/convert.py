@@ -1,4 +1,4 @@
-"""`lfdash convert FILE`: LlamaBoard's saved form as LLaMA-Factory's YAML, and the reverse."""
+"""`lfdash convert FILE`: LlamaBoard's saved form or a command as LLaMA-Factory's YAML, and YAML as such a form."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def convert(terminal: Terminal, file: str) -> int:
     hide_secrets(services, loaded.job)
     for key, params in account(loaded):
         terminal.note(in_language(language(), key, **params))
-    if loaded.kind == "llamaboard":
+    if loaded.kind != "llamafactory":
         text = dump(build_args(loaded.job), [t("ui.yaml_header")], build_env(loaded.job))
         return give(terminal, "llamafactory", text)
     lacks = lacking(loaded.job)
     if lacks:
         terminal.note(t("cli.note_board_lacks", names=", ".join(lacks)))
-    return give(terminal, "llamaboard", dump_state(loaded.job))
+    return give(terminal, "llamaboard", dump_state(loaded.job, services.upstream.defaults))
 
 
 def lacking(job: JobConfig) -> list[str]:

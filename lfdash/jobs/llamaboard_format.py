@@ -181,8 +181,8 @@ def set_value(values: dict[str, Value], field_id: str, raw: Any) -> Problem | No
 
 def outside(problem: Problem, state: Mapping[str, Any]) -> dict[str, Any]:
     """The argument of a number that is only outside of the form's range: LlamaBoard sends it all the same."""
-    row = BY_ID[str(problem.field)]
-    if problem.code != "out_of_range" or row.to_args is not None:
+    row = BY_ID.get(str(problem.field))
+    if row is None or problem.code != "out_of_range" or row.to_args is not None:
         return {}
     free = replace(row, min=None, max=None)
     value = coerce(free, state[row.id]).value
@@ -205,8 +205,12 @@ def with_extra(kind: str, values: dict[str, Value], extra: Mapping[str, Any]) ->
     return JobConfig(kind, {**values, **placed}, left)
 
 
-def state_from_job(job: JobConfig) -> dict[str, Any]:
-    """LlamaBoard's form for a job: what it has no element for goes into its extra arguments. No secrets."""
+def state_from_job(job: JobConfig, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """LlamaBoard's form for a job: what it has no element for goes into its extra arguments. No secrets.
+
+    defaults: argument -> what LLaMA-Factory takes where it is not given; LlamaBoard always sends a value, and its own
+    default is another one for several (8 steps of accumulation, 2 rows a device). Without them its own stand there.
+    """
     state: dict[str, Any] = {}
     extra: dict[str, Any] = dict(job.extra)
     for row in ROWS[DEFAULT.name]:
@@ -214,7 +218,7 @@ def state_from_job(job: JobConfig) -> dict[str, Any]:
         if row.secret or row.env or row.hidden:
             continue
         if row.board:
-            state[row.id] = board_value(row.id, value)
+            state[row.id] = board_value(row.id, value, defaults or {})
         elif value is not None and job.sends(row) and row.id != "train.preprocessing_num_workers":
             extra[row.name if row.arg is None else row.arg] = value
     if job.get("top.finetuning_type") not in ADAPTER_METHODS:
@@ -242,8 +246,10 @@ def board_stage(code: str) -> str:
     return BY_CODE[code].board if code in BY_CODE else ""
 
 
-def board_value(field_id: str, value: Value | None) -> Any:
-    """A value as LlamaBoard's element holds it; its default or "off" when it is not given."""
+def board_value(field_id: str, value: Value | None, defaults: Mapping[str, Any]) -> Any:
+    """A value as LlamaBoard's element holds it; when it is not given, what LLaMA-Factory takes then (`defaults`),
+    LlamaBoard's default or "off"."""
+    row = BY_ID[field_id]
     if field_id == STAGE:
         return board_stage(str(value)) or BY_CODE["sft"].board
     if value is not None:
@@ -252,11 +258,12 @@ def board_value(field_id: str, value: Value | None) -> Any:
         return 0
     if field_id in NONE_IS_OFF:
         return "none"
-    if BY_ID[field_id].kind == "choices":
+    if row.kind == "choices":
         return []
-    return BY_ID[field_id].default
+    taken = defaults.get(next(iter(arguments(row)), "")) if row.to_args is None else row.absent if defaults else None
+    return row.default if taken is None or coerce(row, taken).status == "refused" else taken
 
 
-def dump_state(job: JobConfig) -> str:
-    """`llamaboard_config.yaml` of a job."""
-    return yaml.safe_dump(state_from_job(job), allow_unicode=True)
+def dump_state(job: JobConfig, defaults: Mapping[str, Any] | None = None) -> str:
+    """`llamaboard_config.yaml` of a job. defaults: as of `state_from_job`."""
+    return yaml.safe_dump(state_from_job(job, defaults), allow_unicode=True)

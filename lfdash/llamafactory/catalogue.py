@@ -58,6 +58,11 @@ class Upstream:
     models: Mapping[str, Model]
     templates: tuple[str, ...]
     packages: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What LLaMA-Factory takes for each argument that is not given."""
+        return {name: argument.default for name, argument in self.arguments.items()}
     source: Literal["snapshot", "installed"] = "snapshot"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import FIXTURES, ROOT
 from tests.support.terminal import DEMO, lfdash
 
 KEYS = ["kind", "opened", "args", "env", "problems", "notes"]
@@ -154,3 +154,26 @@ def test_in_the_terminals_language(workspace: Path, tmp_path: Path, monkeypatch:
     assert lfdash("check", job(tmp_path)).out == "Проблем не найдено.\n"
     said = lfdash("check", job(tmp_path, dataset="gone"), "--json").json
     assert "dataset_info.json" in said["problems"][0]["message"] and "нет" in said["problems"][0]["message"]
+
+
+def test_a_command_and_the_file_that_it_names(workspace: Path, tmp_path: Path) -> None:
+    good = job(tmp_path)
+    path = written(tmp_path, f"#!/bin/bash\nNCCL_DEBUG=INFO llamafactory-cli train {good.name} seed=3\n", "run.sh")
+    said = lfdash("check", path, "--json")
+    assert (said.code, said.json["args"]["seed"], said.json["args"]["dataset"]) == (0, 3, "demo_sft")
+    assert said.json["notes"] == ["Environment variables that are not kept: NCCL_DEBUG"]
+    good.unlink()
+    (problem,) = lfdash("check", path, "--json").json["problems"]
+    assert problem["code"] == "command_file" and good.name in problem["message"]
+
+
+def test_a_file_that_is_no_job(workspace: Path) -> None:
+    said = lfdash("check", FIXTURES / "configurations" / "accelerate.yaml")
+    assert said.code == 1
+    assert said.err.count("Accelerate") == 1 and len(said.err.splitlines()) == 1
+
+
+def test_a_file_that_windows_saved(workspace: Path, tmp_path: Path) -> None:
+    path = job(tmp_path)
+    path.write_bytes(path.read_text().encode("utf-16"))
+    assert lfdash("check", path, "--json").code == 0

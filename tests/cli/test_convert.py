@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.cli.test_check import TOKEN, job
-from tests.support import ROOT
+from tests.support import FIXTURES, ROOT
 from tests.support.terminal import DEMO, lfdash
 
 
@@ -54,3 +54,28 @@ def test_what_cannot_be_converted(tmp_path: Path) -> None:
     assert (said.code, said.json["refused"]) == (1, "convert_kind")
     path.write_text("a: [")
     assert lfdash("convert", path, "--json").json["refused"] == "not_opened"
+
+
+def test_what_is_not_given_stays_llamafactorys_own(tmp_path: Path) -> None:
+    """LlamaBoard always sends these; its own defaults would train another model."""
+    said = lfdash("convert", job(tmp_path))
+    state = yaml.safe_load(said.out)
+    wanted = {
+        "train.batch_size": 8, "train.gradient_accumulation_steps": 1, "train.lr_scheduler_type": "linear",
+        "train.compute_type": "fp32", "train.lora_rank": 8, "train.max_samples": 100000,
+    }
+    assert {name: state[name] for name in wanted} == wanted
+
+
+def test_a_command_becomes_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text("CUDA_VISIBLE_DEVICES=1 llamafactory-cli train \\\n  --stage dpo --pref_beta 0.2 --seed $SEED\n")
+    said = lfdash("convert", path)
+    assert yaml.safe_load(said.out) == {"stage": "dpo", "pref_beta": 0.2}
+    assert "# environment: CUDA_VISIBLE_DEVICES=1" in said.out and "seed" in said.err
+
+
+def test_llamaboards_evaluation_becomes_yaml() -> None:
+    said = lfdash("convert", FIXTURES / "configurations" / "board_eval.yaml")
+    args = yaml.safe_load(said.out)
+    assert (args["eval_dataset"], args["do_predict"], args["max_new_tokens"]) == ("demo_sft", True, 512)

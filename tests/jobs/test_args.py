@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfdash.jobs.args import build_args, build_env, job_from_args, secret_names
+from lfdash.jobs.converters import LISTS
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ARG, BY_ID, ROWS
 from lfdash.jobs.job import JobConfig, coerce, new_job
@@ -229,3 +230,20 @@ def test_tokens_are_names_for_every_kind_of_job() -> None:
     named = {"train.report_to": "wandb", "train.wandb_api_key": "hush"}
     assert secret_names(JobConfig("train", named)) == ("WANDB_API_KEY",)
     assert secret_names(JobConfig("train", {**named, "train.report_to": "none"})) == ()
+
+
+@pytest.mark.parametrize("name", sorted(LISTS))
+@pytest.mark.parametrize(
+    ("value", "in_field"),
+    [
+        (["a"], True), (["a", "b"], True), ("a,b", True), ([], False), (["a,b"], False), ([1], False), ([" a"], False),
+        (["a", ""], False), ([["a"]], False),
+    ],
+)
+def test_a_list_comes_back_as_one(name: str, value: Any, in_field: bool) -> None:
+    stage = {"eval_dataset": {"do_train": True}, "oft_target": {"finetuning_type": "oft"}}.get(name, {})
+    stage |= {"finetuning_type": "freeze"} if name.startswith("freeze") else {}
+    stage |= {f"use_{name.split('_')[0]}": True} if name.startswith(("galore", "apollo")) else {}
+    args = {**stage, name: value}
+    job = job_from_args(args)
+    assert build_args(job) == args and (name not in job.extra) == in_field

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from lfdash.jobs import checks
-from lfdash.jobs.args import job_from_args
+from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.argument_checks import RENAMED
 from lfdash.jobs.checks import name_code
+from lfdash.jobs.cures import with_fix
 from lfdash.jobs.environment import ArgumentType, Facts
 from lfdash.jobs.fields import BY_ARG
 from lfdash.jobs.job import JobConfig
@@ -164,3 +165,118 @@ def test_fixes_of_names(extra: dict[str, Any], code: str, fix: dict[str, Any] | 
 def test_renamed_arguments_are_known_to_llamafactory(upstream: Upstream) -> None:
     assert set(RENAMED.values()) <= set(upstream.arguments)
     assert not set(RENAMED) & set(upstream.arguments)
+
+
+# -- values of a file ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def world(upstream: Upstream) -> Facts:
+    types = {name: ArgumentType(a.kind, a.choices, a.nullable) for name, a in upstream.arguments.items()}
+    return Facts(arguments=types, templates=frozenset(upstream.templates), roots=("/ws",))
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"learning_rate": None}, {"argument_null"}), ({"lora_target": None}, {"argument_null"}),
+        ({"resume_from_checkpoint": None, "eval_dataset": None, "use_dora": None, "max_samples": None}, set()),
+        ({"gradient_accumulation_steps": 0}, {"argument_range"}), ({"max_samples": -1}, {"argument_range"}),
+        ({"lora_dropout": 1.5}, {"argument_range"}), ({"lora_dropout": -0.1}, {"argument_range"}),
+        ({"max_steps": -1, "save_total_limit": -1, "warmup_ratio": 0}, set()),
+        ({"warmup_ratio": 5}, {"argument_range"}),
+        ({"lora_rank": 99999, "cutoff_len": 200000, "pref_beta": 2.5}, set()),  # beyond a slider only
+        ({"finetuning_type": "full", "lora_rank": 0}, set()),  # not looked at there
+        ({"per_device_train_batch_size": 2.5}, {"argument_type"}), ({"lora_rank": True}, {"argument_type"}),
+        ({"learning_rate": "1e-4"}, {"argument_type"}), ({"learning_rate": "fast"}, {"argument_type"}),
+        ({"save_strategy": False}, {"argument_word"}), ({"lr_scheduler_type": True}, {"argument_word"}),
+        ({"flash_attn": False}, {"argument_word"}), ({"flash_attn": "off"}, {"argument_choice"}),
+        ({"report_to": True}, {"argument_word"}), ({"report_to": ["wandb"]}, set()), ({"report_to": "none"}, set()),
+        ({"stage": "orpo"}, {"stage_unknown", "argument_choice"}), ({"stage": "odpo"}, {"stage_unknown"}),
+        ({"resume_from_checkpoint": True}, set()), ({"dataset": ["a", "b"], "lora_target": ["q", "v"]}, set()),
+    ],
+)
+def test_values_of_a_file(world: Facts, args: dict[str, Any], told: set[str]) -> None:
+    assert codes({**GOOD, **args}, world) == told
+
+
+def test_evaluation_without_sampling_may_be_cold(world: Facts) -> None:
+    base = {**GOOD, "do_train": False, "do_predict": True, "predict_with_generate": True, "eval_dataset": "a"}
+    del base["dataset"]
+    assert codes({**base, "temperature": 0}, world) == {"argument_range"}
+    assert codes({**base, "temperature": 0, "do_sample": False}, world) == set()
+
+
+def test_evaluation_of_older_files_takes_their_dataset(world: Facts) -> None:
+    job = job_from_args({**GOOD, "do_train": False, "do_predict": True, "predict_with_generate": True})
+    (problem,) = checks.problems(job, world)
+    assert (problem.code, problem.fix) == ("dataset_missing", {"eval.dataset": ["a"], "extra.dataset": None})
+
+
+@pytest.mark.parametrize(
+    ("args", "near", "fix"),
+    [
+        ({"image_resolution": 512}, "image_max_pixels", None),
+        ({"resume_lora_training": "x"}, "create_new_adapter", None),
+        ({"image_resolution": 589824}, "image_max_pixels", {"image_max_pixels": 589824}),
+        ({"max_source_length": 512}, "cutoff_len", None),
+        ({"checkpoint_dir": "x"}, "adapter_name_or_path", {"adapter_name_or_path": "x"}),
+        ({"checkpoint_dir": "x", "finetuning_type": "full"}, "adapter_name_or_path", None),
+        ({"max_source_length": 512, "max_target_length": 256}, "cutoff_len", {"cutoff_len": 768}),
+        ({"resume_lora_training": False}, "create_new_adapter", {"create_new_adapter": True}),
+        ({"evaluation_strategy": False}, "eval_strategy", {"eval_strategy": "no"}),
+        ({"new_special_tokens": "<a>,<b>"}, "add_special_tokens", {"add_special_tokens": "<a>,<b>"}),
+    ],
+)
+def test_older_names(world: Facts, args: dict[str, Any], near: str, fix: dict[str, Any] | None) -> None:
+    job = job_from_args({**GOOD, **args})
+    problem = next(one for one in checks.problems(job, world) if one.code.startswith("argument_"))
+    assert problem.params["near"] == near and (problem.fix is None) == (fix is None)
+    if problem.fix is not None and fix is not None:
+        after = build_args(with_fix(job, problem.fix))
+        assert {name: after.get(name) for name in fix} == fix and not set(args) & after.keys()
+
+
+# -- output folders of others ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("my_model", "my_model"), ("outputs/a/b", "b"), ("/data/other/x", "x"), ("./x", "x"), ("~/x", "x"),
+        ("../sft-ckp", "sft-ckp"), ("./saves/m/lora/r", "saves/m/lora/r"), ("x/", "x"), ("C:\\runs\\x", "x"),
+        ("/home/me/LLaMA-Factory/saves/m/lora/r", "saves/m/lora/r"), ("../../saves/x", "saves/x"), (".cache/-x", "x"),
+        ("a/run.json", None), ("/", None), ("..", None),
+    ],
+)
+def test_anothers_output_folder_becomes_a_name(path: str, wanted: str | None) -> None:
+    job = job_from_args({**GOOD, "output_dir": path})
+    found = checks.problems(job, Facts(roots=("/ws",)))
+    (problem,) = [one for one in found if one.code.startswith(("name_", "extra_"))]
+    if wanted is None:
+        assert problem.fix is None
+        return
+    assert problem.fix is not None
+    after = with_fix(job, problem.fix)
+    assert after.values["train.output_dir"] == wanted and "output_dir" not in after.extra
+    assert not [one for one in checks.problems(after, Facts(roots=("/ws",))) if one.code != "dataset_unknown"]
+
+
+# -- exports ---------------------------------------------------------------------------------------------
+
+EXPORT = {"model_name_or_path": "m", "template": "qwen", "export_dir": "exports/x"}
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({}, {("export_nothing", "warning")}),  # a fully trained model in other pieces
+        ({"adapter_name_or_path": "saves/m/lora/a"}, set()), ({"adapter_name_or_path": "my_adapter"}, set()),
+        ({"adapter_name_or_path": "saves/m/lora/a", "quantization_bit": 4}, {("export_quantized", "error")}),
+        ({"export_quantization_bit": 4, "export_quantization_dataset": "d"}, set()),
+    ],
+)
+def test_what_is_exported(world: Facts, args: dict[str, Any], told: set[tuple[str, str]]) -> None:
+    job = job_from_args({**EXPORT, **args})
+    job = JobConfig(job.kind, {**job.values, "export.output_dir": "r"}, job.extra)
+    assert {(one.code, one.level) for one in checks.problems(job, world)} == told

@@ -13,7 +13,14 @@ import yaml
 from lfdash.jobs.args import build_args, build_env, job_from_args, secret_names
 from lfdash.jobs.fields import BY_ID, ROWS
 from lfdash.jobs.job import JobConfig, new_job
-from lfdash.jobs.llamaboard_format import dump_state, fill, implied, job_from_state, state_from_job
+from lfdash.jobs.llamaboard_format import (
+    dump_state,
+    fill,
+    implied,
+    job_from_board,
+    job_from_state,
+    state_from_job,
+)
 from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
 from lfdash.llamafactory.locate import Cli
 from tests.support import FIXTURES, PROGRAMS
@@ -297,3 +304,73 @@ def test_implied_values_follow_what_was_changed() -> None:
     assert implied({"train.training_stage": "ppo", "top.finetuning_type": "full"}, "top.finetuning_type") == {
         "train.reward_model_type": "full"
     }
+
+
+# -- forms of older versions -----------------------------------------------------------------------------
+
+V063 = {  # the elements and words of v0.6.3 (April 2024)
+    "top.model_name": "m", "top.finetuning_type": "lora", "top.adapter_path": ["a"], "top.booster": "none",
+    "top.quantization_bit": "none", "train.training_stage": "Supervised Fine-Tuning", "train.dataset": ["d"],
+    "train.learning_rate": "2e-4", "train.optim": "adamw_torch", "train.upcast_layernorm": True,
+    "train.shift_attn": False, "train.report_to": False, "train.num_layer_trainable": 3,
+    "train.name_module_trainable": "all", "train.dpo_beta": 0.1, "train.dpo_ftx": 0, "train.orpo_beta": 0.1,
+    "train.reward_model": [], "train.use_galore": False,
+}
+
+
+def test_a_form_of_2024() -> None:
+    found = job_from_board(V063)
+    args = build_args(found.job)
+    wanted = {
+        "flash_attn": "auto", "report_to": "none", "upcast_layernorm": True, "optim": "adamw_torch",
+        "learning_rate": 2e-4, "dataset": "d",
+    }
+    assert {name: args.get(name) for name in wanted} == wanted
+    assert found.job.values["top.checkpoint_path"] == ["a"]
+    assert found.job.values["train.freeze_trainable_layers"] == 3
+    assert (found.unfit, found.unknown) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("state", "sent"),
+    [
+        ({"top.quantization_method": "bitsandbytes", "top.quantization_bit": 4},
+         {"quantization_method": "bnb", "quantization_bit": 4}),
+        ({"top.booster": "flashattn"}, {"flash_attn": "fa2"}), ({"train.report_to": True}, {"report_to": "all"}),
+        ({"train.report_to": ["none"]}, {"report_to": "none"}), ({"train.report_to": []}, {"report_to": "none"}),
+        ({"train.report_to": ["wandb", "tensorboard"]}, {"report_to": ["wandb", "tensorboard"]}),
+        ({"train.training_stage": "ORPO", "train.orpo_beta": 0.2},
+         {"stage": "dpo", "pref_loss": "orpo", "pref_beta": 0.2}),
+        ({"train.ds_stage": 2}, {"deepspeed": "deepspeed/ds_z2_config.json"}), ({"top.quantization_bit": "None"}, {}),
+        ({"train.pref_beta": 2.5, "train.training_stage": "DPO"}, {"pref_beta": 2.5}),  # beyond the slider of 0.9.5
+        ({"train.cutoff_len": 200000}, {"cutoff_len": 200000}),
+    ],
+)
+def test_older_words(state: dict[str, Any], sent: dict[str, Any]) -> None:
+    args = build_args(job_from_board(state).job)
+    assert {name: args.get(name) for name in sent} == sent
+
+
+def test_what_does_not_fit_is_named_and_the_rest_opens() -> None:
+    state = {"train.learning_rate": "fast", "train.extra_args": "{", "train.new_thing": 1, "train.lora_rank": 4}
+    found = job_from_board(state)
+    assert [problem.field for problem in found.unfit] == ["train.learning_rate", "train.extra_args"]
+    args = build_args(found.job)
+    assert found.unknown == ("train.new_thing",) and args["lora_rank"] == 4 and "learning_rate" not in args
+
+
+def test_the_other_tabs() -> None:
+    top = {"top.model_name": "m", "top.checkpoint_path": ["mine"], "top.template": "qwen"}
+    state = {"eval.dataset": ["d"], "eval.predict": False, "eval.output_dir": "e", "eval.temperature": 1.1}
+    found = job_from_board({**top, **state})
+    args = build_args(found.job)
+    wanted = {
+        "eval_dataset": "d", "do_eval": True, "output_dir": "saves/m/lora/e", "temperature": 1.1,
+        "preprocessing_num_workers": 16, "adapter_name_or_path": "saves/m/lora/mine",
+    }
+    assert (found.job.kind, {name: args.get(name) for name in wanted}) == ("eval", wanted)
+    state = {"export.export_dir": "out", "export.export_size": 3, "export.extra_args": '{"export_legacy_format": true}'}
+    found = job_from_board({**top, **state})
+    args = build_args(found.job)
+    assert found.job.kind == "export" and found.unknown == ()
+    assert (args["export_dir"], args["export_size"], args["export_legacy_format"]) == ("out", 3, True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfdash.errors import ConfigError
-from lfdash.jobs.yaml_format import dump, load
+from lfdash.jobs.yaml_format import Loader, dump, load, text_of
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
@@ -144,3 +144,62 @@ def test_json_and_empty_files_are_read() -> None:
     assert load("{a: 1, b: 5e-5}").args == {"a": 1, "b": 5e-5}
     assert load("").args == {}
     assert load("# only a comment\n").args == {}
+
+
+TABS = (
+    "stage: sft\t# or dpo\nval: 1", "a:\t1\nb: \t2\t", "a: [1,\t2\t, 3]", "a: x\ty\tz", "a: x \t y",
+    "{a:\t1,\n\tb: 2}", "a: \"x\ty\"\t# c", "a: x\t\n\nb: y", "a: |\n  x\ty\nb: 1", "a: &t\tx\nb: *t\t", "? a\t\n: b",
+)
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
+@pytest.mark.parametrize("text", TABS)
+def test_tabs_are_taken_where_libyaml_takes_them(text: str) -> None:
+    assert yaml.load(text, Loader=Loader) == yaml.load(text, Loader=yaml.CSafeLoader)
+
+
+@pytest.mark.parametrize("text", ["\ta: 1", "a: 1\n\tb: 2", "a:\n\t- b", "a: x\n\ty"])
+def test_a_tab_as_indentation_is_said(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert caught.value.code in ("yaml_tab", "yaml_no_colon", "yaml_indent") and caught.value.line is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("a: b: c", "yaml_colon", 1), ("a: 1\nb\nc: 2", "yaml_no_colon", 3), ('a: 1\nb: "x\nc: 2\n', "yaml_quote", 2),
+        ("a: [1,\n 2\n", "yaml_bracket", 1), ("a: 1\n  b: 2", "yaml_colon", 2), ("a:\n  b: 1\n c: 2", "yaml_indent", 3),
+        ("a: @x", "yaml_start", 1), ("a: !!set {x}", "yaml_type", 1), ("a: - x", "yaml_at", 1),
+        ("- {a: 1}", "not_job_rows", None), ('[{"a": 1}]', "not_job_rows", None), ("words", "no_mapping", None),
+        ('{"a": "\\ud800"}', "half", None), ("a: " + "9" * 5000, "digits", None), ("a: !!bool maybe", "yaml", None),
+    ],
+)
+def test_what_is_wrong_is_said_by_a_code(text: str, code: str, line: int | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert (caught.value.code, caught.value.line) == (code, line)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_the_encodings_of_windows(encoding: str) -> None:
+    content = "stage: sft\r\ndataset: данные\r\n".encode(encoding)
+    assert load(text_of(content)).args == {"stage": "sft", "dataset": "данные"}
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "line"),
+    [
+        (b"ab\x00\x01\x02" * 9, "binary", None), (b"a: 1\nb: \xc4\xe3", "encoding", 2), (b"a: 1\x00", "binary", None),
+        (b"x" * 1_000_001, "large", None),
+    ],
+)
+def test_what_is_no_text(content: bytes, code: str, line: int | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        text_of(content)
+    assert (caught.value.code, caught.value.line) == (code, line)
+
+
+def test_bytes_that_are_no_text_may_stand_in_comments() -> None:
+    assert load(text_of(b"# \xc4\xe3\na: 1  # \xba\xc3\n")).args == {"a": 1}
+    assert load(text_of("a: \ufffd".encode())).args == {"a": "\ufffd"}  # as it stands in the file
