@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import Server, pick_option
 from tests.e2e.test_train import MINUTES, choose_preset, run_folder, run_name, shown_step, wait_state
+from tests.support import FIXTURES
 from tests.support.page import DEMO
 from tests.support.runs import wait_for
 
@@ -147,3 +148,30 @@ def test_a_killed_run_is_resumed_from_its_checkpoint_to_its_end(page: Page, serv
     first = json.loads((folder / "run.json").read_text())["attempts"][0]
     ended = json.loads((folder / "exit.json").read_text())
     assert (first["state"], ended["attempt"], ended["code"]) == ("FAILED", 2, 0)
+
+
+def test_a_merge_goes_to_export_with_everything(page: Page, server: Server) -> None:
+    name = page.locator(".st-key-train-output_dir input").input_value()
+    upload(page, "merge.yaml", (FIXTURES / "configurations" / "merge.yaml").read_bytes())
+    expect(page.locator(".st-key-export-export_dir input")).to_have_value("out/merged")
+    expect(page.locator(SIDEBAR).get_by_text("belongs on this page").first).to_be_visible()
+    page.click(".st-key-preview button")
+    preview = page.get_by_role("dialog")
+    for line in ("export_size: 3", "export_device: cpu", "export_legacy_format: false", "saves/demo/lora/a"):
+        expect(preview.get_by_text(line).first).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Train").click()
+    expect(page.locator(".st-key-train-output_dir input")).to_have_value(name)  # that form is as it was
+
+
+def test_a_command_is_pasted(page: Page) -> None:
+    words = ("llamafactory-cli train", "--stage sft", "--do_train True", "--learning_rate 2e-05", "--output_dir my_model")
+    command = "```bash\n" + " \\\n    ".join(words) + "\n```"  # as LlamaBoard's Preview shows it
+    page.click(".st-key-open_menu button")
+    page.locator(".st-key-config-pasted textarea").fill(command)
+    page.click(".st-key-config-open_text button")
+    expect(page.locator(RATE)).to_have_value("2e-5")
+    close_menu(page)
+    expect(page.locator(SIDEBAR).get_by_text("is a command").first).to_be_visible()
+    page.locator(".st-key-early").get_by_role("button", name="Fix").first.click()
+    expect(page.locator(".st-key-train-output_dir input")).to_have_value("my_model")
