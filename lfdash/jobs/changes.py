@@ -14,6 +14,7 @@ from lfdash.jobs.rules import EXTRA
 from lfdash.outcomes import Problem, Value
 
 OUTPUT = "output_dir"
+AS_LISTS = "top.as_lists"
 OF_THE_MODEL = {"top.model_name", "top.multimodal"}
 
 
@@ -26,6 +27,7 @@ def with_arguments(job: JobConfig, changes: Mapping[str, Any]) -> JobConfig:
     args = {name: value for name, value in {**build_args(job), **changes}.items() if value is not None}
     meant = job_from_args(args, build_env(job))
     silent = {row.id for row in ROWS[meant.kind] if not job.sends(row) or not row_args(row, job)}
+    silent.discard(AS_LISTS)  # what is a list now
     if "model_name_or_path" in changes:
         silent -= OF_THE_MODEL
     kept = {name: value for name, value in job.values.items() if name in silent}

@@ -165,7 +165,7 @@ def test_a_merge_goes_to_export_with_everything(page: Page, server: Server) -> N
 
 
 def test_a_command_is_pasted(page: Page) -> None:
-    words = ("llamafactory-cli train", "--stage sft", "--do_train True", "--learning_rate 2e-05", "--output_dir my_model")
+    words = ["llamafactory-cli train", "--stage sft", "--do_train True", "--learning_rate 2e-05", "--output_dir mine"]
     command = "```bash\n" + " \\\n    ".join(words) + "\n```"  # as LlamaBoard's Preview shows it
     page.click(".st-key-open_menu button")
     page.locator(".st-key-config-pasted textarea").fill(command)
@@ -174,4 +174,4 @@ def test_a_command_is_pasted(page: Page) -> None:
     close_menu(page)
     expect(page.locator(SIDEBAR).get_by_text("is a command").first).to_be_visible()
     page.locator(".st-key-early").get_by_role("button", name="Fix").first.click()
-    expect(page.locator(".st-key-train-output_dir input")).to_have_value("my_model")
+    expect(page.locator(".st-key-train-output_dir input")).to_have_value("mine")

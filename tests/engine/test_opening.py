@@ -125,14 +125,18 @@ def test_what_cannot_be_opened(services: Services, config: Any, code: str) -> No
 
 
 @pytest.mark.parametrize(
-    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.write_bytes(b"a: \xff")]
+    ("make", "code"),
+    [
+        (os.mkfifo, "config_unreadable"), (lambda path: path.symlink_to("/dev/zero"), "config_unreadable"),
+        (lambda path: path.write_bytes(b"a: \xff"), "not_opened"),
+    ],
 )
 def test_what_is_no_text_file_is_refused_at_once(
-    services: Services, tmp_path: Path, make: Callable[[Path], object]
+    services: Services, tmp_path: Path, make: Callable[[Path], object], code: str
 ) -> None:
     make(tmp_path / "job.yaml")
     found = open_config(services, tmp_path / "job.yaml")
-    assert isinstance(found, Refused) and found.code == "config_unreadable"
+    assert isinstance(found, Refused) and found.code == code
     (tmp_path / "real.yaml").write_bytes(b"model_name_or_path: m\r\n")
     (tmp_path / "link.yaml").symlink_to("real.yaml")
     assert opened(services, tmp_path / "link.yaml").job.values["top.model_path"] == "m"

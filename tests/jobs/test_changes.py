@@ -84,3 +84,9 @@ def test_every_problem_names_its_argument() -> None:
     assert argument_of(job, Problem("train.devices", "x")) == "CUDA_VISIBLE_DEVICES"
     assert argument_of(job, Problem("top.hf_token", "x")) == "HF_TOKEN"
     assert argument_of(job, Problem("train.extra_args", "x")) is None
+
+
+def test_a_text_in_place_of_a_list_is_sent_as_a_text() -> None:
+    job = job_from_args({"dataset": ["a", "b"], "lora_target": ["q", "v"]})
+    assert build_args(with_arguments(job, {"dataset": "c,d"})) == {"dataset": "c,d", "lora_target": ["q", "v"]}
+    assert build_args(with_arguments(job, {"dataset": ["c"]}))["dataset"] == ["c"]

@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from lfdash.engine import plans
-from lfdash.engine.defaults import Note
+from lfdash.engine.defaults import Note, with_model_path
 from lfdash.engine.opening import command_told, takes_images, unfit_told
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
@@ -52,7 +52,7 @@ def draw_open(form: Form) -> None:
     st.file_uploader(t("ui.open_file"), type=list(SUFFIXES), key=UPLOAD, on_change=open_upload, args=(form,))
     st.caption(t("ui.open_help"))
     st.text_area(
-        t("ui.open_paste"), key=PASTED, height=80, placeholder="llamafactory-cli train --stage sft ...",
+        t("ui.open_paste"), key=PASTED, height=80, placeholder="llamafactory-cli … --stage sft --dataset …",
         persist_state="session",
     )
     st.button(t("ui.open_text"), key="config.open_text", on_click=open_pasted, args=(form,))
@@ -136,7 +136,7 @@ def take(form: Form, text: str, name: str) -> None:
     kind = named(loaded.job.kind)
     moved = kind.name != form.kind.name
     notes = [*account(loaded, name), *([("ui.loaded_moved", {"name": name})] if moved else [])]
-    Form(services, kind).load_job(loaded.job, notes)
+    Form(services, kind).load_job(with_model_path(services, loaded.job), notes)
     if moved:
         st.session_state[ELSEWHERE] = kind.page
 

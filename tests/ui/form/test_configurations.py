@@ -160,6 +160,14 @@ def test_a_file_of_another_kind_goes_to_its_page_whole(services: Services, page:
     }
 
 
+def test_a_form_of_llamaboard_brings_the_path_of_its_model(app: AppTest) -> None:
+    """Its files hold the model's name alone."""
+    pages.good(uploaded(app, FIXTURES / "configurations" / "board_0_9_1.yaml"))
+    assert app.session_state["top.model_name"] == "Qwen2.5-0.5B-Instruct"
+    assert app.session_state["top.model_path"] == "Qwen/Qwen2.5-0.5B-Instruct"
+    assert app.session_state["train.report_to"] == "all" and app.session_state["top.quantization_method"] == "bnb"
+
+
 def test_a_command_is_pasted(app: AppTest) -> None:
     app.text_area(key=configurations.PASTED).set_value("llamafactory-cli train --stage dpo --pref_beta 0.3 --fp8 true")
     press(pages.good(app.run()), "config.open_text")
