@@ -90,3 +90,4 @@ def test_a_text_in_place_of_a_list_is_sent_as_a_text() -> None:
     job = job_from_args({"dataset": ["a", "b"], "lora_target": ["q", "v"]})
     assert build_args(with_arguments(job, {"dataset": "c,d"})) == {"dataset": "c,d", "lora_target": ["q", "v"]}
     assert build_args(with_arguments(job, {"dataset": ["c"]}))["dataset"] == ["c"]
+    assert build_args(with_arguments(job_from_args({"dataset": ["a"]}), {"dataset": "c,d"})) == {"dataset": "c,d"}

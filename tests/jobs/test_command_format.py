@@ -60,9 +60,10 @@ def test_the_environment_before_it() -> None:
 
 
 def test_what_the_text_does_not_say_is_left_out_and_named() -> None:
-    text = "torchrun --nproc_per_node $N src/train.py --stage sft --dataset $1 --output_dir out/$NAME $MORE\n" + RUN
+    text = "torchrun --nproc_per_node $N src/train.py --stage sft --dataset $1 --output_dir out/$NAME --seed 3 $MORE\n"
+    text += RUN
     found = read_command(text)
-    assert (found.args, found.unset) == ({"stage": "sft"}, ("dataset", "output_dir"))
+    assert (found.args, found.unset) == ({"stage": "sft", "seed": 3}, ("dataset", "output_dir"))
     assert (found.launcher, found.others) == (("--nproc_per_node", "$…"), 1)
 
 
