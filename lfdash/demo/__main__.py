@@ -20,6 +20,7 @@ from lfdash.files import Absent, Unreadable, read_text_file, write_text_atomic
 
 MODEL = "demo-llama"
 SPECIAL = ("<pad>", "<s>", "</s>")
+NEW_CLASS, OLD_CLASS = "TokenizersBackend", "PreTrainedTokenizerFast"  # the same class; 5.0 has both names
 MESSAGES = {
     "columns": {"messages": "messages", "kto_tag": "label"},
     "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
@@ -81,6 +82,7 @@ def corpus() -> list[str]:
 def make_model(folder: Path) -> None:
     """Makes the tokenizer (byte-level BPE) and a Llama of about 2 million parameters, unless they are there."""
     if (folder / "config.json").exists():
+        name_tokenizer(folder)
         return
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -108,7 +110,17 @@ def make_model(folder: Path) -> None:
     temporary = folder.with_name(f".{folder.name}.tmp")
     LlamaForCausalLM(config).save_pretrained(temporary)
     fast.save_pretrained(temporary)
+    name_tokenizer(temporary)
     os.replace(temporary, folder)
+
+
+def name_tokenizer(folder: Path) -> None:
+    """Names the tokenizer's class as every transformers knows it; 5.0 saves a name that older ones lack."""
+    path = folder / "tokenizer_config.json"
+    text = read_text_file(path)
+    config = parse(text) if isinstance(text, str) else None
+    if isinstance(config, dict) and config.get("tokenizer_class") == NEW_CLASS:
+        write(path, json.dumps({**config, "tokenizer_class": OLD_CLASS}, indent=2))
 
 
 def main(argv: list[str] | None = None) -> None:

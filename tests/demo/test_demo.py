@@ -74,3 +74,21 @@ def test_a_second_run_changes_nothing(demo_workspace: Path) -> None:
     subprocess.run([sys.executable, "-m", "lfdash.demo", str(demo_workspace)], check=True, capture_output=True)
     assert {path: path.stat().st_mtime_ns for path in demo_workspace.rglob("*") if path.is_file()} == before
     assert (demo_workspace / "models" / "demo-llama" / "model.safetensors").stat().st_size < 20_000_000
+
+
+@pytest.mark.train_env
+def test_the_tokenizer_is_named_as_every_transformers_knows_it(demo_workspace: Path) -> None:
+    config = json.loads((demo_workspace / "models" / "demo-llama" / "tokenizer_config.json").read_text())
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+
+
+def test_a_tokenizer_that_an_earlier_demo_saved_is_named_anew(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text('{"tokenizer_class": "TokenizersBackend", "eos_token": "</s>"}')
+    demo.make_model(tmp_path)
+    assert json.loads(path.read_text()) == {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}
+    for other in ('{"tokenizer_class": "Mine"}', "[1]", "{"):
+        path.write_text(other)
+        demo.make_model(tmp_path)
+        assert path.read_text() == other
