@@ -50,13 +50,15 @@ class Model:
 
 @dataclass(frozen=True)
 class Upstream:
-    """All of it. packages: distribution (lower case) -> version of LLaMA-Factory's environment, {} unknown."""
+    """All of it. packages: distribution (lower case) -> version of LLaMA-Factory's environment, {} unknown.
+    families: chat templates that write questions and answers in the same way, and so fit the same models."""
 
     llamafactory: str
     transformers: str
     arguments: Mapping[str, Argument]
     models: Mapping[str, Model]
     templates: tuple[str, ...]
+    families: tuple[tuple[str, ...], ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -64,6 +66,13 @@ class Upstream:
         """What LLaMA-Factory takes for each argument that is not given."""
         return {name: argument.default for name, argument in self.arguments.items()}
     source: Literal["snapshot", "installed"] = "snapshot"
+
+
+def fitting(upstream: Upstream, template: str) -> frozenset[str]:
+    """The chat templates that fit a model of this template; none for "" (its template is not known)."""
+    if not template:
+        return frozenset()
+    return frozenset({template}.union(*(names for names in upstream.families if template in names)))
 
 
 def search(upstream: Upstream, query: str) -> list[Argument]:
@@ -90,6 +99,7 @@ def to_json(upstream: Upstream, with_help: bool) -> str:
     head = {"version": VERSION, "llamafactory": upstream.llamafactory, "transformers": upstream.transformers}
     parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     parts.append('"templates": ' + json.dumps(list(upstream.templates)))
+    parts.append('"families": [\n' + ",\n".join(json.dumps(list(names)) for names in upstream.families) + "\n]")
     if with_help:
         parts.append('"packages": ' + json.dumps(dict(upstream.packages)))
     parts.append('"arguments": [\n' + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]")
@@ -115,6 +125,7 @@ def from_json(text: str, source: Literal["snapshot", "installed"] = "snapshot") 
             arguments={argument.name: argument for argument in arguments},
             models={model.name: model for model in models},
             templates=tuple(data["templates"]),
+            families=tuple(tuple(names) for names in data.get("families", ())),
             packages=data.get("packages", {}),
             source=source,
         )

@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 from lfdash.jobs.fields import FIELDS, arguments
-from lfdash.llamafactory.catalogue import Argument, Upstream, UpstreamError, from_json, load_snapshot, search, to_json
+from lfdash.llamafactory.catalogue import (
+    Argument,
+    Upstream,
+    UpstreamError,
+    fitting,
+    from_json,
+    load_snapshot,
+    search,
+    to_json,
+)
 from tests.support import ROOT
 
 SNAPSHOT = ROOT / "configs" / "upstream.json"
@@ -20,7 +29,7 @@ def snapshot() -> Upstream:
 
 
 def test_the_snapshot_has_everything_but_help(snapshot: Upstream) -> None:
-    assert (len(snapshot.arguments), len(snapshot.models), len(snapshot.templates)) == (346, 628, 121)
+    assert (len(snapshot.arguments), len(snapshot.models), len(snapshot.templates)) == (343, 628, 121)
     assert not any(argument.help for argument in snapshot.arguments.values())
     assert snapshot.models["Qwen2-VL-7B-Instruct"].multimodal
     assert snapshot.models["Qwen2.5-7B-Instruct"].template == "qwen"
@@ -51,6 +60,23 @@ def test_every_default_survives_as_it_is(snapshot: Upstream, default: object) ->
     back = from_json(to_json(small, with_help=False)).arguments["some"]
     assert back == one
     assert type(back.default) is type(default)
+
+
+@pytest.mark.parametrize(
+    ("template", "other", "fits"),
+    [
+        ("qwen3", "qwen3_nothink", True), ("qwen3_nothink", "qwen3", True), ("qwen3_vl", "qwen3_vl_nothink", True),
+        ("qwen3_5", "qwen3_5_nothink", True), ("qwen3", "llama3", False), ("qwen2_vl", "qwen", False),
+        ("ernie", "ernie_nothink", False),  # these two write their turns differently
+        ("llama3", "llama3", True), ("", "default", False),
+    ],
+)
+def test_templates_of_one_family(snapshot: Upstream, template: str, other: str, fits: bool) -> None:
+    assert (other in fitting(snapshot, template)) == fits
+
+
+def test_the_families_come_back_from_the_file(snapshot: Upstream) -> None:
+    assert from_json(to_json(snapshot, with_help=False)).families == snapshot.families != ()
 
 
 def test_the_snapshot_holds_no_packages(snapshot: Upstream) -> None:

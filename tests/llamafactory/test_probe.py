@@ -68,6 +68,18 @@ SUPPORTED_MODELS = {"One-Instruct": {DownloadSource.DEFAULT: "org/one", Download
 DEFAULT_TEMPLATE = {"One-Instruct": "one"}
 MULTIMODAL_SUPPORTED_MODELS = {"Two"}
 """
+TEMPLATES = """
+from types import SimpleNamespace as Made
+class Text: pass
+class Pictures: pass
+def made(user, plugin=Text):
+    slots = [{"bos_token"}, user]
+    return Made(format_user=Made(slots=slots), format_assistant=Made(slots=["{{content}}"]), mm_plugin=plugin())
+TEMPLATES = {
+    "default": made("Human: {{content}}"), "one": made("<1>{{content}}"), "one_nothink": made("<1>{{content}}"),
+    "one_vl": made("<1>{{content}}", Pictures), "odd": 3,
+}
+"""
 
 
 @pytest.fixture
@@ -190,7 +202,7 @@ def pretended(tmp_path: Path) -> Path:
         "llamafactory/extras/__init__.py": "",
         "llamafactory/extras/constants.py": CONSTANTS,
         "llamafactory/data/__init__.py": "",
-        "llamafactory/data/template.py": "TEMPLATES = {'default': 1, 'one': 2}",
+        "llamafactory/data/template.py": TEMPLATES,
         "LLaMAFactory-9.8.dist-info/METADATA": "Metadata-Version: 2.1\nName: LLaMAFactory\nVersion: 9.8\n",
         "half-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: half\n",
         "gone-1.dist-info/INSTALLER": "pip\n",
@@ -229,7 +241,8 @@ def test_the_program_describes_what_it_finds(pretended: Path) -> None:
     one, two = found.models.values()
     assert (one.paths, one.template, one.multimodal) == ({"huggingface": "org/one", "openmind": "om/one"}, "one", False)
     assert (two.paths, two.template, two.multimodal) == ({}, "", True)
-    assert found.templates == ("default", "one")
+    assert found.templates == ("default", "one", "one_nothink", "one_vl", "odd")
+    assert found.families == (("one", "one_nothink"),)
     assert found.packages["llamafactory"] == found.llamafactory == "9.8"
     assert not {"half", "gone"} & set(found.packages)
 

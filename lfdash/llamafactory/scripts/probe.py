@@ -114,6 +114,27 @@ def models() -> list[dict[str, Any]]:
     ]
 
 
+def turns(template: Any) -> str:
+    """How a chat template writes a question and its answer, and what it makes of pictures and sounds; "" = unknown.
+
+    Templates that agree in this fit the same models: they differ in the system prompt and in how thoughts are kept.
+    """
+    try:
+        forms = (template.format_user.slots, template.format_assistant.slots)
+        slots = [[sorted(part) if isinstance(part, set) else part for part in slots] for slots in forms]
+        return repr((slots, type(template.mm_plugin).__name__))
+    except (AttributeError, TypeError):  # another version of LLaMA-Factory
+        return ""
+
+
+def families(templates: dict[str, Any]) -> list[list[str]]:
+    """The names of templates that fit the same models; one that agrees with no other is left out."""
+    found: dict[str, list[str]] = {}
+    for name, template in templates.items():
+        found.setdefault(turns(template), []).append(name)
+    return [names for form, names in found.items() if form and len(names) > 1]
+
+
 def versions() -> dict[str, str]:
     """Distribution (lower case) -> version; of two on the path the first, which is the one imported."""
     found: dict[str, str] = {}
@@ -162,6 +183,7 @@ def description() -> dict[str, Any]:
         "llamafactory": packages.get("llamafactory", ""),
         "transformers": packages.get("transformers", ""),
         "templates": list(TEMPLATES),
+        "families": families(TEMPLATES),
         "packages": packages,
         "arguments": rows,
         "models": models(),
