@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lfdash.engine import on_disk
 from lfdash.engine.services import Services
-from lfdash.jobs.args import build_args
+from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import named
+from lfdash.jobs.resources import request_of
+from lfdash.llamafactory.catalogue import fitting
+from lfdash.llamafactory.locate import Cli
 from lfdash.outcomes import Value
 from lfdash.workspace.folders import weights_size
 
@@ -27,27 +31,37 @@ def of(services: Services, job: JobConfig) -> Facts:
     directory = data_folder(job)
     found = services.datasets(directory)
     online = directory == "ONLINE" or directory.startswith("REMOTE:")  # data/parser.py of LLaMA-Factory
-    installed = services.upstream.packages if services.upstream.source == "installed" else None
+    installed = services.upstream.packages or None if services.upstream.source == "installed" else None
     exported = BY_KIND_ARG[job.kind].get("export_dir")
     target = job.get(exported.id) if exported else None
-    here = services.launcher.local  # elsewhere nobody knows the devices and the packages
+    here = services.launcher.local  # elsewhere nobody knows the devices, the packages and the disk
+    args = build_args(job)
+    template = model_template(services, job)
     return Facts(
         datasets=None if online else frozenset(found.names),
         dataset_problem=None if online else found.problem,
         unfit=found.unfit,
+        data_gone={} if online else on_disk.gone_data(services, directory, found.files, chosen_datasets(job)),
         ranking=found.ranking,
         run_exists=bool(job.run_name) and (services.workspace.root / job.folder).exists(),
         export_taken=bool(target) and holds_something(services.workspace.root / str(target)),
         roots=services.roots.names,
-        outside=dict(services.roots.outside({"output_dir": job.folder, **build_args(job)})),
+        outside=dict(services.roots.outside({"output_dir": job.folder, **args})),
+        missing=on_disk.missing(services, args) if here else {},
         gpus=services.devices.gpu_count if here else None,
+        gpu_names=tuple(str(gpu.index) for gpu in services.devices.gpus),
+        request=request_of(args, build_env(job, args)),
         packages=installed if here else None,
+        python=services.cli.python or "" if here and isinstance(services.cli, Cli) else "",
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
         rows={} if online else services.row_counts(directory, wanted_datasets(job)),
-        model_template=model_template(services, job),
+        model_template=template,
+        fitting=fitting(services.upstream, template),
+        model=on_disk.model_facts(services, args.get("model_name_or_path")),
         model_bytes=model_bytes(services, job.get(PATH)),
         free_disk=services.workspace.free_bytes(),
+        reached=on_disk.reached(services, args.get("resume_from_checkpoint")),
     )
 
 
@@ -61,6 +75,12 @@ def wanted_datasets(job: JobConfig) -> list[str]:
     """The datasets that a job trains on."""
     names = job.get(DATASETS[job.kind][0].id) if named(job.kind).trains else None
     return list(names) if isinstance(names, list) else []
+
+
+def chosen_datasets(job: JobConfig) -> list[str]:
+    """Every dataset that a job reads, to train or to be evaluated on."""
+    chosen = [job.get(row.id) for row in DATASETS[job.kind] if job.sends(row)]
+    return [str(name) for names in chosen if isinstance(names, list) for name in names]
 
 
 def model_template(services: Services, job: JobConfig) -> str:

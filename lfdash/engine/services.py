@@ -124,7 +124,9 @@ class Services:
         """What every argument takes, made once for what is known at the time."""
         upstream = self.upstream
         if self._types is None or self._types[0] is not upstream:
-            types = {name: ArgumentType(a.kind, a.choices, a.nullable) for name, a in upstream.arguments.items()}
+            types = {
+                name: ArgumentType(a.kind, a.choices, a.nullable, a.default) for name, a in upstream.arguments.items()
+            }
             self._types = (upstream, types)
         return self._types[1]
 

@@ -17,7 +17,7 @@ from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS, ROWS, arguments
 from lfdash.jobs.job import LARGEST, JobConfig, check, details
 from lfdash.jobs.kinds import named
-from lfdash.jobs.rules import EXTRA, MODEL_PATH, RULES, Args, Rule, stage
+from lfdash.jobs.rules import EXTRA, MODEL_PATH, RULES, Args, Finding, Rule, stage
 from lfdash.jobs.stages import PLAIN
 from lfdash.outcomes import Problem, Value
 
@@ -40,16 +40,18 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
         *bad_model_name(job),
         *(problem_of(rule, job, args) for rule in RULES if rule.broken(args)),
         *bad_arguments(job, facts),
+        *(problem_of(found, job, args) for found in preflight.findings(named(job.kind), args, facts)),
         *preflight.problems(named(job.kind), args, facts),
     )
     return tuple(whole(job, problem) for problem in found)
 
 
-def problem_of(rule: Rule, job: JobConfig, args: Args) -> Problem:
-    """A broken rule, at its field where this kind of job has it."""
-    known = any(row.id == rule.field for row in ROWS[job.kind])
+def problem_of(rule: Rule | Finding, job: JobConfig, args: Args) -> Problem:
+    """A broken rule, or what was found, at its field where this kind of job has it."""
+    known = isinstance(rule, Finding) or any(row.id == rule.field for row in ROWS[job.kind])
     changes = rule.fix(args) if callable(rule.fix) else rule.fix
-    return Problem(rule.field if known else None, rule.code, rule.params, fix=cure(job, changes) if changes else None)
+    fix = cure(job, changes) if changes else None
+    return Problem(rule.field if known else None, rule.code, rule.params, rule.level, fix)
 
 
 def missing_of(job: JobConfig, args: Args, facts: Facts) -> Iterator[Problem]:

@@ -4,18 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.outcomes import Problem
 
 
 @dataclass(frozen=True)
 class ArgumentType:
     """What an argument of LLaMA-Factory takes. kind: as in `llamafactory.catalogue.Argument`; choices: () = any;
-    nullable: whether it may be empty (null)."""
+    nullable: whether it may be empty (null). default: what stands when it is not given."""
 
     kind: str
     choices: tuple[str, ...] = ()
     nullable: bool = True
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What an argument names and is not there. value: as named. lacks: where the folder is there, what it would need
+    (one of these files); "" = nothing is there. near: a path of the workspace where what is meant may lie, "" = none.
+    """
+
+    value: str
+    lacks: str = ""
+    near: str = ""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the config.json of a model on this machine says. experts: how many each layer has (0 = no mixture);
+    quantized: the method by which its weights are quantized, "" = none; pictures: whether it takes them."""
+
+    experts: int = 0
+    quantized: str = ""
+    pictures: bool = False
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a checkpoint is: optimizer steps and epochs."""
+
+    step: int
+    epoch: float
 
 
 @dataclass(frozen=True)
@@ -23,30 +55,54 @@ class Facts:
     """What the world says about a job, gathered by whoever asks for its problems.
 
     datasets: names in dataset_info.json, None when they are not known (an online source). dataset_problem: why
-    that file cannot be read. unfit: dataset -> why its entry cannot be used. ranking: dataset -> whether its rows are
-    ranked pairs. run_exists: a folder of the run's name exists. export_taken: the export folder holds something.
+    that file cannot be read. unfit: dataset -> why its entry cannot be used. data_gone: dataset -> its file, for those
+    whose file is not there. ranking: dataset -> whether its rows are ranked pairs. run_exists: a folder of the run's
+    name exists. export_taken: the export folder holds something.
     outside: argument -> its path, for those that lead where they may not. roots: absolute folders below which
-    output may lie. gpus: GPUs found, None = not known.
-    packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known.
+    output may lie. missing: argument -> what it names and is not there. gpus: GPUs found, None = not known;
+    gpu_names: as CUDA_VISIBLE_DEVICES names them. request: the devices that the job asks for.
+    packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known. python: the
+    interpreter of that environment, "" = not known.
     arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
     rows: dataset -> its number of rows, where they were counted. model_template: the chat template of the chosen
-    model, "" = not known. model_bytes: size of its weights, free_disk: bytes free where runs are written,
-    None = not known.
+    model, "" = not known; fitting: all that fit it. model: what its config.json says, None = not known. model_bytes:
+    size of its weights, free_disk: bytes free where runs are written, None = not known. reached: the checkpoint that
+    is resumed from, None = none, or not known.
     """
 
     datasets: frozenset[str] | None = None
     dataset_problem: Problem | None = None
     unfit: Mapping[str, Problem] = field(default_factory=dict)
+    data_gone: Mapping[str, str] = field(default_factory=dict)
     ranking: Mapping[str, bool] = field(default_factory=dict)
     run_exists: bool = False
     export_taken: bool = False
     roots: tuple[str, ...] = ()
     outside: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, tuple[Missing, ...]] = field(default_factory=dict)
     gpus: int | None = None
+    gpu_names: tuple[str, ...] = ()
+    request: ResourceRequest = field(default_factory=ResourceRequest)
     packages: Mapping[str, str] | None = None
+    python: str = ""
     arguments: Mapping[str, ArgumentType] | None = None
     templates: frozenset[str] | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
     model_template: str = ""
+    fitting: frozenset[str] = frozenset()
+    model: ModelFacts | None = None
     model_bytes: int | None = None
     free_disk: int | None = None
+    reached: Reached | None = None
+
+    @property
+    def gpus_used(self) -> int:
+        """How many GPUs the job computes on, as far as that is known; 0 = the processor."""
+        if self.request.cpu or self.gpus == 0:
+            return 0
+        return len(self.request.devices) or self.request.count or self.gpus or 0
+
+    @property
+    def transformers(self) -> str:
+        """The version of transformers that will run the job; "" = not known."""
+        return (self.packages or {}).get("transformers", "")

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from lfdash.jobs import known_bad, named_files, optimizers, packages
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, arguments
 from lfdash.jobs.kinds import JobKind
-from lfdash.jobs.rules import EXTRA, STAGE, Args, listed, method, number, stage
+from lfdash.jobs.rules import STAGE, Args, Finding, listed, method, number, stage
 from lfdash.jobs.stages import BY_CODE, PLAIN, RANKED
 from lfdash.outcomes import Problem
 
@@ -25,16 +26,60 @@ def problems(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
     """What a job's surroundings say to it."""
     yield from bad_data(kind, args, facts)
     yield from bad_machine(kind, args, facts)
+    yield from absent_gpus(kind, facts)
     yield from unfit_template(args, facts)
     if kind.trains:
         yield from too_few_steps(kind, args, facts)
     yield from full_disk(kind, args, facts)
 
 
+def findings(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
+    """The same where the cure is a change of arguments, and so may concern those without a field."""
+    yield from named_files.absent(kind, args, facts)
+    yield from packages.missing(kind, args, facts)
+    yield from known_bad.met(kind, args, facts)
+    if kind.trains:
+        yield from optimizers.findings(args, facts)
+        yield from overruled_epochs(args)
+        yield from nothing_left(args, facts)
+
+
+def absent_gpus(kind: JobKind, facts: Facts) -> Iterator[Problem]:
+    """GPUs that a job names and this machine has not: it would run on the processor, or not at all."""
+    gone = [name for name in facts.request.devices if name.isdigit() and name not in facts.gpu_names]
+    if not gone or facts.gpus is None:
+        return
+    field = f"{kind.name}.devices"
+    params = {"value": ", ".join(gone), "have": ", ".join(facts.gpu_names)}
+    if facts.gpus:
+        yield Problem(field, "gpus_absent", params, fix={field: None})
+    else:
+        yield Problem(field, "gpus_none", params, "warning", {field: None})
+
+
+def overruled_epochs(args: Args) -> Iterator[Finding]:
+    """A number of steps that makes the number of epochs say nothing."""
+    if number(args, "max_steps") > 0 and number(args, "num_train_epochs") > 0:
+        params = {"value": f"{number(args, 'max_steps'):g}", "epochs": f"{number(args, 'num_train_epochs'):g}"}
+        yield Finding("train.max_steps", "max_steps_epochs", params, "warning", {"num_train_epochs": None})
+
+
+def nothing_left(args: Args, facts: Facts) -> Iterator[Finding]:
+    """A checkpoint at the end of the training that would go on with it."""
+    if facts.reached is None:
+        return
+    total = total_steps(args, facts)
+    epochs = number(args, "num_train_epochs") if "num_train_epochs" in args else 3.0
+    if facts.reached.step >= total if total else facts.reached.epoch >= epochs:
+        params = {"step": facts.reached.step, "total": total or "–", "epochs": f"{epochs:g}"}
+        yield Finding("train.resume_from_checkpoint", "nothing_left", params, "warning")
+
+
 def unfit_template(args: Args, facts: Facts) -> Iterator[Problem]:
-    """A chat template that belongs to another model than the chosen one."""
+    """A chat template that writes questions and answers in another way than the chosen model was trained with."""
     template = args.get("template")
-    if facts.model_template and isinstance(template, str) and template != facts.model_template:
+    fitting = facts.fitting | {facts.model_template}
+    if facts.model_template and isinstance(template, str) and template not in fitting:
         params = {"value": template, "fits": facts.model_template}
         yield Problem("top.template", "template_unfit", params, "warning", {"top.template": facts.model_template})
 
@@ -56,7 +101,7 @@ def total_steps(args: Args, facts: Facts) -> int | None:
     size = number(args, "val_size")
     rows -= int(size if size >= 1 else rows * size)
     per_device = int(number(args, "per_device_train_batch_size")) or 8
-    batches = math.ceil(rows / (per_device * max(1, facts.gpus or 1)))
+    batches = math.ceil(rows / (per_device * max(1, facts.gpus_used)))
     accumulated = max(1, int(number(args, "gradient_accumulation_steps")) or 1)
     epochs = number(args, "num_train_epochs") if "num_train_epochs" in args else 3.0
     return math.ceil(epochs * max(1, math.ceil(batches / accumulated)))
@@ -126,6 +171,8 @@ def bad_data(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
             elif facts.datasets is not None and facts.dataset_problem is None and name not in facts.datasets:
                 known = ", ".join(sorted(facts.datasets)) or "–"
                 yield Problem(row.id, "dataset_unknown", {"value": name, "known": known})
+            elif name in facts.data_gone:
+                yield Problem(row.id, "dataset_gone", {"value": name, "file": facts.data_gone[name]})
             elif ranked is not None and facts.ranking.get(name, ranked) != ranked:
                 code, params = ("dataset_unranked", {}) if ranked else ("dataset_ranked", {"stages": RANKED})
                 yield Problem(row.id, code, {"value": name, **params})
@@ -146,33 +193,6 @@ def bad_machine(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
         return
     if stage(args) == "ppo" and not trl_runs_ppo(facts.packages.get("trl", "")):
         yield Problem(STAGE, "ppo_trl", {"version": facts.packages.get("trl") or "–"})
-    installed = {name.replace("_", "-") for name in facts.packages}
-    wanted = [(argument, package) for argument, package in PACKAGES if args.get(argument)]
-    if args.get("quantization_bit") and args.get("quantization_method", "bnb") == "bnb":
-        wanted.append(("quantization_bit", "bitsandbytes"))
-    for argument, package in wanted:
-        if package not in installed:
-            row = BY_KIND_ARG[kind.name].get(argument)
-            yield Problem(row.id if row else EXTRA, "package_missing", {"name": argument, "package": package})
-
-
-# option -> distribution that LLaMA-Factory asks for before it trains (hparams/parser.py, _check_extra_dependencies)
-PACKAGES = (
-    ("use_unsloth", "unsloth"),
-    ("enable_liger_kernel", "liger-kernel"),
-    ("use_galore", "galore-torch"),
-    ("use_apollo", "apollo-torch"),
-    ("use_badam", "badam"),
-    ("use_swanlab", "swanlab"),
-    ("use_kt", "kt-kernel"),
-    ("use_adam_mini", "adam-mini"),
-    ("mixture_of_depths", "mixture-of-depth"),
-    ("deepspeed", "deepspeed"),
-    ("export_quantization_bit", "optimum"),
-    ("predict_with_generate", "jieba"),
-    ("predict_with_generate", "nltk"),
-    ("predict_with_generate", "rouge-chinese"),
-)
 
 
 def trl_runs_ppo(version: str) -> bool:

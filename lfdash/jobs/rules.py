@@ -13,6 +13,7 @@ from typing import Any
 
 from lfdash.jobs.job import LARGEST
 from lfdash.jobs.stages import BY_CODE, METHODS
+from lfdash.outcomes import Level
 
 Args = Mapping[str, Any]
 Cure = Mapping[str, Any]  # argument -> its value; None = not given
@@ -31,7 +32,7 @@ class Rule:
     """One condition that stops a run: where it shows, its text, when it is broken, and the certain cure.
 
     The cure switches off what is optional; where two settings of equal weight clash there is none. params: what fills
-    its text.
+    its text. level: as in `outcomes.Problem`.
     """
 
     field: str
@@ -39,6 +40,18 @@ class Rule:
     broken: Callable[[Args], object]
     fix: Cure | Callable[[Args], Cure] | None = None
     params: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    level: Level = "error"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found wrong with a job's arguments as the world is. As `Rule`, with the cure as it is."""
+
+    field: str
+    code: str
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    level: Level = "error"
+    fix: Cure | None = None
 
 
 def stage(args: Args) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.demo.__main__ import make_data
+from tests.support.models import pretend_model
 from tests.support.runs import fake_cli
 from tests.support.terminal import DEMO, end_runs, lfdash
 
@@ -32,6 +33,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """A workspace without runs. The stand-in takes six steps at once, unless FAKE_ARGS says otherwise."""
     speak(monkeypatch, tmp_path)
     make_data(tmp_path / "ws" / "data")
+    pretend_model(tmp_path / "ws")
     yield tmp_path / "ws"
     end_runs(tmp_path / "ws")
 
@@ -43,6 +45,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         speak(patch, folder)
         make_data(folder / "ws" / "data")
+        pretend_model(folder / "ws")
         for name, args in (("good", SIX_STEPS), ("bad", '{"fail": "error"}')):
             patch.setenv("FAKE_ARGS", args)
             done = lfdash("start", DEMO, "--set", f"output_dir=saves/demo-llama/lora/{name}")

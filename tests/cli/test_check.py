@@ -25,7 +25,7 @@ def written(folder: Path, text: str, name: str = "mine.yaml") -> Path:
 def job(folder: Path, **changes: Any) -> Path:
     """A training in the demo's workspace, with changes."""
     args = {
-        "model_name_or_path": "models/m", "stage": "sft", "do_train": True, "finetuning_type": "lora",
+        "model_name_or_path": "org/m", "stage": "sft", "do_train": True, "finetuning_type": "lora",
         "dataset": "demo_sft", "template": "default", "output_dir": "saves/m/lora/r1", "max_steps": 20,
         "logging_steps": 1, "save_steps": 10, **changes,
     }
@@ -39,7 +39,7 @@ def test_a_good_job(workspace: Path, tmp_path: Path) -> None:
     assert (said.json["kind"], said.json["opened"], said.json["env"]) == ("train", True, {})
     assert (said.json["problems"], said.json["notes"]) == ([], [])
     assert said.json["args"] == {
-        "model_name_or_path": "models/m", "stage": "sft", "do_train": True, "finetuning_type": "lora",
+        "model_name_or_path": "org/m", "stage": "sft", "do_train": True, "finetuning_type": "lora",
         "dataset": "demo_sft", "template": "default", "output_dir": "saves/m/lora/r1", "max_steps": 20,
         "logging_steps": 1, "save_steps": 10,
     }

@@ -48,7 +48,7 @@ def test_no_runs_and_no_workspace(workspace: Path, tmp_path: Path) -> None:
     assert (said.code, said.out) == (0, "") and str(workspace) in said.err
     assert lfdash("ls", "--json").json == []
     before = sorted(workspace.iterdir())
-    assert [path.name for path in before] == ["data"], "a command that reads makes nothing"
+    assert [path.name for path in before] == ["data", "models"], "a command that reads makes nothing"
     gone = lfdash("ls", "--workspace", tmp_path / "gone")
     assert (gone.code, gone.out) == (2, "") and str(tmp_path / "gone") in gone.err
     assert not (tmp_path / "gone").exists()

@@ -25,6 +25,7 @@ from lfdash.errors import RunGone
 from lfdash.queue.store import Queued
 from lfdash.runs.record import RunState
 from tests.support import ROOT
+from tests.support.models import pretend_model
 from tests.support.page import DEMO
 from tests.support.runs import fake_cli, wait_end, wait_for
 from tests.support.terminal import end_runs
@@ -46,6 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         monkeypatch.delenv(name, raising=False)
     make_data(tmp_path / "workspace" / "data")
+    pretend_model(tmp_path / "workspace")
     yield tmp_path / "workspace"
     end_runs(tmp_path / "workspace")
 

@@ -114,7 +114,9 @@ def test_what_the_world_says() -> None:
     assert one({}, Facts(run_exists=True)).code == "name_taken"
     assert one(PPO, Facts(packages={"trl": "0.24.0"})).params == {"version": "0.24.0"}
     assert codes({**GOOD, **PPO}, Facts(packages={"trl": "0.9.6"})) == set()
-    assert one({"deepspeed": "x.json"}, Facts(packages={})).params == {"name": "deepspeed", "package": "deepspeed"}
+    assert one({"deepspeed": "x.json"}, Facts(packages={})).params == {
+        "name": "deepspeed", "package": "deepspeed", "command": "pip install deepspeed",
+    }
     broken = Problem("train.dataset_dir", "datasets_syntax", {"file": "f", "line": 3, "column": 1, "reason": "r"})
     assert one({"dataset": "nope"}, Facts(datasets=frozenset(), dataset_problem=broken)) == broken
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lfdash.jobs import checks
 from lfdash.jobs.args import job_from_args
-from lfdash.jobs.environment import Facts
+from lfdash.jobs.environment import Facts, Reached
 from lfdash.jobs.preflight import total_steps
+from lfdash.jobs.resources import ResourceRequest
 from lfdash.outcomes import Problem
 
 GOOD: dict[str, Any] = {
@@ -28,6 +30,9 @@ def test_a_template_of_another_model() -> None:
     assert (problem.code, problem.level, problem.fix) == ("template_unfit", "warning", {"top.template": "llama3"})
     assert found({"template": "llama3"}, Facts(model_template="llama3")) == []
     assert found({}, Facts(model_template="")) == []
+    family = Facts(model_template="qwen3", fitting=frozenset({"qwen3", "qwen3_nothink"}))
+    assert found({"template": "qwen3_nothink"}, family) == []
+    assert [problem.fix for problem in found({"template": "llama3"}, family)] == [{"top.template": "qwen3"}]
 
 
 def test_a_dataset_whose_entry_cannot_be_used_says_why() -> None:
@@ -55,9 +60,56 @@ def test_total_steps(args: dict[str, Any], total: int | None) -> None:
     assert total_steps({**GOOD, **args}, ROWS) == total
 
 
-def test_total_steps_count_every_gpu() -> None:
-    facts = Facts(rows={"a": 1000}, gpus=4)
-    assert total_steps({**GOOD, "per_device_train_batch_size": 5, "num_train_epochs": 1}, facts) == 50
+@pytest.mark.parametrize(
+    ("request_", "total"),
+    [
+        (ResourceRequest(), 50), (ResourceRequest(("1", "3")), 100), (ResourceRequest(count=3), 67),
+        (ResourceRequest(cpu=True), 200),
+    ],
+)
+def test_total_steps_count_the_gpus_of_the_job(request_: ResourceRequest, total: int) -> None:
+    facts = Facts(rows={"a": 1000}, gpus=4, request=request_)
+    assert total_steps({**GOOD, "per_device_train_batch_size": 5, "num_train_epochs": 1}, facts) == total
+
+
+def test_gpus_that_are_not_here() -> None:
+    two = Facts(gpus=2, gpu_names=("0", "1"))
+    (problem,) = found({}, replace(two, request=ResourceRequest(("1", "2", "5"))))
+    assert (problem.code, problem.level, problem.params) == ("gpus_absent", "error", {"value": "2, 5", "have": "0, 1"})
+    assert (problem.field, problem.fix) == ("train.devices", {"train.devices": None})
+    (problem,) = found({}, Facts(gpus=0, request=ResourceRequest(("0", "1"))))
+    assert (problem.code, problem.level, problem.params["value"]) == ("gpus_none", "warning", "0, 1")
+    for request in (ResourceRequest(("0",)), ResourceRequest(("GPU-7f3a",)), ResourceRequest(count=9)):
+        assert found({}, replace(two, request=request)) == []
+    assert found({}, Facts(gpus=None, request=ResourceRequest(("7",)))) == []
+
+
+def test_steps_that_overrule_the_epochs() -> None:
+    (problem,) = found({"max_steps": 20, "num_train_epochs": 3.0, "logging_steps": 1, "save_steps": 5}, Facts())
+    assert (problem.code, problem.level) == ("max_steps_epochs", "warning")
+    assert problem.fix == {"train.num_train_epochs": None}
+    assert problem.params == {"value": "20", "epochs": "3"}
+    for args in ({"max_steps": 20}, {"max_steps": -1, "num_train_epochs": 3.0}):
+        assert found({**args, "logging_steps": 1, "save_steps": 5}, Facts()) == []
+
+
+def test_a_checkpoint_at_the_end_of_the_training() -> None:
+    args = {"resume_from_checkpoint": "saves/m/lora/a/checkpoint-9", "logging_steps": 1, "save_steps": 5}
+    (problem,) = found({**args, "max_steps": 9}, Facts(reached=Reached(9, 1.0)))
+    assert (problem.code, problem.level, problem.field) == ("nothing_left", "warning", "train.resume_from_checkpoint")
+    assert found({**args, "max_steps": 10}, Facts(reached=Reached(9, 3.0))) == []
+    # the rows are not known: the epochs decide, three where none are given
+    assert [p.code for p in found(args, Facts(reached=Reached(9, 3.0)))] == ["nothing_left"]
+    assert found({**args, "num_train_epochs": 4.0}, Facts(reached=Reached(9, 3.0))) == []
+    assert found({**args, "max_steps": 9}, Facts()) == []
+
+
+def test_a_dataset_whose_file_is_gone() -> None:
+    facts = Facts(datasets=frozenset({"a"}), data_gone={"a": "data/a.json"})
+    (problem,) = found({}, facts)
+    assert (problem.code, problem.params) == ("dataset_gone", {"value": "a", "file": "data/a.json"})
+    why = Problem("train.dataset_dir", "datasets_entry", {"file": "dataset_info.json", "name": "a"})
+    assert [p.code for p in found({}, replace(facts, unfit={"a": why}))] == ["datasets_entry"]  # said once
 
 
 def test_steps_that_are_never_reached() -> None:

@@ -47,7 +47,7 @@ def test_model_and_template_belong_together(name: str) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_only_what_the_user_must_add_is_missing(name: str) -> None:
     job = job_from_args({**PRESETS[name].args, "output_dir": "saves/m/lora/x"})
-    expected = {"reward_missing"} if name == "ppo" else set()
+    expected = {"ppo": {"reward_missing"}, "sft_full_galore": {"galore_slow"}}.get(name, set())
     assert {problem.code for problem in checks.problems(job, Facts())} == expected
 
 

@@ -17,14 +17,17 @@ from lfdash.launchers.fake import FakeLauncher
 from lfdash.ui.shared import session, streamlit_private
 from lfdash.ui.shared.text import LANGUAGE
 from tests.support import ROOT
+from tests.support.models import pretend_model
 
 
 @contextmanager
 def opened(workspace: Path) -> Iterator[Services]:
     """The process-wide services on a workspace; closed at the end, so that the next test has its own.
 
-    What LLaMA-Factory offers is the shipped snapshot: reading the installed one takes seconds.
+    What LLaMA-Factory offers is the shipped snapshot: reading the installed one takes seconds. The demo's model is
+    pretended, where it is not there.
     """
+    pretend_model(workspace)
     st.cache_resource.clear()
     services = Services(Project(ROOT), workspace)
     session.install(services)

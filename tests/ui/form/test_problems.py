@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
 from lfdash.ui.launch.actions import PROBLEMS
 from lfdash.ui.shared.text import t
@@ -19,12 +19,9 @@ from tests.support.pseudo import ESCAPED
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
-    data = tmp_path / "workspace" / "data"
-    data.mkdir(parents=True)
-    names = ("demo_sft", "demo_chat")
-    (data / "dataset_info.json").write_text(json.dumps({name: {"file_name": f"{name}.json"} for name in names}))
+    make_data(tmp_path / "workspace" / "data")
     with pages.opened(tmp_path / "workspace") as found:
-        packages = {"trl": "0.24.0"}  # what LLaMA-Factory 0.9.5 comes with
+        packages = {"trl": "0.24.0", "matplotlib": "3.11.2"}  # what LLaMA-Factory 0.9.5 comes with
         found.upstream = replace(found.upstream, packages=packages, source="installed")
         yield found
 
@@ -90,6 +87,7 @@ def test_a_mark_stands_at_the_group_with_the_wrong_field(services: Services) -> 
     marks = [item.value for item in app.sidebar.get("html") if "⚠" in str(item.value)]
     assert not marks
     app.session_state["train.use_galore"] = True  # does not go with LoRA
+    app.session_state["train.optim"] = "adamw_torch"
     pages.good(app.run())
     marks = [item.value for item in app.sidebar.get("html") if "⚠" in str(item.value)]
     assert len(marks) == 1 and "lf-fail" in marks[0]

@@ -1,0 +1,102 @@
+"""The files and folders that arguments name: one table, and what is said of those that are not there. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lfdash.jobs.environment import Facts, Missing
+from lfdash.jobs.fields import BY_KIND_ARG
+from lfdash.jobs.kinds import JobKind
+from lfdash.jobs.rules import EXTRA, Args, Finding
+from lfdash.outcomes import Level
+
+ADAPTER, MODEL, STATE = "adapter_config.json", "config.json", "trainer_state.json"
+HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+# folders that `Workspace.prepare` makes: what starts with one of them is hardly an id on a hub
+OURS = ("data", "models", "deepspeed", "saves", "configs")
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """An argument that names something on the disk.
+
+    holds: files of which a folder must have one; () = it names a file, or a folder whatever is in it. places: where
+    in the workspace such things lie (patterns of folders). hub: it may also be an id on a hub. several: it may name
+    several, with commas between. code, level: of the problem where nothing is there. when: another argument without
+    which it is not looked at.
+    """
+
+    argument: str
+    holds: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    hub: bool = False
+    several: bool = False
+    code: str = "named_absent"
+    level: Level = "error"
+    when: str = ""
+
+
+RUNS = ("saves/*/*", "saves/*/*/*")  # folders of runs and of their checkpoints lie in these
+NAMED_FILES = (
+    NamedFile("model_name_or_path", (MODEL,), ("models", *RUNS), hub=True),
+    NamedFile("adapter_name_or_path", (ADAPTER,), RUNS, hub=True, several=True),
+    NamedFile("ref_model", (MODEL,), ("models", *RUNS), hub=True),
+    NamedFile("ref_model_adapters", (ADAPTER,), RUNS, hub=True, several=True),
+    NamedFile("reward_model", (ADAPTER, MODEL), (*RUNS, "models"), hub=True),
+    NamedFile("reward_model_adapters", (ADAPTER,), RUNS, hub=True, several=True),
+    NamedFile("resume_from_checkpoint", (STATE,), RUNS),
+    NamedFile("deepspeed", places=("deepspeed", "configs", ".")),
+    NamedFile("fsdp_config", places=("configs", ".")),
+    NamedFile("accelerator_config", places=("configs", ".")),
+    NamedFile("new_special_tokens_config", places=("configs", "data", ".")),
+    NamedFile("export_quantization_dataset", places=("data",), hub=True, when="export_quantization_bit"),
+    NamedFile("media_dir", places=("data", "."), level="warning"),
+    NamedFile("tokenized_path", places=("data", "saves", "."), code="tokenized_absent", level="warning"),
+)
+
+
+def names_of(row: NamedFile, args: Args) -> list[str]:
+    """What a job's argument names on the disk: no mapping, no JSON or base64 in its place, no address of a server."""
+    value: Any = args.get(row.argument)
+    if row.when and not args.get(row.when):
+        return []
+    if row.argument == "reward_model" and args.get("reward_model_type") == "api":
+        return []
+    values = value if isinstance(value, list) else str(value).split(",") if row.several and value else [value]
+    texts = [text.strip() for text in values if isinstance(text, str)]
+    return [text for text in texts if text and text[0] not in "{[" and "://" not in text and len(text) < 4096]
+
+
+def looks_like_an_id(row: NamedFile, name: str) -> bool:
+    """Whether a name that is not on the disk could be an id on a hub instead, by its form."""
+    return row.hub and HUB_ID.fullmatch(name) is not None
+
+
+def may_be_on_a_hub(row: NamedFile, name: str) -> bool:
+    """Whether it is likely to be one: it does not begin as a path of the workspace does."""
+    return looks_like_an_id(row, name) and name.split("/")[0] not in OURS
+
+
+def absent(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
+    """What a job names and is not there."""
+    for row in NAMED_FILES:
+        for gone in facts.missing.get(row.argument, ()):
+            field = BY_KIND_ARG[kind.name].get(row.argument)
+            params = {"name": row.argument, "value": gone.value, "wanted": gone.lacks, "near": gone.near}
+            code = ("named_unfit" if field else "argument_unfit") if gone.lacks else row.code
+            if code == "named_absent" and field is None:  # its name is nowhere else
+                code = "argument_absent"
+            fix = {row.argument: replaced(args[row.argument], gone)} if gone.near else None
+            level: Level = "warning" if looks_like_an_id(row, gone.value) and not gone.lacks else row.level
+            yield Finding(field.id if field else EXTRA, code, params, level, fix)
+
+
+def replaced(value: Any, gone: Missing) -> Any:
+    """An argument with the path that lies in the workspace in place of the one that is not there."""
+    if isinstance(value, list):
+        return [gone.near if item == gone.value else item for item in value]
+    parts: Mapping[str, str] = {gone.value: gone.near}
+    return ",".join(parts.get(part.strip(), part.strip()) for part in str(value).split(","))
