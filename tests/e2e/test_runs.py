@@ -368,7 +368,7 @@ def test_without_runs_it_says_what_to_do(page: Page, server: Server) -> None:
 def test_a_thousand_runs_are_listed_and_found(page: Page, server: Server) -> None:
     fill(server.workspace, 1000, steps=20)
     page.reload()
-    expect(page.get_by_text("1,005 of 1,005 runs")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Runs: 1,005 of 1,005")).to_be_visible(timeout=60_000)
     # The words come before the table, which is drawn anew when the rest of the runs is read.
     expect(page.locator(".stDataFrame table").first).to_have_attribute("aria-rowcount", "1006", timeout=30_000)
     page.locator(".st-key-runs-find input").fill("-0777")
