@@ -13,7 +13,7 @@ from lfdash.cli.terminal import FINE, REFUSED, Terminal, pairs
 from lfdash.cli.texts import language, t
 from lfdash.data.report import DatasetReport
 from lfdash.jobs.stages import BY_CODE
-from lfdash.locales import problem_in
+from lfdash.locales import left_out_in, problem_in
 from lfdash.outcomes import Problem, Refused
 
 
@@ -56,6 +56,7 @@ def words(report: DatasetReport) -> str:
     ]
     lines = [pairs((name, t("cli.not_known") if value is None else str(value)) for name, value in found)]
     for part in report.left_out:
-        why = t(f"cli.left_{part.reason}")
+        why = left_out_in(language(), part)
         lines.append(t("cli.left_out", count=part.count, why=why, rows=", ".join(map(str, part.rows))))
-    return "\n".join([*lines, *(f"{t(f'cli.{p.level}')}: {problem_in(language(), p)}" for p in report.problems)])
+    said = (problem for problem in report.problems if problem.code != "data_left_out")  # the lines above say it
+    return "\n".join([*lines, *(f"{t(f'cli.{p.level}')}: {problem_in(language(), p)}" for p in said)])

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from lfdash.data.counting import Counter, Counting, Mark
+from lfdash.data.counting import Counter, Counting
 from lfdash.data.dataset_info import FILE, DatasetInfo, broken, read_dataset_info
-from lfdash.data.preview import Counted, Preview, preview
+from lfdash.data.files import Mark, data_files, stamp
+from lfdash.data.preview import Counted, Preview, count_rows, preview
+from lfdash.data.survey import Survey, survey
+from lfdash.data.usable import Usable, check
+from lfdash.outcomes import Problem
 
 KEPT = 16  # files whose first rows are remembered
+SMALL = 256 << 10  # bytes of a file that is looked through at once
+Told = Callable[[int, int], bool]
 
 
 class DataCache:
@@ -19,7 +27,9 @@ class DataCache:
 
     def __init__(self, root: Path, readable: Callable[[Path], Path | None] = Path.resolve) -> None:
         self.root = root
-        self.counter = Counter()
+        self.counter: Counter[Path, Counted] = Counter(count_rows, Counted)
+        self.checks: Counter[Question, Usable] = Counter(asked, Usable)
+        self.surveys: Counter[Path, Survey] = Counter(surveyed, Survey)
         self._readable = readable
         self._infos: dict[Path, tuple[object, DatasetInfo]] = {}
         self._previews: OrderedDict[Path, tuple[Mark, Preview]] = OrderedDict()
@@ -50,7 +60,7 @@ class DataCache:
                 self._previews.popitem(last=False)
         return cached[1]
 
-    def count(self, path: Path) -> Counting:
+    def count(self, path: Path) -> Counting[Counted]:
         """How many rows a file has, as far as it is known: those of a large one are counted while the page goes on.
 
         path: without links.
@@ -72,11 +82,62 @@ class DataCache:
         found = self.count(file).found if file is not None else None
         return found.rows if found is not None else None
 
+    def usable(self, directory: str, name: str, stage: str, limit: int | None = None) -> Counting[Usable] | None:
+        """How many rows of a dataset a stage is trained on, as far as that is known; of a small file it is known at
+        once. None for a name that is not listed, and for data that are no file here.
 
-def stamp(path: Path) -> Mark | None:
-    """Time of change (ns), size and inode of a file; None when it is not there."""
-    try:
-        stat = path.stat()
-    except (OSError, ValueError):
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+        limit: rows that are taken of it at most.
+        """
+        known = self.info(directory)
+        if name not in known.files:
+            return None
+        path = self._readable(self.root / directory / known.files[name])
+        if path is None:
+            return answered(Usable(problems=(Problem(None, "name_outside", {"value": known.files[name]}),)))
+        return self.check(path, name, known.entries[name], stage, limit)
+
+    def check(
+        self, path: Path, name: str, entry: Mapping[str, Any], stage: str, limit: int | None = None
+    ) -> Counting[Usable]:
+        """The same for an entry at hand. path: of its file, without links."""
+        mark = stamp(path)
+        question = Question(path, name, json.dumps(entry, sort_keys=True, default=str), stage, limit)
+        if mark is None:
+            return answered(asked(question) or Usable())
+        return self.checks.ask(question, mark, at_once=mark[1] <= SMALL)
+
+    def survey(self, path: Path) -> Counting[Survey]:
+        """What the columns of a file hold, as far as that is known. path: without links."""
+        mark = stamp(path)
+        if mark is None:
+            return answered(surveyed(path) or Survey())
+        return self.surveys.ask(path, mark, at_once=mark[1] <= SMALL)
+
+
+Result = TypeVar("Result")
+
+
+def answered(found: Result) -> Counting[Result]:
+    """An answer that took no look."""
+    return Counting((0, 0, 0), found, 1.0)
+
+
+class Question(NamedTuple):
+    """What is asked of a file: as usable.check; entry: as JSON."""
+
+    path: Path
+    name: str
+    entry: str
+    stage: str
+    limit: int | None
+
+
+def asked(question: Question, told: Told = lambda _taken, _size: True) -> Usable | None:
+    """The answer to a question."""
+    entry = json.loads(question.entry)
+    return check(data_files(question.path), question.name, entry, question.stage, question.limit, told)
+
+
+def surveyed(path: Path, told: Told = lambda _taken, _size: True) -> Survey | None:
+    """The survey of the dataset at a path."""
+    return survey(data_files(path), told)

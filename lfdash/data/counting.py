@@ -1,27 +1,28 @@
-"""Counts the rows of large files while the page goes on: each file once, until it changes."""
+"""Looks through large files while the page goes on: each once for each question, until it changes."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Generic, TypeVar
 
-from lfdash.data.preview import Counted, count_rows
+from lfdash.data.files import Mark
 
-KEPT = 256  # files whose counts are remembered
+KEPT = 256  # answers that are remembered
 
-Mark = tuple[int, int, int]  # time of change (ns), size, inode
+Key = TypeVar("Key", bound=Hashable)
+Answer = TypeVar("Answer")
 
 
 @dataclass
-class Counting:
-    """One file's count, as far as it is. mark: of the file that is counted. found: None while it is not done.
+class Counting(Generic[Answer]):
+    """One answer, as far as it is. mark: of the file that is looked through. found: None while it is not done.
     share: how much of it was read, 0 to 1. wanted: false when nobody needs it any more."""
 
     mark: Mark
-    found: Counted | None = None
+    found: Answer | None = None
     share: float = 0.0
     wanted: bool = True
 
@@ -31,46 +32,67 @@ class Counting:
         return self.wanted
 
 
-class Counter:
-    """Counts in a thread of its own, which ends when nothing is left to count. The file that was asked for last is
-    next. count: what looks through a file."""
+class Counter(Generic[Key, Answer]):
+    """Looks in a thread of its own, which ends when nothing is left to do. What was asked for last is next. count: what
+    looks through a file, None when it was told to stop; unknown: the answer when that fails."""
 
-    def __init__(self, count: Callable[[Path, Callable[[int, int], bool]], Counted | None] = count_rows) -> None:
+    def __init__(
+        self, count: Callable[[Key, Callable[[int, int], bool]], Answer | None], unknown: Callable[[], Answer]
+    ) -> None:
         self._count = count
+        self._unknown = unknown
         self._lock = threading.Lock()
-        self._known: OrderedDict[Path, Counting] = OrderedDict()
-        self._waiting: list[tuple[Path, Counting]] = []
+        self._known: OrderedDict[Key, Counting[Answer]] = OrderedDict()
+        self._waiting: list[tuple[Key, Counting[Answer]]] = []
         self._thread: threading.Thread | None = None
 
-    def ask(self, path: Path, mark: Mark) -> Counting:
-        """What is known of a file's rows; begins to count them when they are not, or when the file is another one."""
+    def ask(self, key: Key, mark: Mark, at_once: bool = False) -> Counting[Answer]:
+        """What is known of a file; begins to look when nothing is, or when the file is another one.
+
+        at_once: the look is quick, and the answer comes with it.
+        """
+        asked = self._known_of(key, mark)
+        if asked is not None:
+            return asked
+        asked = Counting(mark)
+        if at_once:
+            self._answer(key, asked)
         with self._lock:
-            known = self._known.get(path)
-            if known is not None and known.mark == mark:
-                return known
-            if known is not None:
-                known.wanted = False
-            asked = Counting(mark)
-            self._known[path] = asked
-            self._known.move_to_end(path)
-            self._waiting.append((path, asked))
+            self._known[key] = asked
+            self._known.move_to_end(key)
             if len(self._known) > KEPT:
                 self._known.popitem(last=False)[1].wanted = False
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._work, name="lfdash-rows", daemon=True)
-                self._thread.start()
-            return asked
+            if asked.found is None:
+                self._waiting.append((key, asked))
+                self._start()
+        return asked
+
+    def _known_of(self, key: Key, mark: Mark) -> Counting[Answer] | None:
+        """The answer for a file that did not change; a look at what it was is given up."""
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None and known.mark != mark:
+                known.wanted = False
+                return None
+            return known
+
+    def _start(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="lfdash-rows", daemon=True)
+            self._thread.start()
 
     def _work(self) -> None:
         while (item := self._next()) is not None:
-            path, asked = item
-            found: Counted | None = None
-            try:
-                found = self._count(path, asked.told)
-            finally:  # whatever happens, nobody waits for ever: not known is an answer
-                asked.found = found or Counted()
+            self._answer(*item)
 
-    def _next(self) -> tuple[Path, Counting] | None:
+    def _answer(self, key: Key, asked: Counting[Answer]) -> None:
+        found: Answer | None = None
+        try:
+            found = self._count(key, asked.told)
+        finally:  # whatever happens, nobody waits for ever: not known is an answer
+            asked.found = self._unknown() if found is None else found
+
+    def _next(self) -> tuple[Key, Counting[Answer]] | None:
         with self._lock:
             self._waiting = [item for item in self._waiting if item[1].wanted]
             if self._waiting:
@@ -79,7 +101,7 @@ class Counter:
             return None
 
     def settle(self, timeout: float) -> bool:
-        """Waits until nothing is left to count, at most so many seconds; whether that is so. For tests and programs
+        """Waits until nothing is left to do, at most so many seconds; whether that is so. For tests and programs
         that do not draw."""
         thread = self._thread
         if thread is not None:

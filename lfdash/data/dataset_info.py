@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from lfdash.data.files import data_files
 from lfdash.data.json_text import Broken, as_text, entries, is_text, parse
 from lfdash.data.rows import SUFFIXES
 from lfdash.files import Absent, Unreadable, is_shallow, read_text_file, write_text_atomic
@@ -115,18 +116,29 @@ def add_entry(folder: Path, name: str, file_name: str, entry: Mapping[str, Any])
     """
     if not NAME.fullmatch(name):
         return Problem(None, "data_name", {"value": name})
+    return change(folder, name, {"file_name": file_name, **entry}, listed_before=False)
+
+
+def replace_entry(folder: Path, name: str, entry: Mapping[str, Any]) -> Problem | None:
+    """Writes another entry for a dataset that dataset_info.json lists; the file as it was is kept beside it."""
+    return change(folder, name, entry, listed_before=True)
+
+
+def change(folder: Path, name: str, entry: Mapping[str, Any], listed_before: bool) -> Problem | None:
+    """Writes one entry. listed_before: whether the name must be there already, or must not."""
     path = folder / FILE
     text = read_text_file(path, limit=MOST, follow=True)
     known = understood(text, path)
     if known.problem is not None and known.problem.code != "datasets_missing":
         return known.problem
-    if name in known.names or name in known.unfit:
-        return Problem(None, "data_taken", {"value": name})
+    is_listed = name in known.names or name in known.unfit
+    if is_listed != listed_before:
+        return Problem(None, "data_gone" if listed_before else "data_taken", {"value": name})
     content: Any = parse(text) if isinstance(text, str) else {}
     try:
         if isinstance(text, str):
             keep(path, text)
-        write_text_atomic(path, as_json({**content, name: {"file_name": file_name, **entry}}))
+        write_text_atomic(path, as_json({**content, name: dict(entry)}))
     except OSError as error:
         return Problem(None, "data_unreadable", {"file": FILE, "reason": str(error)})
     return None
@@ -149,6 +161,12 @@ def keep(path: Path, text: str) -> None:
             continue
 
 
+def is_folder_of_data(path: Path) -> bool:
+    """Whether all that lies in a folder are files of one type, several of them."""
+    files = data_files(path)
+    return not isinstance(files, Problem) and len(files) > 1
+
+
 @dataclass(frozen=True)
 class Unlisted:
     """Data files of a folder that no entry names yet. names: relative to the folder. unnamed: those whose names are no
@@ -159,15 +177,16 @@ class Unlisted:
 
 
 def unlisted(folder: Path, known: Iterable[str], allowed: Callable[[Path], object] = lambda _path: True) -> Unlisted:
-    """Data files of a folder that no entry names yet; two folders deep, hidden ones left out, and those that are not
-    `allowed`."""
-    taken = {*known, FILE}
+    """Data files of a folder that no entry names yet, and folders of nothing but such files; two folders deep, hidden
+    ones left out, and those that are not `allowed`."""
+    taken = {*(name.rstrip("/") for name in known), FILE}
     found = []
     for pattern in ("*", "*/*"):
         for path in folder.glob(pattern):
             name = path.relative_to(folder).as_posix()
-            wanted = path.suffix in SUFFIXES and name not in taken and not name.startswith(".")
-            if wanted and path.is_file() and allowed(path):
+            if name in taken or name.startswith(".") or not allowed(path):
+                continue
+            if is_folder_of_data(path) if path.is_dir() else path.suffix in SUFFIXES and path.is_file():
                 found.append(name)
     names = sorted(name for name in found if is_text(name))
     return Unlisted(tuple(names), tuple(sorted(as_text(name) for name in found if not is_text(name))))

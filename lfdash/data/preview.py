@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lfdash.data.files import data_files
 from lfdash.data.json_text import as_text, is_text
-from lfdash.data.rows import SUFFIXES, Rows, parquet
+from lfdash.data.rows import SUFFIXES, Rows, arrow_batches, parquet
 from lfdash.files import is_shallow, open_plain
 from lfdash.outcomes import Problem
 
 START = 4 << 20  # bytes of a file that are read for its first rows
 TOLD_EVERY = 1000  # rows
+BATCHED = (".parquet", ".arrow")  # files that say themselves how many rows they have
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,23 @@ class Counted:
     problem: Problem | None = None
 
 
-def preview(path: Path, limit: int = 50) -> Preview:
-    """The first rows of a JSON, JSONL, CSV or Parquet file, out of its first START bytes.
+def preview(path: Path, limit: int = 50, content: bytes | None = None) -> Preview:
+    """The first rows of a data file, out of its first START bytes.
 
-    path: without links (whoever let it be read has followed them); a pipe or a device is no data file.
+    path: without links (whoever let it be read has followed them); a pipe or a device is no data file. Of a folder the
+    first file is shown. content: what the file holds, of one that is not on the disk.
     """
-    file = opened(path)
+    if content is None and path.is_dir():
+        files = data_files(path)
+        if isinstance(files, Problem):
+            return Preview(problem=files)
+        return replace(preview(files[0].path, limit), count=None)
+    file = opened(path, content)
     if isinstance(file, Problem):
         return Preview(problem=file)
     with file:
-        if path.suffix == ".parquet":
-            return parquet_preview(file, path, limit)
+        if path.suffix in BATCHED:
+            return batched_preview(file, path, limit)
         try:
             rows = Rows(file, path, START)
         except OSError as error:
@@ -64,11 +73,11 @@ def preview(path: Path, limit: int = 50) -> Preview:
     return looked_at(path, first, None if rows.problem else count, rows.problem)
 
 
-def parquet_preview(file: BinaryIO, path: Path, limit: int) -> Preview:
-    """Column names and the count are in the file's last bytes; of its rows only the first are read."""
+def batched_preview(file: BinaryIO, path: Path, limit: int) -> Preview:
+    """Column names and the count are told by the file; of its rows only the first are read."""
     rows = Rows(file, path)
     first = list(itertools.islice(rows, limit))
-    count = None if rows.problem else parquet_count(file, path)
+    count = None if rows.problem else batched_count(file, path)
     return looked_at(path, first, count.rows if count else None, rows.problem or (count.problem if count else None))
 
 
@@ -87,12 +96,14 @@ def count_rows(path: Path, told: Callable[[int, int], bool] = lambda _taken, _si
 
     told: called now and then with the bytes that were read and those that there are; False = stop.
     """
+    if path.is_dir():
+        return count_folder(path, told)
     file = opened(path)
     if isinstance(file, Problem):
         return Counted(None, file)
     with file:
-        if path.suffix == ".parquet":
-            return parquet_count(file, path)
+        if path.suffix in BATCHED:
+            return batched_count(file, path)
         try:
             rows = Rows(file, path)
         except OSError as error:
@@ -104,20 +115,61 @@ def count_rows(path: Path, told: Callable[[int, int], bool] = lambda _taken, _si
     return Counted(None, rows.problem) if rows.problem else Counted(count)
 
 
-def parquet_count(file: BinaryIO, path: Path) -> Counted:
-    """What a Parquet file says of itself."""
+def count_folder(path: Path, told: Callable[[int, int], bool]) -> Counted | None:
+    """The rows of all files of a folder."""
+    files = data_files(path)
+    if isinstance(files, Problem):
+        return Counted(None, files)
+    rows = 0
+    for file in files:
+        found = count_rows(file.path, told)
+        if found is None or found.rows is None:
+            return found
+        rows += found.rows
+    return Counted(rows)
+
+
+def batched_count(file: BinaryIO, path: Path) -> Counted:
+    """What a Parquet or Arrow file says of itself."""
     import pyarrow as pa  # see rows.py
 
+    file.seek(0)
     try:
-        return Counted(parquet(file).metadata.num_rows)
+        if path.suffix == ".parquet":
+            return Counted(parquet(file).metadata.num_rows)
+        return Counted(sum(batch.num_rows for batch in arrow_batches(file)))
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         return Counted(None, trouble("data_unreadable", path, reason=str(error)))
 
 
-def opened(path: Path) -> BinaryIO | Problem:
-    """A data file, opened for reading; or why that cannot be."""
+def rows_at(path: Path, numbers: Collection[int]) -> list[tuple[int, Mapping[str, Any]]]:
+    """Some rows of a dataset, by their numbers (1 is the first), as far as it can be read.
+
+    path: of its file or folder, without links.
+    """
+    files = data_files(path)
+    found: list[tuple[int, Mapping[str, Any]]] = []
+    number = 0
+    for file in () if isinstance(files, Problem) else files:
+        source = opened(file.path)
+        if isinstance(source, Problem):
+            break
+        with source:
+            for row in Rows(source, file.path):
+                number += 1
+                if number in numbers:
+                    found.append((number, row))
+                if number >= max(numbers, default=0):
+                    return found
+    return found
+
+
+def opened(path: Path, content: bytes | None = None) -> BinaryIO | Problem:
+    """A data file, opened for reading; or why that cannot be. content: what it holds, where it is not on the disk."""
     if path.suffix not in SUFFIXES:
         return trouble("data_no_preview", path)
+    if content is not None:
+        return io.BytesIO(content)
     try:
         return open_plain(path)
     except FileNotFoundError:

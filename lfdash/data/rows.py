@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lfdash.data.json_text import Broken, decode, parse
+from lfdash.data.json_text import Broken, decode, next_sign, parse
 from lfdash.outcomes import Problem
 
 CHUNK = 1 << 18  # bytes read at once
 LONGEST = 16 << 20  # characters of one row; a longer one is not read
-BATCH = 64  # rows of a Parquet file that are read at once
-SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+BATCH = 64  # rows of a Parquet or Arrow file that are read at once
+SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".txt")  # FILEEXT2TYPE of LLaMA-Factory
+SPREAD = (10 << 20) // 32  # bytes: the block that datasets' JSON reader cuts at a line's end, within an object too
+JSON_BATCH = 10 << 20  # bytes of lines that datasets' JSON reader makes one table of
+CSV_CHUNK = 10_000  # records from which datasets' CSV reader takes the columns' types
+NOT_THERE = frozenset({  # what pandas reads as no value
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+})
+TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+INT64 = 19  # digits
+# what a value is, in a word that JSON has for it
+KINDS: Mapping[type, str] = {
+    type(None): "null", bool: "true/false", int: "number", float: "number", str: "text", list: "list", dict: "object",
+}
+csv.field_size_limit(LONGEST)
 BLANK = re.compile(r"[ \t\n\r]*")
 NUMBER = re.compile(r"[-+.eE0-9]*")
 UNENDED = 16  # characters before the end of what was read: a mistake there may be no more than the text's end
@@ -36,6 +51,8 @@ class Rows:
         self.size = file.seek(0, io.SEEK_END)
         self._most = self.size if most is None else min(most, self.size)
         self._through = False  # whether all lines were given
+        self._line = 0
+        self.batch = 0
         self._window = self._rewound()
 
     @property
@@ -58,11 +75,10 @@ class Rows:
             self._fail("data_unreadable", reason=str(error) or type(error).__name__)
 
     def _by_suffix(self) -> Iterator[Mapping[str, Any]]:
-        if self._path.suffix == ".csv":
-            return self._csv_rows()
-        if self._path.suffix == ".parquet":
-            return self._parquet_rows()
-        return self._line_rows() if self._path.suffix == ".jsonl" else self._json_rows()
+        readers: dict[str, Callable[[], Iterator[Mapping[str, Any]]]] = {
+            ".csv": self._csv_rows, ".parquet": self._parquet_rows, ".arrow": self._arrow_rows, ".txt": self._text_rows,
+        }
+        return readers.get(self._path.suffix, self._json_rows)()
 
     def _fail(self, code: str, **params: Any) -> None:
         self.problem = Problem(None, code, {"file": self._path.name, **params})
@@ -93,41 +109,94 @@ class Rows:
             yield line
         self._through = True
 
-    def _line_rows(self) -> Iterator[Mapping[str, Any]]:
-        for number, line in enumerate(self._lines(self._text("utf-8")), 1):
-            if not line.strip():
-                continue
-            value = parse(line)
-            if isinstance(value, Broken):
-                self._broken(value, number)
-                return
-            yield as_row(value)
+    def _text_rows(self) -> Iterator[Mapping[str, Any]]:
+        """Every line is a row, the empty ones too."""
+        for line in self._lines(self._text("utf-8")):
+            yield {"text": line.removesuffix("\n")}
+
+    # -- CSV -------------------------------------------------------------------------------------------
 
     def _csv_rows(self) -> Iterator[Mapping[str, Any]]:
+        kinds: list[str] = []
+        for kind, record in zip(("head", *("",) * CSV_CHUNK), self._records(), strict=False):
+            kinds = ["none"] * len(record) if kind else [*map(kind_with, kinds, record), *kinds[len(record) :]]
+        head: list[str] = []
+        for number, record in enumerate(self._records()):
+            if number == 0:
+                head = [name or f"Unnamed: {place}" for place, name in enumerate(record)]
+                continue
+            cells = [as_kind(kind, cell) for kind, cell in zip(kinds, record, strict=False)]
+            odd = next((place for place, cell in enumerate(cells) if isinstance(cell, Misfit)), None)
+            if odd is not None:
+                self._fail("data_csv_kind", line=self._line, column=head[odd])
+                return
+            yield {**dict.fromkeys(head), **dict(zip(head, cells, strict=False))}
+
+    def _records(self) -> Iterator[list[str]]:
+        """The records of a CSV file, its head first; `_line` is the line that the last one ends in."""
         records = csv.reader(self._lines(self._text("utf-8-sig", "")))
-        head = next(records, [])
+        width = -1
         for record in records:
+            self._line = records.line_num
             if self.cut and self._through:
                 return  # the lines ended within it
-            if record:
-                yield named(head, record)
+            if not record or (len(record) == 1 and record[0].isspace()):
+                continue
+            width = len(record) if width < 0 else width
+            if len(record) > width:
+                self._fail("data_cells", line=self._line, cells=len(record), head=width)
+                return
+            yield record
 
     # -- JSON ------------------------------------------------------------------------------------------
 
     def _json_rows(self) -> Iterator[Mapping[str, Any]]:
-        """The rows of an array; or JSON lines under another name, which LLaMA-Factory takes."""
+        """The rows of an array, or of objects one after the other: LLaMA-Factory reads both under either name."""
+        self._file.seek(0)
+        marked = self._file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
         scan = Scan(self._text("utf-8-sig"))
-        if scan.next() == "[":
-            yield from self._array_rows(scan)
-            return
-        first = self._value(scan)
-        if isinstance(first, Broken):
-            return
-        line = scan.line
-        if scan.next() and scan.line > line:
+        if scan.next() != "[":
             yield from self._line_rows()
-        elif not self.cut:
-            self._fail("data_shape", reason=type(first).__name__)
+        elif marked:
+            self._fail("data_bom")
+        else:
+            yield from self._array_rows(scan)
+
+    def _line_rows(self) -> Iterator[Mapping[str, Any]]:
+        """One object a line, or several; where the first line ends within one, objects over several lines."""
+        first, in_batch = True, 0
+        for number, line in enumerate(self._lines(self._text("utf-8-sig")), 1):
+            if in_batch >= JSON_BATCH:
+                self.batch, in_batch = self.batch + 1, 0
+            in_batch += len(line.encode())
+            if not line.strip():
+                continue
+            for value in values_in(line):
+                if isinstance(value, Broken) and first and value.code == "syntax" and ends_within(value, line):
+                    yield from self._spread_rows()
+                    return
+                if isinstance(value, Broken):
+                    self._broken(value, number)
+                    return
+                if not isinstance(value, dict):
+                    self._fail("data_not_object", line=number, kind=KINDS.get(type(value), ""))
+                    return
+                first = False
+                yield value
+
+    def _spread_rows(self) -> Iterator[Mapping[str, Any]]:
+        """Objects over several lines."""
+        scan = Scan(self._text("utf-8-sig"))
+        while scan.next():
+            value = self._value(scan)
+            if isinstance(value, Broken):
+                return
+            if not isinstance(value, dict):
+                self._fail("data_not_object", line=scan.line, kind=KINDS.get(type(value), ""))
+                return
+            yield value
+        if self.size > SPREAD:
+            self._fail("data_spread", kb=SPREAD >> 10)
 
     def _array_rows(self, scan: Scan) -> Iterator[Mapping[str, Any]]:
         scan.place += 1
@@ -160,16 +229,23 @@ class Rows:
                 self._broken(value, scan.line_at(value))
         return value
 
-    # -- Parquet ---------------------------------------------------------------------------------------
+    # -- Parquet and Arrow -----------------------------------------------------------------------------
 
     def _parquet_rows(self) -> Iterator[Mapping[str, Any]]:
+        return self._batches(lambda: parquet(self._file).iter_batches(batch_size=BATCH))
+
+    def _arrow_rows(self) -> Iterator[Mapping[str, Any]]:
+        return self._batches(lambda: arrow_batches(self._file))
+
+    def _batches(self, opened: Callable[[], Iterator[Any]]) -> Iterator[Mapping[str, Any]]:
         """Of a beginning nothing is cut: its rows are read as they are asked for."""
         import pyarrow as pa  # 40 MB, which a workspace without such a file never pays
 
         self._most = self.size
         try:
-            for batch in parquet(self._file).iter_batches(batch_size=BATCH):
-                yield from batch.to_pylist()
+            for batch in opened():
+                for start in range(0, batch.num_rows, BATCH):
+                    yield from batch.slice(start, BATCH).to_pylist()
         except (pa.ArrowException, ValueError, TypeError) as error:  # of a spoiled file also plain ones
             self._fail("data_unreadable", reason=str(error))
 
@@ -181,15 +257,78 @@ def parquet(file: BinaryIO) -> Any:
     return pq.ParquetFile(file, buffer_size=CHUNK, pre_buffer=False)
 
 
-def named(head: Sequence[str], record: Sequence[str]) -> dict[str, Any]:
-    """A record of a CSV file under its columns' names: None where it has too few cells, more of them under "None"."""
-    row: dict[str, Any] = {**dict.fromkeys(head), **dict(zip(head, record, strict=False))}
-    return {**row, "None": list(record[len(head) :])} if len(record) > len(head) else row
+def arrow_batches(file: BinaryIO) -> Iterator[Any]:
+    """The record batches of an Arrow file: a stream, as datasets saves them, or a file with an index."""
+    import pyarrow as pa
+
+    try:
+        yield from pa.ipc.open_stream(file)
+    except pa.ArrowInvalid:
+        file.seek(0)
+        indexed = pa.ipc.open_file(file)
+        yield from map(indexed.get_batch, range(indexed.num_record_batches))
+
+
+class Misfit:
+    """A cell that does not go with its column's type."""
+
+
+def kind_with(kind: str, cell: str) -> str:
+    """What pandas takes a column for that has been of a kind, once a cell more was seen: none, number, truth, text."""
+    if cell in NOT_THERE:
+        return kind
+    own = "truth" if cell in TRUTHS else "number" if is_number(cell) else "text"
+    return own if kind in ("none", own) else "text"
+
+
+def as_kind(kind: str, cell: str) -> Any | Misfit:
+    """A cell as datasets gives it. A column without any value is one of numbers for it."""
+    if cell in NOT_THERE:
+        return None
+    if kind == "text":
+        return cell
+    if kind == "truth":
+        return TRUTHS.get(cell, Misfit())
+    if not is_number(cell):
+        return Misfit()
+    return float(cell) if set(cell) & set(".eEnN") or len(cell) > INT64 else int(cell)
+
+
+def is_number(cell: str) -> bool:
+    """Whether pandas reads a cell as a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
+
+
+def values_in(line: str) -> Iterator[Any | Broken]:
+    """The JSON values of a line, up to a broken one."""
+    value = parse(line)
+    if not (isinstance(value, Broken) and value.reason == "Extra data"):
+        yield value
+        return
+    place = next_sign(line, 0)
+    while place < len(line):
+        found = decode(line, place)
+        if isinstance(found, Broken):
+            yield found
+            return
+        yield found[0]
+        place = next_sign(line, found[1])
+
+
+def ends_within(value: Broken, line: str) -> bool:
+    """Whether a mistake is no more than that the line ends."""
+    return value.place >= len(line.rstrip())
 
 
 def as_row(value: Any) -> Mapping[str, Any]:
-    """What a list of rows holds, as a row."""
-    return value if isinstance(value, dict) else {"": value}
+    """What a list of rows holds, as the row that pandas makes of it: lists have numbered columns, the rest is text."""
+    if isinstance(value, dict):
+        return value
+    return {str(place): part for place, part in enumerate(value)} if isinstance(value, list) else {"text": value}
 
 
 class Window(io.RawIOBase):

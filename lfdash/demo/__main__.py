@@ -23,7 +23,10 @@ SPECIAL = ("<pad>", "<s>", "</s>")
 NEW_CLASS, OLD_CLASS = "TokenizersBackend", "PreTrainedTokenizerFast"  # the same class; 5.0 has both names
 MESSAGES = {
     "columns": {"messages": "messages", "kto_tag": "label"},
-    "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
+    "tags": {
+        "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",
+        "system_tag": "system",
+    },
 }
 # dataset -> its entry in dataset_info.json and its rows
 DATASETS: dict[str, tuple[dict[str, Any], Any]] = {

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lfdash.data.usable import Usable
 from lfdash.engine import on_disk
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.environment import Facts
-from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS
+from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS, arguments
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import request_of
+from lfdash.jobs.rules import listed
 from lfdash.llamafactory.catalogue import fitting
 from lfdash.llamafactory.locate import Cli
-from lfdash.outcomes import Value
+from lfdash.outcomes import Problem, Value
 from lfdash.workspace.folders import weights_size
 
 MODEL, PATH = "top.model_name", "top.model_path"
+GENERATING = "ppo"  # which takes of a row what predict_with_generate does: the question
 
 
 def data_folder(job: JobConfig) -> str:
@@ -34,6 +37,7 @@ def of(services: Services, job: JobConfig) -> Facts:
     installed = services.upstream.packages or None if services.upstream.source == "installed" else None
     exported = BY_KIND_ARG[job.kind].get("export_dir")
     target = job.get(exported.id) if exported else None
+    data = {} if online else looked_at(services, job, directory)
     here = services.launcher.local  # elsewhere nobody knows the devices, the packages and the disk
     args = build_args(job)
     template = model_template(services, job)
@@ -56,6 +60,8 @@ def of(services: Services, job: JobConfig) -> Facts:
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
         rows={} if online else services.row_counts(directory, wanted_datasets(job)),
+        usable={name: found.usable for name, found in data.items() if found.usable is not None},
+        data={name: found.problems for name, found in data.items()},
         model_template=template,
         fitting=fitting(services.upstream, template),
         model=on_disk.model_facts(services, args.get("model_name_or_path")),
@@ -63,6 +69,28 @@ def of(services: Services, job: JobConfig) -> Facts:
         free_disk=services.workspace.free_bytes(),
         reached=on_disk.reached(services, args.get("resume_from_checkpoint")),
     )
+
+
+def looked_at(services: Services, job: JobConfig, directory: str) -> dict[str, Usable]:
+    """What is known of the rows of a job's datasets; that it is not known yet is a warning."""
+    args = build_args(job)
+    limit = args.get("max_samples")
+    most = limit if isinstance(limit, int) and limit > 0 else None
+    found: dict[str, Usable] = {}
+    for place, row in enumerate(DATASETS[job.kind]):
+        generates = args.get("predict_with_generate") and (place or not named(job.kind).trains)
+        stage = GENERATING if generates else str(args.get("stage") or "sft")
+        for name in listed(args.get(arguments(row)[0])):
+            counting = services.data.usable(directory, name, stage, most)
+            if counting is not None:
+                found.setdefault(name, counting.found or not_yet(name, counting.share))
+    return found
+
+
+def not_yet(name: str, share: float) -> Usable:
+    """Rows that are still looked through."""
+    told = {"value": name, "share": f"{share:.0%}"}
+    return Usable(problems=(Problem(None, "data_counting", told, "warning"),))
 
 
 def model_bytes(services: Services, path: Value | None) -> int | None:

@@ -64,10 +64,11 @@ class Facts:
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known. python: the
     interpreter of that environment, "" = not known.
     arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
-    rows: dataset -> its number of rows, where they were counted. model_template: the chat template of the chosen
-    model, "" = not known; fitting: all that fit it. model: what its config.json says, None = not known. model_bytes:
-    size of its weights, free_disk: bytes free where runs are written, None = not known. reached: the checkpoint that
-    is resumed from, None = none, or not known.
+    rows: dataset -> its number of rows, where they were counted. usable: dataset -> how many of them (within
+    max_samples) the stage is trained on, where that is known. data: dataset -> what is wrong with its rows or entry.
+    model_template: the chat template of the chosen model, "" = not known; fitting: all that fit it. model: what its
+    config.json says, None = not known. model_bytes: size of its weights, free_disk: bytes free where runs are
+    written, None = not known. reached: the checkpoint that is resumed from, None = none, or not known.
     """
 
     datasets: frozenset[str] | None = None
@@ -88,6 +89,8 @@ class Facts:
     arguments: Mapping[str, ArgumentType] | None = None
     templates: frozenset[str] | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
+    usable: Mapping[str, int] = field(default_factory=dict)
+    data: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     model_template: str = ""
     fitting: frozenset[str] = frozenset()
     model: ModelFacts | None = None

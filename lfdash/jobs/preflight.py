@@ -92,9 +92,9 @@ def total_steps(args: Args, facts: Facts) -> int | None:
     if not names or args.get("streaming") or args.get("packing") or stage(args) in PLAIN:
         return None
     limit = int(number(args, "max_samples")) or None
-    counts = [facts.rows.get(name) for name in names]
     rows = 0
-    for count in counts:
+    for name in names:
+        count = facts.usable.get(name, facts.rows.get(name))
         if count is None:
             return None
         rows += min(count, limit) if limit else count
@@ -176,6 +176,8 @@ def bad_data(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
             elif ranked is not None and facts.ranking.get(name, ranked) != ranked:
                 code, params = ("dataset_unranked", {}) if ranked else ("dataset_ranked", {"stages": RANKED})
                 yield Problem(row.id, code, {"value": name, **params})
+            else:
+                yield from (replace(problem, field=row.id) for problem in facts.data.get(name, ()))
 
 
 def bad_machine(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lfdash.errors import ConfigError
 from lfdash.outcomes import Problem, Refused
@@ -93,13 +93,51 @@ def choice_in(code: str, field_id: str, value: object) -> str:
 
 def problem_in(code: str, problem: Problem) -> str:
     """What is wrong, in a sentence. Of its parameters `field` is a field's id and told as its label, `stages` are
-    codes of stages and told as their words."""
+    codes of stages and told as their words, `left_out` are rows by reason, and kind, first and second are what a value
+    is."""
     params = dict(problem.params)
+    if "left_out" in params:
+        params["left_out"] = "; ".join(part_in(code, part) for part in params["left_out"])
+    for name in ("kind", "first", "second"):
+        if name in params and problem.code.startswith("data_"):
+            params[name] = lookup(code, "kinds", str(params[name])) or params[name]
     if "field" in params:
         params["field"] = label_in(code, str(params["field"]))
     if "stages" in params:
         params["stages"] = ", ".join(choice_in(code, "train.training_stage", stage) for stage in params["stages"])
     return in_language(code, f"problems.{problem.code}", **params)
+
+
+class LeftOut(Protocol):
+    """Rows that LLaMA-Factory leaves out for one reason."""
+
+    @property
+    def reason(self) -> str:
+        """The key of its text."""
+
+    @property
+    def what(self) -> str:
+        """The word or type that it is about."""
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The numbers of the first of them."""
+
+
+def left_out_in(code: str, part: LeftOut) -> str:
+    """Why rows are left out, without which."""
+    what = lookup(code, "kinds", part.what) if part.reason.endswith(("_text", "_shape", "no_turns")) else None
+    return in_language(code, f"left.{part.reason}", what=what or part.what)
+
+
+def part_in(code: str, part: LeftOut) -> str:
+    """Why rows are left out, and which."""
+    numbers = ", ".join(map(str, part.rows)) + (", …" if part.count > len(part.rows) else "")
+    return in_language(code, "left.part", why=left_out_in(code, part), count=part.count, rows=numbers)
 
 
 def refusal_in(code: str, refused: Refused) -> str:

@@ -33,16 +33,39 @@ def test_a_file_that_has_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     said = lfdash("data", path, "--json").json
     assert said["entry"] == {"file_name": "mine.json", "columns": {"prompt": "question", "response": "answer"}}
     assert (said["rows"], said["usable"]) == (2, 1)
-    assert said["left_out"] == [{"reason": "no_response", "count": 1, "rows": [2]}]
+    assert said["left_out"] == [{"reason": "no_response", "count": 1, "rows": [2], "what": ""}]
     words = lfdash("data", path)
     assert words.code == 0
     assert "Usable rows                 1\n1 row left out: no answer that is text (row 2)" in words.out
 
 
-def test_what_is_not_known_is_null(workspace: Path) -> None:
+def test_turns_are_counted_too(workspace: Path) -> None:
     said = lfdash("data", "demo_chat", "--json").json
-    assert (said["format"], said["rows"], said["usable"]) == ("sharegpt", 200, None)
-    assert "Usable rows                 not known" in lfdash("data", "demo_chat").out
+    assert (said["format"], said["rows"], said["usable"]) == ("sharegpt", 200, 200)
+
+
+def test_what_is_not_known_is_null(workspace: Path) -> None:
+    info = workspace / "data" / "dataset_info.json"
+    entries = json.loads(info.read_text())
+    info.write_text(json.dumps({**entries, "online": {"hf_hub_url": "a/b"}}))
+    said = lfdash("data", "online", "--json").json
+    assert (said["format"], said["rows"], said["usable"]) == ("alpaca", None, None)
+    assert "Usable rows                 not known" in lfdash("data", "online").out
+
+
+def test_rows_that_are_left_out_are_named_with_their_reason(workspace: Path) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    rows = [{"messages": turns}, {"messages": [{"role": "system", "content": "s"}, *turns]}]
+    written(workspace / "data", rows)
+    info = workspace / "data" / "dataset_info.json"
+    tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
+    entry = {"file_name": "mine.json", "formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": tags}
+    info.write_text(json.dumps({"mine": entry}))
+    said = lfdash("data", "mine")
+    assert said.code == 0 and said.out.count("left out") == 1
+    assert "1 left out: role “system” has no tag in the entry (rows 2)" in said.out
+    (problem,) = lfdash("data", "mine", "--json").json["problems"]
+    assert (problem["code"], problem["level"]) == ("data_left_out", "warning") and "1 of 2 rows" in problem["message"]
 
 
 def test_for_a_stage(workspace: Path) -> None:

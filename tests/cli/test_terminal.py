@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.cli.terminal import Terminal, local_time, number, pairs, plain, seconds, table, utc
-from lfdash.data.report import LeftOut
+from lfdash.data.usable import LeftOut
 from lfdash.runs.record import RunState
 from tests.support.terminal import DEMO, lfdash
 
@@ -25,7 +25,7 @@ def test_values_for_a_program() -> None:
     }
     assert plain(value, lambda text: text.replace("secret", "***")) == {
         "state": "FAILED", "loss": None, "some": [1, 2.5, None, True], "hub_token": "•••", "api_key": "",
-        "left": {"reason": "stage", "count": 1, "rows": [1]}, "path": "/a", "text": "its ***",
+        "left": {"reason": "stage", "count": 1, "rows": [1], "what": ""}, "path": "/a", "text": "its ***",
     }
 
 

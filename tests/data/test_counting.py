@@ -31,7 +31,7 @@ class Looker:
 
 def test_a_file_is_counted_once_and_its_progress_told() -> None:
     looker = Looker()
-    counter = Counter(looker.look)
+    counter = Counter(looker.look, Counted)
     asked = counter.ask(Path("a"), OLD)
     assert looker.begun.acquire(timeout=60)
     assert counter.ask(Path("a"), OLD) is asked and asked.found is None
@@ -43,7 +43,7 @@ def test_a_file_is_counted_once_and_its_progress_told() -> None:
 
 def test_a_file_that_changed_is_counted_anew_and_the_last_asked_is_next() -> None:
     looker = Looker()
-    counter = Counter(looker.look)
+    counter = Counter(looker.look, Counted)
     old = counter.ask(Path("a"), OLD)
     assert looker.begun.acquire(timeout=60)
     for name in "bc":
@@ -62,7 +62,7 @@ def test_a_look_that_fails_leaves_the_others() -> None:
             raise SystemExit  # ends its thread without a word
         return Counted(1)
 
-    counter = Counter(look)
+    counter = Counter(look, Counted)
     bad = counter.ask(Path("bad"), OLD)
     assert counter.settle(60) and bad.found == Counted(None)
     good = counter.ask(Path("good"), OLD)
@@ -71,7 +71,7 @@ def test_a_look_that_fails_leaves_the_others() -> None:
 
 def test_only_so_many_files_are_remembered() -> None:
     looks: list[str] = []
-    counter = Counter(lambda path, _told: looks.append(path.name) or Counted(1))
+    counter: Counter[Path, Counted] = Counter(lambda path, _told: looks.append(path.name) or Counted(1), Counted)
     for number in range(KEPT + 1):
         counter.ask(Path(str(number)), OLD)
         assert counter.settle(60)
@@ -79,3 +79,11 @@ def test_only_so_many_files_are_remembered() -> None:
         counter.ask(Path(name), OLD)
         assert counter.settle(60)
     assert looks[KEPT + 1 :] == ["0"]
+
+
+def test_what_is_quick_is_known_at_once_and_only_looked_through_once() -> None:
+    looks: list[str] = []
+    counter: Counter[Path, Counted] = Counter(lambda path, _told: looks.append(path.name) or Counted(3), Counted)
+    for _ in range(2):
+        assert counter.ask(Path("a"), OLD, at_once=True).found == Counted(3)
+    assert looks == ["a"] and counter.ask(Path("a"), NEW, at_once=True).found == Counted(3) and looks == ["a", "a"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.data.dataset_info import Unlisted, add_entry, read_dataset_info, unlisted
+from lfdash.data.dataset_info import Unlisted, add_entry, read_dataset_info, replace_entry, unlisted
 from lfdash.locales import available, problem_in
 
 
@@ -117,10 +117,31 @@ def test_a_name_that_no_entry_can_hold(tmp_path: Path) -> None:
 
 def test_files_that_no_entry_names(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
-    hidden = ("notes.txt", ".hidden.json", "dataset_info.json", "deep/er/d.json")
+    hidden = ("notes.md", ".hidden.json", "dataset_info.json", "deep/er/d.json")
     for name in ("a.json", "b.csv", "deep/c.parquet", *hidden):
         (tmp_path / name).write_text("x")
     assert unlisted(tmp_path, ["a.json"]) .names == ("b.csv", "deep/c.parquet")
+
+
+def test_a_folder_of_data_is_one_dataset(tmp_path: Path) -> None:
+    for name in ("books/a.txt", "books/b.txt", "mixed/a.txt", "mixed/b.json", "one/a.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = unlisted(tmp_path, []).names
+    assert [name for name in found if "." not in name] == ["books"]
+    assert "books" not in unlisted(tmp_path, ["books/"]).names
+
+
+def test_an_entry_is_replaced_and_the_old_file_kept(tmp_path: Path) -> None:
+    info = tmp_path / "dataset_info.json"
+    info.write_text(json.dumps({"a": {"file_name": "a.json"}, "b": {"file_name": "b.json"}}))
+    assert replace_entry(tmp_path, "a", {"file_name": "a.json", "formatting": "sharegpt"}) is None
+    assert json.loads(info.read_text()) == {
+        "a": {"file_name": "a.json", "formatting": "sharegpt"}, "b": {"file_name": "b.json"},
+    }
+    assert json.loads((tmp_path / "dataset_info.json.1.old").read_text())["a"] == {"file_name": "a.json"}
+    gone = replace_entry(tmp_path, "c", {})
+    assert gone is not None and gone.code == "data_gone" and "c" not in json.loads(info.read_text())
 
 
 def test_an_entry_is_added_and_the_old_file_kept(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ from lfdash.locales import available, problem_in
         ("a.json", '{"x": 1}\n{"x": 2}\n{"x": 3}\n', 2, 3),  # lines under JSON's name
         ("a.csv", "x,y\n1,2\n3,4\n5,6\n", 2, 3),
         ("a.json", "[]", 0, 0),
+        ("a.json", "", 0, 0),
+        ("a.json", '{"x": 1}', 1, 1),
+        ("a.txt", "one\n\nthree", 2, 3),
     ],
 )
 def test_first_rows_and_count(tmp_path: Path, name: str, text: str, rows: int, count: int) -> None:
@@ -43,10 +46,12 @@ def test_first_rows_and_count(tmp_path: Path, name: str, text: str, rows: int, c
     [
         ("a.json", '[\n{"x": 1},\n{"x": }\n]', "data_syntax", {"line": 3}),
         ("a.jsonl", '{"x": 1}\n{"x": \n', "data_syntax", {"line": 2}),
-        ("a.json", '{"x": 1}', "data_shape", {"reason": "dict"}),
+        ("a.json", "1", "data_not_object", {"line": 1, "kind": "number"}),
+        ("a.json", b'\xef\xbb\xbf[{"x": 1}]', "data_bom", {}),
+        ("a.csv", "x,y\n1,2\n1,2,3\n", "data_cells", {"line": 3, "cells": 3, "head": 2}),
         ("a.json", None, "data_missing", {"file": "a.json"}),
         ("a.parquet", "PAR1", "data_unreadable", {}),
-        ("a.txt", "x", "data_no_preview", {}),
+        ("a.md", "x", "data_no_preview", {}),
         ("a.jsonl", b"\xff\xfe", "data_unreadable", {}),
     ],
 )
@@ -122,7 +127,6 @@ HOSTILE = [
     ("a.json", '[{"a": 1}\n{"a": 2}]', "data_syntax", {"line": 2}),
     ("a.json", '[{"a": 1},\n\n]', "data_syntax", {"line": 3}),
     ("a.json", '[{"a": 1}]\nx', "data_syntax", {"line": 2}),
-    ("a.json", "", "data_syntax", {"line": 1}),
     ("a.json", "\0" * 1000, "data_syntax", {"line": 1}),
 ]
 
@@ -166,7 +170,8 @@ def test_pipes_devices_and_folders_are_refused_at_once(
     make(tmp_path / name)
     for path in (tmp_path / name, (tmp_path / name).resolve().with_suffix(tmp_path.joinpath(name).suffix)):
         found = preview(path)
-        assert found.problem is not None and found.problem.code in ("data_unreadable", "data_missing")
+        codes = ("data_unreadable", "data_missing", "data_folder_empty")
+        assert found.problem is not None and found.problem.code in codes
         assert count_rows(path) == Counted(None, found.problem)
 
 

@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from lfdash.data.report import DatasetReport, LeftOut, report_entry, report_file
+from lfdash.data.report import report_entry, report_file
 from lfdash.demo import __main__ as demo
 from lfdash.locales import available, problem_in
 
@@ -28,90 +26,39 @@ def written(folder: Path, rows: list[Any], name: str = "a.json") -> Path:
 def test_rows_without_an_answer_are_named(tmp_path: Path, name: str) -> None:
     rows = [QA, {"instruction": "q"}, {**QA, "output": None}, QA, {**QA, "instruction": None}]
     report = report_file(written(tmp_path, rows, name))
-    assert report == DatasetReport(
-        "alpaca", {"file_name": name, "columns": {"prompt": "instruction", "response": "output"}}, 5, 3,
-        (LeftOut("no_response", 2, (2, 3)),),
-    )
+    made = {"file_name": name, "columns": {"prompt": "instruction", "response": "output"}}
+    assert (report.format, report.entry, report.rows, report.usable) == ("alpaca", made, 5, 3)
+    assert [(part.reason, part.rows) for part in report.left_out] == [("no_response", (2, 3))]
+    assert [(problem.code, problem.level) for problem in report.problems] == [("data_left_out", "warning")]
 
 
-def test_ten_rows_are_named_and_all_are_counted(tmp_path: Path) -> None:
-    (left_out,) = report_file(written(tmp_path, [QA, *[{"instruction": "q"}] * 25])).left_out
-    assert (left_out.count, left_out.rows) == (25, tuple(range(2, 12)))
+def test_a_column_that_is_not_what_it_is_called_is_told(tmp_path: Path) -> None:
+    row = {"prompt": "q", "completion": "a", "label": "true"}
+    report = report_file(written(tmp_path, [row]))
+    assert (report.format, report.usable, [p.code for p in report.problems]) == ("alpaca", 1, ["data_odd_mark"])
+    pair = [{"role": "assistant", "content": "a"}]
+    report = report_file(written(tmp_path, [{"prompt": "q", "chosen": pair, "rejected": pair}]))
+    codes = ["data_no_format", "data_odd_pair"]
+    assert report.problems[1].params["column"] == "chosen, rejected"
+    assert (report.format, [p.code for p in report.problems]) == (None, codes)
+    assert all(problem_in(code, problem) for problem in report.problems for code in available())
 
 
-def test_parquet_in_several_batches(tmp_path: Path) -> None:
-    answers = [None if number % 100 == 0 else "a" for number in range(600)]
-    pq.write_table(pa.table({"instruction": ["q"] * 600, "output": answers}), tmp_path / "a.parquet")
-    report = report_file(tmp_path / "a.parquet")
-    assert (report.rows, report.usable, report.left_out[0].rows) == (600, 594, (1, 101, 201, 301, 401, 501))
-
-
-@pytest.mark.parametrize(
-    ("row", "stage", "reason"),
-    [
-        ({"instruction": "q", "output": "a", "label": True}, "kto", None),
-        ({"instruction": "q", "output": "a", "label": "true"}, "kto", "no_mark"),
-        ({"instruction": "q", "output": "a", "label": True}, "sft", "two_answers"),
-        ({"instruction": "q", "chosen": "a", "rejected": "b"}, "dpo", None),
-        ({"instruction": "q", "chosen": "a", "rejected": None}, "rm", "no_pair"),
-        ({"instruction": "q", "output": "a"}, "kto", "no_mark"),
-        ({"instruction": "q"}, "ppo", None),
-        ({"text": "a"}, "pt", None),
-        ({"text": "a"}, "", None),
-        ({"instruction": "q", "output": "a", "label": False}, "", None),
-    ],
-)
-def test_what_a_stage_takes(tmp_path: Path, row: dict[str, Any], stage: str, reason: str | None) -> None:
-    found = {"file_name": "a.json", "columns": {"prompt": "text" if "text" in row else "instruction"}}
-    found["columns"] |= {role: role for role in ("chosen", "rejected") if role in row}
-    found["columns"] |= {"response": "output"} if "output" in row else {}
-    found["columns"] |= {"kto_tag": "label"} if "label" in row else {}
-    found |= {"ranking": True} if "chosen" in row else {}
-    report = report_entry(written(tmp_path, [row, row]), "x", found, stage)
-    assert report.problems == ()
-    assert [(part.reason, part.count) for part in report.left_out] == ([(reason, 2)] if reason else [])
-    assert report.usable == (0 if reason else 2)
-
-
-def test_data_of_another_stage_is_refused_as_a_whole(tmp_path: Path) -> None:
-    path = written(tmp_path, [QA, QA])
-    report = report_file(path, "dpo")
-    assert [problem.code for problem in report.problems] == ["dataset_unranked"]
-    assert (report.usable, report.left_out) == (0, (LeftOut("stage", 2, (1, 2)),))
-    ranked = {"file_name": "a.json", "ranking": True, "columns": {"prompt": "instruction", "chosen": "output"}}
-    assert [problem.code for problem in report_entry(path, "x", ranked, "sft").problems] == ["dataset_ranked"]
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [{"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}],  # turns
-        [QA, {**QA, "output": 3}],  # the loader refuses a column of two types, or makes one of them
-        [{"instruction": 3, "output": "a"}],
-    ],
-)
-def test_what_is_not_certain_is_not_counted(tmp_path: Path, rows: list[Any]) -> None:
-    report = report_file(written(tmp_path, rows))
-    assert report.format in ("alpaca", "sharegpt") and report.entry is not None
-    assert (report.rows, report.usable, report.left_out) == (len(rows), None, ())
-
-
-def test_values_of_a_csv_file_have_no_types(tmp_path: Path) -> None:
+def test_values_of_a_csv_file_have_the_types_of_whole_columns(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("instruction,output\nq,1\nq,2\n")
+    assert [p.code for p in report_file(tmp_path / "a.csv").problems] == ["data_no_format", "data_odd"]
+    (tmp_path / "a.csv").write_text("instruction,output\nq,1\nq,\nq,x\n")
     report = report_file(tmp_path / "a.csv")
-    assert (report.format, report.rows, report.usable) == ("alpaca", 2, None)
+    assert (report.format, report.rows, report.usable, report.left_out[0].rows) == ("alpaca", 3, 2, (2,))
 
 
-def test_an_entry_that_takes_a_part_is_not_counted(tmp_path: Path) -> None:
-    found = {"file_name": "a.json", "columns": {"prompt": "instruction", "response": "output"}, "num_samples": 1}
-    assert report_entry(written(tmp_path, [QA, QA]), "x", found).usable is None
-
-
-def test_a_column_that_no_row_has_is_a_problem(tmp_path: Path) -> None:
-    """LLaMA-Factory's own default names `input`, and ends with a KeyError where the file has none."""
-    report = report_entry(written(tmp_path, [QA]), "x", {"file_name": "a.json"})
-    assert [(p.code, p.params["column"]) for p in report.problems] == [("data_no_column", "input")]
-    assert (report.format, report.rows, report.usable) == ("alpaca", 1, None)
+def test_text_and_folders_of_it(tmp_path: Path) -> None:
+    (tmp_path / "books").mkdir()
+    for number in range(2):
+        (tmp_path / "books" / f"{number}.txt").write_text("one\n\ntwo\n")
+    report = report_file(tmp_path / "books")
+    made = {"file_name": "books", "columns": {"prompt": "text"}}
+    assert (report.format, report.entry, report.rows, report.usable) == ("text", made, 6, 6)
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
@@ -133,7 +80,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
 def test_a_dataset_of_a_hub_has_no_rows_here() -> None:
     report = report_entry(None, "x", {"hf_hub_url": "a/b", "ranking": True}, "sft")
     assert (report.format, report.rows, report.usable) == ("pairs", None, None)
-    assert [problem.code for problem in report.problems] == ["dataset_ranked"]
+    assert [problem.code for problem in report.problems] == ["data_entry_lacks"] * 2 + ["dataset_ranked"]
     assert all(problem_in(code, problem) for problem in report.problems for code in available())
 
 
@@ -142,7 +89,7 @@ def test_the_demos_own_data(tmp_path: Path) -> None:
     entries = json.loads((tmp_path / "dataset_info.json").read_text())
     found = {name: report_entry(tmp_path / one["file_name"], name, one) for name, one in entries.items()}
     assert {name: (report.format, report.rows, report.usable, report.problems) for name, report in found.items()} == {
-        "demo_sft": ("alpaca", 600, 600, ()), "demo_chat": ("sharegpt", 200, None, ()),
-        "demo_pairs": ("chat_pairs", 200, None, ()), "demo_kto": ("chat_kto", 200, None, ()),
+        "demo_sft": ("alpaca", 600, 600, ()), "demo_chat": ("sharegpt", 200, 200, ()),
+        "demo_pairs": ("chat_pairs", 200, 200, ()), "demo_kto": ("chat_kto", 200, 200, ()),
         "demo_pt": ("text", 150, 150, ()),
     }

@@ -112,6 +112,22 @@ def test_a_dataset_whose_file_is_gone() -> None:
     assert [p.code for p in found({}, replace(facts, unfit={"a": why}))] == ["datasets_entry"]  # said once
 
 
+def test_only_rows_that_are_trained_on_make_steps() -> None:
+    facts = Facts(rows={"a": 1000, "b": 11}, usable={"a": 400}, gpus=1)
+    args = {**GOOD, "dataset": "a,b", "per_device_train_batch_size": 1, "num_train_epochs": 1}
+    assert total_steps(args, facts) == 411
+    assert total_steps({**args, "max_samples": 100}, facts) == 111
+
+
+def test_what_is_wrong_with_the_rows_is_told_at_the_dataset() -> None:
+    why = Problem(None, "data_left_out", {"value": "a", "rows": 3, "usable": 1, "left_out": ()}, "warning")
+    (problem,) = found({}, Facts(datasets=frozenset({"a"}), data={"a": (why,)}))
+    assert (problem.field, problem.code, problem.level) == ("train.dataset", "data_left_out", "warning")
+    # where the stage refuses it as a whole, that alone is said
+    (problem,) = found({}, Facts(datasets=frozenset({"a"}), ranking={"a": True}, data={"a": (why,)}))
+    assert problem.code == "dataset_ranked"
+
+
 def test_steps_that_are_never_reached() -> None:
     args = {"max_steps": 20, "logging_steps": 21, "save_steps": 21}
     logging, saving = found(args, Facts())

@@ -192,7 +192,7 @@ def test_an_upload_of_another_type_is_not_read(server: Server, name: str) -> Non
 def test_a_name_of_an_upload_leads_nowhere(server: Server, name: str) -> None:
     tab = Tab(server.url).open("data")
     before = listing(server.workspace.parent)
-    tab.upload("data.upload", name, ROW)
+    tab.upload("data.upload.0", name, ROW)
     tab.run(data__name=name).run(data__add=True)
     tab.run(data__name="../evil").run(data__add=True)
     made = listing(server.workspace.parent) - before - {"draft-train.json", "launch.lock", "summaries.json"}  # its own
@@ -201,7 +201,7 @@ def test_a_name_of_an_upload_leads_nowhere(server: Server, name: str) -> None:
 
 def test_an_upload_with_a_good_name_lies_in_the_data_folder(server: Server) -> None:
     tab = Tab(server.url).open("data")
-    tab.upload("data.upload", "../../mine.json", ROW)
+    tab.upload("data.upload.0", "../../mine.json", ROW)
     tab.run(data__name="mine").run(data__add=True)
     assert (server.workspace / "data/mine.json").read_bytes() == ROW
     assert "mine" in json.loads((server.workspace / "data/dataset_info.json").read_text())
@@ -210,7 +210,7 @@ def test_an_upload_with_a_good_name_lies_in_the_data_folder(server: Server) -> N
 def test_an_upload_is_not_written_through_a_link(linked: Server, outside: Path) -> None:
     (linked.workspace / "data" / "trap.json").symlink_to(outside / "trap.json")  # leads to a file that is not there
     tab = Tab(linked.url).open("data")
-    tab.upload("data.upload", "trap.json", ROW)
+    tab.upload("data.upload.0", "trap.json", ROW)
     tab.run(data__name="trap").run(data__add=True)
     assert tab.shows("taken") or tab.shows("already")
     assert not (outside / "trap.json").exists()

@@ -39,7 +39,7 @@ from tests.support.runs import fake_cli, plan_for, wait_end
 # Data text: rows and names that the files below hold. `lfdash`, `tok` and `GB` are no words of a language.
 DATA = {"rows", "pairs", "online", "broken", "new", "mine", "ask", "say", "hello", "world", "instruction", "output",
         "done", "failed", "odd", "scored", "merged", "absent", "fast", "nope", "zzz", "bad",
-        "prompt", "response", "list", "out"}
+        "prompt", "response", "list", "out", "chosen", "rejected", "columns"}
 NAMES = DATA | {"lfdash", "tok", "GB", "MB", "YAML", *map(locales.name_of, locales.available())}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import streamlit as st
 
+from lfdash.data.usable import Usable
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
 from lfdash.llamafactory.locate import Cli
@@ -17,11 +19,12 @@ from lfdash.ui.shared import charts
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, t
 
+BARS = 40
 RESULT = "data.lengths"  # (what was measured, the answer)
 
 
-def draw(form: Form, directory: str, dataset: str) -> None:
-    """The button, and the share of rows that the cutoff cuts."""
+def draw(form: Form, directory: str, dataset: str, looked: Usable | None) -> None:
+    """The button, and the share of rows that the cutoff cuts. looked: what is known of the dataset's rows."""
     services = form.services
     if not isinstance(services.cli, Cli):
         return
@@ -46,7 +49,8 @@ def draw(form: Form, directory: str, dataset: str) -> None:
         st.session_state[RESULT] = (key, found)
     held = st.session_state.get(RESULT)
     if held is not None and held[0] == key:
-        draw_result(held[1], cutoff_of(job), services.registry.redactor())
+        rows = looked.rows if looked is not None else None
+        draw_result(held[1], cutoff_of(job), services.registry.redactor(), rows)
 
 
 def cutoff_of(job: JobConfig) -> int:
@@ -55,14 +59,33 @@ def cutoff_of(job: JobConfig) -> int:
     return found if isinstance(found, int) else 2048
 
 
-def draw_result(found: Lengths | Refused, cutoff: int, redact: Callable[[str], str]) -> None:
-    """One sentence and a histogram."""
+def draw_result(
+    found: Lengths | Refused, cutoff: int, redact: Callable[[str], str], rows: int | None = None
+) -> None:
+    """One sentence and a histogram. rows: those of the file, of which at most SAMPLE are counted."""
     if isinstance(found, Refused):
         st.warning(t("ui.lengths_failed", reason=markdown_safe(redact(refusal(found)))))
         return
     over, total = found.over(cutoff), len(found.tokens)
     share = f"{over / total:.1%}" if total else "0 %"
     numbers = {"over": over, "total": total, "share": share, "cutoff": cutoff, "longest": max(found.tokens, default=0)}
-    (st.warning if over else st.success)(t("ui.lengths_over" if over else "ui.lengths_fit", **numbers))
-    data = pd.DataFrame({"tokens": found.tokens, "cutoff": cutoff})
-    st.vega_lite_chart(data, charts.spec(charts.LENGTHS), key="lengths")
+    taken = total if rows is None else min(rows, SAMPLE)
+    fine = not over and taken <= total
+    (st.success if fine else st.warning)(t("ui.lengths_over" if over else "ui.lengths_fit", **numbers))
+    if taken > total:
+        st.warning(t("ui.lengths_left", left=taken - total, taken=taken, total=total))
+    if rows is not None and rows > SAMPLE:
+        st.caption(t("ui.lengths_sample", count=SAMPLE, rows=f"{rows:,}"))
+    st.vega_lite_chart(bars(found.tokens, cutoff), charts.spec(charts.LENGTHS), key="lengths")
+
+
+def bars(tokens: Sequence[int], cutoff: int) -> pd.DataFrame:
+    """How many rows have how many tokens, in at most BARS bars of one width, one for rows of one length."""
+    shortest, longest = min(tokens, default=0), max(tokens, default=0)
+    width = (longest - shortest) // BARS + 1
+    counts = Counter((length - shortest) // width for length in tokens)
+    starts = [shortest + place * width for place in sorted(counts)]
+    return pd.DataFrame({
+        "tokens": starts, "end": [start + width for start in starts], "rows": [counts[p] for p in sorted(counts)],
+        "cutoff": cutoff,
+    })

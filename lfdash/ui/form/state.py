@@ -164,6 +164,15 @@ class Form:
         self.show_preset(None)
         self.start_from(with_model_name(self.services, job), notes)
 
+    def choose_dataset(self, name: str, directory: str, stage: str | None) -> None:
+        """Puts one dataset of a data folder into the training form. stage: that it needs; None = the form's will do."""
+        st.session_state["train.dataset"] = [name]
+        if (st.session_state.get("train.dataset_dir") or "data") != directory:
+            st.session_state["train.dataset_dir"] = directory
+        if stage is not None:
+            st.session_state["train.training_stage"] = stage
+        self.save_draft()
+
     def show_preset(self, name: str | None) -> None:
         """Says which preset the form started from, to the page and to the widget that chooses it."""
         if self.kind.starts_from == "preset":

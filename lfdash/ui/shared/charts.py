@@ -103,7 +103,7 @@ def spec(chart: Chart, *, log: bool = False) -> dict[str, Any]:
     """The Vega-Lite specification of a chart in the language of the page. log: what the page's switch says.
 
     Data: columns `step` (int), `value` (float) and, for several lines, `series` (one of `chart.labels`); of a
-    histogram the columns of its row, the second the same in every row.
+    histogram the columns of its row, the second the same in every row, `end` and `rows`.
     """
     logarithmic = chart.scale == "log" or (chart.scale == "switch" and log)
     title = t(chart.title or f"ui.curve_{chart.name}")
@@ -176,11 +176,11 @@ def single(chart: Chart, title: str, step: str, *, log: bool) -> alt.Chart:
 
 
 def histogram(chart: Chart, title: str, count: str) -> Drawn:
-    """How often the values of the first column come, and a line at the second."""
+    """Bars from the first column to `end`, as high as `rows`; a line at the second column."""
     bars, rule = chart.lines
     base = alt.Chart(alt.NamedData("source"))
     counted = base.mark_bar(color=COLOURS[0]).encode(
-        x=alt.X(f"{bars.column}:Q", bin=alt.Bin(maxbins=40), title=title), y=alt.Y("count():Q", title=count)
+        x=alt.X(f"{bars.column}:Q", bin="binned", title=title), x2="end:Q", y=alt.Y("rows:Q", title=count)
     )
     line = base.mark_rule(color=COLOURS[2], strokeWidth=rule.width).encode(x=alt.X(f"max({rule.column}):Q"))
     return alt.layer(counted, line)

@@ -69,6 +69,8 @@ CSS = """
 .lf-spoken {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap}
 [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > .lf-spoken) {position: absolute}
 [data-testid="stMain"] [data-testid="stAlertContainer"] {padding: .5rem .8rem}
+[data-testid="stLayoutWrapper"]:has(> .st-key-data_added) {position: sticky; top: 2.4rem; z-index: 90;
+  background: light-dark(#ffffff, #15181d)}
 .st-key-console [data-testid="stText"],
 .st-key-console [data-testid="stText"] * {font-family: "Source Code Pro", monospace; font-size: .76rem;
   line-height: 1.45; overflow-wrap: anywhere}

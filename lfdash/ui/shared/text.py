@@ -43,6 +43,11 @@ def problem_words(problem: Problem) -> str:
     return locales.problem_in(language(), problem)
 
 
+def left_out_words(part: locales.LeftOut) -> str:
+    """Why rows are left out, without which."""
+    return locales.left_out_in(language(), part)
+
+
 def config_error(error: ConfigError) -> str:
     """Why a configuration text cannot be read."""
     return locales.config_error_in(language(), error)

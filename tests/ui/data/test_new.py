@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui.data import new
-from lfdash.ui.shared.text import t
+from lfdash.ui.data import new, train_with
+from lfdash.ui.shared.text import markdown_safe, t
 from tests.support import app as pages
 
 ROW = {"instruction": "ask", "output": "say"}
@@ -55,14 +55,18 @@ def test_a_file_is_recognised_and_its_entry_written(data: Path) -> None:
     add(app, "mine")
     assert entries(data)["there"] == {"hf_hub_url": "a/b"}
     assert entries(data)["mine"]["file_name"] == "my rows.json"  # type: ignore[index]
-    assert [item.value for item in app.success] == [t("ui.data_added", name="mine")]
+    usable = t("ui.data_usable", usable="1", rows="1", stage="SFT")
+    assert [item.value for item in app.success] == [markdown_safe(t("ui.data_added", name="mine")), usable]
+    # the form is empty again, and the page shows what was added
+    assert app.selectbox(key=new.LOCAL).value is None and "data.add" not in {item.key for item in app.button}
+    assert app.selectbox(key=train_with.PICK).value == "mine"
 
 
 @pytest.mark.parametrize("name", ["there", "../up", ""])
 def test_a_name_that_is_taken_or_none_changes_nothing(data: Path, name: str) -> None:
     before = entries(data)
     app = add(chosen("my rows.json"), name)
-    assert len(app.error) == 1 and not app.success and entries(data) == before
+    assert len(app.error) == 1 and train_with.ADDED not in app.session_state and entries(data) == before
 
 
 def test_a_file_of_no_known_format_says_what_is_missing(data: Path) -> None:
@@ -80,3 +84,76 @@ def test_a_column_whose_name_is_no_text_is_not_offered(data: Path) -> None:
     app.session_state[new.FORMAT] = "text"
     pages.good(app.run())
     assert list(app.selectbox(key="data.role.prompt").options) == ["ask"]
+
+
+def words(app: AppTest, kind: str) -> str:
+    return "\n".join(item.value for item in getattr(app, kind))
+
+
+def test_a_system_turn_in_a_late_row_gets_its_tag_and_all_rows_are_usable(data: Path) -> None:
+    """The form that OpenAI's own files have: 40 of 60 rows were dropped, and the page said that all fit."""
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    rows = [{"messages": turns}] * 55 + [{"messages": [{"role": "system", "content": "s"}, *turns]}] * 5
+    (data / "chat.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    app = chosen("chat.jsonl")
+    assert words(app, "success") == t("ui.data_usable", usable="60", rows="60", stage="SFT")
+    add(app, "chat")
+    assert entries(data)["chat"]["tags"]["system_tag"] == "system"  # type: ignore[index]
+
+
+def test_rows_that_are_left_out_are_told_before_it_is_added(data: Path) -> None:
+    (data / "qa.csv").write_text("question,answer\nq,a\nq,\nq,b\n")
+    app = chosen("qa.csv")
+    assert "2 of 3 rows" in words(app, "warning") and not app.button(key="data.add").disabled
+
+
+def test_what_would_end_llamafactory_cannot_be_added(data: Path) -> None:
+    (data / "numbers.json").write_text(json.dumps([{"question": "q", "answer": 4}]))
+    app = chosen("numbers.json")
+    assert app.session_state[new.FORMAT] is None and "“answer” holds a number" in words(app, "warning")
+    app.session_state[new.FORMAT] = "alpaca"
+    app.session_state["data.role.prompt"], app.session_state["data.role.response"] = "question", "answer"
+    pages.good(app.run())
+    assert app.button(key="data.add").disabled and "0 of 1 rows" in words(app, "error")
+
+
+def test_an_empty_or_broken_file_is_named_by_its_own_name(data: Path) -> None:
+    (data / "none.json").write_text("[]")
+    assert "none.json holds no rows" in words(chosen("none.json"), "error").replace("\\", "")
+
+
+def uploaded(name: str, content: bytes) -> AppTest:
+    app = pages.good(pages.start().switch_page("pages/data.py").run())
+    app.file_uploader(key=f"{new.UPLOAD}.0").set_value((name, content, "text/plain"))
+    return pages.good(app.run())
+
+
+def test_an_uploaded_file_is_written_and_the_box_is_empty_again(data: Path) -> None:
+    app = uploaded("my own.jsonl", json.dumps(ROW).encode())
+    assert (app.session_state[new.NAME], app.session_state[new.FORMAT]) == ("my_own", "alpaca")
+    add(app, "own")
+    assert json.loads((data / "own.jsonl").read_text()) == ROW
+    assert entries(data)["own"]["file_name"] == "own.jsonl"  # type: ignore[index]
+    assert app.file_uploader(key=f"{new.UPLOAD}.1").value is None
+
+
+def test_a_broken_upload_is_told_by_its_own_name(data: Path) -> None:
+    app = uploaded("my own.jsonl", b"{\"a\" 1}")
+    assert "my own.jsonl is broken at line 1" in words(app, "error").replace("\\", "")
+
+
+def test_beside_the_box_stands_the_way_for_larger_files(data: Path) -> None:
+    app = pages.good(pages.start().switch_page("pages/data.py").run())
+    assert any(t("ui.data_from_local") in item.value and "MB" in item.value for item in app.caption)
+
+
+@pytest.mark.parametrize(("row", "stage"), [(ROW, "sft"), ({"text": "a"}, "pt"), ({**ROW, "label": True}, "kto")])
+def test_train_with_it_chooses_the_dataset_and_a_stage_that_takes_it(
+    data: Path, row: dict[str, object], stage: str
+) -> None:
+    (data / "mine.json").write_text(json.dumps([row]))
+    app = add(chosen("mine.json"), "mine")
+    app.button(key="data.train_added").click()
+    pages.good(app.run())
+    assert app.session_state[train_with.DATASET] == ["mine"] and app.session_state[train_with.STAGE] == stage
+    assert app.button(key="start") is not None  # the Train page
