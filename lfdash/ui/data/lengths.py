@@ -70,8 +70,7 @@ def draw_result(
     share = f"{over / total:.1%}" if total else "0 %"
     numbers = {"over": over, "total": total, "share": share, "cutoff": cutoff, "longest": max(found.tokens, default=0)}
     taken = total if rows is None else min(rows, SAMPLE)
-    fine = not over and taken <= total
-    (st.success if fine else st.warning)(t("ui.lengths_over" if over else "ui.lengths_fit", **numbers))
+    (st.warning if over else st.success)(t("ui.lengths_over" if over else "ui.lengths_fit", **numbers))
     if taken > total:
         st.warning(t("ui.lengths_left", left=taken - total, taken=taken, total=total))
     if rows is not None and rows > SAMPLE:

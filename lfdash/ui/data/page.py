@@ -82,7 +82,8 @@ def draw_dataset(form: Form, folder: Path, directory: str, known: DatasetInfo) -
     services = form.services
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(t("ui.data_set"), known.names, key=PICK, width=420)
-        train_with.button(form, directory, name, known, key="data.train")
+        if st.session_state.get(train_with.ADDED) != name:  # else the button stands above
+            train_with.button(form, directory, name, known, key="data.train")
     entry = known.entries[name]
     file = entry.get("file_name")
     if not file:
