@@ -22,10 +22,17 @@ def now() -> datetime:
     return datetime.now()
 
 
-def fresh_name(services: Services, stem: str) -> str:
-    """A run name that no run of the workspace has: `<stem>-<MMDD>-<HHMM>`, then `-2`, `-3`..."""
+def fresh_name(services: Services, stem: str, differs: str = "") -> str:
+    """A run name that no run of the workspace has: `<stem>-<MMDD>-<HHMM>`; where that is taken what differs from the
+    preset behind it, else the second of now, else `-2`, `-3`... on top.
+
+    differs: "lr2e-5_r16"; "" when nothing does.
+    """
     base = f"{stem}-{now():%m%d-%H%M}"
     taken = {view.name for view in services.registry.snapshot()}
+    if base not in taken:
+        return base
+    base = f"{base}-{differs}" if differs else f"{base}{now():%S}"
     name, n = base, 1
     while name in taken:
         n += 1

@@ -53,13 +53,18 @@ def field(services: Services, field_id: str, raw: str, group: str) -> dict[str, 
     return {"label": shown, "before": before, "yaml": previewed(app).get(name)}
 
 
+def texts(app: AppTest) -> set[str]:
+    """The fields that a text is typed into."""
+    return {(item.key or "").partition("@")[0] for item in app.text_input}
+
+
 def stage(services: Services, code: str) -> dict[str, Any]:
     """A stage: its word in the form, what it opens there, and what its preset becomes."""
     app = pages.start()
     app.session_state["open_preference"] = True
     pages.good(app.run())
     box = pages.widget(app, "selectbox", "train.training_stage")
-    before = {item.key for item in app.text_input}
+    before = texts(app)
     box.set_value(code)
     pages.good(app.run())
     preset = services.presets[code]
@@ -69,7 +74,7 @@ def stage(services: Services, code: str) -> dict[str, Any]:
     again = build_args(job_from_state(state))
     extra = json.loads(state["train.extra_args"])
     return {
-        "word": box.options[-1], "opened": "train.pref_beta" in {item.key for item in app.text_input} - before,
+        "word": box.options[-1], "opened": "train.pref_beta" in texts(app) - before,
         "yaml": previewed(app)["stage"], "preset": preset.title, "args": build_args(job)["stage"],
         "llamaboard": {name: extra.get(name) for name in ("stage", "pref_beta", "pref_loss")},
         "lost there": sorted(name for name, value in build_args(job).items() if again.get(name) != value),

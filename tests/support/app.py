@@ -69,6 +69,15 @@ def widget(app: AppTest, kind: str, key: str) -> Any:
     return found[0]
 
 
+def type_in(app: AppTest, key: str, text: str) -> AppTest:
+    """Types a text into the list that stands for a key, and Enter. AppTest itself chooses what is offered only."""
+    box = widget(app, "selectbox", key)
+    states = app._tree.get_widget_states()
+    (state,) = [item for item in states.widgets if item.id == box.proto.id] or [states.widgets.add(id=box.proto.id)]
+    state.string_value = text
+    return good(app._run(states))
+
+
 def speak(app: AppTest, code: str) -> AppTest:
     """The page in another language."""
     widget(app, "selectbox", LANGUAGE).set_value(code)

@@ -24,7 +24,7 @@ UNSEEN = {
     "autocomplete", "type", "container_key", "javascript", "element_id", "deferred_file_id", "command", "raw_value",
 }
 EXEMPT = {"code", "json", "text"}  # elements that show code, data and the log
-HTML_WORDS = re.compile(r"(?:title|aria-label|alt)=\"([^\"]*)\"|<style>.*?</style>|<script>.*?</script>|<[^>]*>", re.S)
+HTML_WORDS = re.compile(r"(?:title|aria-label|alt)=\"([^\"]*)\"|<(?:style|script)>.*?</(?:style|script)>|<[^>]*>", re.S)
 MARKDOWN = re.compile(r":material/\w+:|:(?:red|blue|green|gray|orange|violet|rainbow|small)\[|`[^`]*`")
 ESCAPED = re.compile(r"\\([\\`*_{}\[\]<>#$:|~])")
 WORD = re.compile(r"[^\W\d_]{2,}")

@@ -29,7 +29,7 @@ from lfdash.runs.view import Reason, RunView, Saved, Waiting
 from lfdash.ui.data import lengths, new
 from lfdash.ui.data import page as data
 from lfdash.ui.form import preview
-from lfdash.ui.form.state import Form
+from lfdash.ui.form.state import NEW, Form
 from lfdash.ui.shared import layout
 from lfdash.ui.shared.answers import SHOWN
 from tests.support import app as pages
@@ -39,7 +39,7 @@ from tests.support.runs import fake_cli, plan_for, wait_end
 # Data text: rows and names that the files below hold. `lfdash`, `tok` and `GB` are no words of a language.
 DATA = {"rows", "pairs", "online", "broken", "new", "mine", "ask", "say", "hello", "world", "instruction", "output",
         "done", "failed", "odd", "scored", "merged", "absent", "fast", "nope", "zzz", "bad",
-        "prompt", "response", "list", "out", "chosen", "rejected", "columns"}
+        "prompt", "response", "list", "out", "chosen", "rejected", "columns", "true"}
 NAMES = DATA | {"lfdash", "tok", "GB", "MB", "YAML", *map(locales.name_of, locales.available())}
 
 
@@ -132,7 +132,7 @@ SWITCHES = ("train.use_galore", "train.use_apollo", "train.use_badam", "train.us
 
 def test_every_group_of_the_form(site: Site) -> None:
     app = site.open()
-    pages.widget(app, "selectbox", "page.preset_pick").set_value(None)
+    pages.widget(app, "selectbox", "page.preset_pick").set_value(NEW)
     site.check(app.run())
     app.session_state["train.form.more.names"] = ["adam_beta1", "group_by_length", "no_such"]
     open_all(app)

@@ -167,14 +167,15 @@ def draw(services: Services, extra: ExtraArguments, on_change: Any) -> None:
     )
     for name in extra.names:
         draw_added(extra, services.upstream.arguments.get(name), name, on_change)
-    st.text_area(
+    keyed.text(
         t("ui.more_raw"),
         key=scoped(extra.kind, RAW),
+        page=extra.kind.name,
+        area=True,
         height=80,
         placeholder="rope_theta: 10000",
         on_change=on_change,
         help=t("ui.more_raw_help"),
-        persist_state="session",
     )
 
 
@@ -187,7 +188,7 @@ def draw_added(extra: ExtraArguments, argument: Argument | None, name: str, on_c
             "key": key(extra.kind, name),
             "help": (argument.help if argument and argument.help else "") + f"  \n`{takes}`",
             "on_change": on_change,
-            "persist_state": "session",
+            "page": extra.kind.name,
         }
         draw_value(extra, argument, name, {"label": markdown_safe(name), **common})
     with away:
@@ -211,6 +212,6 @@ def draw_value(extra: ExtraArguments, argument: Argument | None, name: str, comm
         held = st.session_state.get(key(extra.kind, name)) or None
         st.session_state[key(extra.kind, name)] = held  # "" of an added argument: a choice has None
         options = widgets.with_current(offered, held)
-        st.selectbox(options=options, index=None, placeholder=placeholder, accept_new_options=True, **common)
+        keyed.select(options=options, nothing=placeholder, placeholder=placeholder, open_=True, **common)
     else:
-        st.text_input(placeholder=placeholder, **common)
+        keyed.text(placeholder=placeholder, **common)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from lfdash import locales
 from lfdash.data.dataset_info import DatasetInfo
 from lfdash.engine import context as facts
+from lfdash.engine import models
+from lfdash.engine.context import MODEL, PATH
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args
 from lfdash.jobs.converters import SAVES, model_name
@@ -19,19 +24,21 @@ from lfdash.jobs.presets import Preset
 from lfdash.jobs.secret_arguments import HIDDEN
 from lfdash.jobs.stages import BY_CODE
 from lfdash.outcomes import Problem
-from lfdash.ui.form import configurations, extra_arguments, widgets
-from lfdash.ui.form.state import PRESET, PRESET_PICK, Form
-from lfdash.ui.shared import keyed
+from lfdash.ui.form import configurations, extra_arguments, model_field, undo, widgets
+from lfdash.ui.form.state import NEW, PRESET, PRESET_PICK, Form
+from lfdash.ui.shared import keyed, scripts
 from lfdash.ui.shared.text import choice, help_text, label, lookup, markdown_safe, t
 from lfdash.workspace.folders import weights_in
 
 ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export")
 FILTER = "page.filter"
 MORE = "more"  # the group of arguments without a row
+GO_TO, GONE = "page.go_to", "page.gone"  # the key of what is to be shown; how often something was
 
 
 def draw(form: Form) -> None:
     """The whole sidebar below the navigation."""
+    scripts.close_lists()
     draw_preset(form)
     st.text_input(
         t("ui.filter"),
@@ -53,6 +60,26 @@ def draw(form: Form) -> None:
         if group.name not in ESSENTIAL and group.when.holds(job.get):
             st.fragment(partial(draw_group, form, group.name), key=f"group_{group.name}")()
     st.fragment(partial(draw_more, form), key="group_more")()
+    draw_way()
+
+
+def go_to(field_id: str) -> None:
+    """Shows a field with the next run of the page: opens its group, drops a filter, scrolls to it and goes into it. A
+    field that problems name is one, arguments without a row too."""
+    st.session_state[FILTER] = ""
+    group = group_of(field_id)
+    if group is not None:
+        st.session_state[f"open_{group}"] = True
+    key = f"group_{MORE}" if field_id == extra_arguments.FIELD else PATH if field_id == MODEL else field_id
+    st.session_state[GO_TO] = key
+
+
+def draw_way() -> None:
+    """Leads to the field that `go_to` named, once."""
+    key = st.session_state.pop(GO_TO, None)
+    if key is not None:
+        st.session_state[GONE] = st.session_state.get(GONE, 0) + 1
+        scripts.show(key, st.session_state[GONE])
 
 
 def draw_preset(form: Form) -> None:
@@ -61,11 +88,11 @@ def draw_preset(form: Form) -> None:
     if form.kind.starts_from == "preset":
         keyed.select(
             t("ui.preset"),
-            list(presets),
+            [NEW, *presets],
             key=PRESET_PICK,
             page=form.page,
-            word=lambda name: preset_text(presets[name])[0],
-            placeholder=t("ui.preset_pick"),
+            word=lambda name: t("ui.preset_pick") if name == NEW else preset_text(presets[name])[0],
+            placeholder=t("ui.preset_none"),
             on_change=pick_preset,
             args=(form,),
             help=t("ui.preset_help"),
@@ -76,8 +103,11 @@ def draw_preset(form: Form) -> None:
     for note, params in form.notes:
         safe = {key: markdown_safe(value) if isinstance(value, str) else value for key, value in params.items()}
         st.caption(f":material/info: {t(note, **safe)}")
-    configurations.draw(form)
-    draw_changed(form)
+    told = st.container()
+    with st.container(key="form_menus", horizontal=True, gap="small"):
+        configurations.draw(form)
+        st.fragment(partial(draw_changed, form), key="changed")()
+        draw_replaced(form, told)
 
 
 def preset_text(preset: Preset) -> tuple[str, str]:
@@ -87,15 +117,41 @@ def preset_text(preset: Preset) -> tuple[str, str]:
 
 
 def pick_preset(form: Form) -> None:
-    """A preset was chosen, or cleared for a new form. A name that no preset has leaves the form as it is."""
+    """A preset was chosen, or a new form. A name that no preset has leaves the form as it is."""
     name = st.session_state.get(PRESET_PICK)
-    if name is None:
+    if name == NEW:
         form.load_new()
     elif name in form.services.presets:
         form.load_preset(name)
     else:
-        form.show_preset(st.session_state.get(PRESET))
+        form.show_origin()
         form.set_notes([("ui.preset_unknown", {"name": markdown_safe(str(name))})])
+
+
+def draw_replaced(form: Form, told: DeltaGenerator) -> None:
+    """What was replaced last and by whom, with the way back; after that the way back from there.
+
+    told: where it is said.
+    """
+    replaced, undone = undo.last(form), undo.undone(form)
+    if replaced is None and undone is None:
+        return
+    if replaced is not None:
+        told.caption(f":material/swap_horiz: {t('ui.replaced', count=replaced.count, what=who(replaced))}")
+    with st.container(key="replaced", horizontal=True, gap="small"):
+        if replaced is not None:
+            st.button(t("ui.undo"), key="undo", icon=":material/undo:", type="tertiary", on_click=form.undo)
+        if undone is not None:
+            help_ = t("ui.replaced", count=undone.count, what=who(undone))
+            st.button(
+                t("ui.redo"), key="redo", icon=":material/redo:", type="tertiary", on_click=form.redo, help=help_
+            )
+
+
+def who(replaced: undo.Replaced) -> str:
+    """Who replaced something, safe inside Markdown."""
+    key, params = replaced.what
+    return t(key, **{name: markdown_safe(str(value)) for name, value in params.items()})
 
 
 def draw_changed(form: Form) -> None:
@@ -103,27 +159,37 @@ def draw_changed(form: Form) -> None:
     changed = form.changed_ids()
     if not changed:
         return
-    with st.popover(t("ui.changed", count=len(changed)), type="tertiary", icon=":material/undo:"):
+    with st.popover(
+        t("ui.changed", count=len(changed)), type="tertiary", icon=":material/difference:", key="changed_menu"
+    ):
         for field_id in changed:
             row = BY_ID[field_id]
             name, button = st.columns([4, 1], vertical_alignment="center")
             before = form.baseline.get(field_id)
+            if field_id == PATH:
+                before = models.shown(form.services, str(form.baseline.get(MODEL) or ""), str(before or ""))
             name.markdown(t("ui.changed_from", label=label(field_id), value=shown_value(row, before)))
             button.button(
                 "",
                 icon=":material/undo:",
                 key=f"reset.{field_id}",
-                on_click=form.reset,
-                args=([field_id],),
+                on_click=reset,
+                args=(form, [field_id]),
                 help=t("ui.reset_one", label=label(field_id)),
             )
         st.button(
             t("ui.reset_all"),
             key="reset.all",
-            on_click=form.reset,
-            args=(changed,),
+            on_click=reset,
+            args=(form, changed),
             width="stretch",
         )
+
+
+def reset(form: Form, field_ids: list[str]) -> None:
+    """A button of the menu was pressed: it lies in a fragment, and the whole page follows."""
+    form.reset(field_ids)
+    st.rerun()
 
 
 def shown_value(row: Field, value: object) -> str:
@@ -184,17 +250,30 @@ def draw_more(form: Form) -> None:
 
 
 def draw_found(form: Form, wanted: str) -> None:
-    """Every field whose name, label or help contains the text; those that do not apply say so."""
+    """Every field that the text means; those that do not apply say so."""
     context = FieldContext(form, "found")
-    rows = [row for row in form.rows if matches(row, wanted) and not row.hidden]
+    known = form.services.upstream.arguments
+    helps = {row.id: known[argument_of(row)].help for row in form.rows if argument_of(row) in known}
+    rows = [row for row in form.rows if matches(row, wanted, helps.get(row.id) or "") and not row.hidden]
     if not rows:
         st.caption(t("ui.filter_none", text=markdown_safe(wanted)))
     draw_rows(context, rows)
 
 
-def matches(row: Field, wanted: str) -> bool:
-    """Whether a filter text means this field."""
-    return any(wanted in text.casefold() for text in (row.name, row.arg or "", label(row.id)))
+def matches(row: Field, wanted: str, upstream_help: str = "") -> bool:
+    """Whether a filter text means this field: its name, argument or label has it, or its name, label, help and other
+    names together have each of its words. upstream_help: LLaMA-Factory's own, where ours is missing."""
+    names = (row.name, row.arg or "", label(row.id))
+    if any(wanted in text.casefold() for text in names):
+        return True
+    text = " ".join((*names, help_text(row.id) or upstream_help, synonyms(row.id))).casefold()
+    return all(word in text for word in wanted.split())
+
+
+def synonyms(field_id: str) -> str:
+    """Other words that people look for a setting by, in the language of now and in English."""
+    own, english = lookup("synonyms", field_id), locales.lookup(locales.DEFAULT_LANGUAGE, "synonyms", field_id)
+    return " ".join(str(words) for words in (own, english) if words)
 
 
 class FieldContext:
@@ -282,6 +361,8 @@ def argument_of(row: Field) -> str:
 def draw_rows(context: FieldContext, rows: Sequence[Field]) -> None:
     """Fields below each other; two neighbouring short ones side by side."""
     widgets.mark_changed(row.id for row in rows if row.id in context.changed)
+    one = next((row for row in rows if row.id in model_field.FIELDS), None)
+    rows = [row for row in rows if row.id not in model_field.FIELDS or row is one]
     waiting: Field | None = None
     for row in rows:
         if row.kind in widgets.HALF_WIDTH and not row.wide:
@@ -305,7 +386,14 @@ def draw_rows(context: FieldContext, rows: Sequence[Field]) -> None:
 
 def draw_row(context: FieldContext, row: Field) -> None:
     """One field."""
-    widgets.draw(row, context.look(row), context.form.on_change, (row.id, context.fragment))
+    form, look = context.form, context.look(row)
+    if row.id in model_field.FIELDS:
+        path = BY_ID[PATH]
+        wrong = tuple(found for field_id in model_field.FIELDS for found in context.problems.get(field_id, ()))
+        look = replace(look, problems=wrong)
+        model_field.draw(form, look, widgets.shown_help(path, look), form.on_change, (PATH, context.fragment))
+        return
+    widgets.draw(row, look, form.on_change, (row.id, context.fragment))
 
 
 def group_of(field_id: str) -> str | None:

@@ -1,21 +1,30 @@
 """The job keys of the session: seeding, loading, reading. Nothing else writes them.
 
-The session holds one raw value a field (see `widgets`), the preset that was chosen, and whether the
-problems of the form are to be shown. Everything else is derived.
+The session holds one raw value a field (see `widgets`), the preset that was chosen, whether the problems of
+the form are to be shown, and what was replaced (see `undo`). Everything else is derived.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from lfdash.engine import context
+from lfdash.engine import context, models
 from lfdash.engine.context import MODEL, PATH
-from lfdash.engine.defaults import MULTIMODAL, Note, fit_to_machine, fresh_name, with_model_name
+from lfdash.engine.defaults import (
+    MULTIMODAL,
+    Note,
+    fit_to_machine,
+    fresh_name,
+    with_model_name,
+    with_model_path,
+)
 from lfdash.engine.services import Services
 from lfdash.jobs import checks, secret_arguments
 from lfdash.jobs.args import job_from_args
@@ -26,20 +35,35 @@ from lfdash.jobs.fields import BY_ID, ROWS, WATCHED
 from lfdash.jobs.job import JobConfig, coerce, new_job
 from lfdash.jobs.kinds import JobKind
 from lfdash.jobs.llamaboard_format import implied
+from lfdash.jobs.presets import FIRST
 from lfdash.jobs.secret_arguments import looks_secret
+from lfdash.jobs.stages import BY_CODE
 from lfdash.outcomes import Problem, Value
-from lfdash.ui.form import preferences, widgets
+from lfdash.ui.form import preferences, undo, widgets
 from lfdash.ui.form.extra_arguments import ExtraArguments
 from lfdash.ui.form.keys import scoped
+from lfdash.ui.shared.browser import browser
+from lfdash.ui.shared.text import label, lookup
 from lfdash.workspace.memo import Memo
 
 PRESET = "page.preset"
 PRESET_PICK = "page.preset_pick"
+ORIGIN = "page.preset_from"  # what the list of presets shows of the form: while another is chosen, of the one before
 DRAWN = "page.drawn_kind"  # the name of the kind whose form was drawn last
+NEW = ":new"  # in the list of presets: a new form
 # session keys that each form has for itself, through `Form.key`
 CHECKED = "checked"  # Start was pressed: show what is missing, not only what is wrong
 BASELINE = "baseline"  # field id -> value of the preset, to mark what differs
 NOTES = "notes"  # what loading changed, as (text key, params)
+PROPOSED = "proposed"  # (run name, when, whether it is the plain one), to tell a typed name from ours
+STAMP_S = 120.0  # how long a proposed name stands: it has the minute in it
+# How a run name says what differs from its preset, where the plain one is taken; the first two count.
+MARKS: Mapping[str, str] = {
+    "learning_rate": "lr", "lora_rank": "r", "num_train_epochs": "ep", "batch_size": "bs", "lora_alpha": "a",
+    "gradient_accumulation_steps": "ga", "max_steps": "steps", "cutoff_len": "len", "warmup_steps": "wu",
+    "lora_dropout": "do", "pref_beta": "beta",
+}
+FOLLOWERS = ("changed", "bar", "early")  # fragments that follow each change of a field
 HUB_NAME = "top.hub_name"
 TEMPLATE = "top.template"
 KNOWN = "known"  # (reading, its problems, when they were looked for)
@@ -133,6 +157,8 @@ class Form:
                 refused.append(got.problem)
             elif got.value is not None:
                 values[row.id] = got.value
+        if self.model_unknown:
+            refused.append(Problem(PATH, "model_unknown", {"value": self.model}))
         extra, problems = self.extra.read()
         # never part of a job: not shown, not kept, not sent
         secret = [name for name in extra if secret_arguments.is_secret(name)]
@@ -140,10 +166,47 @@ class Form:
         kept = {name: value for name, value in extra.items() if name not in secret}
         return Reading(JobConfig(self.kind.name, values, kept), (*refused, *problems))
 
+    @property
+    def filled(self) -> bool:
+        """Whether the session has the form."""
+        return self.key(BASELINE) in st.session_state
+
+    def own_keys(self) -> list[str]:
+        """The session keys beside those of its fields that say what the form is."""
+        shared = [PRESET, ORIGIN] if self.kind.starts_from == "preset" else []
+        return [*shared, *(self.key(name) for name in (BASELINE, NOTES, CHECKED, PROPOSED))]
+
+    def replacing(self, key: str, **params: object) -> AbstractContextManager[None]:
+        """What is done inside can be taken back. key, params: the text of who does it."""
+        return undo.replacing(self, (key, params))
+
     def propose_name(self) -> None:
         """Puts a fresh run name into the form."""
         preset = st.session_state.get(PRESET) if self.kind.starts_from == "preset" else None
-        st.session_state[self.output] = fresh_name(self.services, preset or self.kind.stem)
+        stem = preset or self.kind.stem
+        name = fresh_name(self.services, stem, self.differs())
+        plain = re.fullmatch(r"-\d{4}-\d{4}", name.removeprefix(stem)) is not None
+        st.session_state[self.output] = name
+        st.session_state[self.key(PROPOSED)] = [name, time.time(), plain]
+
+    @property
+    def own_name(self) -> str:
+        """The run name that the user typed; "" while it is the one that was proposed."""
+        name = str(st.session_state.get(self.output) or "")
+        return "" if name == (st.session_state.get(self.key(PROPOSED)) or [""])[0] else name
+
+    def refresh_name(self) -> None:
+        """Proposes a run name anew when that of now is an old one; a typed name stays. For Start, and for each time
+        the page is drawn."""
+        proposed = st.session_state.get(self.key(PROPOSED))
+        if proposed and not self.own_name and time.time() - proposed[1] > STAMP_S:
+            self.propose_name()
+
+    def differs(self) -> str:
+        """What differs from the preset, for a run's name: "lr2e-5_r16"; "" when nothing does that has a mark."""
+        changed = {BY_ID[field_id].name: st.session_state.get(field_id) for field_id in self.changed_ids()}
+        parts = [f"{mark}{changed[name]}" for name, mark in MARKS.items() if widgets.is_given(changed.get(name))]
+        return re.sub(r"[^\w.+-]", "", "_".join(parts[:2]))
 
     def write(self, job: JobConfig) -> None:
         """Replaces every job key by what the job gives."""
@@ -152,17 +215,43 @@ class Form:
         self.extra.write(job.extra)
 
     def load_preset(self, name: str) -> None:
-        """Fills the form with a preset (its keys only), fitted to this machine, and a fresh run name."""
+        """Fills the form with a preset (its keys only), fitted to this machine. What is the user's own stays: the
+        model, the datasets and the run name that differ from what the form was filled with."""
         preset = self.services.presets[name]
+        title = lookup("presets", preset.name)
         job = with_model_name(self.services, job_from_args(preset.args))
         job, notes = fit_to_machine(self.services, job)
-        self.show_preset(name)
-        self.start_from(job, notes)
+        with self.replacing("ui.by_preset", name=str(title[0]) if title else preset.title):
+            own = self.own_values(job) if self.filled and name != FIRST else {}
+            names = [label(field_id) for field_id in own if field_id not in (MODEL, MULTIMODAL, TEMPLATE)]
+            self.show_preset(name)
+            self.start_from(job, [*notes, ("ui.kept_yours", {"names": ", ".join(names)})] if names else notes)
+            st.session_state.update(own)
+            self.save_draft()
+
+    def own_values(self, job: JobConfig) -> dict[str, Any]:
+        """What a preset leaves alone, by session key: a model, datasets (of its stage) and a run name that the user
+        chose. job: of the preset."""
+        changed = set(self.changed_ids())
+        keys = {PATH, MODEL, TEMPLATE, MULTIMODAL} if PATH in changed and st.session_state.get(PATH) else set()
+        folder = f"{self.kind.name}.dataset_dir"
+        keys |= {folder} & changed
+        known = self.services.datasets(str(st.session_state.get(folder) or "data")).ranking
+        stage = BY_CODE.get(str(job.get(f"{self.kind.name}.training_stage")))
+        for row in self.rows:
+            names = st.session_state.get(row.id)
+            if row.choices == "datasets" and row.id in changed and names:
+                suits = stage is None or all(known.get(name, stage.ranked) == stage.ranked for name in names)
+                keys |= {row.id} if suits else set()
+        keys |= {self.output} if self.own_name else set()
+        return {row.id: st.session_state.get(row.id) for row in self.rows if row.id in keys}
 
     def load_job(self, job: JobConfig, notes: list[Note]) -> None:
         """Fills the form with a loaded job: exactly what it gives, and a fresh run name when it has none."""
-        self.show_preset(None)
-        self.start_from(with_model_name(self.services, job), notes)
+        name = next((str(params["name"]) for _, params in notes if "name" in params), "")
+        with self.replacing("ui.by_file" if name else "ui.by_job", name=name):
+            self.show_preset(None)
+            self.start_from(self.with_model(job), notes)
 
     def choose_dataset(self, name: str, directory: str, stage: str | None) -> None:
         """Puts one dataset of a data folder into the training form. stage: that it needs; None = the form's will do."""
@@ -173,19 +262,30 @@ class Form:
             st.session_state["train.training_stage"] = stage
         self.save_draft()
 
-    def show_preset(self, name: str | None) -> None:
-        """Says which preset the form started from, to the page and to the widget that chooses it."""
+    def with_model(self, job: JobConfig) -> JobConfig:
+        """The job with both name and path of its model, where one says the other."""
+        job = with_model_path(self.services, with_model_name(self.services, job))
+        name = str(job.values.get(MODEL) or "")
+        kept = preferences.path_of(self.services, name) if name and PATH not in job.values else None
+        return JobConfig(job.kind, {**job.values, PATH: kept}, job.extra) if kept else job
+
+    def show_preset(self, name: str | None, new: bool = False) -> None:
+        """Says which preset the form started from, to the page and to the widget that chooses it. new: it is a new
+        form, which no preset made."""
         if self.kind.starts_from == "preset":
-            st.session_state[PRESET] = st.session_state[PRESET_PICK] = name
+            st.session_state[PRESET] = name
+            st.session_state[ORIGIN] = st.session_state[PRESET_PICK] = NEW if new else name
 
     def load_new(self) -> None:
         """Fills the form with LlamaBoard's defaults, fitted to this machine."""
         job, notes = fit_to_machine(self.services, new_job(self.kind.name))
-        self.show_preset(None)
         usual = preferences.usual(self.services)
-        self.start_from(JobConfig(job.kind, {**job.values, **usual}, job.extra), notes)
-        self.model_chosen()
-        st.session_state[self.key(BASELINE)] = dict(self.read().job.values)
+        with self.replacing("ui.by_new"):
+            self.show_preset(None, new=True)
+            self.start_from(JobConfig(job.kind, {**job.values, **usual}, job.extra), notes)
+            self.choose_model(preferences.last_model(self.services))
+            st.session_state[self.key(BASELINE)] = dict(self.read().job.values)
+            self.save_draft()
 
     def start_from(self, job: JobConfig, notes: list[Note]) -> None:
         """Makes a job the form's content and its own baseline."""
@@ -198,26 +298,29 @@ class Form:
         self.save_draft()
 
     @property
-    def draft(self) -> Memo:
-        """Where the form is kept between sessions."""
+    def drafts(self) -> list[Memo]:
+        """Where the form is kept between sessions: for this browser, and for one that has no draft of its own. Two
+        people on one dashboard do not find each other's."""
         private, identity = self.services.workspace.private, self.services.registry.identity
-        return Memo(private / f"draft-{self.kind.name}.json", identity.is_here)
+        names = [f"draft-{self.kind.name}-{who}.json" for who in [browser()] if who]
+        return [Memo(private / name, identity.is_here) for name in (*names, f"draft-{self.kind.name}.json")]
 
     def save_draft(self) -> None:
         """Keeps the form for the next session: raw values, so that a half-typed number survives. No secrets."""
         raws = {row.id: st.session_state.get(row.id) for row in self.rows if not row.secret}
-        self.draft.save(
-            {
-                "values": {k: raw for k, raw in raws.items() if widgets.is_given(raw) and not looks_secret(raw)},
-                "more": without_secrets(self.extra.state()),
-                "preset": st.session_state.get(PRESET),
-                "baseline": {key: value for key, value in self.baseline.items() if not BY_ID[key].secret},
-            }
-        )
+        draft = {
+            "values": {k: raw for k, raw in raws.items() if widgets.is_given(raw) and not looks_secret(raw)},
+            "more": without_secrets(self.extra.state()),
+            "preset": st.session_state.get(PRESET),
+            "baseline": {key: value for key, value in self.baseline.items() if not BY_ID[key].secret},
+            "proposed": st.session_state.get(self.key(PROPOSED)),
+        }
+        for memo in self.drafts:
+            memo.save(draft)
 
     def restore_draft(self) -> bool:
         """Fills the form from the kept draft. False when there is none that can be used."""
-        kept = self.draft.load()
+        kept = next(filter(None, (memo.load() for memo in self.drafts)), {})
         values = kept.get("values")
         if not isinstance(values, dict) or not values:
             return False
@@ -231,30 +334,24 @@ class Form:
         self.show_preset(preset if preset in self.services.presets else None)
         before = kept.get("baseline")
         st.session_state[self.key(BASELINE)] = before if isinstance(before, dict) else {}
+        proposed = kept.get("proposed")
+        st.session_state[self.key(PROPOSED)] = proposed if is_proposal(proposed) else None
         if not st.session_state.get(self.output):
             self.propose_name()
         return True
 
     def seed(self) -> None:
-        """Fills the form once a session: the draft, else the demo (no GPU), else a new job."""
-        self.carry_over()
-        if self.key(BASELINE) in st.session_state or self.restore_draft():
-            return
-        if self.kind.starts_from == "model":
+        """Fills the form once a session: the draft, else the demo (no GPU), else a new job. Then a name that nobody
+        typed is kept fresh."""
+        st.session_state[DRAWN] = self.kind.name
+        if self.filled or self.restore_draft():
+            self.refresh_name()
+        elif self.kind.starts_from == "model":
             self.seed_own()
-        elif "demo" in self.services.presets and self.services.devices.gpu_count == 0:
-            self.load_preset("demo")
+        elif FIRST in self.services.presets and self.services.devices.gpu_count == 0:
+            self.load_preset(FIRST)
         else:
             self.load_new()
-
-    def carry_over(self) -> None:
-        """Keeps what all pages share: a widget of another page with the same key would start empty."""
-        if st.session_state.get(DRAWN) == self.kind.name:
-            return
-        st.session_state[DRAWN] = self.kind.name
-        for row in self.rows:
-            if row.id in st.session_state:
-                st.session_state[row.id] = st.session_state[row.id]
 
     def seed_own(self) -> None:
         """Fills the fields that only this kind has; the model is the one of the form that was open before."""
@@ -268,58 +365,91 @@ class Form:
         self.save_draft()
 
     def changed_ids(self) -> list[str]:
-        """Fields whose value differs from the preset (or the new form) that was loaded; run name left out."""
+        """Fields whose value differs from the preset (or the new form) that was loaded; run name left out. Name and
+        path of the model are one, the path's."""
         before = self.baseline
         return [
             row.id
             for row in self.rows
             if row.id not in (self.output, MODEL, MULTIMODAL)
-            and st.session_state.get(row.id) != widgets.to_raw(row, before.get(row.id))
-            and (widgets.is_given(st.session_state.get(row.id)) or before.get(row.id) is not None)
+            and (self.differs_in(row.id) or (row.id == PATH and self.differs_in(MODEL)))
+            and (widgets.is_given(st.session_state.get(row.id)) or before.get(row.id) is not None or row.id == PATH)
         ]
 
+    def differs_in(self, field_id: str) -> bool:
+        """Whether a field holds something else than it was filled with."""
+        return bool(st.session_state.get(field_id) != widgets.to_raw(BY_ID[field_id], self.baseline.get(field_id)))
+
     def reset(self, field_ids: list[str]) -> None:
-        """Takes fields back to the value of the preset."""
-        for field_id in field_ids:
-            st.session_state[field_id] = widgets.to_raw(BY_ID[field_id], self.baseline.get(field_id))
+        """Takes fields back to the value of the preset, the model as a whole."""
+        whole = [*field_ids, *((MODEL, MULTIMODAL) if PATH in field_ids else ())]
+        with self.replacing("ui.by_reset"):
+            for field_id in whole:
+                st.session_state[field_id] = widgets.to_raw(BY_ID[field_id], self.baseline.get(field_id))
         self.save_draft()
 
     def apply_fix(self, fix: Mapping[str, Value | None]) -> None:
         """Writes the values that cure a problem; a key `extra.NAME` is an argument without a field."""
-        for target, value in fix.items():
-            if target.startswith(EXTRA_PREFIX):
-                self.extra.put(target.removeprefix(EXTRA_PREFIX), value)
-            else:
-                st.session_state[target] = widgets.to_raw(BY_ID[target], value)
+        with self.replacing("ui.by_fix"):
+            for target, value in fix.items():
+                if target.startswith(EXTRA_PREFIX):
+                    self.extra.put(target.removeprefix(EXTRA_PREFIX), value)
+                else:
+                    st.session_state[target] = widgets.to_raw(BY_ID[target], value)
         self.save_draft()
 
-    def model_chosen(self) -> None:
-        """Fills path, template and multimodality from the model that was just chosen."""
-        name = st.session_state.get(MODEL) or ""
-        model = self.services.upstream.models.get(name)
-        if model is None:  # one's own
-            st.session_state[PATH] = preferences.path_of(self.services, name) or st.session_state.get(PATH, "")
-            return
-        hub = st.session_state.get(HUB_NAME) or "huggingface"
-        kept = preferences.path_of(self.services, model.name)
-        st.session_state[PATH] = kept or model.paths.get(hub) or next(iter(model.paths.values()), "")
-        st.session_state[TEMPLATE] = model.template or "default"
-        st.session_state[MULTIMODAL] = True if model.multimodal else None
+    def undo(self) -> None:
+        """Makes the form what it was before the last replacement of its content."""
+        undo.take_back(self)
+        self.show_origin()
+
+    def redo(self) -> None:
+        """Does the replacement again that `undo` took back."""
+        undo.again(self)
+        self.show_origin()
+
+    def show_origin(self) -> None:
+        """Lets the list of presets show what the form started from."""
+        if self.kind.starts_from == "preset":
+            st.session_state[PRESET_PICK] = st.session_state.get(ORIGIN)
+
+    @property
+    def model(self) -> str:
+        """What the one field of the model shows: a listed name, a path or hub id, or a typed name that is unknown."""
+        name, path = st.session_state.get(MODEL) or "", st.session_state.get(PATH) or ""
+        return models.shown(self.services, name, path)
+
+    @property
+    def model_unknown(self) -> bool:
+        """Whether the field of the model holds a name that nothing is known of."""
+        return bool(self.model) and not st.session_state.get(PATH)
+
+    def choose_model(self, text: str) -> None:
+        """Takes a chosen or typed model: its name, path, template and multimodality. An unknown name has no path; a
+        template and a multimodality of which nothing is known stay."""
+        chosen = models.read(self.services, text, st.session_state.get(HUB_NAME) or "")
+        st.session_state[MODEL], st.session_state[PATH] = chosen.name or None, chosen.path
+        if chosen.template:
+            st.session_state[TEMPLATE] = chosen.template
+            st.session_state[MULTIMODAL] = True if chosen.multimodal else None
 
     def on_change(self, field_id: str, fragment: str) -> None:
         """A field was changed: keep the draft, then redraw as little as shows the truth."""
         before = st.session_state.get(self.key(KNOWN))
-        if field_id in (MODEL, HUB_NAME):
-            self.model_chosen()
+        if field_id == HUB_NAME and self.model in self.services.upstream.models:
+            self.choose_model(self.model)
         preferences.remember(self.services, field_id)
         self.fill_implied(field_id)
+        proposed = st.session_state.get(self.key(PROPOSED))
+        if proposed and not proposed[2] and not self.own_name:
+            self.propose_name()  # it says what differs
         self.save_draft()
-        if field_id in WATCHED or field_id in (MODEL, PATH, HUB_NAME) or self.checked:
+        if field_id in WATCHED or field_id in (PATH, HUB_NAME) or self.checked:
             st.rerun()  # of the whole page: by itself only the widget's fragment would follow
         now_wrong = self.shown_problems(self.read())
         if before is None or marks(self.told(before[1]), field_id) != marks(now_wrong, field_id):
             st.rerun()  # a field of another group has become right or wrong
-        st.rerun([fragment, "bar", "early"])
+        st.rerun([fragment, *FOLLOWERS])
 
     def fill_implied(self, field_id: str) -> None:
         """Fills what a changed value implies, where nothing is given yet (LlamaBoard does it when it launches)."""
@@ -364,6 +494,11 @@ def fits(row: Field, raw: Any) -> bool:
     if row.kind == "choices":
         return isinstance(raw, list) and all(isinstance(item, str) for item in raw)
     return isinstance(raw, str)
+
+
+def is_proposal(kept: Any) -> bool:
+    """Whether a draft's note on its run name is one: the name, when it was proposed, whether it is the plain one."""
+    return isinstance(kept, list) and [type(part) for part in kept] == [str, float, bool]
 
 
 def marks(found: Iterable[Problem], field_id: str) -> set[tuple[str | None, str]]:

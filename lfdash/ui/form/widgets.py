@@ -18,6 +18,7 @@ from lfdash.jobs.field import Field
 from lfdash.jobs.fields import arguments
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.shared import keyed
+from lfdash.ui.shared.scripts import css_class
 from lfdash.ui.shared.text import choice, help_text, label, markdown_safe, problem_words, t
 
 HALF_WIDTH = {"int", "float", "choice", "text"}
@@ -63,7 +64,7 @@ def is_given(raw: Any) -> bool:
 def mark_changed(field_ids: Iterable[str]) -> None:
     """Puts a mark behind the labels of fields that differ from the preset. By style: a label that is read aloud, or
     looked for, stays the label."""
-    labels = [f'.st-key-{re.sub(r"[^a-zA-Z0-9_-]", "-", name)} [data-testid="stWidgetLabel"]' for name in field_ids]
+    labels = [f'.{css_class(name)} [data-testid="stWidgetLabel"]' for name in field_ids]
     if labels:
         dots = ", ".join(f"{one} p::after" for one in labels)
         st.html(f'<style>{dots} {{content: " ●"; color: var(--lf-blue)}}</style>')
@@ -106,9 +107,9 @@ def draw_problems(found: Sequence[Problem]) -> None:
 
 
 def draw_text(row: Field, look: Appearance, common: dict[str, Any]) -> None:
-    st.text_input(
+    keyed.text(
         **common,
-        persist_state="session",
+        page=look.page,
         placeholder=placeholder(row, look),
         type="password" if row.secret else "default",
         autocomplete="off",
@@ -119,7 +120,7 @@ def draw_bool(row: Field, look: Appearance, common: dict[str, Any]) -> None:
     if st.session_state.get(row.id) is None:
         default = t("ui.on") if look.default is True else t("ui.off")
         common["label"] += f" :gray[{t('ui.default_is', value=default)}]"
-    with st.container(key=f"flag_{row.id}"):
+    with st.container(key=f"flag_{row.id}"), st.container(key=row.id):
         keyed.segments(
             **common, options=[False, True], page=look.page, word=lambda on: t("ui.on") if on else t("ui.off")
         )
@@ -131,6 +132,7 @@ def draw_choice(row: Field, look: Appearance, common: dict[str, Any]) -> None:
         options=with_current(look.options, st.session_state.get(row.id)),
         page=look.page,
         word=lambda value: choice(row.id, value),
+        nothing=placeholder(row, look),
         placeholder=placeholder(row, look),
         open_=row.open,
     )
@@ -140,9 +142,9 @@ def draw_choices(row: Field, look: Appearance, common: dict[str, Any]) -> None:
     options = list(look.options)
     for value in st.session_state.get(row.id) or []:
         options = with_current(options, value)
-    st.multiselect(
+    keyed.many(
         **common,
-        persist_state="session",
+        page=look.page,
         options=options,
         placeholder=placeholder(row, look),
         accept_new_options=row.open,

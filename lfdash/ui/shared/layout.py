@@ -9,7 +9,7 @@ import streamlit as st
 from lfdash.files import readable
 from lfdash.jobs.kinds import KINDS
 from lfdash.locales import available, name_of
-from lfdash.ui.shared import browser
+from lfdash.ui.shared import page_script
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.signed_in import draw_who, guard
 from lfdash.ui.shared.text import LANGUAGE, language, markdown_safe, t
@@ -108,7 +108,7 @@ def draw_frame(title_key: str) -> None:
         menu_items={"About": t("ui.about")},
     )
     st.html(f"<style>{CSS}</style>")
-    browser.send()
+    page_script.send()
     st.html(f'<h1 class="lf-spoken">lfdash · {html.escape(t(title_key))}</h1>')
     guard(services)
     with st.sidebar:
@@ -135,7 +135,7 @@ def draw_top() -> None:
                 format_func=name_of,
                 label_visibility="collapsed",
                 width=118,
-                on_change=browser.keep_language,
+                on_change=page_script.keep_language,
                 persist_state="session",
             )
 
@@ -143,5 +143,5 @@ def draw_top() -> None:
 def seed_language() -> None:
     """The language that this browser chose before, else the one that it asks for."""
     if LANGUAGE not in st.session_state:
-        kept = browser.kept_language()
+        kept = page_script.kept_language()
         st.session_state[LANGUAGE] = kept if kept in available() else language()

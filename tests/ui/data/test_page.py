@@ -179,9 +179,9 @@ def test_a_file_whose_name_is_no_text_is_named_and_not_offered(hostile: AppTest)
 def test_the_train_page_is_usable_beside_them(hostile: AppTest) -> None:
     hostile.switch_page("app.py")
     pages.good(hostile.run())
-    offered = hostile.multiselect(key="train.dataset").options
+    offered = pages.widget(hostile, "multiselect", "train.dataset").options
     assert "good" in offered and HALF not in offered
-    hostile.multiselect(key="train.dataset").set_value(["good", "pipe", "digits"])
+    pages.widget(hostile, "multiselect", "train.dataset").set_value(["good", "pipe", "digits"])
     pages.good(hostile.run())
 
 

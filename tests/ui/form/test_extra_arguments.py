@@ -61,7 +61,7 @@ def test_an_argument_is_found_added_typed_and_taken_away(app: AppTest) -> None:
     assert not any(words.startswith("learning_rate:") for words in search.options)  # has a field of its own
     add(app, "adam_beta1")
     assert app.session_state["said"] == {}  # nothing was typed yet: the default serves
-    app.text_input(key=own_key("adam_beta1")).set_value("0.5")
+    pages.widget(app, "text_input", own_key("adam_beta1")).set_value("0.5")
     pages.good(app.run())
     assert app.session_state["said"] == {"adam_beta1": 0.5}
     assert not any(words.startswith("adam_beta1:") for words in pages.widget(app, "selectbox", PICK).options)
@@ -71,10 +71,10 @@ def test_an_argument_is_found_added_typed_and_taken_away(app: AppTest) -> None:
 
 
 def test_pasted_yaml_is_sent_and_what_is_no_mapping_is_told(app: AppTest) -> None:
-    app.text_area(key=RAW).set_value("adam_beta1: 0.5\nno_such: [1, a]")
+    pages.widget(app, "text_area", RAW).set_value("adam_beta1: 0.5\nno_such: [1, a]")
     pages.good(app.run())
     assert app.session_state["said"] == {"adam_beta1": 0.5, "no_such": [1, "a"]} and app.session_state["wrong"] == []
-    app.text_area(key=RAW).set_value("- a\n- b")
+    pages.widget(app, "text_area", RAW).set_value("- a\n- b")
     pages.good(app.run())
     assert app.session_state["said"] == {}
     assert [problem.code for problem in app.session_state["wrong"]] == ["extra_not_mapping"]
@@ -82,9 +82,9 @@ def test_pasted_yaml_is_sent_and_what_is_no_mapping_is_told(app: AppTest) -> Non
 
 def test_what_was_added_is_there_in_the_next_session(app: AppTest) -> None:
     add(app, "adam_beta1")
-    app.text_input(key=own_key("adam_beta1")).set_value("0.5")
+    pages.widget(app, "text_input", own_key("adam_beta1")).set_value("0.5")
     pages.good(app.run())
-    app.text_area(key=RAW).set_value("no_such: 1")
+    pages.widget(app, "text_area", RAW).set_value("no_such: 1")
     pages.good(app.run())
     assert visit().session_state["said"] == {"adam_beta1": 0.5, "no_such": 1}
 

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
+from lfdash.ui.form.state import NEW
 from lfdash.ui.launch.actions import PROBLEMS
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
@@ -43,7 +44,7 @@ def choose(app: AppTest, key: str, value: str) -> AppTest:
 
 def test_a_new_form_is_not_scolded(services: Services) -> None:
     app = pages.start()
-    pages.widget(app, "selectbox", "page.preset_pick").set_value(None)
+    pages.widget(app, "selectbox", "page.preset_pick").set_value(NEW)
     pages.good(app.run())
     assert t("problems.model_missing") not in listed(app) + at_fields(app)
     app.button(key="start").click()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lfdash import locales
 from lfdash.jobs.fields import BY_ID, FIELDS
 from lfdash.ui.form import extra_arguments, sidebar
 from lfdash.ui.form.state import PRESET, PRESET_PICK
@@ -29,6 +31,8 @@ def sidebar_page() -> None:
     if "pick" in st.session_state:
         st.session_state[PRESET_PICK] = st.session_state.pop("pick")
         sidebar.pick_preset(form)
+    if "go" in st.session_state:
+        sidebar.go_to(st.session_state.pop("go"))
     sidebar.draw(form)
 
 
@@ -105,3 +109,52 @@ def test_a_preset_that_there_is_not_leaves_the_form_as_it_is(app: AppTest) -> No
     app.session_state["pick"] = "dpo"
     pages.good(app.run())
     assert app.session_state["train.training_stage"] == "dpo" and app.session_state[PRESET] == "dpo"
+
+
+def test_a_field_is_found_by_other_words_and_by_what_its_help_says() -> None:
+    memory = hit("gpu memory")
+    assert {"train.batch_size", "train.cutoff_len", "top.quantization_bit", "train.ds_stage"} <= memory
+    assert "train.report_to" in hit("wandb") and "train.learning_rate" in hit("lr")
+    assert "train.learning_rate" not in memory and len(memory) < 25
+    row = BY_ID["train.learning_rate"]
+    assert not sidebar.matches(row, "moon phase") and not sidebar.matches(row, "odd phase")
+
+
+def test_llamafactorys_own_help_is_looked_through_where_ours_is_missing() -> None:
+    row = replace(BY_ID["train.learning_rate"], name="zzz", arg="zzz")
+    assert sidebar.matches(row, "phase moon", "The phase of the moon.")
+    assert not sidebar.matches(row, "phase sun", "The phase of the moon.")
+
+
+@pytest.mark.parametrize("code", [code for code in locales.available() if code != locales.DEFAULT_LANGUAGE])
+def test_other_words_are_those_of_the_language_and_of_english(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lfdash.ui.shared.text.language", lambda: code)
+    own = locales.catalogue(code)["synonyms"]["train.batch_size"].split()[0]
+    assert "train.batch_size" in hit(own.casefold()) & hit("gpu memory")
+
+
+@pytest.mark.parametrize(
+    ("field_id", "key", "group"),
+    [
+        ("train.galore_rank", "st-key-train-galore_rank", "optimizers"),
+        ("top.model_name", "st-key-top-model_path", None),
+        ("train.learning_rate", "st-key-train-learning_rate", None),
+        (extra_arguments.FIELD, "st-key-group_more", "more"),
+    ],
+)
+def test_a_field_is_gone_to_once(app: AppTest, field_id: str, key: str, group: str | None) -> None:
+    app.session_state["train.use_galore"] = True
+    if group:
+        app.session_state[f"open_{group}"] = False
+    app.session_state[sidebar.FILTER] = "dropped"
+    app.session_state["go"] = field_id
+    pages.good(app.run())
+    scripts = [item.proto.body for item in app.get("html") if "scrollIntoView" in item.proto.body]
+    assert len(scripts) == 1 and json.dumps(f".{key}") in scripts[0] and app.session_state[sidebar.FILTER] == ""
+    assert group is None or app.session_state[f"open_{group}"] is True
+    pages.good(app.run())
+    assert not [item for item in app.get("html") if "scrollIntoView" in item.proto.body]
+    app.session_state["go"] = field_id
+    pages.good(app.run())
+    again = [item.proto.body for item in app.get("html") if "scrollIntoView" in item.proto.body]
+    assert again != scripts, "the same words would not run again"

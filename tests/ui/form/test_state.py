@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lfdash.engine import defaults
 from lfdash.engine.services import Services
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.kinds import KINDS
+from lfdash.ui.form import state
 from tests.support import app as pages
 
 
@@ -71,7 +75,7 @@ def test_a_draft_holds_the_fields_of_its_kind(services: Services, kind: str) -> 
     app = pages.good(AppTest.from_function(all_forms).run())
     done(app, kind, "apply_fix", {f"{kind}.output_dir": "mine", "extra.adam_beta1": 0.5})
     kept = json.loads((services.workspace.private / f"draft-{kind}.json").read_text())
-    assert set(kept) == {"values", "more", "preset", "baseline"}
+    assert set(kept) == {"values", "more", "preset", "baseline", "proposed"}
     assert kept["values"][f"{kind}.output_dir"] == "mine" and kept["more"]["values"] == {"adam_beta1": "0.5"}
     assert {BY_ID[key].scope for key in kept["values"]} == {"top", kind}
 
@@ -85,3 +89,67 @@ def test_a_preset_belongs_to_the_form_that_starts_from_one(services: Services) -
         assert app.session_state[f"{kind.name}.output_dir"].startswith(f"{stem}-")
     done(app, "eval", "show_preset", None)
     assert app.session_state["page.preset"] == "dpo"
+
+
+def named(app: AppTest) -> str:
+    return str(app.session_state["train.output_dir"])
+
+
+def later(monkeypatch: pytest.MonkeyPatch, minutes: float) -> None:
+    """Lets that much time pass for names."""
+    at, clock = defaults.now() + timedelta(minutes=minutes), state.time.time() + 60 * minutes
+    monkeypatch.setattr(defaults, "now", lambda: at)
+    monkeypatch.setattr(state, "time", SimpleNamespace(time=lambda: clock, monotonic=state.time.monotonic))
+
+
+def test_a_proposed_name_is_fresh_when_the_page_is_drawn_and_at_start(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = pages.good(AppTest.from_function(all_forms).run())
+    first = named(app)
+    later(monkeypatch, 1)
+    done(app, "train", "refresh_name")
+    assert named(app) == first, "what is shown is what Start takes"
+    later(monkeypatch, 28)
+    pages.good(app.run())
+    assert named(app) != first and named(app).startswith("demo-")
+
+
+def test_a_typed_name_stays(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = pages.good(AppTest.from_function(all_forms).run())
+    app.session_state["train.output_dir"] = "mine"
+    later(monkeypatch, 28)
+    done(app, "train", "refresh_name")
+    assert named(app) == "mine"
+
+
+def test_a_name_that_is_taken_says_what_differs(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = pages.good(AppTest.from_function(all_forms).run())
+    taken = SimpleNamespace(name=named(app), saved=SimpleNamespace(checkpoints=()))
+    later(monkeypatch, 0)  # the minute stands still
+    monkeypatch.setattr(services.registry, "snapshot", lambda: [taken])
+    for field_id, raw in (("train.learning_rate", "7e-4"), ("train.lora_rank", "4"), ("train.batch_size", "3")):
+        app.session_state[field_id] = raw
+    done(app, "train", "propose_name")
+    assert named(app) == f"{taken.name}-lr7e-4_r4"
+
+
+@pytest.mark.parametrize("kept", [None, 7, [], ["a", 1.0], ["a", "b", True], {"name": 1}])
+def test_a_spoiled_note_on_the_name_counts_as_none(services: Services, kept: Any) -> None:
+    pages.good(AppTest.from_function(all_forms).run())
+    path = services.workspace.private / "draft-train.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "proposed": kept}))
+    app = pages.good(AppTest.from_function(all_forms).run())
+    assert named(app) and app.session_state["train.form.proposed"] is None
+
+
+def test_two_browsers_do_not_find_each_others_drafts(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    def visit(who: str) -> AppTest:
+        monkeypatch.setattr(state, "browser", lambda: who)
+        return pages.good(AppTest.from_function(all_forms).run())
+
+    for who in ("anna", "ben"):
+        done(visit(who), "train", "apply_fix", {"train.learning_rate": 0.1 if who == "anna" else 0.2})
+    assert [visit(who).session_state["train.learning_rate"] for who in ("anna", "ben")] == ["0.1", "0.2"]
+    assert visit("carl").session_state["train.learning_rate"] == "0.2"  # one without: what was written last
+    assert visit("").session_state["train.learning_rate"] == "0.2"

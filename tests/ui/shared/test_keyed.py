@@ -148,3 +148,112 @@ def test_no_streamlit_choice_has_words_of_its_own() -> None:
     users = [path.name for path in ui.rglob("*.py") if "format_func" in path.read_text(encoding="utf-8")]
     assert sorted(users) == ["filters.py", "keyed.py", "layout.py", "page.py"]
     assert "keyed.widget_key(" in (ui / "runs" / "filters.py").read_text(encoding="utf-8")
+
+
+def lists() -> None:
+    """A list where a choice can be taken back, one that takes texts, one of several, and a text."""
+    import streamlit as st
+
+    from lfdash.ui.shared import keyed
+    from tests.ui.shared.test_keyed import LIST, heard
+
+    for key, look in LIST.items():
+        st.session_state.setdefault(key, "a")
+        keyed.select(key, ["a", "ab", "c d"], key=key, page="here", on_change=heard, args=(key,), **look)
+    keyed.many("many", ["a", "b"], key="many", page="here", on_change=heard, args=("many",))
+    keyed.text("text", key="text", page="here", on_change=heard, args=("text",))
+
+
+LIST: dict[str, dict[str, Any]] = {
+    "closed": {"nothing": "none"}, "open": {"nothing": "none", "open_": True}, "must": {"empty": False},
+    "read": {"open_": True, "read": str.upper},
+}
+
+
+def heard(key: str) -> None:
+    st.session_state.setdefault("heard", []).append((key, st.session_state[key]))
+
+
+@pytest.fixture
+def app() -> AppTest:
+    return pages.good(AppTest.from_function(lists).run())
+
+
+def values(app: AppTest) -> list[Any]:
+    return [app.session_state[key] for key in (*LIST, "many", "text")]
+
+
+@pytest.mark.parametrize("key", LIST)
+def test_what_the_browser_clears_is_no_choice_and_is_shown_again(app: AppTest, key: str) -> None:
+    """Streamlit's list is cleared by Esc where its value may be none."""
+    box = pages.widget(app, "selectbox", key)
+    assert box.proto.HasField("default"), "a list with a default is not cleared by Esc"
+    states = app._tree.get_widget_states()
+    (state,) = [item for item in states.widgets if item.id == box.proto.id]
+    state.ClearField("value")
+    pages.good(app._run(states))
+    assert values(app)[:4] == ["a"] * 4 and pages.widget(app, "selectbox", key).value.strip() == "a"
+    assert "heard" not in app.session_state
+
+
+@pytest.mark.parametrize("key", ["closed", "open"])
+def test_the_first_line_takes_a_choice_back(app: AppTest, key: str) -> None:
+    box = pages.widget(app, "selectbox", key)
+    assert box.options[0].strip() == "none"
+    box.set_value(keyed.NOTHING)
+    pages.good(app.run())
+    assert app.session_state[key] is None and app.session_state["heard"] == [(key, None)]
+    box = pages.widget(app, "selectbox", key)
+    assert box.value is None and not box.proto.HasField("default")
+    box.set_value("c d")
+    pages.good(app.run())
+    assert app.session_state["heard"] == [(key, None), (key, "c d")]
+    assert "none" not in [text.strip() for text in pages.widget(app, "selectbox", "must").options]
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "value"),
+    [
+        ("open", "C D", "c d"), ("open", " cd ", "c d"), ("open", "ab", "ab"), ("open", " abc", "abc"),
+        ("read", "C d", "c d"), ("read", "abc", "ABC"), ("closed", "zz", "a"), ("must", "zz", "a"),
+    ],
+)
+def test_a_typed_text_is_the_option_that_it_means(app: AppTest, key: str, typed: str, value: str) -> None:
+    pages.type_in(app, key, typed)
+    assert app.session_state[key] == value == pages.widget(app, "selectbox", key).value.strip()
+
+
+def test_no_line_of_a_list_that_takes_texts_can_be_typed(app: AppTest) -> None:
+    """Streamlit replaces a typed text that equals the choice of now by the next letter."""
+    for key, look in LIST.items():
+        options = pages.widget(app, "selectbox", key).options[1 if "nothing" in look else 0 :]
+        assert all(text.endswith(" ") == bool(look.get("open_")) for text in options), key
+
+
+STALE = {"closed": "ab", "open": "ab", "must": "ab", "read": "ab", "many": ["b"], "text": "new"}
+
+
+def test_a_value_that_is_set_gets_a_new_widget_and_the_old_one_is_not_heard(app: AppTest) -> None:
+    stale = app._tree.get_widget_states()
+    for key, value in STALE.items():
+        app.session_state[key] = value
+    pages.good(app.run())
+    wanted = list(STALE.values())
+    for _ in range(2):
+        pages.good(app._run(stale))  # sent before the new values were drawn
+        assert values(app) == wanted
+    assert "heard" not in app.session_state
+    for key, value in (("text", "typed"), ("closed", "c d")):
+        kind = "text_input" if key == "text" else "selectbox"
+        pages.widget(app, kind, key).set_value(value)
+        pages.good(app.run())
+    assert app.session_state["heard"] == [("text", "typed"), ("closed", "c d")]
+
+
+def test_what_a_user_chooses_keeps_its_widget(app: AppTest) -> None:
+    """Another widget would lose the focus."""
+    before = [item.key for item in app.get("selectbox")]
+    pages.type_in(app, "open", "C D")
+    pages.widget(app, "selectbox", "closed").set_value("ab")
+    pages.good(app.run())
+    assert [item.key for item in app.get("selectbox")] == before

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from lfdash.engine.services import Services, settings
 from lfdash.jobs.kinds import KINDS
 from lfdash.locales import available, in_language
-from lfdash.ui.shared import browser, layout
+from lfdash.ui.shared import layout, page_script
 from lfdash.ui.shared.text import LANGUAGE
 from tests.support import ROOT
 from tests.support import app as pages
@@ -45,7 +45,7 @@ def test_the_language_is_the_browsers_and_another_one_keeps_its_own(services: Se
     pages.speak(app, "ru")
     assert '"chosen": "ru"' in sent(app)
     assert settings(services).load() == {"other": 1}
-    with mock.patch.object(browser, "kept_language", return_value="ru"):
+    with mock.patch.object(page_script, "kept_language", return_value="ru"):
         again = pages.start()
     assert again.session_state[LANGUAGE] == "ru"
     assert [link.proto.label for link in again.get("page_link")] == [in_language("ru", key) for _, key in layout.PAGES]
@@ -55,7 +55,7 @@ def test_the_language_is_the_browsers_and_another_one_keeps_its_own(services: Se
 @pytest.mark.parametrize("kept", ["xx", "", "<script>", "en; Path=/"])
 def test_a_kept_language_that_there_is_not_is_english(services: Services, kept: str) -> None:
     assert kept not in available()
-    with mock.patch.object(browser, "kept_language", return_value=kept):
+    with mock.patch.object(page_script, "kept_language", return_value=kept):
         assert pages.start().session_state[LANGUAGE] == "en"
 
 

@@ -1,0 +1,76 @@
+"""The one field of a model: a list of what is known with sizes and templates, where a path or hub id may be typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from lfdash.engine import models
+from lfdash.engine.context import MODEL, PATH
+from lfdash.engine.models import Offer
+from lfdash.ui.form import preferences, widgets
+from lfdash.ui.form.state import HUB_NAME, Form
+from lfdash.ui.shared import keyed
+from lfdash.ui.shared.text import label, markdown_safe, t
+
+PICK = "page.model"  # what the field shows; the form's own values are MODEL and PATH
+FIELDS = (MODEL, PATH)
+
+
+def draw(form: Form, look: widgets.Appearance, help_: str | None, on_change: Callable[..., None], args: tuple[Any, ...]
+) -> None:
+    """Draws the field, the path that a name stands for, and near matches of a name that is unknown."""
+    services = form.services
+    offers = {offer.value: offer for offer in models.offered(services, preferences.used(services))}
+    st.session_state[PICK] = form.model or None
+
+    def changed() -> None:
+        form.choose_model(st.session_state[PICK] or "")
+        on_change(*args)
+
+    with st.container(key=PATH):
+        keyed.select(
+            label(PATH), widgets.with_current(list(offers), form.model or None), key=PICK, page=form.page, open_=True,
+            word=lambda value: words(offers.get(value) or Offer(value), saved_as(form, value)),
+            read=partial(meant, form), nothing=t("ui.not_set"), placeholder=t("ui.model_pick"), help=help_,
+            on_change=changed,
+        )
+        path = st.session_state.get(PATH)
+        if path and form.model != path:
+            st.caption(markdown_safe(path))
+        widgets.draw_problems(look.problems)
+        if form.model_unknown:
+            draw_near(form, on_change, args)
+
+
+def words(offer: Offer, saved: str = "") -> str:
+    """A line of the list: name or path, size, template. saved: the folder of its runs, where another name says it."""
+    size = f"{offer.size} {t('ui.model_small')}" if offer.small else offer.size
+    return " · ".join(part for part in (offer.value, size, offer.template, saved) if part)
+
+
+def saved_as(form: Form, value: str) -> str:
+    """Where the runs of the chosen model lie, when its path is not what says it."""
+    name = st.session_state.get(MODEL)
+    return f"saves/{name}/" if name and value == form.model != name else ""
+
+
+def meant(form: Form, text: str) -> str:
+    """A typed text as the field shows it."""
+    chosen = models.read(form.services, text, st.session_state.get(HUB_NAME) or "")
+    return models.shown(form.services, chosen.name, chosen.path)
+
+
+def draw_near(form: Form, on_change: Callable[..., None], args: tuple[Any, ...]) -> None:
+    """Models that an unknown name may have meant, one click each."""
+
+    def choose(value: str) -> None:
+        form.choose_model(value)
+        on_change(*args)
+
+    with st.container(key="model_near", horizontal=True, gap="xsmall"):
+        for value in models.near(form.services, form.model):
+            st.button(markdown_safe(value), key=f"model.near.{value}", on_click=choose, args=(value,))

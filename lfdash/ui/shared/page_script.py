@@ -1,0 +1,104 @@
+"""What the page does in the browser beside what Streamlit does: names and an order of keys for people who do not use a
+mouse, and a cookie for the language that was chosen, which is a person's and not the workspace's. A few lines of our
+own, sent once; nothing of a run or a dataset is in them."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from lfdash.locales import DEFAULT_LANGUAGE
+from lfdash.ui.shared.text import LANGUAGE, language, t
+
+COOKIE = "lfdash_language"
+CHOSEN = "page.language_chosen"  # the language that was chosen in this session
+
+# The Tab key goes from field to field: a help button stands before its field, a clearing one after it, and a list can
+# be emptied with its own first line. All stay reachable for a mouse and for a screen reader's own keys.
+SCRIPT = """
+(() => {
+  window.lfdashWords = WORDS;
+  if (window.lfdashWords.chosen) {
+    const safe = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `lfdash_language=${window.lfdashWords.chosen}; Path=/; Max-Age=31536000; SameSite=Lax${safe}`;
+  }
+  if (window.lfdashTidies) return;
+  window.lfdashTidies = true;
+  const passed = '[data-testid="stTooltipHoverTarget"] > button:not([kind]), [role="group"] > button[data-rac]';
+  const say = (element, words) => {
+    if (element.getAttribute("aria-label") !== words) element.setAttribute("aria-label", words);
+  };
+  const tidy = () => {
+    const words = window.lfdashWords;
+    for (const button of document.querySelectorAll(passed)) if (button.tabIndex !== -1) button.tabIndex = -1;
+    for (const box of document.querySelectorAll('input[role="combobox"]')) {
+      const group = box.closest('[role="group"]') || box.parentElement;
+      const arrow = group.querySelector('button[aria-haspopup="listbox"]');
+      if (arrow && box.getAttribute("aria-label")) say(arrow, `${words.list}: ${box.getAttribute("aria-label")}`);
+    }
+    for (const [where, pattern, said] of words.phrases) {
+      const known = new RegExp(pattern);
+      for (const place of document.querySelectorAll(where)) {
+        const label = place.getAttribute("aria-label");
+        if (label && known.test(label)) say(place, label.replace(known, said));
+        const walker = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+        for (let text = walker.nextNode(); text; text = walker.nextNode())
+          if (known.test(text.data)) text.data = text.data.replace(known, said);
+      }
+    }
+    for (const log of document.querySelectorAll(".st-key-console")) {
+      if (log.tabIndex !== 0) { log.tabIndex = 0; log.setAttribute("role", "region"); }
+      say(log, words.log);
+    }
+  };
+  let asked = false;
+  const soon = () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => { asked = false; tidy(); });
+  };
+  new MutationObserver(soon).observe(document.body, {childList: true, subtree: true, characterData: true});
+  tidy();
+})();
+"""
+
+
+# What Streamlit says in English only: where, how it reads, and the key of our text, which takes `$1` for the group.
+PHRASES = (
+    ('[data-key="__creatable__"]', "^Add: (.*)$", "ui.st_add"),
+    ('[data-testid="stSelectboxVirtualDropdown"]', "^No results()$", "ui.st_none"),
+    ('[data-testid="stMultiSelectDropdown"]', "^No results()$", "ui.st_none"),
+    ('[data-testid="stMultiSelectDropdown"]', "^Select all()$", "ui.st_all"),
+    ('[data-testid="stFileUploader"]', "^Upload()$", "ui.st_upload"),
+    ('[data-testid="stFileUploader"]', "^Drag and drop (?:a file|files) here()$", "ui.st_drop"),
+    ('[data-testid="stFileUploader"]', "([0-9]+)MB per file", "ui.st_limit"),
+    ('[data-testid="stTooltipHoverTarget"] > button', "^Help for (.*)$", "ui.st_help"),
+    ('[role="group"] > button', "^Clear (?:value|all)()$", "ui.st_clear"),
+    ('[role="group"] button', "^Remove (.*)$", "ui.st_remove"),
+)
+
+
+def phrases() -> list[tuple[str, str, str]]:
+    """What is said in place of Streamlit's English, in the session's language; nothing where that is English."""
+    if language() == DEFAULT_LANGUAGE:
+        return []
+    return [(where, pattern, t(key, what="$1")) for where, pattern, key in PHRASES]
+
+
+def kept_language() -> str | None:
+    """The language that was chosen in this browser before; None when none was. It may be any text."""
+    return st.context.cookies.get(COOKIE)
+
+
+def keep_language() -> None:
+    """A language was chosen: the page that is drawn next tells the browser."""
+    st.session_state[CHOSEN] = st.session_state[LANGUAGE]
+
+
+def send() -> None:
+    """Puts the script into the page, with the words of the session's language."""
+    chosen = st.session_state.get(CHOSEN)
+    told = {"list": t("ui.list_of"), "log": t("ui.tab_log"), "chosen": chosen, "phrases": phrases()}
+    words = json.dumps(told).replace("<", "\\u003c")
+    st.html(f"<script>{SCRIPT.replace('WORDS', words)}</script>", unsafe_allow_javascript=True)
