@@ -55,7 +55,7 @@ def field(services: Services, field_id: str, raw: str, group: str) -> dict[str, 
 
 def texts(app: AppTest) -> set[str]:
     """The fields that a text is typed into."""
-    return {(item.key or "").partition("@")[0] for item in app.text_input}
+    return {(item.key or "").strip() for item in app.text_input}
 
 
 def stage(services: Services, code: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def good(app: AppTest) -> AppTest:
 
 def widget(app: AppTest, kind: str, key: str) -> Any:
     """The only widget of a kind ("selectbox", "button_group"...) that stands for a key, whatever its words."""
-    found = [item for item in app.get(kind) if item.key == key or (item.key or "").startswith(f"{key}@")]
+    found = [item for item in app.get(kind) if (item.key or "").strip() == key]
     assert len(found) == 1, (key, [item.key for item in app.get(kind)])
     return found[0]
 

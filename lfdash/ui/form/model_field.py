@@ -25,7 +25,8 @@ def draw(form: Form, look: widgets.Appearance, help_: str | None, on_change: Cal
     """Draws the field, the path that a name stands for, and near matches of a name that is unknown."""
     services = form.services
     offers = {offer.value: offer for offer in models.offered(services, preferences.used(services))}
-    st.session_state[PICK] = form.model or None
+    now, small, saved = form.model, t("ui.model_small"), saved_as(form)
+    st.session_state[PICK] = now or None
 
     def changed() -> None:
         form.choose_model(st.session_state[PICK] or "")
@@ -33,29 +34,30 @@ def draw(form: Form, look: widgets.Appearance, help_: str | None, on_change: Cal
 
     with st.container(key=PATH):
         keyed.select(
-            label(PATH), widgets.with_current(list(offers), form.model or None), key=PICK, page=form.page, open_=True,
-            word=lambda value: words(offers.get(value) or Offer(value), saved_as(form, value)),
+            label(PATH), widgets.with_current(list(offers), now or None), key=PICK, page=form.page, open_=True,
+            word=lambda value: words(offers.get(value) or Offer(value), small, saved if value == now else ""),
             read=partial(meant, form), nothing=t("ui.not_set"), placeholder=t("ui.model_pick"), help=help_,
             on_change=changed,
         )
         path = st.session_state.get(PATH)
-        if path and form.model != path:
+        if path and now != path:
             st.caption(markdown_safe(path))
         widgets.draw_problems(look.problems)
         if form.model_unknown:
             draw_near(form, on_change, args)
 
 
-def words(offer: Offer, saved: str = "") -> str:
-    """A line of the list: name or path, size, template. saved: the folder of its runs, where another name says it."""
-    size = f"{offer.size} {t('ui.model_small')}" if offer.small else offer.size
+def words(offer: Offer, small: str, saved: str) -> str:
+    """A line of the list: name or path, size, template. small: the word for a small model. saved: the folder of its
+    runs, where another name says it."""
+    size = f"{offer.size} {small}" if offer.small else offer.size
     return " · ".join(part for part in (offer.value, size, offer.template, saved) if part)
 
 
-def saved_as(form: Form, value: str) -> str:
-    """Where the runs of the chosen model lie, when its path is not what says it."""
+def saved_as(form: Form) -> str:
+    """Where the runs of the chosen model lie, when another name than the one that is shown says it; else ""."""
     name = st.session_state.get(MODEL)
-    return f"saves/{name}/" if name and value == form.model != name else ""
+    return f"saves/{name}/" if name and form.model not in ("", name) else ""
 
 
 def meant(form: Form, text: str) -> str:

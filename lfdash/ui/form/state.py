@@ -372,13 +372,9 @@ class Form:
             row.id
             for row in self.rows
             if row.id not in (self.output, MODEL, MULTIMODAL)
-            and (self.differs_in(row.id) or (row.id == PATH and self.differs_in(MODEL)))
+            and (differs(row, before) or (row.id == PATH and differs(BY_ID[MODEL], before)))
             and (widgets.is_given(st.session_state.get(row.id)) or before.get(row.id) is not None or row.id == PATH)
         ]
-
-    def differs_in(self, field_id: str) -> bool:
-        """Whether a field holds something else than it was filled with."""
-        return bool(st.session_state.get(field_id) != widgets.to_raw(BY_ID[field_id], self.baseline.get(field_id)))
 
     def reset(self, field_ids: list[str]) -> None:
         """Takes fields back to the value of the preset, the model as a whole."""
@@ -485,6 +481,11 @@ def without_secrets(state: dict[str, Any]) -> dict[str, Any]:
         "values": {name: value for name, value in given.items() if name not in bad},
         "raw": raw if secret_arguments.hide(raw) == raw else "",
     }
+
+
+def differs(row: Field, before: Mapping[str, Value]) -> bool:
+    """Whether a field holds something else than before."""
+    return bool(st.session_state.get(row.id) != widgets.to_raw(row, before.get(row.id)))
 
 
 def fits(row: Field, raw: Any) -> bool:

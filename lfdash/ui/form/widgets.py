@@ -120,7 +120,7 @@ def draw_bool(row: Field, look: Appearance, common: dict[str, Any]) -> None:
     if st.session_state.get(row.id) is None:
         default = t("ui.on") if look.default is True else t("ui.off")
         common["label"] += f" :gray[{t('ui.default_is', value=default)}]"
-    with st.container(key=f"flag_{row.id}"), st.container(key=row.id):
+    with st.container(key=f"flag_{row.id}"):
         keyed.segments(
             **common, options=[False, True], page=look.page, word=lambda on: t("ui.on") if on else t("ui.off")
         )

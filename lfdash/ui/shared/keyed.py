@@ -12,8 +12,8 @@ browser before it had drawn a form that was just loaded brings the values of the
 So a value that is set by the program gets a new widget (the key names the round), and what the old one still says is
 not heard.
 
-Esc closes a list. Streamlit's own list is cleared by Esc where it may be empty: here nothing that the browser clears is
-taken for a choice; to take a choice back is an option of the list.
+Esc closes a list. Streamlit's own list is cleared by Esc where it may be empty: here to choose nothing is an option
+like others, so that a list is never empty, and nothing that the browser clears is taken for a choice.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from zlib import crc32
 
 import streamlit as st
 
+from lfdash.ui.shared.scripts import css_class
 from lfdash.ui.shared.streamlit_private import ExpanderContainer
 
 Word = Callable[[Any], str]
@@ -50,16 +51,22 @@ def same(value: Any) -> Any:
     return value
 
 
+def blank(text: str) -> str:
+    """A text as white space. A widget's key gives it a class in the page, without white space at its end: keys that
+    differ in that only are other widgets with the same class."""
+    return "".join(" \t"[int(bit)] for bit in f"{crc32(text.encode()):032b}")
+
+
 def prepare(key: str, named: str, read: Read = same, write: Read = same) -> str:
     """Gives the widget of today's words the value; returns the widget's key, which is the one that is listened to.
 
-    named: the widget's key without the round. read: see `Read`; write: the reverse.
+    named: what tells the widget from others of the key, the round left out. read: see `Read`; write: the reverse.
     """
     rounds, value = f"{key}@round", st.session_state.get(key)
-    shown = f"{named}.{st.session_state.get(rounds, 0)}"
+    shown = f"{key}{blank(f'{named}.{st.session_state.get(rounds, 0)}')}"
     if shown in st.session_state and read(st.session_state[shown]) != value:
         st.session_state[rounds] = st.session_state.get(rounds, 0) + 1
-        shown = f"{named}.{st.session_state[rounds]}"
+        shown = f"{key}{blank(f'{named}.{st.session_state[rounds]}')}"
     if shown not in st.session_state or st.session_state[shown] != write(value):
         st.session_state[shown] = write(value)
     st.session_state[f"{key}@now"] = shown
@@ -113,11 +120,6 @@ def reader(key: str, options: Sequence[Any], word: Word, read: Read | None) -> R
     return value_of
 
 
-def with_room(value: Any) -> Any:
-    """A value as an option of a list that takes texts."""
-    return f"{value}{ROOM}" if isinstance(value, str) else value
-
-
 def folded(text: str) -> str:
     """A typed text for comparison: case and spaces do not matter."""
     return "".join(text.split()).casefold()
@@ -133,32 +135,37 @@ def select(
 
     page: a name of the page that draws it. word: what is shown for an option. empty: whether nothing may be chosen.
     nothing: the words of the first option, which takes a choice back; None for a list without one. open_: whether
-    something else may be typed. read: the value of a typed text that is no option. on_change, args: called when the
-    user chose, with the key's new value set.
+    something else may be typed; its options are texts. read: the value of a typed text that is no option. on_change,
+    args: called when the user chose, with the key's new value set.
     """
     if not open_:
         settle(key, options, empty)
     word = spoken(options, word)
     value_of = reader(key, options, word, read if open_ else None)
-    # Streamlit puts the next letter in the place of a typed text that is the choice of now, and tells nobody when that
-    # is typed and confirmed: a list that takes texts offers none that can be typed.
-    write: Read = with_room if open_ else same
-    offered = [*([] if nothing is None else [NOTHING]), *map(write, options)]
-    value = write(st.session_state.get(key))
-    # What it shows is its default: Esc does not clear a list with a default, and a cleared one means the default.
-    place = offered.index(value) if value in offered else None
-    shown = prepare(key, widget_key(key, page, options, word), value_of, write)
+
+    def write(value: Any) -> Any:
+        """A value as an option. Streamlit puts the next letter in the place of a typed text that is the choice of now,
+        and tells nobody when that is typed and confirmed: a list that takes texts offers none that can be typed."""
+        if value is None:
+            return None if nothing is None else NOTHING
+        return f"{value}{ROOM}" if open_ else value
 
     def line(option: Any) -> str:
         if option == NOTHING:
             return str(nothing)
         return f"{word(option.removesuffix(ROOM))}{ROOM}" if open_ else word(option)
 
-    with st.container(key=key, width=width):
-        st.selectbox(
-            label, offered, index=place, key=shown, accept_new_options=open_, format_func=line,
-            on_change=keep, args=(key, shown, on_change, args, value_of, write), **look,
-        )
+    offered = [*([] if nothing is None else [NOTHING]), *map(write, options)]
+    value = write(st.session_state.get(key))
+    # What it shows is its default: Esc does not clear a list with a default, and a cleared one means the default.
+    place = offered.index(value) if value in offered else None
+    shown = prepare(key, widget_key(key, page, options, word), value_of, write)
+    if value == NOTHING:
+        st.html(f"<style>.{css_class(key)} input {{opacity: .7}}</style>")
+    st.selectbox(
+        label, offered, index=place, key=shown, accept_new_options=open_, format_func=line, width=width,
+        on_change=keep, args=(key, shown, on_change, args, value_of, write), **look,
+    )
     return st.session_state.get(key)
 
 
@@ -169,9 +176,8 @@ def many(
     """A `st.multiselect` of options that are their own words, whose value is `st.session_state[key]`. See `select`."""
     if st.session_state.get(key) is None:
         st.session_state[key] = []
-    shown = prepare(key, f"{key}@{page}")
-    with st.container(key=key):
-        st.multiselect(label, options, key=shown, on_change=keep, args=(key, shown, on_change, args), **look)
+    shown = prepare(key, page)
+    st.multiselect(label, options, key=shown, on_change=keep, args=(key, shown, on_change, args), **look)
     return st.session_state.get(key)
 
 
@@ -183,10 +189,9 @@ def text(
     """
     if st.session_state.get(key) is None:
         st.session_state[key] = ""
-    shown = prepare(key, f"{key}@{page}")
+    shown = prepare(key, page)
     draw: Callable[..., Any] = st.text_area if area else st.text_input
-    with st.container(key=key):
-        draw(label, key=shown, on_change=keep, args=(key, shown, on_change, args), **look)
+    draw(label, key=shown, on_change=keep, args=(key, shown, on_change, args), **look)
     return st.session_state.get(key)
 
 

@@ -58,7 +58,7 @@ def filtered(app: AppTest, text: str) -> AppTest:
 
 def field_ids(app: AppTest) -> set[str]:
     """The fields that are drawn."""
-    keys = {(item.key or "").partition("@")[0] for kind in ("text_input", "selectbox", "multiselect", "button_group")
+    keys = {(item.key or "").strip() for kind in ("text_input", "selectbox", "multiselect", "button_group")
             for item in app.get(kind)}
     return keys & BY_ID.keys()
 

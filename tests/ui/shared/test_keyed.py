@@ -204,7 +204,7 @@ def test_the_first_line_takes_a_choice_back(app: AppTest, key: str) -> None:
     pages.good(app.run())
     assert app.session_state[key] is None and app.session_state["heard"] == [(key, None)]
     box = pages.widget(app, "selectbox", key)
-    assert box.value is None and not box.proto.HasField("default")
+    assert box.value == keyed.NOTHING and box.proto.HasField("default"), "empty, it cannot be cleared either"
     box.set_value("c d")
     pages.good(app.run())
     assert app.session_state["heard"] == [(key, None), (key, "c d")]
