@@ -39,6 +39,13 @@ def pick_option(page: Page, box: Locator, words: str, *, search: bool = False) -
     raise AssertionError(f"no option {words!r}")
 
 
+def drawn(page: Page) -> None:
+    """Waits until what was just clicked or typed is drawn to its end: widgets that make room for new ones are gone."""
+    page.wait_for_timeout(200)  # the event is sent, and the run of the page begins
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():

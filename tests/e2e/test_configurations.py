@@ -13,7 +13,7 @@ import pytest
 import yaml
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Server, pick_option
+from tests.e2e.conftest import Server, drawn, pick_option
 from tests.e2e.test_train import MINUTES, choose_preset, run_folder, run_name, shown_step, wait_state
 from tests.support import FIXTURES
 from tests.support.page import DEMO
@@ -35,6 +35,7 @@ def upload(page: Page, name: str, content: bytes) -> None:
     page.locator(".st-key-config-upload input[type=file]").set_input_files(
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     )
+    drawn(page)
 
 
 def close_menu(page: Page) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.conftest import Server, pick_option
+from tests.e2e.conftest import Server, drawn, pick_option
 from tests.e2e.test_configurations import BOARD, RATE, close_menu, upload
 from tests.e2e.test_train import choose_preset, pick
 from tests.support.runs import wait_for
@@ -23,14 +23,9 @@ def box(page: Page, key: str) -> Locator:
     return page.locator(f".st-key-{key} input").first
 
 
-def still(page: Page) -> None:
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-
-
 def values(page: Page) -> dict[str, str]:
     """What the sidebar's fields hold, by label, once the page is at rest."""
-    page.wait_for_timeout(300)  # an event that was just sent begins a run
-    still(page)
+    drawn(page)
     found: dict[str, str] = page.locator("section[data-testid=stSidebar] input").evaluate_all(
         "all => Object.fromEntries(all.map(one => [one.getAttribute('aria-label') || one.type, one.value]))"
     )
@@ -81,7 +76,7 @@ def test_esc_at_once_after_a_choice_does_not_take_it_back(page: Page) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     expect(box(page, "top-model_path")).to_have_value(re.compile("^Qwen2.5-0.5B-Instruct · 0.5B"))
-    still(page)
+    drawn(page)
     expect(box(page, "top-model_path")).to_have_value(re.compile("^Qwen2.5-0.5B-Instruct · 0.5B"))
 
 
@@ -112,7 +107,7 @@ def test_typing_over_a_chosen_model_loses_no_letter(page: Page, first: str, seco
         search(page, "top-model_path", typed)
         expect(box(page, "top-model_path")).to_have_value(typed)
         page.keyboard.press("Enter")
-        still(page)
+        drawn(page)
     expect(box(page, "top-model_path")).to_have_value(re.compile(f"^{re.escape(shown)}"))
 
 
@@ -121,7 +116,7 @@ def test_typing_over_a_template_loses_no_letter(page: Page) -> None:
         search(page, "top-template", typed)
         expect(box(page, "top-template")).to_have_value(typed)
         page.keyboard.press("Enter")
-        still(page)
+        drawn(page)
     expect(box(page, "top-template")).to_have_value(re.compile("^qwen3_nothink ?$"))
 
 
@@ -155,14 +150,16 @@ def test_what_replaced_the_form_is_said_and_taken_back(page: Page, replace: Call
     pick(page, "train-dataset", "demo_kto")
     before = values(page), datasets(page)
     replace(page)
+    drawn(page)
     expect(page.get_by_text(re.compile("Values replaced by .*: [1-9]"))).to_be_visible()
     expect(page.locator(RATE)).not_to_have_value("7e-4")
     page.click(".st-key-undo button")
+    drawn(page)
     expect(page.locator(".st-key-undo")).to_have_count(0)
-    expect(page.locator(RATE)).to_have_count(1)  # that of before stays until the page is drawn
     expect(page.locator(RATE)).to_have_value("7e-4")
     assert (values(page), datasets(page)) == before
     page.click(".st-key-redo button")
+    drawn(page)
     expect(page.locator(RATE)).not_to_have_value("7e-4")
 
 
@@ -209,7 +206,7 @@ def test_a_second_person_finds_their_own_form(page: Page, server: Server) -> Non
     choose_preset(page, "Demo")
     box(page, "train-learning_rate").fill("1e-3")
     box(page, "train-learning_rate").press("Tab")
-    still(page)
+    drawn(page)
     browser = page.context.browser
     assert browser is not None
     other = browser.new_context(viewport={"width": 1440, "height": 900})
@@ -219,7 +216,7 @@ def test_a_second_person_finds_their_own_form(page: Page, server: Server) -> Non
     expect(rate).to_be_visible()
     rate.fill("2e-3")
     rate.press("Tab")
-    still(tab)
+    drawn(tab)
     expect(page.locator(RATE)).to_have_value("1e-3")
     page.reload()
     expect(page.locator(RATE)).to_have_value("1e-3")

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from lfdash.jobs.yaml_format import load
-from tests.e2e.conftest import Server, pick_option, start_server
+from tests.e2e.conftest import Server, drawn, pick_option, start_server
 from tests.support.runs import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
@@ -24,7 +24,8 @@ STATE = ".st-key-strip .lf-state"
 
 
 def choose_preset(page: Page, title: str) -> None:
-    pick_option(page, page.locator(".st-key-page-preset_pick input"), title, search=True)
+    pick_option(page, page.locator(".st-key-page-preset_pick input").first, title, search=True)
+    drawn(page)
 
 
 def pick(page: Page, key: str, value: str) -> None:

@@ -12,11 +12,10 @@ from lfdash.engine import models
 from lfdash.engine.context import MODEL, PATH
 from lfdash.engine.models import Offer
 from lfdash.ui.form import preferences, widgets
-from lfdash.ui.form.state import HUB_NAME, Form
+from lfdash.ui.form.state import HUB_NAME, MODEL_PICK, Form
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.text import label, markdown_safe, t
 
-PICK = "page.model"  # what the field shows; the form's own values are MODEL and PATH
 FIELDS = (MODEL, PATH)
 
 
@@ -26,15 +25,15 @@ def draw(form: Form, look: widgets.Appearance, help_: str | None, on_change: Cal
     services = form.services
     offers = {offer.value: offer for offer in models.offered(services, preferences.used(services))}
     now, small, saved = form.model, t("ui.model_small"), saved_as(form)
-    st.session_state[PICK] = now or None
+    st.session_state[MODEL_PICK] = now or None
 
     def changed() -> None:
-        form.choose_model(st.session_state[PICK] or "")
+        form.choose_model(st.session_state[MODEL_PICK] or "")
         on_change(*args)
 
     with st.container(key=PATH):
         keyed.select(
-            label(PATH), widgets.with_current(list(offers), now or None), key=PICK, page=form.page, open_=True,
+            label(PATH), widgets.with_current(list(offers), now or None), key=MODEL_PICK, page=form.page, open_=True,
             word=lambda value: words(offers.get(value) or Offer(value), small, saved if value == now else ""),
             read=partial(meant, form), nothing=t("ui.not_set"), placeholder=t("ui.model_pick"), help=help_,
             on_change=changed,

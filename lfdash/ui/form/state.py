@@ -42,6 +42,7 @@ from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import preferences, undo, widgets
 from lfdash.ui.form.extra_arguments import ExtraArguments
 from lfdash.ui.form.keys import scoped
+from lfdash.ui.shared import keyed
 from lfdash.ui.shared.browser import browser
 from lfdash.ui.shared.text import label, lookup
 from lfdash.workspace.memo import Memo
@@ -64,6 +65,7 @@ MARKS: Mapping[str, str] = {
     "lora_dropout": "do", "pref_beta": "beta",
 }
 FOLLOWERS = ("changed", "bar", "early")  # fragments that follow each change of a field
+MODEL_PICK = "page.model"  # what the one field of the model shows; the form's values are its name and path
 HUB_NAME = "top.hub_name"
 TEMPLATE = "top.template"
 KNOWN = "known"  # (reading, its problems, when they were looked for)
@@ -146,6 +148,8 @@ class Form:
 
     def read(self) -> Reading:
         """The job that the session's raw values say. Refused values are problems, and are not in the job."""
+        if MODEL_PICK in keyed.catch_up():
+            self.choose_model(st.session_state[MODEL_PICK] or "")
         values: dict[str, Value] = {}
         refused: list[Problem] = []
         for row in self.rows:

@@ -36,6 +36,7 @@ def launch(form: Form, how: How = "start") -> None:
     """Lists the problems, or launches the form's job (or lets it wait) and shows its run."""
     form.check(True)
     forget_answers()
+    form.refresh_name()
     reading = form.read()
     errors = [p for p in form.problems(reading) if p.level == "error"]
     if errors:

@@ -19,6 +19,7 @@ like others, so that a list is never empty, and nothing that the browser clears 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 from zlib import crc32
 
@@ -30,6 +31,7 @@ from lfdash.ui.shared.streamlit_private import ExpanderContainer
 Word = Callable[[Any], str]
 Read = Callable[[Any], Any]  # what a widget shows -> the value that it means
 NOTHING = ""  # the option that takes a choice back: no value of a list is empty
+LIVE = "keyed.live"  # key -> its widget of now
 ROOM = " "  # at the end of each option of a list that takes texts: nobody types it (see `select`)
 
 
@@ -44,6 +46,36 @@ def widget_key(key: str, page: str, options: Iterable[Any], word: Word) -> str:
     words = [f"{option}={word(option)}" for option in options if word(option) != str(option)]
     mark = f"{crc32(chr(10).join(words).encode()):08x}" if words else "own"
     return f"{key}@{page}.{mark}"
+
+
+@dataclass
+class Live:
+    """The widget of a key. shown: its key; read: see `Read`; seen: its value as the key has it; told: its value when
+    somebody was told of it last."""
+
+    shown: str
+    read: Read
+    seen: Any
+    told: Any
+
+
+def live() -> dict[str, Live]:
+    """The widgets of the session by the key of their value."""
+    found: dict[str, Live] = st.session_state.setdefault(LIVE, {})
+    return found
+
+
+def catch_up() -> set[str]:
+    """Takes what the browser sent over into the keys, before the callbacks that do it have been called: an event may
+    bring a typed text and a click, and the click's may be the first. The keys that changed."""
+    changed: set[str] = set()
+    for key, widget in live().items():
+        if widget.shown in st.session_state:
+            value = widget.read(st.session_state[widget.shown])
+            if value != widget.seen:
+                st.session_state[key] = widget.seen = value
+                changed.add(key)
+    return changed
 
 
 def same(value: Any) -> Any:
@@ -69,7 +101,7 @@ def prepare(key: str, named: str, read: Read = same, write: Read = same) -> str:
         shown = f"{key}{blank(f'{named}.{st.session_state[rounds]}')}"
     if shown not in st.session_state or st.session_state[shown] != write(value):
         st.session_state[shown] = write(value)
-    st.session_state[f"{key}@now"] = shown
+    live()[key] = Live(shown, read, value, value)
     return shown
 
 
@@ -81,14 +113,15 @@ def keep(
 
     A widget that went away, with its words or with its value, may answer once more; that changes nothing.
     """
-    if st.session_state.get(f"{key}@now") != shown:
+    widget = live().get(key)
+    if widget is None or widget.shown != shown:
         return
     value = read(st.session_state[shown])
     if write is not same:
         st.session_state[shown] = write(value)  # a typed text is shown as the option that it means
-    if st.session_state.get(key) == value:
+    if widget.told == value:
         return
-    st.session_state[key] = value
+    st.session_state[key] = widget.seen = widget.told = value
     if on_change is not None:
         on_change(*args)
 

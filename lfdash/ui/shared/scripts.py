@@ -39,6 +39,13 @@ SHOW = """<script>
 </script>"""
 
 
+# A widget that makes room for a new one (see `keyed`) stays behind it until the page is drawn.
+DOUBLES = ", ".join(
+    f'[data-stale="false"]:has(> .{kind}) + [data-stale="true"]:has(> .{kind})'
+    for kind in ("stTextInput", "stTextArea", "stSelectbox", "stMultiSelect", "stButtonGroup")
+)
+
+
 def css_class(key: str) -> str:
     """The class that Streamlit gives to what has a key."""
     return "st-key-" + re.sub(r"[^a-zA-Z0-9_-]", "-", key.strip())
@@ -47,6 +54,11 @@ def css_class(key: str) -> str:
 def close_lists() -> None:
     """From now on a list of several closes after a choice by the mouse."""
     st.html(CLOSE, unsafe_allow_javascript=True)
+
+
+def hide_doubles() -> None:
+    """Shows no widget twice while the page is drawn."""
+    st.html(f"<style>{DOUBLES} {{display: none}}</style>")
 
 
 def show(key: str, turn: int) -> None:

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.job import JobConfig
-from lfdash.ui.form.model_field import PICK
+from lfdash.ui.form.state import MODEL_PICK
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 
@@ -66,7 +66,7 @@ def load(app: AppTest, **values: Any) -> AppTest:
 
 def model(app: AppTest) -> tuple[str, str | None]:
     """What the field shows, and the model of the arguments."""
-    box = pages.widget(app, "selectbox", PICK)
+    box = pages.widget(app, "selectbox", MODEL_PICK)
     lines = {text.strip().partition(" · ")[0]: text.strip() for text in box.options}
     args = build_args(app.session_state["reading"].job)
     return lines.get((box.value or "").strip(), ""), args.get("model_name_or_path")
@@ -78,12 +78,12 @@ def wrong(app: AppTest) -> list[tuple[str, Any]]:
 
 def test_the_list_says_name_size_and_template(app: AppTest) -> None:
     assert model(app) == (f"{SEVEN} · 7B · qwen", "Qwen/Qwen2.5-7B-Instruct")
-    options = [text.strip() for text in pages.widget(app, "selectbox", PICK).options]
+    options = [text.strip() for text in pages.widget(app, "selectbox", MODEL_PICK).options]
     assert f"{SMALL} · 0.5B {t('ui.model_small')} · qwen" in options and options[0] == t("ui.not_set")
 
 
 def test_a_typed_name_that_is_not_listed_is_an_error_with_near_matches_and_trains_nothing_else(app: AppTest) -> None:
-    pages.type_in(app, PICK, TYPED)
+    pages.type_in(app, MODEL_PICK, TYPED)
     again(app)
     assert model(app) == (TYPED, None), "never a name on another path"
     assert wrong(app) == [("model_unknown", TYPED)]
@@ -98,7 +98,7 @@ def test_a_typed_name_that_is_not_listed_is_an_error_with_near_matches_and_train
 
 def test_start_refuses_an_unknown_name(services: Services) -> None:
     app = pages.start()
-    pages.type_in(app, PICK, TYPED)
+    pages.type_in(app, MODEL_PICK, TYPED)
     again(app)
     app.button(key="start").click()
     again(app)
@@ -116,16 +116,16 @@ def test_start_refuses_an_unknown_name(services: Services) -> None:
     ],
 )
 def test_a_typed_name_path_or_id(app: AppTest, typed: str, shown: str, path: str) -> None:
-    pages.type_in(app, PICK, typed)
+    pages.type_in(app, MODEL_PICK, typed)
     again(app)
     assert model(app) == (shown, path) and wrong(app) == []
 
 
 def test_a_path_is_not_filed_under_the_name_of_before(app: AppTest) -> None:
-    pages.type_in(app, PICK, "/disk/model")
+    pages.type_in(app, MODEL_PICK, "/disk/model")
     again(app)
     assert app.session_state["reading"].job.model_name == "model" and app.session_state["top.template"] == "qwen"
-    pages.type_in(app, PICK, f"/disk/{SMALL.replace('Qwen2.5', 'Qwen3').replace('0.5B-Instruct', '0.6B')}")
+    pages.type_in(app, MODEL_PICK, f"/disk/{SMALL.replace('Qwen2.5', 'Qwen3').replace('0.5B-Instruct', '0.6B')}")
     again(app)
     assert app.session_state["top.template"] == "qwen3", "a copy of a listed model has its template"
 
@@ -155,7 +155,7 @@ def test_a_file_with_a_name_that_nothing_is_known_of_is_told(app: AppTest) -> No
 
 
 def test_no_model_is_no_error_before_start(app: AppTest) -> None:
-    pages.widget(app, "selectbox", PICK).set_value("")
+    pages.widget(app, "selectbox", MODEL_PICK).set_value("")
     again(app)
     assert model(app) == ("", None) and wrong(app) == []
 

@@ -10,8 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services, settings
 from lfdash.ui.form import preferences
-from lfdash.ui.form.model_field import PICK
-from lfdash.ui.form.state import NEW
+from lfdash.ui.form.state import MODEL_PICK, NEW
 from tests.support import app as pages
 
 MODEL = "Qwen2.5-0.5B-Instruct"
@@ -40,7 +39,7 @@ def model_of(app: AppTest) -> list[str]:
 
 def test_a_new_form_begins_with_what_was_used_last(services: Services) -> None:
     app = new_form(pages.start())
-    set_to(app, "selectbox", PICK, MODEL)
+    set_to(app, "selectbox", MODEL_PICK, MODEL)
     assert model_of(app) == [MODEL, services.upstream.models[MODEL].paths["huggingface"]]
     app.session_state["open_loading"] = True
     pages.good(app.run())
@@ -61,19 +60,19 @@ def test_a_new_form_begins_with_what_was_used_last(services: Services) -> None:
 def test_a_path_that_was_typed_is_offered_again_and_begins_a_new_form(services: Services) -> None:
     app = new_form(pages.start())
     for path in ("/disk/qwen", "org/name"):
-        pages.type_in(app, PICK, path)
+        pages.type_in(app, MODEL_PICK, path)
     assert preferences.used(services) == ["org/name", "/disk/qwen"]
-    set_to(app, "selectbox", PICK, MODEL)
-    box = pages.widget(app, "selectbox", PICK)
+    set_to(app, "selectbox", MODEL_PICK, MODEL)
+    box = pages.widget(app, "selectbox", MODEL_PICK)
     assert [text.strip() for text in box.options[:3]] == ["not set", "org/name", "/disk/qwen"]
-    set_to(app, "selectbox", PICK, "/disk/qwen")
+    set_to(app, "selectbox", MODEL_PICK, "/disk/qwen")
     assert model_of(new_form(app)) == ["", "/disk/qwen"]
 
 
 def test_paths_of_earlier_versions_are_offered_and_never_taken_for_a_name_by_themselves(services: Services) -> None:
     settings(services).save({"paths": {MODEL: "/disk/old"}})
     app = new_form(pages.start())
-    set_to(app, "selectbox", PICK, MODEL)
+    set_to(app, "selectbox", MODEL_PICK, MODEL)
     assert model_of(app) == [MODEL, services.upstream.models[MODEL].paths["huggingface"]]
     assert "/disk/old" in preferences.used(services)
 

@@ -257,3 +257,46 @@ def test_what_a_user_chooses_keeps_its_widget(app: AppTest) -> None:
     pages.widget(app, "selectbox", "closed").set_value("ab")
     pages.good(app.run())
     assert [item.key for item in app.get("selectbox")] == before
+
+
+def eager() -> None:
+    """A button whose callback looks at a text, drawn before the text: Streamlit calls it first."""
+    import streamlit as st
+
+    from lfdash.ui.shared import keyed
+    from tests.ui.shared.test_keyed import heard, look
+
+    st.button("look", key="look", on_click=look)
+    keyed.text("text", key="text", page="here", on_change=heard, args=("text",))
+
+
+def look() -> None:
+    before = st.session_state["text"]
+    st.session_state["looked"] = (before, keyed.catch_up(), st.session_state["text"])
+
+
+def test_a_click_that_comes_with_a_typed_text_finds_it() -> None:
+    app = pages.good(AppTest.from_function(eager).run())
+    text = pages.widget(app, "text_input", "text")
+    states = WidgetStates(widgets=[
+        WidgetState(id=app.button(key="look").proto.id, trigger_value=True),
+        WidgetState(id=text.proto.id, string_value="typed"),
+    ])
+    pages.good(app._run(states))
+    assert app.session_state["looked"] == ("", {"text"}, "typed"), "the click was called first"
+    assert app.session_state["heard"] == [("text", "typed")], "and whoever waits for the text is told all the same"
+
+
+def set_and_look() -> None:
+    st.session_state["text"] = "set"
+    st.session_state["looked"] = (keyed.catch_up(), st.session_state["text"])
+
+
+def test_what_the_program_set_is_not_undone_by_catching_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The widget still shows what it was given before."""
+    monkeypatch.setattr("tests.ui.shared.test_keyed.look", set_and_look)
+    app = pages.good(AppTest.from_function(eager).run())
+    app.button(key="look").click()
+    pages.good(app.run())
+    assert app.session_state["looked"] == (set(), "set")
+    assert pages.widget(app, "text_input", "text").value == "set"
