@@ -171,7 +171,7 @@ def bad_data(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
             elif facts.datasets is not None and facts.dataset_problem is None and name not in facts.datasets:
                 known = ", ".join(sorted(facts.datasets)) or "–"
                 yield Problem(row.id, "dataset_unknown", {"value": name, "known": known})
-            elif name in facts.data_gone:
+            elif name in facts.data_gone and name not in facts.data:
                 yield Problem(row.id, "dataset_gone", {"value": name, "file": facts.data_gone[name]})
             elif ranked is not None and facts.ranking.get(name, ranked) != ranked:
                 code, params = ("dataset_unranked", {}) if ranked else ("dataset_ranked", {"stages": RANKED})

@@ -63,7 +63,7 @@ def test_rows_that_are_left_out_are_named_with_their_reason(workspace: Path) -> 
     info.write_text(json.dumps({"mine": entry}))
     said = lfdash("data", "mine")
     assert said.code == 0 and said.out.count("left out") == 1
-    assert "1 left out: role “system” has no tag in the entry (rows 2)" in said.out
+    assert "1 row left out: role “system” has no tag in the entry (row 2)" in said.out
     (problem,) = lfdash("data", "mine", "--json").json["problems"]
     assert (problem["code"], problem["level"]) == ("data_left_out", "warning") and "1 of 2 rows" in problem["message"]
 

@@ -65,7 +65,7 @@ def test_a_file_that_lies_elsewhere_in_the_workspace() -> None:
     gone = Missing(args["deepspeed"], near="deepspeed/ds_z3_config.json")
     (problem,) = told(args, {"deepspeed": (gone,)})
     assert (problem.code, problem.level, problem.field) == ("named_absent", "error", "train.ds_stage")
-    assert problem.fix == {"extra.deepspeed": "deepspeed/ds_z3_config.json"}
+    assert problem.fix == {"extra.deepspeed": None, "train.ds_stage": "3"}
     (problem,) = told(args, {"deepspeed": (Missing(args["deepspeed"]),)})
     assert problem.fix is None
 

@@ -28,7 +28,7 @@ def told(args: dict[str, Any], **facts: Any) -> list[Problem]:
 def by_default(optim: str) -> dict[str, Any]:
     """Facts of an environment whose transformers takes this optimizer when none is given."""
     names = (*FULL, *RATIO, "use_galore", "use_apollo", "output_dir")
-    return {"arguments": {**dict.fromkeys(names, ArgumentType("text")), "optim": ArgumentType("choice", (), optim)}}
+    return {"arguments": {**dict.fromkeys(names, ArgumentType("text")), "optim": ArgumentType("choice", default=optim)}}
 
 
 @pytest.mark.parametrize("use", [{"use_galore": True}, {"use_apollo": True}, RATIO], ids=["galore", "apollo", "badam"])

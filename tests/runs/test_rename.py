@@ -123,7 +123,7 @@ def test_a_run_of_the_plain_cli(runs: Runs) -> None:
     log.write_text('{"current_steps": 2, "total_steps": 2}\n')
     runs.registry.refresh()
     (view,) = runs.registry.snapshot()
-    assert code(runs.registry.archive.rename(view.run_id, "other")) == "plain_fresh"
+    assert code(runs.registry.archive.rename(view.run_id, "other")) == "alive"
     os.utime(log, (1, 1))
     found = renamed(runs, "other", view.run_id)
     assert (found.name, found.record) == ("other", None)

@@ -40,7 +40,7 @@ from tests.support.runs import fake_cli, plan_for, wait_end
 DATA = {"rows", "pairs", "online", "broken", "new", "mine", "ask", "say", "hello", "world", "instruction", "output",
         "done", "failed", "odd", "scored", "merged", "absent", "fast", "nope", "zzz", "bad",
         "prompt", "response", "list", "out", "chosen", "rejected", "columns", "true"}
-NAMES = DATA | {"lfdash", "tok", "GB", "MB", "YAML", *map(locales.name_of, locales.available())}
+NAMES = DATA | {"lfdash", "tok", "GPU", "GB", "MB", "YAML", *map(locales.name_of, locales.available())}
 
 
 @dataclass

@@ -81,7 +81,7 @@ def submit(services: Services, prepared: Prepared, how: How, resume: tuple[str, 
         if outcome.code == "busy":
             st.session_state[BUSY] = (refusal(outcome), prepared.record.kind, resume)
         else:
-            st.session_state[FORM_MESSAGE if resume is None else MESSAGE] = refusal(outcome)
+            st.session_state.update({FORM_MESSAGE if resume is None else MESSAGE: refusal(outcome)})
         return False
     if isinstance(outcome, Queued):
         st.session_state[NOTICE] = queued_words(prepared.record.name, outcome)

@@ -30,7 +30,7 @@ def test_all_runs_newest_first_with_what_is_known_of_them(three: Services) -> No
     assert list(table["model"]) == ["other", "llama3-8b", "demo-llama"] and list(table["stage"]) == ["dpo", "", "sft"]
     assert list(table["progress"].round()) == [33, 100, 100]
     assert all(len(curve) == 30 for curve in table["spark"][1:]) and (table["best"] <= table["last"]).all()
-    assert "3 of 3 runs" in texts(app)
+    assert "Runs: 3 of 3" in texts(app)
 
 
 def test_every_language_draws_the_page(three: Services) -> None:
