@@ -59,6 +59,8 @@ def of(services: Services, job: JobConfig) -> Facts:
         python=services.cli.python or "" if here and isinstance(services.cli, Cli) else "",
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
+        by_version=services.by_version,
+        installed={"llamafactory": services.upstream.llamafactory, "transformers": services.upstream.transformers},
         rows={} if online else services.row_counts(directory, wanted_datasets(job)),
         usable={name: found.usable for name, found in data.items() if found.usable is not None},
         data={name: found.problems for name, found in data.items()},

@@ -27,7 +27,6 @@ from lfdash.jobs.args import secret_names
 from lfdash.jobs.secret_arguments import hide, without
 from lfdash.jobs.stages import BY_CODE
 from lfdash.launchers.base import Level
-from lfdash.llamafactory import probe
 from lfdash.locales import from_environment, in_language
 from lfdash.outcomes import Problem, Refused
 from lfdash.runs.console import last_lines
@@ -54,7 +53,7 @@ def open_workspace(workspace: str | os.PathLike[str] | None = None, *, create: b
     folder = Path(workspace or os.environ.get("LFDASH_WORKSPACE", "workspace")).expanduser().resolve()
     roots = [Path(os.path.abspath(root)) for root in folders_in(os.environ.get("LFDASH_ROOTS", ""))]
     services = Services(find_project(), folder, roots, create=create)
-    services.upstream = probe.cached(services.workspace.private) or services.upstream
+    services.take_found()
     services.registry.summaries.load()
     return Workspace(services)
 
@@ -64,8 +63,9 @@ class Workspace:
 
     services: what the page has of it, too; `lfdash.open` makes them. A `config` is a path, a mapping of
     LLaMA-Factory's arguments, or YAML text (also LlamaBoard's saved form); `changes` are arguments that are set on
-    top of it, None takes one out. Relative paths in it start in the workspace. Nothing here asks LLaMA-Factory:
-    arguments and packages are those that a dashboard found last on this workspace, else those that lfdash knows.
+    top of it, None takes one out. Relative paths in it start in the workspace. Arguments and packages are those that a
+    dashboard found last on this workspace, else those that lfdash knows; LLaMA-Factory is asked (once, up to 20 s) only
+    where its version is another than the one that lfdash knows.
     """
 
     def __init__(self, services: Services) -> None:
@@ -83,6 +83,7 @@ class Workspace:
 
     def read(self, config: Config, changes: Mapping[str, Any] | None = None) -> Opened | Refused:
         """The job that a configuration means, ready to be run, and notes on what was filled in. See `open_config`."""
+        self.services.ask_other_version()
         self.look()  # a fresh name is one that no run has
         return open_config(self.services, config, changes)
 

@@ -15,6 +15,7 @@ from lfdash.data.dataset_info import DatasetInfo
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.presets import Preset, list_presets
+from lfdash.jobs.versions import load as load_by_version
 from lfdash.launchers import table as launchers
 from lfdash.launchers.base import Launcher
 from lfdash.llamafactory import probe
@@ -74,6 +75,7 @@ class Services:
         self.preview_only = os.environ.get("LFDASH_PREVIEW_ONLY", "") not in ("", "0")
         self.devices = devices.probe()
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
+        self.by_version = load_by_version(project.configs / "arguments_by_version.json")
         self.registry = ProcessRegistry(
             workspace, launchers.get(launchers.DEFAULT), roots=self.roots, cli=self.cli_path,
             starts_jobs=not self.preview_only,
@@ -86,6 +88,7 @@ class Services:
         self.by_entry = True
         self.sign_in: SignIn | None = None  # set by the entry
         self._started = False
+        self._compared = False
         self._lock = threading.Lock()
 
     @property
@@ -111,6 +114,20 @@ class Services:
             found = probe.probe(self.cli, self.workspace.private)
             if isinstance(found, Upstream):
                 self.upstream = found
+
+    def take_found(self) -> None:
+        """Takes what was found last of the LLaMA-Factory that is used, without asking it."""
+        if isinstance(self.cli, Cli):
+            self.upstream = probe.cached(self.workspace.private, self.cli) or self.upstream
+
+    def ask_other_version(self) -> None:
+        """Asks the LLaMA-Factory that is used, once, if its version is another than that of the snapshot, and nothing
+        was found of it yet; takes 0.2 s, else up to 20."""
+        if self._started or self._compared or self.upstream.source == "installed" or not isinstance(self.cli, Cli):
+            return
+        self._compared = True
+        if not probe.is_described(self.cli, self.upstream):
+            self._read_installed()
 
     def datasets(self, directory: str) -> DatasetInfo:
         """The datasets of a folder (relative to the workspace)."""

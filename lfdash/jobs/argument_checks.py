@@ -16,6 +16,7 @@ from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_KIND_ARG, arguments
 from lfdash.jobs.job import JobConfig, bound
 from lfdash.jobs.rules import EXTRA, Args, method
+from lfdash.jobs.versions import TEMPLATE
 from lfdash.jobs.yaml_format import spoken
 from lfdash.outcomes import Problem, Value
 
@@ -71,21 +72,47 @@ def bad_arguments(job: JobConfig, facts: Facts) -> Iterator[Problem]:
     for name, value in args.items():
         known = facts.arguments.get(name)
         if known is None:
-            yield unknown_argument(job, name, value, facts.arguments)
+            yield unknown_argument(job, name, value, facts)
             continue
-        problem = bad_value(job, name, value, known)
+        problem = value_of_other(job, name, value, known, facts) or bad_value(job, name, value, known)
         if problem is not None:
             yield problem
-    template = args.get("template")
+    template = args.get(TEMPLATE)
     if facts.templates is not None and isinstance(template, str) and template not in facts.templates:
-        yield Problem("top.template", "template_unknown", {"value": template})
+        other = facts.by_version.elsewhere(facts.installed, TEMPLATE, template)
+        code = "template_of_other" if other else "template_unknown"
+        yield Problem("top.template", code, {"value": template, **(other or {})})
 
 
-def unknown_argument(job: JobConfig, name: str, value: Any, known: Mapping[str, ArgumentType]) -> Problem:
-    """An argument that does not exist: what it is called now, or, in words only, what was probably meant."""
+def place_of(job: JobConfig, name: str) -> tuple[str, str]:
+    """Where a problem of an argument is shown, and the key that takes the argument out: its field, else the extra
+    arguments."""
+    row = BY_KIND_ARG[job.kind].get(name)
+    return (row.id, row.id) if row is not None and name not in job.extra else (EXTRA, EXTRA_PREFIX + name)
+
+
+def value_of_other(job: JobConfig, name: str, value: Any, known: ArgumentType, facts: Facts) -> Problem | None:
+    """A word that the installed version does not take and another one does."""
+    if not isinstance(value, str) or not known.choices or value in known.choices:
+        return None
+    other = facts.by_version.elsewhere(facts.installed, name, value)
+    if other is None:
+        return None
+    params = {"name": name, "value": value, "choices": ", ".join(known.choices), **other}
+    return Problem(place_of(job, name)[0], "choice_of_other", params)
+
+
+def unknown_argument(job: JobConfig, name: str, value: Any, facts: Facts) -> Problem:
+    """An argument that does not exist: what it is called now, which version has it, or, in words only, what was
+    probably meant."""
+    known = facts.arguments or {}
     new = RENAMED.get(name)
     if new in known:
         return renamed_argument(job, name, str(new), value)
+    other = facts.by_version.elsewhere(facts.installed, name)
+    if other is not None:
+        where, key = place_of(job, name)
+        return Problem(where, "argument_of_other", {"name": name, **other}, fix={key: None})
     near = next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.7)), None)
     if near is not None:
         return Problem(EXTRA, "argument_unknown_near", {"name": name, "near": near})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lfdash.jobs.resources import ResourceRequest
+from lfdash.jobs.versions import EMPTY, ByVersion
 from lfdash.outcomes import Problem
 
 
@@ -64,6 +65,8 @@ class Facts:
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known. python: the
     interpreter of that environment, "" = not known.
     arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
+    by_version: which version of LLaMA-Factory has which argument; installed: package -> version of the one that is
+    used, of those that the table names.
     rows: dataset -> its number of rows, where they were counted. usable: dataset -> how many of them (within
     max_samples) the stage is trained on, where that is known. data: dataset -> what is wrong with its rows or entry.
     model_template: the chat template of the chosen model, "" = not known; fitting: all that fit it. model: what its
@@ -88,6 +91,8 @@ class Facts:
     python: str = ""
     arguments: Mapping[str, ArgumentType] | None = None
     templates: frozenset[str] | None = None
+    by_version: ByVersion = EMPTY
+    installed: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     usable: Mapping[str, int] = field(default_factory=dict)
     data: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)

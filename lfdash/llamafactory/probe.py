@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import sys
 import tempfile
@@ -29,12 +30,40 @@ def probe(cli: Cli, private: Path) -> Upstream | Refused:
     environment, or a file of LLaMA-Factory that is read, changed. Takes 0.2 s when cached, else as long as the
     imports. Refused: as `ask`.
     """
-    installed = ask(cli, "probe", arguments=("--identity",), timeout=TIMEOUT, env=OFFLINE)
+    installed = identity(cli)
     if isinstance(installed, Refused):
         return installed
-    key = hashlib.sha256(f"{SCRIPT.read_text(encoding='utf-8')}{cli.python}{installed}".encode()).hexdigest()[:16]
-    path = private / f"upstream-{key}.json"
+    path = private / f"{stem(cli)}-{short_hash(SCRIPT.read_text(encoding='utf-8'), installed)}.json"
     return kept(path) or ask_everything(cli, path)  # not there, or broken: ask again
+
+
+def identity(cli: Cli) -> str | Refused:
+    """What the answer depends on, found without LLaMA-Factory's imports (0.2 s)."""
+    return ask(cli, "probe", arguments=("--identity",), timeout=TIMEOUT, env=OFFLINE)
+
+
+def stem(cli: Cli) -> str:
+    """What the names of answers of this environment start with."""
+    return f"upstream-{short_hash(str(cli.python))}"
+
+
+def short_hash(*texts: str) -> str:
+    """16 characters that stand for texts."""
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+
+
+def is_described(cli: Cli, upstream: Upstream) -> bool:
+    """Whether the environment of `cli` has the versions that a description is of; True when that cannot be told.
+
+    Takes 0.2 s. What is asked for in full takes as long as LLaMA-Factory's imports: it is worth it only where not.
+    """
+    installed = identity(cli)
+    try:
+        packages = {} if isinstance(installed, Refused) else json.loads(installed)["packages"]
+    except (ValueError, KeyError, TypeError):
+        return True
+    versions = (packages.get("llamafactory"), packages.get("transformers"))
+    return None in versions or versions == (upstream.llamafactory, upstream.transformers)
 
 
 def kept(path: Path) -> Upstream | None:
@@ -46,14 +75,15 @@ def kept(path: Path) -> Upstream | None:
         return None
 
 
-def cached(private: Path) -> Upstream | None:
-    """The answer that lies in the folder, without asking whether it is still the newest; None when there is none."""
-    answers = (kept(path) for path in sorted(private.glob("upstream-*.json")))
+def cached(private: Path, cli: Cli) -> Upstream | None:
+    """The answer of the environment of `cli` that lies in the folder, without asking whether it is still the newest;
+    None when there is none."""
+    answers = (kept(path) for path in sorted(private.glob(f"{stem(cli)}-*.json")))
     return next((upstream for upstream in answers if upstream is not None), None)
 
 
 def ask_everything(cli: Cli, path: Path) -> Upstream | Refused:
-    """Asks, and keeps the answer in place of earlier ones."""
+    """Asks, and keeps the answer in place of this environment's earlier ones and of those that name none."""
     text = ask(cli, "probe", timeout=TIMEOUT, env=OFFLINE)
     if isinstance(text, Refused):
         return text
@@ -64,7 +94,8 @@ def ask_everything(cli: Cli, path: Path) -> Upstream | Refused:
     try:
         write_text_atomic(path, text)
         for earlier in set(path.parent.glob("upstream-*.json")) - {path}:
-            earlier.unlink(missing_ok=True)
+            if earlier.name.startswith(stem(cli)) or earlier.name.count("-") == 1:
+                earlier.unlink(missing_ok=True)
     except OSError:
         pass  # a full disk costs the next start some seconds
     return upstream

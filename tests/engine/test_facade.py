@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from lfdash.engine.resume import prepare_resume
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.submit import submit
 from lfdash.errors import RunGone
+from lfdash.llamafactory.locate import Cli
+from lfdash.llamafactory.probe import stem
 from lfdash.queue.store import Queued
 from lfdash.runs.record import RunState
 from tests.support import ROOT
@@ -253,8 +257,42 @@ def test_a_fresh_name_that_was_taken_meanwhile_is_replaced(
 def test_what_is_known_of_llamafactory_is_taken_from_the_workspace(folder: Path) -> None:
     known = (ROOT / "configs" / "upstream.json").read_text().replace('"templates": [', '"templates": ["mine", ', 1)
     (folder / ".lfdash").mkdir()
-    (folder / ".lfdash" / "upstream-0.json").write_text(known)
+    (folder / ".lfdash" / f"{stem(Cli('', sys.executable))}-0.json").write_text(known)
     assert lfdash.open(folder).check(DEMO, {"template": "mine"}) == ()
+
+
+def test_what_is_known_of_another_environment_is_not_taken(folder: Path) -> None:
+    known = (ROOT / "configs" / "upstream.json").read_text().replace('"templates": [', '"templates": ["mine", ', 1)
+    (folder / ".lfdash").mkdir()
+    (folder / ".lfdash" / f"{stem(Cli('', '/another/python'))}-0.json").write_text(known)
+    found = lfdash.open(folder).check(DEMO, {"template": "mine"})
+    assert not isinstance(found, lfdash.Refused) and [problem.code for problem in found] == ["template_unknown"]
+
+
+@pytest.mark.parametrize("version", ["0.9.3", None])
+def test_another_version_is_asked_once_and_told_by_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, version: str | None
+) -> None:
+    """A version that is the snapshot's (None) is not asked at all."""
+    snapshot = lfdash.open(folder).services.upstream
+    asked = []
+    upstream = replace(
+        snapshot, llamafactory=version or snapshot.llamafactory, source="installed",
+        arguments={name: item for name, item in snapshot.arguments.items() if name != "use_dft_loss"},
+    )
+    packages = {"llamafactory": upstream.llamafactory, "transformers": upstream.transformers}
+    monkeypatch.setattr("lfdash.llamafactory.probe.identity", lambda cli: json.dumps({"packages": packages}))
+    monkeypatch.setattr("lfdash.llamafactory.probe.probe", lambda cli, private: asked.append(cli) or upstream)
+    workspace = lfdash.open(folder)
+    for _ in range(2):
+        found = workspace.check(DEMO, {"use_dft_loss": True})
+        assert not isinstance(found, lfdash.Refused)
+        assert [problem.code for problem in found] == (["argument_of_other"] if version else [])
+    assert len(asked) == (1 if version else 0)
+    if version:
+        assert found[0].params == {
+            "name": "use_dft_loss", "package": "LLaMA-Factory", "versions": "0.9.4, 0.9.5", "installed": "0.9.3",
+        }
 
 
 def test_data(workspace: lfdash.Workspace, folder: Path, tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lfdash.llamafactory.locate import Cli
+from lfdash.llamafactory.probe import stem
 from lfdash.queue.store import QueueSettings, QueueStore
 from lfdash.runs.record import RunState
 from tests.faults.dashboards import Zygote
@@ -22,8 +25,8 @@ from tests.support.runs import fake_cli, launch, plan_for, record_for, wait_for
 JOB = ".lfdash/queue/id-bad.job.json"
 FILES = (
     JOB, ".lfdash/elsewhere/id-bad", ".lfdash/trash/.origins/bad.json", ".lfdash/settings.json",
-    ".lfdash/draft-train.json", ".lfdash/summaries.json", ".lfdash/id", ".lfdash/upstream-1.json",
-    "saves/m/lora/done/notes.json", "configs/bad.yaml",
+    ".lfdash/draft-train.json", ".lfdash/summaries.json", ".lfdash/id", "saves/m/lora/done/notes.json",
+    "configs/bad.yaml", f".lfdash/{stem(Cli('', sys.executable))}-1.json",  # what was found of LLaMA-Factory
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 from lfdash.llamafactory import probe as probing
 from lfdash.llamafactory.catalogue import Upstream, from_json, load_snapshot, to_json
 from lfdash.llamafactory.locate import Cli, find_cli
-from lfdash.llamafactory.probe import cached, probe
+from lfdash.llamafactory.probe import cached, is_described, probe, stem
 from lfdash.outcomes import Refused
 from tests.support import ROOT
 
@@ -134,14 +134,44 @@ def test_a_broken_answer_that_was_kept_is_asked_again(note: Path, cli: Cli, tmp_
 
 
 def test_the_kept_answer_without_asking(note: Path, cli: Cli, tmp_path: Path) -> None:
-    assert cached(tmp_path) is None
+    assert cached(tmp_path, cli) is None
     first = probe(cli, tmp_path)
     (note.parent / "identity").write_text("two")
-    assert cached(tmp_path) == first
+    assert cached(tmp_path, cli) == first
+    assert cached(tmp_path, Cli("/elsewhere/llamafactory-cli", "/elsewhere/python")) is None
     (kept,) = tmp_path.glob("upstream-*.json")
     kept.write_text('{"version": 1')
-    assert cached(tmp_path) is None
+    assert cached(tmp_path, cli) is None
     assert times(note) == 1
+
+
+def test_answers_of_other_environments_are_kept_beside(note: Path, cli: Cli, tmp_path: Path) -> None:
+    other = tmp_path / f"{stem(Cli('', '/elsewhere/python'))}-1.json"
+    older = tmp_path / "upstream-0123456789abcdef.json"  # as they were called before: of which environment is not said
+    for path in (other, older):
+        path.write_text("{}")
+    probe(cli, tmp_path)
+    assert other.exists() and not older.exists()
+
+
+@pytest.mark.parametrize(
+    ("packages", "same"),
+    [
+        ({}, True), ({"llamafactory": "0.9.3", "transformers": "4.52.4"}, False),
+        ({"llamafactory": "LF", "transformers": "4.52.4"}, False),
+        ({"llamafactory": "LF", "transformers": "TF"}, True), ({"llamafactory": "0.9.3"}, True),
+    ],
+)
+def test_whether_a_description_is_of_what_is_installed(
+    note: Path, cli: Cli, packages: dict[str, str], same: bool
+) -> None:
+    """What cannot be told counts as the same: nothing is asked in vain."""
+    snapshot = load_snapshot(SNAPSHOT)
+    words = {"LF": snapshot.llamafactory, "TF": snapshot.transformers}
+    installed = {name: words.get(version, version) for name, version in packages.items()}
+    (note.parent / "identity").write_text(json.dumps({"packages": installed}))
+    assert is_described(cli, snapshot) == same
+    assert times(note) == 0
 
 
 def test_an_answer_that_cannot_be_kept_is_still_given(note: Path, cli: Cli, tmp_path: Path) -> None:
