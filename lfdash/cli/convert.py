@@ -36,7 +36,7 @@ def convert(terminal: Terminal, file: str) -> int:
     lacks = lacking(loaded.job)
     if lacks:
         terminal.note(t("cli.note_board_lacks", names=", ".join(lacks)))
-    return give(terminal, "llamaboard", dump_state(loaded.job, services.upstream.defaults))
+    return give(terminal, "llamaboard", dump_state(loaded.job, services.upstream.defaults, services.board_lacks))
 
 
 def lacking(job: JobConfig) -> list[str]:

@@ -43,7 +43,9 @@ def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -
         secrets=secret_names(job),
         files={
             paths.training_args.name: yaml_format.dump(args, [header], env),
-            paths.llamaboard_config.name: llamaboard_format.dump_state(job, services.upstream.defaults),
+            paths.llamaboard_config.name: llamaboard_format.dump_state(
+                job, services.upstream.defaults, services.board_lacks
+            ),
         },
         cli=services.cli_path,
         cwd=str(services.workspace.root),

@@ -137,6 +137,11 @@ class Services:
         """The number of rows of the named datasets, where it is quickly known."""
         return self.data.rows(directory, names)
 
+    @property
+    def board_lacks(self) -> frozenset[str]:
+        """The elements of LlamaBoard's form that the one of the installed version lacks."""
+        return self.by_version.board_lacks(self.upstream.llamafactory)
+
     def argument_types(self) -> Mapping[str, ArgumentType]:
         """What every argument takes, made once for what is known at the time."""
         upstream = self.upstream

@@ -7,7 +7,7 @@ said once, so that a job holds only what is given.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -264,6 +264,10 @@ def board_value(field_id: str, value: Value | None, defaults: Mapping[str, Any])
     return row.default if taken is None or coerce(row, taken).status == "refused" else taken
 
 
-def dump_state(job: JobConfig, defaults: Mapping[str, Any] | None = None) -> str:
-    """`llamaboard_config.yaml` of a job. defaults: as of `state_from_job`."""
-    return yaml.safe_dump(state_from_job(job, defaults), allow_unicode=True)
+def dump_state(
+    job: JobConfig, defaults: Mapping[str, Any] | None = None, lacks: Collection[str] = frozenset()
+) -> str:
+    """`llamaboard_config.yaml` of a job. defaults: as of `state_from_job`. lacks: elements that the LlamaBoard which
+    shall open it has not: it breaks off at the first."""
+    state = {name: value for name, value in state_from_job(job, defaults).items() if name not in lacks}
+    return yaml.safe_dump(state, allow_unicode=True)

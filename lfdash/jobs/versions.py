@@ -26,10 +26,19 @@ class Having:
 @dataclass(frozen=True)
 class ByVersion:
     """The table. arguments: name -> who has it, of every argument that any version has; choices: argument -> value ->
-    who takes it, where not all versions do."""
+    who takes it, where not all versions do; board: element of LlamaBoard's form -> who has it, where not all have it.
+    tried: the versions of LLaMA-Factory that it knows."""
 
     arguments: Mapping[str, Having] = field(default_factory=dict)
     choices: Mapping[str, Mapping[str, Having]] = field(default_factory=dict)
+    board: Mapping[str, Having] = field(default_factory=dict)
+    tried: frozenset[str] = frozenset()
+
+    def board_lacks(self, version: str) -> frozenset[str]:
+        """The elements of other versions that the LlamaBoard of this version lacks; none where it was not tried."""
+        if version not in self.tried:
+            return frozenset()
+        return frozenset(name for name, having in self.board.items() if version not in having.versions)
 
     def elsewhere(self, installed: Mapping[str, str], name: str, value: str | None = None) -> dict[str, str] | None:
         """What fills the text about an argument (or about a value of it) that the installed version lacks and another
@@ -63,7 +72,8 @@ def load(path: Path) -> ByVersion:
     for package, names in data["choices"].items():
         for name, groups in names.items():
             choices[name] = dict(spread(package, groups))
-    return ByVersion(arguments, choices)
+    tried = frozenset(one["llamafactory"] for one in data["tried"])
+    return ByVersion(arguments, choices, dict(spread("llamafactory", data["board"])), tried)
 
 
 def spread(package: str, groups: Mapping[str, list[str]]) -> list[tuple[str, Having]]:
@@ -75,7 +85,7 @@ def table(said: list[Mapping[str, Any]]) -> dict[str, Any]:
     """The JSON of the table, from what versions said of themselves, oldest first.
 
     said: for each, the document of `llamafactory/scripts/probe.py` with `of_transformers`, the names of the arguments
-    that it has from transformers.
+    that it has from transformers, and `board`, the elements of its LlamaBoard's form.
     """
     names = {item["name"] for one in said for item in one["arguments"]}
     own = {name for one in said for name in named(one).keys() - set(one["of_transformers"])}
@@ -93,8 +103,13 @@ def table(said: list[Mapping[str, Any]]) -> dict[str, Any]:
                 package = owner.get(name, "llamafactory")
                 group = together(one[package] for one in takers)
                 choices[package].setdefault(name, {}).setdefault(group, []).append(value)
+    board: dict[str, list[str]] = {}
+    for name in sorted({name for one in said for name in one["board"]}):
+        owners = [one["llamafactory"] for one in said if name in one["board"]]
+        if len(owners) < len(said):
+            board.setdefault(together(owners), []).append(name)
     tried = [{package: one[package] for package in ("llamafactory", "transformers")} for one in said]
-    return {"version": VERSION, "tried": tried, "arguments": arguments, "choices": choices}
+    return {"version": VERSION, "tried": tried, "arguments": arguments, "choices": choices, "board": board}
 
 
 def together(versions: Any) -> str:

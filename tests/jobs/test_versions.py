@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lfdash.jobs import checks
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.environment import ArgumentType, Facts
+from lfdash.jobs.llamaboard_format import dump_state
 from lfdash.jobs.stages import BY_CODE, METHODS
 from lfdash.jobs.versions import ByVersion, load, table
 from lfdash.llamafactory.catalogue import load_snapshot
@@ -29,6 +31,7 @@ def said(version: str, transformers: str, arguments: dict[str, list[str]], own: 
         "llamafactory": version, "transformers": transformers, "templates": [f"t{version}", "all"],
         "arguments": [{"name": name, "choices": choices} for name, choices in arguments.items()],
         "of_transformers": [name for name in arguments if name not in own],
+        "board": ["top.lang", *(["train.more"] if version > "1" else [])],
     }
 
 
@@ -74,6 +77,20 @@ def test_what_another_version_has(
 def test_arguments_of_transformers_are_told_by_its_versions(small: ByVersion) -> None:
     found = small.elsewhere({"llamafactory": "3", "transformers": "5.0"}, "theirs")
     assert found == {"package": "transformers", "versions": "4.1", "installed": "5.0"}
+
+
+def test_what_an_older_board_lacks(small: ByVersion) -> None:
+    assert small.board_lacks("1") == {"train.more"}
+    assert small.board_lacks("2") == small.board_lacks("9") == frozenset()
+
+
+def test_a_form_for_an_older_board_leaves_out_what_it_lacks(shipped: ByVersion) -> None:
+    """It breaks off at an element that it has not (KeyError in check_output_dir of its runner)."""
+    lacks = shipped.board_lacks("0.9.3")
+    job = job_from_args(GOOD)
+    whole, older = (yaml.safe_load(dump_state(job, lacks=names)) for names in ((), lacks))
+    assert "train.hub_private_repo" in lacks & whole.keys()
+    assert older == {name: value for name, value in whole.items() if name not in lacks}
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

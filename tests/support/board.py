@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,17 @@ class Board:
     folder: Path
 
 
-def open_in_board(cli: Cli, folder: Path) -> Board:
-    """Writes every preset's run folder and lets the LlamaBoard of `cli` open them, in one process."""
+def open_in_board(cli: Cli, folder: Path, lacks: Collection[str] = frozenset()) -> Board:
+    """Writes every preset's run folder and lets the LlamaBoard of `cli` open them, in one process.
+
+    lacks: elements that this LlamaBoard has not.
+    """
     runs = []
     for name in PRESETS:
         job = job_of(name)
         target = folder / job.folder
         target.mkdir(parents=True)
-        (target / "llamaboard_config.yaml").write_text(dump_state(job), encoding="utf-8")
+        (target / "llamaboard_config.yaml").write_text(dump_state(job, lacks=lacks), encoding="utf-8")
         method = str(job.get("top.finetuning_type"))
         runs.append({"model_name": model_of(name), "model_path": "models/m", "method": method, "name": name})
     (folder / "runs.json").write_text(json.dumps(runs))
