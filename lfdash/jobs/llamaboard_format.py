@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from lfdash.jobs.args import build_args, job_from_args, same
+from lfdash.jobs.args import build_args, job_from_args, row_args, same
 from lfdash.jobs.fields import BY_ID, ROWS, arguments
 from lfdash.jobs.job import JobConfig, coerce, new_job
 from lfdash.jobs.kinds import DEFAULT, KINDS
@@ -264,10 +264,20 @@ def board_value(field_id: str, value: Value | None, defaults: Mapping[str, Any])
     return row.default if taken is None or coerce(row, taken).status == "refused" else taken
 
 
+def beside_form(job: JobConfig, lacks: Collection[str]) -> JobConfig:
+    """The job with what some fields send among its extra arguments."""
+    rows = [row for row in ROWS[job.kind] if row.id in lacks and job.sends(row) and arguments(row)]
+    beside = {name: value for row in rows for name, value in row_args(row, job).items()}
+    gone = {row.id for row in rows}
+    values = {name: value for name, value in job.values.items() if name not in gone}
+    return replace(job, values=values, extra={**beside, **job.extra})
+
+
 def dump_state(
     job: JobConfig, defaults: Mapping[str, Any] | None = None, lacks: Collection[str] = frozenset()
 ) -> str:
     """`llamaboard_config.yaml` of a job. defaults: as of `state_from_job`. lacks: elements that the LlamaBoard which
-    shall open it has not: it breaks off at the first."""
-    state = {name: value for name, value in state_from_job(job, defaults).items() if name not in lacks}
+    shall open it has not: it breaks off at the first. What they give goes among the extra arguments."""
+    state = state_from_job(beside_form(job, lacks), defaults)
+    state = {name: value for name, value in state.items() if name not in lacks}
     return yaml.safe_dump(state, allow_unicode=True)

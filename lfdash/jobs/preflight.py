@@ -19,6 +19,7 @@ GIGABYTE = 1e9
 LOW_DISK = 0.5e9  # bytes; LLaMA-Factory's caches and logs alone fill less than that
 OPTIMIZER = 2.0  # AdamW keeps two moments for each trained weight
 SAVED_BY = {"checkpoints": "save_total_limit", "model": "export_dir"}  # what is saved -> the argument that changes it
+PPO_BREAKS = "0.9.2"  # of LLaMA-Factory: TypeError at the first step, seen by `make versions`
 ADAPTER_SHARE = 0.012  # of a model's size that a rank-8 adapter on all linear layers has, about
 
 
@@ -195,6 +196,8 @@ def bad_machine(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
         return
     if stage(args) == "ppo" and not trl_runs_ppo(facts.packages.get("trl", "")):
         yield Problem(STAGE, "ppo_trl", {"version": facts.packages.get("trl") or "–"})
+    elif stage(args) == "ppo" and facts.installed.get("llamafactory") == PPO_BREAKS:
+        yield Problem(STAGE, "ppo_version", {"version": PPO_BREAKS})
 
 
 def trl_runs_ppo(version: str) -> bool:

@@ -19,7 +19,7 @@ from lfdash.llamafactory.catalogue import load_snapshot
 from lfdash.locales import available, problem_in
 from lfdash.outcomes import Problem
 from tests.support import ROOT
-from tests.support.jobs import GOOD
+from tests.support.jobs import GOOD, PPO
 
 FILE = ROOT / "configs" / "arguments_by_version.json"
 INSTALLED = {"llamafactory": "0.9.3", "transformers": "4.52.4"}
@@ -91,6 +91,22 @@ def test_a_form_for_an_older_board_leaves_out_what_it_lacks(shipped: ByVersion) 
     whole, older = (yaml.safe_load(dump_state(job, lacks=names)) for names in ((), lacks))
     assert "train.hub_private_repo" in lacks & whole.keys()
     assert older == {name: value for name, value in whole.items() if name not in lacks}
+
+
+def test_what_an_older_board_has_no_element_for_goes_beside_its_form(shipped: ByVersion) -> None:
+    job = job_from_args({**GOOD, "enable_thinking": False, "weight_decay": 0.1})
+    older = yaml.safe_load(dump_state(job, lacks=shipped.board_lacks("0.9.2")))
+    assert "train.enable_thinking" not in older
+    extra = json.loads(older["train.extra_args"])
+    assert (extra["enable_thinking"], extra["weight_decay"]) == (False, 0.1)
+
+
+def test_ppo_of_a_version_that_breaks_off_is_told() -> None:
+    known = {"packages": {"trl": "0.9.6"}, "installed": {"llamafactory": "0.9.2"}}
+    (problem,) = [p for p in checks.problems(job_from_args({**GOOD, **PPO}), Facts(**known)) if p.level == "error"]
+    assert (problem.code, problem.field) == ("ppo_version", "train.training_stage")
+    fine = Facts(**{**known, "installed": INSTALLED})
+    assert [p for p in checks.problems(job_from_args({**GOOD, **PPO}), fine) if p.level == "error"] == []
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
