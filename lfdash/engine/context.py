@@ -45,7 +45,6 @@ def of(services: Services, job: JobConfig) -> Facts:
         datasets=None if online else frozenset(found.names),
         dataset_problem=None if online else found.problem,
         unfit=found.unfit,
-        data_gone={} if online else on_disk.gone_data(services, directory, found.files, chosen_datasets(job)),
         ranking=found.ranking,
         run_exists=bool(job.run_name) and (services.workspace.root / job.folder).exists(),
         export_taken=bool(target) and holds_something(services.workspace.root / str(target)),
@@ -105,12 +104,6 @@ def wanted_datasets(job: JobConfig) -> list[str]:
     """The datasets that a job trains on."""
     names = job.get(DATASETS[job.kind][0].id) if named(job.kind).trains else None
     return list(names) if isinstance(names, list) else []
-
-
-def chosen_datasets(job: JobConfig) -> list[str]:
-    """Every dataset that a job reads, to train or to be evaluated on."""
-    chosen = [job.get(row.id) for row in DATASETS[job.kind] if job.sends(row)]
-    return [str(name) for names in chosen if isinstance(names, list) for name in names]
 
 
 def model_template(services: Services, job: JobConfig) -> str:

@@ -4,7 +4,7 @@ far the checkpoint is that it would go on from. Nothing is said of what cannot b
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,20 +66,6 @@ def fits(path: Path, holds: tuple[str, ...]) -> bool:
         return any((path / name).exists() for name in holds) if holds else path.exists()
     except OSError:
         return False
-
-
-def gone_data(services: Services, directory: str, files: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """Dataset -> its file, for those of the named ones whose file is not there."""
-    gone = {}
-    for name in names:
-        path = services.roots.readable(f"{directory}/{files[name]}") if name in files else None
-        try:
-            if path is not None:
-                os.stat(path)
-        except OSError as error:
-            if is_absent(error):
-                gone[name] = f"{directory}/{files[name]}"
-    return gone
 
 
 def model_facts(services: Services, model: object) -> ModelFacts | None:

@@ -56,9 +56,8 @@ class Facts:
     """What the world says about a job, gathered by whoever asks for its problems.
 
     datasets: names in dataset_info.json, None when they are not known (an online source). dataset_problem: why
-    that file cannot be read. unfit: dataset -> why its entry cannot be used. data_gone: dataset -> its file, for those
-    whose file is not there. ranking: dataset -> whether its rows are ranked pairs. run_exists: a folder of the run's
-    name exists. export_taken: the export folder holds something.
+    that file cannot be read. unfit: dataset -> why its entry cannot be used. ranking: dataset -> whether its rows are
+    ranked pairs. run_exists: a folder of the run's name exists. export_taken: the export folder holds something.
     outside: argument -> its path, for those that lead where they may not. roots: absolute folders below which
     output may lie. missing: argument -> what it names and is not there. gpus: GPUs found, None = not known;
     gpu_names: as CUDA_VISIBLE_DEVICES names them. request: the devices that the job asks for.
@@ -77,7 +76,6 @@ class Facts:
     datasets: frozenset[str] | None = None
     dataset_problem: Problem | None = None
     unfit: Mapping[str, Problem] = field(default_factory=dict)
-    data_gone: Mapping[str, str] = field(default_factory=dict)
     ranking: Mapping[str, bool] = field(default_factory=dict)
     run_exists: bool = False
     export_taken: bool = False

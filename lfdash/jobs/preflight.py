@@ -11,7 +11,7 @@ from lfdash.jobs import known_bad, named_files, optimizers, packages
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, arguments
 from lfdash.jobs.kinds import JobKind
-from lfdash.jobs.rules import STAGE, Args, Finding, listed, method, number, stage
+from lfdash.jobs.rules import EXTRA, STAGE, Args, Finding, listed, method, number, stage
 from lfdash.jobs.stages import BY_CODE, PLAIN, RANKED
 from lfdash.outcomes import Problem
 
@@ -43,6 +43,7 @@ def findings(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
         yield from optimizers.findings(args, facts)
         yield from overruled_epochs(args)
         yield from nothing_left(args, facts)
+    yield from empty_stream(kind, args, facts)
 
 
 def absent_gpus(kind: JobKind, facts: Facts) -> Iterator[Problem]:
@@ -63,6 +64,16 @@ def overruled_epochs(args: Args) -> Iterator[Finding]:
     if number(args, "max_steps") > 0 and number(args, "num_train_epochs") > 0:
         params = {"value": f"{number(args, 'max_steps'):g}", "epochs": f"{number(args, 'num_train_epochs'):g}"}
         yield Finding("train.max_steps", "max_steps_epochs", params, "warning", {"num_train_epochs": None})
+
+
+def empty_stream(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
+    """A file that is streamed in as many shards as there are data workers, and there is none (data/loader.py of
+    LLaMA-Factory): it ends with StopIteration."""
+    named = [*listed(args.get("dataset")), *listed(args.get("eval_dataset"))]
+    if args.get("streaming") and number(args, "dataloader_num_workers") < 1 and any(name in facts.data for name in named):
+        value = args.get("dataloader_num_workers", 0)
+        row = BY_KIND_ARG[kind.name].get("dataloader_num_workers")
+        yield Finding(row.id if row else EXTRA, "stream_workers", {"value": value}, fix={"dataloader_num_workers": 1})
 
 
 def nothing_left(args: Args, facts: Facts) -> Iterator[Finding]:
@@ -172,8 +183,6 @@ def bad_data(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
             elif facts.datasets is not None and facts.dataset_problem is None and name not in facts.datasets:
                 known = ", ".join(sorted(facts.datasets)) or "–"
                 yield Problem(row.id, "dataset_unknown", {"value": name, "known": known})
-            elif name in facts.data_gone and name not in facts.data:
-                yield Problem(row.id, "dataset_gone", {"value": name, "file": facts.data_gone[name]})
             elif ranked is not None and facts.ranking.get(name, ranked) != ranked:
                 code, params = ("dataset_unranked", {}) if ranked else ("dataset_ranked", {"stages": RANKED})
                 yield Problem(row.id, code, {"value": name, **params})

@@ -84,6 +84,16 @@ def test_gpus_that_are_not_here() -> None:
     assert found({}, Facts(gpus=None, request=ResourceRequest(("7",)))) == []
 
 
+def test_a_stream_of_no_shards() -> None:
+    facts = Facts(data={"a": ()})
+    args = {**GOOD, "dataset": "a", "streaming": True, "max_steps": 100}
+    (problem,) = [p for p in found(args, facts) if p.code == "stream_workers"]
+    assert (problem.field, problem.level) == ("train.dataloader_num_workers", "error")
+    assert problem.fix == {"train.dataloader_num_workers": 1}
+    for change in ({"dataloader_num_workers": 1}, {"streaming": False}, {"dataset": "on_a_hub"}):
+        assert "stream_workers" not in {p.code for p in found({**args, **change}, facts)}
+
+
 def test_steps_that_overrule_the_epochs() -> None:
     (problem,) = found({"max_steps": 20, "num_train_epochs": 3.0, "logging_steps": 1, "save_steps": 5}, Facts())
     assert (problem.code, problem.level) == ("max_steps_epochs", "warning")
@@ -104,12 +114,11 @@ def test_a_checkpoint_at_the_end_of_the_training() -> None:
     assert found({**args, "max_steps": 9}, Facts()) == []
 
 
-def test_a_dataset_whose_file_is_gone() -> None:
-    facts = Facts(datasets=frozenset({"a"}), data_gone={"a": "data/a.json"})
-    (problem,) = found({}, facts)
-    assert (problem.code, problem.params) == ("dataset_gone", {"value": "a", "file": "data/a.json"})
+def test_a_dataset_whose_entry_does_not_fit() -> None:
     why = Problem("train.dataset_dir", "datasets_entry", {"file": "dataset_info.json", "name": "a"})
-    assert [p.code for p in found({}, replace(facts, unfit={"a": why}))] == ["datasets_entry"]  # said once
+    missing = Problem(None, "data_missing", {"file": "data/a.json"})
+    facts = Facts(datasets=frozenset({"a"}), unfit={"a": why}, data={"a": (missing,)})
+    assert [p.code for p in found({}, facts)] == ["datasets_entry"]  # said once
 
 
 def test_only_rows_that_are_trained_on_make_steps() -> None:
