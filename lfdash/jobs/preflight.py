@@ -70,7 +70,9 @@ def empty_stream(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
     """A file that is streamed in as many shards as there are data workers, and there is none (data/loader.py of
     LLaMA-Factory): it ends with StopIteration."""
     named = [*listed(args.get("dataset")), *listed(args.get("eval_dataset"))]
-    if args.get("streaming") and number(args, "dataloader_num_workers") < 1 and any(name in facts.data for name in named):
+    if not args.get("streaming") or number(args, "dataloader_num_workers") >= 1:
+        return
+    if any(name in facts.data for name in named):
         value = args.get("dataloader_num_workers", 0)
         row = BY_KIND_ARG[kind.name].get("dataloader_num_workers")
         yield Finding(row.id if row else EXTRA, "stream_workers", {"value": value}, fix={"dataloader_num_workers": 1})
@@ -96,20 +98,25 @@ def unfit_template(args: Args, facts: Facts) -> Iterator[Problem]:
         yield Problem("top.template", "template_unfit", params, "warning", {"top.template": facts.model_template})
 
 
+def rows_used(args: Args, facts: Facts) -> int | None:
+    """How many rows a job takes of its datasets, those held back for an evaluation included; None = not known."""
+    names = listed(args.get("dataset"))
+    counts = [facts.usable.get(name, facts.rows.get(name)) for name in names]
+    if not names or any(count is None for count in counts):
+        return None
+    limit = int(number(args, "max_samples"))
+    return sum(min(count, limit) if limit > 0 else count for count in counts if count is not None)
+
+
 def total_steps(args: Args, facts: Facts) -> int | None:
     """How many optimizer steps a training has, as transformers' Trainer counts them; None when rows are unknown."""
     if number(args, "max_steps") > 0:
         return int(number(args, "max_steps"))
-    names = listed(args.get("dataset"))
-    if not names or args.get("streaming") or args.get("packing") or stage(args) in PLAIN:
+    if args.get("streaming") or args.get("packing") or stage(args) in PLAIN:
         return None
-    limit = int(number(args, "max_samples")) or None
-    rows = 0
-    for name in names:
-        count = facts.usable.get(name, facts.rows.get(name))
-        if count is None:
-            return None
-        rows += min(count, limit) if limit else count
+    rows = rows_used(args, facts)
+    if rows is None:
+        return None
     size = number(args, "val_size")
     rows -= int(size if size >= 1 else rows * size)
     per_device = int(number(args, "per_device_train_batch_size")) or 8

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.kinds import JobKind
-from lfdash.jobs.preflight import total_steps
-from lfdash.jobs.rules import Args, method, number
+from lfdash.jobs.preflight import rows_used, total_steps
+from lfdash.jobs.rules import Args, listed, method, number
 
 PER_DEVICE = 8  # rows, where nothing is said (transformers' TrainingArguments)
 RANK = 8  # of an adapter, where nothing is said (llamafactory/hparams/finetuning_args.py)
@@ -18,13 +18,15 @@ class Summary:
     """What a job will do; None where it is not known or does not apply.
 
     method: "lora", "full", ...; rank: of its adapter. steps: optimizer steps of the whole training. batch: rows of one
-    optimizer step on all devices.
+    optimizer step on all devices. rows: of its datasets that it takes, all_rows: that they have.
     """
 
     method: str
     rank: int | None = None
     steps: int | None = None
     batch: int | None = None
+    rows: int | None = None
+    all_rows: int | None = None
 
 
 def summary(kind: JobKind, args: Args, facts: Facts) -> Summary:
@@ -33,7 +35,12 @@ def summary(kind: JobKind, args: Args, facts: Facts) -> Summary:
     if not kind.trains:
         return Summary(how)
     rank = int(number(args, "lora_rank")) or RANK if how == "lora" else None
-    return Summary(how, rank, total_steps(args, facts), effective_batch(args, facts))
+    counts = [facts.rows.get(name) for name in listed(args.get("dataset"))]
+    known = [count for count in counts if count is not None]
+    every = sum(known) if known and len(known) == len(counts) else None
+    return Summary(
+        how, rank, total_steps(args, facts), effective_batch(args, facts), rows_used(args, facts), every
+    )
 
 
 def effective_batch(args: Args, facts: Facts) -> int:

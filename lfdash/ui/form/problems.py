@@ -15,12 +15,20 @@ from lfdash.ui.shared.text import label, markdown_safe, problem_words, t
 
 
 def draw_problem(form: Form, key: str, problem: Problem) -> None:
-    """One problem: the field's name, the sentence, and a button (with this key) where the cure is certain."""
+    """One problem: the field's name, which leads to the field, the sentence, and a button where the cure is certain.
+    What is to be typed elsewhere stands apart, with a button that copies it.
+
+    key: another one for each problem of the list.
+    """
     icon = ":red[:material/error:]" if problem.level == "error" else ":orange[:material/warning:]"
-    name = f"{icon} **{label(problem.field)}**: " if problem.field else f"{icon} "
-    sentence = markdown_safe(problem_words(problem))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{name}{sentence}", width="stretch")
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.markdown(icon, width="content")
+        if problem.field:
+            st.button(
+                f"**{label(problem.field)}**:", key=f"go_{key}", type="tertiary", on_click=show, args=(problem.field,),
+                help=t("ui.problem_go_help"), width="content",
+            )
+        st.space("stretch")
         if problem.fix:
             st.button(
                 t("ui.fix"),
@@ -29,6 +37,16 @@ def draw_problem(form: Form, key: str, problem: Problem) -> None:
                 args=(form, dict(problem.fix)),
                 help=t("ui.fix_help", changes=fix_words(problem.fix)),
             )
+    command = str(problem.params.get("command") or "")
+    st.markdown(markdown_safe(problem_words(problem).removesuffix(command)))
+    if command:
+        st.code(command, language="bash", wrap_lines=True)
+
+
+def show(field_id: str) -> None:
+    """The name of a field was pressed: the form goes to it, wherever the button stands."""
+    sidebar.go_to(field_id)
+    st.rerun()
 
 
 def fix(form: Form, changes: Mapping[str, Value | None]) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from lfdash.engine import context
 from lfdash.jobs.args import build_args
-from lfdash.jobs.summary import summary
+from lfdash.jobs.summary import Summary, summary
 from lfdash.outcomes import Problem
 from lfdash.ui.form import preview, problems
 from lfdash.ui.form.state import Form
@@ -86,9 +86,19 @@ def summary_words(form: Form) -> str:
     method = choice("top.finetuning_type", told.method)
     parts = [model, t("ui.job_rank", method=method, rank=told.rank) if told.rank else method]
     if form.kind.trains:
+        parts.append(rows_words(told))
         parts.append(t("ui.job_steps", count=told.steps) if told.steps else t("ui.job_steps_unknown"))
         parts.append(t("ui.job_batch", count=told.batch))
     return " · ".join(part for part in parts if part)
+
+
+def rows_words(told: Summary) -> str:
+    """How many rows are trained on, beside those of the datasets where that is not the same; "" when not known."""
+    if told.rows is None:
+        return ""
+    if told.all_rows is None or told.all_rows == told.rows:
+        return t("ui.job_rows", count=told.rows)
+    return t("ui.job_rows_of", count=told.all_rows, used=f"{told.rows:,}")
 
 
 def draw_bar(form: Form) -> None:

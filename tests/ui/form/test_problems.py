@@ -11,9 +11,11 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
+from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import NEW
 from lfdash.ui.launch.actions import PROBLEMS
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.scripts import css_class
+from lfdash.ui.shared.text import label, t
 from tests.support import app as pages
 from tests.support.pseudo import ESCAPED
 
@@ -92,3 +94,26 @@ def test_a_mark_stands_at_the_group_with_the_wrong_field(services: Services) -> 
     pages.good(app.run())
     marks = [item.value for item in app.sidebar.get("html") if "⚠" in str(item.value)]
     assert len(marks) == 1 and "lf-fail" in marks[0]
+
+
+def test_the_name_of_a_problem_leads_to_its_field(services: Services) -> None:
+    app = pages.start()
+    app.session_state["train.use_galore"] = True  # does not go with LoRA
+    app.session_state["train.optim"] = "adamw_torch"
+    app.session_state[sidebar.FILTER] = "learning rate"
+    pages.good(app.run())
+    link = next(item for item in app.button if label("train.use_galore") in (item.label or ""))
+    link.click()
+    pages.good(app.run())
+    pages.good(app.run())
+    assert app.session_state["open_optimizers"] and app.session_state[sidebar.FILTER] == ""
+    assert any(css_class("train.use_galore") in str(item.value) for item in app.get("html"))
+
+
+def test_what_is_to_be_typed_elsewhere_can_be_copied(services: Services) -> None:
+    app = pages.start()
+    app.session_state[PROBLEMS] = True
+    app.session_state["train.report_to"] = "wandb"
+    pages.good(app.run())
+    (command,) = [str(item.value) for item in app.sidebar.code]
+    assert command.endswith(" wandb") and command not in listed(app)
