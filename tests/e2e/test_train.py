@@ -305,7 +305,7 @@ def test_five_languages_keep_what_was_typed(page: Page, server: Server) -> None:
     switch = page.locator(".st-key-flag_train-packing")
     switch.get_by_text("Off", exact=True).click()
     words = {
-        "Русский": ("Начать", "Демо", "Заморозка", "Выкл."), "日本語": ("開始", "デモ", "フリーズ", "オフ"),
+        "Русский": ("Начать", "Демо", "Частичное (freeze)", "Выкл."), "日本語": ("開始", "デモ", "フリーズ", "オフ"),
         "한국어": ("시작", "데모", "일부 고정", "끔"), "简体中文": ("开始", "演示", "部分冻结", "关"),
         "English": ("Start", "Demo", "Freeze", "Off"),
     }
