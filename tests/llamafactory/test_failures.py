@@ -56,7 +56,7 @@ FAILING: dict[str, tuple[dict[str, Any], str]] = {
     "adapter": ({"adapter_name_or_path": "saves/none"}, "adapter_missing"),
     "template": ({"template": "nope"}, "template"),
     "string": ({"learning_rate": "fast"}, "number_as_text"),
-    "model": ({"model_name_or_path": "models/none"}, "hub_unreachable"),
+    "model": ({"model_name_or_path": "models/none"}, "hub_offline"),
     "method": ({"finetuning_type": "full", "quantization_bit": 4}, "quantized_method"),
 }
 

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -83,11 +84,14 @@ class Tab:
         """Connects and draws the page once."""
         parts = urlsplit(self.url)
         origin: Any = self.url if self.origin == "" else self.origin
+        own = f"_streamlit_xsrf=2|00|{uuid4().hex}|1"  # a browser of its own: it finds no draft of another's
+        cookies = "; ".join(part for part in (self.headers.get("Cookie", ""), own) if part)
         address = f"ws://{self.host or parts.netloc}{parts.path.rstrip('/')}{STREAM}"
         protocols: Any = ["streamlit", *([self.xsrf] if self.xsrf else [])]
         self.socket: ClientConnection = connect(
-            address, origin=origin, subprotocols=protocols, additional_headers=self.headers, open_timeout=WAIT,
-            max_size=None, proxy=None, sock=socket.create_connection((parts.hostname, parts.port), WAIT),
+            address, origin=origin, subprotocols=protocols, open_timeout=WAIT,
+            additional_headers={**self.headers, "Cookie": cookies}, max_size=None, proxy=None,
+            sock=socket.create_connection((parts.hostname, parts.port), WAIT),
         )
         self.page = page
         return self.run(query=query)
@@ -110,7 +114,6 @@ class Tab:
 
     def set(self, key: str, value: Any) -> None:
         """What the front-end would send for a widget; for a choice that is its word (ui/shared/keyed.py)."""
-        key = next(name for name in self.ids if name == key or name.startswith(f"{key}@"))
         state = WidgetState(id=self.ids[key])
         if value is True:
             state.trigger_value = True
@@ -138,12 +141,12 @@ class Tab:
                 return self
 
     def learn(self, message: ForwardMsg) -> None:
-        """Notes the ids of widgets; an id ends with the widget's key."""
+        """Notes the ids of widgets; an id ends with the widget's key, the newest of a name counts (`keyed`)."""
         for shown in (message.delta.new_element, message.delta.add_block):
             kind = shown.WhichOneof("type")
             found = getattr(getattr(shown, kind), "id", "") if kind else ""
             if isinstance(found, str) and found.startswith("$$ID-"):
-                self.ids[found.split("-", 2)[2]] = found
+                self.ids[found.split("-", 2)[2].strip()] = found
 
     def upload(self, key: str, name: str, content: bytes, kind: str = "text/yaml") -> Answer:
         """Puts a file into an uploader, as the front-end does: over HTTP, then as the widget's state."""

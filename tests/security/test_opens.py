@@ -33,6 +33,7 @@ ALLOWED = {
     ("llamafactory/probe.py", "SCRIPT.read_text(encoding='utf-8')"): "a file of the package",
     ("llamafactory/scripts/probe.py", "os.fdopen(os.dup(1), 'w', encoding='utf-8')"): "its standard output",
     ("llamafactory/catalogue.py", "path.read_text(encoding='utf-8')"): "the project's own snapshot",
+    ("jobs/versions.py", "path.read_text(encoding='utf-8')"): "the project's own table",
     ("runs/diagnose.py", "path.read_text(encoding='utf-8')"): "a file of the package",
     ("runs/report.py", "zipfile.ZipFile(stream, 'w', zipfile.ZIP_DEFLATED)"): "made in memory",
     ("workspace/folders.py", "shutil.copyfile(source, target)"): "the project's own settings of DeepSpeed",

@@ -47,7 +47,7 @@ def start_run(server: Server) -> tuple[Tab, Path]:
     """Types a token, starts a run, waits until it has printed everything."""
     before = runs(server)
     tab = Tab(server.url).open()
-    tab.run(top__model_path="models/m", train__dataset=["rows"])
+    tab.run(page__model="models/m", train__dataset=["rows"])
     tab.run(page__filter="hf_token").run(top__hf_token=TYPED).run(page__filter="").run(start=True)
     (folder,) = runs(server) - before
     wait_for(lambda: b"ready\n" in read(folder / "console.log"))
@@ -230,7 +230,7 @@ def opened() -> WidgetState:
 
 def test_a_token_in_another_field_is_refused(server: Server) -> None:
     before, looks = runs(server), "hf_" + "a1B2" * 9
-    tab = Tab(server.url).open().run(top__model_path=f"models/{looks}", train__dataset=["rows"]).run(start=True)
+    tab = Tab(server.url).open().run(page__model=f"models/{looks}", train__dataset=["rows"]).run(start=True)
     assert tab.shows("looks like a token")
     assert runs(server) == before
     assert looks.encode() not in read(server.workspace / ".lfdash/draft-train.json")
@@ -238,7 +238,7 @@ def test_a_token_in_another_field_is_refused(server: Server) -> None:
 
 def test_a_known_secret_in_a_field_is_refused(leaky: Server, leaking: tuple[Tab, Path]) -> None:
     tab = Tab(leaky.url).open()
-    tab.run(top__model_path="models/server-0123456789", train__dataset=["rows"]).run(start=True)
+    tab.run(page__model="models/server-0123456789", train__dataset=["rows"]).run(start=True)
     assert tab.shows("stands in the settings and would be written into files")
     assert not list(leaky.workspace.glob("saves/*server*"))
 
@@ -247,7 +247,7 @@ def test_a_mistake_of_ours_shows_no_trace_and_no_secret(serve: Start) -> None:
     """An exception in the code, whose message happens to be a secret: neither the page nor the console has it."""
     failing = {"LFDASH_FAILPOINTS": "launch.clicked=error:EIO", "SOME_SECRET": "Input/output error"}
     server = serve(env=failing)
-    tab = Tab(server.url).open().run(top__model_path="models/m", train__dataset=["rows"]).run(start=True)
+    tab = Tab(server.url).open().run(page__model="models/m", train__dataset=["rows"]).run(start=True)
     assert tab.shows("OSError") and tab.shows("•••SOME")
     assert not tab.shows("Input/output error")
     for text in ("Traceback", "registry.py", "failpoints", "site-packages"):
