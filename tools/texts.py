@@ -9,6 +9,7 @@ from __future__ import annotations
 from lfdash.locales import DEFAULT_LANGUAGE, available, catalogue, name_of
 
 OPTIONAL = {("language", "plural")}  # a language without it has one form
+SEARCHED = ("synonyms",)  # English ones are searched in every language
 
 
 def missing(code: str) -> list[str]:
@@ -18,7 +19,7 @@ def missing(code: str) -> list[str]:
         f"{section}.{key}"
         for section, texts in catalogue(DEFAULT_LANGUAGE).items()
         for key in texts
-        if key not in own.get(section, {}) and (section, key) not in OPTIONAL
+        if key not in own.get(section, {}) and (section, key) not in OPTIONAL and section not in SEARCHED
     ]
 
 

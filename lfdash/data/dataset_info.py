@@ -12,6 +12,7 @@ from typing import Any
 
 from lfdash.data.files import data_files
 from lfdash.data.json_text import Broken, as_text, entries, is_text, parse
+from lfdash.data.rows import KINDS as KIND_OF
 from lfdash.data.rows import SUFFIXES
 from lfdash.files import Absent, Unreadable, is_shallow, read_text_file, write_text_atomic
 from lfdash.outcomes import Problem
@@ -69,7 +70,7 @@ def understood(text: str | Absent | Unreadable, path: Path) -> DatasetInfo:
 def listed(content: Any, path: Path) -> DatasetInfo:
     """The entries of a parsed file."""
     if not isinstance(content, dict):
-        return broken("datasets_shape", path, reason=type(content).__name__)
+        return broken("datasets_shape", path, kind=KIND_OF[type(content)])
     problems = {name: unfit(name, entry, path) for name, entry in content.items()}
     good = {name: entry for name, entry in content.items() if problems[name] is None}
     ranking = {name: bool(entry.get("ranking", False)) for name, entry in good.items()}
@@ -78,9 +79,9 @@ def listed(content: Any, path: Path) -> DatasetInfo:
     return DatasetInfo(tuple(good), ranking, files, entries=good, unfit=wrong)
 
 
-# what LLaMA-Factory takes (data/parser.py) where an entry has the key at all, and how JSON writes that
+# what LLaMA-Factory takes (data/parser.py) where an entry has the key at all, and its word in the locales
 KINDS: Mapping[str, tuple[type, str]] = {
-    "file_name": (str, "\"…\""), "formatting": (str, "\"…\""), "columns": (dict, "{…}"), "tags": (dict, "{…}"),
+    "file_name": (str, "text"), "formatting": (str, "text"), "columns": (dict, "object"), "tags": (dict, "object"),
 }
 
 

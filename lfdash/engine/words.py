@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lfdash.locales import in_language
+from lfdash.locales import in_language, parts_in
 from lfdash.runs.view import REFUSED, Reason, Stall, Waiting
 
 BEGIN_WITH_WORDS = ("several", "paused")  # reasons that begin neither with a name nor with "GPU"
@@ -41,7 +41,7 @@ def why_in(code: str, waiting: Waiting, waits: Reason, safe: Callable[[str], str
         in_language(code, "ui.stall_behind", run=safe(run), quiet=span_in(code, stall.quiet_s))
         for run, stall in waiting.behind
     ]
-    return "; ".join([why, *still])
+    return parts_in(code, [why, *still])
 
 
 def stall_in(code: str, stall: Stall) -> str:

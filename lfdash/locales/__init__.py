@@ -9,7 +9,7 @@ from __future__ import annotations
 import gettext
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,6 +80,21 @@ def in_language(code: str, key: str, /, **params: object) -> str:
     return text.format(**params) if params else text
 
 
+def list_in(code: str, items: Iterable[str]) -> str:
+    """Words one after the other, as the language separates them: "a, b"."""
+    return in_language(code, "language.list").join(items)
+
+
+def parts_in(code: str, items: Iterable[str]) -> str:
+    """Longer parts one after the other: "a, b; c"."""
+    return in_language(code, "language.parts").join(items)
+
+
+def pair_in(code: str, name: str, value: str) -> str:
+    """A name and what it is: "a: b"."""
+    return f"{name}{in_language(code, 'language.colon')}{value}"
+
+
 def label_in(code: str, field_id: str) -> str:
     """The label of a form field; its name when the locale has none."""
     row = lookup(code, "fields", field_id)
@@ -93,18 +108,20 @@ def choice_in(code: str, field_id: str, value: object) -> str:
 
 def problem_in(code: str, problem: Problem) -> str:
     """What is wrong, in a sentence. Of its parameters `field` is a field's id and told as its label, `stages` are
-    codes of stages and told as their words, `left_out` are rows by reason, and kind, first and second are what a value
-    is."""
+    codes of stages and `role` one of a column, told as their words, `left_out` are rows by reason, and kind, first and
+    second are what a value is."""
     params = dict(problem.params)
     if "left_out" in params:
-        params["left_out"] = "; ".join(part_in(code, part) for part in params["left_out"])
+        params["left_out"] = parts_in(code, (part_in(code, part) for part in params["left_out"]))
     for name in ("kind", "first", "second"):
-        if name in params and problem.code.startswith("data_"):
+        if name in params and problem.code.startswith("data"):
             params[name] = lookup(code, "kinds", str(params[name])) or params[name]
+    if "role" in params:
+        params["role"] = choice_in(code, "roles", str(params["role"]))
     if "field" in params:
         params["field"] = label_in(code, str(params["field"]))
     if "stages" in params:
-        params["stages"] = ", ".join(choice_in(code, "train.training_stage", stage) for stage in params["stages"])
+        params["stages"] = list_in(code, (choice_in(code, "train.training_stage", stage) for stage in params["stages"]))
     return in_language(code, f"problems.{problem.code}", **params)
 
 
@@ -136,7 +153,7 @@ def left_out_in(code: str, part: LeftOut) -> str:
 
 def part_in(code: str, part: LeftOut) -> str:
     """Why rows are left out, and which."""
-    numbers = ", ".join(map(str, part.rows)) + (", …" if part.count > len(part.rows) else "")
+    numbers = list_in(code, [*map(str, part.rows), *(["…"] if part.count > len(part.rows) else [])])
     return in_language(code, "left.part", why=left_out_in(code, part), count=part.count, rows=numbers)
 
 

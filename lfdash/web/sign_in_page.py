@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lfdash.access.ended_sign_ins import EndedSignIns, digests
 from lfdash.access.sign_in import SignIn, identities, is_verified, who
-from lfdash.locales import DEFAULT_LANGUAGE, available, in_language
+from lfdash.locales import DEFAULT_LANGUAGE, available, in_language, list_in
 from lfdash.ui.shared.streamlit_private import (
     AUTH_COOKIE_NAME,
     decode_signed_value,
@@ -118,7 +118,7 @@ class SignInPage:
             texts = [in_language(code, "ui.signin_not_you", who=who(user))]
             if user.get("email") and not is_verified(user):
                 texts.append(in_language(code, "ui.signin_not_verified"))
-            texts.append(in_language(code, "ui.signin_known_as", words=", ".join(identities(user))))
+            texts.append(in_language(code, "ui.signin_known_as", words=list_in(code, identities(user))))
             return self.show(code, texts, self.way_out(code, marks), 403)
         # at the address that the provider sends back to: a cookie of another name of this server would be lost
         start = f"{get_origin_from_redirect_uri() or ''}{self.base}"

@@ -25,7 +25,7 @@ def test_entries_in_order_with_their_ranking(tmp_path: Path) -> None:
     ("text", "code", "params"),
     [
         ('{\n "a": {},\n "b": {"x": }\n}', "datasets_syntax", {"line": 3}),
-        ("[]", "datasets_shape", {"reason": "list"}),
+        ("[]", "datasets_shape", {"kind": "list"}),
         ("\xff".encode("latin-1"), "datasets_unreadable", {}),
         (None, "datasets_missing", {}),
         ('{"a": ' + "[" * 100_000, "datasets_deep", {"name": "a"}),

@@ -11,6 +11,7 @@ import pytest
 from lfdash import locales
 from lfdash.jobs.presets import list_presets
 from lfdash.locales import DEFAULT_LANGUAGE, available, catalogue, from_environment, in_language, label_in, name_of
+from lfdash.outcomes import Problem
 from tests.support import ROOT
 
 ENGLISH = catalogue(DEFAULT_LANGUAGE)
@@ -93,8 +94,21 @@ def test_it_is_translated(code: str) -> None:
     """Most texts differ from English: names and codes may be the same, sentences may not."""
     english = entries(ENGLISH)
     same = [key for key, texts in entries(catalogue(code)).items() if english[key] == texts and " " in texts[-1]]
-    same = [key for key in same if not key.startswith("choices.")]  # names of products
+    same = [key for key in same if not key.startswith(("choices.", "language."))]  # products, separators
     assert same == []
+
+
+def test_words_are_separated_as_the_language_does() -> None:
+    assert locales.list_in("en", ["a", "b"]) == "a, b" and locales.list_in("zh", ["a", "b"]) == "a、b"
+    assert locales.parts_in("ru", ["a, b", "c"]) == "a, b; c" and locales.parts_in("ja", ["a", "c"]) == "a；c"
+    assert locales.pair_in("ko", "a", "1") == "a: 1" and locales.pair_in("zh", "a", "1") == "a：1"
+
+
+def test_roles_of_columns_and_kinds_of_values_are_words() -> None:
+    odd = Problem(None, "data_odd", {"file": "a.json", "column": "x", "kind": "list", "role": "response"})
+    assert "Answer" in locales.problem_in("en", odd) and "a list" in locales.problem_in("en", odd)
+    value = Problem(None, "datasets_value", {"file": "f", "name": "n", "key": "tags", "kind": "object"})
+    assert "an object" in locales.problem_in("en", value)
 
 
 def test_english_stands_in_for_what_a_language_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from lfdash.ui.data import outcome, train_with
 from lfdash.ui.data.tables import draw_table
 from lfdash.ui.form import widgets
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.text import choice, markdown_safe, problem_words, t
+from lfdash.ui.shared.text import choice, listed, markdown_safe, problem_words, t
 
 SOURCE, UPLOAD, LOCAL, NAME, FORMAT = "data.source", "data.upload", "data.local", "data.name", "data.format"
 SEEN, ANSWER = "data.seen", "data.answer"  # the file that the fields were filled for; what the last click answered
@@ -159,7 +159,7 @@ def draw_mapping(found: Survey) -> Mapped | None:
         key=FORMAT,
         page=PAGE,
         word=lambda name: choice("formats", name),
-        placeholder=t("ui.data_unknown", columns=", ".join(columns) or "–"),
+        placeholder=t("ui.data_unknown", columns=listed(columns) or "–"),
         help=t("ui.data_format_help"),
     )
     if name is None:
@@ -217,7 +217,7 @@ def why_not(mapped: Mapped | None, usable: Usable | None) -> str:
         return t("ui.data_need_format")
     absent: Sequence[str] = missing(mapped)
     if absent:
-        return t("ui.data_need_columns", columns=", ".join(choice("roles", role) for role in absent))
+        return t("ui.data_need_columns", columns=listed(choice("roles", role) for role in absent))
     return t("ui.data_need_rows") if usable is not None and usable.fails else ""
 
 

@@ -17,7 +17,7 @@ from lfdash.jobs.yaml_format import text_of
 from lfdash.outcomes import Refused
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import refusal
-from lfdash.ui.shared.text import config_error, markdown_safe, t
+from lfdash.ui.shared.text import config_error, listed, markdown_safe, t
 from lfdash.workspace.saved_configs import SavedConfigs
 
 UPLOAD, PICK, NAME, NEW_NAME = "config.upload", "config.pick", "config.name", "config.new_name"
@@ -152,14 +152,14 @@ def account(loaded: Loaded, name: str) -> list[Note]:
     """What is said about a loaded file: what was kept where, and what does not fit."""
     notes: list[Note] = [(f"ui.loaded_{loaded.kind}", {"name": name, "fields": loaded.fields}), *command_told(loaded)]
     if loaded.extra:
-        notes.append(("ui.loaded_extra", {"names": ", ".join(loaded.extra)}))
+        notes.append(("ui.loaded_extra", {"names": listed(loaded.extra)}))
     notes += [unfit_told(loaded, problem, "ui.loaded_unfit") for problem in loaded.unfit]
     if loaded.secrets:
-        notes.append(("ui.loaded_secrets", {"names": ", ".join(loaded.secrets)}))
+        notes.append(("ui.loaded_secrets", {"names": listed(loaded.secrets)}))
     if loaded.left_out:
-        notes.append(("ui.loaded_left_out", {"names": ", ".join(loaded.left_out)}))
+        notes.append(("ui.loaded_left_out", {"names": listed(loaded.left_out)}))
     if loaded.unknown:
-        notes.append(("ui.loaded_unknown", {"names": ", ".join(loaded.unknown)}))
+        notes.append(("ui.loaded_unknown", {"names": listed(loaded.unknown)}))
     return notes
 
 

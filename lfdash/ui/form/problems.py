@@ -11,7 +11,7 @@ from lfdash.jobs.fields import BY_ID
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
-from lfdash.ui.shared.text import label, markdown_safe, problem_words, t
+from lfdash.ui.shared.text import label, markdown_safe, pair, problem_words, several, t
 
 
 def draw_problem(form: Form, key: str, problem: Problem) -> None:
@@ -24,8 +24,9 @@ def draw_problem(form: Form, key: str, problem: Problem) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(icon, width="content")
         if problem.field:
+            name = pair(label(problem.field), "").rstrip()
             st.button(
-                f"**{label(problem.field)}**:", key=f"go_{key}", type="tertiary", on_click=show, args=(problem.field,),
+                f"**{name}**", key=f"go_{key}", type="tertiary", on_click=show, args=(problem.field,),
                 help=t("ui.problem_go_help"), width="content",
             )
         st.space("stretch")
@@ -64,5 +65,5 @@ def fix_words(fix: Mapping[str, Value | None]) -> str:
         shown = t("ui.not_set") if value is None else markdown_safe(str(value))
         if row is not None:
             shown = sidebar.shown_value(row, value)
-        parts.append(f"{label(target) if row else markdown_safe(name)}: {shown}")
-    return "; ".join(parts)
+        parts.append(pair(label(target) if row else markdown_safe(name), shown))
+    return several(parts)

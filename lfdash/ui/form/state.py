@@ -44,7 +44,7 @@ from lfdash.ui.form.extra_arguments import ExtraArguments
 from lfdash.ui.form.keys import scoped
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.browser import browser
-from lfdash.ui.shared.text import label, lookup
+from lfdash.ui.shared.text import label, listed, lookup
 from lfdash.workspace.memo import Memo
 
 PRESET = "page.preset"
@@ -229,7 +229,7 @@ class Form:
             own = self.own_values(job) if self.filled and name != FIRST else {}
             names = [label(field_id) for field_id in own if field_id not in (MODEL, MULTIMODAL, TEMPLATE)]
             self.show_preset(name)
-            self.start_from(job, [*notes, ("ui.kept_yours", {"names": ", ".join(names)})] if names else notes)
+            self.start_from(job, [*notes, ("ui.kept_yours", {"names": listed(names)})] if names else notes)
             st.session_state.update(own)
             self.save_draft()
 

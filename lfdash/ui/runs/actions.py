@@ -18,7 +18,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
 from lfdash.ui.shared.answers import SHOWN, forget_answers, refusal
-from lfdash.ui.shared.text import markdown_safe, t
+from lfdash.ui.shared.text import listed, markdown_safe, t
 
 CHOSEN = "runs.chosen"  # ids of the selected runs
 UNDO = "runs.undo"  # the items in the trash of the last deletion
@@ -73,16 +73,16 @@ def draw_answers(services: Services) -> None:
     undo = st.session_state.get(UNDO)
     if undo:
         with st.container(horizontal=True, vertical_alignment="center", key="runs_deleted", border=True):
-            names = listed([item.title for item in undo])
+            names = some_of([item.title for item in undo])
             st.markdown(f":material/delete: {t('ui.runs_deleted', names=names)}", width="stretch")
             st.button(t("ui.runs_undo"), key="runs_undo", icon=":material/undo:", on_click=take_back, args=(services,))
             st.button("", key="runs_undo_not", icon=":material/close:", type="tertiary", on_click=forget_undo,
                       help=t("ui.runs_undo_not"))
 
 
-def listed(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str]) -> str:
     """Names in a sentence, safe inside Markdown; the first ones of many."""
-    words = ", ".join(f"**{markdown_safe(name)}**" for name in names[:LISTED])
+    words = listed(f"**{markdown_safe(name)}**" for name in names[:LISTED])
     return words if len(names) <= LISTED else t("ui.runs_and_more", names=words, count=len(names) - LISTED)
 
 
@@ -133,7 +133,7 @@ def draw_stop(services: Services, found: Sequence[RunView]) -> None:
         )
     if stopping:
         with menu("kill", "", ":material/dangerous:"):
-            st.markdown(t("ui.runs_kill_confirm", names=listed([view.name for view in stopping])))
+            st.markdown(t("ui.runs_kill_confirm", names=some_of([view.name for view in stopping])))
             st.button(
                 t("ui.kill_yes"), key="runs_kill", type="primary", on_click=stop, args=(services, stopping, "kill")
             )
@@ -300,7 +300,7 @@ def draw_delete(services: Services, found: Sequence[RunView]) -> None:
     with menu("delete", reason, ":material/delete:"):
         if reason:
             return
-        st.markdown(t("ui.runs_delete_confirm", names=listed([view.name for view in going])))
+        st.markdown(t("ui.runs_delete_confirm", names=some_of([view.name for view in going])))
         if len(going) < len(found):
             st.caption(t("ui.runs_delete_left", count=len(found) - len(going)))
         st.button(

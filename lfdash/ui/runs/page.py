@@ -26,7 +26,7 @@ from lfdash.ui.shared.answers import MESSAGE, NOTICE
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.run_words import BADGE_LOOKS, LOOKS, state_word, tick_seconds
 from lfdash.ui.shared.session import shared_services
-from lfdash.ui.shared.text import language, markdown_safe, t
+from lfdash.ui.shared.text import language, markdown_safe, several, t
 
 ORDER = "runs.order"  # (what was asked for, ids in the order that was shown)
 CHOSEN = run_actions.CHOSEN
@@ -105,7 +105,7 @@ def draw_unseen(services: Services) -> None:
         first = sorted(unseen.items())[:MOST_UNSEEN]
         told = [f"{markdown_safe(readable(path))} ({markdown_safe(why)})" for path, why in first]
         more = len(unseen) - len(told)
-        places = "; ".join([*told, f"+ {more}"] if more else told)
+        places = several([*told, f"+ {more}"] if more else told)
         st.warning(t("ui.unseen_places", places=places), icon=":material/visibility_off:")
 
 

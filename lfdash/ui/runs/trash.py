@@ -94,7 +94,7 @@ def draw_buttons(services: Services, items: Sequence[Item], chosen: Sequence[Ite
         title = t("ui.trash_delete", count=len(chosen)) if chosen else t("ui.trash_empty")
         with st.popover(title, icon=":material/delete_forever:", key=f"trash_menu_{turn}", width="content"):
             size = size_words(total(services.registry.archive.trash, going))
-            st.markdown(t("ui.trash_confirm", names=actions.listed([item.title for item in going]), size=size))
+            st.markdown(t("ui.trash_confirm", names=actions.some_of([item.title for item in going]), size=size))
             st.button(
                 t("ui.trash_yes", size=size), key="trash_delete", type="primary", on_click=empty, args=(services, going)
             )

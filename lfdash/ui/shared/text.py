@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
@@ -36,6 +37,21 @@ def t(key: str, /, **params: object) -> str:
     Raises KeyError for an unknown key: a missing text is a mistake of ours, and a test finds it.
     """
     return in_language(language(), key, **params)
+
+
+def listed(items: Iterable[str]) -> str:
+    """Words one after the other, as the session's language separates them."""
+    return locales.list_in(language(), items)
+
+
+def several(parts: Iterable[str]) -> str:
+    """Longer parts one after the other."""
+    return locales.parts_in(language(), parts)
+
+
+def pair(name: str, value: str) -> str:
+    """A name and what it is."""
+    return locales.pair_in(language(), name, value)
 
 
 def problem_words(problem: Problem) -> str:

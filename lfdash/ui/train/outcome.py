@@ -11,9 +11,10 @@ from lfdash.runs.diagnose import Diagnosis
 from lfdash.runs.record import STOPPABLE, RunState
 from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView
+from lfdash.ui.form.problems import fix_words
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
-from lfdash.ui.shared.text import label, markdown_safe, t
+from lfdash.ui.shared.text import markdown_safe, t
 
 
 def draw_outcome(form: Form, view: RunView) -> None:
@@ -80,7 +81,7 @@ def draw_failure(form: Form, view: RunView) -> None:
     st.error(f"{text}\n\n{advice}" if advice else text, icon=":material/error:")
     with st.container(horizontal=True, key="failure", gap="small"):
         if found and found.fix:
-            words = ", ".join(f"{label(field_id)}: {value}" for field_id, value in found.fix.items())
+            words = fix_words(found.fix)
             st.button(
                 t("ui.fix_open"),
                 key="fix_open",
