@@ -115,7 +115,10 @@ def draw_local(services: Services, folder: Path, known: DatasetInfo) -> Chosen |
     if not files.names:
         st.caption(t("ui.data_local_none"))
         return None
-    name = st.selectbox(t("ui.data_local"), files.names, index=None, key=LOCAL, placeholder=t("ui.data_local_pick"))
+    name = keyed.select(
+        t("ui.data_local"), files.names, key=LOCAL, page=PAGE, nothing=t("ui.data_local_pick"),
+        placeholder=t("ui.data_local_pick"),
+    )
     path = services.roots.inside(folder / name) if name is not None else None
     if name is None or path is None:
         return None
@@ -158,6 +161,7 @@ def draw_mapping(found: Survey) -> Mapped | None:
         [item.name for item in FORMATS],
         key=FORMAT,
         page=PAGE,
+        nothing=t("ui.not_set"),
         word=lambda name: choice("formats", name),
         placeholder=t("ui.data_unknown", columns=listed(columns) or "–"),
         help=t("ui.data_format_help"),
@@ -168,13 +172,11 @@ def draw_mapping(found: Survey) -> Mapped | None:
     places = st.columns(4)
     for number, role in enumerate(item.roles):
         held = st.session_state.get(f"data.role.{role}")
-        places[number % 4].selectbox(
-            choice("roles", role) + (" *" if role in item.needed else ""),
-            widgets.with_current(columns, held),
-            index=None,
-            key=f"data.role.{role}",
-            placeholder=t("ui.not_set"),
-        )
+        with places[number % 4]:
+            keyed.select(
+                choice("roles", role) + (" *" if role in item.needed else ""), widgets.with_current(columns, held),
+                key=f"data.role.{role}", page=PAGE, nothing=t("ui.not_set"), placeholder=t("ui.not_set"),
+            )
     chosen = {role: st.session_state.get(f"data.role.{role}") for role in item.roles}
     return Mapped(name, {role: column for role, column in chosen.items() if column})
 

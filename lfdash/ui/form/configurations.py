@@ -16,6 +16,7 @@ from lfdash.jobs.kinds import named
 from lfdash.jobs.yaml_format import text_of
 from lfdash.outcomes import Refused
 from lfdash.ui.form.state import Form
+from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import config_error, listed, markdown_safe, t
 from lfdash.workspace.saved_configs import SavedConfigs
@@ -66,8 +67,9 @@ def draw_open(form: Form) -> None:
 def draw_saved(form: Form, names: list[str]) -> None:
     """The configurations of the workspace: open, rename, delete."""
     services = form.services
-    st.selectbox(t("ui.open_saved"), names, key=PICK, index=None, placeholder=t("ui.open_pick"))
-    name = st.session_state.get(PICK)
+    name = keyed.select(
+        t("ui.open_saved"), names, key=PICK, page=form.page, nothing=t("ui.open_pick"), placeholder=t("ui.open_pick")
+    )
     if name is None:
         return
     st.button(t("ui.open_it"), key="config.open", type="primary", on_click=open_saved, args=(form, name))

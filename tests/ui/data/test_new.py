@@ -33,7 +33,7 @@ def chosen(name: str) -> AppTest:
     app = pages.good(pages.start().switch_page("pages/data.py").run())
     app.session_state[new.SOURCE] = "local"
     pages.good(app.run())
-    app.selectbox(key=new.LOCAL).set_value(name)
+    pages.widget(app, "selectbox", new.LOCAL).set_value(name)
     return pages.good(app.run())
 
 
@@ -58,7 +58,7 @@ def test_a_file_is_recognised_and_its_entry_written(data: Path) -> None:
     usable = t("ui.data_usable", usable="1", rows="1", stage="SFT")
     assert [item.value for item in app.success] == [markdown_safe(t("ui.data_added", name="mine")), usable]
     # the form is empty again, and the page shows what was added
-    assert app.selectbox(key=new.LOCAL).value is None and "data.add" not in {item.key for item in app.button}
+    assert app.session_state[new.LOCAL] is None and "data.add" not in {item.key for item in app.button}
     assert app.selectbox(key=train_with.PICK).value == "mine"
 
 
@@ -83,7 +83,7 @@ def test_a_column_whose_name_is_no_text_is_not_offered(data: Path) -> None:
     app = chosen("half.json")
     app.session_state[new.FORMAT] = "text"
     pages.good(app.run())
-    assert list(app.selectbox(key="data.role.prompt").options) == ["ask"]
+    assert list(pages.widget(app, "selectbox", "data.role.prompt").options) == [t("ui.not_set"), "ask"]
 
 
 def words(app: AppTest, kind: str) -> str:

@@ -173,7 +173,7 @@ def test_a_file_whose_name_is_no_text_is_named_and_not_offered(hostile: AppTest)
     hostile.session_state[new.SOURCE] = "local"
     pages.good(hostile.run())
     assert "unnamed" in " ".join(item.value for item in hostile.warning)
-    assert list(hostile.selectbox(key=new.LOCAL).options) == ["more.json"]
+    assert list(pages.widget(hostile, "selectbox", new.LOCAL).options) == [t("ui.data_local_pick"), "more.json"]
 
 
 def test_the_train_page_is_usable_beside_them(hostile: AppTest) -> None:

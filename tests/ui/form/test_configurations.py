@@ -57,7 +57,7 @@ def save(app: AppTest, name: str) -> AppTest:
 
 
 def pick(app: AppTest, name: str) -> AppTest:
-    app.selectbox(key=PICK).set_value(name)
+    pages.widget(app, "selectbox", PICK).set_value(name)
     return pages.good(app.run())
 
 
