@@ -36,7 +36,7 @@ def test_a_file_that_has_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert said["left_out"] == [{"reason": "no_response", "count": 1, "rows": [2], "what": ""}]
     words = lfdash("data", path)
     assert words.code == 0
-    assert "Usable rows                 1\n1 row left out: no answer that is text (row 2)" in words.out
+    assert "Usable rows                 1\n1 row left out: no answer in text form (row 2)" in words.out
 
 
 def test_turns_are_counted_too(workspace: Path) -> None:
