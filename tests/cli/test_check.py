@@ -44,7 +44,7 @@ def test_a_good_job(workspace: Path, tmp_path: Path) -> None:
         "logging_steps": 1, "save_steps": 10,
     }
     words = lfdash("check", job(tmp_path))
-    assert (words.code, words.out) == (0, "No problem was found.\n")
+    assert (words.code, words.out) == (0, "No problems found.\n")
 
 
 def test_problems_by_argument_with_their_fix(workspace: Path, tmp_path: Path) -> None:
@@ -101,12 +101,12 @@ def test_what_is_filled_in_is_said(workspace: Path) -> None:
     assert said["args"]["output_dir"].startswith("saves/Qwen2.5-7B-Instruct/lora/sft_lora-")
     assert said["notes"] == [
         "No GPU was found, so the compute type is fp32 instead of bf16.",
-        f"No output folder is named, so it is {said['args']['output_dir']}",
+        f"No output folder is set, so it will be {said['args']['output_dir']}",
     ]
     workers = min(16, os.cpu_count() or 1)
     said = lfdash("check", DEMO, "--json").json
     assert said["args"]["preprocessing_num_workers"] == workers
-    assert said["notes"][0] == f"Fitted to this machine: preprocessing_num_workers={workers}"
+    assert said["notes"][0] == f"Adjusted to this machine: preprocessing_num_workers={workers}"
 
 
 def test_changes_on_top(workspace: Path, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_llamaboards_form(workspace: Path, tmp_path: Path) -> None:
     text = lfdash("convert", DEMO).out.replace("top.model_name: null", "top.model_name: Qwen2.5-0.5B-Instruct")
     said = lfdash("check", written(tmp_path, text), "--json").json
     assert said["opened"] and said["args"]["model_name_or_path"] == "Qwen/Qwen2.5-0.5B-Instruct"
-    assert said["notes"][0] == "This is LlamaBoard's saved form; its defaults are among the settings."
+    assert said["notes"][0] == "This is a saved LlamaBoard form; the settings include its defaults."
 
 
 def test_in_the_terminals_language(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

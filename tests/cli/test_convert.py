@@ -37,14 +37,14 @@ def test_the_text_alone_on_standard_output(tmp_path: Path) -> None:
     assert said.code == 0 and yaml.safe_load(said.out)["train.training_stage"] == "Supervised Fine-Tuning"
     (tmp_path / "board.yaml").write_text(said.out)
     back = lfdash("convert", tmp_path / "board.yaml")
-    assert back.err == "This is LlamaBoard's saved form; its defaults are among the settings.\n"
+    assert back.err == "This is a saved LlamaBoard form; the settings include its defaults.\n"
     assert yaml.safe_load(back.out)["lora_rank"] == 16
     assert lfdash("convert", "-", stdin=said.out).out == back.out
 
 
 def test_what_llamaboard_has_no_place_for_is_said(tmp_path: Path) -> None:
     said = lfdash("convert", job(tmp_path, hf_hub_token=TOKEN))
-    assert "LlamaBoard's file has no place for: output_dir, model_path, hf_token" in said.err
+    assert "LlamaBoard's form has no field for: output_dir, model_path, hf_token" in said.err
     assert TOKEN not in said.out + said.err
 
 

@@ -50,7 +50,7 @@ def test_what_is_not_known_is_null(workspace: Path) -> None:
     info.write_text(json.dumps({**entries, "online": {"hf_hub_url": "a/b"}}))
     said = lfdash("data", "online", "--json").json
     assert (said["format"], said["rows"], said["usable"]) == ("alpaca", None, None)
-    assert "Usable rows                 not known" in lfdash("data", "online").out
+    assert "Usable rows                 unknown" in lfdash("data", "online").out
 
 
 def test_rows_that_are_left_out_are_named_with_their_reason(workspace: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_cure_of_a_run_is_of_its_own_settings(copied: Path) -> None:
 def test_no_known_cause(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text("all is well\n")
     assert lfdash("diagnose", tmp_path / "log.txt", "--json").json == {
-        "cause": None, "message": "No known cause fits.", "line": None, "fix": None,
+        "cause": None, "message": "No known cause matches.", "line": None, "fix": None,
     }
 
 

@@ -58,7 +58,7 @@ def test_a_log_that_is_cut_is_read_anew(copied: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("lfdash.engine.facade.Run.state", property(lambda _run: next(states)))
     said = lfdash("logs", "-f", "bad")
     assert said.out == "one\ntwo\nnew\n"
-    assert said.err.count("cut or replaced") == 1
+    assert said.err.count("truncated or replaced") == 1
 
 
 def follow(run_id: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
