@@ -43,7 +43,7 @@ def test_problems_keep_it_from_starting(workspace: Path, tmp_path: Path) -> None
     assert {problem["code"] for problem in said.json["problems"]} == {"dataset_unknown", "few_steps_saving"}
     words = lfdash("start", job(tmp_path, dataset="gone"))
     assert (words.code, words.out) == (1, "")
-    assert "error: dataset: " in words.err and words.err.endswith("keep the job from running: 1.\n")
+    assert "error: dataset: " in words.err and words.err.endswith("block the job: 1.\n")
     assert lfdash("ls", "--json").json == []
 
 

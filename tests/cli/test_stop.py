@@ -30,7 +30,7 @@ def test_a_run_saves_and_ends(workspace: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (workspace / row["folder"] / "adapter_model.safetensors").exists()
     again = lfdash("stop", run_id, "--json")
     assert (again.code, again.json["refused"]) == (1, "not_running")
-    assert lfdash("stop", run_id).err == "lfdash: The run is over already.\n"
+    assert lfdash("stop", run_id).err == "lfdash: The run has already ended.\n"
 
 
 def test_kill_ends_one_that_does_not_listen(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

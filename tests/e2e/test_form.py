@@ -86,7 +86,7 @@ def test_a_typed_name_that_is_not_listed_never_keeps_another_models_path(page: P
     search(page, "top-model_path", "Qwen3-0.6B")
     page.keyboard.press("Enter")
     field = page.locator(".st-key-top-model_path").first
-    expect(field).to_contain_text("no model of the list is called “Qwen3-0.6B”")
+    expect(field).to_contain_text("no model in the list is called “Qwen3-0.6B”")
     expect(field).not_to_contain_text("Qwen/Qwen2.5-7B-Instruct")
     field.get_by_role("button", name="Qwen3-0.6B-Thinking", exact=True).click()
     expect(box(page, "top-model_path")).to_have_value(re.compile("^Qwen3-0.6B-Thinking · 0.6B"))

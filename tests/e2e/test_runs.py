@@ -244,7 +244,7 @@ def test_a_run_is_renamed_with_its_folder(page: Page, server: Server) -> None:
     name.fill("half")
     name.press("Tab")
     page.click(".st-key-runs_rename button")
-    expect(page.locator('[data-testid="stAlert"]').first).to_contain_text("exists already")
+    expect(page.locator('[data-testid="stAlert"]').first).to_contain_text("already exists")
     name.fill("the first")
     name.press("Tab")
     page.click(".st-key-runs_rename button")
@@ -291,7 +291,7 @@ def test_deleted_runs_come_back_by_undo_or_from_the_trash_or_go_for_good(page: P
     page.click(".st-key-trash_restore button:enabled")
     see(page, "scores", "half", "broken", "baseline")
     page.locator("[class*=st-key-trash_menu] button").click()
-    expect(page.get_by_text(re.compile(r"Deletes cli for good.* frees \d"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Permanently deletes cli.* frees \d"))).to_be_visible()
     page.click(".st-key-trash_delete button")
     expect(page.locator("summary").filter(has_text="Trash")).to_have_count(0)
     assert list((server.workspace / ".lfdash/trash").glob("cli*")) == []

@@ -138,7 +138,7 @@ def test_an_argument_of_another_version_is_told_by_name(shipped: ByVersion) -> N
     assert (problem.code, problem.field, problem.fix) == (
         "argument_of_other", "train.extra_args", {"extra.use_dft_loss": None},
     )
-    words = "use_dft_loss is an argument of LLaMA-Factory 0.9.4, 0.9.5; the installed one is 0.9.3."
+    words = "use_dft_loss is an argument of LLaMA-Factory 0.9.4, 0.9.5, but 0.9.3 is installed."
     assert problem_in("en", problem) == words
 
 

@@ -1,4 +1,4 @@
-"""No value of the page leads out of the workspace, against the real server: typed, uploaded, linked, forged."""
+"""No value of the page is outside the workspace, against the real server: typed, uploaded, linked, forged."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_model_whose_folder_is_a_link_starts_nothing(linked: Server, outside: 
     """saves/m/lora is the link: neither the model's nor the run's name looks odd."""
     before = listing(outside)
     tab = filled(linked, train__output_dir="innocent").run(start=True)
-    assert tab.shows("leads out of the workspace")
+    assert tab.shows("is outside the workspace")
     assert listing(outside) == before and not list(linked.workspace.rglob("innocent"))
 
 
@@ -93,7 +93,7 @@ def test_an_argument_that_writes_stays_in_the_workspace(linked: Server, argument
     tab = Tab(linked.url).open()
     tab.upload("config.upload", "job.yaml", f"model_name_or_path: models/m\ndataset: rows\n{argument}\n".encode())
     tab.run(start=True)
-    assert tab.shows("leads out of the workspace") and not list(linked.workspace.glob("saves/models/**/run.json"))
+    assert tab.shows("is outside the workspace") and not list(linked.workspace.glob("saves/models/**/run.json"))
 
 
 @pytest.mark.parametrize("folder", ["..", "/etc", "link", "data/link", "saves/link", "~", "data/../../x"])
@@ -143,7 +143,7 @@ def test_a_folder_that_was_allowed_is_used(serve: Start, outside: Path, tmp_path
     server = serve("--root", str(tmp_path), env={"LFDASH_ROOTS": str(outside)})
     tab = filled(server, train__output_dir=f"{tmp_path}/runs/one").run(start=True)
     wait_for(lambda: (tmp_path / "runs/one/run.json").exists())
-    assert not tab.shows("leads out of")
+    assert not tab.shows("is outside the")
     assert Tab(server.url).open("data").run(data__folder=str(outside)).shows(TOLD)
     (tmp_path / "runs/one/go").touch()
     wait_for(lambda: (tmp_path / "runs/one/exit.json").exists())
@@ -152,13 +152,13 @@ def test_a_folder_that_was_allowed_is_used(serve: Start, outside: Path, tmp_path
 def test_where_others_come_models_and_data_stay_inside_too(server: Server, behind: Server, outside: Path) -> None:
     (outside / "config.json").write_text('{"model_type": "llama"}\n')
     tab = filled(server, page__model=str(outside)).run(start=True)
-    assert not tab.shows("leads out of the workspace")
+    assert not tab.shows("is outside the workspace")
     wait_for(lambda: list(server.workspace.glob("saves/outside*/*/*/run.json")))
     (folder,) = (path.parent for path in server.workspace.glob("saves/outside*/*/*/run.json"))
     (folder / "go").touch()
     tab = Tab(behind.url, "https://box.example").open()
     tab.run(page__model=str(outside), train__dataset=["rows"]).run(start=True)
-    assert tab.shows("leads out of the workspace")
+    assert tab.shows("is outside the workspace")
     assert not list(behind.workspace.rglob("run.json"))
 
 
@@ -179,7 +179,7 @@ def test_an_upload_is_limited_in_size(server: Server) -> None:
     assert tab.upload("config.upload", "job.yaml", b"#" * (21 * 1024 * 1024)).status == 413
     big = b"a: " + b"x" * 2_000_000
     assert tab.upload("config.upload", "job.yaml", big).status == 204
-    assert tab.shows("which no configuration is")
+    assert tab.shows("which is too large for a configuration")
 
 
 @pytest.mark.parametrize("name", ["job.exe", "job.pt", "job.yaml.bin", "training_args.bin", "job"])

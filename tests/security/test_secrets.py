@@ -169,7 +169,7 @@ def test_a_typed_argument_that_is_a_token_is_refused_and_not_kept(server: Server
     raw = next(key for key in tab.ids if key.endswith("more.raw"))
     tab.set(raw, f"hub_token: {TYPED}")
     tab.run(start=True)
-    assert tab.shows("has a field of its own, which keeps it in memory") and not holders(tab.drawn)
+    assert tab.shows("Use its own field, which keeps it in memory") and not holders(tab.drawn)
     tab.run(preview=True)
     assert not holders(tab.drawn)
     assert runs(server) == before
@@ -239,7 +239,7 @@ def test_a_token_in_another_field_is_refused(server: Server) -> None:
 def test_a_known_secret_in_a_field_is_refused(leaky: Server, leaking: tuple[Tab, Path]) -> None:
     tab = Tab(leaky.url).open()
     tab.run(page__model="models/server-0123456789", train__dataset=["rows"]).run(start=True)
-    assert tab.shows("stands in the settings and would be written into files")
+    assert tab.shows("appears in the settings and would be written to files")
     assert not list(leaky.workspace.glob("saves/*server*"))
 
 

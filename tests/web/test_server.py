@@ -58,7 +58,7 @@ def test_behind_a_proxy_streamlit_knows_the_address() -> None:
 
 def test_a_workspace_whose_path_is_no_text_is_refused_at_the_start(tmp_path: Path) -> None:
     odd = tmp_path / os.fsdecode(b"ws-\xff")
-    with pytest.raises(SystemExit, match="bytes that are no text"):
+    with pytest.raises(SystemExit, match="bytes that are not text"):
         workspace_of(arguments(["--workspace", str(odd)]))
     assert not odd.exists()
     assert workspace_of(arguments(["--workspace", f"{tmp_path}/ws"])) == tmp_path / "ws"

@@ -110,7 +110,7 @@ def test_rows_that_are_left_out_are_told_before_it_is_added(data: Path) -> None:
 def test_what_would_end_llamafactory_cannot_be_added(data: Path) -> None:
     (data / "numbers.json").write_text(json.dumps([{"question": "q", "answer": 4}]))
     app = chosen("numbers.json")
-    assert app.session_state[new.FORMAT] is None and "“answer” holds a number" in words(app, "warning")
+    assert app.session_state[new.FORMAT] is None and "“answer” contains a number" in words(app, "warning")
     app.session_state[new.FORMAT] = "alpaca"
     app.session_state["data.role.prompt"], app.session_state["data.role.response"] = "question", "answer"
     pages.good(app.run())
@@ -119,7 +119,7 @@ def test_what_would_end_llamafactory_cannot_be_added(data: Path) -> None:
 
 def test_an_empty_or_broken_file_is_named_by_its_own_name(data: Path) -> None:
     (data / "none.json").write_text("[]")
-    assert "none.json holds no rows" in words(chosen("none.json"), "error").replace("\\", "")
+    assert "none.json contains no rows" in words(chosen("none.json"), "error").replace("\\", "")
 
 
 def uploaded(name: str, content: bytes) -> AppTest:
@@ -139,7 +139,7 @@ def test_an_uploaded_file_is_written_and_the_box_is_empty_again(data: Path) -> N
 
 def test_a_broken_upload_is_told_by_its_own_name(data: Path) -> None:
     app = uploaded("my own.jsonl", b"{\"a\" 1}")
-    assert "my own.jsonl is broken at line 1" in words(app, "error").replace("\\", "")
+    assert "my own.jsonl has a syntax error in line 1" in words(app, "error").replace("\\", "")
 
 
 def test_beside_the_box_stands_the_way_for_larger_files(data: Path) -> None:

@@ -99,7 +99,7 @@ def test_another_name_and_one_that_cannot_be(services: Services, app: AppTest) -
     save(app, "mine")
     save(app, "other")
     pick(app, "mine")
-    for bad, said in ((".hidden", "cannot be a file"), ("a/b", "cannot be a file"), ("other", "exists already")):
+    for bad, said in ((".hidden", "cannot be a file"), ("a/b", "cannot be a file"), ("other", "already exists")):
         press(typed(app, NEW_NAME, bad), "config.rename")
         assert said in answers(app) and sorted(configurations.saved(services).names()) == ["mine", "other"]
     press(typed(app, NEW_NAME, "new"), "config.rename")

@@ -113,7 +113,7 @@ def test_notes_that_were_changed_elsewhere_are_not_overwritten(three: Services) 
     write_notes(view.paths, "theirs")
     three.registry.refresh()
     app = press(app, "runs_notes_save")
-    assert "changed elsewhere" in texts(app)
+    assert "changed somewhere else" in texts(app)
     assert app.text_area(key="runs.note.id-old").value == "theirs"
     assert view.paths.notes.exists() and "theirs" in view.paths.notes.read_text()
 
