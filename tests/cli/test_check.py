@@ -161,7 +161,7 @@ def test_a_command_and_the_file_that_it_names(workspace: Path, tmp_path: Path) -
     path = written(tmp_path, f"#!/bin/bash\nNCCL_DEBUG=INFO llamafactory-cli train {good.name} seed=3\n", "run.sh")
     said = lfdash("check", path, "--json")
     assert (said.code, said.json["args"]["seed"], said.json["args"]["dataset"]) == (0, 3, "demo_sft")
-    assert said.json["notes"] == ["Environment variables that are not kept: NCCL_DEBUG"]
+    assert said.json["notes"] == ["Environment variables that were left out: NCCL_DEBUG"]
     good.unlink()
     (problem,) = lfdash("check", path, "--json").json["problems"]
     assert problem["code"] == "command_file" and good.name in problem["message"]

@@ -67,7 +67,7 @@ def test_a_diverged_loss_is_no_number(copied: Path) -> None:
     good = next(row for row in lfdash("ls", "--json").json if row["name"] == "good")
     assert (good["dead_step"], good["stalled"]) == (7, None)
     assert "FINISHED (NaN)" in lfdash("ls").out
-    assert "FINISHED: the loss is no number since step 7" in lfdash("show", "good").out
+    assert "FINISHED: the loss has not been a number since step 7" in lfdash("show", "good").out
 
 
 def test_a_stalled_run_is_told(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_a_stalled_run_is_told(workspace: Path, monkeypatch: pytest.MonkeyPatch)
     row = wait_for(lambda: next((row for row in lfdash("ls", "--json").json if row["stalled"] is not None), None))
     assert (row["state"], row["step"]) == ("RUNNING", 20) and row["stalled"] >= 0
     assert "RUNNING (STALLED)" in lfdash("ls").out
-    assert "RUNNING: no step for" in lfdash("show").out and "usually one each" in lfdash("show").out
+    assert "RUNNING: no step for" in lfdash("show").out and "usually one every" in lfdash("show").out
     control = workspace / row["folder"] / "attempts" / "001" / "child.json"
     os.kill(json.loads(control.read_text())["child"], signal.SIGCONT)
     assert lfdash("logs", "-f").code == 0

@@ -19,7 +19,7 @@ def test_a_job_that_waits(workspace: Path) -> None:
     assert said.json["position"] == 1
     assert (said.json["started"], said.json["step"]) == (None, None)
     second = lfdash("queue", DEMO)
-    assert second.code == 0 and "QUEUED. Place 2 in the queue" in second.out
+    assert second.code == 0 and "QUEUED. Position 2 in the queue" in second.out
     assert "lfdash serve" in second.err, "what starts it"
     names = [row["name"] for row in lfdash("ls", "--json").json]
     assert len(set(names)) == 2 and names[0] == said.json["name"] and names[1].startswith(names[0])

@@ -27,7 +27,7 @@ def test_a_run_from_start_to_end(workspace: Path) -> None:
     assert lfdash("show", said.json["id"], "--json").json["state"] == "SUCCEEDED"
     folder = workspace / said.json["folder"]
     assert json.loads((folder / "run.json").read_text())["name"] == said.json["name"]
-    assert "LLaMA-Factory job made with lfdash" in (folder / "training_args.yaml").read_text()
+    assert "LLaMA-Factory job created with lfdash" in (folder / "training_args.yaml").read_text()
 
 
 def test_the_workspace_is_made(tmp_path: Path, workspace: Path) -> None:

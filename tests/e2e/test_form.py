@@ -177,7 +177,7 @@ def test_what_differs_is_counted_at_once_and_all_of_it_taken_back(page: Page) ->
     page.keyboard.press("Enter")
     expect(menu).to_contain_text("4 changed")
     menu.click()
-    page.get_by_role("button", name="Take all back").click()
+    page.get_by_role("button", name="Reset all").click()
     expect(page.locator(".st-key-changed_menu")).to_have_count(0)
     expect(box(page, "top-model_path")).to_have_value(re.compile("^Qwen2.5-7B-Instruct"))
     assert values(page) == before

@@ -60,7 +60,7 @@ def test_a_job_waits_is_held_cancelled_put_back_and_starts_without_a_tab(browser
     show(page, server, third)
     wait_state(page, "QUEUED", 1)
     page.locator("[class*='st-key-queue_up_shown'] button").first.click()
-    expect(page.locator("[data-testid=stAlert]").first).to_contain_text("Place 1")
+    expect(page.locator("[data-testid=stAlert]").first).to_contain_text("Position 1")
     page.locator("[class*='st-key-queue_hold_shown'] button").first.click()
     wait_state(page, "HELD", 1)
     page.click(".st-key-stop button")  # cancels

@@ -70,14 +70,14 @@ def test_in_and_out_again(browser: Browser, door: Server, provider: Provider) ->
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
     page.goto(f"{door.url}/data")
-    expect(page.get_by_text("please say who you are")).to_be_visible()
+    expect(page.get_by_text("Please sign in first")).to_be_visible()
     assert page.locator("[data-testid=stApp]").count() == 0
 
     provider.claims = {"email": "eve@example.org", "email_verified": True}
     page.get_by_role("link", name="Sign in").click()
-    expect(page.get_by_text("eve@example.org, who is not on this dashboard's list")).to_be_visible()
+    expect(page.get_by_text("eve@example.org, but this account is not on the dashboard's list")).to_be_visible()
     page.get_by_role("link", name="Sign out").click()
-    expect(page.get_by_text("please say who you are")).to_be_visible()
+    expect(page.get_by_text("Please sign in first")).to_be_visible()
 
     provider.claims = {"email": "ana@example.org", "email_verified": True}
     page.get_by_role("link", name="Sign in").click()
@@ -88,14 +88,14 @@ def test_in_and_out_again(browser: Browser, door: Server, provider: Provider) ->
     expect(second.locator(".lf-who")).to_have_text("ana@example.org", timeout=60_000)
     kept = context.cookies()
     page.click(".st-key-sign_out button")
-    expect(page.get_by_text("please say who you are")).to_be_visible()
+    expect(page.get_by_text("Please sign in first")).to_be_visible()
     expect(second.get_by_text("Connection error")).to_be_visible()  # its websocket was closed
     assert errors == []
     copy = browser.new_context(locale="en-US")
     copy.add_cookies(kept)
     again = copy.new_page()
     again.goto(door.url)
-    expect(again.get_by_text("please say who you are")).to_be_visible()
+    expect(again.get_by_text("Please sign in first")).to_be_visible()
     copy.close()
     context.close()
 
@@ -118,5 +118,5 @@ def test_another_site_signs_nobody_out(browser: Browser, door: Server, provider:
     page.reload()
     expect(page.locator(".lf-who")).to_have_text("ana@example.org", timeout=60_000)
     evil.get_by_role("link", name="Sign out").click()  # that was asked, and said
-    expect(evil.get_by_text("please say who you are")).to_be_visible()
+    expect(evil.get_by_text("Please sign in first")).to_be_visible()
     context.close()

@@ -169,7 +169,7 @@ def test_evaluate_the_trained_adapter_and_read_predictions(
     expect(page.get_by_text("1 to 20 of 24")).to_be_visible()
     find = page.locator(".st-key-eval-find input")
     find.fill("no such words anywhere")
-    expect(page.get_by_text("No row found")).to_be_visible()
+    expect(page.get_by_text("No matching rows")).to_be_visible()
     page.get_by_role("link", name="Train", exact=True).click()
     expect(page.locator(".st-key-train-learning_rate input")).to_have_value("0.002")
 

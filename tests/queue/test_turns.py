@@ -99,10 +99,10 @@ def test_a_job_behind_a_run_that_does_not_step_says_so(workspace: Path) -> None:
     waiting = [view.waiting for view in dispatcher.waiting_views(dispatcher.entries()) if view.waiting is not None]
     assert [one.behind for one in waiting] == [(("stuck", stall),)] * 2
     said = waiting_in("en", waiting[0])
-    assert said == "Place 1 in the queue: stuck is running on GPU 0, without a step for 16 min."
+    assert said == "Position 1 in the queue: stuck is running on GPU 0, with no step for 16 min."
     several = replace(waiting[0], waits=Reason("several", {"who": "GPU 0: stuck; GPU 1: sh (pid 7)"}))
     assert waiting_in("en", several, place=False) == (
-        "These are in use: GPU 0: stuck; GPU 1: sh (pid 7); stuck has had no step for 16 min"
+        "These are in use: GPU 0: stuck; GPU 1: sh (pid 7); stuck has made no step for 16 min"
     )
 
 

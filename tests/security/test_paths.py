@@ -120,7 +120,7 @@ def test_the_data_page_offers_no_linked_file(linked: Server) -> None:
 def test_links_in_a_runs_folder_are_not_shown(linked: Server) -> None:
     tab = Tab(linked.url).open()
     assert tab.shows("linking")
-    for word, shown in (("Log", "Nothing was written"), ("Files", "training_args.yaml"), ("Configuration", "no")):
+    for word, shown in (("Log", "No output yet"), ("Files", "training_args.yaml"), ("Configuration", "no")):
         tab.run(page__tab_train=[word])
         assert tab.shows(shown) and not tab.shows(TOLD), word
     evaluated = Tab(linked.url).open("evaluate")

@@ -39,10 +39,10 @@ def shown(tokens: tuple[int, ...], cutoff: int, rows: int | None) -> tuple[list[
 
 def test_rows_that_fit_are_said_beside_those_of_the_file() -> None:
     fine, warned, _ = shown((5, 6), 8, 2)
-    assert "All 2 rows" in fine[0] and warned == []
+    assert "All 2 training rows" in fine[0] and warned == []
     fine, warned, _ = shown((5,) * 20, 8, 60)
-    assert "All 20 rows that are trained on" in fine[0] and warned == ["20 of 60 rows; 40 are left out."]
+    assert "All 20 training rows" in fine[0] and warned == ["20 of 60 rows; 40 are left out."]
     fine, warned, _ = shown((5, 9), 8, 2)
-    assert fine == [] and "1 of 2 rows" in warned[0]
+    assert fine == [] and "1 of 2 training rows" in warned[0]
     _, warned, captions = shown((5,) * SAMPLE, 8, 5000)
-    assert warned == [] and f"first {SAMPLE} rows of 5,000" in captions[0]
+    assert warned == [] and f"first {SAMPLE} of 5,000 rows" in captions[0]

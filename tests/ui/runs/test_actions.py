@@ -46,9 +46,9 @@ def test_delete_names_what_goes_and_can_be_undone(three: Services) -> None:
     app = select(visit(), "live", "old", "new")
     assert "**new**, **old**" in texts(app) and t("ui.runs_delete_left", count=1) in texts(app)
     app = press(app, "runs_delete")
-    assert names(app) == ["live", "cli"] and "In the trash: **new**, **old**" in texts(app)
+    assert names(app) == ["live", "cli"] and "Moved to the trash: **new**, **old**" in texts(app)
     app = press(app, "runs_undo")
-    assert names(app) == ["live", "new", "cli", "old"] and "In the trash" not in texts(app)
+    assert names(app) == ["live", "new", "cli", "old"] and "Moved to the trash" not in texts(app)
     assert app.session_state[page.CHOSEN] == [ids(app)["new"], ids(app)["old"]]
 
 
@@ -57,7 +57,7 @@ def test_an_undo_whose_place_is_taken_says_so_and_stays(three: Services) -> None
     place = three.workspace.saves / "demo-llama" / "lora" / "old"
     place.mkdir()
     app = press(app, "runs_undo")
-    assert "exists again" in texts(app) and "In the trash: **old**" in texts(app)
+    assert "exists again" in texts(app) and "Moved to the trash: **old**" in texts(app)
     place.rmdir()
     app = press(app, "runs_undo")
     assert "old" in names(app)

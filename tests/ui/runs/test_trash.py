@@ -55,6 +55,6 @@ def test_what_is_away_or_cannot_be_used_is_said(three: Services) -> None:
     (origins / "y.json").write_text(json.dumps(note | {"place": "../thesis"}))
     app = opened_trash(visit())
     words = " ".join(item.value for item in app.markdown)
-    assert "“a\\*b” lies in" in words and "its disk is not there now" in words
+    assert "“a\\*b” is in" in words and "on a disk that is not available right now" in words
     assert "y.json in .lfdash/trash/.origins cannot be used" in words
     assert len(app.dataframe) == 1 and "trash_restore" not in {item.key for item in app.button}

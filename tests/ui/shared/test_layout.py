@@ -64,7 +64,7 @@ def test_a_workspace_that_was_moved_is_said_on_every_page(services: Services) ->
     app = pages.start()
     for page, _ in layout.PAGES:
         app = pages.good(app.switch_page(page).run())
-        assert any("is not at" in item.value and "workspace" in item.value for item in app.error), page
+        assert any("is no longer at" in item.value and "workspace" in item.value for item in app.error), page
     settings(services).save({"language": "de"})
     assert not services.workspace.root.exists()
     moved.rename(services.workspace.root)

@@ -53,7 +53,7 @@ def show(services: Services, logs: str = "", **changes: object) -> str:
 @pytest.mark.parametrize(
     ("lost", "words"),
     [
-        ("gone", "nothing shows"), ("boot", "started anew"), ("host", "only be seen there"),
+        ("gone", "no sign that"), ("boot", "was restarted"), ("host", "only that machine can tell"),
         ("launcher", "its launcher “fake” is not known here"),
     ],
 )

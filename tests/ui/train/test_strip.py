@@ -54,5 +54,5 @@ def test_without_a_run_it_says_so() -> None:
 def test_a_run_that_does_not_step_says_so_beside_its_state() -> None:
     stalled = replace(NEW, state=RunState.RUNNING, progress=HALF, stall=Stall(960.0, 0.25))
     drawn = strip_html(stalled)
-    assert "no step for 16 min; usually one each 0.25 s" in drawn and 'data-state="RUNNING"' in drawn
+    assert "no step for 16 min; usually one every 0.25 s" in drawn and 'data-state="RUNNING"' in drawn
     assert "no step" not in strip_html(replace(stalled, stall=None))
