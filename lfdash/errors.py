@@ -40,4 +40,4 @@ class WorkspaceGone(LfdashError, OSError):
     """The workspace that was opened is not at its path any more: nothing may be written there."""
 
     def __init__(self, root: Path) -> None:
-        OSError.__init__(self, errno.ENOENT, "the workspace is not there any more", str(root))
+        OSError.__init__(self, errno.ENOENT, "the workspace no longer exists", str(root))

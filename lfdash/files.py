@@ -226,7 +226,7 @@ def read_text_file(path: Path | str, *, limit: int = MOST_BYTES, follow: bool = 
             return Unreadable("not a plain file")
         return Unreadable(error.strerror or type(error).__name__, error.errno or errno.EIO)
     except UnicodeDecodeError:
-        return Unreadable("not a text in UTF-8")
+        return Unreadable("not valid UTF-8 text")
     except ValueError:  # no path can have that name
         return ABSENT
     except MemoryError:
@@ -246,15 +246,15 @@ def parse_mapping(text: str) -> dict[str, Any] | Unreadable:
     try:
         found = quick_json(text)
     except RecursionError:
-        return Unreadable("lists within lists without end")
+        return Unreadable("nested too deeply")
     except MemoryError:
         return Unreadable(os.strerror(errno.ENOMEM), errno.ENOMEM)
     except ValueError as error:
         return Unreadable(f"not JSON: {error}")
     if not isinstance(found, dict):
-        return Unreadable("not a JSON mapping")
+        return Unreadable("not a JSON object")
     few = text.count("{") + text.count("[") <= MOST_DEPTH
-    return found if few or is_shallow(found) else Unreadable("lists within lists without end")
+    return found if few or is_shallow(found) else Unreadable("nested too deeply")
 
 
 decode_quickly = msgspec.json.Decoder().decode

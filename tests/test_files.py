@@ -69,12 +69,12 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "link": (lambda path: path.symlink_to("/etc/hostname"), "not a plain file"),
     "device": (lambda path: path.symlink_to("/dev/zero"), "not a plain file"),
     "huge": (lambda path: [path.touch(), os.truncate(path, 2 << 30)], "larger than 4,194,304 bytes"),
-    "bytes": (lambda path: path.write_bytes(b'{"a": "\xff"}'), "not a text in UTF-8"),
+    "bytes": (lambda path: path.write_bytes(b'{"a": "\xff"}'), "not valid UTF-8 text"),
     "nothing": (Path.touch, "not JSON: Expecting value"),
-    "brackets": (lambda path: path.write_text("[" * 200_000), "lists within lists"),
-    "deep": (lambda path: path.write_text('{"a": ' + "[" * 64 + "]" * 64 + "}"), "lists within lists"),
+    "brackets": (lambda path: path.write_text("[" * 200_000), "nested too deeply"),
+    "deep": (lambda path: path.write_text('{"a": ' + "[" * 64 + "]" * 64 + "}"), "nested too deeply"),
     "digits": (lambda path: path.write_text('{"a": ' + "9" * 5000 + "}"), "not JSON: Exceeds the limit"),
-    "list": (lambda path: path.write_text("[1]"), "not a JSON mapping"),
+    "list": (lambda path: path.write_text("[1]"), "not a JSON object"),
 }
 
 

@@ -53,10 +53,10 @@ def broken(error: Exception) -> Broken:
     if isinstance(error, json.JSONDecodeError):
         return Broken("syntax", error.msg, error.pos)
     if isinstance(error, RecursionError):
-        return Broken("deep", "brackets within brackets without end")
+        return Broken("deep", "nested too deeply")
     if isinstance(error, ValueError):  # the only other one: int() of a text that is too long
-        return Broken("digits", f"a number of more than {sys.get_int_max_str_digits():,} digits")
-    return Broken("syntax", "there is not enough memory for it")
+        return Broken("digits", f"a number with more than {sys.get_int_max_str_digits():,} digits")
+    return Broken("syntax", "not enough memory")
 
 
 def entries(text: str) -> tuple[list[tuple[str, Any]], str | None]:

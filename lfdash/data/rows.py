@@ -212,13 +212,13 @@ class Rows:
                 return
             yield as_row(value)
             if sign not in (",", "]"):
-                reason = "Expecting ',' delimiter" if sign else "Expecting ',' or ']', the file ends here"
+                reason = "Expecting ',' delimiter" if sign else "Expecting ',' or ']', but the file ends here"
                 self._broken(Broken("syntax", reason), scan.line)
                 return
             scan.place += 1
             scan.next()
         if scan.next():
-            self._broken(Broken("syntax", "Extra data behind the list"), scan.line)
+            self._broken(Broken("syntax", "Extra data after the list"), scan.line)
 
     def _value(self, scan: Scan) -> Any | Broken:
         value = scan.value()

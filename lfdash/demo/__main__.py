@@ -54,13 +54,13 @@ def make_data(folder: Path) -> None:
     path = folder / "dataset_info.json"
     text = read_text_file(path, limit=MOST, follow=True)
     if isinstance(text, Unreadable):
-        raise ValueError(f"{path} cannot be read ({text.reason}); it was left as it is")
+        raise ValueError(f"{path} cannot be read ({text.reason}); it was not changed")
     known = {} if isinstance(text, Absent) else parse(text)
     if isinstance(known, Broken):
         place = f"line {known.line_in(str(text))} column {known.column_in(str(text))}"
-        raise ValueError(f"{path} is not JSON ({known.reason}: {place}); it was left as it is")
+        raise ValueError(f"{path} is not JSON ({known.reason}: {place}); it was not changed")
     if not isinstance(known, dict):
-        raise ValueError(f"{path} is not a mapping of dataset names to entries; it was left as it is")
+        raise ValueError(f"{path} is not a mapping of dataset names to entries; it was not changed")
     missing = {name: entry for name, (entry, _) in DATASETS.items() if name not in known}
     for name, (_, rows) in DATASETS.items():
         file = folder / f"{name}.json"

@@ -261,7 +261,7 @@ class Run:
         self.workspace.look()
         view = self.workspace.services.registry.get(self.id)
         if view is None:
-            raise RunGone(f"the run {self.id} is not there any more")
+            raise RunGone(f"the run {self.id} no longer exists")
         return view
 
     @property

@@ -98,14 +98,14 @@ class Bounds:
             return "its folder is not in the trash"
         place = self.real(item.place.parent)
         if place is None or place[1].name != (BESIDE if beside else OWN):
-            return "its folder lies outside of the workspace and the folders allowed at start"
+            return "its folder is outside the workspace and the allowed folders"
         return ""
 
     def why_not_origin(self, item: Item) -> str:
         """The same for where it came from."""
         origin = self.real(item.origin.parent)
         if origin is None:
-            return "it came from outside of the workspace and the folders allowed at start"
+            return "it came from outside the workspace and the allowed folders"
         root, parent = origin
         parts = (parent / item.origin.name).relative_to(root).parts
         hidden = not parts or any(part.startswith(".") for part in parts)

@@ -44,7 +44,7 @@ def test_the_users_entries_and_files_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "why"), [("[1]", "not a mapping"), ('{"mine": {}', "line 1 column 12")])
 def test_a_broken_dataset_info_is_left(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "dataset_info.json").write_text(text)
-    with pytest.raises(ValueError, match=f"{why}.*left as it is"):
+    with pytest.raises(ValueError, match=f"{why}.*not changed"):
         demo.make_data(tmp_path)
     assert (tmp_path / "dataset_info.json").read_text() == text
     assert len(list(tmp_path.iterdir())) == 1
@@ -52,7 +52,7 @@ def test_a_broken_dataset_info_is_left(tmp_path: Path, text: str, why: str) -> N
 
 def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "dataset_info.json")
-    with pytest.raises(ValueError, match=r"not a plain file.*left as it is"):
+    with pytest.raises(ValueError, match=r"not a plain file.*not changed"):
         demo.make_data(tmp_path)
 
 

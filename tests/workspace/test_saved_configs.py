@@ -97,7 +97,7 @@ def test_what_cannot_be_read_says_why(shelf: SavedConfigs) -> None:
     (shelf.folder / "bytes.yaml").write_bytes(b"\xff")
     os.mkfifo(shelf.folder / "pipe.yaml")
     assert set(shelf.names()) == {"big", "bytes"}
-    for name, reason in (("big", "larger than"), ("bytes", "not a text"), ("pipe", "No such file")):
+    for name, reason in (("big", "larger than"), ("bytes", "not valid UTF-8"), ("pipe", "No such file")):
         refused = shelf.load(name)
         assert isinstance(refused, Refused) and refused.params["reason"].startswith(reason)
 

@@ -58,7 +58,7 @@ def test_what_cannot_be_read_is_said_and_can_be_put_aside(services: Services) ->
     (folder / "settings.json").mkdir()
     app = pages.good(pages.start().switch_page("pages/runs.py").run())
     words = " ".join(item.value for item in app.markdown)
-    assert "x\\_y.job.json" in words and "lists within lists" in words and "no waiting job is started" in words
+    assert "x\\_y.job.json" in words and "nested too deeply" in words and "no waiting job is started" in words
     app.button(key="queue_aside_0_x_y.job.json").click()
     app = pages.good(app.run())
     assert sorted(path.name for path in folder.iterdir()) == ["settings.json", "x_y.job.json.unreadable"]
