@@ -38,7 +38,6 @@ GO_TO, GONE = "page.go_to", "page.gone"  # the key of what is to be shown; how o
 
 def draw(form: Form) -> None:
     """The whole sidebar below the navigation."""
-    scripts.close_lists()
     scripts.hide_doubles()
     with st.container(key="form_head"):  # one part, however much is told in it: what follows keeps its place
         draw_preset(form)

@@ -16,6 +16,10 @@ CHOSEN = "page.language_chosen"  # the language that was chosen in this session
 
 # The Tab key goes from field to field: a help button stands before its field, a clearing one after it, and a list can
 # be emptied with its own first line. All stay reachable for a mouse and for a screen reader's own keys.
+# A list of several stays open after a choice, over the field below it: a click on an option closes it. Esc does, and
+# keeps what is chosen.
+# A click into a field at the form's edge scrolls it away from the edge, and a scroll closes a list: at the foot of the
+# form it opened and closed at once. The scroll of the click itself is not told to the list.
 SCRIPT = """
 (() => {
   window.lfdashWords = WORDS;
@@ -52,6 +56,21 @@ SCRIPT = """
       say(log, words.log);
     }
   };
+  const chosen = '[data-testid="stMultiSelectDropdown"] [role="option"]';
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest || !event.target.closest(chosen)) return;
+    setTimeout(() => {
+      const box = document.activeElement;
+      const escape = {key: "Escape", code: "Escape", bubbles: true, cancelable: true};
+      if (box && box.closest('[data-testid="stMultiSelect"]')) box.dispatchEvent(new KeyboardEvent("keydown", escape));
+    }, 60);
+  }, true);
+  let pressed = 0;
+  window.addEventListener("pointerdown", () => { pressed = performance.now(); }, true);
+  window.addEventListener("scroll", (event) => {
+    const into = document.activeElement && document.activeElement.getAttribute("role") === "combobox";
+    if (into && performance.now() - pressed < 300) event.stopImmediatePropagation();
+  }, true);
   let asked = false;
   const soon = () => {
     if (asked) return;

@@ -1,4 +1,5 @@
-"""The little that the page does in the browser by itself. Fixed texts: nothing of a user's is ever in them."""
+"""Single acts of the page in the browser: it shows a field, and hides what is drawn twice. What it does all the time
+is in `page_script`. Fixed texts: nothing of a user's is ever in them."""
 
 from __future__ import annotations
 
@@ -7,22 +8,6 @@ import re
 
 import streamlit as st
 
-# A list of several stays open after a choice, over the field below it: a click on an option closes it. Esc does, and
-# keeps what is chosen.
-CLOSE = """<script>
-if (!window.lfdashLists) {
-  window.lfdashLists = true;
-  document.addEventListener("click", (event) => {
-    const list = event.target.closest && event.target.closest('[data-testid="stMultiSelectDropdown"]');
-    if (!list || !event.target.closest('[role="option"]')) return;
-    setTimeout(() => {
-      const box = document.activeElement;
-      const escape = {key: "Escape", code: "Escape", bubbles: true, cancelable: true};
-      if (box && box.closest('[data-testid="stMultiSelect"]')) box.dispatchEvent(new KeyboardEvent("keydown", escape));
-    }, 60);
-  }, true);
-}
-</script>"""
 # Waits until the field is drawn (a group that was closed draws it a moment later), then shows it and goes into it.
 SHOW = """<script>
 {
@@ -49,11 +34,6 @@ DOUBLES = ", ".join(
 def css_class(key: str) -> str:
     """The class that Streamlit gives to what has a key."""
     return "st-key-" + re.sub(r"[^a-zA-Z0-9_-]", "-", key.strip())
-
-
-def close_lists() -> None:
-    """From now on a list of several closes after a choice by the mouse."""
-    st.html(CLOSE, unsafe_allow_javascript=True)
 
 
 def hide_doubles() -> None:
