@@ -63,24 +63,31 @@ class Replaced:
 
 
 def snapshot(form: Form) -> dict[str, Any]:
-    """All that makes a form what it is, by session key; the arguments without a field under ""."""
-    keys = [row.id for row in form.rows] + form.own_keys()
-    return {"": form.extra.state(), **{key: st.session_state.get(key) for key in keys}}
+    """All that makes a form what it is, by session key, of those that are there; the arguments without a field under
+    ""."""
+    return {"": form.extra.state(), **{key: st.session_state[key] for key in keys(form) if key in st.session_state}}
+
+
+def keys(form: Form) -> list[str]:
+    """The session keys of a form."""
+    return [row.id for row in form.rows] + form.own_keys()
 
 
 def restore(form: Form, kept: Mapping[str, Any]) -> None:
     """Makes a form what it was."""
     form.extra.restore(kept[""])
-    for key, value in kept.items():
-        if key:
-            st.session_state[key] = value
+    for key in keys(form):
+        if key in kept:
+            st.session_state[key] = kept[key]
+        elif key in st.session_state:
+            del st.session_state[key]
     form.save_draft()
 
 
 def difference(form: Form, before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
     """How many values differ; the run's name is not counted, nor what goes with the model."""
     ids = [row.id for row in form.rows if row.id != form.output and not row.hidden]
-    pairs = [(before[key], after[key]) for key in ids]
+    pairs = [(before.get(key), after.get(key)) for key in ids]
     changed = sum(old != new and (widgets.is_given(old) or widgets.is_given(new)) for old, new in pairs)
     return changed + (before[""] != after[""])
 

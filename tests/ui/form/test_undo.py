@@ -217,3 +217,14 @@ def test_what_differs_is_told_after_each_edit(app: AppTest) -> None:
     assert changed_ids(app) == []
     choose(app, "train.num_train_epochs", "6", "text_input")
     assert changed_ids(app) == ["train.num_train_epochs", "all"]
+
+
+def test_a_form_that_came_back_as_a_draft_is_taken_back_too(app: AppTest) -> None:
+    """Nothing was told about it when it was loaded: it came from the session before."""
+    choose(app, "train.learning_rate", "7e-4", "text_input")
+    again = pages.good(AppTest.from_function(page, default_timeout=60).run())
+    before = args_of(again)
+    do(again, *REPLACEMENTS["a file"])
+    assert args_of(again) != before
+    press(again, "undo")
+    assert args_of(again) == before and before["learning_rate"] == 7e-4
