@@ -80,7 +80,6 @@ def end_runs(workspace: Path) -> None:
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     """A fresh tab at 1440x900 on the dashboard, usable."""
-    (server.workspace / ".lfdash" / "draft-train.json").unlink(missing_ok=True)  # of the test before
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
     tab = context.new_page()
     tab.goto(server.url)

@@ -67,7 +67,7 @@ def test_what_streamlit_says_in_english_is_said_in_the_pages_language(browser: B
     context = browser.new_context(locale="ru-RU")
     tab = context.new_page()
     tab.goto(server.url)
-    box = tab.locator(".st-key-train-dataset input")
+    box = tab.locator(".st-key-train-dataset input:visible")
     box.click(timeout=60_000)
     box.press_sequentially("zzzz")
     expect(tab.get_by_role("option")).to_have_text("Добавить: zzzz")

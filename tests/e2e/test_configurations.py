@@ -20,7 +20,7 @@ from tests.support.page import DEMO
 from tests.support.runs import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
-RATE = ".st-key-train-learning_rate input"
+RATE = ".st-key-train-learning_rate input:visible"  # one that makes room for another is hidden
 SIDEBAR = "section[data-testid=stSidebar]"
 BOARD = {
     "top.model_name": "Custom", "top.model_path": "models/demo-llama", "top.template": "default",
@@ -47,10 +47,10 @@ def test_a_file_of_llamaboard_fills_the_form(page: Page) -> None:
     upload(page, "board.json", yaml.safe_dump(BOARD).encode())
     expect(page.locator(RATE)).to_have_value("0.0003")
     close_menu(page)
-    expect(page.locator(".st-key-top-model_path input")).to_have_value(re.compile("^models/demo-llama"))
+    expect(page.locator(".st-key-top-model_path input:visible")).to_have_value(re.compile("^models/demo-llama"))
     expect(page.locator(SIDEBAR).get_by_text("no_such_element").first).to_be_visible()  # said, not lost in silence
     page.locator(f"{SIDEBAR} summary").filter(has_text="Preference").click()
-    expect(page.locator(".st-key-train-pref_beta input")).to_have_value("0.2")
+    expect(page.locator(".st-key-train-pref_beta input:visible")).to_have_value("0.2")
 
 
 def test_a_configuration_is_saved_opened_renamed_and_deleted(page: Page, server: Server) -> None:
@@ -71,7 +71,7 @@ def test_a_configuration_is_saved_opened_renamed_and_deleted(page: Page, server:
     choose_preset(page, "DPO")
     expect(rate).not_to_have_value("0.0042")
     page.click(".st-key-open_menu button")
-    pick_option(page, page.locator(".st-key-config-pick input"), "mine")
+    pick_option(page, page.locator(".st-key-config-pick input:visible"), "mine")
     page.click(".st-key-config-open button")
     expect(rate).to_have_value("0.0042")
 
@@ -79,7 +79,7 @@ def test_a_configuration_is_saved_opened_renamed_and_deleted(page: Page, server:
     new.fill("yours")
     new.press("Enter")
     page.click(".st-key-config-rename button")
-    expect(page.locator(".st-key-config-pick input")).to_have_value("yours")
+    expect(page.locator(".st-key-config-pick input:visible")).to_have_value("yours")
     assert not saved.exists() and (server.workspace / "configs" / "yours.yaml").exists()
     expect(page.locator(".st-key-config-delete button").first).to_be_disabled()
     page.locator(".st-key-config-sure label").first.click()
@@ -140,7 +140,7 @@ def test_a_killed_run_is_resumed_from_its_checkpoint_to_its_end(page: Page, serv
     os.kill(json.loads((folder / "attempts/001/child.json").read_text())["child"], signal.SIGKILL)
     wait_state(page, "FAILED", 1)
     reached = steps(folder)[-1]
-    page.click(".st-key-resume_menu_after button")
+    page.click("[class*=st-key-resume_menu_after] button")
     page.click(".st-key-resume_after button")
     wait_state(page, "SUCCEEDED", 4)
     assert shown_step(page) == 35
@@ -153,9 +153,9 @@ def test_a_killed_run_is_resumed_from_its_checkpoint_to_its_end(page: Page, serv
 
 
 def test_a_merge_goes_to_export_with_everything(page: Page, server: Server) -> None:
-    name = page.locator(".st-key-train-output_dir input").input_value()
+    name = page.locator(".st-key-train-output_dir input:visible").input_value()
     upload(page, "merge.yaml", (FIXTURES / "configurations" / "merge.yaml").read_bytes())
-    expect(page.locator(".st-key-export-export_dir input")).to_have_value("out/merged")
+    expect(page.locator(".st-key-export-export_dir input:visible")).to_have_value("out/merged")
     expect(page.locator(SIDEBAR).get_by_text("belongs on this page").first).to_be_visible()
     page.click(".st-key-preview button")
     preview = page.get_by_role("dialog")
@@ -163,7 +163,7 @@ def test_a_merge_goes_to_export_with_everything(page: Page, server: Server) -> N
         expect(preview.get_by_text(line).first).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Train").click()
-    expect(page.locator(".st-key-train-output_dir input")).to_have_value(name)  # that form is as it was
+    expect(page.locator(".st-key-train-output_dir input:visible")).to_have_value(name)  # that form is as it was
 
 
 def test_a_command_is_pasted(page: Page) -> None:
@@ -175,5 +175,5 @@ def test_a_command_is_pasted(page: Page) -> None:
     expect(page.locator(RATE)).to_have_value("2e-5")
     close_menu(page)
     expect(page.locator(SIDEBAR).get_by_text("is a command").first).to_be_visible()
-    page.locator(".st-key-early").get_by_role("button", name="Fix").first.click()
-    expect(page.locator(".st-key-train-output_dir input")).to_have_value("mine")
+    page.locator(".st-key-problems").get_by_role("button", name="Fix").first.click()
+    expect(page.locator(".st-key-train-output_dir input:visible")).to_have_value("mine")

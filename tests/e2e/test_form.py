@@ -20,7 +20,7 @@ LISTS = "[data-testid=stSelectboxVirtualDropdown], [data-testid=stMultiSelectDro
 
 
 def box(page: Page, key: str) -> Locator:
-    return page.locator(f".st-key-{key} input").first
+    return page.locator(f".st-key-{key} input:visible").first
 
 
 def values(page: Page) -> dict[str, str]:

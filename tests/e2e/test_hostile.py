@@ -156,8 +156,8 @@ def test_hostile_predictions_and_scores(watch: Watch) -> None:
     choose(page, "page-tab_eval", "Predictions")
     page.wait_for_selector("[data-testid=stDataFrame] canvas")
     watch.look()
-    page.locator(".st-key-eval-find input").fill(TAG)
-    page.locator(".st-key-eval-find input").press("Enter")
+    page.locator(".st-key-eval-find input:visible").fill(TAG)
+    page.locator(".st-key-eval-find input:visible").press("Enter")
     watch.look()
 
 
@@ -195,7 +195,7 @@ def test_a_hostile_file_is_added(watch: Watch, tmp_path: Path) -> None:
     page.get_by_text("Add a dataset").first.click()
     file = tmp_path / f"{TAG}.json"
     file.write_text(json.dumps([{TAG: TEXT, "instruction": TEXT}]))
-    page.locator(".st-key-data-upload input[type=file]").set_input_files(file)
+    page.locator("[class*=st-key-data-upload] input[type=file]").set_input_files(file)
     page.wait_for_selector(".st-key-data-add button")
     watch.look()
     choose(page, "data-source", "In the data folder")
@@ -205,8 +205,8 @@ def test_a_hostile_file_is_added(watch: Watch, tmp_path: Path) -> None:
 def test_a_hostile_configuration(watch: Watch) -> None:
     page = watch.go("/")
     page.locator(".st-key-open_menu button").click()
-    page.locator(".st-key-config-pick input").click()
-    page.get_by_role("option").first.click()
+    page.locator(".st-key-config-pick input:visible").click()
+    page.get_by_role("option").nth(1).click()
     page.locator(".st-key-config-open button").click()
     watch.rest()
     page.keyboard.press("Escape")

@@ -52,10 +52,10 @@ def test_a_job_waits_is_held_cancelled_put_back_and_starts_without_a_tab(browser
     page.click(".st-key-start button")
     expect(page.locator(".st-key-busy")).to_contain_text(first)
     page.click(".st-key-queue_it button")
-    expect(page.locator(".st-key-train-output_dir input")).not_to_have_value(second)
+    expect(page.locator(".st-key-train-output_dir input:visible")).not_to_have_value(second)
     third = run_name(page)
     page.click(".st-key-enqueue button")
-    expect(page.locator(".st-key-train-output_dir input")).not_to_have_value(third)
+    expect(page.locator(".st-key-train-output_dir input:visible")).not_to_have_value(third)
 
     show(page, server, third)
     wait_state(page, "QUEUED", 1)

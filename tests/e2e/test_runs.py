@@ -317,16 +317,16 @@ def test_a_run_opens_on_the_page_of_its_kind(page: Page, server: Server) -> None
 def test_settings_are_cloned_into_the_form_of_their_kind(page: Page) -> None:
     tick(page, "broken")
     page.click(".st-key-runs_clone button")
-    expect(page.locator(".st-key-top-model_path input")).to_have_value(re.compile("^models/other"))
-    expect(page.locator(".st-key-train-output_dir input")).not_to_have_value("broken")
-    expect(page.locator(".st-key-train-training_stage input")).to_have_value("DPO")
+    expect(page.locator(".st-key-top-model_path input:visible")).to_have_value(re.compile("^models/other"))
+    expect(page.locator(".st-key-train-output_dir input:visible")).not_to_have_value("broken")
+    expect(page.locator(".st-key-train-training_stage input:visible")).to_have_value("DPO")
     page.get_by_role("link", name="Runs", exact=True).click()
     page.wait_for_selector(".st-key-runs_bar")
     tick(page, "broken", "scores")
     page.click(".st-key-runs_clone button")
     page.wait_for_selector(".st-key-eval-output_dir")
     address(page, "/evaluate")
-    expect(page.locator(".st-key-top-model_path input")).to_have_value(re.compile("^models/demo-llama"))
+    expect(page.locator(".st-key-top-model_path input:visible")).to_have_value(re.compile("^models/demo-llama"))
 
 
 def test_a_run_is_resumed_from_a_checkpoint_after_it_was_renamed(page: Page, server: Server) -> None:

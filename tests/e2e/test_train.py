@@ -68,7 +68,7 @@ def shown_step(page: Page) -> int:
 
 
 def run_name(page: Page) -> str:
-    return page.locator(".st-key-train-output_dir input").input_value()
+    return page.locator(".st-key-train-output_dir input:visible").input_value()
 
 
 def processes_of(folder: Path) -> list[int]:
@@ -92,7 +92,7 @@ def test_demo_from_start_to_finish(
     page: Page, server: Server, finished: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     choose_preset(page, "Demo")
-    expect(page.locator(".st-key-top-model_path input")).to_have_value(re.compile("^models/demo-llama"))
+    expect(page.locator(".st-key-top-model_path input:visible")).to_have_value(re.compile("^models/demo-llama"))
     name = run_name(page)
     assert name.startswith("demo-")
     page.click(".st-key-job_menu button")
@@ -105,7 +105,7 @@ def test_demo_from_start_to_finish(
     page.click(".st-key-start button")
     wait_state(page, "RUNNING", 1)
     page.wait_for_selector(".stVegaLiteChart canvas, .stVegaLiteChart svg", timeout=2 * MINUTES)
-    expect(page.locator(".st-key-train-output_dir input")).not_to_have_value(name)
+    expect(page.locator(".st-key-train-output_dir input:visible")).not_to_have_value(name)
 
     page.click(".st-key-start button")  # a second start while the run is alive
     expect(page.locator(".st-key-busy")).to_contain_text(name)
@@ -148,7 +148,7 @@ def test_evaluate_the_trained_adapter_and_read_predictions(
 ) -> None:
     choose_preset(page, "Demo")
     page.get_by_role("link", name="Evaluate").click()
-    expect(page.locator(".st-key-top-model_path input")).to_have_value(re.compile("^models/demo-llama"))
+    expect(page.locator(".st-key-top-model_path input:visible")).to_have_value(re.compile("^models/demo-llama"))
     pick(page, "eval-dataset", "demo_sft")
     for name, value in (("max_samples", "24"), ("max_new_tokens", "16")):
         box = page.locator(f".st-key-eval-{name} input")
@@ -156,7 +156,7 @@ def test_evaluate_the_trained_adapter_and_read_predictions(
         box.press("Tab")
     page.locator("section[data-testid=stSidebar] summary").filter(has_text="Model loading").click()
     pick(page, "top-checkpoint_path", finished["folder"].name)
-    name = page.locator(".st-key-eval-output_dir input").input_value()
+    name = page.locator(".st-key-eval-output_dir input:visible").input_value()
     page.click(".st-key-start button")
     wait_state(page, "SUCCEEDED", 3)
     folder = run_folder(server, name)
@@ -167,22 +167,22 @@ def test_evaluate_the_trained_adapter_and_read_predictions(
     assert scores["predict_rouge-1"] > 50  # the demo has learned its small facts
     page.get_by_role("radio", name="Predictions", exact=True).click()
     expect(page.get_by_text("1 to 20 of 24")).to_be_visible()
-    find = page.locator(".st-key-eval-find input")
+    find = page.locator(".st-key-eval-find input:visible")
     find.fill("no such words anywhere")
     expect(page.get_by_text("No matching rows")).to_be_visible()
     page.get_by_role("link", name="Train", exact=True).click()
-    expect(page.locator(".st-key-train-learning_rate input")).to_have_value("0.002")
+    expect(page.locator(".st-key-train-learning_rate input:visible")).to_have_value("0.002")
 
 
 def test_a_name_that_is_taken_asks_what_is_meant(page: Page, server: Server, finished: dict[str, Path]) -> None:
     taken = finished["folder"].name
     choose_preset(page, "Demo")
-    name = page.locator(".st-key-train-output_dir input")
+    name = page.locator(".st-key-train-output_dir input:visible")
     name.fill(taken)
     name.press("Tab")
     page.click(".st-key-start button")
     expect(page.locator(".st-key-problems")).to_contain_text(taken)
-    expect(page.locator(".st-key-resume_menu_taken button")).to_be_enabled()
+    expect(page.locator("[class*=st-key-resume_menu_taken] button")).to_be_enabled()
     page.click(".st-key-taken_weights button")
     expect(name).not_to_have_value(taken)
     page.locator("section[data-testid=stSidebar] summary").filter(has_text="Model loading").click()
@@ -229,11 +229,11 @@ def test_downloaded_yaml_gives_the_same_run(server: Server, finished: dict[str, 
 def test_bad_input_is_named_and_nothing_is_launched(page: Page, server: Server) -> None:
     choose_preset(page, "Demo")
     before = sorted(server.workspace.glob("saves/*/*/*"))
-    rate = page.locator(".st-key-train-learning_rate input")
+    rate = page.locator(".st-key-train-learning_rate input:visible")
     rate.fill("fast")
     rate.press("Tab")
     expect(page.locator(".st-key-essentials, [data-testid=stSidebar]").get_by_text("fast").first).to_be_visible()
-    name = page.locator(".st-key-train-output_dir input")
+    name = page.locator(".st-key-train-output_dir input:visible")
     name.fill("../outside")
     name.press("Tab")
     page.click(".st-key-start button")
@@ -260,7 +260,7 @@ def test_a_broken_dataset_info_says_which_line(page: Page, server: Server) -> No
 def test_unknown_dataset_and_arguments_that_are_no_mapping(page: Page, server: Server) -> None:
     before = sorted(server.workspace.glob("saves/*/*/*"))
     choose_preset(page, "Demo")
-    box = page.locator(".st-key-train-dataset input")
+    box = page.locator(".st-key-train-dataset input:visible")
     box.fill("no_such_data")
     box.press("Enter")
     page.locator("section[data-testid=stSidebar] summary").filter(has_text="More arguments").click()
@@ -318,9 +318,9 @@ def test_five_languages_keep_what_was_typed(page: Page, server: Server) -> None:
         for field, value in typed.items():
             expect(page.locator(f".st-key-train-{field} input")).to_have_value(value)
         expect(sidebar.get_by_text("12x").first).to_be_visible()  # what is wrong with it, in words
-        expect(page.locator(".st-key-train-lr_scheduler_type input")).to_have_value("polynomial")
-        expect(page.locator(".st-key-train-training_stage input")).to_have_value("DPO")
-        expect(page.locator(".st-key-top-finetuning_type input")).to_have_value(freeze)
+        expect(page.locator(".st-key-train-lr_scheduler_type input:visible")).to_have_value("polynomial")
+        expect(page.locator(".st-key-train-training_stage input:visible")).to_have_value("DPO")
+        expect(page.locator(".st-key-top-finetuning_type input:visible")).to_have_value(freeze)
         expect(switch.get_by_role("radio", checked=True)).to_have_text(off)
         expect(page.get_by_test_id("stException")).to_have_count(0)
     (kept,) = [cookie for cookie in page.context.cookies() if cookie["name"] == "lfdash_language"]

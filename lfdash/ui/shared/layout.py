@@ -62,7 +62,8 @@ CSS = """
   border-top: 1px solid rgba(127,127,127,.25)}
 .st-key-foot [data-testid="stAlertContainer"] {padding: .45rem .7rem}
 .st-key-foot [data-testid="stCaptionContainer"] p {font-variant-numeric: tabular-nums}
-.st-key-problem_list {max-height: 30vh; overflow-y: auto; font-size: .86rem}
+.st-key-problem_list {max-height: 30vh; overflow-y: auto}
+.st-key-problem_list p, .st-key-problem_list code {font-size: .86rem}
 .st-key-bar button {padding-left: .55rem; padding-right: .55rem}
 .st-key-bar kbd {font-size: 0}
 .st-key-bar kbd::after {content: "Ctrl ⏎" / ""; font-size: .8rem}
