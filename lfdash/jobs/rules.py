@@ -179,6 +179,11 @@ RULES = (
         "train.val_size", "ppo_eval", lambda a: stage(a) == "ppo" and (number(a, "val_size") > 1e-6 or a.get("eval_dataset")),
         {"val_size": None, "eval_dataset": None},
     ),
+    Rule(
+        "train.num_train_epochs", "epochs_zero",
+        lambda a: a.get("do_train") and a.get("num_train_epochs") == 0 and number(a, "max_steps") <= 0,
+        {"num_train_epochs": 3.0},
+    ),
     Rule("train.logging_steps", "steps_zero", lambda a: a.get("logging_steps") == 0, {"logging_steps": 5}),
     Rule("train.logging_steps", "steps_whole", lambda a: fraction(a, "logging_steps"), rounded("logging_steps")),
     Rule("train.save_steps", "steps_whole", lambda a: fraction(a, "save_steps"), rounded("save_steps")),

@@ -62,6 +62,7 @@ BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"use_galore": False},
     ),
     "ppo_eval": ({**PPO, "val_size": 0.1}, {"val_size": 0.0}),
+    "epochs_zero": ({"num_train_epochs": 0}, {"num_train_epochs": 0, "max_steps": 4}),
     "steps_zero": ({"logging_steps": 0}, {"logging_steps": 1}),
     "steps_whole": ({"save_steps": 2.5}, {"save_steps": 0.5}),
     "adapter_list": ({"adapter_name_or_path": ["a"]}, {"adapter_name_or_path": "a"}),
