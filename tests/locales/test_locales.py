@@ -98,6 +98,13 @@ def test_it_is_translated(code: str) -> None:
     assert same == []
 
 
+@pytest.mark.parametrize("code", available())
+def test_a_command_of_a_problem_ends_its_sentence(code: str) -> None:
+    """The page shows it below the sentence, with a button that copies it."""
+    told = [text for text in catalogue(code)["problems"].values() if isinstance(text, str) and "{command}" in text]
+    assert len(told) >= 5 and all(text.endswith("{command}") for text in told)
+
+
 def test_words_are_separated_as_the_language_does() -> None:
     assert locales.list_in("en", ["a", "b"]) == "a, b" and locales.list_in("zh", ["a", "b"]) == "a、b"
     assert locales.parts_in("ru", ["a, b", "c"]) == "a, b; c" and locales.parts_in("ja", ["a", "c"]) == "a；c"
