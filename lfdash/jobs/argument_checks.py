@@ -92,8 +92,8 @@ def place_of(job: JobConfig, name: str) -> tuple[str, str]:
 
 
 def value_of_other(job: JobConfig, name: str, value: Any, known: ArgumentType, facts: Facts) -> Problem | None:
-    """A word that the installed version does not take and another one does."""
-    if not isinstance(value, str) or not known.choices or value in known.choices:
+    """A word that the installed version does not take and another one does, and that has no other word here."""
+    if not isinstance(value, str) or not known.choices or value in known.choices or word_of_today(name, value, known):
         return None
     other = facts.by_version.elsewhere(facts.installed, name, value)
     if other is None:
@@ -175,6 +175,11 @@ def renamed_value(name: str, value: Any) -> Changes | None:
     return next(same, None)
 
 
+def word_of_today(name: str, value: Any, known: ArgumentType) -> Changes | None:
+    """The same, where the installed version does not take the older word."""
+    return None if isinstance(value, str) and value in known.choices else renamed_value(name, value)
+
+
 def off_word(name: str, value: Any) -> Any:
     """The word "no" where YAML's false stands for it."""
     return "no" if value is False and name.endswith("_strategy") else value
@@ -188,7 +193,7 @@ def bad_value(job: JobConfig, name: str, value: Any, known: ArgumentType) -> Pro
     if value is None:
         needed = not known.nullable and known.kind != "bool"  # an empty switch is off
         return Problem(where, "argument_null", params, fix={EXTRA_PREFIX + name: None}) if needed else None
-    changes = renamed_value(name, value)
+    changes = word_of_today(name, value, known)
     if isinstance(value, bool) and (known.choices or changes):
         word = off_word(name, value)
         changes = changes or (None if word is value else {name: word})

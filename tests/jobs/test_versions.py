@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,18 @@ def test_a_method_and_a_template_of_another_version(shipped: ByVersion) -> None:
     template = problem_of(shipped, template="qwen3_5")
     assert (template.code, template.field) == ("template_of_other", "top.template")
     assert problem_of(shipped, template="nope").code == "template_unknown"
+
+
+def test_an_older_word_is_put_right_where_it_is_not_taken_any_more(shipped: ByVersion) -> None:
+    """0.9.2 calls it `bitsandbytes`, later ones `bnb`: a cure is better than the versions, and none is needed there."""
+    job, told = job_from_args({**GOOD, "quantization_method": "bitsandbytes"}), []
+    for choices in (("bnb", "gptq"), ("bitsandbytes", "gptq")):
+        known = facts(shipped)
+        arguments = {**known.arguments, "quantization_method": ArgumentType("choice", choices)}
+        found = checks.problems(job, replace(known, arguments=arguments))
+        told += [(problem.code, problem.fix) for problem in found if problem.level == "error"]
+    cured = {"extra.quantization_method": "bnb"}  # no bits are given, so the field sends nothing
+    assert told == [("argument_choice", cured)]
 
 
 @pytest.mark.parametrize("language", available())
