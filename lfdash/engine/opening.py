@@ -167,6 +167,7 @@ def account(loaded: Loaded) -> list[Note]:
         notes.append(("cli.note_board", {}))
     if loaded.kind == "command":
         notes += command_told(loaded)
+    notes += older_told(loaded)
     notes += [unfit_told(loaded, problem, "cli.note_unfit") for problem in loaded.unfit]
     if loaded.unknown:
         notes.append(("ui.loaded_unknown", {"names": ", ".join(loaded.unknown)}))
@@ -192,6 +193,12 @@ def command_told(loaded: Loaded) -> list[Note]:
     )
     notes: list[Note] = [(key, {"names": names}) for key, names in told if names]
     return [*notes, *([("ui.loaded_others", {"count": command.others})] if command.others else [])]
+
+
+def older_told(loaded: Loaded) -> list[Note]:
+    """The words of an older LlamaBoard, in those of today."""
+    words = ", ".join(f"{name} {older} → {word}" for name, older, word in loaded.older)
+    return [("ui.loaded_older", {"words": words})] if words else []
 
 
 def secrets_told(moved: tuple[str, ...], dropped: tuple[str, ...]) -> list[Note]:

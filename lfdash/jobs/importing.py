@@ -12,7 +12,7 @@ from lfdash.jobs.command_format import Command, is_command, read_command
 from lfdash.jobs.fields import BY_KIND_ARG, ROWS, arguments
 from lfdash.jobs.foreign import refuse_foreign, refuse_unknown
 from lfdash.jobs.job import JobConfig, coerce
-from lfdash.jobs.llamaboard_format import SCOPES, job_from_board
+from lfdash.jobs.llamaboard_format import SCOPES, Older, job_from_board
 from lfdash.jobs.secret_arguments import clean
 from lfdash.jobs.yaml_format import load
 from lfdash.outcomes import Problem
@@ -28,7 +28,8 @@ class Loaded:
     that starts it). fields: how many settings of the form are given. extra: arguments kept under More arguments.
     unfit: settings that have a field but a value it cannot hold: of LLaMA-Factory's they are among `extra`. unknown:
     keys of LlamaBoard's file that mean nothing to us. secrets: arguments that are now in a secret field; left_out:
-    secret ones that have no such field. command: what else a shell command said.
+    secret ones that have no such field. command: what else a shell command said. older: words of LlamaBoard's older
+    versions; see `llamaboard_format.Board`.
     """
 
     job: JobConfig
@@ -40,6 +41,7 @@ class Loaded:
     secrets: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     command: Command | None = None
+    older: tuple[Older, ...] = ()
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -100,7 +102,7 @@ def read_board(state: Mapping[str, Any], is_multimodal: Callable[[str], bool]) -
     """LlamaBoard's saved form, of any of its tabs and versions; what it has and we do not is named."""
     found = job_from_board(state, multimodal=is_multimodal(str(state.get("top.model_name"))))
     loaded = described(found.job, "llamaboard", found.unknown)
-    return replace(loaded, unfit=found.unfit)
+    return replace(loaded, unfit=found.unfit, older=found.older)
 
 
 def described(job: JobConfig, kind: Form, unknown: tuple[str, ...] = ()) -> Loaded:

@@ -7,7 +7,7 @@ said once, so that a job holds only what is given.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ EXTRA = f"train.{EXTRA_NAME}"
 SCOPES = ("top.", *(f"{kind.name}." for kind in KINDS))  # of the names in its files
 SILENT = (EXTRA_NAME, "config_path", "swanlab_link")  # elements that are no setting
 DERIVED = ("top.model_name", "top.multimodal")
-STAGE = "train.training_stage"
+STAGE, ORPO = "train.training_stage", "ORPO"
 REPORT = "train.report_to"
 # Elements and words of older versions (webui/components and webui/runner.py of v0.6.3 to v0.9.1)
 OLDER_IDS = {
@@ -70,17 +70,22 @@ def implied(values: Mapping[str, Value], changed: str) -> dict[str, Value | None
     return {key: new for key, new in filled.items() if new is not None}
 
 
+Older = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Board:
     """What a form of LlamaBoard means.
 
     unfit: elements whose value cannot be ours; a number that is only outside of the form's range is among the job's
-    extra arguments. unknown: elements that mean nothing to us, or are of another tab.
+    extra arguments. unknown: elements that mean nothing to us, or are of another tab. older: words of older versions,
+    as (element without its tab, that word, the one of today).
     """
 
     job: JobConfig
     unfit: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
+    older: tuple[Older, ...] = ()
 
 
 def job_from_board(state: Mapping[str, Any], *, multimodal: bool = False, workers: int = 16) -> Board:
@@ -89,7 +94,8 @@ def job_from_board(state: Mapping[str, Any], *, multimodal: bool = False, worker
     state: element id -> value as its files hold it; elements that are missing have LlamaBoard's defaults. multimodal:
     whether the model takes images. workers: preprocessing workers (LlamaBoard always sends 16).
     """
-    state, beside = current({key: value for key, value in state.items() if value is not None})
+    given = {key: value for key, value in state.items() if value is not None}
+    state, beside = current(given)
     kind = kind_of_state(state)
     values = dict(new_job(kind).values)
     if f"{kind}.preprocessing_num_workers" in BY_ID:
@@ -110,7 +116,7 @@ def job_from_board(state: Mapping[str, Any], *, multimodal: bool = False, worker
     job = with_extra(kind, values, {**too_large, **beside, **extra})
     mine = (*(f"{row.scope}.{row.name}" for row in ROWS[kind]), *(f"{kind}.{name}" for name in SILENT))
     unknown = tuple(key for key in state if key not in mine and key != "top.lang" and not key.startswith("infer."))
-    return Board(job, tuple(unfit), unknown)
+    return Board(job, tuple(unfit), unknown, tuple(older_words(given)))
 
 
 def job_from_state(state: Mapping[str, Any], *, multimodal: bool = False, workers: int = 16) -> JobConfig:
@@ -127,12 +133,22 @@ def kind_of_state(state: Mapping[str, Any]) -> str:
     return tabs[0] if tabs else DEFAULT.name
 
 
+def older_words(state: Mapping[str, Any]) -> Iterator[Older]:
+    """The words of older versions in a form, with those that stand for them today."""
+    for key, value in state.items():
+        word = OLDER_WORDS.get((OLDER_IDS.get(key, key), value)) if isinstance(value, str | bool) else None
+        if (key, value) == (STAGE, ORPO):
+            word = "DPO (pref_loss: orpo)"
+        if word is not None:
+            yield key.rpartition(".")[2], str(value).lower() if isinstance(value, bool) else value, word
+
+
 def current(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A form in the elements and words of today, and the arguments that older versions had elements for."""
     beside = {OLDER_ARGUMENTS[key]: value for key, value in state.items() if key in OLDER_ARGUMENTS and value}
     found = {OLDER_IDS.get(key, key): value for key, value in state.items() if key not in OLDER_ARGUMENTS}
     orpo = found.pop("train.orpo_beta", None)
-    if found.get(STAGE) == "ORPO":
+    if found.get(STAGE) == ORPO:
         found |= {STAGE: "DPO", "train.pref_loss": "orpo", **({} if orpo is None else {"train.pref_beta": orpo})}
     for key, value in found.items():
         if isinstance(value, str | bool):

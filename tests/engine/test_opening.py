@@ -103,6 +103,8 @@ def test_llamaboards_form_gets_its_models_path(services: Services) -> None:
     assert build_args(job.job)["model_name_or_path"] == "Qwen/Qwen2.5-VL-7B-Instruct"
     assert job.job.values["top.multimodal"] is True
     assert keys(job)[:2] == ["cli.note_board", "ui.loaded_unknown"]
+    older = opened(services, {**board, "train.report_to": True}).notes
+    assert older[1] == ("ui.loaded_older", {"words": "report_to true → all"})
     assert opened(services, {**board, "top.hub_name": "modelscope"}).job.values["top.model_path"].count("/") == 1
     mine = opened(services, {"top.model_name": "Mine"}).job
     assert "model_name_or_path" not in build_args(mine) and mine.model_name == "Mine"

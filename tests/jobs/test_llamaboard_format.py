@@ -351,6 +351,16 @@ def test_older_words(state: dict[str, Any], sent: dict[str, Any]) -> None:
     assert {name: args.get(name) for name in sent} == sent
 
 
+def test_older_words_are_told_in_those_of_today() -> None:
+    state = {"top.quantization_method": "bitsandbytes", "train.report_to": True, "train.training_stage": "ORPO"}
+    assert job_from_board(state).older == (
+        ("quantization_method", "bitsandbytes", "bnb"), ("report_to", "true", "all"),
+        ("training_stage", "ORPO", "DPO (pref_loss: orpo)"),
+    )
+    words_of_today = {"top.quantization_method": "bnb", "train.report_to": "all", "train.training_stage": "DPO"}
+    assert job_from_board(words_of_today).older == ()
+
+
 def test_what_does_not_fit_is_named_and_the_rest_opens() -> None:
     state = {"train.learning_rate": "fast", "train.extra_args": "{", "train.new_thing": 1, "train.lora_rank": 4}
     found = job_from_board(state)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from lfdash.engine import plans
 from lfdash.engine.defaults import Note, with_model_path
-from lfdash.engine.opening import command_told, takes_images, unfit_told
+from lfdash.engine.opening import command_told, older_told, takes_images, unfit_told
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
 from lfdash.jobs.importing import Loaded, read_config
@@ -152,7 +152,8 @@ def go_on() -> None:
 
 def account(loaded: Loaded, name: str) -> list[Note]:
     """What is said about a loaded file: what was kept where, and what does not fit."""
-    notes: list[Note] = [(f"ui.loaded_{loaded.kind}", {"name": name, "fields": loaded.fields}), *command_told(loaded)]
+    notes: list[Note] = [(f"ui.loaded_{loaded.kind}", {"name": name, "fields": loaded.fields})]
+    notes += [*command_told(loaded), *older_told(loaded)]
     if loaded.extra:
         notes.append(("ui.loaded_extra", {"names": listed(loaded.extra)}))
     notes += [unfit_told(loaded, problem, "ui.loaded_unfit") for problem in loaded.unfit]
