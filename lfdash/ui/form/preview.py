@@ -14,7 +14,7 @@ from lfdash.outcomes import Refused
 from lfdash.runs.plan import ARGS_FILE
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import refusal
-from lfdash.ui.shared.text import label, markdown_safe, problem_words, t
+from lfdash.ui.shared.text import label, markdown_safe, problem_markdown, t
 
 PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
 
@@ -30,7 +30,7 @@ def draw(form: Form) -> None:
     reading = form.read()
     errors = [p for p in form.problems(reading) if p.level == "error"]
     if errors:
-        lines = [f"- {markdown_safe(problem_words(p))}" for p in errors]
+        lines = [f"- {problem_markdown(p)}" for p in errors]
         st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
     draw_deep_check(services, reading.job)
     st.markdown(f"**{t('ui.preview_command')}**")

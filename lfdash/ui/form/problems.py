@@ -11,7 +11,7 @@ from lfdash.jobs.fields import BY_ID
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
-from lfdash.ui.shared.text import label, markdown_safe, pair, problem_words, several, t
+from lfdash.ui.shared.text import COMMAND, label, markdown_safe, pair, problem_markdown, several, t
 
 
 def draw_problem(form: Form, key: str, problem: Problem) -> None:
@@ -38,10 +38,10 @@ def draw_problem(form: Form, key: str, problem: Problem) -> None:
                 args=(form, dict(problem.fix)),
                 help=t("ui.fix_help", changes=fix_words(problem.fix)),
             )
-    command = str(problem.params.get("command") or "")
-    st.markdown(markdown_safe(problem_words(problem).removesuffix(command)))
+    st.markdown(problem_markdown(problem, below=True))
+    command = problem.params.get(COMMAND)
     if command:
-        st.code(command, language="bash", wrap_lines=True)
+        st.code(str(command), language="bash", wrap_lines=True)
 
 
 def show(field_id: str) -> None:

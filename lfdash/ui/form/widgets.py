@@ -19,7 +19,7 @@ from lfdash.jobs.fields import arguments
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.scripts import css_class
-from lfdash.ui.shared.text import choice, help_text, label, markdown_safe, problem_words, t
+from lfdash.ui.shared.text import choice, help_text, label, problem_markdown, t
 
 HALF_WIDTH = {"int", "float", "choice", "text"}
 
@@ -103,7 +103,7 @@ def draw_problems(found: Sequence[Problem]) -> None:
     """What is wrong, each in its colour, below the widget that it concerns."""
     for item in found:
         colour, icon = ("red", "error") if item.level == "error" else ("orange", "warning")
-        st.caption(f":{colour}[:material/{icon}: {markdown_safe(problem_words(item))}]")
+        st.caption(f":{colour}[:material/{icon}: {problem_markdown(item)}]")
 
 
 def draw_text(row: Field, look: Appearance, common: dict[str, Any]) -> None:

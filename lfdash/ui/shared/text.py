@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -15,7 +16,8 @@ from lfdash.outcomes import Problem
 from lfdash.ui.shared.streamlit_private import in_session
 
 LANGUAGE = "page.language"  # session key of the chosen language
-
+COMMAND = "command"  # name of a problem's parameter: a line for a shell
+PLACE = "\ue000"  # stands for it while the sentence around it is made safe; no text has it
 
 
 def language() -> str:
@@ -57,6 +59,18 @@ def pair(name: str, value: str) -> str:
 def problem_words(problem: Problem) -> str:
     """What is wrong, in a sentence."""
     return locales.problem_in(language(), problem)
+
+
+def problem_markdown(problem: Problem, *, below: bool = False) -> str:
+    """What is wrong, in a sentence, as Markdown. A line for a shell stands in it letter by letter, so that it can be
+    copied; below: not in it, since it stands below the sentence."""
+    command = str(problem.params.get(COMMAND) or "")
+    if not command:
+        return markdown_safe(problem_words(problem))
+    words = markdown_safe(problem_words(replace(problem, params={**problem.params, COMMAND: PLACE})))
+    if below:
+        return words.removesuffix(PLACE).rstrip().replace(PLACE, "↓")
+    return words.replace(PLACE, f"`{command}`")
 
 
 def left_out_words(part: locales.LeftOut) -> str:

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
+from lfdash.jobs.packages import install_line
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import NEW
 from lfdash.ui.launch.actions import PROBLEMS
@@ -117,3 +118,18 @@ def test_what_is_to_be_typed_elsewhere_can_be_copied(services: Services) -> None
     pages.good(app.run())
     (command,) = [str(item.value) for item in app.sidebar.code]
     assert command.endswith(" wandb") and command not in listed(app)
+def test_the_line_that_installs_a_package_is_copied_letter_by_letter(services: Services) -> None:
+    """In a sentence `>=` is kept apart by a character that no shell takes."""
+    app = pages.start()
+    app.session_state["train.optim"] = "paged_adamw_8bit"
+    app.session_state[f"open_{sidebar.group_of('train.optim')}"] = True
+    pages.good(app.run())
+    python = getattr(services.cli, "python", None) or ""
+    line = install_line(python, "bitsandbytes>=0.39.0")
+    assert [item.value for item in app.sidebar.code] == [line] and line.isascii()
+    (told,) = [item.value for item in app.sidebar.markdown if "bitsandbytes" in str(item.value)]
+    assert told.endswith(r"install it there\:")
+    assert any(f"`{line}`" in str(item.value) for item in app.sidebar.caption)
+    app.button(key="preview").click()
+    pages.good(app.run())
+    assert any(f"`{line}`" in item.value for item in app.warning)
