@@ -98,4 +98,5 @@ def format_of(found: Mapping[str, Any]) -> str:
         return "chat_pairs" if own.chat else "pairs"
     if own.columns.get("kto_tag"):
         return "chat_kto" if own.chat else "kto"
-    return "sharegpt" if own.chat else "alpaca" if own.columns.get("response") else "text"
+    plain = own.columns.get("prompt") and not own.columns.get("response")
+    return "sharegpt" if own.chat else "text" if plain else "alpaca"

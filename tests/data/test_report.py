@@ -77,6 +77,17 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     assert report_entry(tmp_path / "a.json", "x", {"formatting": "mine"}).format is None
 
 
+def test_an_entry_that_names_nothing_that_is_read_is_no_plain_text(tmp_path: Path) -> None:
+    """Each row would be an empty text: it is the entry that is wrong."""
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    path = written(tmp_path, [{"messages": turns}] * 2)
+    report = report_entry(path, "x", {"format": "sharegpt", "columns": {"messages": "messages"}})
+    assert (report.format, report.rows, report.usable) == ("alpaca", 2, 0)
+    assert [problem.code for problem in report.problems] == ["data_none_usable", "data_key_near", "data_unread"]
+    plain = report_entry(written(tmp_path, [{"a": "x"}]), "x", {"columns": {"prompt": "a"}})
+    assert (plain.format, plain.usable, plain.problems) == ("text", 1, ())
+
+
 def test_a_dataset_of_a_hub_has_no_rows_here() -> None:
     report = report_entry(None, "x", {"hf_hub_url": "a/b", "ranking": True}, "sft")
     assert (report.format, report.rows, report.usable) == ("pairs", None, None)
