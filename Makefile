@@ -6,7 +6,7 @@ SETUP   = @$(PYTHON) tools/setup.py --venv $(VENV)
 WORKSPACE ?= $(or $(LFDASH_WORKSPACE),workspace)
 CHROMIUM ?= $(shell command -v chromium || echo /usr/bin/chromium)
 
-.PHONY: help run test slow lint types texts golden faults faults-short soak e2e pictures bench upstream versions clean setup-run setup-dev
+.PHONY: help run test cases slow lint types texts golden faults faults-short soak e2e pictures bench upstream versions clean setup-run setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -18,6 +18,9 @@ run: setup-run  ## set up, make the demo workspace, serve on http://127.0.0.1:85
 
 test: setup-dev  ## set up, run all tests but the faults and those that need a browser (ARGS="-k name")
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not faults and not slow and not versions" $(ARGS)
+
+cases: setup-dev  ## 51 inputs as people have them, each with what is wanted (tests/cases/cases.toml)
+	$(BIN)/python -m pytest -v --no-header tests/cases $(ARGS)
 
 slow: setup-dev  ## train every stage with every method, two steps each
 	$(BIN)/python -m pytest -m slow $(ARGS)
