@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_KIND_ARG
 from lfdash.jobs.kinds import JobKind
-from lfdash.jobs.rules import EXTRA, Args, Finding
+from lfdash.jobs.rules import EXTRA, Args, Finding, stage
 from lfdash.outcomes import Level
 
 BNB = "bitsandbytes>=0.39.0"
@@ -61,7 +61,9 @@ TRACKERS: Mapping[str, tuple[str, ...]] = {
 # method by which a model's weights are quantized -> what loads them; llamafactory/model/model_utils/quantization.py
 LOADERS = {"gptq": "gptqmodel>=2.0.0", "awq": "autoawq", "aqlm": "aqlm>=1.1.0"}
 NOT_ON_THE_INDEX = frozenset({"apex", "torchdistx"})  # pip would install something else, or nothing
-NO_ISOLATION = frozenset({"flash-attn", "gptqmodel", "autoawq"})  # they look for the installed torch when built
+FP8_STAGES = ("pt", "sft")  # whose trainers look at fp8_backend (train/fp8_utils.py)
+# built against the installed torch
+NO_ISOLATION = frozenset({"flash-attn", "gptqmodel", "autoawq", "transformer-engine"})
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,10 @@ def needs(args: Args, facts: Facts) -> Iterator[Need]:
     yield from (need for need in NEEDS if args.get(need.argument) and need.asks(args[need.argument]))
     if args.get("quantization_bit"):
         method = args.get("quantization_method", "bnb")
-        package = {"bnb": BNB, "hqq": "hqq", "eetq": "eetq"}.get(str(method))
+        package = {"bnb": BNB, "bitsandbytes": BNB, "hqq": "hqq", "eetq": "eetq"}.get(str(method))
         yield from [Need("quantization_bit", (package,))] if package else ()
+    if args.get("fp8") and args.get("fp8_backend") == "te" and stage(args) in FP8_STAGES:
+        yield Need("fp8_backend", ("transformer-engine[pytorch]",))
     optimizer = args.get("optim")
     for package in OPTIMIZERS.get(optimizer, ()) if isinstance(optimizer, str) else ():
         yield Need("optim", (package,))

@@ -250,6 +250,11 @@ RULES = (
         lambda a: "trackio" in str(a.get("report_to")) and a.get("project", "huggingface") == "",
         {"project": None},
     ),
+    # transformers looks into the run's own folder then, and ends: the folder is new (Resume gives the path itself)
+    Rule(
+        "train.resume_from_checkpoint", "resume_newest", lambda a: a.get("do_train") and a.get("resume_from_checkpoint") is True,
+        {"resume_from_checkpoint": None},
+    ),
     Rule("train.warmup_steps", "warmup_negative", lambda a: number(a, "warmup_steps") < 0, {"warmup_steps": None}),
     Rule(
         "train.warmup_ratio", "warmup_twice", lambda a: number(a, "warmup_steps") > 0 and number(a, "warmup_ratio") > 0,

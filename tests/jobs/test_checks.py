@@ -195,7 +195,8 @@ def world(upstream: Upstream) -> Facts:
         ({"flash_attn": False}, {"argument_word"}), ({"flash_attn": "off"}, {"argument_choice"}),
         ({"report_to": True}, {"argument_word"}), ({"report_to": ["wandb"]}, set()), ({"report_to": "none"}, set()),
         ({"stage": "orpo"}, {"stage_unknown", "argument_choice"}), ({"stage": "odpo"}, {"stage_unknown"}),
-        ({"resume_from_checkpoint": True}, set()), ({"dataset": ["a", "b"], "lora_target": ["q", "v"]}, set()),
+        ({"resume_from_checkpoint": True}, {"resume_newest"}),
+        ({"dataset": ["a", "b"], "lora_target": ["q", "v"]}, set()),
     ],
 )
 def test_values_of_a_file(world: Facts, args: dict[str, Any], told: set[str]) -> None:

@@ -41,6 +41,8 @@ def told(args: dict[str, Any], packages: dict[str, str], **facts: Any) -> list[P
         ({"enable_liger_kernel": True}, "liger-kernel", "top.booster"),
         ({"deepspeed": "deepspeed/ds_z3_config.json"}, "deepspeed", "train.ds_stage"),
         ({"infer_backend": "vllm"}, "vllm", "train.extra_args"),
+        ({"quantization_bit": 4, "quantization_method": "bitsandbytes"}, "bitsandbytes", "top.quantization_bit"),
+        ({"fp8": True, "fp8_backend": "te"}, "transformer-engine", "train.extra_args"),
     ],
 )
 def test_what_is_not_installed_is_told_with_the_line_that_installs_it(
@@ -84,6 +86,11 @@ def test_a_model_that_is_quantized_needs_what_loads_it() -> None:
     (problem,) = told({}, {}, model=ModelFacts(quantized="gptq"))
     assert (problem.field, problem.params["package"]) == ("top.model_path", "gptqmodel")
     assert told({}, {}, model=ModelFacts(quantized="fp8")) == []
+
+
+def test_what_is_not_looked_at_needs_no_package() -> None:
+    for args in ({"fp8_backend": "te"}, {"fp8": True}, {"fp8": True, "fp8_backend": "te", "stage": "dpo"}):
+        assert told(args, {}) == []
 
 
 def test_two_reasons_for_a_package_are_said_once() -> None:

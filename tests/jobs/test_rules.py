@@ -75,6 +75,7 @@ BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"save_steps": 14},
     ),
     "dpo_smoothing": ({"stage": "dpo", "pref_loss": "ipo", "dpo_label_smoothing": 0.1}, {"pref_loss": "sigmoid"}),
+    "resume_newest": ({"resume_from_checkpoint": True}, {"resume_from_checkpoint": False}),
     "method_unknown": ({"finetuning_type": "bitfit"}, {"finetuning_type": "oft"}),
     "stage_unknown": ({"stage": "nope"}, {"stage": "kto"}),
     "export_quant_dataset": ({"export_quantization_bit": 4}, {"export_quantization_dataset": "x"}),

@@ -26,6 +26,7 @@ DIES = {
     "tracker": ({"report_to": "wandb"}, "package_missing", "wandb", "WandbCallback requires wandb"),
     "optimizer": ({"optim": "paged_adamw_8bit"}, "package_missing", "bitsandbytes", "need to install `bitsandbytes`"),
     "adapter": ({"adapter_name_or_path": "/old/saves/a"}, "named_absent", "", "Can't find 'adapter_config.json'"),
+    "newest": ({"resume_from_checkpoint": True}, "resume_newest", "", "No valid checkpoint found in output directory"),
     "checkpoint": (
         {"resume_from_checkpoint": "saves/x/checkpoint-7"}, "named_absent", "", "Can't find a valid checkpoint",
     ),
