@@ -81,7 +81,8 @@ def bad_arguments(job: JobConfig, facts: Facts) -> Iterator[Problem]:
     if facts.templates is not None and isinstance(template, str) and template not in facts.templates:
         other = facts.by_version.elsewhere(facts.installed, TEMPLATE, template)
         code = "template_of_other" if other else "template_unknown"
-        yield Problem("top.template", code, {"value": template, **(other or {})})
+        fix: dict[str, Value | None] | None = {"top.template": facts.model_template} if facts.model_template else None
+        yield Problem("top.template", code, {"value": template, **(other or {})}, fix=fix)
 
 
 def place_of(job: JobConfig, name: str) -> tuple[str, str]:
@@ -130,6 +131,15 @@ def renamed_argument(job: JobConfig, name: str, new: str, value: Any) -> Problem
     gone = LENGTHS if name in LENGTHS else (name,)
     fix = {**cure(job, changes), **{EXTRA_PREFIX + old: None for old in gone if old in job.extra}}
     return Problem(EXTRA, "argument_renamed", params, fix=fix)
+
+
+def in_todays_names(args: Args) -> Args:
+    """Arguments as they are meant: an older name that only has another one now counts as that."""
+    meant = dict(args)
+    for old, new in RENAMED.items():
+        if args.get(old) is not None and args.get(new) is None and old not in CARRIED:
+            meant.update(as_it_is(new, args[old], args) or {})
+    return meant
 
 
 def as_it_is(new: str, value: Any, _args: Args) -> Changes | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lfdash.jobs import preflight, secret_arguments
 from lfdash.jobs.args import build_args
-from lfdash.jobs.argument_checks import bad_arguments
+from lfdash.jobs.argument_checks import bad_arguments, in_todays_names
 from lfdash.jobs.converters import SAVES
 from lfdash.jobs.cures import EXTRA_PREFIX, cure, whole
 from lfdash.jobs.environment import Facts
@@ -29,6 +29,7 @@ BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters
 def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
     """Everything wrong with a job: missing values, values, combinations, then what the world says."""
     args = build_args(job)
+    meant = in_todays_names(args)
     found = (
         *missing_of(job, args, facts),
         *bad_values(job),
@@ -38,10 +39,10 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
         *bad_name(job, facts),
         *leading_out(job, facts),
         *bad_model_name(job),
-        *(problem_of(rule, job, args) for rule in RULES if rule.broken(args)),
+        *(problem_of(rule, job, meant) for rule in RULES if rule.broken(meant)),
         *bad_arguments(job, facts),
-        *(problem_of(found, job, args) for found in preflight.findings(named(job.kind), args, facts)),
-        *preflight.problems(named(job.kind), args, facts),
+        *(problem_of(found, job, args) for found in preflight.findings(named(job.kind), meant, facts)),
+        *preflight.problems(named(job.kind), meant, facts),
     )
     return tuple(whole(job, problem) for problem in found)
 

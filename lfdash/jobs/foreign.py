@@ -26,6 +26,7 @@ IN_A_CHAT = frozenset({
     "repetition_penalty", "rope_scaling", "use_cache", "default_system", "enable_thinking", "cutoff_len",
     "image_max_pixels", "video_max_pixels", "video_fps", *OF_A_CHAT,
 })
+OF_NEXT_VERSION = ("peft_config", "dist_config", "kernel_config", "quant_config", "train_dataset", "model_class")
 ENTRY = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 
 
@@ -58,6 +59,11 @@ def is_chat(args: Args) -> bool:
     return own or {"model_name_or_path", "template"} <= args.keys() <= IN_A_CHAT
 
 
+def is_of_next_version(args: Args) -> bool:
+    """A job of LLaMA-Factory 1.0, which shares names with those of before."""
+    return "model" in args and "model_name_or_path" not in args and any(name in args for name in OF_NEXT_VERSION)
+
+
 def is_dataset_info(args: Args) -> bool:
     """LLaMA-Factory's list of datasets."""
     return all(isinstance(entry, dict) and any(name in entry for name in ENTRY) for entry in args.values())
@@ -73,7 +79,10 @@ def is_benchmark(args: Args) -> bool:
     return "task" in args and ("lang" in args or "n_shot" in args) and not OF_A_RUN & args.keys()
 
 
-OF_LLAMAFACTORY = (Foreign("not_job_benchmark", asks=is_benchmark), Foreign("not_job_chat", asks=is_chat))
+OF_LLAMAFACTORY = (
+    Foreign("not_job", "LLaMA-Factory 1.0", asks=is_of_next_version),
+    Foreign("not_job_benchmark", asks=is_benchmark), Foreign("not_job_chat", asks=is_chat),
+)
 FOREIGN = (
     Foreign("not_job_datasets", asks=is_dataset_info),
     Foreign("not_job_deepspeed", any_of=("zero_optimization", "train_micro_batch_size_per_gpu")),
@@ -81,7 +90,6 @@ FOREIGN = (
     Foreign("not_job_adapter", any_of=("peft_type",)),
     Foreign("not_job_model", any_of=("architectures", "hidden_size", "tokenizer_class", "weight_map", "eos_token_id")),
     Foreign("not_job_results", any_of=("log_history", "train_runtime", "predict_runtime", "eval_runtime")),
-    Foreign("not_job", "LLaMA-Factory 1.0", any_of=("peft_config", "dist_config", "kernel_config", "train_dataset")),
     Foreign("not_job", "Axolotl", all_of=("base_model", "datasets")),
     Foreign("not_job", "Axolotl", any_of=("sequence_len", "micro_batch_size", "load_in_8bit")),
     Foreign("not_job", "TRL", any_of=("dataset_name", "use_peft", "lora_target_modules", "dataset_text_field")),
@@ -111,6 +119,7 @@ def refuse_foreign(args: Args) -> None:
 
 def refuse_unknown(args: Args, known: Container[str]) -> None:
     """ConfigError for a document of which no name is an argument. known: names of all arguments there are."""
-    if len(args) > 2 and not any(name in known for name in args):
+    several = len(args) > 2 or any(isinstance(value, dict) for value in args.values())
+    if several and not any(name in known for name in args):
         names = ", ".join(list(args)[:3])
         raise ConfigError("not_job_any", "no name in it is an argument: {names}", names=names)

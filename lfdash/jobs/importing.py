@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,9 +15,10 @@ from lfdash.jobs.foreign import refuse_foreign, refuse_unknown
 from lfdash.jobs.job import JobConfig, coerce
 from lfdash.jobs.llamaboard_format import SCOPES, Older, job_from_board
 from lfdash.jobs.secret_arguments import clean
-from lfdash.jobs.yaml_format import load
+from lfdash.jobs.yaml_format import Document, load
 from lfdash.outcomes import Problem
 
+OPTION = re.compile(r"^[^#\n]*\s--[a-z]", re.MULTILINE)  # of a shell's command
 Form = Literal["llamafactory", "llamaboard", "command"]
 
 
@@ -67,9 +69,7 @@ def read_config(
     """
     if is_command(text):
         return from_command(read_command(text, read_file))
-    if text.startswith("#!"):
-        raise ConfigError("no_command", "no command in it starts LLaMA-Factory")
-    document = load(text)
+    document = document_of(text)
     if not document.args:
         raise ConfigError("empty", "it holds no setting")
     if any(key.startswith(SCOPES) for key in document.args):
@@ -78,6 +78,19 @@ def read_config(
     if known:
         refuse_unknown(document.args, {*known, *(name for names in BY_KIND_ARG.values() for name in names)})
     return described(job_from_args(document.args, document.env), "llamafactory")
+
+
+def document_of(text: str) -> Document:
+    """A text's YAML or JSON. ConfigError, also for a shell script, which is none of another program."""
+    no_command = ConfigError("no_command", "no command in it starts LLaMA-Factory")
+    if text.startswith("#!"):
+        raise no_command
+    try:
+        return load(text)
+    except ConfigError:
+        if OPTION.search(text):
+            raise no_command from None
+        raise
 
 
 def from_command(command: Command) -> Loaded:

@@ -93,6 +93,8 @@ def unfit_template(args: Args, facts: Facts) -> Iterator[Problem]:
     """A chat template that writes questions and answers in another way than the chosen model was trained with."""
     template = args.get("template")
     fitting = facts.fitting | {facts.model_template}
+    if facts.templates is not None and template not in facts.templates:
+        return  # told with the arguments
     if facts.model_template and isinstance(template, str) and template not in fitting:
         params = {"value": template, "fits": facts.model_template}
         yield Problem("top.template", "template_unfit", params, "warning", {"top.template": facts.model_template})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lfdash.errors import ConfigError
-from lfdash.jobs.foreign import FOREIGN, OF_LLAMAFACTORY, refuse_foreign
+from lfdash.jobs.foreign import FOREIGN, OF_LLAMAFACTORY, refuse_foreign, refuse_unknown
 
 # one file of each kind, as its program's documentation shows it
 FILES: list[tuple[dict[str, Any], str, str]] = [
@@ -23,6 +23,7 @@ FILES: list[tuple[dict[str, Any], str, str]] = [
     ({"model_name_or_path": "m", "template": "qwen"}, "not_job_chat", ""),
     ({"model_name_or_path": "m", "infer_backend": "vllm", "vllm_maxlen": 4096}, "not_job_chat", ""),
     ({"model": "m", "peft_config": {"name": "lora"}, "learning_rate": 1e-4}, "not_job", "LLaMA-Factory 1.0"),
+    ({"model": "m", "template": "qwen3", "train_dataset": "d.yaml", "output_dir": "o"}, "not_job", "LLaMA-Factory 1.0"),
     ({"base_model": "m", "datasets": [{"path": "d"}], "learning_rate": 1e-4}, "not_job", "Axolotl"),
     ({"base_model": "m", "sequence_len": 4096}, "not_job", "Axolotl"),
     ({"model_name_or_path": "m", "dataset_name": "d", "output_dir": "o"}, "not_job", "TRL"),
@@ -66,3 +67,11 @@ def test_every_row_has_a_file_here() -> None:
 )
 def test_jobs_are_let_through(args: dict[str, Any]) -> None:
     refuse_foreign(args)
+
+
+def test_one_name_that_nobody_knows_may_be_a_slip_and_a_part_of_other_parts_is_none() -> None:
+    refuse_unknown({"lora_ranc": 8}, {"lora_rank"})
+    refuse_unknown({"deepspeed": {"zero_optimization": {}}}, {"deepspeed"})
+    with pytest.raises(ConfigError) as caught:
+        refuse_unknown({"mine": {"path": "a.jsonl", "source": "local"}}, {"lora_rank"})
+    assert (caught.value.code, caught.value.params) == ("not_job_any", {"names": "mine"})

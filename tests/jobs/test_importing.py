@@ -221,10 +221,14 @@ def test_a_command_and_what_stands_before_it() -> None:
 
 
 def test_a_script_that_starts_nothing() -> None:
-    for text in ("#!/bin/bash\necho a: b: c\n", "#!/bin/sh\nls\n"):
+    others = ("swift sft \\\n  --model m --dataset 'a#1' \\\n", "torchrun main.py --rank [4] \\\n  --lr 1\n")
+    for text in ("#!/bin/bash\necho a: b: c\n", "#!/bin/sh\nls\n", *others):
         with pytest.raises(ConfigError) as caught:
             read_config(text)
         assert caught.value.code == "no_command"
+    with pytest.raises(ConfigError) as caught:
+        read_config("# made by x --rank 4\na: [\n")
+    assert caught.value.code != "no_command"
 
 
 def test_a_file_of_which_no_name_is_known() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from lfdash.jobs import checks
 from lfdash.jobs.args import job_from_args
-from lfdash.jobs.environment import Facts, Reached
+from lfdash.jobs.environment import ArgumentType, Facts, Reached
 from lfdash.jobs.preflight import total_steps
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.outcomes import Problem
@@ -33,6 +33,14 @@ def test_a_template_of_another_model() -> None:
     family = Facts(model_template="qwen3", fitting=frozenset({"qwen3", "qwen3_nothink"}))
     assert found({"template": "qwen3_nothink"}, family) == []
     assert [problem.fix for problem in found({"template": "llama3"}, family)] == [{"top.template": "qwen3"}]
+
+
+def test_a_template_that_does_not_exist_is_told_once_with_the_models_own() -> None:
+    known = Facts(arguments={name: ArgumentType("text") for name in GOOD}, templates=frozenset({"qwen", "llama3"}))
+    (problem,) = found({"template": "qwen2.5"}, replace(known, model_template="qwen"))
+    assert (problem.code, problem.level, problem.fix) == ("template_unknown", "error", {"top.template": "qwen"})
+    (problem,) = found({"template": "qwen2.5"}, known)
+    assert problem.fix is None
 
 
 def test_a_dataset_whose_entry_cannot_be_used_says_why() -> None:
