@@ -136,12 +136,17 @@ def last(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
+def as_copied(path: str) -> str:
+    """The last part of a path for comparison: ModelScope's folders have ___ for a point, people's often _."""
+    return re.sub(r"_+", ".", last(path)).casefold()
+
+
 def like(services: Services, path: str) -> Chosen:
     """The listed model whose path, or its last part (a copy on a disk), is that of `path`; nothing when there is none.
     """
     models = services.upstream.models.values()
     equal = [model for model in models if path in model.paths.values()]
-    alike = [model for model in models if last(path) in map(last, model.paths.values())]
+    alike = [model for model in models if as_copied(path) in map(as_copied, model.paths.values())]
     for model in (*equal, *alike):
         return Chosen(model.name, path, model.template or "default", model.multimodal)
     return Chosen(path=path)

@@ -43,7 +43,8 @@ def test_a_name_that_nothing_is_known_of_has_no_path(services: Services, typed: 
     [
         ("Qwen/Qwen2.5-0.5B-Instruct", SMALL, "qwen"), ("org/name", "", ""), ("/disk/model", "", ""), ("./own", "", ""),
         ("/disk/Qwen2.5-0.5B-Instruct", "", "qwen"), ("models/own", "", ""), ("loose", "", ""), ("../up", "", ""),
-        ("someone/Qwen2.5-0.5B-Instruct/", "", "qwen"),
+        ("someone/Qwen2.5-0.5B-Instruct/", "", "qwen"), ("/hub/models/Qwen/Qwen2___5-0___5B-Instruct", "", "qwen"),
+        ("/home/me/qwen2_5-0_5b-instruct", "", "qwen"),
     ],
 )
 def test_a_path_or_hub_id_is_taken_as_it_is(services: Services, typed: str, name: str, template: str) -> None:
