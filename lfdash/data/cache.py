@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from lfdash.data.counting import Counter, Counting
-from lfdash.data.dataset_info import FILE, DatasetInfo, broken, read_dataset_info
+from lfdash.data.dataset_info import FILE, DatasetInfo, broken, read_dataset_info, without_source
 from lfdash.data.files import Mark, data_files, stamp
 from lfdash.data.preview import Counted, Preview, count_rows, preview
 from lfdash.data.survey import Survey, survey
@@ -90,7 +90,8 @@ class DataCache:
         """
         known = self.info(directory)
         if name not in known.files:
-            return None
+            problem = without_source(name, known.entries[name]) if name in known.entries else None
+            return answered(Usable(problems=(problem,))) if problem else None
         path = self._readable(self.root / directory / known.files[name])
         if path is None:
             return answered(Usable(problems=(Problem(None, "name_outside", {"value": known.files[name]}),)))

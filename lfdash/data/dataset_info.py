@@ -105,6 +105,13 @@ def unfit(name: str, entry: Any, path: Path) -> Problem | None:
     return None if is_shallow(entry) else Problem(DIRECTORY, "datasets_deep", told)
 
 
+def without_source(name: str, entry: Mapping[str, Any]) -> Problem | None:
+    """That an entry says neither a file nor where else its rows are, if so; LLaMA-Factory then ends with a KeyError."""
+    if "file_name" in entry or not ELSEWHERE.isdisjoint(entry):
+        return None
+    return Problem(None, "data_no_source", {"value": as_text(name)})
+
+
 def broken(code: str, path: Path, **params: Any) -> DatasetInfo:
     """No datasets, and why."""
     return DatasetInfo(problem=Problem(DIRECTORY, code, {"file": as_text(str(path)), **params}))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.data.attributes import FORMATTINGS, attributes
+from lfdash.data.dataset_info import without_source
 from lfdash.data.files import data_files
 from lfdash.data.formats import Mapped, entry, recognise
 from lfdash.data.json_text import as_text
@@ -58,7 +59,9 @@ def report_entry(path: Path | None, name: str, found: Mapping[str, Any], stage: 
     own = format_of(found)
     report = DatasetReport(own or None, dict(found))
     if path is None:
-        problems = (*entry_problems(name, found), *refused(name, attributes(found), stage))
+        source = without_source(name, found)
+        none = (source,) if source else ()
+        problems = (*none, *entry_problems(name, found), *refused(name, attributes(found), stage))
         return replace(report, problems=problems)
     return counted(path, name, report, usual_stage(own, stage))
 

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.data.dataset_info import Unlisted, add_entry, read_dataset_info, replace_entry, unlisted
+from lfdash.data.cache import DataCache
+from lfdash.data.dataset_info import (
+    Unlisted,
+    add_entry,
+    read_dataset_info,
+    replace_entry,
+    unlisted,
+    without_source,
+)
+from lfdash.data.report import report_entry
 from lfdash.locales import available, problem_in
 
 
@@ -71,6 +80,19 @@ def test_an_entry_that_cannot_be_used_leaves_the_others(tmp_path: Path, entry: s
     for language in available():
         problem_in(language, problem).encode()
     assert set(found.unfit) == ({"\\ud800"} if entry.startswith('"\\') else {"a"})
+
+
+def test_an_entry_that_says_no_place_of_its_rows_is_told(tmp_path: Path) -> None:
+    entries = {"none": {"subset": ["a"]}, "online": {"ms_hub_url": "a/b"}, "file": {"file_name": "a.json"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(entries))
+    assert [name for name, entry in entries.items() if without_source(name, entry)] == ["none"]
+    cache = DataCache(tmp_path)
+    found = {name: cache.usable(".", name, "sft") for name in ("none", "online", "nobody")}
+    assert found["online"] is found["nobody"] is None and found["none"] is not None and found["none"].found is not None
+    (problem,) = found["none"].found.problems
+    assert (problem.code, problem.level) == ("data_no_source", "error")
+    assert all("dataset_info.json" in problem_in(language, problem) for language in available())
+    assert report_entry(None, "none", entries["none"]).problems[0] == problem
 
 
 def test_what_comes_from_elsewhere_needs_no_file(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from lfdash.data.counting import Counting
-from lfdash.data.dataset_info import DatasetInfo
+from lfdash.data.dataset_info import DatasetInfo, without_source
 from lfdash.data.json_text import as_text
 from lfdash.data.preview import Counted, Preview
 from lfdash.data.report import format_of, usual_stage
@@ -87,7 +87,11 @@ def draw_dataset(form: Form, folder: Path, directory: str, known: DatasetInfo) -
     entry = known.entries[name]
     file = entry.get("file_name")
     if not file:
-        st.info(t("ui.data_online"))
+        nowhere = without_source(name, entry)
+        if nowhere is not None:
+            draw_problem(nowhere)
+        else:
+            st.info(t("ui.data_online"))
         st.json(entry)
         return
     path = services.roots.inside(folder / str(file))

@@ -28,7 +28,7 @@ INFO = {
         "file_name": "rows.json", "columns": {"prompt": "ask", "chosen": "ask", "rejected": "ask"}, "ranking": True,
     },
     "broken": {"file_name": "broken.json"}, "online": {"hf_hub_url": "some/where"},
-    "outside": {"file_name": "../../secret.json"},
+    "outside": {"file_name": "../../secret.json"}, "nowhere": {"columns": {"prompt": "ask"}},
 }
 
 
@@ -68,6 +68,8 @@ def test_what_is_broken_or_elsewhere_is_told(app: AppTest) -> None:
     assert "broken.json" in " ".join(item.value for item in pick(app, "broken").error).replace("\\", "")
     pick(app, "online")
     assert [item.value for item in app.info] == [t("ui.data_online")] and not app.error and not app.dataframe
+    pick(app, "nowhere")
+    assert ["file_name" in item.value.replace("\\", "") for item in app.error] == [True] and not app.info
 
 
 def test_a_file_or_a_folder_outside_is_not_shown(app: AppTest) -> None:
