@@ -95,19 +95,31 @@ class FormPage:
         few = tuple(f"{label(field)}: " for field in OF_FEW_STEPS)
         return [line for line in self.told("warning") if not line.startswith(few)]
 
+    def _fixes(self) -> list[Any]:
+        """The buttons."""
+        return [item for item in self.app.button if (item.key or "").startswith("fix_")]
+
     def fixes(self) -> list[str]:
         """What each Fix says it sets."""
-        return [ESCAPED.sub(r"\1", item.help) for item in self.app.button if (item.key or "").startswith("fix_")]
+        return [ESCAPED.sub(r"\1", item.help) for item in self._fixes()]
+
+    def fix(self) -> Self:
+        """Presses the first Fix."""
+        self._fixes()[0].click()
+        return self.run()
 
     def fix_all(self) -> Self:
         """Presses every Fix there is."""
         for _ in range(MOST_FIXES):
-            buttons = [item for item in self.app.button if (item.key or "").startswith("fix_")]
-            if not buttons:
+            if not self._fixes():
                 return self
-            buttons[0].click()
-            self.run()
+            self.fix()
         raise AssertionError(self.fixes())
+
+    def undo(self) -> Self:
+        """Takes back what was replaced last."""
+        self.app.button(key="undo").click()
+        return self.run()
 
     def sent(self) -> dict[str, Any]:
         """The arguments that the preview shows, and those alone."""
