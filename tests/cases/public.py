@@ -112,7 +112,7 @@ JOBS: dict[str, Public] = {
         {**JOB, "model_name_or_path": "/disk/Meta-Llama-3-8B-Instruct", "template": "llama3",
          "per_device_trxain_batch_size": 1}),
     "attention of 2024": Public(
-        "hiyouga/LLaMA-Factory: examples/train_lora/qwen2vl_lora_sft.yaml (2024)",
+        "a torchrun script for Qwen2-VL, whose comments have the settings of 2024 (repository not known)",
         {**JOB, "model_name_or_path": "Qwen/Qwen2-VL-7B-Instruct", "template": "qwen2_vl", "image_resolution": 262144,
          "video_resolution": 16384}),
 }
