@@ -41,7 +41,7 @@ def chosen(number: str, services: Services) -> AppTest:
     app = pages.good(pages.start().switch_page("pages/data.py").run())
     app.session_state[new.SOURCE] = "local"
     pages.good(app.run())
-    app.selectbox(key=new.LOCAL).set_value(name)
+    pages.widget(app, "selectbox", new.LOCAL).set_value(name)
     return pages.good(app.run())
 
 

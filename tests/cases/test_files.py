@@ -60,8 +60,8 @@ def test_k01_a_merge_on_the_train_page(services: Services) -> None:
     ("number", "reason"),
     [
         ("K03", "it is for chat or the API, which lfdash does not run"),
-        ("K04", "it is a file of Accelerate, not a job of LLaMA-Factory"),
-        ("K06", "it describes an adapter, not a job; to use the adapter, choose its folder as checkpoint"),
+        ("K04", "it is a file for Accelerate, not a LLaMA-Factory job"),
+        ("K06", "it describes an adapter, not a job; to use the adapter, choose its folder under “Start from”"),
     ],
 )
 def test_k_a_file_that_is_no_job(number: str, reason: str, services: Services) -> None:

@@ -85,9 +85,12 @@ class FormPage:
 
     def told(self, level: str = "error") -> list[str]:
         """The list of what is wrong, as `Field: sentence`."""
-        icon = f":material/{level}:"
         lines = [ESCAPED.sub(r"\1", str(item.value)) for item in self.app.sidebar.markdown]
-        return [line.partition("] ")[2].replace("**", "") for line in lines if icon in line]
+        icons = [place for place, line in enumerate(lines) if line.endswith(":]") and ":material/" in line]
+        names = {item.key: item.label.replace("**", "") + " " for item in self.app.button}
+        told = [(lines[place], names.get(f"go_fix_{number}", "") + lines[place + 1])
+                for number, place in enumerate(icons)]
+        return [line for icon, line in told if f":material/{level}:" in icon]
 
     @property
     def warnings(self) -> list[str]:
