@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lfdash.locales import DEFAULT_LANGUAGE, available, catalogue, name_of
 
-OPTIONAL = {("language", "plural")}  # a language without it has one form
+OPTIONAL = {("language", name) for name in ("plural", "list", "parts", "colon")}  # English ones stand in
 SEARCHED = ("synonyms",)  # English ones are searched in every language
 
 
