@@ -188,14 +188,15 @@ def refused(name: str, found: Attributes, stage: str) -> Iterator[Problem]:
 @dataclass
 class Look:
     """Takes the rows of a dataset one by one. limit: of these many rows at most the values count; the types of all.
-    count: rows seen; looked: those within the limit; dropped: reason -> how many are left out for it."""
+    count: rows seen; looked: those within the limit; dropped: reason -> how many are left out for it; stops: reason ->
+    at how many of them LLaMA-Factory would end."""
 
     entry: Attributes
     stage: str
     limit: int | None = None
     count: int = 0
     dropped: Counter[Verdict] = field(default_factory=Counter)
-    stopped: tuple[int, Verdict] | None = None
+    stops: Counter[Verdict] = field(default_factory=Counter)
     types: Types = field(default_factory=Types)
     _named: dict[Verdict, list[int]] = field(default_factory=dict)
     _converter: Converter | None = None
@@ -209,7 +210,7 @@ class Look:
         """Looks at the next row. late: as in `Types.take`."""
         self.count += 1
         self.types.take(row, self.count, late)
-        if self.stopped is None and (self.limit is None or self.count <= self.limit):
+        if self.limit is None or self.count <= self.limit:
             self.judge(row)
 
     def judge(self, row: Mapping[str, Any]) -> None:
@@ -217,28 +218,30 @@ class Look:
         if self._converter is None or (self.count - 1) % KTO_BATCH == 0:
             self.close()
             self._converter = Converter(self.entry, self.stage)
-        reason = self._converter.reason(row)
+        self.note(self._converter.reason(row))
+
+    def note(self, reason: Verdict | None) -> None:
+        """What became of the row of now."""
         if reason is None:
             return
-        if reason.stops:
-            self.stopped = (self.count, reason)
-            return
-        self.dropped[reason] += 1
-        if self.dropped[reason] <= ROWS_NAMED:
+        counted = self.stops if reason.stops else self.dropped
+        counted[reason] += 1
+        if counted[reason] <= ROWS_NAMED:
             self._named.setdefault(reason, []).append(self.count)
 
     def close(self) -> None:
         """Ends a batch."""
-        reason = self._converter.closing() if self._converter is not None else None
-        if reason is not None and self.stopped is None:
-            self.stopped = (self.count, reason)
+        self.note(self._converter.closing() if self._converter is not None else None)
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
         """The rows that are dropped, by reason, the most frequent first."""
+        return self._parts(self.dropped)
+
+    def _parts(self, counted: Counter[Verdict]) -> tuple[LeftOut, ...]:
         return tuple(
             LeftOut(reason.code, count, tuple(self._named[reason]), as_text(reason.what))
-            for reason, count in self.dropped.most_common()
+            for reason, count in counted.most_common()
         )
 
     def ignored(self, name: str) -> Iterator[Problem]:
@@ -270,10 +273,8 @@ class Look:
             if column not in self.types.columns():
                 yield trouble("data_no_column", path, column=as_text(column), role=role)
         yield from self._turn_keys(path)
-        if self.stopped is not None:
-            row, reason = self.stopped
-            left = (LeftOut(reason.code, 1, (row,), as_text(reason.what)),)
-            yield Problem(None, "data_stops", {"value": as_text(name), "left_out": left})
+        if self.stops:
+            yield Problem(None, "data_stops", {"value": as_text(name), "left_out": self._parts(self.stops)})
 
     def _turn_keys(self, path: Path) -> Iterator[Problem]:
         """Keys that the tags name and that no turn has."""

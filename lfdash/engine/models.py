@@ -109,8 +109,9 @@ def folded(text: str) -> str:
 def read(services: Services, text: str, hub: str = "") -> Chosen:
     """The model that a chosen or typed text means: a name of the list, a path or hub id, a folder of the workspace.
 
-    hub: where listed models come from ("huggingface", "modelscope", "openmind"), "" the usual one. A name that is none
-    of these has no path: no model is guessed.
+    hub: where listed models come from ("huggingface", "modelscope", "openmind"), "" the usual one. The name of one
+    repository of a hub is that of its model (`Qwen3-0.6B`, which LLaMA-Factory lists as Qwen3-0.6B-Thinking). A name
+    that is none of these has no path: no model is guessed.
     """
     text = text.strip()
     model = next((model for name, model in services.upstream.models.items() if folded(name) == folded(text)), None)
@@ -122,7 +123,12 @@ def read(services: Services, text: str, hub: str = "") -> Chosen:
         alike = like(services, text)
         return Chosen(found[0] if found else "", text, alike.template, alike.multimodal)
     here = next((offer.value for offer in local(services) if folded(last(offer.value)) == folded(text)), "")
-    return read(services, here, hub) if here else Chosen(text)
+    if here:
+        return read(services, here, hub)
+    meant = {path for model in services.upstream.models.values() for path in model.paths.values()
+             if text and folded(last(path)) == folded(text)}
+    names = {name for name, model in services.upstream.models.items() if meant.intersection(model.paths.values())}
+    return read(services, names.pop(), hub) if len(names) == 1 else Chosen(text)
 
 
 def is_folder(services: Services, text: str) -> bool:

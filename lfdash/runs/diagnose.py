@@ -115,8 +115,8 @@ def not_survived(failed: list[Failure], lines: Sequence[str], exit_code: int | N
 
 
 def named(failure: Failure) -> Diagnosis | None:
-    """The cause of a process's failure, a vague one only where nothing in its chain says more; of several vague ones the
-    more telling, wherever in the chain: "failed to load" stands above "cannot reach the hub"."""
+    """The cause of a process's failure, a vague one only where nothing in its chain says more. Of several vague ones
+    the more telling, wherever in the chain: "Failed to load tokenizer" comes after "couldn't connect to the hub"."""
     vague = (one for one in signatures() if one.vague)
     found = (match(raised, [one]) for one in vague for raised in failure.raised)
     return telling(failure) or next(filter(None, found), None)

@@ -89,6 +89,7 @@ def settings(port: int, access: Access = LOCAL) -> dict[str, object]:
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",  # a trace may hold a secret; error_report.py says what there is to say
         "global.developmentMode": False,
+        "global.disableWidgetStateDuplicationWarning": True,  # ui/shared/keyed.py sets both, and why
         "logger.enableRich": False,  # would print traces itself, past the logs that are kept free of secrets
         "runner.postScriptGC": False,
     }

@@ -48,7 +48,7 @@ def test_system_turns_without_a_tag_are_left_out_and_named(tmp_path: Path) -> No
     (problem,) = found.problems
     assert (problem.code, problem.level) == ("data_left_out", "warning")
     assert "20 of 40 rows" in problem_in("en", problem)
-    assert "role “system” has no tag in the entry (20: rows 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, …)" in problem_in(
+    assert "role “system” has no tag in the entry (20 rows: 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, …)" in problem_in(
         "en", problem
     )
     assert check_path(tmp_path / "a.json", "mine", chat(), "sft") == Usable(40, 40)
@@ -203,6 +203,19 @@ def test_a_row_that_kto_cannot_compare_with_is_told(tmp_path: Path) -> None:
     path = written(tmp_path, [row, {"instruction": "q", "output": None, "label": None}, row])
     found = check_path(path, "x", entry, "kto")
     assert codes(found) == ["data_stops"] and found.problems[0].params["left_out"][0].reason == "kto_neighbour"
+
+
+def test_every_kind_of_row_that_ends_llamafactory_is_named_at_once(tmp_path: Path) -> None:
+    def turns(*roles: str) -> dict[str, Any]:
+        return {"messages": [{"role": role, "content": "x"} for role in roles]}
+
+    rows = [turns("user", "assistant"), turns("developer", "user", "assistant"), turns("user", "function")]
+    entry = chat(formatting="openai", tags=OPENAI)
+    found = check_path(written(tmp_path, [*rows, rows[1]]), "x", entry, "sft")
+    (problem,) = found.problems
+    assert problem.code == "data_stops"
+    assert {(part.what, part.count, part.rows) for part in problem.params["left_out"]} >= {("developer", 2, (2, 4))}
+    assert len(problem.params["left_out"]) == 2
 
 
 def test_every_reason_has_a_text() -> None:

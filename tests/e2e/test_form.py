@@ -83,15 +83,29 @@ def test_esc_at_once_after_a_choice_does_not_take_it_back(page: Page) -> None:
 def test_a_typed_name_that_is_not_listed_never_keeps_another_models_path(page: Page) -> None:
     choose_preset(page, LORA)
     expect(box(page, "top-model_path")).to_have_value(re.compile("^Qwen2.5-7B-Instruct"))
-    search(page, "top-model_path", "Qwen3-0.6B")
+    search(page, "top-model_path", "Qwen3-0.6")
     page.keyboard.press("Enter")
     field = page.locator(".st-key-top-model_path").first
-    expect(field).to_contain_text("no model in the list is called “Qwen3-0.6B”")
+    expect(field).to_contain_text("no model in the list is called “Qwen3-0.6”")
     expect(field).not_to_contain_text("Qwen/Qwen2.5-7B-Instruct")
     field.get_by_role("button", name="Qwen3-0.6B-Thinking", exact=True).click()
     expect(box(page, "top-model_path")).to_have_value(re.compile("^Qwen3-0.6B-Thinking · 0.6B"))
     expect(field).to_contain_text("Qwen/Qwen3-0.6B")
     expect(box(page, "top-template")).to_have_value(re.compile("^qwen3 ?$"))
+
+
+@pytest.mark.parametrize("way", ["preview", "Tab"])
+def test_a_typed_name_counts_when_somebody_goes_on(page: Page, way: str) -> None:
+    """Streamlit drops a text that was typed and not confirmed: a click on Start would run the model of before."""
+    choose_preset(page, "Demo")
+    search(page, "top-model_path", "org/mine")
+    if way == "Tab":
+        page.keyboard.press("Tab")
+    else:
+        page.click(".st-key-preview button")
+        expect(page.get_by_role("dialog").get_by_text("model_name_or_path: org/mine").first).to_be_visible()
+        page.keyboard.press("Escape")
+    expect(box(page, "top-model_path")).to_have_value(re.compile("^org/mine"))
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,22 @@ def test_a_listed_name_is_that_model_in_whatever_case_and_spaces(services: Servi
     assert models.read(services, typed, "modelscope").path == services.upstream.models[SMALL].paths["modelscope"]
 
 
-@pytest.mark.parametrize("typed", ["Qwen3-0.6B", "Qwen2.5-0.5B-Instruc", "qwen small", "gpt2", "Custom", "7B", "empty"])
+@pytest.mark.parametrize("typed", ["Qwen3-0.7B", "Qwen2.5-0.5B-Instruc", "qwen small", "Custom", "7B", "empty", ""])
 def test_a_name_that_nothing_is_known_of_has_no_path(services: Services, typed: str) -> None:
     assert models.read(services, typed) == Chosen(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "path"),
+    [
+        ("Qwen3-0.6B", "Qwen3-0.6B-Thinking", "Qwen/Qwen3-0.6B"),
+        ("gemma-3-4b-it", "Gemma-3-4B-Instruct", "google/gemma-3-4b-it"),
+        ("meta-llama-3-8b-instruct", "Llama-3-8B-Instruct", "meta-llama/Meta-Llama-3-8B-Instruct"),
+    ],
+)
+def test_the_name_of_a_repository_is_that_of_its_model(services: Services, typed: str, name: str, path: str) -> None:
+    chosen = models.read(services, typed)
+    assert (chosen.name, chosen.path) == (name, path)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,8 @@ def draw_columns(services: Services, folder: Path, chosen: Chosen, found: Survey
     for problem in oddities(Path(chosen.name), recognise(found)):
         outcome.draw_problem(problem)
     mapped = draw_mapping(found)
+    if mapped is None or missing(mapped):
+        draw_raw(chosen.start, found)
     made: dict[str, Any] = {}
     usable: Usable | None = None
     if mapped is not None:
@@ -163,7 +165,7 @@ def draw_mapping(found: Survey) -> Mapped | None:
         page=PAGE,
         nothing=t("ui.not_set"),
         word=lambda name: choice("formats", name),
-        placeholder=t("ui.data_unknown", columns=listed(columns) or "–"),
+        placeholder=t("ui.not_set"),
         help=t("ui.data_format_help"),
     )
     if name is None:
@@ -179,6 +181,12 @@ def draw_mapping(found: Survey) -> Mapped | None:
             )
     chosen = {role: st.session_state.get(f"data.role.{role}") for role in item.roles}
     return Mapped(name, {role: column for role, column in chosen.items() if column})
+
+
+def draw_raw(start: Preview, found: Survey) -> None:
+    """What the file holds, for whoever has to say which column is what."""
+    st.caption(markdown_safe(t("ui.data_columns_are", columns=listed(filter(is_text, found.columns)) or "–")))
+    draw_table(list(start.rows[:3]), None)
 
 
 def draw_result(start: Preview, mapped: Mapped, made: Mapping[str, Any]) -> None:

@@ -20,7 +20,8 @@ OWN = {"pt", "kto"}  # usual stages whose data no other stage is meant to have
 def draw_added(form: Form, directory: str, known: DatasetInfo) -> None:
     """That a dataset was added, and the way on; in view wherever the page is scrolled to."""
     name = st.session_state.get(ADDED)
-    if name not in known.names:
+    if name not in known.names or st.session_state.get(PICK, name) != name:
+        st.session_state.pop(ADDED, None)  # another dataset is looked at, whose own button is below
         return
     with st.container(key="data_added"), st.container(horizontal=True, vertical_alignment="center"):
         st.success(markdown_safe(t("ui.data_added", name=name)), icon=":material/check_circle:", width=420)

@@ -37,7 +37,6 @@ from lfdash.jobs.kinds import JobKind
 from lfdash.jobs.llamaboard_format import implied
 from lfdash.jobs.presets import FIRST
 from lfdash.jobs.secret_arguments import looks_secret
-from lfdash.jobs.stages import BY_CODE
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import preferences, undo, widgets
 from lfdash.ui.form.extra_arguments import ExtraArguments
@@ -56,6 +55,7 @@ NEW = ":new"  # in the list of presets: a new form
 CHECKED = "checked"  # Start was pressed: show what is missing, not only what is wrong
 BASELINE = "baseline"  # field id -> value of the preset, to mark what differs
 NOTES = "notes"  # what loading changed, as (text key, params)
+FOLLOWED = "followed"  # the template that came with the chosen model, and the one that somebody chose before
 PROPOSED = "proposed"  # (run name, when, whether it is the plain one), to tell a typed name from ours
 STAMP_S = 120.0  # how long a proposed name stands: it has the minute in it
 # How a run name says what differs from its preset, where the plain one is taken; the first two count.
@@ -226,27 +226,23 @@ class Form:
         job = with_model_name(self.services, job_from_args(preset.args))
         job, notes = fit_to_machine(self.services, job)
         with self.replacing("ui.by_preset", name=str(title[0]) if title else preset.title):
-            own = self.own_values(job) if self.filled and name != FIRST else {}
+            own = self.own_values() if self.filled and name != FIRST else {}
             names = [label(field_id) for field_id in own if field_id not in (MODEL, MULTIMODAL, TEMPLATE)]
             self.show_preset(name)
             self.start_from(job, [*notes, ("ui.kept_yours", {"names": listed(names)})] if names else notes)
             st.session_state.update(own)
             self.save_draft()
 
-    def own_values(self, job: JobConfig) -> dict[str, Any]:
-        """What a preset leaves alone, by session key: a model, datasets (of its stage) and a run name that the user
-        chose. job: of the preset."""
+    def own_values(self) -> dict[str, Any]:
+        """What a preset leaves alone, by session key: a model, datasets and a run name that the user chose."""
         changed = set(self.changed_ids())
         keys = {PATH, MODEL, TEMPLATE, MULTIMODAL} if PATH in changed and st.session_state.get(PATH) else set()
         folder = f"{self.kind.name}.dataset_dir"
         keys |= {folder} & changed
-        known = self.services.datasets(str(st.session_state.get(folder) or "data")).ranking
-        stage = BY_CODE.get(str(job.get(f"{self.kind.name}.training_stage")))
         for row in self.rows:
             names = st.session_state.get(row.id)
             if row.choices == "datasets" and row.id in changed and names:
-                suits = stage is None or all(known.get(name, stage.ranked) == stage.ranked for name in names)
-                keys |= {row.id} if suits else set()
+                keys |= {row.id}  # of another stage, too: that is told at the field, and nothing is replaced unseen
         keys |= {self.output} if self.own_name else set()
         return {row.id: st.session_state.get(row.id) for row in self.rows if row.id in keys}
 
@@ -425,13 +421,29 @@ class Form:
         return bool(self.model) and not st.session_state.get(PATH)
 
     def choose_model(self, text: str) -> None:
-        """Takes a chosen or typed model: its name, path, template and multimodality. An unknown name has no path; a
-        template and a multimodality of which nothing is known stay."""
+        """Takes a chosen or typed model: its name, path, template and multimodality. An unknown name has no path; where
+        nothing is known of its template, the one that somebody chose stays or comes back."""
         chosen = models.read(self.services, text, st.session_state.get(HUB_NAME) or "")
         st.session_state[MODEL], st.session_state[PATH] = chosen.name or None, chosen.path
         if chosen.template:
-            st.session_state[TEMPLATE] = chosen.template
+            self.follow(chosen.template)
             st.session_state[MULTIMODAL] = True if chosen.multimodal else None
+        else:
+            self.unfollow()
+
+    def follow(self, template: str) -> None:
+        """Sets the template that goes with a chosen model, and notes the one that somebody chose before."""
+        held = st.session_state.get(self.key(FOLLOWED))
+        now = st.session_state.get(TEMPLATE)
+        own = held[1] if held and held[0] == now else now
+        st.session_state[TEMPLATE] = template
+        st.session_state[self.key(FOLLOWED)] = (template, own)
+
+    def unfollow(self) -> None:
+        """A model of which no template is known: one that came with the model before goes with it."""
+        held = st.session_state.pop(self.key(FOLLOWED), None)
+        if held and held[0] == st.session_state.get(TEMPLATE):
+            st.session_state[TEMPLATE] = held[1]
 
     def on_change(self, field_id: str, fragment: str) -> None:
         """A field was changed: keep the draft, then redraw as little as shows the truth."""
@@ -460,7 +472,10 @@ class Form:
 
     def problems(self, reading: Reading) -> tuple[Problem, ...]:
         """Everything that keeps the form from being run, in the order of the form."""
-        return (*reading.refused, *checks.problems(reading.job, context.of(self.services, reading.job)))
+        found = checks.problems(reading.job, context.of(self.services, reading.job))
+        if self.model_unknown:  # which is said already
+            found = tuple(problem for problem in found if problem.code != "model_missing")
+        return (*reading.refused, *found)
 
     def shown_problems(self, reading: Reading) -> tuple[Problem, ...]:
         """What is to be told now, at most FRESH_S old: before Start was pressed, without what is only missing."""

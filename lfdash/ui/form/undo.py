@@ -54,11 +54,13 @@ class Form(Protocol):
 @dataclass(frozen=True)
 class Replaced:
     """A replacement. what: who did it, as a text with its parameters; count: values that it changed; before: the form
-    as it was; told: whether the page has shown it, so that the next one is another."""
+    as it was; changed: what it changed, by session key; told: whether the page has shown it, so that the next one is
+    another."""
 
     what: Note
     count: int
     before: Mapping[str, Any]
+    changed: frozenset[str]
     told: bool = False
 
 
@@ -73,10 +75,11 @@ def keys(form: Form) -> list[str]:
     return [row.id for row in form.rows] + form.own_keys()
 
 
-def restore(form: Form, kept: Mapping[str, Any]) -> None:
-    """Makes a form what it was."""
-    form.extra.restore(kept[""])
-    for key in keys(form):
+def restore(form: Form, kept: Mapping[str, Any], changed: frozenset[str]) -> None:
+    """Makes a form what it was, in what was changed: what was typed since in other fields stays."""
+    if "" in changed:
+        form.extra.restore(kept[""])
+    for key in changed.intersection(keys(form)):
         if key in kept:
             st.session_state[key] = kept[key]
         elif key in st.session_state:
@@ -107,9 +110,11 @@ def replacing(form: Form, what: Note) -> Iterator[None]:
     if stack and not stack[-1].told:
         before, what = stack[-1].before, stack[-1].what
         stack = stack[:-1]
-    count = difference(form, before, snapshot(form))
+    after = snapshot(form)
+    count = difference(form, before, after)
     if count:
-        st.session_state[form.key(STACK)] = [*stack, Replaced(what, count, before)][-DEEPEST:]
+        changed = frozenset(key for key in {*before, *after} if before.get(key) != after.get(key))
+        st.session_state[form.key(STACK)] = [*stack, Replaced(what, count, before, changed)][-DEEPEST:]
         st.session_state[form.key(AGAIN)] = None
 
 
@@ -129,12 +134,12 @@ def last(form: Form) -> Replaced | None:
 
 
 def take_back(form: Form) -> None:
-    """Makes the form what it was before the last replacement; that can be taken back in turn."""
+    """Takes the last replacement back, which can be taken back in turn."""
     stack = stacked(form)
     if stack:
         st.session_state[form.key(AGAIN)] = replace(stack[-1], before=snapshot(form))
         st.session_state[form.key(STACK)] = stack[:-1]
-        restore(form, stack[-1].before)
+        restore(form, stack[-1].before, stack[-1].changed)
 
 
 def undone(form: Form) -> Replaced | None:
@@ -148,6 +153,6 @@ def again(form: Form) -> None:
     found = undone(form)
     if found is not None:
         now = snapshot(form)
-        restore(form, found.before)
+        restore(form, found.before, found.changed)
         st.session_state[form.key(AGAIN)] = None
         st.session_state[form.key(STACK)] = [*stacked(form), replace(found, before=now)][-DEEPEST:]

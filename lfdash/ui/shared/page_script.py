@@ -18,6 +18,8 @@ CHOSEN = "page.language_chosen"  # the language that was chosen in this session
 # be emptied with its own first line. All stay reachable for a mouse and for a screen reader's own keys.
 # A list of several stays open after a choice, over the field below it: a click on an option closes it. Esc does, and
 # keeps what is chosen.
+# A text that was typed into a list counts when somebody goes on, by a click or by Tab: Streamlit would drop it, and a
+# click on Start would run the model of before.
 # A click into a field at the form's edge scrolls it away from the edge, and a scroll closes a list: at the foot of the
 # form it opened and closed at once. The scroll of the click itself is not told to the list.
 SCRIPT = """
@@ -65,6 +67,14 @@ SCRIPT = """
       if (box && box.closest('[data-testid="stMultiSelect"]')) box.dispatchEvent(new KeyboardEvent("keydown", escape));
     }, 60);
   }, true);
+  const take = (target) => {
+    const box = document.activeElement, offer = document.querySelector('[data-key="__creatable__"]');
+    if (!offer || !box || box.getAttribute("role") !== "combobox") return;
+    if (target && (offer.closest('[role="listbox"]').contains(target) || box.parentElement.contains(target))) return;
+    box.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", code: "Enter", bubbles: true, cancelable: true}));
+  };
+  window.addEventListener("pointerdown", (event) => take(event.target), true);
+  window.addEventListener("keydown", (event) => { if (event.key === "Tab") take(null); }, true);
   let pressed = 0;
   window.addEventListener("pointerdown", () => { pressed = performance.now(); }, true);
   window.addEventListener("scroll", (event) => {

@@ -17,7 +17,7 @@ from lfdash.ui.shared.text import t
 from tests.support import app as pages
 
 SMALL, SEVEN = "Qwen2.5-0.5B-Instruct", "Qwen2.5-7B-Instruct"
-TYPED = "Qwen3-0.6B"
+TYPED = "Qwen3-0.6"
 
 
 def form_page() -> None:

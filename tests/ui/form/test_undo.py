@@ -162,13 +162,13 @@ def changed_ids(app: AppTest) -> list[str]:
     return [str(item.key).removeprefix("reset.") for item in app.button if str(item.key).startswith("reset.")]
 
 
-def test_a_preset_does_not_keep_datasets_of_another_stage_nor_what_nobody_changed(
+def test_a_preset_keeps_datasets_of_another_stage_too_and_nothing_that_nobody_changed(
     app: AppTest, services: Services
 ) -> None:
     do(app, ("load_preset", "sft_lora"))
     choose(app, "train.dataset", ["demo_sft"], "multiselect")
     do(app, ("load_preset", "dpo"))
-    assert args_of(app)["dataset"] == "demo_pairs"
+    assert args_of(app)["dataset"] == "demo_sft", "it is told at the field that it has no pairs"
     do(app, ("load_preset", "sft_qlora"))
     assert args_of(app)["model_name_or_path"] == services.presets["sft_qlora"].args["model_name_or_path"]
     pages.type_in(app, "page.model", "org/mine")
@@ -217,6 +217,27 @@ def test_what_differs_is_told_after_each_edit(app: AppTest) -> None:
     assert changed_ids(app) == []
     choose(app, "train.num_train_epochs", "6", "text_input")
     assert changed_ids(app) == ["train.num_train_epochs", "all"]
+
+
+def test_undo_leaves_what_was_typed_since(app: AppTest) -> None:
+    choose(app, "train.cutoff_len", "99", "text_input")
+    do(app, ("reset", ["train.cutoff_len"]))
+    choose(app, "train.learning_rate", "7e-4", "text_input")
+    press(app, "undo")
+    args = args_of(app)
+    assert (args["cutoff_len"], args["learning_rate"]) == (99, 7e-4)
+    press(app, "redo")
+    assert args_of(app)["cutoff_len"] != 99 and args_of(app)["learning_rate"] == 7e-4
+
+
+def test_a_template_goes_with_the_model_that_it_came_with(app: AppTest) -> None:
+    before = args_of(app)
+    pages.type_in(app, "page.model", "Qwen2.5-0.5B-Instruct")
+    pages.good(app.run())
+    assert args_of(app)["template"] == "qwen" != before["template"]
+    pages.type_in(app, "page.model", "models/demo-llama")
+    pages.good(app.run())
+    assert args_of(app)["template"] == before["template"]
 
 
 def test_a_form_that_came_back_as_a_draft_is_taken_back_too(app: AppTest) -> None:
