@@ -122,9 +122,14 @@ def add_entry(folder: Path, name: str, file_name: str, entry: Mapping[str, Any])
 
     A name that is taken, or one that is no name, is refused; so is a dataset_info.json that cannot be read.
     """
-    if not NAME.fullmatch(name):
+    if not is_name(name):
         return Problem(None, "data_name", {"value": name})
     return change(folder, name, {"file_name": file_name, **entry}, listed_before=False)
+
+
+def is_name(text: str) -> bool:
+    """Whether a new dataset may be called so."""
+    return NAME.fullmatch(text) is not None
 
 
 def replace_entry(folder: Path, name: str, entry: Mapping[str, Any]) -> Problem | None:
@@ -148,7 +153,8 @@ def change(folder: Path, name: str, entry: Mapping[str, Any], listed_before: boo
             keep(path, text)
         write_text_atomic(path, as_json({**content, name: dict(entry)}))
     except OSError as error:
-        return Problem(None, "data_unreadable", {"file": FILE, "reason": str(error)})
+        reason = error.strerror or str(error)
+        return Problem(None, "data_unwritable", {"file": FILE, "reason": reason})
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lfdash.data.usable import Usable
@@ -46,7 +47,7 @@ def of(services: Services, job: JobConfig) -> Facts:
         dataset_problem=None if online else found.problem,
         unfit=found.unfit,
         ranking=found.ranking,
-        run_exists=bool(job.run_name) and (services.workspace.root / job.folder).exists(),
+        run_exists=bool(job.run_name) and os.path.exists(services.workspace.root / job.folder),  # also for no path
         export_taken=bool(target) and holds_something(services.workspace.root / str(target)),
         roots=services.roots.names,
         outside=dict(services.roots.outside({"output_dir": job.folder, **args})),

@@ -264,6 +264,7 @@ def is_invisible(name: str) -> bool:
 
 
 # names by which a folder is known to be a run (runs/places.py); one of them would be taken for that
+LONGEST_NAME, LONGEST_PATH = 200, 1000  # bytes: file systems take 255 and 4,096, and checkpoints lie below
 RESERVED = frozenset({"run.json", "trainer_log.jsonl"})
 
 
@@ -276,8 +277,10 @@ def name_code(name: str, roots: tuple[str, ...]) -> str:
         return "name_reserved"
     if is_invisible(name) or "\\" in name or name != name.strip() or name.startswith(("-", ".", "~")):
         return "name_bad"
+    if any(len(part.encode()) > LONGEST_NAME for part in path.parts) or len(name.encode()) > LONGEST_PATH:
+        return "name_long"
     if "/" not in name:
-        return "name_long" if len(name.encode()) > 200 else ""
+        return ""
     if path.is_absolute():
         return "" if any(path.is_relative_to(root) and str(path) != root for root in roots) else "name_outside"
     return "" if path.parts[0] == SAVES and len(path.parts) > 1 else "name_separator"

@@ -327,15 +327,17 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
     mark = look_mark(paths.trainer_log)
     changed = None if mark is None else mark[0] / 1e9
     state = judge_plain(traces_of(paths, rows))
+    found = progress(rows)
     return RunView(
         run_id=plain_id(workspace, paths.root),
         name=readable(paths.root.name),
         path=paths.root,
         output_dir=relative(workspace, paths.root),
         state=state,
-        progress=progress(rows),
+        progress=found,
         error=error,
         saved=read_saved(paths),
+        started=changed - found.elapsed_s if changed is not None and found.elapsed_s is not None else None,
         ended=changed if state in TERMINAL else None,
         notes=read_notes(paths.notes),
     )

@@ -48,6 +48,7 @@ def test_what_is_missing(gone: str, code: str) -> None:
         ("saves/m/lora/r", ""), ("/ws/saves/x", ""), ("/data/x", ""), ("/etc/x", "name_outside"),
         ("/ws", "name_outside"), ("/wsx/y", "name_outside"), ("a\\b", "name_bad"), (".hidden", "name_bad"),
         ("-rf", "name_bad"), (" x", "name_bad"), ("a\nb", "name_bad"), ("~root", "name_bad"), ("x" * 201, "name_long"),
+        ("saves/m/lora/" + "é" * 101, "name_long"), ("saves" + "/x" * 500, "name_long"),
         ("saves/../../x", "name_dots"), ("..", "name_dots"), ("saves", ""), ("a\u2028b", "name_bad"),
         ("a\x85b", "name_bad"), ("a\u202eb", "name_bad"), ("a\u200bb", "name_bad"), ("\ufeffa", "name_bad"),
         ("a\u3164", "name_bad"), ("a\u2066b", "name_bad"), ("\u5bb6 \u00e9\u0301", ""), ("\u2764\ufe0f", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import streamlit as st
 
-from lfdash.data.dataset_info import DatasetInfo, add_entry, unlisted
+from lfdash.data.dataset_info import DatasetInfo, add_entry, is_name, unlisted
 from lfdash.data.files import DataFile
 from lfdash.data.formats import BY_NAME, FORMATS, Mapped, entry, missing, recognise
 from lfdash.data.json_text import is_text
@@ -146,12 +147,18 @@ def draw_looking(services: Services, chosen: Chosen) -> None:
 def fill(chosen: Chosen, found: Survey) -> None:
     """Fills name, format and columns with what the file seems to be."""
     st.session_state[SEEN] = chosen.key
-    st.session_state[NAME] = Path(chosen.name).stem.replace(" ", "_")
+    st.session_state[NAME] = suggested(Path(chosen.name).stem)
     mapped = recognise(found)
     st.session_state[FORMAT] = mapped.format or None
     for item in FORMATS:
         for role in item.roles:
             st.session_state[f"data.role.{role}"] = mapped.columns.get(role)
+
+
+def suggested(stem: str) -> str:
+    """A name for a dataset that the name of its file suggests, of letters that an entry may have."""
+    name = re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:60]
+    return name if is_name(name) else f"data_{name}".rstrip("_")
 
 
 def draw_mapping(found: Survey) -> Mapped | None:

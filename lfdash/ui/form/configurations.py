@@ -24,6 +24,7 @@ from lfdash.workspace.saved_configs import SavedConfigs
 UPLOAD, PICK, NAME, NEW_NAME = "config.upload", "config.pick", "config.name", "config.new_name"
 PASTED = "config.pasted"
 ELSEWHERE = "config.elsewhere"  # the page that the file of the last click belongs on
+OPENED = "config.opened"  # how many configurations were opened
 SUFFIXES = ("yaml", "yml", "json", "sh", "bash", "txt")
 ANSWER = "config.answer"  # what the last click here answered, when it was refused
 
@@ -38,8 +39,11 @@ def draw(form: Form) -> None:
     """The two menus, side by side."""
     go_on()
     with st.container(horizontal=True, key="config_menus", gap="small"):
-        with st.popover(t("ui.open"), icon=":material/folder_open:", type="tertiary", key="open_menu"):
-            draw_open(form)
+        with st.container(key="open_menu", width="content"):
+            # another key is another menu: closed, so that what was opened is in view
+            opened = f"open_menu_{st.session_state.get(OPENED, 0)}"
+            with st.popover(t("ui.open"), icon=":material/folder_open:", type="tertiary", key=opened):
+                draw_open(form)
         with st.popover(t("ui.save"), icon=":material/save:", type="tertiary", key="save_menu"):
             draw_save(form)
     answer = st.session_state.get(ANSWER)
@@ -50,6 +54,9 @@ def draw(form: Form) -> None:
 def draw_open(form: Form) -> None:
     """A file, a text that is pasted, or a file that was saved here."""
     services = form.services
+    answer = st.session_state.get(ANSWER)
+    if answer:
+        st.error(markdown_safe(answer), icon=":material/error:")
     st.file_uploader(t("ui.open_file"), type=list(SUFFIXES), key=UPLOAD, on_change=open_upload, args=(form,))
     st.caption(t("ui.open_help"))
     st.text_area(
@@ -135,10 +142,13 @@ def take(form: Form, text: str, name: str) -> None:
         st.session_state[ANSWER] = t("ui.open_failed", name=name, reason=config_error(error))
         return
     st.session_state[ANSWER] = None
+    st.session_state[OPENED] = st.session_state.get(OPENED, 0) + 1
     kind = named(loaded.job.kind)
     moved = kind.name != form.kind.name
     notes = [*account(loaded, name), *([("ui.loaded_moved", {"name": name})] if moved else [])]
-    Form(services, kind).load_job(with_model_path(services, loaded.job), notes)
+    other = Form(services, kind)
+    other.seed()  # so that what it held can be taken back
+    other.load_job(with_model_path(services, loaded.job), notes)
     if moved:
         st.session_state[ELSEWHERE] = kind.page
 

@@ -11,7 +11,10 @@ from lfdash.jobs.fields import BY_ID
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
+from lfdash.ui.shared import clicks
 from lfdash.ui.shared.text import COMMAND, label, markdown_safe, pair, problem_markdown, several, t
+
+FIXED = "form.fixed"  # when Fix was pressed last
 
 
 def draw_problem(form: Form, key: str, problem: Problem) -> None:
@@ -51,8 +54,10 @@ def show(field_id: str) -> None:
 
 
 def fix(form: Form, changes: Mapping[str, Value | None]) -> None:
-    """The button was pressed: the whole page follows, wherever the button stands."""
-    form.apply_fix(changes)
+    """The button was pressed: the whole page follows, wherever the button stands. A second click of a double click is
+    not one on what has moved up."""
+    if clicks.is_first(FIXED):
+        form.apply_fix(changes)
     st.rerun()
 
 

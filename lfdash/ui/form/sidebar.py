@@ -26,7 +26,7 @@ from lfdash.jobs.stages import BY_CODE
 from lfdash.outcomes import Problem
 from lfdash.ui.form import configurations, extra_arguments, model_field, undo, widgets
 from lfdash.ui.form.state import NEW, PRESET, PRESET_PICK, Form
-from lfdash.ui.shared import keyed, scripts
+from lfdash.ui.shared import clicks, keyed, scripts
 from lfdash.ui.shared.text import choice, help_text, label, lookup, markdown_safe, t
 from lfdash.workspace.folders import weights_in
 
@@ -189,7 +189,8 @@ def draw_changed(form: Form) -> None:
 
 def reset(form: Form, field_ids: list[str]) -> None:
     """A button of the menu was pressed: it lies in a fragment, and the whole page follows."""
-    form.reset(field_ids)
+    if clicks.is_first("page.reset"):
+        form.reset(field_ids)
     st.rerun()
 
 

@@ -255,11 +255,12 @@ class Form:
 
     def choose_dataset(self, name: str, directory: str, stage: str | None) -> None:
         """Puts one dataset of a data folder into the training form. stage: that it needs; None = the form's will do."""
-        st.session_state["train.dataset"] = [name]
-        if (st.session_state.get("train.dataset_dir") or "data") != directory:
-            st.session_state["train.dataset_dir"] = directory
-        if stage is not None:
-            st.session_state["train.training_stage"] = stage
+        with self.replacing("ui.by_dataset", name=name):
+            st.session_state["train.dataset"] = [name]
+            if (st.session_state.get("train.dataset_dir") or "data") != directory:
+                st.session_state["train.dataset_dir"] = directory
+            if stage is not None:
+                st.session_state["train.training_stage"] = stage
         self.save_draft()
 
     def with_model(self, job: JobConfig) -> JobConfig:
@@ -320,7 +321,8 @@ class Form:
 
     def restore_draft(self) -> bool:
         """Fills the form from the kept draft. False when there is none that can be used."""
-        kept = next(filter(None, (memo.load() for memo in self.drafts)), {})
+        drafts = [memo.load() for memo in self.drafts]
+        kept = next(filter(None, drafts), {})
         values = kept.get("values")
         if not isinstance(values, dict) or not values:
             return False
@@ -338,6 +340,8 @@ class Form:
         st.session_state[self.key(PROPOSED)] = proposed if is_proposal(proposed) else None
         if not st.session_state.get(self.output):
             self.propose_name()
+        if not drafts[0]:
+            st.session_state[self.key(NOTES)] = [("ui.draft_of_another", {})]
         return True
 
     def seed(self) -> None:

@@ -137,15 +137,20 @@ def take_back(form: Form) -> None:
     """Takes the last replacement back, which can be taken back in turn."""
     stack = stacked(form)
     if stack:
-        st.session_state[form.key(AGAIN)] = replace(stack[-1], before=snapshot(form))
+        st.session_state[form.key(AGAIN)] = [*taken_back(form), replace(stack[-1], before=snapshot(form))]
         st.session_state[form.key(STACK)] = stack[:-1]
         restore(form, stack[-1].before, stack[-1].changed)
 
 
+def taken_back(form: Form) -> list[Replaced]:
+    """What was taken back while nothing was replaced since, the last at the end."""
+    return list(st.session_state.get(form.key(AGAIN)) or [])
+
+
 def undone(form: Form) -> Replaced | None:
     """The replacement that was taken back last, while nothing was replaced since."""
-    found: Replaced | None = st.session_state.get(form.key(AGAIN))
-    return found
+    found = taken_back(form)
+    return found[-1] if found else None
 
 
 def again(form: Form) -> None:
@@ -154,5 +159,5 @@ def again(form: Form) -> None:
     if found is not None:
         now = snapshot(form)
         restore(form, found.before, found.changed)
-        st.session_state[form.key(AGAIN)] = None
+        st.session_state[form.key(AGAIN)] = taken_back(form)[:-1]
         st.session_state[form.key(STACK)] = [*stacked(form), replace(found, before=now)][-DEEPEST:]

@@ -20,6 +20,7 @@ from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, refusal
 from lfdash.ui.shared.text import choice, markdown_safe, t
 
+WISHED = "form.preview"  # whether the preview is to be shown
 TOLD = "form.problems_told"  # (field, code) of the errors that were listed last
 
 
@@ -92,6 +93,11 @@ def summary_words(form: Form) -> str:
     return " · ".join(part for part in parts if part)
 
 
+def wish_preview() -> None:
+    """Preview was pressed."""
+    st.session_state[WISHED] = True
+
+
 def rows_words(told: Summary) -> str:
     """How many rows are trained on, beside those of the datasets where that is not the same; "" when not known."""
     if told.rows is None:
@@ -116,7 +122,9 @@ def draw_bar(form: Form) -> None:
                 t("ui.queue"), key="enqueue", on_click=actions.start, args=(form, "queue"), disabled=bool(reason),
                 help=reason or t("ui.queue_help"),
             )
-        if st.button(t("ui.preview"), key="preview", help=t("ui.preview_help")):
+        # as a callback: a value that was typed and is confirmed by this very click draws the page anew
+        st.button(t("ui.preview"), key="preview", help=t("ui.preview_help"), on_click=wish_preview)
+        if st.session_state.pop(WISHED, False):
             preview.show(form)
         with st.popover("", icon=":material/download:", key="job_menu", help=t("ui.job_download_help")):
             preview.draw_downloads(form, "bar")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lfdash.data.dataset_info import is_name
 from lfdash.ui.data import new, train_with
 from lfdash.ui.shared.text import markdown_safe, t
 from tests.support import app as pages
@@ -157,3 +158,13 @@ def test_train_with_it_chooses_the_dataset_and_a_stage_that_takes_it(
     pages.good(app.run())
     assert app.session_state[train_with.DATASET] == ["mine"] and app.session_state[train_with.STAGE] == stage
     assert app.button(key="start") is not None  # the Train page
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("my own.v2", "my_own.v2"), ("<b>x</b>&\"'", "b_x_b"), ("数据", "data_数据"), ("😀", "data"), ("_a-", "a"), ("x" * 90, "x" * 60),
+    ],
+)
+def test_a_suggested_name_is_one_that_can_be_added(stem: str, name: str) -> None:
+    assert new.suggested(stem) == name and is_name(name)

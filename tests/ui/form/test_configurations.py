@@ -125,6 +125,7 @@ def test_a_file_that_cannot_be_read_leaves_the_form_as_it_is(app: AppTest) -> No
     for content in (b"- a\n- b", b"\xff\xfe"):
         app.get("file_uploader")[0].set_value(("some.yaml", content, "text/yaml"))
         pages.good(app.run())
+        assert any("some.yaml" in str(item.value) for item in app.error), "in the menu, which is open"
         assert "some.yaml" in app.session_state[ANSWER] and app.session_state["train.output_dir"] == before
 
 

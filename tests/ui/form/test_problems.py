@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
 from lfdash.jobs.packages import install_line
-from lfdash.ui.form import sidebar
+from lfdash.ui.form import problems, sidebar
 from lfdash.ui.form.state import NEW
 from lfdash.ui.launch.actions import PROBLEMS
 from lfdash.ui.shared.scripts import css_class
@@ -84,6 +84,24 @@ def test_a_cure_is_one_click_and_the_whole_page_follows(services: Services) -> N
     assert pages.widget(app, "selectbox", "top.finetuning_type").value == "lora"
     assert app.session_state["top.checkpoint_path"] == ["saves/demo-llama/oft/run"]
     assert t("problems.adapter_method") not in listed(app) + at_fields(app)
+
+
+def test_a_slow_double_click_cures_one_problem(services: Services) -> None:
+    app = pages.start()
+    app.session_state["train.logging_steps"], app.session_state["train.num_train_epochs"] = "0", "0"
+    pages.good(app.run())
+    fixes = [item.key for item in app.button if (item.key or "").startswith("fix_")]
+    assert len(fixes) == 2
+    for _ in range(2):  # the second click of a double click, on what has moved up
+        app.button(key="fix_0").click()
+        pages.good(app.run())
+        pages.good(app.run())
+    assert [item.key for item in app.button if (item.key or "").startswith("fix_")] == ["fix_0"]
+    app.session_state[problems.FIXED] -= 1
+    app.button(key="fix_0").click()
+    pages.good(app.run())
+    pages.good(app.run())
+    assert not [item for item in app.button if (item.key or "").startswith("fix_")]
 
 
 def test_a_mark_stands_at_the_group_with_the_wrong_field(services: Services) -> None:

@@ -151,5 +151,8 @@ def test_two_browsers_do_not_find_each_others_drafts(services: Services, monkeyp
     for who in ("anna", "ben"):
         done(visit(who), "train", "apply_fix", {"train.learning_rate": 0.1 if who == "anna" else 0.2})
     assert [visit(who).session_state["train.learning_rate"] for who in ("anna", "ben")] == ["0.1", "0.2"]
-    assert visit("carl").session_state["train.learning_rate"] == "0.2"  # one without: what was written last
+    carl = visit("carl")
+    assert carl.session_state["train.learning_rate"] == "0.2"  # one without: what was written last
+    notes = f"train.form.{state.NOTES}"
+    assert carl.session_state[notes] == [("ui.draft_of_another", {})] and notes not in visit("ben").session_state
     assert visit("").session_state["train.learning_rate"] == "0.2"

@@ -219,6 +219,29 @@ def test_what_differs_is_told_after_each_edit(app: AppTest) -> None:
     assert changed_ids(app) == ["train.num_train_epochs", "all"]
 
 
+def test_several_steps_are_done_again_one_by_one(app: AppTest) -> None:
+    seen = [args_of(app)]
+    for name in ("dpo", "kto", "sft_full"):
+        do(app, ("load_preset", name))
+        seen.append(args_of(app))
+    for before in reversed(seen[:-1]):
+        press(app, "undo")
+        assert args_of(app) == before
+    for after in seen[1:]:
+        press(app, "redo")
+        assert args_of(app) == after
+    assert not [button for button in app.button if button.key == "redo"]
+
+
+def test_a_dataset_that_was_chosen_elsewhere_is_taken_back(app: AppTest) -> None:
+    before = args_of(app)
+    do(app, ("choose_dataset", "demo_pairs", "data", "dpo"))
+    assert (args_of(app)["dataset"], args_of(app)["stage"]) == ("demo_pairs", "dpo")
+    assert t("ui.by_dataset", name="demo_pairs") in told(app).replace("\\", "")
+    press(app, "undo")
+    assert args_of(app) == before
+
+
 def test_undo_leaves_what_was_typed_since(app: AppTest) -> None:
     choose(app, "train.cutoff_len", "99", "text_input")
     do(app, ("reset", ["train.cutoff_len"]))
