@@ -15,6 +15,7 @@ from lfdash.jobs.rules import EXTRA, STAGE, Args, Finding, listed, method, numbe
 from lfdash.jobs.stages import BY_CODE, PLAIN, RANKED
 from lfdash.outcomes import Problem
 
+DEMO = "models/demo-llama"  # which is made to be trained without a GPU
 GIGABYTE = 1e9
 LOW_DISK = 0.5e9  # bytes; LLaMA-Factory's caches and logs alone fill less than that
 OPTIMIZER = 2.0  # AdamW keeps two moments for each trained weight
@@ -208,6 +209,8 @@ def bad_machine(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
             yield Problem("train.compute_type", "bf16_cpu", fix={"train.compute_type": "fp32"})
         if args.get("quantization_bit"):
             yield Problem("top.quantization_bit", "quant_cpu", level="warning")
+    if facts.gpus and args.get("use_cpu") and kind.trains and args.get("model_name_or_path") != DEMO:
+        yield Problem("train.use_cpu", "cpu_chosen", {"gpus": facts.gpus}, "warning", {"train.use_cpu": None})
     if kind.trains and method(args) == "oft":
         yield Problem("top.finetuning_type", "oft_again", level="warning")
     if facts.packages is None:

@@ -92,6 +92,15 @@ def test_gpus_that_are_not_here() -> None:
     assert found({}, Facts(gpus=None, request=ResourceRequest(("7",)))) == []
 
 
+def test_the_processor_beside_gpus_is_told() -> None:
+    args = {"use_cpu": True, "logging_steps": 1}
+    (problem,) = [p for p in found(args, Facts(gpus=2)) if p.code == "cpu_chosen"]
+    assert (problem.level, problem.fix) == ("warning", {"train.use_cpu": None})
+    for change, facts in (({}, Facts(gpus=0)), ({"use_cpu": None}, Facts(gpus=2)),
+                          ({"model_name_or_path": "models/demo-llama"}, Facts(gpus=2))):
+        assert "cpu_chosen" not in {p.code for p in found({**args, **change}, facts)}
+
+
 def test_a_stream_of_no_shards() -> None:
     facts = Facts(data={"a": ()})
     args = {**GOOD, "dataset": "a", "streaming": True, "max_steps": 100}

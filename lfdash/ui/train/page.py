@@ -93,7 +93,7 @@ def draw_welcome(form: Form) -> None:
     """What Start will do, said once to somebody who has no run yet."""
     services = form.services
     job = form.read().job
-    demo = form.kind.starts_from == "preset" and st.session_state.get(PRESET) == "demo"
+    demo = form.kind.starts_from == "preset" and st.session_state.get(PRESET) == "demo" and not form.changed_ids()
     text = t("ui.welcome_demo" if demo else f"ui.welcome_{form.kind.name}")
     if not services.blocked:
         st.info(text, icon=":material/info:")

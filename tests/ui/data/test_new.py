@@ -163,7 +163,8 @@ def test_train_with_it_chooses_the_dataset_and_a_stage_that_takes_it(
 @pytest.mark.parametrize(
     ("stem", "name"),
     [
-        ("my own.v2", "my_own.v2"), ("<b>x</b>&\"'", "b_x_b"), ("数据", "data_数据"), ("😀", "data"), ("_a-", "a"), ("x" * 90, "x" * 60),
+        ("my own.v2", "my_own.v2"),
+        ("<b>x</b>&\"'", "b_x_b"), ("数据", "data_数据"), ("😀", "data"), ("_a-", "a"), ("x" * 90, "x" * 60),
     ],
 )
 def test_a_suggested_name_is_one_that_can_be_added(stem: str, name: str) -> None:
