@@ -19,7 +19,7 @@ from lfdash.engine.services import Services
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.outcomes import Problem
 from lfdash.ui.data import lengths, new, outcome, repair, train_with
-from lfdash.ui.data.tables import draw_table
+from lfdash.ui.data.tables import HEADER, ROW, draw_table
 from lfdash.ui.data.train_with import PICK
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.layout import draw_frame
@@ -159,4 +159,4 @@ def draw_rows(found: Preview, height: int = 430) -> None:
     """The first rows, and which of them is odd; that a file is broken is told with its count."""
     if found.warning:
         st.warning(markdown_safe(problem_words(found.warning)), icon=":material/warning:")
-    draw_table(found.rows, height)
+    draw_table(found.rows, min(height, HEADER + ROW * len(found.rows)))

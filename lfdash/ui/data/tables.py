@@ -12,6 +12,7 @@ import streamlit as st
 from lfdash.data.json_text import as_text
 
 SHOWN = 10_000  # characters of a value that are shown
+HEADER, ROW = 38, 60  # px
 
 
 def draw_table(rows: Sequence[Mapping[str, Any]], height: int | None) -> None:
@@ -19,7 +20,7 @@ def draw_table(rows: Sequence[Mapping[str, Any]], height: int | None) -> None:
     if rows:
         cells = [{as_text(key): cell(value) for key, value in row.items()} for row in rows]
         size: dict[str, Any] = {} if height is None else {"height": height}
-        st.dataframe(pd.DataFrame(cells), hide_index=True, row_height=60, **size)
+        st.dataframe(pd.DataFrame(cells), hide_index=True, row_height=ROW, **size)
 
 
 def cell(value: Any) -> str:
