@@ -19,6 +19,7 @@ from tests.faults.dashboards import Zygote
 from tests.faults.runs import becomes, new, over, pids, seen, started, starts
 from tests.faults.table import Row, fault
 from tests.support import app
+from tests.support.models import pretend_model
 from tests.support.runs import fake_cli, launch, members, plan_for, record_for, wait_for, wait_ready
 
 ERRORS = {"ENOSPC": "disk", "EDQUOT": "disk", "EROFS": "readonly", "EACCES": "readonly", "EIO": "start_failed"}
@@ -198,6 +199,7 @@ def test_a_trainer_on_a_full_disk(small_disk: Path, tmp_path: Path, row: Row) ->
     expected="the dashboard opens and shows the runs; Start, queue, trash say that it is read-only; nothing is made up",
 )
 def test_a_read_only_workspace(small_disk: Path, tmp_path: Path, row: Row, zygote: Zygote) -> None:
+    pretend_model(small_disk)
     cli = fake_cli(tmp_path)
     first = zygote.dashboard(small_disk, ["launch", {"name": "r1", "cli": cli, "fail": "exit:2"}])
     first.wait("launch")

@@ -84,8 +84,9 @@ class Tab:
         """Connects and draws the page once."""
         parts = urlsplit(self.url)
         origin: Any = self.url if self.origin == "" else self.origin
-        own = f"_streamlit_xsrf=2|00|{uuid4().hex}|1"  # a browser of its own: it finds no draft of another's
-        cookies = "; ".join(part for part in (self.headers.get("Cookie", ""), own) if part)
+        cookies = self.headers.get("Cookie", "")
+        if "_streamlit_xsrf=" not in cookies:  # a browser of its own: it finds no draft of another's
+            cookies = "; ".join(filter(None, (cookies, f"_streamlit_xsrf=2|00|{uuid4().hex}|1")))
         address = f"ws://{self.host or parts.netloc}{parts.path.rstrip('/')}{STREAM}"
         protocols: Any = ["streamlit", *([self.xsrf] if self.xsrf else [])]
         self.socket: ClientConnection = connect(

@@ -213,7 +213,7 @@ def test_an_address_that_nobody_verified_is_told_so(door: Server, provider: Prov
     browser = Browser(door)
     browser.sign_in()
     answer = browser.get("/")
-    assert answer.status == 403 and b"does not say that the e-mail address is yours" in answer.body
+    assert answer.status == 403 and b"does not confirm that this email address is yours" in answer.body
 
 
 @pytest.mark.parametrize("long", [False, True], ids=["one cookie", "a cookie in parts"])
