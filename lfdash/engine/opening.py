@@ -20,7 +20,7 @@ from lfdash.jobs import kinds
 from lfdash.jobs.args import build_args
 from lfdash.jobs.changes import difference, with_arguments
 from lfdash.jobs.fields import BY_ID, ROWS, arguments
-from lfdash.jobs.importing import Loaded, read_config
+from lfdash.jobs.importing import Loaded, few, read_config
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.presets import Preset
 from lfdash.jobs.secret_arguments import clean
@@ -170,7 +170,7 @@ def account(loaded: Loaded) -> list[Note]:
     notes += older_told(loaded)
     notes += [unfit_told(loaded, problem, "cli.note_unfit") for problem in loaded.unfit]
     if loaded.unknown:
-        notes.append(("ui.loaded_unknown", {"names": ", ".join(loaded.unknown)}))
+        notes.append(("ui.loaded_unknown", {"names": ", ".join(few(loaded.unknown))}))
     return [*notes, *secrets_told(loaded.secrets, loaded.left_out)]
 
 
@@ -188,11 +188,11 @@ def command_told(loaded: Loaded) -> list[Note]:
     if command is None:
         return []
     told = (
-        ("ui.loaded_unset", ", ".join(command.unset)), ("ui.loaded_launcher", " ".join(command.launcher)),
-        ("ui.loaded_variables", ", ".join(loaded.variables)),
+        ("ui.loaded_unset", ", ".join(few(command.unset))), ("ui.loaded_unread", ", ".join(few(command.unread))),
+        ("ui.loaded_launcher", " ".join(command.launcher)), ("ui.loaded_variables", ", ".join(few(loaded.variables))),
+        ("ui.loaded_others", "; ".join(few(command.others))),
     )
-    notes: list[Note] = [(key, {"names": names}) for key, names in told if names]
-    return [*notes, *([("ui.loaded_others", {"count": command.others})] if command.others else [])]
+    return [(key, {"names": names}) for key, names in told if names]
 
 
 def older_told(loaded: Loaded) -> list[Note]:
@@ -204,7 +204,7 @@ def older_told(loaded: Loaded) -> list[Note]:
 def secrets_told(moved: tuple[str, ...], dropped: tuple[str, ...]) -> list[Note]:
     """What became of arguments that hold a token."""
     told = (("cli.note_secrets", moved), ("ui.loaded_left_out", dropped))
-    return [(key, {"names": ", ".join(names)}) for key, names in told if names]
+    return [(key, {"names": ", ".join(few(names))}) for key, names in told if names]
 
 
 def hide_secrets(services: Services, job: JobConfig) -> None:

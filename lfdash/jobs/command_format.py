@@ -1,62 +1,105 @@
 """A shell command that starts LLaMA-Factory, as people paste it or keep it in a script, read as a configuration.
 
 `llamafactory-cli train --stage sft ...` (LlamaBoard's own Preview too), `python src/train_bash.py ...`, behind
-`torchrun`, `accelerate launch` or `deepspeed`, with line continuations, quotes, comments, variables that the text
-itself sets, and `key=value` on top of a YAML file that the text writes (our own Preview). Nothing is ever run. Pure.
+`torchrun`, `accelerate launch` or `deepspeed`, and `key=value` on top of a YAML file that the text writes (our own
+Preview). What a shell makes of the text is `shell_format`'s. Nothing is ever run. Pure.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lfdash.errors import ConfigError
+from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_KIND_ARG
 from lfdash.jobs.kinds import KINDS
+from lfdash.jobs.shell_format import (
+    ASSIGNED,
+    DECLARES,
+    EMPTY,
+    HERE,
+    UNSET,
+    Line,
+    Variables,
+    Word,
+    bare,
+    chained,
+    lines_of,
+    shown,
+    taken_out,
+    unknown,
+)
 from lfdash.jobs.yaml_format import load, spoken
 
 COMMANDS = ("llamafactory-cli", "lmf")
 MODULES = ("llamafactory.cli", "llamafactory.launcher")
 RUNS = frozenset(kind.command for kind in KINDS)
-CHATS = ("chat", "api", "webchat", "webui", "cli_demo", "api_demo", "web_demo")
+CHATS = ("chat", "api", "webchat", "cli_demo", "api_demo", "web_demo")
+BOARDS = ("webui", "train_web")
 BENCHMARKS = ("eval", "evaluate")
-NO_JOB = dict.fromkeys(CHATS, "not_job_chat") | dict.fromkeys(BENCHMARKS, "not_job_benchmark")
+NO_JOB = {
+    **dict.fromkeys(CHATS, "not_job_chat"), **dict.fromkeys(BOARDS, "not_job_webui"),
+    **dict.fromkeys(BENCHMARKS, "not_job_benchmark"),
+}
 SCRIPTS = re.compile(rf"(?:^|/)(?:train_bash|train|launcher|run_exp|export_model|{'|'.join(NO_JOB)})\.py$")
 # a line that starts LLaMA-Factory, and not one of YAML or JSON that only mentions it
 STARTS = re.compile(
     r"^(?![ \t]*(?:- |[{\[]|[\w.\"']+:(?:[ \t]|$)))[^\n]*"
-    r"(?:\bllamafactory-cli|\blmf|\bllamafactory\.(?:cli|launcher)|\b(?:train_bash|train|launcher|export_model|cli_demo)\.py)"
+    r"(?:\bllamafactory-cli|\blmf|\bllamafactory\.(?:cli|launcher)"
+    r"|\b(?:train_bash|train|launcher|export_model|cli_demo|api_demo|web_demo|train_web)\.py)"
     r"(?=[ \t\\])",
     re.MULTILINE,
 )
-WORD = re.compile(
-    r"(?P<blank>[ \t]+)|(?P<comment>(?:^|(?<=[\s;&|]))#[^\n]*)|(?P<end>\n|&&|\|\||[;&|()])"
-    r"|(?P<redirect>\d*(?:>>?|<)&?\d*)|(?P<single>'[^']*')|(?P<double>\"(?:[^\"\\]|\\.)*\")|(?P<escape>\\.)"
-    r"|(?P<plain>(?:\$\{[^}]*\}|\$\([^()]*\)|[^\s;&|()<>'\"\\])+)",
-    re.DOTALL,
-)
-VARIABLE = re.compile(r"\$(?:(\w+|[@*#?!$-])|\{(\w+)(?::?[-=]([^}]*))?[^}]*\})")
-SUBSTITUTED = re.compile(r"\$\([^()]*\)|`[^`\n]*`")
-UNSET = "\ufffc"  # stands in a word for a variable that the text does not set
-HERE = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1([^\n]*)\n(.*?)\n[ \t]*\2[ \t]*(?=\n|$)", re.DOTALL)
 AS_TYPED = frozenset({"text", "choice", "choices"})  # kinds of fields whose value is a word as it stands
+SWITCHES = frozenset({"bf16", "fp16", "pure_bf16"})  # that a field of another kind sends
+BEFORE = DECLARES | {"env", "-u", "nohup", "sudo", "time", "exec", "$", EMPTY}  # words that may stand before it
 
 
 @dataclass(frozen=True)
 class Command:
     """A command as a configuration.
 
-    args, env: as of a file. unset: arguments whose value names a variable that the text does not set, left out.
-    launcher: words for torchrun and the like, left out. others: how many more commands the text holds.
+    args, env: as of a file. unset: arguments whose value the text does not say, left out; unset_env: variables of the
+    environment likewise. launcher: words for torchrun and the like, left out. unread: words that may be arguments, as
+    the text has them: of a variable that is not known, or after a comment line that ends the command. others: LLaMA-
+    Factory's other commands in the text, by words of their own.
     """
 
     args: Mapping[str, Any]
     env: Mapping[str, str] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
+    unset_env: tuple[str, ...] = ()
     launcher: tuple[str, ...] = ()
-    others: int = 0
+    unread: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Start:
+    """A line that starts LLaMA-Factory: its command, the environment, the launcher's words and its own. after: options
+    on the lines after it, which a comment line or a missing backslash has cut off."""
+
+    command: str
+    env: Mapping[str, str]
+    launcher: tuple[str, ...]
+    words: tuple[str, ...]
+    after: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What tells it from others: its file, or the first of some options that have a value."""
+        if self.words and self.words[0].endswith(CONFIGS):
+            return shown(f"{self.command} {self.words[0]}")
+        given = {name: values for name, values in options(self.words) if values}
+        name = next((name for name in TELLING if name in given), "")
+        return shown(f"{self.command} --{name} {given[name][0]}") if name else self.command
+
+
+CONFIGS = (".yaml", ".yml", ".json")
+TELLING = ("output_dir", "export_dir", "dataset", "model_name_or_path")  # options by which people tell commands apart
 
 
 def is_command(text: str) -> bool:
@@ -65,187 +108,194 @@ def is_command(text: str) -> bool:
 
 
 def read_command(text: str, read_file: Callable[[str], str | None] = lambda _path: None) -> Command:
-    """The first command of a text. read_file: the text of a configuration that it names, None when it is not there.
-    ConfigError says why it is none: it starts no job, or its settings are in another file."""
+    """The first command of a text that trains, evaluates or exports and whose settings are all there.
+
+    read_file: the text of a configuration that it names, None when it is not there. ConfigError says why there is
+    none: nothing starts a job, or the settings are in another file.
+    """
     files: dict[str, str] = {}
     script = HERE.sub(lambda found: taken_out(found, files), unfenced(text))
-    variables: dict[str, str] = {}
-    commands = [command for words in lines_of(script) if (command := started(words, variables)) is not None]
-    if not commands:
-        raise ConfigError("no_command", "no command in it starts LLaMA-Factory")
-    env, launcher, words = commands[0]
+    variables = Variables()
+    starts = list(starts_of(script, variables))
 
     def known(path: str) -> str | None:
-        name = path.replace(UNSET, "").rsplit("/", 1)[-1]
+        name = shown(path).rsplit("/", 1)[-1]
         here = next((body for file, body in files.items() if file.rsplit("/", 1)[-1] == name), None)
-        return read_file(path) if here is None else substituted(here, variables)
+        return read_file(path) if here is None else variables.filled(here)
 
-    args, unset = arguments_of(words, known)
-    shown = tuple(word.replace(UNSET, "$…") for word in launcher)
-    return Command(args, env, unset, shown, len(commands) - 1)
+    refused: list[ConfigError] = []
+    for start in starts:
+        if start.command in NO_JOB:
+            continue
+        try:
+            found = command_of(start, known)
+        except ConfigError as error:
+            refused.append(error)
+            continue
+        return replace(found, others=tuple(other.label for other in starts if other is not start))
+    if refused:
+        raise refused[0]
+    if starts:
+        name = starts[0].command
+        raise ConfigError(NO_JOB[name], "this is no job: {command}", command=name)
+    raise ConfigError("no_command", "no command in it starts LLaMA-Factory")
 
 
 def unfenced(text: str) -> str:
-    """The text without Markdown's fences and with its lines joined: `\\`, PowerShell's backtick, cmd's ^ at their
-    ends."""
-    text = re.sub(r"(?m)^[ \t]*```\w*[ \t]*$", "", text.replace("\r\n", "\n"))
-    return re.sub(r"(?<=[ \t\"'\w])\\[ \t]*\n|[ \t][`^][ \t]*\n", " ", text)
+    """The text without Markdown's fences."""
+    return re.sub(r"(?m)^[ \t]*```\w*[ \t]*$", "", text.replace("\r\n", "\n"))
 
 
-def taken_out(found: re.Match[str], files: dict[str, str]) -> str:
-    """Keeps the text that a here-document writes, by its file, and leaves the rest of the line."""
-    line = found.string[: found.start()].rpartition("\n")[2]
-    target = re.search(r">>?[ \t]*['\"]?([^\s'\"<>|&;]+)", line + " " + found[3])
-    if target is not None:
-        files[target[1]] = found[4]
-    return found[3]
+def starts_of(script: str, variables: Variables) -> Iterator[Start]:
+    """Every line that starts LLaMA-Factory, in order."""
+    start: Start | None = None
+    before = Line(())
+    for line in lines_of(script):
+        if start is not None and line.words:
+            if line.after == "\n" and bare(line.words[0]).startswith("--"):
+                start = replace(start, after=(*start.after, *options_in(line)))
+                continue
+            yield start
+            start = None
+        if line.words:
+            start = started(variables.without_keywords(line), variables, certain=not chained(line, before))
+            before = line
+    if start is not None:
+        yield start
 
 
-def substituted(text: str, variables: Mapping[str, str]) -> str:
-    """A text with the variables that are known filled in; UNSET for the others."""
-
-    def value(found: re.Match[str]) -> str:
-        name = found[1] or found[2]
-        return variables.get(name, UNSET if found[3] is None else found[3])
-
-    return VARIABLE.sub(value, SUBSTITUTED.sub(UNSET, text))
+def options_in(line: Line) -> list[str]:
+    """The names of a line's options, as they are written."""
+    return [bare(word).partition("=")[0] for word in line.words if bare(word).startswith("--")]
 
 
-def lines_of(script: str) -> Iterator[list[tuple[str, bool]]]:
-    """The words of each command: (text, whether variables in it count). ConfigError for a quotation mark left open."""
-    words: list[tuple[str, bool]] = []
-    place, glued, skip = 0, False, False
-    while place < len(script):
-        found = WORD.match(script, place)
-        if found is None:
-            line = script.count("\n", 0, place) + 1
-            raise ConfigError("command_quote", "line {line}: a quotation mark is not closed", line)
-        place, kind = found.end(), str(found.lastgroup)
-        if kind == "end":
-            yield words
-            words, glued, skip = [], False, False
-        elif kind in ("blank", "comment"):
-            glued = False
-        elif kind == "redirect":
-            skip, glued = not found[0].endswith(("&1", "&2")), False
-        elif skip:
-            skip = False
-        else:
-            part = unquoted(found)
-            words[-1:] = [joined(words[-1], part)] if glued else [*words[-1:], part]
-            glued = True
-    yield words
+def command_of(start: Start, read_file: Callable[[str], str | None]) -> Command:
+    """The configuration of a line. ConfigError: its settings are in a file that is not there, or cannot be read."""
+    args, unset, unread = arguments_of(start.words, read_file)
+    env = {name: value for name, value in start.env.items() if UNSET not in value}
+    return Command(
+        args, env, unset, tuple(name for name in start.env if name not in env),
+        tuple(map(shown, start.launcher)), (*map(shown, unread), *start.after),
+    )
 
 
-def unquoted(found: re.Match[str]) -> tuple[str, bool]:
-    """A part of a word without its quotes, and whether variables in it count."""
-    text = found[0]
-    if found.lastgroup == "single":
-        return text[1:-1], False
-    if found.lastgroup == "double":
-        return re.sub(r'\\(["\\$`])', r"\1", text[1:-1]), True
-    return (text[1:], False) if found.lastgroup == "escape" else (text, True)
-
-
-def joined(first: tuple[str, bool], second: tuple[str, bool]) -> tuple[str, bool]:
-    """Two parts as one word."""
-    return first[0] + second[0], first[1] or second[1]
-
-
-Started = tuple[dict[str, str], tuple[str, ...], list[str]]  # environment, the launcher's words, its own words
-
-
-def started(parts: Sequence[tuple[str, bool]], variables: dict[str, str]) -> Started | None:
-    """What one line starts, None when that is not LLaMA-Factory; what it assigns is kept in `variables`."""
-    words = [substituted(text, variables) if counts else text for text, counts in parts]
-    env: dict[str, str] = {}
+def started(parts: Sequence[Word], variables: Variables, *, certain: bool = True) -> Start | None:
+    """What one line starts, None when that is not LLaMA-Factory; what it assigns is kept in `variables`. certain:
+    whether the line is sure to run."""
+    if variables.assign_array(tuple(parts)):
+        return None
+    env: dict[str, tuple[str, bool]] = {}
+    words = in_words(parts, variables)
     for place, word in enumerate(words):
-        assigned = re.match(r"([A-Za-z_]\w*)=(.*)$", word, re.DOTALL)
+        assigned = ASSIGNED.match(word)
         if assigned is not None:
-            env[assigned[1]] = assigned[2]
+            env[assigned[1]] = assigned[3], bool(assigned[2])
         elif word not in BEFORE and words[place - 1] != "-u":
-            own = of_llamafactory(words[place:])
-            if own is None:
-                return None
-            return exported(variables) | {k: v for k, v in env.items() if UNSET not in v}, *own
-    variables.update({name: value for name, value in env.items() if UNSET not in value})
+            before = {name: variables.value(name) for name in variables.exported}
+            return of_llamafactory(words[place:], before | {name: value for name, (value, _) in env.items()})
+    for name, (value, adds) in env.items():
+        variables.assign(name, value if certain else unknown(name), adds=adds)
     if words[:1] in (["export"], ["set"]):
-        variables[EXPORTED] = " ".join([*variables.get(EXPORTED, "").split(), *env])
+        variables.exported += [name for name in (*env, *words[1:]) if name in variables.values]
     return None
 
 
-BEFORE = ("export", "env", "-u", "nohup", "sudo", "time", "exec", "set", "$")  # words that may stand before it
-EXPORTED = " "  # key of the names that were exported; no variable is called so
+def in_words(parts: Sequence[Word], variables: Variables) -> list[str]:
+    """The words of a line; those on the right of a `=` before the command are not split."""
+    words: list[str] = []
+    leading = True
+    for part in parts:
+        assigns = leading and ASSIGNED.match(bare(part)) is not None
+        words += [variables.whole(part)] if assigns else variables.expanded(part)
+        leading = leading and (assigns or words[-1] in BEFORE)
+    return words
 
 
-def exported(variables: Mapping[str, str]) -> dict[str, str]:
-    """What the text has put into the environment."""
-    return {name: variables[name] for name in variables.get(EXPORTED, "").split() if name in variables}
-
-
-def of_llamafactory(words: list[str]) -> tuple[tuple[str, ...], list[str]] | None:
-    """The launcher's words and LLaMA-Factory's own. ConfigError for a command of it that runs no job."""
+def of_llamafactory(words: list[str], env: Mapping[str, str]) -> Start | None:
+    """LLaMA-Factory's command with the launcher's words and its own; None for another program's."""
     for place, word in enumerate(words):
         name = word.rsplit("/", 1)[-1]
         if name in COMMANDS or word in MODULES:
             command, rest = (words[place + 1], words[place + 2 :]) if place + 1 < len(words) else ("", [])
-            if command in RUNS:
-                return tuple(words[1:place]), rest
-        elif SCRIPTS.search(word):
-            command, rest = name.removesuffix(".py"), words[place + 1 :]
-            if command not in NO_JOB:
-                launcher = () if words[0].rsplit("/", 1)[-1].startswith("python") else tuple(words[1:place])
-                return launcher, rest
-        else:
-            continue
-        if command in NO_JOB:
-            raise ConfigError(NO_JOB[command], "this is no job: {command}", command=command)
-        return None
+            known = command in RUNS or command in NO_JOB
+            return Start(command, env, launched(words[1:place]), tuple(rest)) if known else None
+        if SCRIPTS.search(word):
+            script, rest = name.removesuffix(".py"), words[place + 1 :]
+            launcher = () if words[0].rsplit("/", 1)[-1].startswith("python") else launched(words[1:place])
+            return Start(script if script in NO_JOB else OF_SCRIPT.get(script, "train"), env, launcher, tuple(rest))
     return None
 
 
+def launched(words: Sequence[str]) -> tuple[str, ...]:
+    """A launcher's words, where one of them is an option."""
+    return tuple(words) if any(word.startswith("-") for word in words) else ()
+
+
+OF_SCRIPT = {"export_model": "export"}  # script -> the command of today
+
+
 def arguments_of(
-    words: list[str], read_file: Callable[[str], str | None]
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """LLaMA-Factory's arguments, and those whose value is not known."""
+    words: Sequence[str], read_file: Callable[[str], str | None]
+) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
+    """LLaMA-Factory's arguments, those whose value is not known, and words that are not read."""
     args: dict[str, Any] = {}
-    if words and words[0].endswith((".yaml", ".yml", ".json")):
+    unread: list[str] = []
+    if words and words[0].endswith(CONFIGS):
         text = read_file(words[0])
         if text is None:
-            name = words[0].replace(UNSET, "$…")
-            raise ConfigError("command_file", "its settings are in {file}: open that file", file=name)
-        args = {key: UNSET if UNSET in str(value) else value for key, value in load(text).args.items()}
+            raise ConfigError("command_file", "its settings are in {file}: open that file", file=shown(words[0]))
+        args = dict(load(text).args)
         words = words[1:]
-    for name, values in options(words):
+    for name, values in options(words, unread):
         args[name] = typed(name, values)
     unset = tuple(name for name, value in args.items() if UNSET in str(value))
-    return {name: value for name, value in args.items() if name not in unset}, unset
+    return {name: value for name, value in args.items() if name not in unset}, unset, tuple(unread)
 
 
-def options(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """`--name value...`, `--name=value` and `name=value`, with its values."""
+def options(words: Sequence[str], unread: list[str] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """`--name value...`, `--name=value` and `name=value`, with its values. unread: gets the words that belong to no
+    option, or might be more of them."""
     name, values = "", list[str]()
+    left = [] if unread is None else unread
     for word in words:
         option = re.match(r"--([A-Za-z][\w-]*)(?:=(.*))?$", word, re.DOTALL)
         override = re.match(r"\+{0,2}([A-Za-z_]\w*)=(.*)$", word, re.DOTALL) if not name or values else None
-        if option is None and override is None:
-            if word != UNSET or not values:  # one that stands for more options, or for nothing
-                values.append(word)
-            continue
-        if name:
-            yield name, values
         found = option or override
-        assert found is not None
-        name, values = found[1].replace("-", "_"), [found[2]] if found[2] is not None else []
+        if found is not None:
+            if name:
+                yield name, values
+            name, values = found[1].replace("-", "_"), [found[2]] if found[2] is not None else []
+        elif word == EMPTY:
+            values += [] if values or is_switch(name) else [unknown("")]  # `--name $EMPTY`: no value, an error there
+        elif not name or (is_unknown(word) and (values or is_switch(name))):
+            left.append(word)
+        else:
+            values.append(word)
     if name:
         yield name, values
+
+
+def is_unknown(word: str) -> bool:
+    """Whether a word is nothing but the value of a variable that is not known."""
+    return re.fullmatch(unknown(f"[^{UNSET}]*"), word) is not None
+
+
+def is_switch(name: str) -> bool:
+    """Whether an option may stand without a value."""
+    row = row_of(name)
+    return name in SWITCHES or (row is not None and row.kind == "bool")
+
+
+def row_of(name: str) -> Field | None:
+    """The field that sends an argument."""
+    return next((rows[name] for rows in BY_KIND_ARG.values() if name in rows), None)
 
 
 def typed(name: str, values: Sequence[str]) -> Any:
     """The value of an option, as LLaMA-Factory's parser (argparse, by the type of its argument) reads it."""
     if not values:
         return True
-    row = next((rows[name] for rows in BY_KIND_ARG.values() if name in rows), None)
+    row = row_of(name)
     other = name.endswith(("_bit", "_pixels")) or values[0] in ("True", "False", "true", "false")
     if row is not None and row.kind in AS_TYPED and not other:
         return values[0] if len(values) == 1 else list(values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ from lfdash.outcomes import Problem
 
 OPTION = re.compile(r"^[^#\n]*\s--[a-z]", re.MULTILINE)  # of a shell's command
 Form = Literal["llamafactory", "llamaboard", "command"]
+SET_BY_A_JOB = frozenset({"FORCE_TORCHRUN", "LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR", "PATH"})
+NAMED = 10  # names that a sentence lists; of more it says how many
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,18 @@ class Loaded:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Variables that a command sets and a job does not keep."""
-        return () if self.command is None else tuple(name for name in self.command.env if name not in kept_variables())
+        """Variables that a command sets and a job does not keep, or whose value the text does not say."""
+        if self.command is None:
+            return ()
+        dropped = [name for name in self.command.env if name not in kept_variables()]
+        return (*dropped, *(name for name in self.command.unset_env if name not in SET_BY_A_JOB))
+
+
+def few(names: Iterable[str]) -> list[str]:
+    """The first names, and how many more there are."""
+    all_names = list(names)
+    more = len(all_names) - NAMED
+    return [*all_names[:NAMED], f"+ {more}"] if more > 0 else all_names
 
 
 def no_images(_model: str) -> bool:
@@ -108,7 +120,7 @@ def kept_variables() -> frozenset[str]:
     """The variables that a job keeps, or sets by itself."""
     rows = {name for some in ROWS.values() for row in some for name in (row.env, row.secret) if name}
     hubs = {name for hub in HUBS.values() for name in hub}
-    return frozenset({*rows, *hubs, "FORCE_TORCHRUN", "LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR", "PATH"})
+    return frozenset({*rows, *hubs, *SET_BY_A_JOB})
 
 
 def read_board(state: Mapping[str, Any], is_multimodal: Callable[[str], bool]) -> Loaded:

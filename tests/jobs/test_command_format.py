@@ -45,6 +45,9 @@ RUN = "llamafactory-cli train --stage sft"
         ("lmf train --stage sft --quantization_bit 4", {"quantization_bit": 4}),
         ("cat > c.yaml <<EOF\nstage: sft\nlora_rank: 4\nEOF\nllamafactory-cli train c.yaml lora_rank=8 seed=3",
          {"lora_rank": 8, "seed": 3}),
+        (f"A='--seed 3'\nA+=' --lora_rank 4'\nif x; then B=1; fi\n{RUN} $A", {"seed": 3, "lora_rank": 4}),
+        ("A=(--stage sft # a\n --dataset 'x y')\nA+=(--seed 3)\nllamafactory-cli train \"${A[@]}\"",
+         {"dataset": "x y", "seed": 3}),
         ("S=sft\ncat <<EOF > conf/c.yaml\nstage: $S\nseed: 3\nEOF\nllamafactory-cli train conf/c.yaml", {"seed": 3}),
     ],
 )
@@ -61,17 +64,50 @@ def test_the_environment_before_it() -> None:
 
 def test_what_the_text_does_not_say_is_left_out_and_named() -> None:
     text = "torchrun --nproc_per_node $N src/train.py --stage sft --dataset $1 --output_dir out/$NAME --seed 3 $MORE\n"
-    text += RUN
     found = read_command(text)
     assert (found.args, found.unset) == ({"stage": "sft", "seed": 3}, ("dataset", "output_dir"))
-    assert (found.launcher, found.others) == (("--nproc_per_node", "$…"), 1)
+    assert (found.launcher, found.unread) == (("--nproc_per_node", "$N"), ("$MORE",))
+    options = "--reward_model ${A} --dataset $A --do_train $A --output_dir \"$A\""
+    found = read_command(f"A=\nexport B=$1\nC=$2 {RUN} {options}")
+    assert found.args == {"stage": "sft", "do_train": True, "output_dir": ""}, "an empty one vanishes, as in bash"
+    assert (found.unset, found.unset_env) == (("reward_model", "dataset"), ("B", "C"))
+    assert read_command(f"{RUN} --plot_loss $A --fp16").unread == ("$A",), "a switch needs no value"
+
+
+def test_a_comment_ends_a_command_and_no_line_is_lost() -> None:
+    assert read_command(f"# python a.py \\\nD=x\n{RUN} --dataset $D").args == {"stage": "sft", "dataset": "x"}
+    text = f"{RUN} --seed 1 \\\n  # --fp16 \\\n\n  # a\n  --dataset d \\\n  --lora_rank=8\necho --x\n  --bf16"
+    found = read_command(f"{text}\n{RUN}\n --x")
+    assert (found.args, found.unread) == ({"stage": "sft", "seed": 1}, ("--dataset", "--lora_rank"))
+
+
+def test_what_only_a_branch_sets_is_not_known_after_it() -> None:
+    text = "Q=\nif [ -n \"$1\" ]; then\n  Q='--quantization_bit 4'\n  R=8\nfi\n"
+    found = read_command(text + f"{RUN} --plot_loss ${{Q}} --fp16 --lora_rank $R")
+    assert (found.args, found.unread, found.unset) == (
+        {"stage": "sft", "plot_loss": True, "fp16": True}, ("$Q",), ("lora_rank",),
+    )
+    found = read_command(f"if x; then D=a; {RUN} --dataset $D; else D=b; {RUN} --dataset $D; fi")
+    assert (found.args["dataset"], found.others) == ("a", ("train --dataset b",))
+    assert read_command(f"for R in 8 16; do\n{RUN} --lora_rank $R\ndone").unset == ("lora_rank",)
+    assert read_command(f"[ -z $1 ] && S=1\n{RUN} --seed $S").unset == ("seed",)
+    assert read_command(f"cd x && S=1\n{RUN} --seed $S").args["seed"] == 1
+
+
+def test_other_commands_are_named() -> None:
+    text = f"llamafactory-cli chat --template qwen\nllamafactory-cli train a.yaml seed=1\n{RUN} --output_dir saves/x\n"
+    found = read_command(text + "python src/export_model.py --export_dir e --dataset $1")
+    assert found.args["output_dir"] == "saves/x"
+    assert found.others == ("chat", "train a.yaml", "export --export_dir e")
+    assert read_command(text, {"a.yaml": "stage: sft"}.get).args == {"stage": "sft", "seed": 1}
 
 
 @pytest.mark.parametrize(
     ("text", "code"),
     [
         ("llamafactory-cli chat --model_name_or_path m", "not_job_chat"),
-        ("llamafactory-cli api x.yaml", "not_job_chat"), ("llamafactory-cli webui ", "not_job_chat"),
+        ("llamafactory-cli api x.yaml", "not_job_chat"), ("llamafactory-cli webui ", "not_job_webui"),
+        ("python src/train_web.py ", "not_job_webui"),
         ("python src/cli_demo.py --model_name_or_path m", "not_job_chat"),
         ("llamafactory-cli eval --task mmlu", "not_job_benchmark"),
         ("llamafactory-cli train examples/x.yaml", "command_file"),

@@ -11,7 +11,7 @@ from lfdash.engine.defaults import Note, with_model_path
 from lfdash.engine.opening import command_told, older_told, takes_images, unfit_told
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
-from lfdash.jobs.importing import Loaded, read_config
+from lfdash.jobs.importing import Loaded, few, read_config
 from lfdash.jobs.kinds import named
 from lfdash.jobs.yaml_format import text_of
 from lfdash.outcomes import Refused
@@ -165,14 +165,14 @@ def account(loaded: Loaded, name: str) -> list[Note]:
     notes: list[Note] = [(f"ui.loaded_{loaded.kind}", {"name": name, "fields": loaded.fields})]
     notes += [*command_told(loaded), *older_told(loaded)]
     if loaded.extra:
-        notes.append(("ui.loaded_extra", {"names": listed(loaded.extra)}))
+        notes.append(("ui.loaded_extra", {"names": listed(few(loaded.extra))}))
     notes += [unfit_told(loaded, problem, "ui.loaded_unfit") for problem in loaded.unfit]
     if loaded.secrets:
-        notes.append(("ui.loaded_secrets", {"names": listed(loaded.secrets)}))
+        notes.append(("ui.loaded_secrets", {"names": listed(few(loaded.secrets))}))
     if loaded.left_out:
-        notes.append(("ui.loaded_left_out", {"names": listed(loaded.left_out)}))
+        notes.append(("ui.loaded_left_out", {"names": listed(few(loaded.left_out))}))
     if loaded.unknown:
-        notes.append(("ui.loaded_unknown", {"names": listed(loaded.unknown)}))
+        notes.append(("ui.loaded_unknown", {"names": listed(few(loaded.unknown))}))
     return notes
 
 
