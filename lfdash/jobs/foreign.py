@@ -27,6 +27,8 @@ IN_A_CHAT = frozenset({
     "image_max_pixels", "video_max_pixels", "video_fps", *OF_A_CHAT,
 })
 OF_NEXT_VERSION = ("peft_config", "dist_config", "kernel_config", "quant_config", "train_dataset", "model_class")
+MOST_NAMES = 500  # LLaMA-Factory and transformers have some 350 arguments together
+HARDLY = 10  # one name of so many at least is an argument, in a job
 ENTRY = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 
 
@@ -84,6 +86,8 @@ OF_LLAMAFACTORY = (
     Foreign("not_job_benchmark", asks=is_benchmark), Foreign("not_job_chat", asks=is_chat),
 )
 FOREIGN = (
+    Foreign("not_job_user_config", any_of=("path_dict",)),
+    Foreign("not_job_user_config", all_of=("lang", "last_model")),
     Foreign("not_job_datasets", asks=is_dataset_info),
     Foreign("not_job_deepspeed", any_of=("zero_optimization", "train_micro_batch_size_per_gpu")),
     Foreign("not_job", "Accelerate", any_of=("compute_environment", "distributed_type", "main_training_function")),
@@ -117,9 +121,21 @@ def refuse_foreign(args: Args) -> None:
         raise ConfigError(kind.code, "this is no job of LLaMA-Factory: {program}", program=kind.program)
 
 
+def refuse_many(args: Args) -> None:
+    """ConfigError for a document with more names than a job can have."""
+    if len(args) > MOST_NAMES:
+        raise ConfigError("names_many", "it has {count} names, which no job has", count=len(args))
+
+
 def refuse_unknown(args: Args, known: Container[str]) -> None:
-    """ConfigError for a document of which no name is an argument. known: names of all arguments there are."""
+    """ConfigError for a document of which no name is an argument, or hardly any is. known: names of all arguments there
+    are."""
     several = len(args) > 2 or any(isinstance(value, dict) for value in args.values())
-    if several and not any(name in known for name in args):
-        names = ", ".join(list(args)[:3])
+    strange = [name for name in args if name not in known]
+    names = ", ".join(strange[:3])
+    if several and len(strange) == len(args):
         raise ConfigError("not_job_any", "no name in it is an argument: {names}", names=names)
+    ours = len(args) - len(strange)
+    if several and ours * HARDLY < len(args):
+        what = "only {known} of {count} names are arguments, not {names}"
+        raise ConfigError("not_job_few", what, known=ours, count=len(args), names=names)

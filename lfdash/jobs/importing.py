@@ -11,7 +11,7 @@ from lfdash.errors import ConfigError
 from lfdash.jobs.args import HUBS, job_from_args
 from lfdash.jobs.command_format import Command, is_command, read_command
 from lfdash.jobs.fields import BY_KIND_ARG, ROWS, arguments
-from lfdash.jobs.foreign import refuse_foreign, refuse_unknown
+from lfdash.jobs.foreign import refuse_foreign, refuse_many, refuse_unknown
 from lfdash.jobs.job import JobConfig, coerce
 from lfdash.jobs.llamaboard_format import SCOPES, Older, job_from_board
 from lfdash.jobs.secret_arguments import clean
@@ -84,6 +84,7 @@ def read_config(
     document = document_of(text)
     if not document.args:
         raise ConfigError("empty", "it holds no setting")
+    refuse_many(document.args)
     if any(key.startswith(SCOPES) for key in document.args):
         return read_board(document.args, is_multimodal)
     refuse_foreign(document.args)
@@ -109,6 +110,7 @@ def from_command(command: Command) -> Loaded:
     """A command's arguments, with the variables before it that a job keeps; tokens among these go to their fields."""
     if not command.args:
         raise ConfigError("empty", "it holds no setting")
+    refuse_many(command.args)
     job = job_from_args(command.args, command.env)
     secrets = {row.id: command.env[row.secret] for row in ROWS[job.kind] if row.secret and command.env.get(row.secret)}
     found = described(replace(job, values={**secrets, **job.values}), "command")

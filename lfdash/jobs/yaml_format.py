@@ -188,9 +188,8 @@ def load(text: str) -> Document:
     if found is None:
         found = {}
     if not isinstance(found, dict):
-        type_ = type(found).__name__
-        code = "not_job_rows" if is_rows(found) else "no_mapping"
-        raise ConfigError(code, "a mapping of names to values is needed, this is a {type}", type=type_)
+        code = "not_job_rows" if is_rows(found) else "list" if isinstance(found, list) else "no_mapping"
+        raise ConfigError(code, "a mapping of names to values is needed, this is a {type}", type=type(found).__name__)
     wrong = [key for key in found if not isinstance(key, str)]
     if wrong:
         raise ConfigError("not_name", "'{key}' is not a name", key=wrong[0])
@@ -208,8 +207,11 @@ def said(error: yaml.MarkedYAMLError) -> ConfigError:
 
 
 def is_rows(found: Any) -> bool:
-    """Whether a value is a list of rows, as a data set is."""
-    return isinstance(found, list) and bool(found) and all(isinstance(row, dict) for row in found)
+    """Whether a value is a list of rows, as a data set is, and not one of settings (`- stage: sft`)."""
+    if not isinstance(found, list) or not found or not all(isinstance(row, dict) for row in found):
+        return False
+    settings = len(found) > 1 and all(len(row) == 1 for row in found)
+    return not settings or len({key for row in found for key in row}) < len(found)
 
 
 def spoken(text: str) -> Any:

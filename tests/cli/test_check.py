@@ -71,7 +71,7 @@ def test_a_warning_alone_is_fine(workspace: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("a: [", "yaml_bracket"), ("- a", "no_mapping"), ("", "empty"), ("a: 1\na: 2", "twice_at")]
+    ("text", "code"), [("a: [", "yaml_bracket"), ("- a", "list"), ("", "empty"), ("a: 1\na: 2", "twice_at")]
 )
 def test_what_cannot_be_opened(workspace: Path, tmp_path: Path, text: str, code: str) -> None:
     said = lfdash("check", written(tmp_path, text), "--json")

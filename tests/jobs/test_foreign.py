@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lfdash.errors import ConfigError
-from lfdash.jobs.foreign import FOREIGN, OF_LLAMAFACTORY, refuse_foreign, refuse_unknown
+from lfdash.jobs.foreign import FOREIGN, MOST_NAMES, OF_LLAMAFACTORY, refuse_foreign, refuse_many, refuse_unknown
 
 # one file of each kind, as its program's documentation shows it
 FILES: list[tuple[dict[str, Any], str, str]] = [
@@ -15,6 +15,8 @@ FILES: list[tuple[dict[str, Any], str, str]] = [
     ({"train_batch_size": "auto", "zero_optimization": {"stage": 3}}, "not_job_deepspeed", ""),
     ({"compute_environment": "LOCAL_MACHINE", "mixed_precision": "bf16"}, "not_job", "Accelerate"),
     ({"peft_type": "LORA", "r": 8}, "not_job_adapter", ""),
+    ({"lang": "zh", "last_model": "M", "path_dict": {"M": "/m"}, "cache_dir": None}, "not_job_user_config", ""),
+    ({"lang": "en", "last_model": ""}, "not_job_user_config", ""),
     ({"architectures": ["LlamaForCausalLM"], "hidden_size": 64}, "not_job_model", ""),
     ({"metadata": {}, "weight_map": {}}, "not_job_model", ""),
     ({"train_loss": 1.2, "train_runtime": 3.4}, "not_job_results", ""),
@@ -75,3 +77,19 @@ def test_one_name_that_nobody_knows_may_be_a_slip_and_a_part_of_other_parts_is_n
     with pytest.raises(ConfigError) as caught:
         refuse_unknown({"mine": {"path": "a.jsonl", "source": "local"}}, {"lora_rank"})
     assert (caught.value.code, caught.value.params) == ("not_job_any", {"names": "mine"})
+
+
+def test_a_document_with_hardly_any_argument_is_no_job() -> None:
+    many = {f"name_{number}": number for number in range(30)}
+    refuse_unknown({**many, **dict.fromkeys(("a", "b", "c", "d"))}, {"a", "b", "c", "d"})
+    with pytest.raises(ConfigError) as caught:
+        refuse_unknown({"a": 1, "b": 2, "c": 3, **many}, {"a", "b", "c"})
+    told = {"known": 3, "count": 33, "names": "name_0, name_1, name_2"}
+    assert (caught.value.code, caught.value.params) == ("not_job_few", told)
+
+
+def test_a_document_with_more_names_than_there_are_arguments_is_no_job() -> None:
+    refuse_many(dict.fromkeys(map(str, range(MOST_NAMES))))
+    with pytest.raises(ConfigError) as caught:
+        refuse_many(dict.fromkeys(map(str, range(MOST_NAMES + 1))))
+    assert (caught.value.code, caught.value.params) == ("names_many", {"count": MOST_NAMES + 1})

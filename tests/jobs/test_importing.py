@@ -13,7 +13,7 @@ from lfdash.jobs import checks
 from lfdash.jobs.args import build_args, build_env, job_from_args
 from lfdash.jobs.changes import with_fix
 from lfdash.jobs.environment import ArgumentType, Facts
-from lfdash.jobs.importing import Loaded, read_config
+from lfdash.jobs.importing import Loaded, few, read_config
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.llamaboard_format import dump_state
 from lfdash.jobs.yaml_format import dump, text_of
@@ -237,3 +237,17 @@ def test_a_file_of_which_no_name_is_known() -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(text, known=UPSTREAM.arguments)
     assert (caught.value.code, caught.value.params) == ("not_job_any", {"names": "alpha, beta, gamma"})
+
+
+@pytest.mark.parametrize("before", ["", "top.model_name: x\n", "llamafactory-cli train --stage sft "])
+def test_thousands_of_names_are_refused_in_one_sentence(before: str) -> None:
+    name = "--name{} {} " if before.startswith("llama") else "name{}: {}\n"
+    text = before + "".join(name.format(number, number) for number in range(9000))
+    with pytest.raises(ConfigError) as caught:
+        read_config(text, known=UPSTREAM.arguments)
+    assert caught.value.code == "names_many"
+
+
+def test_a_sentence_lists_the_first_names() -> None:
+    assert few("abc") == ["a", "b", "c"] and few("abcdefghij") == list("abcdefghij")
+    assert few("abcdefghijklm") == [*"abcdefghij", "+ 3"]

@@ -172,6 +172,8 @@ def test_a_tab_as_indentation_is_said(text: str) -> None:
         ("a: [1,\n 2\n", "yaml_bracket", 1), ("a: 1\n  b: 2", "yaml_colon", 2), ("a:\n  b: 1\n c: 2", "yaml_indent", 3),
         ("a: @x", "yaml_start", 1), ("a: !!set {x}", "yaml_type", 1), ("a: - x", "yaml_at", 1),
         ("- {a: 1}", "not_job_rows", None), ('[{"a": 1}]', "not_job_rows", None), ("words", "no_mapping", None),
+        ("- stage: sft\n- lora_rank: 8", "list", None), ("- a", "list", None),
+        ("- {text: a}\n- {text: b}", "not_job_rows", None),
         ('{"a": "\\ud800"}', "half", None), ("a: " + "9" * 5000, "digits", None), ("a: !!bool maybe", "yaml", None),
     ],
 )

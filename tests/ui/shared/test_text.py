@@ -56,7 +56,7 @@ def test_every_problem_and_refusal_has_a_text() -> None:
     assert first_words_of_calls("Refused") <= set(ENGLISH["outcomes"])
     assert first_words_of_calls("NoRoom", "Reason") == set(ENGLISH["waits"])
     of_tables = {kind.code for kind in (*FOREIGN, *OF_LLAMAFACTORY)} | {code for _, code, _ in SAID}
-    of_tables |= {*NO_JOB.values(), "yaml_at", "no_mapping", "not_job_rows"}
+    of_tables |= {*NO_JOB.values(), "yaml_at", "no_mapping", "list", "not_job_rows"}
     assert first_words_of_calls("ConfigError") | of_tables == set(ENGLISH["config"])
     told = {word for call in calls("Problem") for word in strings(*call.args[1:2])} | {rule.code for rule in RULES}
     told |= {word for word in returned_words() if word.startswith(("name_", "not_")) or word == "out_of_range"}
