@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,15 @@ from lfdash.jobs.fields import BY_ID, ROWS, arguments
 from lfdash.jobs.importing import Loaded, few, read_config
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.presets import Preset
+from lfdash.jobs.rules import MODEL_PATH
 from lfdash.jobs.secret_arguments import clean
-from lfdash.jobs.yaml_format import MAX_BYTES, text_of
+from lfdash.jobs.yaml_format import MAX_BYTES, load, text_of
 from lfdash.outcomes import Problem, Refused
 
 Config = str | os.PathLike[str] | Mapping[str, Any]
 LONGEST_STEM = 60  # characters of a file's name that become part of a run's
 NAMED = "cli.note_name"  # key of the note on a fresh name
+TRAINING_ARGS = "training_args.yaml"  # LlamaBoard's name of a run's arguments
 TOLD = ("bf16", "fp16", "pure_bf16")  # what fit_to_machine says itself
 
 
@@ -101,7 +103,22 @@ def load_config(services: Services, source: Source) -> Loaded | Refused:
         loaded = read_config(source.text, partial(takes_images, services), services.upstream.arguments, reader)
     except ConfigError as error:
         return not_opened(source.name, error)
-    return replace(loaded, job=with_model_path(services, with_model_name(services, loaded.job)))
+    job = with_model_path(services, with_model_name(services, loaded.job))
+    return with_model_beside(replace(loaded, job=job), reader)
+
+
+def with_model_beside(loaded: Loaded, read_file: Callable[[str], str | None]) -> Loaded:
+    """A LlamaBoard form with the model's path of the training_args.yaml that LlamaBoard writes beside it: the form has
+    none where the model is not one that LLaMA-Factory knows."""
+    text = read_file(TRAINING_ARGS) if loaded.kind == "llamaboard" and MODEL_PATH not in loaded.job.values else None
+    try:
+        path = None if text is None else load(text).args.get("model_name_or_path")
+    except ConfigError:
+        path = None
+    if not isinstance(path, str) or not path:
+        return loaded
+    job = replace(loaded.job, values={**loaded.job.values, MODEL_PATH: path})
+    return replace(loaded, job=job, beside=path)
 
 
 def no_file(_path: str) -> str | None:
@@ -164,7 +181,7 @@ def account(loaded: Loaded) -> list[Note]:
     """What is to be said of a file that was read."""
     notes: list[Note] = []
     if loaded.kind == "llamaboard":
-        notes.append(("cli.note_board", {}))
+        notes += [("cli.note_board", {}), *board_told(loaded)]
     if loaded.kind == "command":
         notes += command_told(loaded)
     notes += older_told(loaded)
@@ -180,6 +197,17 @@ def unfit_told(loaded: Loaded, problem: Problem, kept: str) -> Note:
     name = row.name if row else str(problem.field).rpartition(".")[2]
     sent = row is not None and any(argument in loaded.extra for argument in arguments(row))
     return (kept if sent else "ui.loaded_not_taken", {"name": name, "value": problem.params["value"]})
+
+
+def board_told(loaded: Loaded) -> list[Note]:
+    """What LlamaBoard sends or knows beside its saved form: the code of the model's own, and where the model is."""
+    if loaded.kind != "llamaboard":
+        return []
+    notes: list[Note] = [] if "trust_remote_code" in build_args(loaded.job) else [("ui.loaded_trust", {})]
+    if loaded.beside:
+        return [("ui.loaded_model_beside", {"path": loaded.beside}), *notes]
+    lost = MODEL_PATH not in loaded.job.values
+    return [*([("ui.loaded_no_model", {"name": loaded.job.model_name or "–"})] if lost else []), *notes]
 
 
 def command_told(loaded: Loaded) -> list[Note]:

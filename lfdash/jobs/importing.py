@@ -33,7 +33,8 @@ class Loaded:
     unfit: settings that have a field but a value it cannot hold: of LLaMA-Factory's they are among `extra`. unknown:
     keys of LlamaBoard's file that mean nothing to us. secrets: arguments that are now in a secret field; left_out:
     secret ones that have no such field. command: what else a shell command said. older: words of LlamaBoard's older
-    versions; see `llamaboard_format.Board`.
+    versions; see `llamaboard_format.Board`. beside: the model's path, where it was found in a file beside a form that
+    has none; "" else.
     """
 
     job: JobConfig
@@ -46,6 +47,7 @@ class Loaded:
     left_out: tuple[str, ...] = ()
     command: Command | None = None
     older: tuple[Older, ...] = ()
+    beside: str = ""
 
     @property
     def variables(self) -> tuple[str, ...]:

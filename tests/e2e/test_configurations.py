@@ -141,7 +141,7 @@ def test_a_killed_run_is_resumed_from_its_checkpoint_to_its_end(page: Page, serv
     os.kill(json.loads((folder / "attempts/001/child.json").read_text())["child"], signal.SIGKILL)
     wait_state(page, "FAILED", 1)
     reached = steps(folder)[-1]
-    page.click("[class*=st-key-resume_menu_after] button")
+    page.click("[class*=st-key-resume_menu_after] button:enabled")
     page.click(".st-key-resume_after button")
     wait_state(page, "SUCCEEDED", 4)
     assert shown_step(page) == 35

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lfdash.engine.defaults import fit_to_machine, fresh_name, with_model_name
 from lfdash.engine.opening import Opened, open_config, stem_of
@@ -102,12 +103,50 @@ def test_llamaboards_form_gets_its_models_path(services: Services) -> None:
     job = opened(services, board)
     assert build_args(job.job)["model_name_or_path"] == "Qwen/Qwen2.5-VL-7B-Instruct"
     assert job.job.values["top.multimodal"] is True
-    assert keys(job)[:2] == ["cli.note_board", "ui.loaded_unknown"]
+    assert keys(job)[:3] == ["cli.note_board", "ui.loaded_trust", "ui.loaded_unknown"]
     older = opened(services, {**board, "train.report_to": True}).notes
-    assert older[1] == ("ui.loaded_older", {"words": "report_to true → all"})
+    assert older[2] == ("ui.loaded_older", {"words": "report_to true → all"})
     assert opened(services, {**board, "top.hub_name": "modelscope"}).job.values["top.model_path"].count("/") == 1
     mine = opened(services, {"top.model_name": "Mine"}).job
     assert "model_name_or_path" not in build_args(mine) and mine.model_name == "Mine"
+
+
+@pytest.mark.parametrize(
+    "element", ["train.save_steps", "eval.max_samples", "export.export_size", "infer.infer_backend"]
+)
+def test_the_models_own_code_stays_off_and_that_is_said(services: Services, element: str) -> None:
+    board = {"top.model_name": "Qwen2.5-0.5B-Instruct", element: 7}
+    job = opened(services, board)
+    assert ("ui.loaded_trust", {}) in job.notes and "trust_remote_code" not in build_args(job.job)
+    asked = opened(services, {**board, "train.extra_args": '{"trust_remote_code": true}'})
+    assert "ui.loaded_trust" not in keys(asked), "the form itself asks for it"
+    assert "ui.loaded_trust" not in keys(opened(services, {"model_name_or_path": "m", "stage": "sft"}))
+
+
+@pytest.mark.parametrize(("model", "name"), [(None, "–"), ("Custom", "Custom"), ("Of-Last-Year", "Of-Last-Year")])
+def test_a_form_that_does_not_say_where_its_model_is(
+    services: Services, tmp_path: Path, model: str | None, name: str
+) -> None:
+    board = yaml.safe_dump({"top.model_name": model, "train.save_steps": 50})
+    assert ("ui.loaded_no_model", {"name": name}) in opened(services, board).notes
+    (tmp_path / "llamaboard_config.yaml").write_text(board)
+    beside = tmp_path / "training_args.yaml"
+    for text in ("a: [", "stage: sft", "model_name_or_path: 7"):
+        beside.write_text(text)
+        assert "ui.loaded_no_model" in keys(opened(services, tmp_path / "llamaboard_config.yaml"))
+    beside.write_text("model_name_or_path: models/mine\nstage: sft\n")
+    job = opened(services, tmp_path / "llamaboard_config.yaml")
+    assert build_args(job.job)["model_name_or_path"] == "models/mine" and "ui.loaded_no_model" not in keys(job)
+    assert ("ui.loaded_model_beside", {"path": "models/mine"}) in job.notes
+    known = opened(services, {"top.model_name": "Qwen2.5-0.5B-Instruct", "train.save_steps": 5})
+    assert "ui.loaded_no_model" not in keys(known)
+
+
+def test_what_a_script_does_not_say_is_said(services: Services) -> None:
+    script = "llamafactory-cli chat\nllamafactory-cli train --stage sft --fp16 $MORE --dataset $D # a\n  --x 1"
+    notes = dict(opened(services, script).notes)
+    assert notes["ui.loaded_unread"]["names"] == "$MORE, --x" and notes["ui.loaded_unset"]["names"] == "dataset"
+    assert notes["ui.loaded_others"]["names"] == "chat"
 
 
 def test_what_does_not_fit_its_field_is_said_and_passed_on(services: Services) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
 
 from lfdash.engine import plans
 from lfdash.engine.defaults import Note, with_model_path
-from lfdash.engine.opening import command_told, older_told, takes_images, unfit_told
+from lfdash.engine.opening import board_told, command_told, older_told, takes_images, unfit_told
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
 from lfdash.jobs.importing import Loaded, few, read_config
@@ -138,6 +139,7 @@ def take(form: Form, text: str, name: str) -> None:
     services = form.services
     try:
         loaded = read_config(text, partial(takes_images, services), services.upstream.arguments)
+        loaded = replace(loaded, job=with_model_path(services, loaded.job))
     except ConfigError as error:
         st.session_state[ANSWER] = t("ui.open_failed", name=name, reason=config_error(error))
         return
@@ -148,7 +150,7 @@ def take(form: Form, text: str, name: str) -> None:
     notes = [*account(loaded, name), *([("ui.loaded_moved", {"name": name})] if moved else [])]
     other = Form(services, kind)
     other.seed()  # so that what it held can be taken back
-    other.load_job(with_model_path(services, loaded.job), notes)
+    other.load_job(loaded.job, notes)
     if moved:
         st.session_state[ELSEWHERE] = kind.page
 
@@ -163,7 +165,7 @@ def go_on() -> None:
 def account(loaded: Loaded, name: str) -> list[Note]:
     """What is said about a loaded file: what was kept where, and what does not fit."""
     notes: list[Note] = [(f"ui.loaded_{loaded.kind}", {"name": name, "fields": loaded.fields})]
-    notes += [*command_told(loaded), *older_told(loaded)]
+    notes += [*command_told(loaded), *board_told(loaded), *older_told(loaded)]
     if loaded.extra:
         notes.append(("ui.loaded_extra", {"names": listed(few(loaded.extra))}))
     notes += [unfit_told(loaded, problem, "ui.loaded_unfit") for problem in loaded.unfit]

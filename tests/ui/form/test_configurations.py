@@ -167,6 +167,7 @@ def test_a_form_of_llamaboard_brings_the_path_of_its_model(app: AppTest) -> None
     assert app.session_state["top.model_name"] == "Qwen2.5-0.5B-Instruct"
     assert app.session_state["top.model_path"] == "Qwen/Qwen2.5-0.5B-Instruct"
     assert app.session_state["train.report_to"] == "all" and app.session_state["top.quantization_method"] == "bnb"
+    assert t("ui.loaded_trust") in answers(app) and not app.session_state["top.trust_remote_code"]
 
 
 def test_a_command_is_pasted(app: AppTest) -> None:
