@@ -58,6 +58,7 @@ RENAMED_VALUES: tuple[tuple[str, Value, Changes], ...] = (
     ("stage", "orpo", {"stage": "dpo", "pref_loss": "orpo"}),
     ("optim", "adamw_hf", {"optim": "adamw_torch"}),
 )
+TRUTH = {"True": True, "true": True, "False": False, "false": False}
 SOFT_MAX = frozenset({"learning_rate", "pref_beta"})  # 1 is the end of LlamaBoard's slider, not of what there can be
 ZERO_IS_ALL = frozenset({"save_total_limit"})  # transformers: not above 0 keeps all
 TOLD_BY_RULES = frozenset({"stage", "finetuning_type"})
@@ -181,6 +182,7 @@ CARRIED: Mapping[str, tuple[Callable[[str, Any, Args], Changes | None], str]] = 
 
 def renamed_value(name: str, value: Any) -> Changes | None:
     """What a value of an older version is said by now."""
+    value = TRUTH.get(value, value) if isinstance(value, str) else value  # as a command has it, whose values are text
     same = (new for own, old, new in RENAMED_VALUES if own == name and old == value and type(old) is type(value))
     return next(same, None)
 

@@ -17,7 +17,7 @@ from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS, ROWS, arguments
 from lfdash.jobs.job import LARGEST, JobConfig, check, details
 from lfdash.jobs.kinds import named
-from lfdash.jobs.rules import EXTRA, MODEL_PATH, RULES, Args, Finding, Rule, stage
+from lfdash.jobs.rules import EXTRA, MODEL_PATH, RULES, Args, Finding, Rule, listed, stage
 from lfdash.jobs.stages import PLAIN
 from lfdash.outcomes import Problem, Value
 
@@ -78,9 +78,11 @@ def need_dataset(job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]
     """Datasets, in the first field that takes any."""
     row = DATASETS[job.kind][0]
     name, older = arguments(row)[0], args.get("dataset")
-    if not args.get(name):
-        fix = cure(job, {name: older, "dataset": None}) if older else None  # until v0.8.3 evaluation took it, too
-        yield Problem(row.id, "dataset_missing", fix=fix)
+    if not args.get(name) and older:  # until v0.8.3 evaluation took it, too
+        fix = cure(job, {name: older, "dataset": None})
+        yield Problem(row.id, "dataset_for_training", {"value": ", ".join(listed(older))}, fix=fix)
+    elif not args.get(name):
+        yield Problem(row.id, "dataset_missing")
 
 
 def need_reward(_job: JobConfig, args: Args, _facts: Facts) -> Iterator[Problem]:

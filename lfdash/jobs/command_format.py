@@ -54,6 +54,7 @@ STARTS = re.compile(
     re.MULTILINE,
 )
 AS_TYPED = frozenset({"text", "choice", "choices"})  # kinds of fields whose value is a word as it stands
+WORDS = frozenset({"flash_attn", "report_to"})  # True is a word there too, one that they do not take
 SWITCHES = frozenset({"bf16", "fp16", "pure_bf16"})  # that a field of another kind sends
 BEFORE = DECLARES | {"env", "-u", "nohup", "sudo", "time", "exec", "$", EMPTY}  # words that may stand before it
 
@@ -296,7 +297,7 @@ def typed(name: str, values: Sequence[str]) -> Any:
     if not values:
         return True
     row = row_of(name)
-    other = name.endswith(("_bit", "_pixels")) or values[0] in ("True", "False", "true", "false")
+    other = name.endswith(("_bit", "_pixels")) or (values[0].lower() in ("true", "false") and name not in WORDS)
     if row is not None and row.kind in AS_TYPED and not other:
         return values[0] if len(values) == 1 else list(values)
     if values[0].startswith(("{", "[")):

@@ -71,8 +71,11 @@ def names_of(row: NamedFile, args: Args) -> list[str]:
 
 
 def looks_like_an_id(row: NamedFile, name: str) -> bool:
-    """Whether a name that is not on the disk could be an id on a hub instead, by its form."""
-    return row.hub and HUB_ID.fullmatch(name) is not None
+    """Whether a name that is not on the disk could be an id on a hub instead, by its form: a model's may stand without
+    its owner (`gpt2`), an adapter's never does."""
+    if not row.hub or HUB_ID.fullmatch(name) is None:
+        return False
+    return "/" in name or (row.holds != (ADAPTER,) and not name.startswith("checkpoint-"))
 
 
 def may_be_on_a_hub(row: NamedFile, name: str) -> bool:

@@ -227,7 +227,10 @@ def test_evaluation_without_sampling_may_be_cold(world: Facts) -> None:
 def test_evaluation_of_older_files_takes_their_dataset(world: Facts) -> None:
     job = job_from_args({**GOOD, "do_train": False, "do_predict": True, "predict_with_generate": True})
     (problem,) = checks.problems(job, world)
-    assert (problem.code, problem.fix) == ("dataset_missing", {"eval.dataset": ["a"], "extra.dataset": None})
+    assert (problem.code, problem.params) == ("dataset_for_training", {"value": "a"}), "and so it is told at once"
+    assert problem.fix == {"eval.dataset": ["a"], "extra.dataset": None}
+    job = with_fix(job, problem.fix)
+    assert build_args(job)["eval_dataset"] == "a" and not list(checks.problems(job, world))
 
 
 @pytest.mark.parametrize(

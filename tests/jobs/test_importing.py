@@ -251,3 +251,19 @@ def test_thousands_of_names_are_refused_in_one_sentence(before: str) -> None:
 def test_a_sentence_lists_the_first_names() -> None:
     assert few("abc") == ["a", "b", "c"] and few("abcdefghij") == list("abcdefghij")
     assert few("abcdefghijklm") == [*"abcdefghij", "+ 3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "fix"),
+    [
+        ("llamafactory-cli train --stage sft --flash_attn True", "argument_choice", {"top.booster": "flashattn2"}),
+        ("llamafactory-cli train --stage sft --flash_attn False", "argument_choice", None),
+        ("llamafactory-cli train --stage sft --report_to True", "argument_choice", {"train.report_to": "all"}),
+        ("stage: sft\nflash_attn: on\nx: 1", "argument_word", {"top.booster": "flashattn2"}),
+    ],
+)
+def test_true_is_a_word_of_a_command_and_yamls_own_reading_of_a_file(text: str, code: str, fix: dict[str, Any]) -> None:
+    of_a_word = ("argument_choice", "argument_word")
+    told = [one for one in checks.problems(read_config(text).job, WORLD) if one.code in of_a_word]
+    assert [one.code for one in told] == [code] and told[0].fix is not None
+    assert fix is None or fix.items() <= told[0].fix.items()

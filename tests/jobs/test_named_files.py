@@ -53,6 +53,8 @@ def test_what_a_job_names(argument: str, args: dict[str, Any], names: list[str])
         ("model_name_or_path", "/models/Qwen2.5-7B", False), ("model_name_or_path", "./Qwen", False),
         ("model_name_or_path", "~/Qwen", False), ("model_name_or_path", "a/b/c", False),
         ("model_name_or_path", "models/Qwen2.5-7B", False), ("adapter_name_or_path", "saves/x", False),
+        ("adapter_name_or_path", "checkpoint-70", False), ("adapter_name_or_path", "org/checkpoint-70", True),
+        ("adapter_name_or_path", "gpt2-lora", False), ("model_name_or_path", "checkpoint-70", False),
         ("deepspeed", "org/name", False), ("resume_from_checkpoint", "org/name", False),
     ],
 )
@@ -68,6 +70,12 @@ def test_a_file_that_lies_elsewhere_in_the_workspace() -> None:
     assert problem.fix == {"extra.deepspeed": None, "train.ds_stage": "3"}
     (problem,) = told(args, {"deepspeed": (Missing(args["deepspeed"]),)})
     assert problem.fix is None
+
+
+def test_an_adapter_without_an_owner_is_a_folder_and_keeps_from_starting() -> None:
+    args = {"adapter_name_or_path": "checkpoint-70", "export_dir": "e", "do_train": False}
+    (problem,) = told(args, {"adapter_name_or_path": (Missing("checkpoint-70"),)}, "export")
+    assert (problem.code, problem.level, problem.field) == ("named_absent", "error", "top.checkpoint_path")
 
 
 def test_what_could_be_an_id_keeps_nothing_from_starting() -> None:
