@@ -29,6 +29,7 @@ IN_A_CHAT = frozenset({
 OF_NEXT_VERSION = ("peft_config", "dist_config", "kernel_config", "quant_config", "train_dataset", "model_class")
 MOST_NAMES = 500  # LLaMA-Factory and transformers have some 350 arguments together
 HARDLY = 10  # one name of so many at least is an argument, in a job
+MOST_STRANGE = 100  # names that are no argument: other versions have some 30 of them
 ENTRY = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 
 
@@ -128,14 +129,14 @@ def refuse_many(args: Args) -> None:
 
 
 def refuse_unknown(args: Args, known: Container[str]) -> None:
-    """ConfigError for a document of which no name is an argument, or hardly any is. known: names of all arguments there
-    are."""
+    """ConfigError for a document of which no name is an argument, or hardly any is, or a hundred are none. known: names
+    of all arguments there are."""
     several = len(args) > 2 or any(isinstance(value, dict) for value in args.values())
     strange = [name for name in args if name not in known]
     names = ", ".join(strange[:3])
     if several and len(strange) == len(args):
         raise ConfigError("not_job_any", "no name in it is an argument: {names}", names=names)
     ours = len(args) - len(strange)
-    if several and ours * HARDLY < len(args):
+    if several and (ours * HARDLY < len(args) or len(strange) > MOST_STRANGE):
         what = "only {known} of {count} names are arguments, not {names}"
         raise ConfigError("not_job_few", what, known=ours, count=len(args), names=names)

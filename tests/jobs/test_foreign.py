@@ -86,6 +86,10 @@ def test_a_document_with_hardly_any_argument_is_no_job() -> None:
         refuse_unknown({"a": 1, "b": 2, "c": 3, **many}, {"a", "b", "c"})
     told = {"known": 3, "count": 33, "names": "name_0, name_1, name_2"}
     assert (caught.value.code, caught.value.params) == ("not_job_few", told)
+    strange = [f"name_{number}" for number in range(101)]
+    refuse_unknown(dict.fromkeys([*"abcdefghijkl", *strange[:100]]), set("abcdefghijkl"))
+    with pytest.raises(ConfigError):
+        refuse_unknown(dict.fromkeys([*"abcdefghijkl", *strange]), set("abcdefghijkl"))
 
 
 def test_a_document_with_more_names_than_there_are_arguments_is_no_job() -> None:
