@@ -37,6 +37,7 @@ COLUMNS = {
 DERIVED = ("tokens_per_s", "grad_norm")
 PIECE = 1 << 22  # bytes of a log that are read at once
 LARGEST_STATE = 1 << 26  # bytes of a trainer_state.json that is read
+MOST_DIGITS = 20  # of a part of a time: a spoiled log may have thousands
 ELAPSED = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)").fullmatch
 RECENT = 20  # rows from which speed, remaining time and rhythm are taken
 FEWEST = 4  # lines that make a rhythm
@@ -128,8 +129,8 @@ def seconds(row: LogRow) -> float:
     match = ELAPSED(str(row.get("elapsed_time", "")))
     if match is None:
         return NAN
-    days, hours, minutes, rest = match.groups("0")
-    return float(((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(rest))
+    days, hours, minutes, rest = (number(int(part)) if len(part) < MOST_DIGITS else NAN for part in match.groups("0"))
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
 def is_bare(row: LogRow) -> bool:

@@ -187,6 +187,8 @@ def test_time_is_read_from_tokens_and_else_from_the_clock() -> None:
     )
     assert seconds({"elapsed_time": "1 day, 2:03:04"}) == 93784
     assert math.isnan(seconds({"elapsed_time": "soon"}))
+    for spoiled in ("9" * 400 + " days, 2:03:04", "9" * 5000 + ":00:01"):
+        assert math.isnan(seconds({"elapsed_time": spoiled}))
 
 
 def test_values_that_are_no_numbers_are_gaps() -> None:
