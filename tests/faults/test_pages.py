@@ -127,9 +127,15 @@ def test_two_clicks(site: Site, browser: Browser, row: Row, apart: int) -> None:
     view = site.only()
     assert (view.attempt, starts(view.paths)) == (1, 1)
     (view.paths.root / "checkpoint-2").mkdir()
-    tab.reload()
-    wait_state(tab, "FAILED")
-    tab.click("[class*=st-key-resume_menu_after] button:enabled")
+    menu = tab.locator("[class*=st-key-resume_menu_after] button:enabled")
+
+    def offered() -> int:
+        tab.reload()
+        wait_state(tab, "FAILED")
+        return menu.count()
+
+    wait_for(offered)  # until a look has seen the checkpoint
+    menu.first.click()
     twice(tab, ".st-key-resume_after button", apart)
     wait_for(lambda: starts(view.paths) == 2)
     wait_state(tab, "FAILED")
