@@ -193,7 +193,7 @@ def draw_added(extra: ExtraArguments, argument: Argument | None, name: str, on_c
         draw_value(extra, argument, name, {"label": markdown_safe(name), **common})
     with away:
         st.button(
-            "",
+            t("ui.more_remove", name=markdown_safe(name)),
             icon=":material/close:",
             key=scoped(extra.kind, f"more.remove.{name}"),
             on_click=extra.remove,

@@ -171,7 +171,7 @@ def draw_changed(form: Form) -> None:
                 before = models.shown(form.services, str(form.baseline.get(MODEL) or ""), str(before or ""))
             name.markdown(t("ui.changed_from", label=label(field_id), value=shown_value(row, before)))
             button.button(
-                "",
+                t("ui.reset_one", label=label(field_id)),
                 icon=":material/undo:",
                 key=f"reset.{field_id}",
                 on_click=reset,

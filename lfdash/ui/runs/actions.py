@@ -76,8 +76,9 @@ def draw_answers(services: Services) -> None:
             names = some_of([item.title for item in undo])
             st.markdown(f":material/delete: {t('ui.runs_deleted', names=names)}", width="stretch")
             st.button(t("ui.runs_undo"), key="runs_undo", icon=":material/undo:", on_click=take_back, args=(services,))
-            st.button("", key="runs_undo_not", icon=":material/close:", type="tertiary", on_click=forget_undo,
-                      help=t("ui.runs_undo_not"))
+            words = t("ui.runs_undo_not")
+            st.button(words, key="runs_undo_not", icon=":material/close:", type="tertiary", on_click=forget_undo,
+                      help=words)
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -96,9 +96,10 @@ def draw(rows: Sequence[TableRow]) -> None:
             word=lambda by: t(f"ui.runs_col_{by}"), on_change=sorted_by,
         )
         down = st.session_state.get(DOWN, True)
+        words = t("ui.runs_down") if down else t("ui.runs_up")
         st.button(
-            "", key="runs_turn", icon=":material/arrow_downward:" if down else ":material/arrow_upward:",
-            on_click=turn, help=t("ui.runs_down") if down else t("ui.runs_up"),
+            words, key="runs_turn", icon=":material/arrow_downward:" if down else ":material/arrow_upward:",
+            on_click=turn, help=words,
         )
     many("state", [*(state.name for state in RunState), *BADGES], word=state_word)
     for name in ("model", "stage", "method"):

@@ -186,9 +186,10 @@ def count_words(rows: Sequence[TableRow], shown: Sequence[TableRow], chosen: int
 
 def draw_csv(services: Services, shown: Sequence[TableRow]) -> None:
     """All that are shown, as a file."""
+    words = t("ui.runs_csv_help")
     st.download_button(
-        "", partial(csv_of, services, tuple(shown)), file_name=f"runs-{now():%Y%m%d-%H%M}.csv", mime="text/csv",
-        key="runs_csv", on_click="ignore", icon=":material/download:", help=t("ui.runs_csv_help"), disabled=not shown,
+        words, partial(csv_of, services, tuple(shown)), file_name=f"runs-{now():%Y%m%d-%H%M}.csv", mime="text/csv",
+        key="runs_csv", on_click="ignore", icon=":material/download:", help=words, disabled=not shown,
     )
 
 

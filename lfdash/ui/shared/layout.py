@@ -24,12 +24,23 @@ PAGES = (
     ("pages/arguments.py", "ui.page_arguments"),
 )
 
+# Buttons that show an icon only: their words are there to be read aloud.
+ICON_ONLY = (
+    ".st-key-job_menu", ".st-key-runs_turn", ".st-key-runs_csv", ".st-key-runs_undo_not", '[class*="more-remove-"]',
+    '[class*="st-key-reset-"]:not(.st-key-reset-all)', '[class*="st-key-job_list_"]',
+)
+ICONS = ", ".join(f'{where} button [data-testid="stMarkdownContainer"]' for where in ICON_ONLY)
+
 # Colour carries state only; numbers are tabular; nothing has a size that depends on its value. A table's own download
 # writes cells as they are, formulas too; ours (runs/spreadsheet.py) does not.
 CSS = """
 [data-testid="stHeader"] {height: 2.4rem; min-height: 2.4rem}
 [data-testid="stMainBlockContainer"] {padding: 2.5rem 2rem 1rem}
 [data-testid="stSidebarHeader"] {height: 1.6rem; margin-bottom: 0; padding-top: .3rem}
+[data-testid="stSidebarCollapseButton"] {visibility: visible}
+@media (hover: hover) {
+  [data-testid="stSidebar"]:not(:hover) [data-testid="stSidebarCollapseButton"]:not(:focus-within) {opacity: 0}
+}
 .st-key-nav {align-items: center; gap: 0}
 .st-key-nav [data-testid="stElementContainer"], .st-key-nav [data-testid="stPageLink"] a {min-width: 0}
 .st-key-nav [data-testid="stPageLink"] a {padding: .1rem .25rem; justify-content: center}
@@ -65,10 +76,12 @@ CSS = """
 .st-key-problem_list {max-height: 30vh; overflow-y: auto}
 .st-key-problem_list p, .st-key-problem_list code {font-size: .86rem}
 .st-key-bar button {padding-left: .55rem; padding-right: .55rem}
-.st-key-bar kbd {font-size: 0}
+.st-key-bar kbd {font-size: 0; color: inherit; opacity: 1}
 .st-key-bar kbd::after {content: "Ctrl ⏎" / ""; font-size: .8rem}
-.lf-spoken {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap}
-[data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > .lf-spoken) {position: absolute}
+.lf-spoken, ICONS {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap}
+[data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > .lf-spoken),
+[data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > [data-say]:only-child) {position: absolute}
 [data-testid="stMain"] [data-testid="stAlertContainer"] {padding: .5rem .8rem}
 [data-testid="stLayoutWrapper"]:has(> .st-key-data_added) {position: sticky; top: 2.4rem; z-index: 90;
   background: light-dark(#ffffff, #15181d)}
@@ -91,6 +104,12 @@ CSS = """
 .lf-bar {height: .5rem; border-radius: .25rem; background: rgba(127,127,127,.22); overflow: hidden;
   margin: .35rem 0 .1rem}
 .lf-bar i {display: block; height: 100%; background: currentColor; transition: width .4s linear}
+@media (max-height: 600px) {
+  [data-testid="stLayoutWrapper"]:has(> .st-key-head) {position: static}
+  .st-key-problem_list {max-height: 15vh}
+  .st-key-problems details > div {padding-top: .3rem; padding-bottom: .3rem}
+  [data-testid="stSidebarContent"] {scroll-padding-bottom: 17rem}
+}
 @media (max-width: 900px) {
   [data-testid="stMainBlockContainer"] {padding: 3rem .8rem 1rem}
   .lf-strip {gap: .2rem 1rem}
@@ -108,7 +127,7 @@ def draw_frame(title_key: str) -> None:
         initial_sidebar_state=SIDEBAR_WIDTH,
         menu_items={"About": t("ui.about")},
     )
-    st.html(f"<style>{CSS}</style>")
+    st.html(f"<style>{CSS.replace('ICONS', ICONS)}</style>")
     page_script.send()
     st.html(f'<h1 class="lf-spoken">lfdash · {html.escape(t(title_key))}</h1>')
     guard(services)
