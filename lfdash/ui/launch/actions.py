@@ -23,6 +23,7 @@ from lfdash.ui.shared.text import t
 
 STARTED = "page.started"  # (the job that was started last, when that was answered)
 PROBLEMS = "form.problems_open"  # whether the list of what is wrong is open
+REFUSED = "form.refused"  # how many clicks on Start found errors
 SECOND_CLICK_S = 0.7  # between an answer and a click that was meant for what was there before
 
 
@@ -41,6 +42,7 @@ def launch(form: Form, how: How = "start") -> None:
     errors = [p for p in form.problems(reading) if p.level == "error"]
     if errors:
         st.session_state[PROBLEMS] = True
+        st.session_state[REFUSED] = st.session_state.get(REFUSED, 0) + 1
         open_groups(errors)
         return
     form.check(False)

@@ -18,10 +18,13 @@ from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, next_steps, queue
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, refusal
-from lfdash.ui.shared.text import choice, markdown_safe, t
+from lfdash.ui.shared.page_script import read_aloud
+from lfdash.ui.shared.text import choice, label, markdown_safe, pair, problem_words, t
 
 WISHED = "form.preview"  # whether the preview is to be shown
 TOLD = "form.problems_told"  # (field, code) of the errors that were listed last
+SAID = "form.problems_said"  # what was read aloud of them last: (voice, words, number of refused clicks on Start)
+MOST_SAID = 3  # errors that are read aloud; all are counted
 
 
 def draw(form: Form) -> None:
@@ -46,6 +49,7 @@ def draw_problems(form: Form) -> None:
     """How many things are wrong, and which. A new error opens the list; closed, it stays so until another comes."""
     found = form.shown_problems(form.read())
     errors = [problem for problem in found if problem.level == "error"]
+    speak(errors)
     if not found:
         st.session_state.pop(TOLD, None)
         if form.checked:
@@ -61,6 +65,31 @@ def draw_problems(form: Form) -> None:
         if box.open:
             with st.container(key="problem_list", gap="xsmall"):
                 draw_list(form, [*errors, *warnings])
+
+
+def speak(errors: list[Problem]) -> None:
+    """Reads aloud what errors are new, and all of them after a click on Start that they refused."""
+    refused = st.session_state.get(actions.REFUSED, 0)
+    voice, words, turn = st.session_state.get(SAID, ("form", "", refused))
+    told = st.session_state.get(TOLD, set())
+    new = [problem for problem in errors if (problem.field, problem.code) not in told]
+    if turn != refused and errors:
+        voice, words = "refused", t("ui.said_refused", what=aloud(errors, len(errors)))
+    elif new:
+        voice, words = "form", aloud(new, len(errors))
+    elif not errors:
+        words = ""
+    st.session_state[SAID] = (voice, words, refused)
+    st.html(read_aloud(voice, words, refused))
+
+
+def aloud(errors: list[Problem], count: int) -> str:
+    """How many errors there are, and some of them in words."""
+    parts = [
+        pair(label(problem.field), problem_words(problem)) if problem.field else problem_words(problem)
+        for problem in errors[:MOST_SAID]
+    ]
+    return " ".join([pair(t("ui.errors_count", count=count), "").rstrip(), *parts])
 
 
 def title(errors: int, warnings: int) -> str:
@@ -126,7 +155,8 @@ def draw_bar(form: Form) -> None:
         st.button(t("ui.preview"), key="preview", help=t("ui.preview_help"), on_click=wish_preview)
         if st.session_state.pop(WISHED, False):
             preview.show(form)
-        with st.popover("", icon=":material/download:", key="job_menu", help=t("ui.job_download_help")):
+        words = t("ui.job_download_help")
+        with st.popover(words, icon=":material/download:", key="job_menu", help=words):
             preview.draw_downloads(form, "bar")
     if reason:
         st.warning(reason, icon=":material/block:")

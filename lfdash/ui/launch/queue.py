@@ -21,7 +21,8 @@ from lfdash.runs.view import RunView, Waiting
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, next_steps
 from lfdash.ui.shared.answers import BUSY, SHOWN, forget_answers, tell
-from lfdash.ui.shared.text import language, markdown_safe, t
+from lfdash.ui.shared.page_script import read_aloud
+from lfdash.ui.shared.text import language, markdown_safe, pair, t
 
 CANCELLED = "queue.cancelled"  # (id, name) of the job that was cancelled last, to be put back
 SLOTS = "queue.slots"
@@ -56,6 +57,7 @@ def draw_question(services: Services) -> None:
     hows: list[tuple[How, str]] = [("queue", "queue_it"), ("beside", "queue_beside")]
     with st.container(border=True, key="busy", gap="xsmall"):
         st.markdown(f":material/hourglass_top: {markdown_safe(why)} {t('ui.queue_ask')}")
+        st.html(read_aloud("form", f"{why} {t('ui.queue_ask')}"))
         with st.container(horizontal=True, gap="small"):
             for how, name in hows if form.kind.queued else hows[1:]:
                 st.button(
@@ -113,9 +115,10 @@ def draw_job(services: Services, view: RunView, place: str, *, words: bool = Fal
     with st.container(horizontal=True, gap="small", key=f"job_{place}_{run_id}", width="content"):
         for name, icon, do in buttons:
             if name not in left_out:
+                word = t(f"ui.queue_{name}")
                 st.button(
-                    t(f"ui.queue_{name}") if words else "", icon=icon, key=f"queue_{name}_{place}_{run_id}",
-                    on_click=act, args=(do,), help=help_of(name),
+                    word if words else pair(word, markdown_safe(view.name)), icon=icon,
+                    key=f"queue_{name}_{place}_{run_id}", on_click=act, args=(do,), help=help_of(name),
                 )
 
 

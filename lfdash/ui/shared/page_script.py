@@ -4,11 +4,13 @@ own, sent once; nothing of a run or a dataset is in them."""
 
 from __future__ import annotations
 
+import html
 import json
 
 import streamlit as st
 
 from lfdash.locales import DEFAULT_LANGUAGE
+from lfdash.ui.shared.page_focus import FOCUS
 from lfdash.ui.shared.text import LANGUAGE, language, t
 
 COOKIE = "lfdash_language"
@@ -25,6 +27,7 @@ CHOSEN = "page.language_chosen"  # the language that was chosen in this session
 SCRIPT = """
 (() => {
   window.lfdashWords = WORDS;
+  document.documentElement.lang = window.lfdashWords.language;
   if (window.lfdashWords.chosen) {
     const safe = location.protocol === "https:" ? "; Secure" : "";
     document.cookie = `lfdash_language=${window.lfdashWords.chosen}; Path=/; Max-Age=31536000; SameSite=Lax${safe}`;
@@ -35,6 +38,26 @@ SCRIPT = """
   const say = (element, words) => {
     if (element.getAttribute("aria-label") !== words) element.setAttribute("aria-label", words);
   };
+  const wordsOf = (button) => {  // without its icon
+    const [words] = button.querySelectorAll('[data-testid="stMarkdownContainer"]');
+    return (words || button.lastChild || button).textContent.trim();
+  };
+  let asked = false;
+  const soon = () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => { asked = false; tidy(); });
+  };
+  const english = new WeakMap();  // what was said in another language: {had: Streamlit's words, now: ours}
+  const translate = (thing, shown, known, said, put) => {
+    const kept = english.get(thing);
+    const had = kept && kept.now === shown ? kept.had : shown;
+    if (!known.test(had)) return;
+    const now = had.replace(known, said);
+    english.set(thing, {had, now});
+    if (now !== shown) put(now);
+  };
+FOCUS
   const tidy = () => {
     const words = window.lfdashWords;
     for (const button of document.querySelectorAll(passed)) if (button.tabIndex !== -1) button.tabIndex = -1;
@@ -47,16 +70,37 @@ SCRIPT = """
       const known = new RegExp(pattern);
       for (const place of document.querySelectorAll(where)) {
         const label = place.getAttribute("aria-label");
-        if (label && known.test(label)) say(place, label.replace(known, said));
+        if (label) translate(place, label, known, said, (words) => say(place, words));
+        if (label && place.matches("section, button")) continue;
         const walker = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
         for (let text = walker.nextNode(); text; text = walker.nextNode())
-          if (known.test(text.data)) text.data = text.data.replace(known, said);
+          translate(text, text.data, known, said, (words) => { text.data = words; });
       }
+    }
+    for (const button of document.querySelectorAll('[class*="st-key-fix_"] button')) {
+      const row = button.closest('[data-testid="stHorizontalBlock"], [direction="row"]');
+      const name = row && row.querySelector('[class*="st-key-go_fix_"] button');
+      const words = wordsOf(button);
+      if (words) say(button, name ? `${words}: ${wordsOf(name).replace(/ ?[:：]$/, "")}` : words);
+    }
+    for (const file of document.querySelectorAll('[data-testid="stFileUploader"]')) {
+      const section = file.querySelector("section[aria-label]"), button = file.querySelector("section button");
+      if (!section || !button) continue;
+      say(file.querySelector("input"), section.getAttribute("aria-label"));
+      say(button, `${wordsOf(button)}: ${section.getAttribute("aria-label")}`);
+    }
+    for (const bar of document.querySelectorAll('[data-testid="stSidebar"]')) {
+      const inside = bar.querySelector('[data-testid="stSidebarContent"]');
+      const away = bar.dataset.collapsed === "true";
+      if (inside && inside.inert !== away) inside.inert = away;
     }
     for (const log of document.querySelectorAll(".st-key-console")) {
       if (log.tabIndex !== 0) { log.tabIndex = 0; log.setAttribute("role", "region"); }
       say(log, words.log);
     }
+    enter();
+    tell();
+    follow();
   };
   const chosen = '[data-testid="stMultiSelectDropdown"] [role="option"]';
   document.addEventListener("click", (event) => {
@@ -81,17 +125,17 @@ SCRIPT = """
     const into = document.activeElement && document.activeElement.getAttribute("role") === "combobox";
     if (into && performance.now() - pressed < 300) event.stopImmediatePropagation();
   }, true);
-  let asked = false;
-  const soon = () => {
-    if (asked) return;
-    asked = true;
-    requestAnimationFrame(() => { asked = false; tidy(); });
-  };
-  new MutationObserver(soon).observe(document.body, {childList: true, subtree: true, characterData: true});
+  new MutationObserver(soon).observe(document.body, {
+    childList: true, subtree: true, characterData: true,
+    attributeFilter: ["aria-expanded", "data-collapsed", "data-turn"],
+  });
   tidy();
 })();
-"""
+""".replace("FOCUS", FOCUS)
 
+
+MENU = '[data-testid="stMainMenuButton"]'
+TOOLS = '[data-testid="stElementToolbarButton"] button, [data-testid="stTooltipContent"]'
 
 # What Streamlit says in English only: where, how it reads, and the key of our text, which takes `$1` for the group.
 PHRASES = (
@@ -105,12 +149,31 @@ PHRASES = (
     ('[data-testid="stTooltipHoverTarget"] > button', "^Help for (.*)$", "ui.st_help"),
     ('[role="group"] > button', "^Clear (?:value|all)()$", "ui.st_clear"),
     ('[role="group"] button', "^Remove (.*)$", "ui.st_remove"),
+    ('[data-testid="stSkipToContent"]', "^Skip to main content()$", "ui.st_skip"),
+    ('[data-testid="stSidebar"]', "^Sidebar()$", "ui.st_sidebar"),
+    ('[aria-controls="stSidebar"]', "^Collapse sidebar()$", "ui.st_collapse"),
+    ('[aria-controls="stSidebar"]', "^Expand sidebar()$", "ui.st_expand"),
+    (f'{MENU}, [data-testid="stMainMenuList"]', "^Main menu()$", "ui.st_menu"),
+    ('[data-testid="stMainMenuList"]', "^System()$", "ui.st_system"),
+    ('[data-testid="stMainMenuList"]', "^Light()$", "ui.st_light"),
+    ('[data-testid="stMainMenuList"]', "^Dark()$", "ui.st_dark"),
+    ('[data-testid="stMainMenuList"]', "^About()$", "ui.st_about"),
+    (TOOLS, "^Show data()(?=$|:)", "ui.st_data"),
+    (TOOLS, "^Show chart()(?=$|:)", "ui.st_chart"),
+    (TOOLS, "^Download as ([A-Z]{3})(?=$|:)", "ui.st_download"),
+    (TOOLS, "^Copy Vega-Lite spec()(?=$|:)", "ui.st_spec"),
+    (TOOLS, "^Copied!()(?=$|:)", "ui.st_copied"),
+    (TOOLS, "^Show/hide columns()(?=$|:)", "ui.st_columns"),
+    (TOOLS, "^Search()(?=$|:)", "ui.st_search"),
+    (TOOLS, "^Fullscreen()(?=$|:)", "ui.st_full"),
+    (TOOLS, "^Close fullscreen()(?=$|:)", "ui.st_small"),
+    ('[role="dialog"] > button, [role="dialog"] > div > button', "^Close()$", "ui.st_close"),
 )
 
 
 def phrases() -> list[tuple[str, str, str]]:
-    """What is said in place of Streamlit's English, in the session's language; nothing where that is English."""
-    if language() == DEFAULT_LANGUAGE:
+    """What is said in place of Streamlit's English, in the session's language; nothing while it was English only."""
+    if language() == DEFAULT_LANGUAGE and not st.session_state.get(CHOSEN):
         return []
     return [(where, pattern, t(key, what="$1")) for where, pattern, key in PHRASES]
 
@@ -125,9 +188,19 @@ def keep_language() -> None:
     st.session_state[CHOSEN] = st.session_state[LANGUAGE]
 
 
+def read_aloud(voice: str, words: str, turn: int = 0) -> str:
+    """HTML that is not seen: its words are read aloud when they change, or when turn does.
+
+    voice: "run" or "form", which wait for a pause, or "refused", which does not.
+    """
+    return f'<div hidden data-say="{voice}" data-turn="{turn}">{html.escape(words)}</div>'
+
+
 def send() -> None:
     """Puts the script into the page, with the words of the session's language."""
     chosen = st.session_state.get(CHOSEN)
-    told = {"list": t("ui.list_of"), "log": t("ui.tab_log"), "chosen": chosen, "phrases": phrases()}
+    told = {
+        "language": language(), "list": t("ui.list_of"), "log": t("ui.tab_log"), "chosen": chosen, "phrases": phrases(),
+    }
     words = json.dumps(told).replace("<", "\\u003c")
     st.html(f"<script>{SCRIPT.replace('WORDS', words)}</script>", unsafe_allow_javascript=True)

@@ -32,7 +32,6 @@ def draw(kind: str) -> None:
     view = monitor.shown(form)
     if view is not None:
         st.query_params["run"] = view.run_id  # a reload shows the same run
-    st.html(spoken_state(view))
     with st.container(key="head"):
         strip = st.container(key="strip")
         run_bar.draw(form, view)
@@ -51,7 +50,7 @@ def tick(form: Form, strip: st.delta_generator.DeltaGenerator, run_id: str | Non
         st.session_state["page.drawn_state"] = key
         st.rerun()
     st.session_state["page.drawn_state"] = key
-    strip.html(strip_html(view))
+    strip.html(strip_html(view) + spoken_state(view))
     if view is None:
         draw_nothing(form)
     else:

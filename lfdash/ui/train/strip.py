@@ -7,6 +7,7 @@ import html
 from lfdash.engine.words import stall_in
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
+from lfdash.ui.shared.page_script import read_aloud
 from lfdash.ui.shared.run_words import LOOKS, duration
 from lfdash.ui.shared.text import language, t
 
@@ -41,11 +42,12 @@ def heading(words: str) -> str:
 
 
 def spoken_state(view: RunView | None) -> str:
-    """The state for whoever does not see it: read aloud when it changes, and only then."""
+    """The state, and that a run does not step, for whoever does not see it: read aloud when it changes, and only
+    then."""
     words = f"{view.name}: {t(f'states.{view.state.name}')}" if view else t("ui.no_run")
     if view is not None and view.stall is not None:
         words += f". {stall_in(language(), view.stall)}"
-    return f'<div class="lf-spoken" role="status" aria-live="polite">{html.escape(words)}</div>'
+    return read_aloud("run", words)
 
 
 def stall_html(view: RunView) -> str:
