@@ -37,7 +37,9 @@ def test_the_text_alone_on_standard_output(tmp_path: Path) -> None:
     assert said.code == 0 and yaml.safe_load(said.out)["train.training_stage"] == "Supervised Fine-Tuning"
     (tmp_path / "board.yaml").write_text(said.out)
     back = lfdash("convert", tmp_path / "board.yaml")
-    assert back.err == "This is a saved LlamaBoard form; the settings include its defaults.\n"
+    first, *notes = back.err.splitlines()
+    assert first == "This is a saved LlamaBoard form; the settings include its defaults."
+    assert ["model name" in notes[0], "trust_remote_code" in notes[1], len(notes)] == [True, True, 2]
     assert yaml.safe_load(back.out)["lora_rank"] == 16
     assert lfdash("convert", "-", stdin=said.out).out == back.out
 
