@@ -247,6 +247,7 @@ def test_a_fix_says_of_what(form: Page) -> None:
         fixes = form.locator("[class*=st-key-fix_] button:visible")
         expect(fixes).to_have_count(left)
         fixes.first.focus()
+        form.wait_for_timeout(650)  # what comes sooner is the second half of a double click
         form.keyboard.press("Enter")
         drawn(form)
         focus_is_in(form, "foot")

@@ -174,8 +174,8 @@ def draw_changed(form: Form) -> None:
                 t("ui.reset_one", label=label(field_id)),
                 icon=":material/undo:",
                 key=f"reset.{field_id}",
-                on_click=reset,
-                args=(form, [field_id]),
+                on_click=reset_one,
+                args=(form, field_id),
                 help=t("ui.reset_one", label=label(field_id)),
             )
         st.button(
@@ -189,9 +189,14 @@ def draw_changed(form: Form) -> None:
 
 def reset(form: Form, field_ids: list[str]) -> None:
     """A button of the menu was pressed: it lies in a fragment, and the whole page follows."""
-    if clicks.is_first("page.reset"):
-        form.reset(field_ids)
+    form.reset(field_ids)
     st.rerun()
+
+
+def reset_one(form: Form, field_id: str) -> None:
+    """The button of one row was pressed. The second half of a double click is none of the row that has moved up."""
+    if clicks.is_first("page.reset"):
+        reset(form, [field_id])
 
 
 def shown_value(row: Field, value: object) -> str:
