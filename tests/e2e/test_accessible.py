@@ -141,7 +141,8 @@ def focus_is_in(page: Page, key: str, tag: str = "BUTTON") -> None:
 
 
 def press(page: Page, key: str) -> None:
-    """As somebody does who has no mouse."""
+    """As somebody does who has no mouse, on a page that is at rest."""
+    drawn(page)
     button(page, key).focus()
     page.keyboard.press("Enter")
 
