@@ -176,6 +176,7 @@ def picture_train(page: Page) -> None:
     fill(page, "train-output_dir", TRAINED)
     start(page, TRAINED)
     page.wait_for_selector(".stVegaLiteChart canvas, .stVegaLiteChart svg", timeout=MINUTE)
+    page.locator("[data-testid=stSidebarContent]").evaluate("sidebar => sidebar.scrollTo(0, 0)")
     take(page, "train")
 
 
