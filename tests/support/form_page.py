@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
 from lfdash.outcomes import Problem
-from lfdash.ui.form import configurations, problems
+from lfdash.ui.form import configurations
 from lfdash.ui.launch.actions import PROBLEMS
 from lfdash.ui.shared.text import label, problem_words
 from lfdash.workspace.devices import Gpu
@@ -108,7 +108,7 @@ class FormPage:
 
     def fix(self) -> Self:
         """Presses the first Fix."""
-        self.app.session_state[problems.FIXED] = None  # it is no double click
+        self.app.session_state["clicks.fix"] = None  # it is no double click
         self._fixes()[0].click()
         return self.run()
 

@@ -14,8 +14,6 @@ from lfdash.ui.form.state import Form
 from lfdash.ui.shared import clicks
 from lfdash.ui.shared.text import COMMAND, label, markdown_safe, pair, problem_markdown, several, t
 
-FIXED = "form.fixed"  # when Fix was pressed last
-
 
 def draw_problem(form: Form, key: str, problem: Problem) -> None:
     """One problem: the field's name, which leads to the field, the sentence, and a button where the cure is certain.
@@ -56,7 +54,7 @@ def show(field_id: str) -> None:
 def fix(form: Form, changes: Mapping[str, Value | None]) -> None:
     """The button was pressed: the whole page follows, wherever the button stands. A second click of a double click is
     not one on what has moved up."""
-    if clicks.is_first(FIXED):
+    if clicks.is_first("fix"):
         form.apply_fix(changes)
     st.rerun()
 

@@ -195,7 +195,7 @@ def reset(form: Form, field_ids: list[str]) -> None:
 
 def reset_one(form: Form, field_id: str) -> None:
     """The button of one row was pressed. The second half of a double click is none of the row that has moved up."""
-    if clicks.is_first("page.reset"):
+    if clicks.is_first("reset"):
         reset(form, [field_id])
 
 

@@ -9,12 +9,11 @@ import streamlit as st
 APART_S = 0.6  # a double click is no slower; nobody reads the next row faster
 
 
-def is_first(key: str) -> bool:
-    """Whether a click is not the second one of a double click. key: a session key of the list, which holds when it was
-    pressed."""
+def is_first(name: str) -> bool:
+    """Whether a click is not the second one of a double click. name: of the list."""
     now = time.monotonic()
-    before = st.session_state.get(key)
+    before = st.session_state.get(f"clicks.{name}")
     if before is not None and now - before < APART_S:
         return False
-    st.session_state[key] = now
+    st.session_state[f"clicks.{name}"] = now
     return True

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
 from lfdash.jobs.packages import install_line
-from lfdash.ui.form import problems, sidebar
+from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import NEW
 from lfdash.ui.launch.actions import PROBLEMS
 from lfdash.ui.shared.scripts import css_class
@@ -97,7 +97,7 @@ def test_a_slow_double_click_cures_one_problem(services: Services) -> None:
         pages.good(app.run())
         pages.good(app.run())
     assert [item.key for item in app.button if (item.key or "").startswith("fix_")] == ["fix_0"]
-    app.session_state[problems.FIXED] -= 1
+    app.session_state["clicks.fix"] -= 1
     app.button(key="fix_0").click()
     pages.good(app.run())
     pages.good(app.run())
