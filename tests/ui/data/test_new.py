@@ -169,3 +169,16 @@ def test_train_with_it_chooses_the_dataset_and_a_stage_that_takes_it(
 )
 def test_a_suggested_name_is_one_that_can_be_added(stem: str, name: str) -> None:
     assert new.suggested(stem) == name and is_name(name)
+
+
+def test_the_button_that_adds_offers_no_way_on_for_another_dataset(data: Path) -> None:
+    """Two buttons of one name stood there, the upper one for the dataset that was added."""
+    app = add(chosen("my rows.json"), "mine")
+    assert "data.train_added" in {item.key for item in app.button}
+    app.selectbox(key=train_with.PICK).set_value("there")
+    pages.good(app.run())
+    keys = [str(item.key) for item in app.button if item.label == t("ui.data_train")]
+    assert "data.train_added" not in keys and len(keys) == 1
+    app.selectbox(key=train_with.PICK).set_value("mine")
+    pages.good(app.run())
+    assert "data.train_added" not in {item.key for item in app.button}
