@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lfdash.engine.plans import Prepared
-from lfdash.engine.resume import GIVEN, stored
+from lfdash.engine.resume import inherited, stored
 from lfdash.engine.services import Services
 from lfdash.jobs import yaml_format
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import request_of
-from lfdash.jobs.secret_arguments import without
 from lfdash.jobs.stages import ADAPTER_METHODS
 from lfdash.outcomes import Refused
-from lfdash.queue.genuine import ENVIRONMENT
 from lfdash.runs.plan import make_plan
 from lfdash.runs.record import TERMINAL, RunRecord
 from lfdash.runs.view import CHECKPOINT, RunView
@@ -132,18 +130,15 @@ def prepare_more(services: Services, view: RunView, epochs: float, header: str) 
         return Refused("more_less", {"done": f"{found.done:g}", "most": f"{MOST_EPOCHS:g}"})
     if document is None or view.record is None:
         return Refused("no_configuration")
-    args, secrets = without(document.args)
-    for name, value in secrets.items():
-        services.registry.set_secret(name, value)
+    args, env, secrets = inherited(services, view.record, document)
     folder = fresh_folder(services, view, epochs)
     args = more_args(view, args, found, epochs) | {"output_dir": folder}
-    env = {name: value for name, value in document.env.items() if name in ENVIRONMENT and name not in GIVEN}
     launcher = services.launcher
     plan = launcher.plan(make_plan(
         run_id=uuid.uuid4().hex[:12],
         args=args,
         env=env,
-        secrets=tuple(dict.fromkeys([*view.record.secrets, *secrets])),
+        secrets=secrets,
         files={view.paths.training_args.name: yaml_format.dump(args, [header], env)},
         cli=services.cli_path,
         cwd=str(services.workspace.root),

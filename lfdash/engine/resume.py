@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lfdash.engine.plans import Prepared
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
@@ -16,7 +18,7 @@ from lfdash.outcomes import Refused, Value
 from lfdash.queue.genuine import ENVIRONMENT
 from lfdash.queue.turns import ORDER, PORT
 from lfdash.runs.plan import make_plan
-from lfdash.runs.record import TERMINAL
+from lfdash.runs.record import TERMINAL, RunRecord
 from lfdash.runs.view import RunView
 
 GIVEN = frozenset({ORDER, PORT})  # with the devices, for each attempt anew
@@ -41,6 +43,18 @@ def why_not_resumed(view: RunView) -> Refused | None:
     return None if stored(view) else Refused("no_configuration")
 
 
+def inherited(
+    services: Services, record: RunRecord, document: yaml_format.Document
+) -> tuple[dict[str, Any], dict[str, str], tuple[str, ...]]:
+    """What follows a run takes of it: arguments, environment (only what a job of ours may set: the file may be
+    somebody else's), and the names of its secrets; a secret that stands in the file is kept in memory alone."""
+    args, secrets = without(document.args)
+    for name, value in secrets.items():
+        services.registry.set_secret(name, value)
+    env = {name: value for name, value in document.env.items() if name in ENVIRONMENT and name not in GIVEN}
+    return args, env, tuple(dict.fromkeys([*record.secrets, *secrets]))
+
+
 def prepare_resume(services: Services, view: RunView, step: int, header: str) -> Prepared | None:
     """The next attempt of a run: its own arguments, from one of its checkpoints, in the folder where it lies now
     (it may have been renamed since they were written). None when its configuration cannot be read. Of the environment
@@ -52,20 +66,17 @@ def prepare_resume(services: Services, view: RunView, step: int, header: str) ->
     document = stored(view)
     if document is None or view.record is None:
         return None
-    args, secrets = without(document.args)
+    args, env, secrets = inherited(services, view.record, document)
     args.pop("overwrite_output_dir", None)
-    for name, value in secrets.items():
-        services.registry.set_secret(name, value)
     args["output_dir"] = view.output_dir
     args["resume_from_checkpoint"] = f"{view.output_dir}/checkpoint-{step}"
-    env = {name: value for name, value in document.env.items() if name in ENVIRONMENT and name not in GIVEN}
     launcher = services.registry.launchers.get(view.record.launcher)
     plan = launcher.plan(make_plan(
         run_id=view.run_id,
         attempt=view.paths.next_attempt(),
         args=args,
         env=env,
-        secrets=tuple(dict.fromkeys([*view.record.secrets, *secrets])),
+        secrets=secrets,
         files={view.paths.training_args.name: yaml_format.dump(args, [header], env)},
         cli=services.cli_path,
         cwd=str(services.workspace.root),
