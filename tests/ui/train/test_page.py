@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -18,14 +16,6 @@ from tests.support import app as pages
 from tests.support.many import add_run
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-
-
-@pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    monkeypatch.delenv("LFDASH_CLI", raising=False)
-    with pages.opened(tmp_path / "workspace") as found:
-        found._started = True  # its thread would look at the runs at moments of its own
-        yield found
 
 
 def visit(kind: JobKind) -> AppTest:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,14 +16,6 @@ from tests.support import app as pages
 from tests.support.many import add_run
 
 HIDDEN_VALUE = "hf_abcdefghijklmnopqrstuvwxyz012345"
-
-
-@pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    monkeypatch.delenv("LFDASH_CLI", raising=False)
-    with pages.opened(tmp_path / "workspace") as found:
-        found._started = True  # its thread would look at the runs at moments of its own
-        yield found
 
 
 def test_a_run_that_is_over_has_no_stop_and_its_own_files(
