@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,18 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.tools import load_tool
 
 SCRIPT = ROOT / "tools/setup.py"
 
 
 @pytest.fixture(scope="module")
 def setup():
-    spec = importlib.util.spec_from_file_location("lfdash_setup", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("setup")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from lfdash.jobs.versions import table
 from tests.support import ROOT
+from tests.support.tools import load_tool
 
 PAPER = ROOT / "docs" / "versions.md"
 TABLE = json.loads((ROOT / "configs" / "arguments_by_version.json").read_text(encoding="utf-8"))
@@ -42,12 +42,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def versions() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("lfdash_versions", ROOT / "tools/versions.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("versions")
 
 
 @pytest.fixture
