@@ -71,10 +71,15 @@ def server(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def end_runs(workspace: Path) -> None:
     """Ends what a failed test left running: runs survive their dashboard."""
+    signal_trainers(workspace, signal.SIGKILL)
+
+
+def signal_trainers(workspace: Path, number: int) -> None:
+    """Sends a signal to all processes of LLaMA-Factory that runs of the workspace started; not to what watches them."""
     for attempt in workspace.glob("saves/*/*/*/attempts/*"):
         if attempt.name.isdigit():
             paths = RunPaths(attempt.parents[1])
-            send(marked(marker(paths, int(attempt.name))), signal.SIGKILL)
+            send(marked(marker(paths, int(attempt.name))), number)
 
 
 @pytest.fixture

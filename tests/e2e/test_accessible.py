@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.conftest import Server, drawn, pick_option
+from tests.e2e.conftest import Server, drawn, pick_option, signal_trainers
 from tests.support.many import add_run
 
 pytestmark = pytest.mark.e2e
@@ -343,6 +344,7 @@ def test_stop_kill_and_the_question_without_a_mouse(browser: Browser, server: Se
     expect(asked).to_be_attached(timeout=60_000)
     press(page, "queue_not")
     focus_is_in(page, "foot")
+    signal_trainers(server.workspace, signal.SIGSTOP)  # else it may have saved and ended before Kill is there
     press(page, "stop")
     focus_is_in(page, "kill_menu")
     page.keyboard.press("Enter")
