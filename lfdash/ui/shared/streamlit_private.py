@@ -6,7 +6,11 @@ public name there; `tests/ui/shared/test_streamlit_private.py` says when one is 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
+from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
+from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 from streamlit.runtime import get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -27,6 +31,7 @@ __all__ = [
     "in_session",
     "load_config_options",
     "open_tabs",
+    "serve_folder",
     "server_settings",
 ]
 
@@ -39,3 +44,13 @@ def open_tabs() -> int:
 def in_session() -> bool:
     """Whether this code runs for a page."""
     return get_script_run_ctx(suppress_warning=True) is not None
+
+
+def serve_folder(component: str, folder: Path) -> None:
+    """Serves the files of a folder at `_stcore/bidi-components/<component>/`, as if an installed package had declared
+    the component with it. component: `<package>.<name>`."""
+    manager = get_bidi_component_manager()
+    if manager.get_component_asset_root(component) is None:
+        package, _, name = component.partition(".")
+        declared = ComponentManifest(package, "", [ComponentConfig(name, folder.name)])
+        manager.register_from_manifest(declared, folder.parent)
