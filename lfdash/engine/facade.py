@@ -32,7 +32,7 @@ from lfdash.outcomes import Problem, Refused
 from lfdash.runs.console import last_lines
 from lfdash.runs.diagnose import Diagnosis
 from lfdash.runs.listing import RunRow, row_of
-from lfdash.runs.metrics import MetricFrame, RunTail
+from lfdash.runs.metrics.frame import MetricFrame
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.report import explain
@@ -292,15 +292,15 @@ class Run:
 
     def frame(self) -> MetricFrame:
         """What its trainer logged, as columns by step."""
-        tail = RunTail(self.view.paths)
-        tail.poll()
-        return tail.frame
+        feed = self.workspace.services.feeds.of(self.view.paths)
+        feed.poll()
+        return feed.frame
 
     def metrics(self) -> pd.DataFrame:
         """What its trainer logged: one row a step, a column a quantity, NaN where a step has none."""
         import pandas as pd
 
-        return pd.DataFrame(self.frame().columns).astype({"step": "int64"})
+        return pd.DataFrame(dict(self.frame().columns)).astype({"step": "int64"})
 
     def log(self, size: int = LOG_BYTES) -> str:
         """The end of its output as a terminal would show it, without secrets; `size` bytes at most."""

@@ -22,6 +22,7 @@ from lfdash.llamafactory import probe
 from lfdash.llamafactory.catalogue import Upstream, load_snapshot
 from lfdash.llamafactory.locate import Cli, find_cli
 from lfdash.outcomes import Refused
+from lfdash.runs.metrics.feeds import Feeds
 from lfdash.runs.table import Table
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
@@ -83,6 +84,7 @@ class Services:
         if create:
             self.registry.identity.check()
         self.table = Table(self.registry.summaries)
+        self.feeds = Feeds()
         self.data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True

@@ -21,7 +21,7 @@ UNREAD = 1 << 26  # bytes; a log that is that far ahead is not read through
 @dataclass(frozen=True)
 class Cursor:
     """How far a file was read. `inode`, `head` (its first bytes): which file; `rest`: a line begun; `bad`: lines
-    that were no rows.
+    that were no rows; `inside`: whether this is within a line that is too long to be read.
 
     `generation` counts how often the file was found truncated or replaced: rows read before are void then.
     """
@@ -32,6 +32,7 @@ class Cursor:
     rest: bytes = b""
     bad: int = 0
     generation: int = 0
+    inside: bool = False
 
     def fits(self, file: BinaryIO) -> bool:
         """Whether an open file is the one that was read, and not cut since."""
@@ -72,6 +73,29 @@ def read_lines(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[li
             found += lines
             rest = rest[:LONGEST]
         return found, cursor.moved(file, rest, cursor.bad)
+
+
+def read_whole(path: Path | str, cursor: Cursor, limit: int, ends: bytes = b"\n") -> tuple[bytes, Cursor]:
+    """The whole lines, in one piece, that a file gained since `cursor`, and the cursor to go on from; of a line that is
+    not over yet nothing. See `read_lines`; a line of more than `limit` bytes is passed over.
+
+    limit: bytes to read at most. ends: the bytes each of which ends a line.
+    """
+    try:
+        file = open_plain(path)
+    except OSError:
+        return b"", cursor
+    with file:
+        if not cursor.fits(file):
+            cursor = Cursor(bad=cursor.bad, generation=cursor.generation + 1)
+        file.seek(cursor.offset)
+        data = file.read(limit)
+        first, last = -1, max(data.rfind(end) for end in ends)
+        if cursor.inside:
+            first = min((place for end in ends if (place := data.find(end)) >= 0), default=-1)
+        passed = last < 0 and (cursor.inside or len(data) == limit)  # within a line that is too long
+        file.seek(cursor.offset + (len(data) if passed else last + 1))
+        return data[first + 1 : last + 1], replace(cursor.moved(file, bad=cursor.bad), inside=passed)
 
 
 def skipped(path: Path, cursor: Cursor) -> Cursor | None:

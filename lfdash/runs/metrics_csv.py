@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Iterator
 
-from lfdash.runs.metrics import MetricFrame
+from lfdash.runs.metrics.frame import MetricFrame
 
 
 def as_csv(frame: MetricFrame) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from lfdash.files import look_json, look_mark
 from lfdash.runs.log_reader import LogRow
-from lfdash.runs.metrics import is_bare, last_segment, number, rhythm_of
+from lfdash.runs.metrics.progress import is_bare, last_segment, number, rhythm_of
 from lfdash.runs.paths import LOG, STATE, RunPaths
 from lfdash.runs.record import RunState
 from lfdash.runs.steps import read_steps

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from lfdash.files import FileMark, file_mark
 from lfdash.runs.log_reader import tail_bytes
-from lfdash.runs.metrics import Progress, Rhythm
+from lfdash.runs.metrics.progress import Progress, Rhythm
 from lfdash.runs.paths import LOG
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView, Stall

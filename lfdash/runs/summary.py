@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lfdash.runs.log_reader import Cursor, LogRow, read_new
-from lfdash.runs.metrics import DEAD, RunTail, number
+from lfdash.runs.metrics.feed import DEAD, RunFeed
+from lfdash.runs.metrics.progress import number
 from lfdash.runs.paths import RunPaths
 
 POINTS = 30  # of the small curve, at most
@@ -22,8 +23,8 @@ DIGITS = 5  # significant, of a point
 class Summary:
     """best, best_eval: the lowest training and evaluation loss, and the steps they were reached at; None without
     any number. last, last_eval: the newest of each (NaN when the training diverged). spark: at most 30 means of equal
-    stretches of the training loss, oldest first. dead_step: since which step the loss is no number (metrics.py,
-    MetricTable.dead_since); None while the run may learn.
+    stretches of the training loss, oldest first. dead_step: since which step the loss is no number (metrics/feed.py,
+    dead_since); None while the run may learn.
     """
 
     best: float | None = None
@@ -139,7 +140,7 @@ class LogDigest:
         self._cursor = Cursor()
         self._digest = Digest()
         self._summary: Summary | None = None  # of the rows so far; None = to be made
-        self._tail = RunTail(paths)  # read for the few runs only whose losses look dead
+        self._feed = RunFeed(paths)  # read for the few runs only whose losses look dead
 
     def read(self, limit: int) -> bool:
         """Reads at most `limit` bytes on; whether the end was reached. A replaced file is read anew."""
@@ -159,8 +160,8 @@ class LogDigest:
         if self._summary is None:
             self._summary = self._digest.summary()
         if self._digest.looks_dead and self._summary.dead_step is None:
-            self._tail.poll()  # the console may tell more than before
-            since = self._tail.dead_since
+            self._feed.poll()  # the console may tell more than before
+            since = self._feed.dead_since
             if since is not None:
                 self._summary = self._digest.summary(int(since))
         return self._summary

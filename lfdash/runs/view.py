@@ -14,7 +14,7 @@ from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
-from lfdash.runs.metrics import RECENT, Progress, last_segment, progress, progress_of
+from lfdash.runs.metrics.progress import RECENT, Progress, last_segment, progress, progress_of
 from lfdash.runs.notes import NONE, Notes
 from lfdash.runs.notes import read as read_notes
 from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths

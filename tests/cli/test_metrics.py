@@ -13,7 +13,7 @@ def test_columns_for_a_program(seen: Path) -> None:
     said = lfdash("metrics", "good", "--json")
     assert said.code == 0
     columns = said.json
-    assert list(columns) == ["step", "loss", "learning_rate", "epoch", "tokens", "tokens_per_s"]
+    assert list(columns) == ["step", "loss", "learning_rate", "epoch", "tokens", "seconds", "tokens_per_s"]
     assert columns["step"] == [1, 2, 3, 4, 5, 6]
     assert columns["loss"] == [5.0, 2.5, 5 / 3, 1.25, 1.0, 5 / 6]
     assert columns["tokens_per_s"][0] is None, "nothing is known of the first step's speed"
@@ -28,8 +28,8 @@ def test_csv(seen: Path) -> None:
 
 def test_a_table_for_a_person(seen: Path) -> None:
     lines = lfdash("metrics", "good").out.splitlines()
-    assert lines[0].split() == ["step", "loss", "learning_rate", "epoch", "tokens", "tokens_per_s"]
-    assert lines[1].split() == ["1", "5", "0.0001", "0.1", "100", "–"]
+    assert lines[0].split() == ["step", "loss", "learning_rate", "epoch", "tokens", "seconds", "tokens_per_s"]
+    assert lines[1].split() == ["1", "5", "0.0001", "0.1", "100", "1", "–"]
 
 
 def test_a_run_that_logged_nothing(seen: Path) -> None:

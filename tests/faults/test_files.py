@@ -19,7 +19,7 @@ from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import view as judging
 from lfdash.runs.console import ConsoleTail
 from lfdash.runs.log_reader import Cursor, read_new
-from lfdash.runs.metrics import RunTail
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunState
 from lfdash.runs.report import bundle, explain
@@ -60,7 +60,7 @@ def lay(root: Path, files: dict[str, bytes]) -> RunPaths:
 
 def everything(view: RunView) -> None:
     """All that a page reads of a run."""
-    metrics, console = RunTail(view.paths), ConsoleTail(view.paths.console)
+    metrics, console = RunFeed(view.paths), ConsoleTail(view.paths.console)
     metrics.poll()
     assert len(metrics.frame) >= 0
     console.poll()
@@ -68,7 +68,7 @@ def everything(view: RunView) -> None:
     texts = [*console.blocks(), *names, view.run_id, view.name, view.output_dir, view.error or ""]
     assert "\n".join(texts).encode()
     assert strip_html(view)
-    assert all(len(chart_data(metrics.frame, chart)) >= 0 for chart in CHARTS if chart.tab is not None)
+    assert all(len(chart_data(metrics, chart)) >= 0 for chart in CHARTS if chart.tab is not None)
     explain(view)
     assert bundle(view, {}, str)
 
@@ -389,7 +389,7 @@ def test_garbage_in_a_log(workspace: Path, log: RunPaths, row: Row) -> None:
 def test_a_log_that_is_cut(log: RunPaths, row: Row, how: str) -> None:
     old = b"".join(json.dumps({"current_steps": n, "loss": 9.0}).encode() + b"\n" for n in range(1, 50))
     fresh = b"".join(json.dumps({"current_steps": n, "loss": 2.0}).encode() + b"\n" for n in range(1, 90))
-    tail = RunTail(log)
+    tail = RunFeed(log)
     log.trainer_log.write_bytes(old)
     tail.poll()
     if how == "truncated":
@@ -418,7 +418,7 @@ def test_a_log_that_is_cut(log: RunPaths, row: Row, how: str) -> None:
     expected="each step once, of the newest attempt",
 )
 def test_steps_that_go_back(log: RunPaths, row: Row) -> None:
-    tail = RunTail(log)
+    tail = RunFeed(log)
     for steps, loss in ((range(1, 26), 9.0), (range(11, 41), 2.0)):
         with log.trainer_log.open("a") as file:
             file.writelines(json.dumps({"current_steps": n, "loss": loss}) + "\n" for n in steps)
@@ -492,7 +492,7 @@ def test_a_gigabyte(workspace: Path, row: Row) -> None:
     expected="bounded time and memory; what follows is read",
 )
 def test_a_line_without_an_end(log: RunPaths, row: Row) -> None:
-    console, metrics = ConsoleTail(log.console), RunTail(log)
+    console, metrics = ConsoleTail(log.console), RunFeed(log)
     for path in (log.console, log.trainer_log):
         path.write_bytes(b'{"current_steps": 1, "loss": 1.0}\n')
     console.poll()

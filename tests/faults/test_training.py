@@ -16,7 +16,7 @@ import yaml
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.base import Launched
-from lfdash.runs.metrics import RunTail
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.paths import marker
 from lfdash.runs.plan import make_plan
 from lfdash.runs.record import Handle, RunState
@@ -88,7 +88,7 @@ def test_restarts_while_training(zygote: Zygote, demo_copy: Path, row: Row) -> N
             dash = zygote.dashboard(demo_copy, port=8840)
             up = dash.wait("up")
             assert up["found"]["restarts"] == "RUNNING" and up["seconds"] < 1
-            tail = RunTail(view.paths)
+            tail = RunFeed(view.paths)
             tail.poll()
             steps, size = len(tail.frame), view.paths.console.stat().st_size
             reach(registry, "id-restarts", int(tail.frame["step"][-1]) + 2)
@@ -228,7 +228,7 @@ def test_a_trainer_killed(demo_copy: Path, row: Row) -> None:
         assert isinstance(registry.launch(plan, view.record.resumed(plan)), Launched)
         view = wait_end(registry, handle.run_id, MINUTES)
         assert (view.state, view.exit_code, view.attempt) == (RunState.SUCCEEDED, 0, 2)
-        tail = RunTail(view.paths)
+        tail = RunFeed(view.paths)
         tail.poll()
         assert tail.frame["step"].tolist() == list(range(1, 25))
         row.note("FAILED, -9; resumed: SUCCEEDED, 0; steps 1..24 once each")

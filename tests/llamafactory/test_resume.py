@@ -11,7 +11,7 @@ import pytest
 from lfdash.engine.resume import prepare_resume
 from lfdash.launchers.base import Launched
 from lfdash.llamafactory.locate import Cli
-from lfdash.runs.metrics import RunTail
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 from tests.support.page import Page
@@ -45,7 +45,7 @@ def test_a_killed_run_is_renamed_and_goes_on_from_its_checkpoint(
         assert [attempt.state for attempt in view.record.attempts] == [RunState.STOPPED, RunState.SUCCEEDED]
         logged = [json.loads(line)["current_steps"] for line in view.paths.trainer_log.read_text().splitlines()]
         assert logged == [*range(1, reached + 1), *range(11, 31), 30]  # the log has the repeated steps twice
-        tail = RunTail(view.paths)
+        tail = RunFeed(view.paths)
         tail.poll()
         assert tail.frame["step"].tolist() == list(range(1, 31))  # the chart has each step once
         assert not view.path.with_name("first").exists()

@@ -22,7 +22,7 @@ from lfdash.jobs.job import JobConfig
 from lfdash.jobs.presets import list_presets
 from lfdash.jobs.stages import ADAPTER_METHODS, METHODS, STAGES
 from lfdash.llamafactory.locate import Cli
-from lfdash.runs.metrics import RunTail
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.predictions import Predictions
 from lfdash.runs.record import Handle, RunState
 from lfdash.runs.results import read_scores
@@ -109,11 +109,11 @@ def runs(page: Page, request: pytest.FixtureRequest) -> Together:
     return ends
 
 
-def trained(view: RunView, steps: int = 2) -> RunTail:
+def trained(view: RunView, steps: int = 2) -> RunFeed:
     """What a run of so many steps left, which must be whole: each step charted once, and something saved."""
     assert (view.state, view.exit_code, view.error) == (RunState.SUCCEEDED, 0, None), view
     assert (view.progress.step, view.progress.total, view.saved.step) == (steps, steps, steps)
-    tail = RunTail(view.paths)
+    tail = RunFeed(view.paths)
     tail.poll()
     losses = tail.frame["step"][np.isfinite(tail.frame["loss"])]
     assert losses.tolist() == list(range(1, steps + 1))

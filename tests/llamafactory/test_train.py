@@ -14,7 +14,7 @@ import yaml
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import LocalLauncher
 from lfdash.llamafactory.locate import Cli
-from lfdash.runs.metrics import RunTail
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.plan import make_plan
 from lfdash.runs.record import RunState
 from tests.conftest import CLI
@@ -53,7 +53,7 @@ def test_a_run_is_trained_to_its_end(registry: ProcessRegistry, preloaded: Cli) 
     view = wait_end(registry, handle.run_id, 400)
     assert (view.state, view.exit_code, view.error) == (RunState.SUCCEEDED, 0, None), view
     assert (view.saved.model, view.saved.step, view.progress.step, view.progress.total) == ("adapter", 25, 25, 25)
-    tail = RunTail(view.paths)
+    tail = RunFeed(view.paths)
     tail.poll()
     assert tail.frame["step"].tolist() == list(range(1, 26))
     for name in ("loss", "learning_rate", "grad_norm", "tokens"):

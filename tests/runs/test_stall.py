@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.runs.metrics import Rhythm
+from lfdash.runs.metrics.progress import Rhythm
 from lfdash.runs.record import RunState
 from lfdash.runs.stall import BESIDE, LEAST_S, QUIET_S, TORN_S, StallDetector, limit_s
 from lfdash.runs.view import RunView, Stall, read_progress

@@ -12,7 +12,7 @@ import pytest
 
 from lfdash.files import file_mark
 from lfdash.runs.log_reader import read_last
-from lfdash.runs.metrics import Progress, progress
+from lfdash.runs.metrics.progress import Progress, progress
 from lfdash.runs.notes import Notes, save
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Exit, RunRecord, RunState, Status

@@ -17,8 +17,9 @@ MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
 MODULES += [ROOT / "engine" / f"{name}.py" for name in ("opening", "context", "facade", "defaults", "services")]
 MODULES += [
     ROOT / "runs" / f"{name}.py"
-    for name in ("console", "diagnose", "log_reader", "metadata", "metrics", "predictions", "report", "results")
+    for name in ("console", "diagnose", "log_reader", "metadata", "predictions", "report", "results")
 ]
+MODULES += sorted((ROOT / "runs" / "metrics").glob("*.py"))
 MODULES += [ROOT / "workspace" / f"{name}.py" for name in ("allowed_paths", "folders", "devices")]
 # ways to open a path; a name with a dot before it is a method or a function of any module
 OPENING = {

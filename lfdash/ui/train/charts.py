@@ -8,41 +8,39 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.runs.console import ConsoleTail
-from lfdash.runs.metrics import MetricFrame, downsample, smooth
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.view import RunView
 from lfdash.ui.shared import charts
 from lfdash.ui.shared.charts import Chart, Series
 from lfdash.ui.shared.text import t
 
 POINTS = 2000  # at most, a line
+SPAN = 10.0  # steps after which a value counts half in the smoothed line
 LOG_SCALE = "page.log_scale"
 
 
-def line_data(frame: MetricFrame, line: Series) -> pd.DataFrame:
+def line_data(feed: RunFeed, line: Series) -> pd.DataFrame:
     """The values of a line: columns step (int32) and value (float32), at most 2,000 points."""
-    values = frame[line.column]
-    # a spoiled row of the log may say anything
-    known = (np.abs(values) <= np.finfo("float32").max) & (np.abs(frame["step"]) < 2**31)
-    x, y = frame["step"][known], values[known]
-    x, y = downsample(x, smooth(y) if line.smooth else y, POINTS)
-    return pd.DataFrame({"step": x.astype("int32"), "value": y.astype("float32")})
+    curve = feed.draw(line.column, span=SPAN if line.smooth else 0.0, points=POINTS)
+    known = np.abs(curve.x) < 2**31  # a spoiled row of the log may say anything
+    return pd.DataFrame({"step": curve.x[known].astype("int32"), "value": curve.y[known].astype("float32")})
 
 
-def chart_data(frame: MetricFrame, chart: Chart) -> pd.DataFrame:
+def chart_data(feed: RunFeed, chart: Chart) -> pd.DataFrame:
     """The data of a chart: those of its line, or of its lines below each other with a column `series` for the word
     of each."""
     if len(chart.lines) == 1:
-        return line_data(frame, chart.lines[0])
+        return line_data(feed, chart.lines[0])
     lines = zip(chart.lines, chart.labels, strict=True)
-    return pd.concat([line_data(frame, line).assign(series=label) for line, label in lines], ignore_index=True)
+    return pd.concat([line_data(feed, line).assign(series=label) for line, label in lines], ignore_index=True)
 
 
-def draw_main(frame: MetricFrame) -> None:
+def draw_main(feed: RunFeed) -> None:
     """The charts above the tabs; they can be zoomed."""
     log = logarithmic()
     for chart in charts.of_tab(""):
         st.vega_lite_chart(
-            chart_data(frame, chart),
+            chart_data(feed, chart),
             charts.spec(chart, log=log),
             key=f"{chart.name}_{'log' if log else 'linear'}",
             width="stretch",
@@ -51,17 +49,17 @@ def draw_main(frame: MetricFrame) -> None:
         )
 
 
-def draw_curves(_services: Services, _view: RunView, frame: MetricFrame, _console: ConsoleTail) -> None:
+def draw_curves(_services: Services, _view: RunView, feed: RunFeed, _console: ConsoleTail) -> None:
     """Small charts of whatever else was recorded."""
-    every = (*charts.each_eval(frame.each_eval), *charts.of_tab("curves"))
-    drawn = [chart for chart in every if any(holds(frame, line) for line in chart.lines)]
+    every = (*charts.each_eval(feed.frame.each_eval), *charts.of_tab("curves"))
+    drawn = [chart for chart in every if any(holds(feed, line) for line in chart.lines)]
     if not drawn:
         st.caption(t("ui.curves_empty"))
         return
     columns = st.columns(2)
     for place, chart in enumerate(drawn):
         columns[place % 2].vega_lite_chart(
-            chart_data(frame, chart), charts.spec(chart, log=logarithmic()), key=f"curve_{chart.name}", width="stretch"
+            chart_data(feed, chart), charts.spec(chart, log=logarithmic()), key=f"curve_{chart.name}", width="stretch"
         )
 
 
@@ -70,6 +68,6 @@ def logarithmic() -> bool:
     return bool(st.session_state.get(LOG_SCALE))
 
 
-def holds(frame: MetricFrame, line: Series) -> bool:
+def holds(feed: RunFeed, line: Series) -> bool:
     """Whether there is any value to draw."""
-    return line.column in frame and bool(np.isfinite(frame[line.column]).any())
+    return feed.best(line.column) is not None

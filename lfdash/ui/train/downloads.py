@@ -11,7 +11,6 @@ import streamlit as st
 from lfdash.engine.services import Services
 from lfdash.files import read_text_file
 from lfdash.jobs.secret_arguments import hide
-from lfdash.runs.metrics import RunTail
 from lfdash.runs.metrics_csv import as_csv
 from lfdash.runs.takeaway import MOST, file_bytes, log_bytes, small_files
 from lfdash.runs.view import RunView
@@ -30,7 +29,7 @@ def draw(services: Services, view: RunView) -> None:
     offers: list[tuple[str, str, str, bool, Callable[[], str | bytes]]] = [
         ("configuration", "yaml", "text/yaml", view.paths.training_args.exists(), partial(configuration, view, clean)),
         ("log", "log", "text/plain", view.paths.console.exists(), partial(log_bytes, view.paths, redact)),
-        ("metrics", "csv", "text/csv", view.paths.trainer_log.exists(), partial(metrics, view)),
+        ("metrics", "csv", "text/csv", view.paths.trainer_log.exists(), partial(metrics, services, view)),
         ("small", "zip", "application/zip", True, partial(small_files, view.paths, clean)),
     ]
     with st.popover(t("ui.download"), icon=":material/download:", key="download_menu", help=t("ui.run_download_help")):
@@ -48,11 +47,11 @@ def configuration(view: RunView, clean: Callable[[str], str]) -> str:
     return clean(text) if isinstance(text, str) else ""
 
 
-def metrics(view: RunView) -> str:
+def metrics(services: Services, view: RunView) -> str:
     """All that the trainer logged."""
-    tail = RunTail(view.paths)
-    tail.poll()
-    return as_csv(tail.frame) + "\n"
+    feed = services.feeds.of(view.paths)
+    feed.poll()
+    return as_csv(feed.frame) + "\n"
 
 
 def draw_files(services: Services, view: RunView) -> None:

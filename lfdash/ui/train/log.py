@@ -6,21 +6,21 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.runs.console import ConsoleTail
-from lfdash.runs.metrics import MetricFrame, RunTail
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import t
 
 
-def tail(view: RunView) -> tuple[RunTail, ConsoleTail]:
-    """This session's readers of the shown run; new ones when another run is shown."""
+def tail(view: RunView) -> ConsoleTail:
+    """This session's reader of the shown run's log; a new one when another run is shown."""
     held = st.session_state.get("page.tail")
     if held is None or held[0] != view.run_id:
-        held = (view.run_id, RunTail(view.paths), ConsoleTail(view.paths.console))
+        held = (view.run_id, ConsoleTail(view.paths.console))
         st.session_state["page.tail"] = held
-    return held[1], held[2]
+    return held[1]
 
 
-def draw_log(services: Services, _view: RunView, _frame: MetricFrame, console: ConsoleTail) -> None:
+def draw_log(services: Services, _view: RunView, _feed: RunFeed, console: ConsoleTail) -> None:
     """The child's output: follows its end until scrolled up."""
     console.poll()
     blocks = console.blocks()

@@ -8,7 +8,7 @@ from lfdash.engine.services import Services
 from lfdash.files import read_text_file
 from lfdash.jobs.secret_arguments import hide
 from lfdash.runs.console import ConsoleTail
-from lfdash.runs.metrics import MetricFrame
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.results import experiment_link
 from lfdash.runs.view import RunView
@@ -23,6 +23,7 @@ from lfdash.ui.train.log import draw_log, tail
 from lfdash.ui.train.outcome import draw_outcome
 
 TAB = "page.tab"
+READ_S = 0.25  # seconds, at most, that a tick reads of the files of a run; the next one goes on
 
 
 def shown(form: Form) -> RunView | None:
@@ -52,14 +53,14 @@ def draw_body(form: Form, view: RunView) -> None:
     if view.waiting is not None:
         queue.draw_shown(services, view)
         return
-    metrics, console = tail(view)
-    metrics.poll()
+    feed, console = services.feeds.of(view.paths), tail(view)
+    feed.poll(READ_S)
     draw_outcome(form, view)
-    if metrics.dead_since is not None and kind.trains:
-        st.warning(t("ui.loss_dead", step=f"{metrics.dead_since:.0f}"), icon=":material/monitor_heart:")
-    charted = kind.trains and len(metrics.frame) > 0
+    if feed.dead_since is not None and kind.trains:
+        st.warning(t("ui.loss_dead", step=f"{feed.dead_since:.0f}"), icon=":material/monitor_heart:")
+    charted = kind.trains and len(feed.frame) > 0
     if charted:
-        draw_main(metrics.frame)
+        draw_main(feed)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         tab = keyed.segments(
             t("ui.details"),
@@ -74,7 +75,7 @@ def draw_body(form: Form, view: RunView) -> None:
             draw_link(services, view)
             if charted:
                 st.toggle(t("ui.log_scale"), key=LOG_SCALE, persist_state="session", width="content")
-    DETAILS[tab](services, view, metrics.frame, console)
+    DETAILS[tab](services, view, feed, console)
 
 
 def draw_link(services: Services, view: RunView) -> None:
@@ -88,7 +89,7 @@ def draw_link(services: Services, view: RunView) -> None:
         st.link_button(t("ui.tracker"), held[1], icon=":material/open_in_new:", help=markdown_safe(held[1]))
 
 
-def draw_configuration(services: Services, view: RunView, _frame: MetricFrame, _console: ConsoleTail) -> None:
+def draw_configuration(services: Services, view: RunView, _feed: RunFeed, _console: ConsoleTail) -> None:
     """Exactly what was run."""
     text = read_text_file(view.paths.training_args)
     if not isinstance(text, str):
@@ -98,12 +99,12 @@ def draw_configuration(services: Services, view: RunView, _frame: MetricFrame, _
 
 
 DETAILS = {
-    "results": lambda _services, view, _frame, _console: evaluation.draw_scores(view),
-    "predictions": lambda services, view, _frame, _console: evaluation.draw_predictions(
+    "results": lambda _services, view, _feed, _console: evaluation.draw_scores(view),
+    "predictions": lambda services, view, _feed, _console: evaluation.draw_predictions(
         view, services.registry.redactor()
     ),
     "log": draw_log,
     "curves": draw_curves,
-    "files": lambda services, view, _frame, _console: downloads.draw_files(services, view),
+    "files": lambda services, view, _feed, _console: downloads.draw_files(services, view),
     "configuration": draw_configuration,
 }

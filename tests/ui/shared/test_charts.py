@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from lfdash.runs.metrics import MetricTable
+from lfdash.runs.metrics.merge import Merge
 from lfdash.ui.shared import charts
 from lfdash.ui.shared.charts import CHARTS, Chart, Series
 from tests.support import GOLDEN
@@ -34,7 +34,7 @@ def test_every_golden_specification_is_of_a_row() -> None:
 
 @pytest.mark.parametrize("chart", [chart for chart in CHARTS if chart.tab is not None], ids=lambda chart: chart.name)
 def test_a_run_has_the_columns(chart: Chart) -> None:
-    frame = MetricTable().frame()
+    frame = Merge().frame()
     assert all(len(frame[line.column]) == 0 for line in chart.lines)
 
 

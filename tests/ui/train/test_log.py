@@ -35,8 +35,7 @@ def log_page() -> None:
     services = shared_services()
     view = services.registry.get(st.session_state["run"])
     assert view is not None
-    metrics, console = tail(view)
-    draw_log(services, view, metrics.frame, console)
+    draw_log(services, view, services.feeds.of(view.paths), tail(view))
 
 
 def visit(run_id: str) -> AppTest:

@@ -40,9 +40,9 @@ def monitor_page() -> None:
     view = monitor.shown(form)
     st.session_state["shown"] = view.run_id if view else None
     if view is not None:
-        metrics, console = tail(view)
-        monitor.draw_configuration(form.services, view, metrics.frame, console)
-        draw_log(form.services, view, metrics.frame, console)
+        feed, console = form.services.feeds.of(view.paths), tail(view)
+        monitor.draw_configuration(form.services, view, feed, console)
+        draw_log(form.services, view, feed, console)
 
 
 def visit() -> AppTest:

@@ -12,7 +12,7 @@ import pytest
 from lfdash.engine.services import Services
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.runs.metrics import Progress
+from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import t

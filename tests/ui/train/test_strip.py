@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.runs.metrics import Progress
+from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView, Stall
 from lfdash.ui.train.strip import strip_facts, strip_html

@@ -1,4 +1,4 @@
-"""Rows of real logs become columns, progress and few points."""
+"""What a run has logged becomes columns: real logs of every stage, resumes, what the console and the state add."""
 
 from __future__ import annotations
 
@@ -12,21 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lfdash.runs import metrics
-from lfdash.runs.log_reader import Cursor, LogRow, read_last
-from lfdash.runs.metrics import (
-    MetricFrame,
-    MetricTable,
-    Progress,
-    Rhythm,
-    RunTail,
-    downsample,
-    progress,
-    rhythm_of,
-    seconds,
-    smooth,
-)
+from lfdash.runs.log_reader import read_last
+from lfdash.runs.metrics import feed as feed_module
+from lfdash.runs.metrics import state as state_module
+from lfdash.runs.metrics.feed import RunFeed
+from lfdash.runs.metrics.frame import MetricFrame, Segment
+from lfdash.runs.metrics.rows import Block
 from lfdash.runs.paths import RunPaths
+from tests.support.feeds import fed
 from tests.support.runs import FIXTURES
 
 
@@ -38,17 +31,18 @@ def resumed(number: int) -> list[dict[str, Any]]:
     return rows_of(f"resume/R{number}.trainer_log.jsonl")
 
 
-def to_frame(rows: list[dict[str, Any]]) -> MetricFrame:
-    table = MetricTable()
-    table.add(rows)
-    return table.frame()
+def to_frame(folder: Path, rows: list[dict[str, Any]]) -> MetricFrame:
+    return fed(folder, rows).frame
 
 
-# -- columns --------------------------------------------------------------------------------------------
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "run"
 
 
-def test_train_eval_and_closing_lines_of_one_step_are_one_row() -> None:
-    frame = to_frame(rows_of("logs/sft.jsonl"))
+
+def test_train_eval_and_closing_lines_of_one_step_are_one_row(folder: Path) -> None:
+    frame = to_frame(folder, rows_of("logs/sft.jsonl"))
     assert frame["step"].tolist() == list(range(1, 15))
     assert np.isfinite(frame["loss"]).all()
     steps, values = frame.series("eval_loss")
@@ -59,26 +53,23 @@ def test_train_eval_and_closing_lines_of_one_step_are_one_row() -> None:
         frame["no_such_column"]
 
 
-def test_stages_bring_their_own_columns() -> None:
-    assert to_frame(rows_of("logs/dpo.jsonl")).series("accuracy")[1][-1] == 1.0
-    assert to_frame(rows_of("logs/ppo.jsonl")).series("reward")[1][-1] == pytest.approx(0.401)
-    assert len(to_frame([])) == 0
+def test_stages_bring_their_own_columns(folder: Path) -> None:
+    assert to_frame(folder, rows_of("logs/dpo.jsonl")).series("accuracy")[1][-1] == 1.0
+    assert to_frame(folder, rows_of("logs/ppo.jsonl")).series("reward")[1][-1] == pytest.approx(0.401)
+    assert len(to_frame(folder, [])) == 0
 
 
-def test_a_null_overwrites_nothing_and_older_names_count() -> None:
+def test_a_null_overwrites_nothing_and_older_names_count(folder: Path) -> None:
     """LLaMA-Factory until 0.8: every key in every line, the evaluation's without a loss."""
-    frame = to_frame(rows_of("plain/old_nulls.trainer_log.jsonl"))
+    frame = to_frame(folder, rows_of("plain/old_nulls.trainer_log.jsonl"))
     assert [np.isfinite(frame[name]).sum() for name in ("loss", "eval_loss", "learning_rate")] == [6, 3, 6]
-    table = MetricTable()
-    table.add(rows_of("plain/old_nulls.trainer_log.jsonl"))
-    assert table.dead_since() is None
+    assert fed(folder, rows_of("plain/old_nulls.trainer_log.jsonl")).dead_since is None
 
 
-def test_lines_of_several_evaluations_at_the_last_step_begin_no_launch() -> None:
+def test_lines_of_several_evaluations_at_the_last_step_begin_no_launch(folder: Path) -> None:
     rows = rows_of("plain/each_dataset.trainer_log.jsonl")
-    assert metrics.last_segment(rows) == rows and progress(rows).loss == 1.8
     one = [{**row, "total_steps": 2} for row in rows[:3]]
-    assert to_frame(one)["loss"].tolist() == [2.0]
+    assert to_frame(folder, one)["loss"].tolist() == [2.0]
 
 
 def test_the_losses_on_each_of_several_datasets_are_read_from_console_and_state(tmp_path: Path) -> None:
@@ -91,7 +82,7 @@ def test_the_losses_on_each_of_several_datasets_are_read_from_console_and_state(
     said = "{{'eval_{}_loss': '{}', 'eval_{}_runtime': '0.1', 'epoch': '{:.4g}'}}\n"
     evaluated = [(name, step + len(name), name, step / 3) for step in (2, 4, 6) for name in ("a_b", "loss_c")]
     paths.console.write_text("".join(said.format(*values) for values in evaluated[:4]))
-    tail = RunTail(paths)
+    tail = RunFeed(paths)
     assert tail.poll() and tail.frame.each_eval == ("eval_a_b_loss", "eval_loss_c_loss")
     assert [list(values) for values in tail.frame.series("eval_a_b_loss")] == [[2, 4], [5, 7]]
     assert [list(values) for values in tail.frame.series("eval_loss_c_loss")] == [[2, 4], [8, 10]]
@@ -100,106 +91,73 @@ def test_the_losses_on_each_of_several_datasets_are_read_from_console_and_state(
     before = {"step": 1, "grad_norm": 2.0, "eval_a_b_loss": 9.0}  # of the run whose checkpoint it went on from
     paths.trainer_state.write_text(json.dumps({"log_history": [before, *history, {"step": 6, "eval_loss": 1.0}]}))
     assert tail.poll() and tail.frame.series("eval_a_b_loss")[1].tolist() == [2.5, 4.5, 6.5]
-    assert "eval_loss" not in tail.frame and tail.frame["step"].tolist() == [2, 4, 6]
+    assert [list(values) for values in tail.frame.series("eval_loss")] == [[6], [1.0]]
+    assert tail.frame["step"].tolist() == [2, 4, 6]
 
 
 def test_a_long_console_is_matched_in_one_pass(tmp_path: Path) -> None:
     """200,000 lines took minutes when each looked through all the rest."""
     paths, count = RunPaths(tmp_path), 60_000
     losses = [f"{2 + n % 97 / 100:.4f}" for n in range(count)]
-    row = '{{"current_steps": {}, "total_steps": 60000, "loss": {}}}\n'
-    paths.trainer_log.write_text("".join(row.format(n + 1, loss) for n, loss in enumerate(losses)))
-    paths.console.write_text("".join(f"{{'loss': '{loss}', 'grad_norm': '0.5', 'epoch': '1'}}\n" for loss in losses))
-    tail, begin = RunTail(paths), time.process_time()
+    row = '{{"current_steps": {}, "total_steps": 60000, "epoch": {}, "loss": {}}}\n'
+    paths.trainer_log.write_text("".join(row.format(n + 1, n / count, loss) for n, loss in enumerate(losses)))
+    said = "{{'loss': '{}', 'grad_norm': '0.5', 'epoch': '{:.4g}'}}\n"
+    paths.console.write_text("".join(said.format(loss, n / count) for n, loss in enumerate(losses)))
+    tail, begin = RunFeed(paths), time.process_time()
     tail.poll()
     assert np.isfinite(tail.frame["grad_norm"]).all() and time.process_time() - begin < 6
-
-
-@pytest.mark.parametrize(
-    ("times", "rhythm"),
-    [
-        ([1, 2, 3], None),  # too few to tell
-        ([1, 2, 3, 4], Rhythm(0.5, 1.0, 1.0, 4.0)),
-        ([1, 2, 3, 63, 64, 65], Rhythm(0.5, 1.0, 60.0, 65.0)),  # an evaluation changes nothing of what is usual
-        ([1, 1, 1, 1, 2, 2, 2, 2, 3], Rhythm(0.125, 0.25, 1.0, 3.0)),  # whole seconds
-        ([1, 1, 1, 1], Rhythm(0.125, 0.25, 0.0, 1.0)),
-    ],
-)
-def test_how_a_launch_steps(times: list[int], rhythm: Rhythm | None) -> None:
-    rows = [
-        {"current_steps": 2 * n, "total_steps": 99, "loss": 1.0, "elapsed_time": f"0:{when // 60:02d}:{when % 60:02d}"}
-        for n, when in enumerate(times, 1)
-    ]
-    beside = {**rows[0], "elapsed_time": "0:59:59"}
-    del beside["loss"]
-    assert rhythm_of([*rows, {**beside, "eval_loss": 1.0}, {**beside, "epoch": 1.0}]) == rhythm
 
 
 @pytest.mark.parametrize(
     ("number", "steps", "trained"),
     [(0, 8, 8), (1, 8, 8), (2, 12, 12), (3, 8, 8), (5, 8, 8), (6, 5, 5), (9, 12, 12)],
 )
-def test_a_resumed_log_gives_one_value_a_step(number: int, steps: int, trained: int) -> None:
-    frame = to_frame(resumed(number))
+def test_a_resumed_log_gives_one_value_a_step(number: int, steps: int, trained: int, folder: Path) -> None:
+    frame = to_frame(folder, resumed(number))
     first = 4 if number == 6 else 1
     assert frame["step"].tolist() == list(range(first, first + steps))
     assert len(frame.series("loss")[0]) == trained
 
 
-def test_a_resume_with_nothing_to_do_keeps_the_curve() -> None:
+def test_a_resume_with_nothing_to_do_keeps_the_curve(folder: Path) -> None:
     """R4: the closing line of a stale checkpoint stands alone at step 12."""
-    frame = to_frame(resumed(4))
+    frame = to_frame(folder, resumed(4))
     assert frame["step"].tolist() == [*range(1, 9), 12]
     assert math.isnan(frame["loss"][-1])
 
 
-def test_a_start_over_replaces_what_was_there() -> None:
+def test_a_start_over_replaces_what_was_there(folder: Path) -> None:
     old = [{"current_steps": step, "total_steps": 50, "loss": 9.0} for step in range(1, 40)]
     new = [{"current_steps": step, "total_steps": 50, "loss": 1.0} for step in range(1, 4)]
-    assert to_frame(old + new)["loss"].tolist() == [1.0, 1.0, 1.0]
+    assert to_frame(folder, old + new)["loss"].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_a_resume_replaces_the_steps_it_trains_again() -> None:
+def test_a_resume_replaces_the_steps_it_trains_again(folder: Path) -> None:
     old = [{"current_steps": step, "total_steps": 9, "loss": 9.0} for step in (1, 3, 5, 7)]
     new = [{"current_steps": step, "total_steps": 9, "loss": 1.0} for step in (4, 5, 6)]
-    frame = to_frame(old + new)
-    assert frame["step"].tolist() == [1, 3, 4, 5, 6, 7]
-    assert frame["loss"].tolist() == [9.0, 9.0, 1.0, 1.0, 1.0, 9.0]
+    frame = to_frame(folder, old + new)
+    assert frame["step"].tolist() == [1, 3, 4, 5, 6]
+    assert frame["loss"].tolist() == [9.0, 9.0, 1.0, 1.0, 1.0]
+    assert frame.segments == (Segment(2, 4),)
 
 
-def test_tokens_a_second_are_told_between_lines_also_after_a_resume() -> None:
+def test_tokens_a_second_are_told_between_lines_also_after_a_resume(folder: Path) -> None:
     """R1 and R6 log throughputs of millions: all tokens since step 0 over the time of the last launch."""
     logged = max(row["throughput"] for row in resumed(1) if "throughput" in row)
     assert logged > 1e6
-    assert np.nanmax(to_frame(resumed(2))["tokens_per_s"]) < 20_000
+    assert np.nanmax(to_frame(folder, resumed(2))["tokens_per_s"]) < 20_000
     first = {"current_steps": 1, "total_steps": 1, "loss": 1.0, "total_tokens": 1000, "throughput": 500.0}
     closing = {key: value for key, value in first.items() if key != "loss"}
     slower = {"current_steps": 2, "total_steps": 2, "loss": 1.0, "total_tokens": 1100, "throughput": 220.0}
-    assert np.isnan(to_frame([first, closing, slower])["tokens_per_s"]).all()  # two launches: nothing between them
+    assert np.isnan(to_frame(folder, [first, closing, slower])["tokens_per_s"]).all()  # nothing between launches
     row = {"current_steps": 1, "total_steps": 2, "loss": 1.0, "total_tokens": 1000, "throughput": 100.0}
     later = {**row, "current_steps": 2, "total_tokens": 2000, "throughput": 125.0}
-    assert to_frame([row, later])["tokens_per_s"].tolist()[1] == pytest.approx(1000 / 6)
+    assert to_frame(folder, [row, later])["tokens_per_s"].tolist()[1] == pytest.approx(1000 / 6)
 
 
-def test_time_is_read_from_tokens_and_else_from_the_clock() -> None:
-    assert seconds({"total_tokens": 800, "throughput": 948.09, "elapsed_time": "0:00:00"}) == pytest.approx(
-        0.8438, 1e-3
-    )
-    assert seconds({"elapsed_time": "1 day, 2:03:04"}) == 93784
-    assert math.isnan(seconds({"elapsed_time": "soon"}))
-    for spoiled in ("9" * 400 + " days, 2:03:04", "9" * 5000 + ":00:01"):
-        assert math.isnan(seconds({"elapsed_time": spoiled}))
-
-
-def test_values_that_are_no_numbers_are_gaps() -> None:
-    frame = to_frame([{"current_steps": 1, "loss": "abc"}, {"current_steps": 2, "loss": 2.0}, {"loss": 3.0}])
+def test_values_that_are_no_numbers_are_gaps(folder: Path) -> None:
+    frame = to_frame(folder, [{"current_steps": 1, "loss": "abc"}, {"current_steps": 2, "loss": 2.0}, {"loss": 3.0}])
     assert math.isnan(frame["loss"][0]) and frame["loss"][1] == 2.0 and len(frame) == 2
-
-
-def test_a_table_of_many_steps_stays_small() -> None:
-    table = MetricTable()
-    table.add([{"current_steps": step, "total_steps": 10**6, "loss": 1.0, "lr": 1.0} for step in range(1, 20_001)])
-    assert len(table.frame()) == 20_000
 
 
 # -- following a run ------------------------------------------------------------------------------------
@@ -207,7 +165,7 @@ def test_a_table_of_many_steps_stays_small() -> None:
 
 def test_a_tail_follows_log_and_console(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
-    tail = RunTail(paths)
+    tail = RunFeed(paths)
     assert not tail.poll()
     log = (FIXTURES / "logs" / "sft.jsonl").read_bytes()
     console = (FIXTURES / "logs" / "sft_console.txt").read_bytes()
@@ -225,18 +183,18 @@ def test_a_tail_follows_log_and_console(tmp_path: Path) -> None:
 
 def test_a_long_log_is_read_a_piece_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And gives the same: also when pieces end within rows, and when another log takes its place."""
-    monkeypatch.setattr(metrics, "PIECE", 100)
-    read = metrics.read_new
+    monkeypatch.setattr(feed_module, "PIECE", 100)
+    read = feed_module.read_block
     sizes: list[int] = []
 
-    def watched(path: Path, cursor: Cursor, limit: int) -> tuple[list[LogRow], Cursor]:
-        rows, after = read(path, cursor, limit)
-        sizes.append(len(rows))
-        return rows, after
+    def watched(data: bytes) -> tuple[Block, int]:
+        block, bad = read(data)
+        sizes.append(len(block))
+        return block, bad
 
-    monkeypatch.setattr(metrics, "read_new", watched)
+    monkeypatch.setattr(feed_module, "read_block", watched)
     paths = RunPaths(tmp_path)
-    tail = RunTail(paths)
+    tail = RunFeed(paths)
     for loss in (1.0, 2.0):
         rows = [{"current_steps": n, "total_steps": 500, "loss": loss, "lr": loss} for n in range(1, 501)]
         paths.trainer_log.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -254,9 +212,9 @@ def test_a_state_of_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.Mo
     paths.trainer_state.parent.mkdir(parents=True, exist_ok=True)
     with paths.trainer_state.open("w") as file:
         file.write('{"log_history": [{"step": 1, "grad_norm": 2.0}]}')
-        file.truncate(metrics.LARGEST_STATE + 1)
-    monkeypatch.setattr(metrics, "read_json", lambda _path: pytest.fail("it was read"))
-    tail = RunTail(paths)
+        file.truncate(state_module.LARGEST_STATE + 1)
+    monkeypatch.setattr(state_module, "read_json", lambda _path: pytest.fail("it was read"))
+    tail = RunFeed(paths)
     assert tail.poll() and "grad_norm" not in tail.frame
 
 
@@ -264,7 +222,7 @@ def test_the_state_at_the_end_tells_the_gradient_norms_by_step(tmp_path: Path) -
     paths = RunPaths(tmp_path)
     paths.trainer_log.write_text('{"current_steps": 5, "total_steps": 5, "loss": 1.0}\n')
     paths.trainer_state.write_text(json.dumps({"log_history": [{"step": 5, "grad_norm": 0.25, "loss": 1.0}]}))
-    tail = RunTail(paths)
+    tail = RunFeed(paths)
     tail.poll()
     assert tail.frame["grad_norm"].tolist() == [0.25]
 
@@ -272,13 +230,13 @@ def test_the_state_at_the_end_tells_the_gradient_norms_by_step(tmp_path: Path) -
 # -- a loss that is no number ---------------------------------------------------------------------------
 
 
-def follow(folder: Path, log: str, console: str | None = None, state: str | None = None) -> RunTail:
+def follow(folder: Path, log: str, console: str | None = None, state: str | None = None) -> RunFeed:
     """A tail that has read what a run wrote, by the names of recorded files."""
     paths = RunPaths(folder)
     for name, path in ((log, paths.trainer_log), (console, paths.console), (state, paths.trainer_state)):
         if name is not None:
             path.write_bytes((FIXTURES / "logs" / name).read_bytes())
-    tail = RunTail(paths)
+    tail = RunFeed(paths)
     tail.poll()
     return tail
 
@@ -306,101 +264,23 @@ def test_other_real_runs_are_not_called_dead(tmp_path: Path, name: str) -> None:
         ("7/nan 7/inf 7/nan 7/inf", None), ("1 0/nan 0/nan 0/3", None), ("1 0/nan nan 0/inf", 2),
     ],
 )
-def test_when_a_run_counts_as_dead(steps: str, since: float | None) -> None:
+def test_when_a_run_counts_as_dead(folder: Path, steps: str, since: float | None) -> None:
     """Each step as loss, or loss/gradient norm. fp16 overflows while it looks for its scale: its loss is a number."""
-    table = MetricTable()
-    for step, (loss, _, norm) in enumerate((word.partition("/") for word in steps.split()), 1):
-        table.add([{"current_steps": step, "total_steps": 9, "loss": float(loss)}])
-        if norm:
-            table.set(step, "grad_norm", float(norm))
-    assert table.dead_since() == since
+    words = [word.partition("/") for word in steps.split()]
+    rows = [
+        {"current_steps": step, "total_steps": 99, "loss": float(loss)} for step, (loss, _, _) in enumerate(words, 1)
+    ]
+    norms = [{"step": step, "grad_norm": float(norm)} for step, (_, _, norm) in enumerate(words, 1) if norm]
+    assert fed(folder, rows, history=norms).dead_since == since
 
 
 def test_a_log_that_starts_again_empties_the_frame(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
     paths.trainer_log.write_bytes((FIXTURES / "logs" / "sft.jsonl").read_bytes())
-    tail = RunTail(paths)
+    tail = RunFeed(paths)
     tail.poll()
     paths.trainer_log.write_text('{"current_steps": 3, "total_steps": 9, "loss": 2.5}\n')
     assert tail.poll()
     assert tail.frame["loss"].tolist() == [2.5]
 
 
-# -- progress -------------------------------------------------------------------------------------------
-
-
-def test_progress_of_a_finished_training() -> None:
-    found = progress(rows_of("logs/sft.jsonl"))
-    assert (found.step, found.total, found.percent, found.epoch, found.remaining_s) == (14, 14, 100.0, 2.0, 0.0)
-    assert found.loss == pytest.approx(5.67798, 1e-4)
-    assert found.tokens_per_s == pytest.approx(1235.8, 1e-2)
-
-
-def test_progress_half_way_tells_what_remains() -> None:
-    rows = [
-        {
-            "current_steps": s,
-            "total_steps": 100,
-            "loss": 3.0,
-            "epoch": s / 50,
-            "total_tokens": 10 * s,
-            "throughput": 20.0,
-        }
-        for s in range(1, 41)
-    ]
-    found = progress(rows)
-    assert found == Progress(40, 100, 40.0, 0.8, 20.0, 30.0, 3.0, 20.0, Rhythm(0.5, 0.5, 0.5, 20.0))
-
-
-def test_progress_after_a_resume_is_that_of_the_last_launch() -> None:
-    rows = resumed(2)[:-2]  # steps 1..8, 8, 8, 9..11
-    found = progress(rows)
-    assert (found.step, found.total) == (11, 12)
-    assert found.remaining_s is not None and 0.02 < found.remaining_s < 1
-    assert progress(resumed(1)).step == 8
-
-
-def test_an_evaluation_that_ends_at_nought_counts_as_far_as_it_came() -> None:
-    found = progress(rows_of("logs/eval_loss.jsonl"))
-    assert (found.step, found.total) == (10, 12)
-
-
-def test_progress_of_nothing() -> None:
-    assert progress([]) == Progress()
-    assert progress([{"loss": 1.0}]) == Progress()
-
-
-def test_nan_is_shown_as_what_it_is() -> None:
-    loss = progress(rows_of("logs/nan.jsonl")).loss
-    assert loss is not None and math.isnan(loss)
-
-
-# -- drawing --------------------------------------------------------------------------------------------
-
-
-def test_smoothing_follows_the_known_weights() -> None:
-    values = np.array([4.0, 2.0, 3.0, 1.0])
-    weight = 1.8 * (1 / (1 + math.exp(-0.2)) - 0.5)
-    expected, last = [], 4.0
-    for value in values:
-        last = weight * last + (1 - weight) * value
-        expected.append(last)
-    assert smooth(values).tolist() == pytest.approx(expected)
-    assert len(smooth(np.array([]))) == 0
-    noisy = np.sin(np.arange(500))  # a mean with weight 0.9 lets 0.1 / |1 - 0.9 exp(-i)| = 10.9 % of it through
-    assert smooth(noisy)[100:].std() / noisy[100:].std() == pytest.approx(0.1093, rel=0.01)
-
-
-@pytest.mark.parametrize("size", [1, 7, 100, 101, 1999, 100_000])
-def test_downsampling_keeps_the_extremes_and_the_order(size: int) -> None:
-    x = np.arange(size, dtype=float)
-    y = np.random.default_rng(1).normal(size=size)
-    if size > 500:
-        y[size // 3], y[size // 2] = 99.0, -99.0
-    few, values = downsample(x, y, 100)
-    assert len(few) <= 100 and len(few) == len(values)
-    assert (np.diff(few) > 0).all()
-    assert values.max() == y.max() and values.min() == y.min()
-    assert (y[few.astype(int)] == values).all()
-    if size <= 100:
-        assert len(few) == size

@@ -1,0 +1,207 @@
+"""The files of one run, followed: each line is read once, whoever looks on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from lfdash.files import FileMark, file_mark
+from lfdash.runs.log_reader import Cursor, read_whole
+from lfdash.runs.metrics.drawing import AXES, Axis, Curve, Ruler, draw
+from lfdash.runs.metrics.frame import OVERFLOWN, TRAINED, MetricFrame
+from lfdash.runs.metrics.match import Printed
+from lfdash.runs.metrics.merge import Merge
+from lfdash.runs.metrics.printed import printed
+from lfdash.runs.metrics.rows import read_block
+from lfdash.runs.metrics.series import Series
+from lfdash.runs.metrics.state import StateReader
+from lfdash.runs.paths import RunPaths
+
+PIECE = 1 << 20  # bytes of a file that are read at once
+DEAD = 3  # logged steps in a row without a loss that is a number
+
+
+class Followed:
+    """A file that grows, read a piece at a time."""
+
+    def __init__(self, path: str, ends: bytes) -> None:
+        self.path, self.ends = path, ends
+        self.cursor = Cursor()
+        self._mark: FileMark | None = None
+        self.size = 0
+
+    def has_news(self) -> bool:
+        """Whether there may be something to read; a stat."""
+        mark = file_mark(self.path)
+        if mark == self._mark:
+            return False
+        self._mark = mark
+        if mark is not None:
+            self.size = mark[1]
+        return mark is not None
+
+    def read(self) -> bytes:
+        """The next whole lines; empty when there are none for now."""
+        before = self.cursor
+        data, self.cursor = read_whole(self.path, before, PIECE, self.ends)
+        return data
+
+
+class RunFeed:
+    """What one run has logged, kept up to date by `poll`. For any number of threads.
+
+    version: grows with every change. frame: the columns, as the last poll left them. dead_since: the step since which
+    the run has learned nothing, since its loss is no number; None while it may learn. reading: the share of the files
+    that is read (0 to 1) as long as that takes more than one poll; None when it is through.
+    """
+
+    def __init__(self, paths: RunPaths) -> None:
+        self.paths = paths
+        self.version = 0
+        self.reading: float | None = None
+        self._reading = threading.Lock()  # held by the one that reads
+        self._data = threading.Lock()  # held by the one that changes or draws what was read
+        self._log = Followed(paths.named("trainer_log.jsonl"), b"\n")
+        self._console = Followed(str(paths.console), b"\n\r")
+        self._reset()
+
+    def _reset(self) -> None:
+        self._merge = Merge()
+        self._printed = Printed(self._merge.columns)
+        self._state = StateReader(self.paths)
+        self._series: dict[str, Series] = {}
+        self._rulers: dict[str, Ruler] = {}
+        self.frame: MetricFrame = self._merge.frame()
+        self.dead_since: float | None = None
+
+    @property
+    def planned(self) -> int | None:
+        """The last step that is planned, as the newest line of the log says; None while none does."""
+        return self._merge.planned
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use, about."""
+        made = sum(series.nbytes for series in list(self._series.values()))
+        return self._merge.columns.nbytes + made + sum(ruler.nbytes for ruler in list(self._rulers.values()))
+
+    def poll(self, budget_s: float | None = None) -> bool:
+        """Reads what is new; whether anything was. budget_s: seconds after which it stops, and goes on the next time;
+        None = all. While another thread reads, one with a budget does not wait for it."""
+        if not self._reading.acquire(blocking=budget_s is None):
+            return False
+        try:
+            deadline = None if budget_s is None else time.monotonic() + budget_s
+            changed = self._poll(deadline)
+            if changed:
+                with self._data:
+                    self.frame = self._merge.frame()
+                    self.dead_since = dead_since(self.frame)
+                self.version += 1
+            return changed
+        finally:
+            self._reading.release()
+
+    def _poll(self, deadline: float | None) -> bool:
+        changed = self._read_log(deadline)
+        with self._data:
+            changed = self._state.poll(self._merge.columns) or changed
+        return self._read_console(deadline) or changed
+
+    def _read_log(self, deadline: float | None) -> bool:
+        changed = False
+        while True:
+            generation, offset = self._log.cursor.generation, self._log.cursor.offset
+            data = self._log.read()
+            if self._log.cursor.generation != generation:
+                with self._data:
+                    self._reset()
+                changed = True
+                self._console.cursor = replace(Cursor(), generation=self._console.cursor.generation)
+            elif self._log.cursor.offset == offset:
+                return changed
+            block, bad = read_block(data)
+            self._log.cursor = replace(self._log.cursor, bad=self._log.cursor.bad + bad)
+            if len(block):
+                with self._data:
+                    self._merge.add(block)
+                changed = True
+            if deadline is not None and time.monotonic() > deadline:
+                return changed
+
+    def _read_console(self, deadline: float | None) -> bool:
+        changed = False
+        while True:
+            offset = self._console.cursor.offset
+            data = self._console.read()
+            self._printed.take(printed(data))
+            with self._data:
+                changed = self._printed.settle() or changed
+            if self._console.cursor.offset <= offset or (deadline is not None and time.monotonic() > deadline):
+                return changed
+
+    def draw(
+        self,
+        column: str,
+        *,
+        x: Axis = "step",
+        span: float = 0.0,
+        lo: float | None = None,
+        hi: float | None = None,
+        points: int = 2000,
+    ) -> Curve:
+        """At most `points` points of a column, and one more beyond each end of the range, so that the line goes on.
+
+        x: the axis. span: half-life of the smoothing in steps; 0 = as it was logged. lo, hi: the range of x, None = to
+        the end. All values where there are no more than `points`, else the smallest and the largest of each of some
+        stretches; these stay the same as the run grows. The cost does not depend on how long the run is. Empty for a
+        column that there is not.
+        """
+        with self._data:
+            columns = self._merge.columns
+            if column not in columns or x not in columns:
+                return Curve()
+            if x not in self._rulers:
+                assert x in AXES
+                self._rulers[x] = Ruler(columns, x)
+            return draw(self._of(column), self._rulers[x].values(), span=span, lo=lo, hi=hi, points=points)
+
+    def best(self, column: str, largest: bool = False) -> int | None:
+        """The place of a column's smallest value (or its largest), the first of equal ones; None where it has none."""
+        with self._data:
+            return self._of(column).best(largest=largest) if column in self._merge.columns else None
+
+    def _of(self, column: str) -> Series:
+        if column not in self._series:
+            self._series[column] = Series(self._merge.columns, column)
+        return self._series[column]
+
+
+def dead_since(frame: MetricFrame) -> float | None:
+    """The step since which the run has learned nothing, since its loss is no number; None while it may learn.
+
+    transformers logs such a loss as 0 (`logging_nan_inf_filter`): then the gradient norm tells. One such step means
+    little (fp16 looks for its scale so), three in a row do.
+    """
+    if "loss" not in frame:
+        return None
+    loss, marks = frame["loss"], frame.marks
+    end, first, count, width = len(frame), None, 0, 64
+    while end > 0:
+        part = slice(max(0, end - width), end)
+        trained = marks[part] & TRAINED > 0
+        dead = trained & (~np.isfinite(loss[part]) | ((loss[part] == 0) & (marks[part] & OVERFLOWN > 0)))
+        alive = np.flatnonzero(trained & ~dead)
+        places = np.flatnonzero(dead)
+        if len(alive):
+            places = places[places > alive[-1]]
+        count += len(places)
+        if len(places):
+            first = part.start + int(places[0])
+        if len(alive):
+            break
+        end, width = part.start, width * 4
+    return float(frame["step"][first]) if first is not None and count >= DEAD else None

@@ -1,0 +1,88 @@
+"""What a run has logged, as columns by step, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from lfdash.runs.metrics.progress import NAN
+
+Column = npt.NDArray[np.float64]
+Marks = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
+
+# key in trainer_log.jsonl (train/callbacks.py, LogCallback) -> column
+COLUMNS = {
+    "loss": "loss",
+    "eval_loss": "eval_loss",
+    "lr": "learning_rate",
+    "learning_rate": "learning_rate",  # until LLaMA-Factory 0.9
+    "epoch": "epoch",
+    "accuracy": "accuracy",
+    "reward": "reward",
+    "total_tokens": "tokens",
+    "vram_allocated": "vram_allocated",
+    "vram_reserved": "vram_reserved",
+}
+DERIVED = ("seconds", "tokens_per_s", "grad_norm")
+KNOWN = frozenset({"step", *COLUMNS.values(), *DERIVED})
+
+# bits of the marks of a place, which tell what a NaN cannot
+TRAINED = 1  # a training loss was logged, if only as NaN
+EVALUATED = 2  # an evaluation was logged, or another line without a loss
+OVERFLOWN = 4  # a gradient norm was printed that is no finite number
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Where a launch after the first begins. place: of its first row; step: of that."""
+
+    place: int
+    step: int
+
+
+@dataclass(frozen=True)
+class MetricFrame:
+    """Columns of equal length, ascending by step, one row a step; NaN where a step has no such value. Nothing is
+    copied: the arrays are views of what grows behind them, and read-only.
+
+    `columns`: what was logged, by name, in the order in which it came. `frame[name]` is there for every known column,
+    too; `name in frame` says whether it holds any value. `segments`: where launches after the first begin. `marks`: the
+    bits TRAINED, EVALUATED, OVERFLOWN of each row.
+    """
+
+    columns: Mapping[str, Column]
+    segments: tuple[Segment, ...] = ()
+    marks: Marks = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def __getitem__(self, name: str) -> Column:
+        """KeyError for a name that is neither known nor logged."""
+        if name in self.columns:
+            return self.columns[name]
+        if name not in KNOWN:
+            raise KeyError(name)
+        return np.full(len(self), NAN)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __len__(self) -> int:
+        return len(self.columns["step"])
+
+    @property
+    def each_eval(self) -> tuple[str, ...]:
+        """The columns of the losses on each of several evaluation datasets."""
+        return tuple(sorted(filter(is_each_eval, self.columns)))
+
+    def series(self, name: str) -> tuple[Column, Column]:
+        """(steps, values) of one column, without its gaps."""
+        known = np.isfinite(self[name])
+        return self["step"][known], self[name][known]
+
+
+def is_each_eval(name: str) -> bool:
+    """Whether this is the column of the losses on one of several evaluation datasets: eval_<dataset>_loss."""
+    return name.startswith("eval_") and name.endswith("_loss") and name != "eval_loss"

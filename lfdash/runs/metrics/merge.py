@@ -1,0 +1,174 @@
+"""Rows of a trainer log, in the order of the file -> columns by step, one launch after the other."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from lfdash.runs.metrics.columns import Columns
+from lfdash.runs.metrics.frame import EVALUATED, TRAINED, Column, MetricFrame, Places, Segment
+from lfdash.runs.metrics.progress import NAN
+from lfdash.runs.metrics.rows import Block, Flags
+
+
+class Merge:
+    """Puts the rows of a log together. Values of one step are merged, the newest wins; steps ascend.
+
+    A launch that begins at a step replaces what was there from that step on, as it is trained again; one that begins no
+    later than the first one did is a start over. One whose first line has no loss (there was nothing left to train, or
+    it evaluates first) leaves what is at that step. Seconds go on from what is left of the launches before: steps that
+    are trained again count once.
+    """
+
+    def __init__(self) -> None:
+        self.columns = Columns()
+        self.planned: int | None = None
+        self._segments: tuple[Segment, ...] = ()
+        self._last: Block | None = None  # the row before, of those beyond step 0
+        self._trained = (NAN, NAN)  # step and seconds of the last row with a loss
+        self._base = 0.0  # seconds of the launches before
+        self._timed: tuple[float, float] | None = None  # tokens, seconds of the loss before, same launch
+
+    def frame(self) -> MetricFrame:
+        """What there is, as views."""
+        return self.columns.frame(self._segments)
+
+    def add(self, block: Block) -> None:
+        """Takes the next rows."""
+        if not len(block):
+            return
+        known = np.flatnonzero(np.abs(block.total) < 2**63)  # not NaN either
+        if len(known):
+            self.planned = int(block.total[known[-1]])
+        beyond = np.flatnonzero(block.step != 0)
+        if len(beyond) == len(block):
+            self._add_beyond(block)
+            return
+        # the last line of an evaluation goes back to step 0: such rows are put aside, and begin nothing
+        edges = [0, *(np.flatnonzero(np.diff(block.step == 0)) + 1).tolist(), len(block)]
+        for begin, end in pairwise(edges):
+            part = block.part(begin, end)
+            if part.step[0]:
+                self._add_beyond(part)
+            else:
+                self._add_nought(part)
+
+    def _add_nought(self, block: Block) -> None:
+        if not len(self.columns) or self.columns.view("step")[0] > 0:
+            self.columns.insert(0, 0.0)
+            self._segments = tuple(Segment(segment.place + 1, segment.step) for segment in self._segments)
+        elif self.columns.place(0.0) is None:
+            return
+        place = self.columns.place(0.0)
+        assert place is not None
+        self._write(block, np.full(len(block), place), block.seconds)
+
+    def _add_beyond(self, block: Block) -> None:
+        begins = self._begins(block)
+        edges = [0, *(np.flatnonzero(begins[1:]) + 1).tolist(), len(block)]
+        for begin, end in pairwise(edges):
+            self._append(block.part(begin, end), launch=bool(begins[begin]))
+        self._last = block.part(len(block) - 1, len(block))
+
+    def _begins(self, block: Block) -> Flags:
+        """Which rows begin a launch; see `progress.begins_segment`. Also a second loss at one step does."""
+        first = self._last is None
+        last = block.part(0, 1) if self._last is None else self._last
+
+        def before(now: Column | Flags, old: Column | Flags) -> Column:
+            return np.concatenate((old, now[:-1]))
+
+        step = before(block.step, last.step)
+        had_loss = before(block.has_loss, last.has_loss).astype(bool)
+        closed = ~had_loss & ~before(block.has_eval, last.has_eval).astype(bool) & (
+            step == before(block.total, last.total)
+        )
+        earlier = block.seconds < before(block.seconds, last.seconds)
+        again = self._again(block)
+        begins = np.where(closed, (block.step != step) | block.has_loss | earlier, (block.step < step) | again)
+        if first:
+            begins[0] = False
+        return begins.astype(bool)
+
+    def _again(self, block: Block) -> Flags:
+        """Which rows have a loss at the step of the loss before, of another time."""
+        again = np.zeros(len(block), bool)
+        places = np.flatnonzero(block.has_loss)
+        if len(places):
+            steps, times = block.step[places], block.seconds[places]
+            step = np.concatenate(([self._trained[0]], steps[:-1]))
+            when = np.concatenate(([self._trained[1]], times[:-1]))
+            again[places] = (steps == step) & (times != when) & ~(np.isnan(times) & np.isnan(when))
+            self._trained = (float(steps[-1]), float(times[-1]))
+        return again
+
+    def _append(self, block: Block, *, launch: bool) -> None:
+        """Takes rows of one launch, ascending; launch: whether they begin one."""
+        if launch:
+            self._launch(block)
+        columns, size = self.columns, len(self.columns)
+        steps = block.step
+        fresh = np.empty(len(block), bool)
+        fresh[0] = not size or steps[0] != columns.view("step")[-1]
+        np.not_equal(steps[1:], steps[:-1], out=fresh[1:])
+        columns.grow(steps[fresh])
+        self._write(block, np.cumsum(fresh) + (size - 1), block.seconds + self._base)
+        self._speeds(block, np.cumsum(fresh) + (size - 1))
+
+    def _launch(self, block: Block) -> None:
+        """Makes room for a launch that begins with the first row of `block`."""
+        steps = self.columns.view("step")
+        step, trains = float(block.step[0]), bool(block.has_loss[0])
+        size = int(np.searchsorted(steps, step, side="left" if trains else "right"))
+        if not np.any(steps[:size] > 0):
+            size = 0  # a start over
+        self.columns.cut(size)
+        self._base = last_number(self.columns.view("seconds"), size) if "seconds" in self.columns else 0.0
+        self._timed = None
+        kept = tuple(segment for segment in self._segments if segment.place < size)
+        closing = not (trains or block.has_eval[0]) and step == block.total[0]
+        self._segments = (*kept, Segment(size, int(step))) if size and not closing else kept
+
+    def _write(self, block: Block, places: Places, seconds: Column) -> None:
+        """Puts the values of rows at their places, the later ones over the earlier."""
+        for name, values in (*block.columns.items(), ("seconds", seconds)):
+            has = {"loss": block.has_loss, "eval_loss": block.has_eval}.get(name)
+            has = ~np.isnan(values) if has is None else has
+            if has.all():
+                self.columns.put(name, places, values)
+            elif has.any():
+                self.columns.put(name, places[has], values[has])
+        marks = self.columns.marks
+        marks[places[block.has_loss]] |= TRAINED
+        marks[places[block.has_eval | (~block.has_loss & block.has_epoch)]] |= EVALUATED
+
+    def _speeds(self, block: Block, places: Places) -> None:
+        """Tokens a second since the loss before: `throughput` itself is wrong after a resume."""
+        tokens = block.columns.get("tokens")
+        if tokens is None:
+            return
+        rows = np.flatnonzero(block.has_loss & (tokens > 0) & (block.seconds > 0))
+        if not len(rows):
+            return
+        tokens, seconds = tokens[rows], block.seconds[rows]
+        before = self._timed or (NAN, NAN)
+        self._timed = (float(tokens[-1]), float(seconds[-1]))
+        passed = np.diff(seconds, prepend=before[1])
+        known = passed > 0
+        if known.any():
+            speed = np.diff(tokens, prepend=before[0])[known] / passed[known]
+            self.columns.put("tokens_per_s", places[rows][known], speed)
+
+
+def last_number(column: Column, size: int) -> float:
+    """The last finite value among the first `size`; 0 where there is none."""
+    end, width = size, 64
+    while end > 0:
+        part = column[max(0, end - width) : end]
+        known = np.flatnonzero(np.isfinite(part))
+        if len(known):
+            return float(part[known[-1]])
+        end, width = end - len(part), width * 4
+    return 0.0
+
