@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pynvml
+
+from lfdash.machine import nvidia
 
 OTHER_NODES = ("/dev/kfd", "/dev/davinci_manager")  # AMD's ROCm, Huawei's Ascend
 BF16_SINCE = (8, 0)  # compute capability with bfloat16 arithmetic (Ampere)
@@ -60,36 +61,19 @@ def cpus() -> int:
 def read_gpus() -> tuple[tuple[Gpu, ...], str | None]:
     """The GPUs that runs can see, and why none can be asked for when NVML is there but fails."""
     try:
-        pynvml.nvmlInit()
+        with nvidia.connection():
+            return tuple(read_gpu(index) for index in nvidia.visible_indices()), None
     except pynvml.NVMLError_LibraryNotFound:
         return (), None  # no NVIDIA driver: an ordinary machine
     except pynvml.NVMLError as error:
         return (), str(error)
-    try:
-        found = tuple(read_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
-    except pynvml.NVMLError as error:
-        return (), str(error)
-    finally:
-        pynvml.nvmlShutdown()
-    return tuple(gpu for gpu in found if visible(gpu.index)), None
 
 
 def read_gpu(index: int) -> Gpu:
     """Asks NVML about one GPU. NVMLError when it is gone."""
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    name = pynvml.nvmlDeviceGetName(handle)
     capability = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle))
-    text = name.decode() if isinstance(name, bytes) else str(name)
-    pids = tuple(sorted(int(process.pid) for process in computing(handle)))
-    return Gpu(index, text, capability >= BF16_SINCE, pids)
-
-
-def computing(handle: object) -> list[Any]:
-    """The processes that compute on a GPU; none where the driver does not tell (some virtual ones do not)."""
-    try:
-        return list(pynvml.nvmlDeviceGetComputeRunningProcesses(handle))
-    except pynvml.NVMLError_NotSupported:
-        return []
+    return Gpu(index, nvidia.name_of(handle), capability >= BF16_SINCE, nvidia.processes_of(handle) or ())
 
 
 def process_name(pid: int) -> str:
@@ -103,12 +87,3 @@ def process_name(pid: int) -> str:
         return f"{name} (pid {pid}, {process.username()})"
     except (psutil.Error, KeyError):
         return f"{name} (pid {pid})"
-
-
-def visible(index: int) -> bool:
-    """Whether the server's own CUDA_VISIBLE_DEVICES lets a GPU through; names (UUIDs) are not judged."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is None:
-        return True
-    words = [word.strip() for word in listed.split(",") if word.strip()]
-    return str(index) in words or any(not word.lstrip("-").isdigit() for word in words)
