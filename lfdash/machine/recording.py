@@ -87,6 +87,7 @@ class Recording:
         while len(rows) * 2 > self._most:
             rows = rows[::2]
             self._every *= 2
+        rows[-1]["every"] = self._every  # who goes on after us knows it
         text = b"\n".join(map(msgspec.json.encode, rows)).decode() + "\n"
         write_text_atomic(self.path, text, durable=False)
         self._rows, self._last = len(rows), float(rows[-1]["time"])
