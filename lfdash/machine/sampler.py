@@ -20,6 +20,7 @@ BUSY_S = 5.0  # between two samples while a run goes on, or somebody looks
 IDLE_S = 60.0  # else
 LOOKED_S = 30.0  # how long somebody who looked counts
 SECOND_S = 1.0  # after the first sample, which cannot know yet how busy the processors are
+CLOSE_S = 2.0
 DISK_S = 5.0  # how long a disk may take to say what is free
 
 logger = logging.getLogger(__name__)
@@ -79,13 +80,13 @@ class Machine:
                 self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread, at the latest when what it asks has answered or was given up."""
+        """Ends the thread; one that waits for a driver ends later."""
         with self._lock:
             thread, self._thread = self._thread, None
         self._closing.set()
         self._wanted.set()
         if thread is not None:
-            thread.join()
+            thread.join(CLOSE_S)
 
     def latest(self) -> Sample:
         """The newest sample; that somebody looks makes the next ones come often. Any thread may call it."""

@@ -10,8 +10,11 @@ import psutil
 import pynvml
 
 from lfdash.machine import nvidia
+from lfdash.machine.patience import Patience
+from lfdash.machine.sample import CannotRead
 
 OTHER_NODES = ("/dev/kfd", "/dev/davinci_manager")  # AMD's ROCm, Huawei's Ascend
+DRIVER_S = 5.0  # how long it may take to answer
 BF16_SINCE = (8, 0)  # compute capability with bfloat16 arithmetic (Ampere)
 
 
@@ -59,7 +62,25 @@ def cpus() -> int:
 
 
 def read_gpus() -> tuple[tuple[Gpu, ...], str | None]:
-    """The GPUs that runs can see, and why none can be asked for when NVML is there but fails."""
+    """The GPUs that runs can see, and why none can be asked for when NVML is there but fails. One that hangs keeps
+    nobody waiting for more than some seconds: then those that it told last are there, as far as anybody knows."""
+    try:
+        found = DRIVER.answer()
+    except CannotRead as error:
+        return _last_told, str(error)
+    return found
+
+
+def ask_driver() -> tuple[tuple[Gpu, ...], str | None]:
+    """As `read_gpus`, however long it takes."""
+    global _last_told
+    found = told_by_driver()
+    _last_told = found[0]
+    return found
+
+
+def told_by_driver() -> tuple[tuple[Gpu, ...], str | None]:
+    """What NVML tells now."""
     try:
         with nvidia.connection():
             return tuple(read_gpu(index) for index in nvidia.visible_indices()), None
@@ -87,3 +108,7 @@ def process_name(pid: int) -> str:
         return f"{name} (pid {pid}, {process.username()})"
     except (psutil.Error, KeyError):
         return f"{name} (pid {pid})"
+
+
+_last_told: tuple[Gpu, ...] = ()
+DRIVER = Patience("nvml", ask_driver, DRIVER_S)  # one for the process: of a driver that hangs one thread hangs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,6 +78,23 @@ def test_a_driver_that_fails_is_told_and_closed(driver: None, monkeypatch: pytes
     monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: closed.append(1))
     found = probe()
     assert found.gpus == () and found.problem and closed == [1]
+
+
+def test_a_driver_that_hangs_keeps_nobody_waiting_and_its_gpus_stay(
+    driver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = probe()
+    answers = threading.Event()
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: answers.wait(20) and len(CARDS))
+    monkeypatch.setattr(devices.DRIVER, "_seconds", 0.05)
+    for _ in range(2):
+        found = probe()
+        assert found.gpus == before.gpus and found.problem == "does not answer"
+    answers.set()
+    thread = devices.DRIVER._thread
+    assert thread is not None
+    thread.join(20)
+    assert probe() == before
 
 
 def test_the_processors_that_may_be_used_are_counted() -> None:
