@@ -12,6 +12,7 @@ from pathlib import Path
 from lfdash.access.sign_in import SignIn
 from lfdash.data.cache import DataCache
 from lfdash.data.dataset_info import DatasetInfo
+from lfdash.engine.machine_use import MachineUse
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.presets import Preset, list_presets
@@ -21,6 +22,8 @@ from lfdash.launchers.base import Launcher
 from lfdash.llamafactory import probe
 from lfdash.llamafactory.catalogue import Upstream, load_snapshot
 from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.machine.history import Histories
+from lfdash.machine.sampler import Machine
 from lfdash.outcomes import Refused
 from lfdash.runs.metrics.feeds import Feeds
 from lfdash.runs.table import Table
@@ -83,6 +86,9 @@ class Services:
         )
         if create:
             self.registry.identity.check()
+        self._machine_use = MachineUse(self.registry.watcher, self.registry.identity)
+        self.machine = Machine(workspace, self._machine_use)
+        self.machine_histories = Histories()  # of the runs
         self.table = Table(self.registry.summaries)
         self.feeds = Feeds()
         self.data = DataCache(workspace, self.roots.readable)
@@ -99,16 +105,20 @@ class Services:
         return self._started
 
     def start(self) -> None:
-        """Starts the registry's thread and, in the background, reads what LLaMA-Factory offers. Once."""
+        """Starts the threads of the registry and of the machine, and reads in the background what LLaMA-Factory offers.
+        Once."""
         with self._lock:
             if self._started:
                 return
             self._started = True
         self.registry.start()
+        self.machine.start()
         threading.Thread(target=self._read_installed, name="lfdash-upstream", daemon=True).start()
 
     def close(self) -> None:
-        """Stops the registry's thread. Runs go on."""
+        """Stops the threads of the machine and of the registry. Runs go on."""
+        self.machine.close()
+        self._machine_use.close()
         self.registry.close()
 
     def _read_installed(self) -> None:

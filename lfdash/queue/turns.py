@@ -16,7 +16,7 @@ from lfdash.queue.store import QueueEntry
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
 from lfdash.runs.view import Reason, RunView, Stall, Waiting
-from lfdash.supervisor.processes import MARK, environ
+from lfdash.supervisor.processes import marked_folder
 from lfdash.workspace import devices
 
 NAMED = 3  # processes of a GPU that are named
@@ -62,12 +62,9 @@ class CachedDevices:
 def run_of(pid: int, workspace: Path) -> str:
     """The run of a workspace that a process carries the marker of: `name (pid 7)`; "" for none, and where its
     environment cannot be read any more."""
-    inside = os.path.realpath(workspace) + os.sep
-    for word in environ(pid):
-        attempt, _, folder = os.fsdecode(word[len(MARK) :]).partition(":") if word.startswith(MARK) else ("", "", "")
-        if attempt and folder.startswith(inside):
-            return f"{readable(os.path.basename(folder))} (pid {pid})"
-    return ""
+    folder = marked_folder(pid)
+    inside = folder.startswith(os.path.realpath(workspace) + os.sep)
+    return f"{readable(os.path.basename(folder))} (pid {pid})" if inside else ""
 
 
 def processes_words(pids: Sequence[int]) -> str:

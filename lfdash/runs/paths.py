@@ -10,6 +10,7 @@ from typing import Any
 
 from lfdash.files import NOT_THERE, look_json, look_mark, readable
 from lfdash.jobs.converters import SAVES
+from lfdash.machine.recording import FILE as MACHINE
 from lfdash.runs.plan import ARGS_FILE
 
 PRIVATE = ".lfdash"
@@ -210,6 +211,11 @@ class RunPaths:
     def notes(self) -> Path:
         """What people wrote about the run."""
         return self.root / NOTES
+
+    @property
+    def machine(self) -> Path:
+        """What GPUs, processors, memory and disk did while the run went on."""
+        return self.root / MACHINE
 
     def attempt(self, number: int) -> AttemptPaths:
         """Control files of attempt `number` (1 is the first)."""

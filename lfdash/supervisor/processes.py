@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 MARKER = "LFDASH_RUN"
 MARK = f"{MARKER}=".encode()
+GENERATIONS = 16  # that are looked back for a marker
 NOT_OURS = (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM)  # the process has ended, or is somebody else's
 
 
@@ -96,6 +97,20 @@ def marked(value: str) -> list[int]:
     """
     wanted = MARK + value.encode()
     return [pid for pid, words in environments() if wanted in words and start_ticks(pid) is not None]
+
+
+def marked_folder(pid: int) -> str:
+    """The folder of the run whose marker a process carries, or the one that it descends from: some wipe their
+    environment (setproctitle does). "" for none, and where it cannot be read (any more)."""
+    for _ in range(GENERATIONS):
+        if pid <= 1:
+            break
+        for word in environ(pid):
+            attempt, _colon, folder = word[len(MARK) :].partition(b":") if word.startswith(MARK) else (b"", b"", b"")
+            if attempt and folder:
+                return os.fsdecode(folder)
+        pid = parent(pid)
+    return ""
 
 
 def anybody_for(folder: str) -> bool:

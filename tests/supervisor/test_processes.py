@@ -17,6 +17,7 @@ from lfdash.supervisor.processes import (
     environ,
     is_torchrun,
     marked,
+    marked_folder,
     pass_on,
     ranks,
     recorded_alive,
@@ -129,6 +130,16 @@ def test_a_recorded_process_is_known_without_its_environment(spawn: Spawn) -> No
     assert recorded_alive(record, "") == recorded_alive(record, boot_id()) == [process.pid, below]
     process.kill()
     wait_for(lambda: recorded_alive(record) == [])  # a zombie is over
+
+
+def test_a_process_tells_the_run_that_it_belongs_to(spawn: Spawn) -> None:
+    """Also one that wiped its environment, by the one that it descends from."""
+    worker = "import time; " + WIPE + WAIT
+    process = spawn("import time; " + FORK.format(code=worker) + WAIT, ups=2, env={MARKER: "2:/runs/a:b"})
+    (below,) = descendants(process.pid)
+    assert environ(below)[0] == b""
+    assert marked_folder(process.pid) == marked_folder(below) == "/runs/a:b"
+    assert marked_folder(os.getpid()) == marked_folder(1) == marked_folder(2**22 + 1) == ""
 
 
 def test_a_process_that_does_not_fit_the_record_is_a_stranger(spawn: Spawn) -> None:
