@@ -55,7 +55,7 @@ def real(tmp_path: Path) -> Iterator[tuple[ProcessRegistry, Handle]]:
     """A run with processes."""
     (tmp_path / "workspace").mkdir()
     registry = ProcessRegistry(tmp_path / "workspace", LocalLauncher())
-    handle = launch(registry, plan_for(tmp_path / "workspace", seconds=60))
+    handle = launch(registry, plan_for(tmp_path / "workspace", steps=600, delay=0.1))
     wait_ready(handle)
     registry.refresh()
     yield registry, handle
