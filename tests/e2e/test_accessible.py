@@ -243,6 +243,7 @@ def test_a_fix_says_of_what(form: Page) -> None:
     expect(form.locator("[class*=st-key-fix_] button:visible").first).to_have_attribute(
         "aria-label", re.compile("^Fix: .*[^:]$")
     )
+    drawn(form)
     said = names(form, "[class*=st-key-fix_] button")
     assert len(set(said)) == len(said)
     for left in range(len(said), 0, -1):
