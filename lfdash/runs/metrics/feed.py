@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
-from lfdash.files import FileMark, file_mark
-from lfdash.runs.log_reader import Cursor, read_whole
 from lfdash.runs.metrics.drawing import AXES, Axis, Curve, Ruler, draw
+from lfdash.runs.metrics.followed import Deadline, Followed
 from lfdash.runs.metrics.frame import OVERFLOWN, TRAINED, MetricFrame
 from lfdash.runs.metrics.match import Printed
 from lfdash.runs.metrics.merge import Merge
 from lfdash.runs.metrics.printed import printed
 from lfdash.runs.metrics.rows import read_block
 from lfdash.runs.metrics.series import Series
-from lfdash.runs.metrics.state import StateReader
-from lfdash.runs.paths import RunPaths
+from lfdash.runs.metrics.state import StateReader, newest_checkpoint
+from lfdash.runs.paths import LOG, STATE, RunPaths
 
-PIECE = 1 << 20  # bytes of a file that are read at once
+BATCH = 2048  # printed lines that are given their places at once
 DEAD = 3  # logged steps in a row without a loss that is a number
-
-
-class Followed:
-    """A file that grows, read a piece at a time."""
-
-    def __init__(self, path: str, ends: bytes) -> None:
-        self.path, self.ends = path, ends
-        self.cursor = Cursor()
-        self._mark: FileMark | None = None
-        self.size = 0
-
-    def has_news(self) -> bool:
-        """Whether there may be something to read; a stat."""
-        mark = file_mark(self.path)
-        if mark == self._mark:
-            return False
-        self._mark = mark
-        if mark is not None:
-            self.size = mark[1]
-        return mark is not None
-
-    def read(self) -> bytes:
-        """The next whole lines; empty when there are none for now."""
-        before = self.cursor
-        data, self.cursor = read_whole(self.path, before, PIECE, self.ends)
-        return data
+FAR = 1 << 26  # bytes of a console that are passed over where the state tells all that was printed there
+LAST = 1 << 24  # of these, the last are read: what was printed after the state was written
 
 
 class RunFeed:
@@ -64,16 +39,17 @@ class RunFeed:
         self.reading: float | None = None
         self._reading = threading.Lock()  # held by the one that reads
         self._data = threading.Lock()  # held by the one that changes or draws what was read
-        self._log = Followed(paths.named("trainer_log.jsonl"), b"\n")
+        self._log = Followed(paths.named(LOG), b"\n")
         self._console = Followed(str(paths.console), b"\n\r")
         self._reset()
 
     def _reset(self) -> None:
         self._merge = Merge()
         self._printed = Printed(self._merge.columns)
-        self._state = StateReader(self.paths)
+        self._state, self._saved = StateReader(), StateReader()
         self._series: dict[str, Series] = {}
         self._rulers: dict[str, Ruler] = {}
+        self._console.again()
         self.frame: MetricFrame = self._merge.frame()
         self.dead_since: float | None = None
 
@@ -94,54 +70,88 @@ class RunFeed:
         if not self._reading.acquire(blocking=budget_s is None):
             return False
         try:
-            deadline = None if budget_s is None else time.monotonic() + budget_s
-            changed = self._poll(deadline)
+            changed = self._poll(Deadline(budget_s))
             if changed:
                 with self._data:
                     self.frame = self._merge.frame()
                     self.dead_since = dead_since(self.frame)
                 self.version += 1
+            self.reading = self._share()
             return changed
         finally:
             self._reading.release()
 
-    def _poll(self, deadline: float | None) -> bool:
-        changed = self._read_log(deadline)
-        with self._data:
-            changed = self._state.poll(self._merge.columns) or changed
-        return self._read_console(deadline) or changed
+    def _poll(self, deadline: Deadline) -> bool:
+        changed = self._log.look() and self._read_log(deadline)
+        if self._log.through:  # what else is told needs its rows
+            changed = self._read_states(deadline) or changed
+            if self._console.look():
+                self._pass_over()
+                changed = self._read_console(deadline) or changed
+            if self._printed.waits:
+                with self._data:
+                    changed = self._printed.take([]) or changed
+        return changed
 
-    def _read_log(self, deadline: float | None) -> bool:
+    def _share(self) -> float | None:
+        """See `reading`."""
+        files = (self._log, self._console)
+        if all(file.through for file in files) and self._state.through and self._saved.through:
+            return None
+        size = sum(file.size for file in files)
+        return 1.0 - sum(file.unread for file in files) / size if size else 0.0
+
+    def _read_log(self, deadline: Deadline) -> bool:
         changed = False
-        while True:
-            generation, offset = self._log.cursor.generation, self._log.cursor.offset
+        while not self._log.through:
+            generation = self._log.cursor.generation
             data = self._log.read()
             if self._log.cursor.generation != generation:
                 with self._data:
                     self._reset()
                 changed = True
-                self._console.cursor = replace(Cursor(), generation=self._console.cursor.generation)
-            elif self._log.cursor.offset == offset:
-                return changed
             block, bad = read_block(data)
             self._log.cursor = replace(self._log.cursor, bad=self._log.cursor.bad + bad)
             if len(block):
                 with self._data:
                     self._merge.add(block)
                 changed = True
-            if deadline is not None and time.monotonic() > deadline:
-                return changed
+            if deadline.passed():
+                break
+        return changed
 
-    def _read_console(self, deadline: float | None) -> bool:
+    def _read_states(self, deadline: Deadline) -> bool:
+        """The state of the whole training; while there is none, and the console does not tell, that of the newest
+        checkpoint."""
         changed = False
-        while True:
-            offset = self._console.cursor.offset
-            data = self._console.read()
-            self._printed.take(printed(data))
-            with self._data:
-                changed = self._printed.settle() or changed
-            if self._console.cursor.offset <= offset or (deadline is not None and time.monotonic() > deadline):
-                return changed
+        if self._state.look(self.paths.named(STATE)):
+            changed = self._state.read(self._merge.columns, deadline, self._data)
+        elif self._console.size == 0 or self._console.unread > FAR:
+            checkpoint = newest_checkpoint(self.paths)
+            if checkpoint is not None and self._saved.look(checkpoint):
+                changed = self._saved.read(self._merge.columns, deadline, self._data)
+        return changed
+
+    def _pass_over(self) -> None:
+        """Goes on near the end of a long console, when the state has told of all logged steps."""
+        if self._console.unread < FAR or not self._state.through or not len(self.frame):
+            return
+        trained = np.flatnonzero(self._merge.columns.marks & TRAINED)
+        if len(trained) and self._state.last_step >= self._merge.columns.view("step")[trained[-1]]:
+            self._console.skip_to(self._console.size - LAST)
+
+    def _read_console(self, deadline: Deadline) -> bool:
+        changed = False
+        while not self._console.through:
+            entries = printed(self._console.read())
+            if self._log.look():  # a row may have come that was printed since
+                changed = self._read_log(deadline) or changed
+            while some := list(islice(entries, BATCH)):
+                with self._data:
+                    changed = self._printed.take(some) or changed
+            if deadline.passed():
+                break
+        return changed
 
     def draw(
         self,

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from lfdash.runs.metrics.columns import Columns
-from lfdash.runs.metrics.frame import EVALUATED, OVERFLOWN, TRAINED, Column, Marks
+from lfdash.runs.metrics.frame import EVALUATED, OVERFLOWN, TRAINED, Column, Places
 from lfdash.runs.metrics.printed import is_evaluation, is_wanted, wanted
 
-Entry = dict[str, float]
+Entry = Mapping[str, float]
 AHEAD = 1000  # rows of one epoch that are looked through for one that was printed
-WAITING = 100_000  # printed lines, at most, that are kept while the log lacks their rows
+WAITING = 10_000  # printed lines, at most, that are kept while the log lacks their rows
+FEWEST, MOST = 16, 4096  # lines that are compared at once
+# what a printed line and its row have both: name on the console -> column
+COMPARED = {"loss": "loss", "eval_loss": "eval_loss", "learning_rate": "learning_rate"}
+TOKENS = "num_input_tokens_seen"
 
 
-def close(printed: float, logged: float) -> bool:
-    """Whether a number was printed of another: with four digits (transformers 5), or four after the point. What one
-    of both lacks, or is no number in either, does not tell."""
-    if math.isnan(printed) or math.isnan(logged):
-        return True
-    return printed == logged or abs(printed - logged) <= 6e-5 + 6e-4 * abs(logged)
-
-
-def close_epoch(printed: float, logged: float) -> bool:
-    """As `close`; transformers 4 prints two digits after the point."""
-    return not abs(printed - logged) > slack(logged)
+def all_close(printed: Column, logged: Column) -> npt.NDArray[np.bool_]:
+    """Where a number was printed of another: with four digits (transformers 5), or four after the point. What one of
+    both lacks, or is no number in either, does not tell."""
+    near: npt.NDArray[np.bool_] = np.abs(printed - logged) <= 6e-5 + 6e-4 * np.abs(logged)
+    near |= (printed == logged) | np.isnan(printed) | np.isnan(logged)
+    return near
 
 
 def slack(epoch: float) -> float:
-    """How far a printed epoch may be from its own."""
+    """How far a printed epoch may be from its own: transformers 4 prints two digits after the point."""
     return 5.1e-3 + 6e-4 * abs(epoch)
 
 
@@ -39,69 +40,95 @@ class Follower:
     """Walks along the rows that have a mark, as entries come that were printed for them, in the same order.
 
     Where they do not agree it finds the next row of that epoch that does; where the epochs go back (a launch begins) so
-    does it. Each entry costs the same, however long the run is. place: of the row that is expected next. together:
+    does it. An entry costs the same, however long the run is. place: of the row that is expected next. together:
     whether entries of other names may have the same row.
     """
 
-    def __init__(
-        self, columns: Columns, mark: int, agree: Callable[[Entry, int], bool], *, together: bool = False
-    ) -> None:
-        self._columns, self._mark, self._agree, self.together = columns, mark, agree, together
-        self._names: set[str] = set()
+    def __init__(self, columns: Columns, mark: int, *, together: bool = False) -> None:
+        self._columns, self._mark, self._together = columns, mark, together
         self.waiting: deque[Entry] = deque(maxlen=WAITING)
         self.place = 0
         self._epoch = -math.inf
+        self._names: set[str] = set()  # of the entries of the row before
 
-    def find(self) -> Iterable[tuple[int, Entry]]:
+    def find(self) -> Iterator[tuple[int, Entry]]:
         """The entries that wait and whose rows are there, each with its place; those that have none are dropped."""
-        columns = self._columns
-        if "epoch" not in columns:
+        if "epoch" not in self._columns or not self.waiting:
             return
-        epochs, marks = columns.view("epoch"), columns.marks
-        self.place = min(self.place, len(columns))
+        self.place = min(self.place, len(self._columns))
+        many = FEWEST
         while self.waiting:
-            entry = self.waiting[0]
-            epoch = entry["epoch"]
-            if epoch < self._epoch - 2 * slack(self._epoch):
-                self.place = int(np.searchsorted(epochs, epoch - slack(epoch)))
-            place = self._seek(entry, epoch, epochs, marks)
-            if place is None:
-                return
-            self.waiting.popleft()
-            self._epoch = epoch
-            if place >= 0:
-                self._names = {*wanted(entry), *(self._names if place == self.place - 1 else ())}
-                self.place = place + 1
-                yield place, entry
+            run = [] if self._together else self._run(many)
+            many = min(2 * many, MOST) if len(run) == many else FEWEST
+            for place in run:
+                yield place, self.waiting.popleft()
+            if len(run) < FEWEST and self.waiting:
+                sought = self._seek(self.waiting[0])
+                if sought is None:
+                    return
+                entry = self.waiting.popleft()
+                self._epoch = entry["epoch"]
+                if sought >= 0:
+                    self._names = {*wanted(entry), *(self._names if sought == self.place - 1 else ())}
+                    self.place = sought + 1
+                    yield sought, entry
 
-    def _seek(self, entry: Entry, epoch: float, epochs: Column, marks: Marks) -> int | None:
+    def _run(self, many: int) -> list[int]:
+        """The places of the first of `many` entries that are, one by one, those of the next rows."""
+        entries = list(islice(self.waiting, many))
+        places = self._next(len(entries))
+        entries = entries[: len(places)]
+        if not len(places):
+            return []
+        epochs = np.array([entry["epoch"] for entry in entries])
+        apart = np.abs(epochs - self._columns.view("epoch")[places])
+        back = np.diff(epochs, prepend=self._epoch) < -2 * (5.1e-3 + 6e-4 * np.abs(epochs))
+        good = ~(apart > 5.1e-3 + 6e-4 * np.abs(epochs)) & ~back & self._agree(entries, places)
+        count = len(entries) if good.all() else int(good.argmin())
+        if count:
+            self._epoch, self.place = float(epochs[count - 1]), int(places[count - 1]) + 1
+        return [int(place) for place in places[:count].tolist()]
+
+    def _seek(self, entry: Entry) -> int | None:
         """The place of an entry; -1 where it has none, None where its row may come yet."""
-        beside = self.together and self.place and self._names.isdisjoint(wanted(entry))
-        if beside and close_epoch(epoch, epochs[self.place - 1]):
+        epoch, epochs = entry["epoch"], self._columns.view("epoch")
+        if epoch < self._epoch - 2 * slack(self._epoch):
+            self.place = int(np.searchsorted(epochs, epoch - slack(epoch)))
+        beside = self._together and self.place and self._names.isdisjoint(wanted(entry))
+        if beside and not abs(epoch - epochs[self.place - 1]) > slack(epoch):
             return self.place - 1  # of another dataset
-        place = self._next(self.place, marks)
-        if place is None:
+        following = self._next(1)
+        if not len(following):
             return None if not len(epochs) or not epoch < epochs[-1] - slack(epoch) else -1
-        if close_epoch(epoch, epochs[place]) and self._agree(entry, place):
-            return place
-        if epochs[place] > epoch + slack(epoch):
+        if epochs[following[0]] > epoch + slack(epoch):
             return -1  # its row is not in the log
-        return self._search(entry, epoch, epochs, marks)
-
-    def _search(self, entry: Entry, epoch: float, epochs: Column, marks: Marks) -> int:
         begin = max(self.place, int(np.searchsorted(epochs, epoch - slack(epoch))))
         end = min(int(np.searchsorted(epochs, epoch + slack(epoch), side="right")), begin + AHEAD)
-        places = (np.flatnonzero(marks[begin:end] & self._mark) + begin).tolist()
-        return next((place for place in places if self._agree(entry, place)), -1)
+        places = np.flatnonzero(self._columns.marks[begin:end] & self._mark) + begin
+        agreed = np.flatnonzero(self._agree([entry] * len(places), places))
+        return int(places[agreed[0]]) if len(agreed) else -1
 
-    def _next(self, place: int, marks: Marks) -> int | None:
-        width = 64
-        while place < len(marks):
+    def _next(self, count: int) -> Places:
+        """The places of the next rows, `count` at most."""
+        marks, place, width = self._columns.marks, self.place, 2 * count + 8
+        while True:
             found = np.flatnonzero(marks[place : place + width] & self._mark)
-            if len(found):
-                return place + int(found[0])
-            place, width = place + width, 2 * width
-        return None
+            if len(found) >= count or place + width >= len(marks):
+                return found[:count] + place
+            width *= 4
+
+    def _agree(self, entries: Sequence[Entry], places: Places) -> npt.NDArray[np.bool_]:
+        """Which entries say the same as their rows. Tokens are exact and settle it where both have them."""
+        good = np.ones(len(places), bool)
+        for name, column in COMPARED.items():
+            if column in self._columns:
+                told = np.array([entry.get(name, math.nan) for entry in entries])
+                good &= all_close(told, self._columns.view(column)[places])
+        if "tokens" in self._columns:
+            told = np.array([entry.get(TOKENS, math.nan) for entry in entries])
+            tokens = self._columns.view("tokens")[places]
+            good = (good & (np.isnan(told) | np.isnan(tokens))) | (told == tokens)
+        return good
 
 
 class Printed:
@@ -109,11 +136,17 @@ class Printed:
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self._trained = Follower(columns, TRAINED, self._agrees)
-        self._evaluated = Follower(columns, EVALUATED, self._agrees_evaluated, together=True)
+        self._trained = Follower(columns, TRAINED)
+        self._evaluated = Follower(columns, EVALUATED, together=True)
 
-    def take(self, entries: Iterable[Entry]) -> None:
-        """Entries in the order in which they were printed; they wait for their rows."""
+    @property
+    def waits(self) -> bool:
+        """Whether there are entries that wait for their rows."""
+        return bool(self._trained.waiting or self._evaluated.waiting)
+
+    def take(self, entries: Iterable[Entry]) -> bool:
+        """Entries in the order in which they were printed. They get their places, as far as these can be told; others
+        wait for their rows. Whether any had its place now."""
         for entry in entries:
             if "epoch" not in entry:
                 continue
@@ -121,49 +154,32 @@ class Printed:
                 self._evaluated.waiting.append(entry)
             elif "loss" in entry:
                 self._trained.waiting.append(entry)
-
-    def settle(self) -> bool:
-        """Gives what waits its place, as far as it can be told; whether anything has one now."""
         found = [*self._trained.find(), *self._evaluated.find()]
-        write(self._columns, [place for place, _ in found], [entry for _, entry in found])
+        write(self._columns, np.array([place for place, _ in found], np.int64), [entry for _, entry in found])
         return bool(found)
 
-    def _agrees(self, entry: Entry, place: int) -> bool:
-        tokens, told = self._value("tokens", place), entry.get("num_input_tokens_seen", math.nan)
-        if tokens == told:
-            return True
-        alike = math.isnan(tokens) or math.isnan(told)
-        return alike and all(
-            close(entry.get(name, math.nan), self._value(name, place)) for name in ("loss", "learning_rate")
-        )
 
-    def _agrees_evaluated(self, entry: Entry, place: int) -> bool:
-        return close(entry.get("eval_loss", math.nan), self._value("eval_loss", place))
-
-    def _value(self, name: str, place: int) -> float:
-        return float(self._columns.view(name)[place]) if name in self._columns else math.nan
-
-
-def write(columns: Columns, places: Sequence[int], entries: Sequence[Mapping[str, float]]) -> None:
+def write(columns: Columns, places: Places, entries: Sequence[Entry]) -> None:
     """Puts entries into the columns, the later ones over the earlier. places: of the entries."""
-    if not places:
-        return
-    order = np.argsort(places, kind="stable")
-    by_name: dict[str, tuple[list[int], list[float]]] = {}
-    for number in order.tolist():
-        for name, value in entries[number].items():
-            if is_wanted(name):
-                told = by_name.setdefault(name, ([], []))
-                told[0].append(places[number])
-                told[1].append(value)
-    for name, (rows, values) in by_name.items():
-        at, given = np.array(rows), np.array(values, dtype=np.float64)
-        if name == "eval_loss" and name in columns:  # the log's own is exact
-            lacking = np.isnan(columns.view(name)[at])
-            at, given = at[lacking], given[lacking]
-        if len(at):
-            columns.put(name, at, given)
-        if name == "grad_norm":
-            marks = columns.marks
-            marks[at] &= 255 - OVERFLOWN
-            marks[at[~np.isfinite(given)]] |= OVERFLOWN
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for number, entry in enumerate(entries):
+        alike.setdefault(tuple(entry), []).append(number)
+    for names, numbers in alike.items():
+        at = places[numbers]
+        order = np.argsort(at, kind="stable")
+        for name in filter(is_wanted, names):
+            values = np.array([entries[number][name] for number in numbers], dtype=np.float64)
+            put(columns, name, at[order], values[order])
+
+
+def put(columns: Columns, name: str, places: Places, values: Column) -> None:
+    """Puts values of one column."""
+    if name == "eval_loss" and name in columns:  # the log's own is exact
+        lacking = np.isnan(columns.view(name)[places])
+        places, values = places[lacking], values[lacking]
+    if len(places):
+        columns.put(name, places, values)
+    if name == "grad_norm":
+        marks = columns.marks
+        marks[places] &= 255 - OVERFLOWN
+        marks[places[~np.isfinite(values)]] |= OVERFLOWN

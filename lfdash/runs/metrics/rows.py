@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -16,28 +17,29 @@ from lfdash.runs.metrics.frame import COLUMNS, Column
 from lfdash.runs.metrics.progress import NAN, number, seconds
 
 Flags = npt.NDArray[np.bool_]
-Number = float | None  # None: there is no such key, or it has no value
-
 FIELDS = ("current_steps", "total_steps", "throughput", *COLUMNS)
+ASKED = ("loss", "eval_loss", "epoch")  # keys of which it counts whether they are there, if only with NaN
 
 
 class Line(msgspec.Struct, gc=False):
-    """What is taken of a line of the log. A value that is no number is NaN; None where there is none."""
+    """What is taken of a line of the log. NaN: there is no such key, or its value is no number. asked: bits of those of
+    ASKED that are there with such a value."""
 
-    current_steps: Number = None
-    total_steps: Number = None
-    loss: Number = None
-    eval_loss: Number = None
-    lr: Number = None
-    learning_rate: Number = None
-    epoch: Number = None
-    accuracy: Number = None
-    reward: Number = None
-    total_tokens: Number = None
-    throughput: Number = None
-    vram_allocated: Number = None
-    vram_reserved: Number = None
-    elapsed_time: str | None = None
+    current_steps: float = NAN
+    total_steps: float = NAN
+    loss: float = NAN
+    eval_loss: float = NAN
+    lr: float = NAN
+    learning_rate: float = NAN
+    epoch: float = NAN
+    accuracy: float = NAN
+    reward: float = NAN
+    total_tokens: float = NAN
+    throughput: float = NAN
+    vram_allocated: float = NAN
+    vram_reserved: float = NAN
+    elapsed_time: str = ""
+    asked: int = 0
 
 
 DECODER = msgspec.json.Decoder(Line)
@@ -82,8 +84,8 @@ def exact(line: bytes) -> Line | None:
 def to_line(row: LogRow) -> Line:
     """What is taken of a row."""
     told: dict[str, Any] = {key: number(row[key]) for key in FIELDS if row.get(key) is not None}
-    elapsed = row.get("elapsed_time")
-    return Line(**told, elapsed_time=None if elapsed is None else str(elapsed))
+    asked = sum(1 << bit for bit, key in enumerate(ASKED) if key in told)
+    return Line(**told, elapsed_time=str(row.get("elapsed_time") or ""), asked=asked)
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,15 @@ class Block:
 
 def to_block(lines: Sequence[Line], *, odd: bool = False) -> Block:
     """Rows as columns; those without a step are left out. odd: whether some of their values may be NaN."""
-    raw = {key: np.array([getattr(line, key) for line in lines], dtype=np.float64) for key in FIELDS}
+    raw = {key: np.fromiter(map(attrgetter(key), lines), np.float64, len(lines)) for key in FIELDS}
     known = np.isfinite(raw["current_steps"])
     if not known.all():
         lines = [line for line, kept in zip(lines, known.tolist(), strict=True) if kept]
         raw = {key: column[known] for key, column in raw.items()}
-    has = {key: there(lines, key, raw[key], odd=odd) for key in ("loss", "eval_loss", "epoch")}
+    has = {key: ~np.isnan(raw[key]) for key in ASKED}
+    if odd:
+        asked = np.fromiter(map(attrgetter("asked"), lines), np.int64, len(lines))
+        has = {key: has[key] | (asked >> bit & 1 > 0) for bit, key in enumerate(ASKED)}
     columns = {name: raw[key] for key, name in COLUMNS.items()}
     older, newer = raw["lr"], raw["learning_rate"]
     columns["learning_rate"] = np.where(np.isnan(newer), older, newer)
@@ -130,11 +135,6 @@ def to_block(lines: Sequence[Line], *, odd: bool = False) -> Block:
     )
 
 
-def there(lines: Sequence[Line], key: str, column: Column, *, odd: bool) -> Flags:
-    """Which rows have a key, if only with NaN."""
-    return np.array([getattr(line, key) is not None for line in lines], np.bool_) if odd else ~np.isnan(column)
-
-
 def times(lines: Sequence[Line], tokens: Column, rate: Column) -> Column:
     """See `progress.seconds`."""
     exactly = (tokens > 0) & (rate > 0)
@@ -143,7 +143,7 @@ def times(lines: Sequence[Line], tokens: Column, rate: Column) -> Column:
     result[~np.isfinite(result)] = NAN
     text, value = "", NAN  # many lines of a quick run have the same
     for place in np.flatnonzero(~exactly).tolist():
-        said = lines[place].elapsed_time or ""
+        said = lines[place].elapsed_time
         if said != text:
             text, value = said, seconds({"elapsed_time": said})
         result[place] = value

@@ -14,6 +14,7 @@ import pytest
 
 from lfdash.runs.log_reader import read_last
 from lfdash.runs.metrics import feed as feed_module
+from lfdash.runs.metrics import followed
 from lfdash.runs.metrics import state as state_module
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics.frame import MetricFrame, Segment
@@ -183,7 +184,7 @@ def test_a_tail_follows_log_and_console(tmp_path: Path) -> None:
 
 def test_a_long_log_is_read_a_piece_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And gives the same: also when pieces end within rows, and when another log takes its place."""
-    monkeypatch.setattr(feed_module, "PIECE", 100)
+    monkeypatch.setattr(followed, "PIECE", 100)
     read = feed_module.read_block
     sizes: list[int] = []
 
@@ -213,7 +214,7 @@ def test_a_state_of_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.Mo
     with paths.trainer_state.open("w") as file:
         file.write('{"log_history": [{"step": 1, "grad_norm": 2.0}]}')
         file.truncate(state_module.LARGEST_STATE + 1)
-    monkeypatch.setattr(state_module, "read_json", lambda _path: pytest.fail("it was read"))
+    monkeypatch.setattr(state_module, "parsed", lambda _data: pytest.fail("it was read"))
     tail = RunFeed(paths)
     assert tail.poll() and "grad_norm" not in tail.frame
 

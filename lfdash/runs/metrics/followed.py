@@ -1,0 +1,67 @@
+"""A file that grows, read a piece at a time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from lfdash.files import FileMark, file_mark
+from lfdash.runs.log_reader import Cursor, read_whole
+
+PIECE = 1 << 20  # bytes of a file that are read at once; a longer line is passed over
+SETTLED_NS = 2 * 10**9  # a file that changed later than that may change again at the same time of change
+
+
+class Deadline:
+    """When a reader has to stop for now; never without a budget."""
+
+    def __init__(self, budget_s: float | None) -> None:
+        self._end = None if budget_s is None else time.monotonic() + budget_s
+
+    def passed(self) -> bool:
+        return self._end is not None and time.monotonic() >= self._end
+
+
+class Followed:
+    """A file of lines. ends: the bytes each of which ends one. cursor: up to where it was read; size: its bytes, when
+    it was looked at last; through: whether all of it was read then."""
+
+    def __init__(self, path: str, ends: bytes) -> None:
+        self.path, self._ends = path, ends
+        self.cursor = Cursor()
+        self.size = 0
+        self.through = True
+        self._seen: FileMark | None = None  # how it looked when it was read through, a while after its last change
+
+    def look(self) -> bool:
+        """Whether there may be something to read; costs a stat."""
+        mark = file_mark(self.path)
+        if mark is None:
+            self.through = True
+        if mark is None or (self.through and mark == self._seen):
+            return False
+        self.size = mark[1]
+        self._seen = mark if time.time_ns() - mark[0] > SETTLED_NS else None
+        self.through = False
+        return True
+
+    def read(self) -> bytes:
+        """The next whole lines; empty when there are none for now, and then it is through."""
+        before = self.cursor
+        data, self.cursor = read_whole(self.path, before, PIECE, self._ends)
+        self.through = (self.cursor.offset, self.cursor.generation) == (before.offset, before.generation)
+        return data
+
+    def again(self) -> None:
+        """Begins anew."""
+        self.cursor = Cursor(generation=self.cursor.generation)
+        self.through, self._seen = not self.size, None
+
+    def skip_to(self, offset: int) -> None:
+        """Goes on at a byte, with the first line that begins after it."""
+        self.cursor = replace(self.cursor, offset=offset, inside=True)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that are known to be ahead."""
+        return 0 if self.through else max(0, self.size - self.cursor.offset)
