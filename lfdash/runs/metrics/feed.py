@@ -83,9 +83,10 @@ class RunFeed:
 
     def _poll(self, deadline: Deadline) -> bool:
         changed = self._log.look() and self._read_log(deadline)
+        printed_more = self._console.look()
         if self._log.through:  # what else is told needs its rows
             changed = self._read_states(deadline) or changed
-            if self._console.look():
+            if printed_more:
                 self._pass_over()
                 changed = self._read_console(deadline) or changed
             if self._printed.waits:

@@ -34,6 +34,7 @@ KNOWN = frozenset({"step", *COLUMNS.values(), *DERIVED})
 TRAINED = 1  # a training loss was logged, if only as NaN
 EVALUATED = 2  # an evaluation was logged, or another line without a loss
 OVERFLOWN = 4  # a gradient norm was printed that is no finite number
+TOLD = 8  # the trainer's state has told of it, with all digits
 
 
 @dataclass(frozen=True)

@@ -85,11 +85,12 @@ class Merge:
             step == before(block.total, last.total)
         )
         earlier = block.seconds < before(block.seconds, last.seconds)
-        again = self._again(block)
-        begins = np.where(closed, (block.step != step) | block.has_loss | earlier, (block.step < step) | again)
+        again = self._again(block) & (block.step == step)
+        if_closed, else_ = (block.step != step) | block.has_loss | earlier, (block.step < step) | again
+        begins: Flags = (closed & if_closed) | (~closed & else_)
         if first:
             begins[0] = False
-        return begins.astype(bool)
+        return begins
 
     def _again(self, block: Block) -> Flags:
         """Which rows have a loss at the step of the loss before, of another time."""
@@ -126,9 +127,10 @@ class Merge:
         self.columns.cut(size)
         self._base = last_number(self.columns.view("seconds"), size) if "seconds" in self.columns else 0.0
         self._timed = None
-        kept = tuple(segment for segment in self._segments if segment.place < size)
+        place = size - 1 if size and self.columns.view("step")[-1] == step else size
+        kept = tuple(segment for segment in self._segments if segment.place < place)
         closing = not (trains or block.has_eval[0]) and step == block.total[0]
-        self._segments = (*kept, Segment(size, int(step))) if size and not closing else kept
+        self._segments = (*kept, Segment(place, int(step))) if size and not closing else kept
 
     def _write(self, block: Block, places: Places, seconds: Column) -> None:
         """Puts the values of rows at their places, the later ones over the earlier."""

@@ -112,7 +112,7 @@ def put_history(columns: Columns, history: list[dict[str, Any]]) -> None:
         {name: number(value) for name, value in history[place].items() if type(value) in (int, float)}
         for place in kept.tolist()
     ]
-    write(columns, places[kept], entries)
+    write(columns, places[kept], entries, exact=True)
 
 
 def newest_checkpoint(paths: RunPaths) -> str | None:

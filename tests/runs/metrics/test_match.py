@@ -1,0 +1,240 @@
+"""What the console printed for a step comes to that step: both shapes of transformers, resumes, lost lines."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lfdash.runs.metrics import state
+from lfdash.runs.metrics.feed import RunFeed
+from lfdash.runs.metrics.printed import numbers, printed
+from lfdash.runs.paths import RunPaths
+from tests.support.feeds import fed, written
+from tests.support.runs import FIXTURES
+
+TOTAL = 300
+
+
+def loss_at(step: int, launch: int = 0) -> float:
+    return 2.0 + 0.3 * math.sin(step * 12.9898 + launch)
+
+
+def row_at(step: int, launch: int = 0) -> dict[str, Any]:
+    return {
+        "current_steps": step, "total_steps": TOTAL, "loss": loss_at(step, launch), "lr": 1e-4 * (1 - step / TOTAL),
+        "epoch": step / 100,
+    }  # a row of the trainer log
+
+
+def line_of(row: dict[str, Any], shape: int, more: dict[str, float]) -> str:
+    """A row as transformers 4 or 5 prints it, after LLaMA-Factory's own line."""
+    own = f"[INFO] callbacks:144 >> {{'loss': {row['loss']:.4f}, 'learning_rate': {row['lr']:.4e}, 'epoch': 0.14}}\n"
+    entry: dict[str, Any] = {"loss": row["loss"], "grad_norm": more["grad_norm"], "learning_rate": row["lr"], **more}
+    if shape == 4:
+        entry = {name: round(value, 4) if name == "loss" else value for name, value in entry.items()}
+        return f"{own}\r      {entry | {'epoch': round(row['epoch'], 2)}}\n"
+    return f"{own}\r      { {name: f'{value:.4g}' for name, value in (entry | {'epoch': row['epoch']}).items()} }\n"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    shape=st.sampled_from([4, 5]),
+    launches=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 60)), min_size=1, max_size=3),
+    lost=st.sets(st.integers(1, 100), max_size=20), kept=st.sets(st.integers(1, 100), max_size=20),
+    cuts=st.lists(st.integers(0, 20_000), max_size=4),
+)
+def test_every_step_has_what_was_printed_for_it(
+    tmp_path: Path, shape: int, launches: list[tuple[int, int]], lost: set[int], kept: set[int], cuts: list[int]
+) -> None:
+    """lost: steps without a line on the console; kept: steps without a row. Read in pieces, and at once."""
+    log, console, expected = "", "", {}  # type: tuple[str, str, dict[int, float]]
+    end = 0
+    for number, (begin, count) in enumerate(launches):
+        begin = min(begin, end + 1) if number else 1
+        expected = {step: value for step, value in expected.items() if step < begin}
+        end = begin + count
+        for step in range(begin, end):
+            row, margin = row_at(step, number), round(step + number / 10, 1)
+            log += "" if step in kept - {begin} else written([row])
+            more = {"grad_norm": 0.5, "rewards/margins": margin}
+            console += "" if step in lost - {begin} else line_of(row, shape, more)
+            if not (step in lost - {begin} or step in kept - {begin}):
+                expected[step] = margin
+        end -= 1
+    paths = RunPaths(tmp_path)
+    paths.console.unlink(missing_ok=True)
+    paths.trainer_log.write_text(log)
+    feed = RunFeed(paths)
+    for cut in sorted(cuts):
+        paths.console.write_text(console[:cut])
+        feed.poll()
+    paths.console.write_text(console)
+    feed.poll()
+    frame = feed.frame
+    steps, margins = frame.series("rewards/margins") if "rewards/margins" in frame else (np.empty(0), np.empty(0))
+    told = dict(zip(steps.tolist(), margins.tolist(), strict=True))
+    assert told == {step: value for step, value in expected.items() if step in frame["step"]}
+
+
+def test_real_consoles_tell_all_that_they_have() -> None:
+    text = (FIXTURES / "logs" / "sft_console.txt").read_bytes()
+    entries = list(printed(text))
+    assert len([entry for entry in entries if "loss" in entry]) == 14 and entries[0]["grad_norm"] == 0.289
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"{'loss': '5.677', 'epoch': '0.14'}", {"loss": 5.677, "epoch": 0.14}),
+        (b"{'loss': 5.6773, 'epoch': 0.14, 'n': 800}", {"loss": 5.6773, "epoch": 0.14, "n": 800.0}),
+        (b"{'loss': -1e-05, 'epoch': 1.0, 'word': 'x', 'more': [1, 2]}", {"loss": -1e-05, "epoch": 1.0}),
+        (b"{'loss': 1.0, 'grad_norm': inf, 'epoch': 1.0}", {"loss": 1.0, "grad_norm": float("inf"), "epoch": 1.0}),
+    ],
+)
+def test_both_shapes_are_read(text: bytes, told: dict[str, float]) -> None:
+    assert numbers(text) == told and list(printed(b"12%|##| 1/9\r   " + text + b"\r\n")) == [told]
+
+
+def test_nan_is_read_in_both_shapes() -> None:
+    for text in (b"{'loss': nan, 'epoch': 1.0}", b"{'loss': 'nan', 'epoch': '1'}"):
+        assert np.isnan(numbers(text)["loss"]) and numbers(text)["epoch"] == 1.0
+
+
+def test_what_is_no_metric_line_is_passed_over() -> None:
+    other = b"{'task': {'name': 'x'}}\n>> {'loss': 1.0, 'epoch': 0.1}\n{'a': 1}\n{'loss': '1', 'epoch': \n"
+    assert list(printed(other + b"{'" * 40000)) == []
+
+
+def test_the_rewards_of_every_stage_become_columns(tmp_path: Path) -> None:
+    names = {"rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "kl"}
+    more = {name: number / 8 for number, name in enumerate(sorted(names))} | {"grad_norm": 1.0}
+    rows = [row_at(step) for step in range(1, 9)]
+    for shape in (4, 5):
+        feed = fed(tmp_path / str(shape), rows, "".join(line_of(row, shape, more) for row in rows))
+        for name, value in more.items():
+            assert feed.frame[name].tolist() == [value] * 8
+        assert "train_runtime" not in feed.frame and "num_input_tokens_seen" not in feed.frame
+
+
+def test_the_evaluation_after_the_training_comes_to_the_last_step(tmp_path: Path) -> None:
+    """It is not in the trainer log, nor in the state."""
+    rows = [row_at(step) for step in (1, 2)]
+    said = "{'eval_loss': '1.5', 'eval_accuracy': '0.5', 'eval_runtime': '0.1', 'epoch': '0.02'}\n"
+    closing = {"current_steps": 2, "total_steps": TOTAL, "epoch": 0.02}
+    frame = fed(tmp_path, [*rows, closing], said).frame
+    assert [list(values) for values in frame.series("eval_loss")] == [[2], [1.5]]
+    assert [list(values) for values in frame.series("eval_accuracy")] == [[2], [0.5]] and "eval_runtime" not in frame
+
+
+def test_the_loss_of_an_evaluation_stays_as_exact_as_the_log_has_it(tmp_path: Path) -> None:
+    evaluated = {"current_steps": 2, "total_steps": TOTAL, "eval_loss": 1.50001, "epoch": 0.02}
+    said = "{'eval_loss': '1.5', 'eval_rewards/margins': '0.25', 'epoch': '0.02'}\n"
+    frame = fed(tmp_path, [row_at(2), evaluated], said).frame
+    assert frame["eval_loss"].tolist() == [1.50001] and frame["eval_rewards/margins"].tolist() == [0.25]
+
+
+def test_a_line_that_comes_before_its_row_waits(tmp_path: Path) -> None:
+    feed = fed(tmp_path, [row_at(1)], line_of(row_at(1), 5, {"grad_norm": 1.0}))
+    with feed.paths.console.open("a") as file:
+        file.write(line_of(row_at(2), 5, {"grad_norm": 2.0}))
+    assert not feed.poll()
+    with feed.paths.trainer_log.open("a") as file:
+        file.write(written([row_at(2)]))
+    assert feed.poll() and feed.frame["grad_norm"].tolist() == [1.0, 2.0]
+
+
+def test_tokens_settle_which_row_it_is(tmp_path: Path) -> None:
+    rows = [row_at(1) | {"current_steps": step, "total_tokens": 10 * step} for step in range(1, 200)]
+    said = "".join(
+        f"{{'loss': '{loss_at(1):.4g}', 'kl': '{step}', 'epoch': '0.01', 'num_input_tokens_seen': {10 * step}}}\n"
+        for step in range(1, 200) if step % 3 == 0
+    )
+    steps, values = fed(tmp_path, rows, said).frame.series("kl")
+    assert steps.tolist() == values.tolist() == [step for step in range(1, 200) if step % 3 == 0]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_long_console_costs_the_same_a_line(tmp_path: Path, same: bool) -> None:
+    """Also one that has nothing to do with the log, and one whose epochs are all alike."""
+    count = 40_000
+    rows = [row_at(1) | {"current_steps": step, "loss": 2.0 + step % 97} for step in range(1, count)]
+    said = "".join(
+        f"{{'loss': '{(2.0 if same else 500.0) + step % 97:.4g}', 'grad_norm': '0.5', 'epoch': '0.01'}}\n"
+        for step in range(1, count)
+    )
+    begin = time.process_time()
+    frame = fed(tmp_path, rows, said).frame
+    assert time.process_time() - begin < 6
+    assert np.isfinite(frame["grad_norm"]).all() if same else "grad_norm" not in frame
+
+
+# -- states ---------------------------------------------------------------------------------------------
+
+
+def state_of(steps: range, launch: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"step": step, "loss": loss_at(step, launch), "kl": step + launch / 8, "epoch": step / 100} for step in steps
+    ]
+
+
+def save(path: Path, history: list[dict[str, Any]], **more: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {"best_metric": None, "log_history": history, "stateful_callbacks": {"a": {"b": []}}, **more}
+    path.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n")
+
+
+def test_a_run_without_a_console_is_told_by_its_newest_checkpoint(tmp_path: Path) -> None:
+    feed = fed(tmp_path, [row_at(step) for step in range(1, 31)])
+    for last in (10, 20):
+        save(tmp_path / f"checkpoint-{last}" / "trainer_state.json", state_of(range(1, last + 1)), padding="x" * last)
+        assert feed.poll() and not feed.poll()
+        assert feed.frame.series("kl")[0].tolist() == list(range(1, last + 1))
+    save(tmp_path / "trainer_state.json", [*state_of(range(1, 31)), {"step": 30, "train_loss": 1.0}])
+    assert feed.poll() and feed.frame["kl"].tolist() == list(range(1, 31))
+
+
+def test_a_state_is_read_on_where_the_last_one_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    plain = state.parsed
+    monkeypatch.setattr(state, "parsed", lambda data: (read.append(len(data)), plain(data))[1])
+    monkeypatch.setattr(state, "PIECE", 700)
+    feed = fed(tmp_path, [row_at(step) for step in range(1, 101)])
+    save(tmp_path / "checkpoint-90" / "trainer_state.json", state_of(range(1, 91)))
+    feed.poll()
+    assert len(read) > 10 and len(feed.frame.series("kl")[0]) == 90
+    read.clear()
+    save(tmp_path / "checkpoint-95" / "trainer_state.json", state_of(range(1, 96)), a_key_before="x" * 100)
+    feed.poll()
+    assert 0 < sum(read) < 1000 and feed.frame.series("kl")[1].tolist() == list(range(1, 96))
+
+
+def test_a_state_of_steps_that_were_trained_again_is_not_believed(tmp_path: Path) -> None:
+    save(tmp_path / "trainer_state.json", state_of(range(1, 21)))
+    again = [row_at(step) for step in range(1, 11)] + [row_at(step, 1) for step in range(11, 21)]
+    feed = fed(tmp_path, again)
+    assert feed.frame.series("kl")[0].tolist() == list(range(1, 11))
+    save(tmp_path / "trainer_state.json", [*state_of(range(1, 11)), *state_of(range(11, 21), 1)])
+    assert feed.poll() and feed.frame["kl"][-1] == 20.125
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"log_history": [', '{"log_history": [{"step": 1}, {]}', '{"log_history": 7}']
+)
+def test_a_broken_state_tells_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "trainer_state.json").write_text(text)
+    feed = fed(tmp_path, [row_at(1)])
+    assert len(feed.frame) == 1 and feed.reading is None and not feed.poll()
+
+
+def test_a_state_with_bare_nan_is_read(tmp_path: Path) -> None:
+    history = [{"step": 1, "loss": loss_at(1), "grad_norm": float("nan")}, {"step": 2, "grad_norm": 2.5}]
+    frame = fed(tmp_path, [row_at(1), row_at(2)], history=history).frame
+    assert frame.series("grad_norm")[1].tolist() == [2.5]
