@@ -135,7 +135,7 @@ class RunFeed:
 
     def _pass_over(self) -> None:
         """Goes on near the end of a long console, when the state has told of all logged steps."""
-        if self._console.unread < FAR or not self._state.through or not len(self.frame):
+        if self._console.unread < FAR or not self._state.through:
             return
         trained = np.flatnonzero(self._merge.columns.marks & TRAINED)
         if len(trained) and self._state.last_step >= self._merge.columns.view("step")[trained[-1]]:

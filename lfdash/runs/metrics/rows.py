@@ -39,7 +39,7 @@ class Line(msgspec.Struct, gc=False):
     vram_allocated: float = NAN
     vram_reserved: float = NAN
     elapsed_time: str = ""
-    asked: int = 0
+    asked: int = msgspec.field(default=0, name="(asked)")  # no line has that key
 
 
 DECODER = msgspec.json.Decoder(Line)
