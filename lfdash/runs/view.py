@@ -14,7 +14,7 @@ from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
-from lfdash.runs.metrics.progress import RECENT, Progress, last_segment, progress, progress_of
+from lfdash.runs.metrics.progress import RECENT, Progress, last_segment, progress, progress_in
 from lfdash.runs.notes import NONE, Notes
 from lfdash.runs.notes import read as read_notes
 from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths
@@ -147,6 +147,15 @@ class RunView:
         """Whether its run.json cannot be read (`error` says why), so that the other files of its folder tell of it."""
         told = (RunState.FAILED, RunState.STOPPED) if self.record else (RunState.UNKNOWN,)
         return self.error is not None and self.state not in told
+
+    @property
+    def elapsed_s(self) -> float | None:
+        """Seconds that all attempts took, as far as known: `progress` tells of the newest alone."""
+        parts = [self.progress.elapsed_s]
+        if self.record is not None:
+            parts += [a.exit.seconds for a in self.record.attempts if a.exit is not None and a.number < self.attempt]
+        known = [part for part in parts if part is not None]
+        return sum(known) if known else None
 
     @property
     def past_end(self) -> bool:
@@ -305,10 +314,10 @@ def view_run(
 def read_progress(log: str, elapsed: float | None = None, *, over: bool = False) -> Progress:
     """How far a log is: from its last lines, or from more of them where those do not tell. elapsed: as for
     `progress_of`. over: nothing more will come, and a few lines will do for its speed."""
-    rows = last_segment(read_last(log, FEW_LINES if over else LAST_LINES))
-    found = progress_of(rows, elapsed)
-    told = found.loss is not None and sum(["loss" in row for row in rows]) > (2 if over else RECENT)
-    return found if told else progress_of(last_segment(read_last(log)), elapsed)
+    rows = read_last(log, FEW_LINES if over else LAST_LINES)
+    found = progress_in(rows, elapsed)
+    told = found.loss is not None and sum(["loss" in row for row in last_segment(rows)]) > (2 if over else RECENT)
+    return found if told else progress_in(read_last(log), elapsed)
 
 
 def timed(found: Progress, state: RunState, elapsed: float | None) -> Progress:

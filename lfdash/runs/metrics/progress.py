@@ -119,12 +119,18 @@ def newest(rows: Sequence[LogRow], key: str) -> float | None:
 
 def progress(rows: Sequence[LogRow]) -> Progress:
     """How far the newest launch in `rows` is (the last rows of a log are enough)."""
-    return progress_of(last_segment(rows))
+    return progress_in(rows)
 
 
-def progress_of(rows: Sequence[LogRow], elapsed: float | None = None) -> Progress:
+def progress_in(rows: Sequence[LogRow], elapsed: float | None = None) -> Progress:
+    """As `progress`. elapsed: as for `progress_of`."""
+    launch = last_segment(rows)
+    return progress_of(launch, elapsed, resumed=len(launch) < len(rows))
+
+
+def progress_of(rows: Sequence[LogRow], elapsed: float | None = None, *, resumed: bool = False) -> Progress:
     """How far a launch is, by its last rows. elapsed: seconds since its start, where that is known; the log's own begin
-    with the training.
+    with the training. resumed: whether there was a launch before it.
 
     Steps count as far as any line says: an evaluation's last line goes back to 0. Speed and remaining time
     are taken from the last 20 training lines: LLaMA-Factory's own are wrong after a resume, where all steps
@@ -141,7 +147,7 @@ def progress_of(rows: Sequence[LogRow], elapsed: float | None = None) -> Progres
     total = int(last) if last and math.isfinite(last) else None
     if elapsed is None:
         elapsed = max((value for value in map(seconds, rows) if math.isfinite(value)), default=None)
-    speed, remaining = pace(rows, step, total)
+    speed, remaining = pace(rows, step, total, resumed=resumed)
     return Progress(
         step=step,
         total=total,
@@ -175,13 +181,16 @@ def is_side_line(row: LogRow) -> bool:
     return "eval_loss" in row or is_bare(row)
 
 
-def pace(rows: Sequence[LogRow], step: int, total: int | None) -> tuple[float | None, float | None]:
-    """(tokens a second, seconds that remain) by the newest training lines, as far as they can be told."""
+def pace(
+    rows: Sequence[LogRow], step: int, total: int | None, *, resumed: bool
+) -> tuple[float | None, float | None]:
+    """(tokens a second, seconds that remain) by the newest training lines, as far as they can be told. One line tells
+    a speed only of a launch that was not resumed."""
     remaining = 0.0 if step == total else None
     newest_first = (row for row in reversed(rows) if "loss" in row and math.isfinite(seconds(row)))
     recent = list(islice(newest_first, RECENT))[::-1]
     if len(recent) < 2:
-        return (newest(recent, "throughput"), remaining)
+        return (None if resumed else newest(recent, "throughput"), remaining)
     spent = seconds(recent[-1]) - seconds(recent[0])
     steps, tokens = (
         number(recent[-1].get(key)) - number(recent[0].get(key)) for key in ("current_steps", "total_tokens")

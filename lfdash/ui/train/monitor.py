@@ -23,7 +23,7 @@ from lfdash.ui.train.log import draw_log, tail
 from lfdash.ui.train.outcome import draw_outcome
 
 TAB = "page.tab"
-READ_S = 0.25  # seconds, at most, that a tick reads of the files of a run; the next one goes on
+READ_S = 1.0  # seconds, at most, that a tick reads of the files of a run; the next one goes on
 
 
 def shown(form: Form) -> RunView | None:

@@ -64,7 +64,7 @@ def strip_facts(view: RunView) -> list[tuple[str, str]]:
         (t("ui.step"), f"{p.step if p.step is not None else '–'} / {p.total if p.total else '–'}"),
         (t("ui.epoch"), "–" if p.epoch is None else f"{p.epoch:.2f}"),
         (t("ui.eta"), duration(p.remaining_s) if view.state is RunState.RUNNING else "–"),
-        (t("ui.elapsed"), duration(p.elapsed_s)),
+        (t("ui.elapsed"), duration(view.elapsed_s)),
         (t("ui.loss"), "–" if p.loss is None else f"{p.loss:.4f}"),
         (t("ui.speed"), "–" if p.tokens_per_s is None else t("ui.speed_value", value=f"{p.tokens_per_s:,.0f}")),
     ]

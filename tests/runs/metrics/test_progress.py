@@ -99,3 +99,12 @@ def test_nan_is_shown_as_what_it_is() -> None:
 def test_lines_of_several_evaluations_at_the_last_step_begin_no_launch() -> None:
     rows = rows_of("plain/each_dataset.trainer_log.jsonl")
     assert last_segment(rows) == rows and progress(rows).loss == 1.8
+
+
+def test_the_first_line_after_a_resume_tells_no_speed() -> None:
+    """LLaMA-Factory divides all tokens since step 0 by the time of this launch."""
+    whole = resumed(2)
+    begun = [row for row in whole if row["current_steps"] <= 9]
+    assert begun[-1]["throughput"] > 10_000 and progress(begun).step == 9
+    assert progress(begun).tokens_per_s is None
+    assert progress(begun[:1]).tokens_per_s == begun[0]["throughput"]

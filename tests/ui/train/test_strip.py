@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.runs.metrics.progress import Progress
-from lfdash.runs.record import RunState
+from lfdash.runs.record import Attempt, Exit, RunRecord, RunState
 from lfdash.runs.view import RunView, Stall
 from lfdash.ui.train.strip import strip_facts, strip_html
 
@@ -30,6 +30,14 @@ def test_what_is_known_is_written_as_people_read_it() -> None:
     running = replace(NEW, state=RunState.RUNNING, progress=HALF)
     assert facts(running) == ["30 / 60", "1.50", "0:01:01", "1:02:05", "0.1235", "12,346 tok/s"]
     assert facts(replace(running, state=RunState.STOPPED))[2] == "–"  # nothing remains of a run that is over
+
+
+def test_a_resumed_run_has_taken_the_time_of_all_its_attempts() -> None:
+    ends = (Exit("id-a", 1, 0, seconds=3600.0), None)
+    attempts = tuple(Attempt(number, ("train",), {}, exit=end) for number, end in enumerate(ends, 1))
+    record = RunRecord("id-a", "train", "a", "local", "m", "sft", "lora", (), attempts)
+    running = replace(NEW, state=RunState.RUNNING, progress=HALF, record=record, attempt=2)
+    assert facts(running)[3] == "2:02:05" and facts(replace(running, attempt=1))[3] == "1:02:05"
 
 
 @pytest.mark.parametrize(
