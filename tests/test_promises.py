@@ -115,11 +115,11 @@ def test_a_launcher_is_a_module_and_a_row(copy: Copy) -> None:
 
 
 def test_a_chart_is_a_row_and_its_text(copy: Copy) -> None:
-    copy.put("lfdash/ui/shared/charts.py", r"^    LENGTHS,$", '    Chart("vram_allocated"),\n')
+    copy.put("lfdash/ui/shared/charts.py", r"^    Chart\(\"learning_rate\"", '    Chart("vram_allocated"),\n')
     copy.say("ui", 'curve_vram_allocated = "GPU memory"')
     copy.golden()
     assert '"title": "GPU memory"' in (copy.root / "tests/golden/charts/vram_allocated.json").read_text()
-    passed = copy.test("tests/ui/shared/test_charts.py", "tests/ui/train/test_charts.py", *LOCALES)
+    passed = copy.test("tests/ui/shared/test_charts.py", "tests/ui/curves/test_specs.py", *LOCALES)
     assert "test_golden_specification[vram_allocated] PASSED" in passed
     shown = copy.shows("chart", "vram_allocated")
     assert "GPU memory" in shown["curves"] and "GPU memory" not in shown["before"]

@@ -175,7 +175,7 @@ def picture_train(page: Page) -> None:
     expect(page.locator(".st-key-top-model_path input")).to_have_value(re.compile("^models/demo-llama"))
     fill(page, "train-output_dir", TRAINED)
     start(page, TRAINED)
-    page.wait_for_selector(".stVegaLiteChart canvas, .stVegaLiteChart svg", timeout=MINUTE)
+    page.wait_for_selector(".lf-canvas canvas", timeout=MINUTE)
     page.locator("[data-testid=stSidebarContent]").evaluate("sidebar => sidebar.scrollTo(0, 0)")
     take(page, "train")
 

@@ -104,7 +104,7 @@ def test_demo_from_start_to_finish(
 
     page.click(".st-key-start button")
     wait_state(page, "RUNNING", 1)
-    page.wait_for_selector(".stVegaLiteChart canvas, .stVegaLiteChart svg", timeout=2 * MINUTES)
+    page.wait_for_selector(".lf-canvas canvas", timeout=2 * MINUTES)
     expect(page.locator(".st-key-train-output_dir input:visible")).not_to_have_value(name)
 
     page.click(".st-key-start button")  # a second start while the run is alive

@@ -24,8 +24,8 @@ from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunState
 from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView, Saved, read_saved
-from lfdash.ui.shared.charts import CHARTS
-from lfdash.ui.train.charts import chart_data
+from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, charts_of, picture
+from lfdash.ui.curves.settings import DEFAULT
 from lfdash.ui.train.strip import strip_html
 from tests.faults.runs import new, over, seen
 from tests.faults.table import LONG, Row, fault
@@ -68,7 +68,8 @@ def everything(view: RunView) -> None:
     texts = [*console.blocks(), *names, view.run_id, view.name, view.output_dir, view.error or ""]
     assert "\n".join(texts).encode()
     assert strip_html(view)
-    assert all(len(chart_data(metrics, chart)) >= 0 for chart in CHARTS if chart.tab is not None)
+    run = CurveRun("run", RUN_COLOURS[0], metrics)
+    assert all(picture(chart, [run], DEFAULT, span=5, points=700) for chart in charts_of([run]))
     explain(view)
     assert bundle(view, {}, str)
 

@@ -139,7 +139,8 @@ def chart(services: Services, column: str) -> dict[str, Any]:
 
 
 def titles(app: AppTest) -> list[str]:
-    return [json.loads(item.proto.spec).get("title", "") for item in app.get("vega_lite_chart")]
+    sent = [json.loads(item.proto.json).get("parts", {}) for item in app.get("bidi_component")]
+    return [part["title"] for parts in sent for name, part in parts.items() if name.startswith("chart/")]
 
 
 def language(services: Services, code: str) -> dict[str, Any]:

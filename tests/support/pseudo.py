@@ -88,6 +88,18 @@ def table(element: Any) -> Iterator[str]:
         yield from (str(cell) for cell in element.value[name])
 
 
+def drawn(message: dict[str, Any]) -> Iterator[str]:
+    """The texts of curves (lfdash/ui/curves/draw.py), as they are sent first."""
+    parts = message.get("parts", {})
+    yield from parts.get("page", {}).get("words", {}).values()
+    for name in ("axes", "charts"):
+        yield from (words for _value, words in parts.get("settings", {}).get(name, ()))
+    for name, part in parts.items():
+        if name.startswith("chart/"):
+            yield from titles(part["spec"])
+            yield from (line["label"] for line in part["lines"])
+
+
 def shown(node: Any) -> Iterator[tuple[str, str]]:
     """(element, text) for everything below a node of AppTest's tree."""
     children = getattr(node, "children", None)
@@ -97,6 +109,8 @@ def shown(node: Any) -> Iterator[tuple[str, str]]:
         yield from ((kind, words) for words in table(node))
     elif kind == "vega_lite_chart":
         yield from ((kind, words) for words in titles(json.loads(proto.spec)))
+    elif kind == "bidi_component":
+        yield from ((kind, words) for words in drawn(json.loads(proto.json)))
     elif kind == "html":
         yield from ((kind, " ".join(part)) for part in [HTML_WORDS.split(proto.body)] for part in [filter(None, part)])
     elif isinstance(proto, Message) and kind not in EXEMPT:

@@ -1,12 +1,12 @@
-"""CHARTS: every chart, one row each. Its specification is built once and its data are sent apart, so that a tick
-neither redraws nor loses the zoom.
+"""CHARTS: every chart, one row each.
 
-A chart is a row here and its texts; tests/golden/charts holds its specification (`make golden`).
+A chart is a row here and its texts; tests/golden/charts holds its specification (`make golden`). The curves of runs are
+drawn by `ui/curves`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -15,27 +15,41 @@ import altair as alt
 
 from lfdash.ui.shared.text import t
 
-ZOOM = "zoom"  # name of the interval selection: Streamlit keeps the zoom over new data when it is selected
-COLOURS = ("#9bb8d9", "#1668c7", "#d9730d")
-
-Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
+# (on a light page, on a dark one); safe for colour-blind eyes (Okabe and Ito)
+COLOURS = {
+    "blue": ("#0072b2", "#56b4e9"),
+    "vermillion": ("#d55e00", "#ff9a57"),
+    "green": ("#009e73", "#33c79f"),
+    "purple": ("#aa4a86", "#e59ac9"),
+    "grey": ("#6b7280", "#a3aab5"),
+}
+CUT = COLOURS["vermillion"][0]
+BARS = "#8fb7d6"
 
 
 @dataclass(frozen=True)
 class Series:
     """A line of a chart.
 
-    column: of the run's metrics. word: key of the text that the legend shows; none where a chart has one line. name:
-    what it shows as it is, where that is a name and no text.
-    smooth: whether the column is smoothed. width: of the line, px. points: whether each value has a dot.
+    column: of the run's metrics; also: another column, where it has not this one. word: key of the text that the
+    legend shows; none where a chart has one line. name: what it shows as it is, where that is a name and no text.
+    colour: a key of COLOURS. smooth: whether it is drawn smoothed too, if the settings say so. points: whether each
+    value has a dot. width: px.
     """
 
     column: str
     word: str = ""
+    colour: str = "blue"
     smooth: bool = False
-    width: float = 1.6
     points: bool = False
     name: str = ""
+    also: str = ""
+    width: float = 1.6
+
+    @property
+    def label(self) -> str:
+        """Its word in the legend."""
+        return self.name or (t(self.word) if self.word else "")
 
 
 @dataclass(frozen=True)
@@ -43,19 +57,21 @@ class Chart:
     """One chart.
 
     name: of its golden specification; the column that it shows, where `series` says nothing. title: key of its text,
-    `ui.curve_<name>` where it is not said. series: its lines; several have a legend.
-    count: key of the text of the other axis of a histogram of the first column with a line at the second. scale: of
-    the axis of values; "switch": linear or logarithmic, as the page's switch says. tab: where a run's page shows it,
-    "" = above the tabs, where it can be zoomed, None = on another page. height: px.
+    `ui.curve_<name>` where it is not said; caption: the text itself, where it is a name. count: key of the text of the
+    other axis of a histogram of the first column with a line at the second. scale: of the axis of values; "switch":
+    linear or logarithmic, as the settings say. best: which value is the best one, "" = none is. number: how values
+    are written (d3). height: px.
     """
 
     name: str
     title: str = ""
     series: tuple[Series, ...] = ()
     count: str = ""
-    scale: Literal["linear", "log", "switch"] = "linear"
-    tab: str | None = "curves"
+    scale: Literal["linear", "switch"] = "linear"
+    best: Literal["least", "most", ""] = ""
+    number: str = "~g"
     height: int = 170
+    caption: str = ""
 
     @property
     def lines(self) -> tuple[Series, ...]:
@@ -63,124 +79,118 @@ class Chart:
         return self.series or (Series(self.name),)
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The words of the legend, in the order of the lines."""
-        return tuple(line.name or (t(line.word) if line.word else "") for line in self.lines)
+    def words(self) -> str:
+        """Its title in the language of the page."""
+        return self.caption or t(self.title or f"ui.curve_{self.name}")
 
 
-LOSS = (
-    Series("loss", "ui.series_raw", width=1),
-    Series("loss", "ui.series_smooth", smooth=True, width=2.2),
-    Series("eval_loss", "ui.series_eval", points=True),
-)
 LENGTHS = Chart(
-    "lengths", "ui.lengths_axis", (Series("tokens"), Series("cutoff", width=2)), "ui.data_rows", tab=None, height=160
+    "lengths", "ui.lengths_axis", (Series("tokens"), Series("cutoff", width=2)), "ui.data_rows", height=160
 )
+MAIN = "loss"  # the chart that a run's page shows first
 CHARTS = (
-    Chart("loss", "ui.loss", LOSS, scale="switch", tab="", height=290),
-    Chart("learning_rate"),
-    Chart("grad_norm"),
-    Chart("tokens_per_s"),
-    Chart("accuracy"),
-    Chart("reward"),
-    LENGTHS,
+    Chart(
+        "loss", "ui.loss",
+        (
+            Series("loss", "ui.series_raw", smooth=True),
+            Series("eval_loss", "ui.series_eval", "vermillion", points=True),
+        ),
+        scale="switch", best="least",
+    ),
+    Chart("learning_rate", number="~e"),
+    Chart("grad_norm", series=(Series("grad_norm", smooth=True),), scale="switch"),
+    Chart("tokens_per_s", series=(Series("tokens_per_s", smooth=True),), number="~s"),
+    Chart(
+        "accuracy",
+        series=(
+            Series("rewards/accuracies", "ui.series_train", smooth=True, also="accuracy"),
+            Series("eval_rewards/accuracies", "ui.series_eval", "vermillion", points=True),
+        ),
+        best="most",
+    ),
+    Chart("reward", series=(Series("reward", smooth=True),), best="most"),
+    Chart(
+        "rewards",
+        series=(
+            Series("rewards/chosen", "ui.series_chosen", "blue", smooth=True),
+            Series("rewards/rejected", "ui.series_rejected", "vermillion", smooth=True),
+        ),
+    ),
+    Chart(
+        "margins",
+        series=(
+            Series("rewards/margins", "ui.series_train", smooth=True),
+            Series("eval_rewards/margins", "ui.series_eval", "vermillion", points=True),
+        ),
+        best="most",
+    ),
+    Chart("kl", series=(Series("kl", smooth=True, also="objective/kl"),)),
+    Chart(
+        "logps",
+        series=(
+            Series("logps/chosen", "ui.series_chosen", "blue", smooth=True),
+            Series("logps/rejected", "ui.series_rejected", "vermillion", smooth=True),
+        ),
+    ),
+    Chart(
+        "memory",
+        series=(
+            Series("vram_allocated", "ui.series_allocated", "blue"),
+            Series("vram_reserved", "ui.series_reserved", "vermillion"),
+        ),
+    ),
 )
+KNOWN = frozenset(column for chart in CHARTS for line in chart.lines for column in (line.column, line.also))
+# Columns that are no curve: what they say is an axis, or said once.
+PLAIN = frozenset({
+    "step", "epoch", "tokens", "seconds", "loss", "accuracy", "num_tokens", "num_input_tokens_seen", "total_flos",
+    "runtime", "samples_per_second", "steps_per_second", "model_preparation_time", "train_loss", "tokens_per_second",
+})
 
 
-def each_eval(columns: Sequence[str]) -> tuple[Chart, ...]:
+def each_eval(columns: Iterable[str]) -> tuple[Chart, ...]:
     """The chart of the losses on each of several evaluation datasets; none without a column of them."""
-    names = [column.removeprefix("eval_").removesuffix("_loss") for column in columns]
-    lines = tuple(Series(column, points=True, name=name) for column, name in zip(columns, names, strict=True))
-    return (Chart("eval_each", series=lines),) if lines else ()
+    colours = list(COLOURS)
+    lines = tuple(
+        Series(column, colour=colours[place % len(colours)], points=True,
+               name=column.removeprefix("eval_").removesuffix("_loss"))
+        for place, column in enumerate(columns)
+    )
+    return (Chart("eval_each", series=lines, scale="switch", best="least"),) if lines else ()
 
 
-def of_tab(tab: str) -> tuple[Chart, ...]:
-    """The charts of a tab of a run's page, in order; of "" those above the tabs."""
-    return tuple(chart for chart in CHARTS if chart.tab == tab)
+def others(columns: Iterable[str], drawn: Iterable[str] = ()) -> tuple[Chart, ...]:
+    """A chart of each column that no row knows, in their order; its name is its title. drawn: columns to leave out."""
+    taken = KNOWN | set(drawn)
+    found = [name for name in columns if name not in taken and bare(name) not in PLAIN]
+    return tuple(
+        Chart(f"other_{name}", series=(Series(name, smooth=not name.startswith("eval_"),
+                                              points=name.startswith("eval_")),), caption=name)
+        for name in found
+    )
 
 
-def spec(chart: Chart, *, log: bool = False) -> dict[str, Any]:
-    """The Vega-Lite specification of a chart in the language of the page. log: what the page's switch says.
+def bare(column: str) -> str:
+    """The name without what it was measured on."""
+    return column.removeprefix("eval_").removeprefix("train_")
 
-    Data: columns `step` (int), `value` (float) and, for several lines, `series` (one of `chart.labels`); of a
-    histogram the columns of its row, the second the same in every row, `end` and `rows`.
+
+def spec(chart: Chart) -> dict[str, Any]:
+    """The Vega-Lite specification of a histogram in the language of the page.
+
+    Data: the columns of its row, the second the same in every row, `end` and `rows`.
     """
-    logarithmic = chart.scale == "log" or (chart.scale == "switch" and log)
-    title = t(chart.title or f"ui.curve_{chart.name}")
-    return built(chart, title, t(chart.count or "ui.step"), chart.labels, log=logarithmic)
+    return built(chart, chart.words, t(chart.count))
 
 
 @cache
-def built(chart: Chart, title: str, axis: str, labels: tuple[str, ...], *, log: bool) -> dict[str, Any]:
-    """The specification with all its words: title, those of the other axis, those of the legend."""
-    if chart.count:
-        drawn: Drawn = histogram(chart, title, axis)
-    elif len(labels) > 1:
-        drawn = several(chart, title, axis, labels, log=log)
-    else:
-        drawn = single(chart, title, axis, log=log)
-    if chart.tab == "":
-        drawn = drawn.add_params(alt.selection_interval(name=ZOOM, bind="scales"))
-    finished: dict[str, Any] = drawn.properties(width="container", height=chart.height).to_dict()
-    return finished
-
-
-def scale_of(*, log: bool) -> alt.Scale:
-    """The scale of an axis of values."""
-    return alt.Scale(type="log", zero=False) if log else alt.Scale(zero=False)
-
-
-def several(chart: Chart, value: str, step: str, labels: tuple[str, ...], *, log: bool) -> Drawn:
-    """Several lines over the steps, with a legend."""
-    base = alt.Chart(alt.NamedData("source")).encode(
-        x=alt.X("step:Q", title=step, axis=alt.Axis(tickMinStep=1, format="d")),
-        y=alt.Y("value:Q", title=value, scale=scale_of(log=log)),
-        color=alt.Color(
-            "series:N",
-            scale=alt.Scale(domain=list(labels), range=list(COLOURS[: len(labels)])),
-            legend=alt.Legend(title=None, orient="top-right"),
-        ),
-        tooltip=[
-            alt.Tooltip("series:N", title=" "),
-            alt.Tooltip("step:Q", title=step),
-            alt.Tooltip("value:Q", title=value, format=".4f"),
-        ],
-    )
-    layers = []
-    for line, label in zip(chart.lines, labels, strict=True):
-        own = base.transform_filter(alt.datum.series == label)
-        layers.append(own.mark_line(strokeWidth=line.width, point=dots(line)))
-    return alt.layer(*layers)
-
-
-def dots(line: Series) -> Any:
-    """A dot for each value, where the line has them; its line is what a screen reader tells."""
-    return alt.OverlayMarkDef(aria=False) if line.points else alt.Undefined
-
-
-def single(chart: Chart, title: str, step: str, *, log: bool) -> alt.Chart:
-    """One line over the steps: a small chart, whose title says what it shows."""
-    (line,) = chart.lines
-    return (
-        alt.Chart(alt.NamedData("source"), title=title)
-        .mark_line(strokeWidth=line.width, color=COLOURS[1], point=dots(line))
-        .encode(
-            x=alt.X("step:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
-            y=alt.Y("value:Q", title=None, scale=scale_of(log=log), axis=alt.Axis(format="~g")),
-            tooltip=[
-                alt.Tooltip("step:Q", title=step),
-                alt.Tooltip("value:Q", title=title, format=".5~g"),
-            ],
-        )
-    )
-
-
-def histogram(chart: Chart, title: str, count: str) -> Drawn:
+def built(chart: Chart, title: str, count: str) -> dict[str, Any]:
     """Bars from the first column to `end`, as high as `rows`; a line at the second column."""
     bars, rule = chart.lines
     base = alt.Chart(alt.NamedData("source"))
-    counted = base.mark_bar(color=COLOURS[0]).encode(
+    counted = base.mark_bar(color=BARS).encode(
         x=alt.X(f"{bars.column}:Q", bin="binned", title=title), x2="end:Q", y=alt.Y("rows:Q", title=count)
     )
-    line = base.mark_rule(color=COLOURS[2], strokeWidth=rule.width).encode(x=alt.X(f"max({rule.column}):Q"))
-    return alt.layer(counted, line)
+    line = base.mark_rule(color=CUT, strokeWidth=rule.width).encode(x=alt.X(f"max({rule.column}):Q"))
+    finished: dict[str, Any] = alt.layer(counted, line).properties(width="container", height=chart.height).to_dict()
+    return finished

@@ -13,7 +13,7 @@ from streamlit.components.v2.get_bidi_component_manager import get_bidi_componen
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 from streamlit.runtime import get_instance
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 from streamlit.user_info import generate_login_redirect_url
 from streamlit.web.bootstrap import load_config_options
 from streamlit.web.server.server_util import AUTH_COOKIE_NAME, get_cookie_secret
@@ -30,7 +30,9 @@ __all__ = [
     "get_origin_from_redirect_uri",
     "in_session",
     "load_config_options",
+    "offer_file",
     "open_tabs",
+    "rerun_fragment",
     "serve_folder",
     "server_settings",
 ]
@@ -54,3 +56,21 @@ def serve_folder(component: str, folder: Path) -> None:
         package, _, name = component.partition(".")
         declared = ComponentManifest(package, "", [ComponentConfig(name, folder.name)])
         manager.register_from_manifest(declared, folder.parent)
+
+
+def offer_file(content: bytes, mime: str, place: str) -> str:
+    """Serves a file to this session until the page is drawn anew; returns its address. place: one a file of a page; a
+    new one there takes its place."""
+    return get_instance().media_file_mgr.add(content, mime, f"lfdash.{place}", is_for_static_download=True)
+
+
+def rerun_fragment(key: str) -> None:
+    """Has a fragment drawn again once this run is over; `st.rerun` of a key is for callbacks alone."""
+    ctx = get_script_run_ctx()
+    if ctx is None or ctx.script_requests is None:
+        return
+    ctx.script_requests.request_rerun(RerunData(
+        query_string=ctx.query_string, page_script_hash=ctx.page_script_hash,
+        fragment_id_queue=ctx.fragment_storage.resolve_target(key), is_fragment_scoped_rerun=True,
+        cached_message_hashes=ctx.cached_message_hashes, context_info=ctx.context_info,
+    ))

@@ -5,25 +5,27 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine.services import Services
-from lfdash.files import read_text_file
+from lfdash.files import file_mark, read_text_file
 from lfdash.jobs.secret_arguments import hide
 from lfdash.runs.console import ConsoleTail
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.results import experiment_link
 from lfdash.runs.view import RunView
+from lfdash.ui.curves.draw import bundle
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import queue
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import downloads, evaluation
-from lfdash.ui.train.charts import LOG_SCALE, draw_curves, draw_main
+from lfdash.ui.train.charts import draw_curves, draw_main
 from lfdash.ui.train.log import draw_log, tail
 from lfdash.ui.train.outcome import draw_outcome
 
 TAB = "page.tab"
-READ_S = 1.0  # seconds, at most, that a tick reads of the files of a run; the next one goes on
+UNMARKED = ("files", "results", "predictions")  # tabs that show more than the log of a run that goes on
+READ_S = 0.2  # seconds, at most, that a tick reads of the files of a run; the next one goes on
 
 
 def shown(form: Form) -> RunView | None:
@@ -47,6 +49,30 @@ def views(form: Form) -> list[RunView]:
     return [view for view in form.services.registry.snapshot() if view.kind == form.kind.name]
 
 
+def is_reading(services: Services, view: RunView | None) -> bool:
+    """Whether the files of a run are still being read for the first time."""
+    return view is not None and view.waiting is None and services.feeds.of(view.paths).reading is not None
+
+
+def marks(form: Form, view: RunView | None) -> tuple[object, ...]:
+    """By what the run that is shown is known to be as it was drawn."""
+    if view is None:
+        return (None,)
+    feed = form.services.feeds.of(view.paths)
+    return view, feed.version, feed.reading, file_mark(view.paths.console), bundle().url()
+
+
+def has_news(form: Form, view: RunView | None, drawn: tuple[object, ...] | None) -> bool:
+    """Whether the run that is shown is another than was drawn; reads what its files have new."""
+    if view is None:
+        return drawn != (None,)
+    if view.waiting is not None:
+        return True
+    form.services.feeds.of(view.paths).poll(READ_S)
+    by_itself = st.session_state.get(f"{TAB}_{form.kind.name}") in UNMARKED and view.state not in TERMINAL
+    return by_itself or marks(form, view) != drawn
+
+
 def draw_body(form: Form, view: RunView) -> None:
     """Everything below the buttons."""
     services, kind = form.services, form.kind
@@ -58,9 +84,8 @@ def draw_body(form: Form, view: RunView) -> None:
     draw_outcome(form, view)
     if feed.dead_since is not None and kind.trains:
         st.warning(t("ui.loss_dead", step=f"{feed.dead_since:.0f}"), icon=":material/monitor_heart:")
-    charted = kind.trains and len(feed.frame) > 0
-    if charted:
-        draw_main(feed)
+    if kind.trains and (len(feed.frame) > 0 or feed.reading is not None):
+        draw_main(view, feed)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         tab = keyed.segments(
             t("ui.details"),
@@ -73,8 +98,6 @@ def draw_body(form: Form, view: RunView) -> None:
         )
         if kind.trains:
             draw_link(services, view)
-            if charted:
-                st.toggle(t("ui.log_scale"), key=LOG_SCALE, persist_state="session", width="content")
     DETAILS[tab](services, view, feed, console)
 
 

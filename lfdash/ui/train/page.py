@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
 from lfdash.jobs.kinds import BY_NAME
+from lfdash.runs.view import RunView
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import PRESET, Form
 from lfdash.ui.launch import foot, queue
@@ -18,6 +17,10 @@ from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import monitor, run_bar
 from lfdash.ui.train.strip import spoken_state, strip_html
+
+BODY = "page.body"  # the fragment that shows the run
+DRAWN_STATE, DRAWN = "page.drawn_state", "page.drawn"
+FAST_S = 0.25  # seconds between two looks while a long log is read
 
 
 def draw(kind: str) -> None:
@@ -38,23 +41,47 @@ def draw(kind: str) -> None:
     draw_answers(form)
     if not services.by_entry:
         st.caption(f":material/info: {t('ui.plain_server')}")
-    seconds = tick_seconds(view, streamlit_private.open_tabs())
-    st.fragment(partial(tick, form, strip, view.run_id if view else None), run_every=seconds)()
+    shown_id = view.run_id if view else None
+
+    @st.fragment(key=BODY)
+    def body() -> None:
+        draw_shown(form, strip)
+
+    body()
+    seconds = FAST_S if monitor.is_reading(services, view) else tick_seconds(view, streamlit_private.open_tabs())
+
+    @st.fragment(run_every=seconds)
+    def pulse() -> None:
+        look(form, shown_id)
+
+    pulse()
 
 
-def tick(form: Form, strip: st.delta_generator.DeltaGenerator, run_id: str | None) -> None:
-    """Draws what changes by itself; reruns the page when another state means other buttons."""
+def draw_shown(form: Form, strip: st.delta_generator.DeltaGenerator) -> None:
+    """Draws what changes by itself: the run that is shown."""
     view = monitor.shown(form)
-    key = (view.run_id, view.state) if view else None
-    if run_id != (view.run_id if view else None) or st.session_state.get("page.drawn_state", key) != key:
-        st.session_state["page.drawn_state"] = key
-        st.rerun()
-    st.session_state["page.drawn_state"] = key
+    st.session_state[DRAWN_STATE] = state_of(form, view)
     strip.html(strip_html(view) + spoken_state(view))
     if view is None:
         draw_nothing(form)
     else:
         monitor.draw_body(form, view)
+    st.session_state[DRAWN] = monitor.marks(form, view)
+
+
+def look(form: Form, shown_id: str | None) -> None:
+    """Draws nothing: looks whether there is news, and has drawn again what it changes; the whole page where another
+    state means other buttons."""
+    view = monitor.shown(form)
+    if shown_id != (view.run_id if view else None) or st.session_state.get(DRAWN_STATE) != state_of(form, view):
+        st.rerun()
+    if monitor.has_news(form, view, st.session_state.get(DRAWN)):
+        streamlit_private.rerun_fragment(BODY)
+
+
+def state_of(form: Form, view: RunView | None) -> object:
+    """What the buttons of the page depend on, and how often it looks."""
+    return (view.run_id, view.state, monitor.is_reading(form.services, view)) if view else None
 
 
 def draw_answers(form: Form) -> None:

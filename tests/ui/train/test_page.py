@@ -59,5 +59,5 @@ def test_it_shows_its_own_runs_with_the_details_of_its_row(services: Services, k
     assert tabs.options == [t(f"ui.tab_{tab}") for tab in kind.tabs] and set(kind.tabs) <= DETAILS.keys()
     said = [item.value for item in app.success]
     assert said and (not kind.done or said == [t("ui.succeeded", saved=t(kind.done))])
-    assert bool(app.get("vega_lite_chart")) is kind.trains
+    assert bool(app.get("bidi_component")) is kind.trains
     assert ("take_settings" in keys(app)) is kind.trains
