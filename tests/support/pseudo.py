@@ -91,7 +91,8 @@ def table(element: Any) -> Iterator[str]:
 def drawn(message: dict[str, Any]) -> Iterator[str]:
     """The texts of curves (lfdash/ui/curves/draw.py), as they are sent first."""
     parts = message.get("parts", {})
-    yield from parts.get("page", {}).get("words", {}).values()
+    for words in parts.get("page", {}).get("words", {}).values():
+        yield re.sub(r"\{\w+\}", " ", words)  # the browser fills it in
     for name in ("axes", "charts"):
         yield from (words for _value, words in parts.get("settings", {}).get(name, ()))
     for name, part in parts.items():
