@@ -18,7 +18,7 @@ from lfdash.files import look_json
 from lfdash.launchers.table import DEFAULT
 from lfdash.outcomes import Refused
 from lfdash.queue.commands import LOCK_S, LaunchLock
-from lfdash.runs.paths import RunPaths
+from lfdash.runs.paths import BESIDE_RUN, RunPaths
 from lfdash.runs.places import reason
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import TERMINAL, Handle, RunRecord, RunState
@@ -171,10 +171,9 @@ class Right:
 
 
 def is_quiet(folder: Path, seconds: float) -> bool:
-    """Whether nothing right in a folder changed for so long (our notes aside)."""
-    notes = RunPaths(folder).notes.name
+    """Whether nothing right in a folder changed for so long (what the dashboard writes aside)."""
     try:
-        changed = [entry.stat().st_mtime for entry in os.scandir(folder) if entry.name != notes]
+        changed = [entry.stat().st_mtime for entry in os.scandir(folder) if entry.name not in BESIDE_RUN]
     except OSError:
         return False
     return time.time() - max(changed, default=0.0) > seconds

@@ -150,6 +150,9 @@ class AttemptPaths:
 
 # of the files that every look at a run asks for; it joins them as text, which is quicker
 RECORD, EXIT, LOG, STATE, NOTES = "run.json", "exit.json", "trainer_log.jsonl", "trainer_state.json", "notes.json"
+ALERTS = "alerts.jsonl"
+# what the dashboard writes beside a run: it says nothing of whether the run goes on
+BESIDE_RUN = frozenset({NOTES, ALERTS, MACHINE})
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,11 @@ class RunPaths:
         """What GPUs, processors, memory and disk did while the run went on."""
         return self.root / MACHINE
 
+    @property
+    def alerts(self) -> Path:
+        """What was alerted of the run."""
+        return self.root / ALERTS
+
     def attempt(self, number: int) -> AttemptPaths:
         """Control files of attempt `number` (1 is the first)."""
         return AttemptPaths(Path(f"{self.root}/attempts/{number:03d}"))
@@ -241,6 +249,10 @@ class RunPaths:
         Without the control files. A folder that is gone gives an empty list.
         """
         return sorted(self._walk(self.root, ""))
+
+    def signs(self) -> list[tuple[str, int, float]]:
+        """The same of the files that the run itself writes: what changes among them is a sign of life."""
+        return [file for file in self.listing() if file[0] not in BESIDE_RUN]
 
     def _walk(self, folder: Path, prefix: str) -> Iterator[tuple[str, int, float]]:
         try:

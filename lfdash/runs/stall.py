@@ -121,7 +121,7 @@ class StallDetector:
     def _is_stalled(self, view: RunView, held: tuple[Signs, float] | None) -> bool:
         if view.awaiting in ("term", "kill"):
             return False
-        signs, now = tuple(view.paths.listing()), self._clock()
+        signs, now = tuple(view.paths.signs()), self._clock()
         if held is None or held[0] != signs:
             held = (signs, now)
         self._since[view.path, view.attempt] = held
@@ -152,7 +152,7 @@ class StallDetector:
     def _asked(self, view: RunView, seen: Watched, now: float) -> Watched:
         """The same with what the files of its folder say now. Their times are asked once, and not believed where they
         tell more than the log's silence."""
-        signs = tuple(view.paths.listing())
+        signs = tuple(view.paths.signs())
         if seen.signs is None:
             newest = max((changed for _, _, changed in signs), default=0.0)
             return replace(seen, signs=signs, alive=max(seen.since, now - max(0.0, self._wall() - newest)))
