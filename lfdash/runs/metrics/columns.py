@@ -34,6 +34,7 @@ class Columns:
         self._marks: Marks = np.zeros(FIRST, np.uint8)
         self._watchers: dict[str, list[Watcher]] = {}
         self._shared = False  # whether a frame has been given of these buffers
+        self._origin = object()  # another one when rows went, or came between others
 
     def __len__(self) -> int:
         return self._size
@@ -59,7 +60,7 @@ class Columns:
         """All of it, as it is."""
         self._shared = True
         columns = {name: locked(buffer[: self._size]) for name, buffer in self._buffers.items()}
-        return MetricFrame(columns, segments, self.marks)
+        return MetricFrame(columns, segments, self.marks, self._origin)
 
     def watch(self, name: str, watcher: Watcher) -> None:
         """Tells `watcher` of every change of a column."""
@@ -132,6 +133,7 @@ class Columns:
         self._shared = False
 
     def _spoil(self, place: int) -> None:
+        self._origin = object()
         for watchers in self._watchers.values():
             for watcher in watchers:
                 watcher.spoil(place)

@@ -52,12 +52,14 @@ class MetricFrame:
 
     `columns`: what was logged, by name, in the order in which it came. `frame[name]` is there for every known column,
     too; `name in frame` says whether it holds any value. `segments`: where launches after the first begin. `marks`: the
-    bits TRAINED, EVALUATED, OVERFLOWN of each row.
+    bits TRAINED, EVALUATED, OVERFLOWN of each row. `origin`: the same object in frames of which the later one has only
+    gained rows at its end, and values.
     """
 
     columns: Mapping[str, Column]
     segments: tuple[Segment, ...] = ()
     marks: Marks = field(default_factory=lambda: np.empty(0, np.uint8))
+    origin: object = field(default_factory=object, compare=False, repr=False)
 
     def __getitem__(self, name: str) -> Column:
         """KeyError for a name that is neither known nor logged."""

@@ -1,0 +1,55 @@
+"""Columns of a run from rows of a log, through the real reader."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lfdash.runs.metrics.frame import OVERFLOWN, MetricFrame
+from lfdash.runs.metrics.merge import Merge
+from lfdash.runs.metrics.rows import read_block
+
+Row = Mapping[str, Any]
+OTHER_NAMES = {"step": "current_steps", "learning_rate": "lr"}  # of trainer_state.json
+
+
+def columns(rows: Iterable[Row]) -> MetricFrame:
+    """The columns of rows of trainer_log.jsonl or of trainer_state.json, whose gradient norms are taken too."""
+    return grown_columns(rows)[-1]
+
+
+def grown_columns(rows: Iterable[Row]) -> list[MetricFrame]:
+    """The same of the first row, of the first two, and so on; before them, of none."""
+    rows = [{OTHER_NAMES.get(name, name): value for name, value in row.items()} for row in rows]
+    merge = Merge()
+    frames = [merge.frame()]
+    for row in rows:
+        logged = {name: value for name, value in row.items() if name != "grad_norm"}
+        merge.add(read_block((json.dumps(logged) + "\n").encode())[0])
+        place = merge.columns.place(float(row["current_steps"]))
+        if "grad_norm" in row and place is not None:
+            norm = float(row["grad_norm"])
+            merge.columns.put("grad_norm", place, norm)
+            merge.columns.marks[place] |= 0 if math.isfinite(norm) else OVERFLOWN
+        frames.append(merge.frame())
+    return frames
+
+
+def until(frame: MetricFrame, rows: int) -> MetricFrame:
+    """The first rows of columns."""
+    kept = tuple(one for one in frame.segments if one.place < rows)
+    cut = {name: column[:rows] for name, column in frame.columns.items()}
+    return MetricFrame(cut, kept, frame.marks[:rows], frame.origin)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log of either kind."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        found: list[dict[str, Any]] = json.loads(text)["log_history"]
+    else:
+        found = [json.loads(line) for line in text.splitlines() if line.strip()]
+    return [row for row in found if isinstance(row, dict) and not {"step", "current_steps"}.isdisjoint(row)]
