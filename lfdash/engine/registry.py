@@ -69,6 +69,7 @@ class ProcessRegistry:
             cli,
         )
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
+        self.on_look: Callable[[], None] = lambda: None  # called by the thread after each look
         self._interval = interval
         self._starts_jobs = starts_jobs
         self._lock = threading.RLock()  # of `start`, which is called once a session
@@ -107,6 +108,7 @@ class ProcessRegistry:
                 self.refresh(everything=looks % WALK_EVERY == 0)
                 if self._starts_jobs:
                     self.dispatcher.advance()
+                self.on_look()
                 self.summaries.step(self.watcher.views)
             except Exception:  # the thread must not die of one odd folder: no run would be seen to end
                 logger.exception("looking at the runs of %s failed", self.workspace)
@@ -136,6 +138,11 @@ class ProcessRegistry:
     def snapshot(self) -> tuple[RunView, ...]:
         """All runs: those that wait, in order, then the others, newest first."""
         return self._shown
+
+    @property
+    def waiting(self) -> tuple[RunView, ...]:
+        """The jobs that wait, in order."""
+        return tuple(self._waiting)
 
     def get(self, run_id: str) -> RunView | None:
         """One run of the snapshot."""

@@ -13,6 +13,7 @@ from lfdash.access.sign_in import SignIn
 from lfdash.data.cache import DataCache
 from lfdash.data.dataset_info import DatasetInfo
 from lfdash.engine.machine_use import MachineUse
+from lfdash.engine import alerts
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.presets import Preset, list_presets
@@ -91,6 +92,7 @@ class Services:
         self.machine_histories = Histories()  # of the runs
         self.table = Table(self.registry.summaries)
         self.feeds = Feeds()
+        self.alerts, self.alert_sender = alerts.of_registry(self.registry, self.feeds, acts=not self.preview_only)
         self.data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
@@ -113,6 +115,7 @@ class Services:
             self._started = True
         self.registry.start()
         self.machine.start()
+        self.alert_sender.start()
         threading.Thread(target=self._read_installed, name="lfdash-upstream", daemon=True).start()
 
     def close(self) -> None:
@@ -120,6 +123,7 @@ class Services:
         self.machine.close()
         self._machine_use.close()
         self.registry.close()
+        self.alert_sender.close()
 
     def _read_installed(self) -> None:
         if isinstance(self.cli, Cli):

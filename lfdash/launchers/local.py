@@ -21,6 +21,7 @@ from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
 from lfdash.outcomes import DISK_FULL, NO_LOCKS, NOT_WRITABLE, Refused, refused_by
 from lfdash.runs import paths as paths_module
+from lfdash.runs.alerts.settings import ADDRESS
 from lfdash.runs.log_reader import tail_bytes
 from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, belongs
 from lfdash.runs.plan import LaunchPlan
@@ -263,7 +264,7 @@ def check(plan: LaunchPlan) -> Refused | None:
 def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> subprocess.Popen[bytes] | Refused:
     """Starts the shim of a folder that was just made; takes the folder away when that fails."""
     control = paths.attempt(plan.attempt)
-    env = {name: value for name, value in os.environ.items() if name not in (*plan.unset, MARKER)}
+    env = {name: value for name, value in os.environ.items() if name not in (*plan.unset, MARKER, ADDRESS)}
     if plan.path:
         env["PATH"] = plan.path + os.pathsep + env.get("PATH", os.defpath)
     command = [sys.executable, "-I", "-S", SUPERVISOR, str(control.root)]

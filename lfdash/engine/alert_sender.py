@@ -1,0 +1,222 @@
+"""Sends alerts to people who have no page open, through Apprise: in a thread of its own, one dashboard for all.
+
+Of several dashboards on a workspace the one that holds `sender.lock` sends; it must have the address, which is a secret
+and in nobody's files. An alert waits as a file until it was sent, so that neither a restart nor another dashboard loses
+it; a dashboard that is killed while it sends may send that one twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from filelock import FileLock, Timeout
+
+from lfdash.engine.alert_words import message_in, title_in
+from lfdash.locales import in_language
+from lfdash.runs.alerts.alert import Alert
+from lfdash.workspace.alert_store import AlertStore
+
+LOOK_S = 2.0
+DELAYS_S = (0.0, 2.0, 10.0)  # before each try
+TIMEOUT_S = 30.0  # of one try; what is stopped there is not tried again, since it may have been sent
+MANY = 5  # alerts that wait together are one message
+LOGGERS = ("apprise", "urllib3.connectionpool")  # tell of the address
+SCHEME = re.compile(r"^[a-z0-9+.-]{1,20}(?=://)", re.IGNORECASE)
+
+logger = logging.getLogger(__name__)
+Notify = Callable[[str, str, str], str]  # address, title, text -> "" or why it was not sent
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How the last message went. time: epoch seconds, 0 = there was none. error: why it could not be sent, "" = it was.
+    busy: one is being sent."""
+
+    time: float = 0.0
+    error: str = ""
+    busy: bool = False
+
+
+def by_apprise(url: str, title: str, text: str) -> str:
+    """Sends one message; "" or why that was not possible, without the address."""
+    import apprise
+
+    said = Said()
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(said)
+    try:
+        asset = apprise.AppriseAsset(app_id="lfdash", app_desc="lfdash", app_url="")
+        target = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
+        if target is None:
+            return "address"
+        done = target.notify(title=title, body=text)  # the service itself: it sends in this thread
+    finally:
+        for name in LOGGERS:
+            logging.getLogger(name).removeFilter(said)
+    return "" if done else hidden(url, said.words) or "refused"
+
+
+class Said(logging.Filter):
+    """Keeps the lines of this thread out of the logs, since they have the address in them. words: its last warning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = ""
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.thread != self._thread:
+            return True
+        if record.levelno >= logging.WARNING:
+            self.words = record.getMessage()
+        return False
+
+
+def is_address(url: str) -> bool:
+    """Whether Apprise knows what to do with an address."""
+    import apprise
+
+    return bool(url.strip()) and apprise.Apprise.instantiate(url.strip(), suppress_exceptions=True) is not None
+
+
+def hidden(url: str, words: str) -> str:
+    """Words without anything of an address but its scheme."""
+    for part in sorted(set(re.split(r"[/:@?&=,\s]+", url.partition("://")[2])), key=len, reverse=True):
+        if len(part) > 2:
+            words = words.replace(part, "***")
+    return words[:300]
+
+
+def masked(url: str) -> str:
+    """An address as it may be shown: which service, nothing else; "" for none."""
+    scheme = SCHEME.match(url)
+    return f"{scheme[0]}://***" if scheme else "***" if url else ""
+
+
+class AlertSender:
+    """The thread. url: the address now, "" = none. language: of the texts, now."""
+
+    def __init__(
+        self, store: AlertStore, url: Callable[[], str], language: Callable[[], str], notify: Notify = by_apprise
+    ) -> None:
+        self.delivery = Delivery()
+        self._store, self._url, self._language, self._notify = store, url, language, notify
+        self._lock = FileLock(store.folder / "sender.lock", timeout=0)
+        self._unwritten: list[Alert] = []  # a full disk takes no file
+        self._tests: list[str] = []  # languages of the test messages that were asked for
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Starts the thread. Idempotent."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="lfdash-alerts", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread; what is not sent yet waits for the next dashboard."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
+
+    def wake(self, unwritten: Alert | None = None) -> None:
+        """There is something to send. unwritten: an alert that the disk did not take."""
+        if unwritten is not None:
+            self._unwritten.append(unwritten)
+        self._wake.set()
+
+    def test(self, language: str) -> None:
+        """Lets a test message be sent; `delivery` tells how it went."""
+        self.delivery = Delivery(busy=True)
+        self._tests.append(language)
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._round()
+            except Exception:  # the thread must not die of one odd alert
+                logger.exception("sending alerts failed")
+            self._wake.wait(LOOK_S)
+            self._wake.clear()
+        self._lock.release()
+
+    def _round(self) -> None:
+        url = self._url()
+        while self._tests:
+            code = self._tests.pop(0)
+            self._send(url, in_language(code, "alerts.test_title"), in_language(code, "alerts.test_body"))
+        waiting = self._store.waiting()
+        if not url or not (waiting or self._unwritten) or not self._has_right():
+            return
+        waiting = self._store.waiting()  # another dashboard may have sent some before the right was got
+        alerts = [alert for _, alert in waiting]
+        alerts += self._unwritten
+        self._unwritten = []
+        code = self._language()
+        if len(alerts) > MANY:
+            lines = "\n".join(f"• {title_in(code, alert)}" for alert in alerts)
+            self._send(url, in_language(code, "alerts.many", count=len(alerts)), lines)
+            for path, _ in waiting:
+                self._store.sent(path)
+            return
+        paths = [path for path, _ in waiting]
+        for place, alert in enumerate(alerts):
+            if self._closing.is_set():
+                return
+            self._send(url, title_in(code, alert), message_in(code, alert))
+            if place < len(paths):
+                self._store.sent(paths[place])
+
+    def _has_right(self) -> bool:
+        """Whether this dashboard is the one that sends."""
+        if self._lock.is_locked:
+            return True
+        with suppress(Timeout, OSError):
+            self._lock.acquire()
+            return True
+        return False
+
+    def _send(self, url: str, title: str, text: str) -> None:
+        """Sends one message in a few tries, and notes how it went."""
+        self.delivery = Delivery(self.delivery.time, busy=True)
+        error = "none" if not url else ""
+        for delay in DELAYS_S if url else ():
+            if delay and self._closing.wait(delay):
+                break
+            error = self._try(url, title, text)
+            if error in ("", "timeout", "address"):
+                break
+        self.delivery = Delivery(time.time(), error)
+        self._store.delivery.save({"time": self.delivery.time, "error": error})
+        if error:
+            logger.warning("an alert could not be sent: %s", error)
+
+    def _try(self, url: str, title: str, text: str) -> str:
+        """One try; whoever does not answer in time is left alone."""
+        said: list[str] = []
+
+        def act() -> None:
+            with suppress(Exception):  # some service's own code, whose words may have the address in them
+                said.append(self._notify(url, title, text))
+            said.append("refused")
+
+        worker = threading.Thread(target=act, name="lfdash-alert", daemon=True)
+        worker.start()
+        worker.join(TIMEOUT_S)
+        return said[0] if said else "timeout"
+
+    def last(self) -> Delivery:
+        """How the last message went, whichever dashboard sent it."""
+        told = self._store.delivery.load()
+        when, error = told.get("time"), told.get("error")
+        if self.delivery.busy or not isinstance(when, int | float) or when <= self.delivery.time:
+            return self.delivery
+        return Delivery(float(when), str(error or ""))

@@ -1,0 +1,90 @@
+"""What an alert says, in any language: on the page, in a terminal, in what is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lfdash.engine.words import reason_in, span_in
+from lfdash.locales import in_language, lookup, pair_in
+from lfdash.outcomes import Problem
+from lfdash.runs.alerts.alert import STOP, Alert
+from lfdash.runs.alerts.rules import BY_NAME
+from lfdash.runs.view import Reason
+
+Safe = Callable[[str], str]
+
+
+def rule_in(code: str, rule: str) -> str:
+    """What a rule is called."""
+    return in_language(code, f"alerts.{rule}") if lookup("en", "alerts", rule) else rule
+
+
+def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
+    """What is wrong, in a sentence. safe: makes a value fit for where it is shown."""
+    params = {name: safe(str(value)) for name, value in alert.params.items()}
+    params |= {"step": "–" if alert.step is None else f"{alert.step:,}".replace(",", "\u202f"), "run": safe(alert.run)}
+    key = f"{alert.rule}_what"
+    if alert.rule == "stall" and alert.occasion == "stop":
+        key = "stall_stop"
+    elif alert.rule == "stall":
+        for name in ("quiet", "usual"):
+            params[name] = span_in(code, float(alert.params.get(f"{name}_s", 0)))
+    elif alert.rule == "disk" and not alert.params.get("hours"):
+        key = "disk_low"
+    elif alert.rule == "queue":
+        params["why"] = why_in(code, alert, safe)
+    elif alert.rule in ("ended", "failed"):
+        params["state"] = in_language(code, f"states.{alert.params.get('state', 'UNKNOWN')}")
+    elif alert.rule == STOP:
+        params["rule"] = rule_in(code, str(alert.params.get("rule", "")))
+        key = "auto_stop_refused" if alert.params.get("refused") else key
+    try:
+        said = in_language(code, f"alerts.{key}", **params)
+    except KeyError:  # written by another version
+        return rule_in(code, alert.rule)
+    if alert.params.get("stopping"):
+        said = f"{said} {in_language(code, 'alerts.stopping')}"
+    return said
+
+
+def why_in(code: str, alert: Alert, safe: Safe) -> str:
+    """Why the queue does not go on."""
+    told = {name.removeprefix("why_"): str(value) for name, value in alert.params.items() if name.startswith("why_")}
+    try:
+        return reason_in(code, Reason(str(alert.params.get("code", "")), told), safe)
+    except KeyError:
+        return "–"
+
+
+def remedy_in(code: str, alert: Alert) -> str:
+    """What can be done; "" where there is nothing to be done."""
+    key = f"{alert.rule}_do"
+    return in_language(code, f"alerts.{key}") if lookup("en", "alerts", key) else ""
+
+
+def title_in(code: str, alert: Alert) -> str:
+    """One line: the run, and what it is."""
+    name = rule_in(code, alert.rule)
+    return pair_in(code, alert.run or "lfdash", name)
+
+
+def message_in(code: str, alert: Alert) -> str:
+    """The text that is sent below the title."""
+    return "\n".join(filter(None, (what_in(code, alert), remedy_in(code, alert))))
+
+
+def icon_level(alert: Alert) -> str:
+    """How bad it is: error, warning or info."""
+    rule = BY_NAME.get(alert.rule)
+    return rule.level if rule else "info"
+
+
+def problem_in(code: str, problem: Problem) -> str:
+    """What is wrong with the settings: which one, what it is, what it may be."""
+    params = dict(problem.params)
+    rule = str(params.get("rule", ""))
+    if rule:
+        name = str(params.get("name", ""))
+        params["rule"] = rule_in(code, rule)
+        params["name"] = in_language(code, f"alerts.limit_{name}") if lookup("en", "alerts", f"limit_{name}") else name
+    return in_language(code, f"alerts.bad_{problem.code.removeprefix('alert_')}", **params)

@@ -1,0 +1,182 @@
+"""Alerts are sent once, by one dashboard, to an address that nobody sees."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lfdash.engine import alert_sender
+from lfdash.engine.alert_sender import AlertSender, by_apprise, hidden, is_address, masked
+from lfdash.runs.alerts.alert import Alert
+from lfdash.workspace.alert_store import SENT_WITHIN_S, AlertStore
+from tests.support.receiver import Receiver, receiving
+from tests.support.runs import wait_for
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AlertStore:
+    (tmp_path / "alerts").mkdir()
+    return AlertStore(tmp_path / "alerts")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_sender, "DELAYS_S", (0.0, 0.05, 0.05))
+    monkeypatch.setattr(alert_sender, "LOOK_S", 0.1)
+
+
+@pytest.fixture
+def start(store: AlertStore) -> Iterator[Callable[..., AlertSender]]:
+    """Starts senders on the store; ends them."""
+    made: list[AlertSender] = []
+
+    def begin(url: str, code: str = "en", notify: alert_sender.Notify = by_apprise) -> AlertSender:
+        sender = AlertSender(AlertStore(store.folder), lambda: url, lambda: code, notify)
+        sender.start()
+        made.append(sender)
+        return sender
+
+    yield begin
+    for sender in made:
+        sender.close()
+
+
+def alert(rule: str = "nan", when: float | None = None, run: str = "r1") -> Alert:
+    return Alert(rule, f"id-{run}", run, 1, "", 12, when or time.time(), {})
+
+
+def test_an_alert_reaches_a_real_receiver_in_the_language_that_is_set(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    store.put(alert())
+    sender = start(receiver.url, "ru")
+    wait_for(lambda: receiver.got)
+    (body,) = receiver.got
+    assert body["title"] == "r1: loss не является числом" and "С шага 12" in body["message"]
+    wait_for(lambda: not store.waiting())
+    assert wait_for(lambda: sender.last().time) and sender.last().error == ""
+
+
+def test_two_dashboards_send_one_message(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    senders = [start(receiver.url), start(receiver.url)]
+    for count in range(1, 4):
+        store.put(alert(run=f"r{count}"))
+        for sender in senders:
+            sender.wake()
+        wait_for(lambda: not store.waiting())
+    assert sorted(receiver.titles) == [f"r{count}: Loss is not a number" for count in (1, 2, 3)]
+    senders[0].close()
+    senders[1].close()
+    store.put(alert(run="r9"))
+    third = start(receiver.url)
+    wait_for(lambda: third.last().time and not store.waiting())
+    assert len(receiver.got) == 4, "nothing twice after a restart"
+
+
+def test_a_dashboard_without_the_address_leaves_it_to_the_one_that_has_it(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    without = start("")
+    store.put(alert())
+    without.wake()
+    wait_for(lambda: not without._wake.is_set())
+    assert len(store.waiting()) == 1
+    start(receiver.url)
+    wait_for(lambda: receiver.got)
+    assert len(receiver.got) == 1
+
+
+def test_a_service_that_refuses_is_tried_a_few_times_and_the_failure_is_told_without_the_address(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender], caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.status = 500
+    store.put(alert())
+    caplog.set_level(logging.DEBUG)
+    sender = start(receiver.url)
+    wait_for(lambda: sender.last().error)
+    assert len(receiver.got) == 3 and store.waiting() == []
+    told = sender.last().error + caplog.text
+    assert "500" in sender.last().error or "Internal" in sender.last().error
+    for secret in ("hush-hush", "secret-path", "person"):
+        assert secret not in told
+    other = AlertSender(AlertStore(store.folder), lambda: "", lambda: "en")
+    assert other.last().error == sender.last().error, "another dashboard shows it too"
+
+
+def test_who_does_not_answer_is_left_alone(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_sender, "TIMEOUT_S", 0.2)
+    receiver.hold.clear()
+    store.put(alert())
+    begun = time.monotonic()
+    sender = start(receiver.url)
+    wait_for(lambda: sender.last().error)
+    assert sender.last().error == "timeout" and time.monotonic() - begun < 5
+    assert len(receiver.got) == 1 and store.waiting() == [], "it may have been sent: not once more"
+
+
+def test_a_service_whose_code_raises_ends_nothing(store: AlertStore, start: Callable[..., AlertSender]) -> None:
+    def odd(*_: str) -> str:
+        raise ValueError("https://token@example.com")
+
+    store.put(alert())
+    sender = start("odd://x", notify=odd)
+    wait_for(lambda: sender.last().error, 30)
+    assert sender.last().error == "refused"
+    sender.test("en")
+    wait_for(lambda: not sender.delivery.busy, 30)
+
+
+def test_many_at_once_are_one_message(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    for count in range(20):
+        store.put(alert(run=f"r{count}"))
+    start(receiver.url)
+    wait_for(lambda: not store.waiting())
+    (body,) = receiver.got
+    assert body["title"] == "lfdash: 20 alerts" and body["message"].count("Loss is not a number") == 20
+
+
+def test_what_nobody_could_send_for_long_is_not_sent_late(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    store.put(alert(when=time.time() - SENT_WITHIN_S - 1, run="old"))
+    store.put(alert(run="new"))
+    start(receiver.url)
+    wait_for(lambda: receiver.got and not store.waiting())
+    assert receiver.titles == ["new: Loss is not a number"]
+
+
+def test_a_test_message_says_that_it_is_one(receiver: Receiver, start: Callable[..., AlertSender]) -> None:
+    sender = start(receiver.url)
+    sender.test("en")
+    assert sender.last().busy
+    wait_for(lambda: receiver.got)
+    assert receiver.titles == ["lfdash: test"]
+
+
+def test_an_address_is_one_that_apprise_knows() -> None:
+    assert is_address("json://127.0.0.1:1") and is_address(" ntfy://topic ")
+    assert not is_address("") and not is_address("ftp//x") and not is_address("nobody://x")
+
+
+def test_nothing_of_an_address_is_shown_but_its_service() -> None:
+    assert masked("json://me:pw@host/x") == "json://***" and masked("rubbish") == "***" and masked("") == ""
+    where = "https://hooks.example.com/T01/B02/abc"
+    said = f"Failed to send to {where}: Not Found, error=404."
+    shown = hidden("slack://hooks.example.com/T01/B02/abc", said)
+    assert "404" in shown and not any(part in shown for part in ("T01", "B02", "abc", "example.com"))
