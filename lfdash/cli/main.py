@@ -12,8 +12,8 @@ from lfdash.cli.terminal import WRONG_USE
 from lfdash.cli.texts import t
 
 COMMANDS = (
-    "check", "preview", "start", "queue", "ls", "show", "logs", "metrics", "stop", "resume", "diagnose", "data",
-    "convert",
+    "check", "preview", "start", "queue", "ls", "show", "logs", "metrics", "alerts", "stop", "resume", "diagnose",
+    "data", "convert",
 )
 SERVE = "serve"
 INTERRUPTED = 130  # as a shell says it of what Ctrl-C ended

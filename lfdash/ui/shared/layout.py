@@ -6,10 +6,11 @@ import html
 
 import streamlit as st
 
+from lfdash.engine.services import Services
 from lfdash.files import readable
 from lfdash.jobs.kinds import KINDS
 from lfdash.locales import available, name_of
-from lfdash.ui.shared import page_script
+from lfdash.ui.shared import alert_panel, page_script
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.signed_in import draw_who, guard
 from lfdash.ui.shared.text import LANGUAGE, language, markdown_safe, t
@@ -132,7 +133,7 @@ def draw_frame(title_key: str) -> None:
     st.html(f'<h1 class="lf-spoken">lfdash · {html.escape(t(title_key))}</h1>')
     guard(services)
     with st.sidebar:
-        draw_top()
+        draw_top(services)
         with st.container(horizontal=True, horizontal_alignment="distribute", key="nav", gap=None):
             for path, key in PAGES:
                 st.page_link(path, label=t(key), width="content")
@@ -140,12 +141,15 @@ def draw_frame(title_key: str) -> None:
     if not services.registry.identity.is_here():
         where = markdown_safe(readable(str(services.workspace.root)))
         st.error(t("ui.workspace_gone", path=where), icon=":material/folder_off:")
+    alert_panel.draw_dialog(services)
 
 
-def draw_top() -> None:
-    """The name of the program, and the language."""
+def draw_top(services: Services) -> None:
+    """The name of the program, the alerts, and the language."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="top"):
         st.html('<span class="lf-brand">lfdash</span>', width="content")
+        with st.container(width="content", key="alerts_top"):
+            alert_panel.draw_button(services)
         codes = available()
         if len(codes) > 1:
             st.selectbox(

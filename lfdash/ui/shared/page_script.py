@@ -10,6 +10,7 @@ import json
 import streamlit as st
 
 from lfdash.locales import DEFAULT_LANGUAGE
+from lfdash.ui.shared.page_alerts import ALERTS
 from lfdash.ui.shared.page_focus import FOCUS
 from lfdash.ui.shared.text import LANGUAGE, language, t
 
@@ -58,6 +59,7 @@ SCRIPT = """
     if (now !== shown) put(now);
   };
 FOCUS
+ALERTS
   const tidy = () => {
     const words = window.lfdashWords;
     for (const button of document.querySelectorAll(passed)) if (button.tabIndex !== -1) button.tabIndex = -1;
@@ -101,6 +103,8 @@ FOCUS
     enter();
     tell();
     follow();
+    retitle();
+    notify();
   };
   const chosen = '[data-testid="stMultiSelectDropdown"] [role="option"]';
   document.addEventListener("click", (event) => {
@@ -127,11 +131,11 @@ FOCUS
   }, true);
   new MutationObserver(soon).observe(document.body, {
     childList: true, subtree: true, characterData: true,
-    attributeFilter: ["aria-expanded", "data-collapsed", "data-turn"],
+    attributeFilter: ["aria-expanded", "data-collapsed", "data-turn", "data-title", "data-alerts"],
   });
   tidy();
 })();
-""".replace("FOCUS", FOCUS)
+""".replace("FOCUS", FOCUS).replace("ALERTS", ALERTS)
 
 
 MENU = '[data-testid="stMainMenuButton"]'

@@ -18,7 +18,7 @@ from lfdash.ui.launch import queue
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import markdown_safe, t
-from lfdash.ui.train import downloads, evaluation
+from lfdash.ui.train import alert_bar, downloads, evaluation
 from lfdash.ui.train.charts import draw_curves, draw_main
 from lfdash.ui.train.log import draw_log, tail
 from lfdash.ui.train.outcome import draw_outcome
@@ -82,7 +82,8 @@ def draw_body(form: Form, view: RunView) -> None:
     feed, console = services.feeds.of(view.paths), tail(view)
     feed.poll(READ_S)
     draw_outcome(form, view)
-    if feed.dead_since is not None and kind.trains:
+    told = alert_bar.draw(services, view)
+    if feed.dead_since is not None and kind.trains and not told:
         st.warning(t("ui.loss_dead", step=f"{feed.dead_since:.0f}"), icon=":material/monitor_heart:")
     if kind.trains and (len(feed.frame) > 0 or feed.reading is not None):
         draw_main(view, feed)

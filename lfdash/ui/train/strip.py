@@ -27,13 +27,21 @@ def strip_html(view: RunView | None) -> str:
     )
     percent = 100.0 if view.state is RunState.SUCCEEDED else view.progress.percent or 0.0
     return (
-        f'<div class="lf-strip">{heading(view.name)}'
+        f'<div class="lf-strip" data-title="{html.escape(title_words(view))}">{heading(view.name)}'
         f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'
         f"{html.escape(t(f'states.{view.state.name}'))}</span>{facts}{stall_html(view)}</div>"
         f'<div class="lf-bar lf-{look}" role="progressbar" '
         f'aria-label="{html.escape(t("ui.progress"))}" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
         f'aria-valuemax="100"><i style="width:{percent:.1f}%"></i></div>'
     )
+
+
+def title_words(view: RunView) -> str:
+    """What the tab of the browser says: how far the run is, or how it stands, and its name."""
+    percent = view.progress.percent
+    if view.state is RunState.RUNNING and view.stall is None and percent is not None:
+        return f"{percent:.0f} % {view.name}"
+    return f"{t(f'states.{view.state.name}')} {view.name}"
 
 
 def heading(words: str) -> str:

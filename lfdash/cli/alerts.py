@@ -1,0 +1,46 @@
+"""`lfdash alerts [RUN]`: what was alerted, of one run or of the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lfdash.cli.commands import command, run_argument
+from lfdash.cli.runs import chosen
+from lfdash.cli.terminal import FINE, Terminal, local_time, table, utc
+from lfdash.cli.texts import language, t
+from lfdash.engine.alert_words import rule_in, what_in
+from lfdash.runs.alerts.alert import Alert
+
+
+@command("alerts", run_argument)
+def alerts(terminal: Terminal, run: str | None) -> int:
+    """A row an alert, oldest first. Without a run: of all runs, and of the workspace."""
+    if run is None:
+        listed: Sequence[Alert] = terminal.open().services.alerts.recent()
+    else:
+        workspace, found = chosen(terminal, run)
+        listed = workspace.services.alerts.of(found.view)
+    if terminal.as_json:
+        terminal.give([as_json(alert) for alert in listed])
+    elif listed:
+        head = [t("alerts.column_time"), t("ui.runs_col_name"), t("alerts.column_alert"), t("alerts.column_step"), ""]
+        terminal.say(table(head, map(cells, listed)))
+    else:
+        terminal.note(t("alerts.none"))
+    return FINE
+
+
+def cells(alert: Alert) -> list[str]:
+    """An alert's cells."""
+    step = "–" if alert.step is None else str(alert.step)
+    said = " ".join(what_in(language(), alert).split())
+    return [local_time(alert.time), alert.run or "–", rule_in(language(), alert.rule), step, said]
+
+
+def as_json(alert: Alert) -> dict[str, Any]:
+    """An alert for a program."""
+    return {
+        "rule": alert.rule, "run_id": alert.run_id or None, "run": alert.run or None, "attempt": alert.attempt or None,
+        "step": alert.step, "time": utc(alert.time), "message": what_in(language(), alert), "params": alert.params,
+    }
