@@ -15,9 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from filelock import FileLock, Timeout
-
 from lfdash.engine.alert_words import message_in, title_in
+from lfdash.engine.only_one import OnlyOne
 from lfdash.locales import in_language
 from lfdash.runs.alerts.alert import Alert
 from lfdash.workspace.alert_store import AlertStore
@@ -100,14 +99,16 @@ def masked(url: str) -> str:
 
 
 class AlertSender:
-    """The thread. url: the address now, "" = none. language: of the texts, now."""
+    """The thread. url: the address now, "" = none. language: of the texts, now. is_here: whether the workspace is still
+    where it was."""
 
     def __init__(
-        self, store: AlertStore, url: Callable[[], str], language: Callable[[], str], notify: Notify = by_apprise
+        self, store: AlertStore, url: Callable[[], str], language: Callable[[], str], notify: Notify = by_apprise,
+        is_here: Callable[[], bool] = lambda: True,
     ) -> None:
         self.delivery = Delivery()
         self._store, self._url, self._language, self._notify = store, url, language, notify
-        self._lock = FileLock(store.folder / "sender.lock", timeout=0)
+        self._right = OnlyOne(store.folder / "sender.lock", is_here)
         self._unwritten: list[Alert] = []  # a full disk takes no file
         self._tests: list[str] = []  # languages of the test messages that were asked for
         self._wake, self._closing = threading.Event(), threading.Event()
@@ -146,7 +147,7 @@ class AlertSender:
                 logger.exception("sending alerts failed")
             self._wake.wait(LOOK_S)
             self._wake.clear()
-        self._lock.release()
+        self._right.release()
 
     def _round(self) -> None:
         url = self._url()
@@ -154,7 +155,7 @@ class AlertSender:
             code = self._tests.pop(0)
             self._send(url, in_language(code, "alerts.test_title"), in_language(code, "alerts.test_body"))
         waiting = self._store.waiting()
-        if not url or not (waiting or self._unwritten) or not self._has_right():
+        if not url or not (waiting or self._unwritten) or not self._right.hold():
             return
         waiting = self._store.waiting()  # another dashboard may have sent some before the right was got
         alerts = [alert for _, alert in waiting]
@@ -174,15 +175,6 @@ class AlertSender:
             self._send(url, title_in(code, alert), message_in(code, alert))
             if place < len(paths):
                 self._store.sent(paths[place])
-
-    def _has_right(self) -> bool:
-        """Whether this dashboard is the one that sends."""
-        if self._lock.is_locked:
-            return True
-        with suppress(Timeout, OSError):
-            self._lock.acquire()
-            return True
-        return False
 
     def _send(self, url: str, title: str, text: str) -> None:
         """Sends one message in a few tries, and notes how it went."""

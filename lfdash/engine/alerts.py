@@ -22,6 +22,7 @@ from lfdash.engine.registry import ProcessRegistry
 from lfdash.files import FileMark, file_mark
 from lfdash.jobs.kinds import named
 from lfdash.locales import from_environment
+from lfdash.machine.sample import STALE_S, Sample
 from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock
 from lfdash.runs.alerts import file
@@ -291,19 +292,39 @@ class Alerts:
         return (*self.store.recent(), *(alert for _, alert in list(self._unwritten.values())))
 
 
-def of_registry(registry: ProcessRegistry, feeds: Feeds, *, acts: bool) -> tuple[Alerts, AlertSender]:
-    """The alerts of a registry's workspace, looked for with each of its looks, and what sends them. acts: whether runs
-    may be stopped."""
+def machine_now(sample: Sample) -> MachineNow:
+    """What of a sample the rules look at."""
+    devices: dict[str, tuple[float | None, float | None]] = {}
+    for device in sample.devices:
+        if device.seen < sample.time - STALE_S:
+            continue  # as it was when it was read last
+        for run_id in device.runs:
+            load, memory = devices.get(run_id, (None, None))
+            devices[run_id] = (largest(load, device.load), largest(memory, device.memory_share))
+    free = None if sample.disk_free is None else float(sample.disk_free)
+    return MachineNow(sample.time, devices, sample.memory_share, free, sample.hours_until_full)
+
+
+def largest(one: float | None, other: float | None) -> float | None:
+    """The larger of two numbers that may not be known."""
+    return max((value for value in (one, other) if value is not None), default=None)
+
+
+def of_registry(
+    registry: ProcessRegistry, feeds: Feeds, machine: Callable[[], Sample], *, acts: bool
+) -> tuple[Alerts, AlertSender]:
+    """The alerts of a registry's workspace, looked for with each of its looks, and what sends them. machine: its newest
+    sample. acts: whether runs may be stopped."""
     folder = private(registry.workspace) / "alerts"
     store = AlertStore(folder, registry.identity.check)
 
     def language() -> str:
         return store.settings()[0].language or from_environment(os.environ)
 
-    sender = AlertSender(store, lambda: registry.secret_store.get(ADDRESS), language)
+    sender = AlertSender(store, lambda: registry.secret_store.get(ADDRESS), language, is_here=registry.identity.is_here)
     found = Alerts(
         store, LaunchLock(folder, registry.identity.check), feeds, lambda run_id: registry.stop(run_id, "graceful"),
-        wake=sender.wake, acts=acts,
+        machine=lambda: machine_now(machine()), wake=sender.wake, acts=acts,
     )
     registry.on_look = lambda: found.step(registry.watcher.views, registry.watcher.alive, registry.waiting)
     return found, sender

@@ -12,8 +12,8 @@ from pathlib import Path
 from lfdash.access.sign_in import SignIn
 from lfdash.data.cache import DataCache
 from lfdash.data.dataset_info import DatasetInfo
-from lfdash.engine.machine_use import MachineUse
 from lfdash.engine import alerts
+from lfdash.engine.machine_use import MachineUse
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.presets import Preset, list_presets
@@ -92,7 +92,9 @@ class Services:
         self.machine_histories = Histories()  # of the runs
         self.table = Table(self.registry.summaries)
         self.feeds = Feeds()
-        self.alerts, self.alert_sender = alerts.of_registry(self.registry, self.feeds, acts=not self.preview_only)
+        self.alerts, self.alert_sender = alerts.of_registry(
+            self.registry, self.feeds, lambda: self.machine.seen, acts=not self.preview_only
+        )
         self.data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True

@@ -96,6 +96,11 @@ class Machine:
             self._wanted.set()
         return self._sample
 
+    @property
+    def seen(self) -> Sample:
+        """The newest sample, for who looks all the time: it makes no more of them."""
+        return self._sample
+
     def _watch(self) -> None:
         first = True
         while not self._closing.is_set():

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 KEEP_S = 3600.0  # of what was seen
-GAP_S = 60.0  # between two looks, after which nothing is known of the time before
+GAP_S = 120.0  # between two looks, after which nothing is known of the time before
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ SEND = "alerts.send"
 def close() -> None:
     """The dialog was closed; what was typed in it is forgotten."""
     for key in [str(key) for key in st.session_state if str(key).startswith("alerts.")]:
-        del st.session_state[key]
+        st.session_state.pop(key, None)
 
 
 def say(problem: str | None) -> None:
