@@ -20,6 +20,8 @@ import msgspec
 
 from lfdash.files import file_mark, read_json_file, write_text_atomic
 from lfdash.runs import metadata as about
+from lfdash.runs.arguments import Value
+from lfdash.runs.details import NO_DETAILS, Packed, RunDetails, read_details, unpack, unpacked, with_flags
 from lfdash.runs.metadata import NOT_KNOWN, RunMetadata
 from lfdash.runs.newest_first import places_changed, when
 from lfdash.runs.paths import LOG
@@ -27,8 +29,8 @@ from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.summary import NOTHING, LogDigest, Summary
 from lfdash.runs.view import RunView
 
-VERSION = 3
-LARGEST_FILE = 64 << 20  # bytes; 10,000 runs take some 5 MB
+VERSION = 4
+LARGEST_FILE = 64 << 20  # bytes; 10,000 runs take some 7 MB
 MEGABYTE = 1 << 20  # bytes of a log read at once
 BUDGET_S = 0.05  # of each look, spent on logs that were not read yet
 SAVE_EVERY_S = 15.0
@@ -44,6 +46,7 @@ class Known:
 
     about: RunMetadata = NOT_KNOWN
     summary: Summary = NOTHING
+    details: RunDetails = NO_DETAILS
 
 
 UNKNOWN = Known()
@@ -131,7 +134,8 @@ class SummaryCache:
         held = self._entries.get(key)
         kind = self._about(view, held, seen)
         if held is not None and held.mark[:2] == seen[:2] and key not in self._open and view.state not in ALIVE:
-            self._put(key, CachedSummary(seen, Known(kind, held.known.summary), view))
+            details = held.known.details if held.mark == seen else read_details(view)
+            self._put(key, CachedSummary(seen, Known(kind, held.known.summary, details), view))
             return True
         digest = self._open.setdefault(key, LogDigest(view.paths))
         done = digest.read(MEGABYTE)
@@ -139,7 +143,7 @@ class SummaryCache:
             done = digest.read(MEGABYTE)
         if not done:
             return False
-        self._put(key, CachedSummary(seen, Known(kind, digest.summary), view))
+        self._put(key, CachedSummary(seen, Known(kind, digest.summary, self._details(view, held, seen)), view))
         if view.state not in ALIVE:
             del self._open[key]
         return True
@@ -151,6 +155,13 @@ class SummaryCache:
         if held is not None and (held.mark[2] == seen[2] or (view.state in ALIVE and held.view is not None)):
             return held.known.about
         return about.of_plain(view.paths)
+
+    def _details(self, view: RunView, held: CachedSummary | None, seen: SummaryMark) -> RunDetails:
+        """Read again when its folder changed, or the run ended; what was noticed about it grows in a file."""
+        over = view.state not in ALIVE
+        if held is None or held.view is None or held.mark[2] != seen[2] or over == (held.view.state in ALIVE):
+            return read_details(view)
+        return with_flags(held.known.details, view)
 
     def _put(self, key: str, entry: CachedSummary) -> None:
         held = self._entries.get(key)
@@ -179,9 +190,9 @@ class SummaryCache:
         """Takes what an earlier process kept; whatever of it cannot be read is made again."""
         try:
             data = read_json_file(self._file, limit=LARGEST_FILE)
-            rows = data["runs"] if isinstance(data, dict) and data["version"] == VERSION else {}
-            self._entries = dict(entries(rows.items()))
-        except (KeyError, AttributeError):
+            kept = data if isinstance(data, dict) and data["version"] == VERSION else {"runs": {}, "arguments": []}
+            self._entries = dict(entries(kept["runs"].items(), unpacked(kept["arguments"])))
+        except (KeyError, AttributeError, TypeError, ValueError):
             self._entries = {}
         with self._lock:
             self._number += 1
@@ -189,11 +200,13 @@ class SummaryCache:
 
     def save(self) -> None:
         """Keeps what was made. A disk that does not let it costs the next start some reading, nothing else."""
-        rows = {key: to_row(entry) for key, entry in self._entries.items() if key not in self._open}
+        packed = Packed()
+        rows = {key: to_row(entry, packed) for key, entry in self._entries.items() if key not in self._open}
+        content = {"version": VERSION, "arguments": packed.pairs, "runs": rows}
         with suppress(OSError):
             if self._is_here():
                 self._file.parent.mkdir(exist_ok=True)
-                write_text_atomic(self._file, msgspec.json.encode({"version": VERSION, "runs": rows}).decode())
+                write_text_atomic(self._file, msgspec.json.encode(content).decode())
         self._dirty, self._saved = False, time.monotonic()
 
     def close(self) -> None:
@@ -208,8 +221,9 @@ def mark_of(view: RunView) -> SummaryMark:
     return (log[1] if log else 0, log[0] if log else 0, folder[0] if folder else 0)
 
 
-def to_row(entry: CachedSummary) -> dict[str, Any]:
-    """An entry as JSON, which has no word for what is no number: such a one is kept as text."""
+def to_row(entry: CachedSummary, packed: Packed) -> dict[str, Any]:
+    """An entry as JSON, which has no word for what is no number: such a one is kept as text. packed: takes its
+    arguments."""
     about, found = entry.known.about, entry.known.summary
     losses = [str(loss) if loss is not None and loss - loss != 0 else loss for loss in (found.last, found.last_eval)]
     return {
@@ -217,11 +231,14 @@ def to_row(entry: CachedSummary) -> dict[str, Any]:
         "about": (about.kind, about.model, about.stage, about.method),
         "summary": (found.best, found.best_step, found.best_eval, found.best_eval_step, losses[0], found.spark,
                     losses[1], found.dead_step),
+        "details": packed.pack(entry.known.details),
     }
 
 
-def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str, CachedSummary]]:
-    """The entries that JSON rows tell; odd ones are left out."""
+def entries(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], pairs: Sequence[tuple[str, Value]] = ()
+) -> Iterable[tuple[str, CachedSummary]]:
+    """The entries that JSON rows tell; odd ones are left out. pairs: the arguments that they name."""
     for key, row in rows:
         try:
             size, changed, folder = map(int, row["mark"])
@@ -230,8 +247,9 @@ def entries(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[tuple[str
             losses = (real(best), steps[0], real(best_eval), steps[1], real(last))
             summary = Summary(*losses, tuple(map(float, spark)), real(last_eval), steps[2])
             kind = RunMetadata(*map(str, row["about"]))
-            yield key, CachedSummary((size, changed, folder), Known(kind, summary))
-        except (ValueError, KeyError, TypeError, OverflowError):
+            details = unpack(row["details"], pairs)
+            yield key, CachedSummary((size, changed, folder), Known(kind, summary, details))
+        except (ValueError, KeyError, TypeError, OverflowError, IndexError, AttributeError):
             continue
 
 

@@ -1,0 +1,76 @@
+"""What the files of a run tell beside its log, and how that of many is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lfdash.engine.registry import ProcessRegistry
+from lfdash.launchers.fake import FakeLauncher
+from lfdash.runs import details
+from lfdash.runs.details import NO_DETAILS, Packed, RunDetails, read_details, unpack, unpacked
+from tests.support.many import add_run
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> ProcessRegistry:
+    root = tmp_path / "workspace"
+    root.mkdir()
+    return ProcessRegistry(root, FakeLauncher(), interval=60)
+
+
+def test_arguments_and_results_of_a_run(registry: ProcessRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = add_run(registry.workspace, "a", args={"lora_rank": 8, "hf_hub_token": "hf_x"})
+    paths.all_results.write_text('{"predict_rouge-1": 31.5, "epoch": 3, "bad": NaN, "word": "x"}')
+    registry.refresh()
+    (view,) = registry.snapshot()
+    found = read_details(view)
+    assert found.args["lora_rank"] == 8 and "hf_hub_token" not in found.args
+    assert found.scores == {"predict_rouge-1": 31.5, "epoch": 3.0} and found.flags == ()
+    monkeypatch.setattr(details, "flags_of", lambda paths: ("diverged",))
+    assert read_details(view).flags == ("diverged",) and details.with_flags(found, view).flags == ("diverged",)
+
+
+def test_what_was_kept_is_what_was_found_and_common_values_are_written_once() -> None:
+    many = [
+        RunDetails({"seed": n % 2, "packing": True, "lr": 1.0, "one": 1, "text": "1"}, {"acc": n / 2},
+            ("dead",) * (n % 2))
+        for n in range(9)
+    ]
+    packed = Packed()
+    rows = msgspec.json.decode(msgspec.json.encode([packed.pack(one) for one in many]))
+    pairs = unpacked(msgspec.json.decode(msgspec.json.encode(packed.pairs)))
+    back = [unpack(row, pairs) for row in rows]
+    assert back == many and len(pairs) == 6
+    assert [type(value) for value in back[0].args.values()] == [int, bool, float, int, str]
+
+
+@pytest.mark.parametrize("broken", [[[9], {}, []], [["x"], {}, []], [[], {"a": "x"}, []], [[]], 5, [[0], [], []]])
+def test_what_was_not_written_here_raises(broken: object) -> None:
+    with pytest.raises((TypeError, ValueError, IndexError, AttributeError)):
+        unpack(broken, [("a", 1)])  # type: ignore[arg-type]
+    with pytest.raises((TypeError, ValueError)):
+        unpacked([["a", [1]]])
+
+
+def test_results_and_arguments_are_read_when_the_folder_changes(registry: ProcessRegistry) -> None:
+    paths = add_run(registry.workspace, "a")
+    registry.refresh()
+    registry.summaries.step(registry.snapshot(), budget=60)
+    (view,) = registry.snapshot()
+    first = registry.summaries.get(view).details
+    assert first.scores == {} and first.args["learning_rate"] == 0.0002
+    paths.all_results.write_text(json.dumps({"acc": 1}))
+    registry.refresh()
+    (again,) = registry.snapshot()
+    registry.summaries.step((replace(again, name="b"),), budget=60)
+    assert registry.summaries.get(view).details.scores == {"acc": 1.0}
+    registry.summaries.save()
+    other = ProcessRegistry(registry.workspace, FakeLauncher(), interval=60)
+    other.summaries.load()
+    other.refresh()
+    assert other.summaries.get(other.snapshot()[0]).details == registry.summaries.get(view).details != NO_DETAILS
