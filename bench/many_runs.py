@@ -39,9 +39,11 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from lfdash.engine.registry import WALK_EVERY, ProcessRegistry  # noqa: E402
 from lfdash.launchers.local import LocalLauncher  # noqa: E402
+from lfdash.runs.finding import Wanted  # noqa: E402
+from lfdash.runs.order import arrange  # noqa: E402
 from lfdash.runs.scan import TURNS, RunScan  # noqa: E402
 from lfdash.runs.summary_cache import SummaryCache  # noqa: E402
-from lfdash.runs.table import Table, Wanted, arrange  # noqa: E402
+from lfdash.runs.table import Table  # noqa: E402
 from tests.support.crowd import crowd  # noqa: E402
 from tests.support.runs import fake_cli, launch, plan_for, wait_for  # noqa: E402
 

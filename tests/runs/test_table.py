@@ -17,8 +17,11 @@ from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import table as listing
+from lfdash.runs.finding import FILTERS, Wanted, offered
+from lfdash.runs.order import SORTS, arrange, natural
 from lfdash.runs.record import Exit, RunState
-from lfdash.runs.table import CSV, FILTERS, SORTS, Table, TableRow, Wanted, arrange, make_row, natural, offered, to_csv
+from lfdash.runs.table import Table, TableRow, make_row
+from lfdash.runs.table_csv import CSV, to_csv
 from lfdash.runs.view import Stall, Waiting
 from tests.support.many import add_plain, add_run, fill, write_notes
 from tests.support.runs import plan_for, record_for
@@ -192,7 +195,7 @@ def test_filters_of_one_kind_add_up_and_of_two_cut_down() -> None:
     assert found(model=("gone",)) == []
     assert offered(rows, "tag") == ["x", "y"] and offered(rows, "model") == ["m", "n"]
     assert offered([row(stage="")], "stage") == []
-    assert set(FILTERS) == {"state", "kind", "model", "stage", "method", "tag"}
+    assert set(FILTERS) == {"state", "kind", "model", "stage", "method", "dataset", "tag"}
 
 
 # -- order ----------------------------------------------------------------------------------------------

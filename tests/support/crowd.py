@@ -15,6 +15,7 @@ from tests.support.many import METHODS, NOTES, TAGS, log_rows
 WAYS = ("lora", "full", "freeze", "oft", "galore")  # folders between a model's and its runs
 ENDS = ("done",) * 12 + ("stopped",) * 3 + ("failed",) * 4 + ("twice",)  # twice: resumed once
 LOST = 400  # one in so many went with its machine
+DATASETS = ("alpaca_en", "alpaca_zh", "identity", "alpaca_en,identity", "own")
 LOGS = 64  # different trainer logs among all runs
 
 
@@ -59,7 +60,7 @@ class Member:
     def write(self, log: str, state: str) -> None:
         """Makes the folder."""
         files: dict[str, str] = {
-            "training_args.yaml": f"stage: sft\nfinetuning_type: lora\noutput_dir: {self.folder}\n" + "lr: 0.1\n" * 30,
+            "training_args.yaml": self.arguments(),
             "trainer_log.jsonl": log, "console.log": "loading\n" + "{'loss': 1.0, 'grad_norm': 1.0}\n" * 100,
             "running_log.txt": "INFO\n" * 50, "llamaboard_config.yaml": "top.lang: en\n" * 40,
         }
@@ -68,7 +69,9 @@ class Member:
             files |= {"adapter_model.safetensors": "0" * 512, "adapter_config.json": "{}", "trainer_state.json": state,
                       "README.md": "---\nbase_model: x\n---\n", "tokenizer_config.json": "{}"}
         if self.end == "done":
-            files |= {"all_results.json": "{}", "train_results.json": "{}"}
+            loss = round(self.rng.uniform(0.5, 2.0), 4)
+            scores = json.dumps({"epoch": 3.0, "train_loss": loss, "train_runtime": 9.5})
+            files |= {"all_results.json": scores, "train_results.json": scores}
         if self.end == "failed":
             files["console.log"] += "Traceback (most recent call last):\n  File x\nValueError: Undefined dataset x.\n"
         if self.rng.random() < 0.3:
@@ -83,6 +86,22 @@ class Member:
             files["exit.json"] = json.dumps(self.exit(newest))
         files["run.json"] = json.dumps(self.record(newest), indent=2)
         put(self.root, files, self.began + self.seconds)
+
+    def arguments(self) -> str:
+        """training_args.yaml: of a sweep over learning rates, ranks, batch sizes and datasets."""
+        number = self.number
+        args = {
+            "model_name_or_path": f"Qwen/{self.root.parts[-3]}", "stage": "sft", "do_train": "true",
+            "finetuning_type": METHODS[number % len(METHODS)], "template": "qwen", "dataset": DATASETS[number % 5],
+            "cutoff_len": 2048, "learning_rate": ("1.0e-05", "2.0e-05", "5.0e-05", "0.0001", "0.0002")[number % 5],
+            "lora_rank": (4, 8, 16, 32, 64)[number // 5 % 5], "lora_alpha": 16, "lora_target": "q_proj,v_proj",
+            "per_device_train_batch_size": (1, 2, 4)[number % 3], "gradient_accumulation_steps": 8,
+            "num_train_epochs": 3.0, "lr_scheduler_type": "cosine", "warmup_ratio": 0.1, "bf16": "true",
+            "logging_steps": 5, "save_steps": 100, "plot_loss": "true", "overwrite_output_dir": "true",
+            "seed": number, "output_dir": self.folder, "preprocessing_num_workers": 16, "optim": "adamw_torch",
+            "max_grad_norm": 1.0, "report_to": "none", "packing": "false", "ddp_timeout": 180000000,
+        }
+        return "".join(f"{name}: {value}\n" for name, value in args.items())
 
     def exit(self, attempt: int) -> dict[str, Any]:
         """exit.json of an attempt."""

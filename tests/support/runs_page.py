@@ -7,7 +7,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from lfdash.ui.runs import page
+from lfdash.ui.runs import page, selection
 from tests.support import app as pages
 
 
@@ -26,13 +26,20 @@ def names(app: AppTest) -> list[str]:
 
 def select(app: AppTest, *wanted: str) -> AppTest:
     """Ticks runs of the table."""
-    app.session_state[page.CHOSEN] = [ids(app)[name] for name in wanted]
-    app.session_state[page.SHOWN_TABLE] = None
+    app.session_state[selection.CHOSEN] = [ids(app)[name] for name in wanted]
+    app.session_state[selection.SHOWN_TABLE] = None
     return pages.good(app.run())
 
 
 def ids(app: AppTest) -> dict[str, str]:
     return dict(zip(names(app), app.session_state[page.ORDER][1], strict=True))
+
+
+def opened(app: AppTest, *menus: str) -> AppTest:
+    """Opens menus of the tools: "filter", "view"."""
+    for name in menus:
+        app.session_state[f"runs_{name}_menu"] = True
+    return pages.good(app.run())
 
 
 def button(app: AppTest, key: str) -> Any:

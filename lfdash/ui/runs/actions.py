@@ -17,13 +17,14 @@ from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
+from lfdash.ui.runs.selection import CHOSEN
 from lfdash.ui.shared.answers import SHOWN, forget_answers, refusal
 from lfdash.ui.shared.text import listed, markdown_safe, t
 
-CHOSEN = "runs.chosen"  # ids of the selected runs
 UNDO = "runs.undo"  # the items in the trash of the last deletion
 ANSWERS = "runs.answers"  # what the last action was refused for, one sentence a run
 GO = "runs.go"  # (page, run id) to be opened
+COMPARE = "pages/compare.py"
 TURN = "runs.turn"  # counts what was done: the menus of the turn before are closed
 LISTED = 8  # names in a question
 
@@ -34,6 +35,7 @@ def draw(services: Services, ids: Sequence[str]) -> None:
     found = [view for run_id in ids if (view := services.registry.get(run_id)) is not None]
     one = found[0] if len(found) == 1 else None
     draw_open(one)
+    draw_compare(services, found)
     draw_stop(services, found)
     draw_resume(services, one)
     draw_clone(services, one)
@@ -101,6 +103,17 @@ def draw_open(one: RunView | None) -> None:
     if st.button(t("ui.runs_open"), key="runs_open", icon=":material/open_in_new:", disabled=bool(reason),
                  help=reason or None) and one:
         show(named(one.kind).page, one.run_id)
+
+
+def draw_compare(services: Services, found: Sequence[RunView]) -> None:
+    """Two runs or more side by side, where there is a page for it."""
+    if not (services.project.root / COMPARE).exists():
+        return
+    reason = "" if len(found) > 1 else t("ui.runs_choose_two")
+    if st.button(t("ui.runs_compare"), key="runs_compare", icon=":material/compare_arrows:", disabled=bool(reason),
+                 help=reason or None) and not reason:
+        forget_answers()
+        st.switch_page(COMPARE, query_params={"runs": ",".join(view.run_id for view in found)})
 
 
 def show(page: str, run_id: str | None) -> None:

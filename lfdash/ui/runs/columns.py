@@ -4,27 +4,74 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from operator import is_not
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import pyarrow as pa
 
+from lfdash.runs.arguments import words
+from lfdash.runs.differing import ArgumentMatrix, Places
 from lfdash.runs.table import Table, TableRow
-from lfdash.ui.shared.run_words import duration
+from lfdash.runs.values import ARG, SCORE
+from lfdash.ui.shared.run_words import BEST, duration
 
 BLOCK = 100  # rows whose columns are made anew when one of them changed
+TEXTS = pa.list_(pa.string())
 
-SCHEMA = pa.schema(
-    [
-        ("state", pa.list_(pa.string())), ("name", pa.string()), ("progress", pa.float32()),
-        ("spark", pa.list_(pa.float32())), ("last", pa.float32()), ("best", pa.float32()), ("best_eval", pa.float32()),
-        ("duration", pa.string()), ("model", pa.string()), ("stage", pa.string()), ("method", pa.string()),
-        ("kind", pa.string()), ("tags", pa.list_(pa.string())), ("note", pa.string()),
-        ("when", pa.timestamp("s", tz="UTC")), ("folder", pa.string()),
-    ]
-)
+
+def texts(rows: Sequence[TableRow], name: str) -> pa.Array:
+    """A column of texts that rows have under this name."""
+    return pa.array([getattr(row, name) for row in rows], pa.string())
+
+
+def numbers(values: Sequence[float | None]) -> pa.Array:
+    """A column of numbers; nothing where there is none."""
+    return pa.array(values, pa.float32())
+
+
+def sparks(rows: Sequence[TableRow]) -> pa.Array:
+    """The small curves: one flat array and where each begins."""
+    lengths = [len(row.spark) for row in rows]
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    values = np.fromiter(chain.from_iterable(row.spark for row in rows), np.float32, int(offsets[-1]))
+    empty = pa.array([not length for length in lengths], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values), mask=empty)
+
+
+MAKERS: Mapping[str, Callable[[Sequence[TableRow]], pa.Array]] = {
+    "state": lambda rows: pa.array([[row.state.name, *row.badges] for row in rows], TEXTS),
+    "name": lambda rows: texts(rows, "name"),
+    "progress": lambda rows: numbers([row.percent for row in rows]),
+    "spark": sparks,
+    "last": lambda rows: numbers([finite(row.last) for row in rows]),
+    "best": lambda rows: numbers([row.best for row in rows]),
+    "best_eval": lambda rows: numbers([row.best_eval for row in rows]),
+    "duration": lambda rows: pa.array([duration_words(row.duration) for row in rows], pa.string()),
+    "speed": lambda rows: numbers([finite(row.speed) for row in rows]),
+    "model": lambda rows: texts(rows, "model"),
+    "dataset": lambda rows: pa.array([", ".join(row.datasets) for row in rows], pa.string()),
+    "stage": lambda rows: texts(rows, "stage"),
+    "method": lambda rows: texts(rows, "method"),
+    "kind": lambda rows: texts(rows, "kind"),
+    "tags": lambda rows: pa.array([row.tags for row in rows], TEXTS),
+    "note": lambda rows: pa.array([row.note.split("\n")[0] for row in rows], pa.string()),
+    "when": lambda rows: pa.array(
+        [None if row.when is None else int(row.when) for row in rows], pa.timestamp("s", tz="UTC")
+    ),
+    "folder": lambda rows: texts(rows, "folder"),
+}
+
+
+def table_of(rows: Sequence[TableRow]) -> pa.Table:
+    """Rows as columns."""
+    return pa.table({name: make(rows) for name, make in MAKERS.items()})
+
+
+SCHEMA = table_of(()).schema
 
 
 class Columns:
@@ -35,17 +82,49 @@ class Columns:
         self._blocks: list[pa.Table] = []
         self._places: dict[int, int] = {}  # of a row object in `_rows`, which keeps it alive
         self._whole = SCHEMA.empty_table()
+        self._arguments = ArgumentMatrix()
         self._lock = threading.Lock()
 
-    def of(self, rows: Sequence[TableRow], every: Sequence[TableRow]) -> pa.Table:
-        """The columns of `rows` in their order. every: all rows of the table, among which they are."""
+    def of(
+        self, rows: Sequence[TableRow], every: Sequence[TableRow], more: Sequence[str] = (),
+        best: Collection[str] = (), redact: Callable[[str], str] = str,
+    ) -> pa.Table:
+        """The columns of `rows` in their order. every: all rows of the table, among which they are. more: the columns
+        of arguments and results that are wanted too (`runs/values.py`). best: ids of rows that are marked. redact:
+        takes secrets out of a text."""
         with self._lock:
-            if every is not self._rows:
-                self._take(every)
-            whole, places = self._whole, [self._places.get(id(row), -1) for row in rows]
-        if -1 in places:  # those of a look before
-            return table_of(rows)
-        return whole if places == list(range(whole.num_rows)) else whole.take(pa.array(places, pa.int64()))
+            places = self._seen(rows, every)
+            if places is None:  # those of a look before
+                return Columns().of(rows, tuple(rows), more, best, redact)
+            whole, count = self._whole, len(self._rows)
+            added = {name: self._argument(name, places, redact) for name in more if name.startswith(ARG)}
+        as_it_is = len(places) == count and np.array_equal(places, np.arange(count))
+        data = whole if as_it_is else whole.take(pa.array(places, pa.int64()))
+        for name in more:
+            data = data.append_column(name, added[name] if name in added else result(rows, name))
+        return marked(data, [place for place, row in enumerate(rows) if row.run_id in best]) if best else data
+
+    def differing(self, rows: Sequence[TableRow], every: Sequence[TableRow]) -> list[str]:
+        """The columns of the arguments in which these rows differ; see `ArgumentMatrix.differing`."""
+        with self._lock:
+            places = self._seen(rows, every)
+            if places is not None:
+                return [ARG + name for name in self._arguments.differing(places)]
+        return Columns().differing(rows, tuple(rows))
+
+    def given(self, every: Sequence[TableRow]) -> list[str]:
+        """The columns of the arguments that any row has."""
+        with self._lock:
+            places = self._seen(every, every)
+            return [] if places is None else [ARG + name for name in self._arguments.given(places)]
+
+    def _seen(self, rows: Sequence[TableRow], every: Sequence[TableRow]) -> Places | None:
+        """Where rows are among those that are kept; None where one of them is not."""
+        if every is not self._rows:
+            self._take(every)
+        known = self._places
+        places = np.fromiter((known.get(id(row), -1) for row in rows), np.intp, len(rows))
+        return None if len(places) and places.min() < 0 else places
 
     def _take(self, every: Sequence[TableRow]) -> None:
         blocks = []
@@ -56,6 +135,33 @@ class Columns:
         self._rows, self._blocks = every, blocks
         self._places = {id(row): place for place, row in enumerate(every)}
         self._whole = pa.concat_tables(blocks).combine_chunks() if blocks else SCHEMA.empty_table()
+        self._arguments.take(every)
+
+    def _argument(self, name: str, places: Places, redact: Callable[[str], str]) -> pa.Array:
+        """The column of an argument: of numbers where all its values are some, else of texts."""
+        values, codes = self._arguments.of(name.removeprefix(ARG), places)
+        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        known: Any = (
+            pa.array([float(value) for value in values], pa.float64()) if numeric
+            else pa.array([redact(words(value)) for value in values], pa.string())
+        )
+        return known.take(pa.array(codes - 1, mask=codes == 0))
+
+
+def result(rows: Sequence[TableRow], name: str) -> pa.Array:
+    """The column of a number of the results."""
+    return pa.array([row.details.scores.get(name.removeprefix(SCORE)) for row in rows], pa.float64())
+
+
+def marked(data: pa.Table, places: Sequence[int]) -> pa.Table:
+    """The same with a mark beside the states of the rows at these places."""
+    states = data["state"].combine_chunks()
+    parts, done = [], 0
+    for place in places:
+        parts += [states[done:place], pa.array([[*states[place].as_py(), BEST]], TEXTS)]
+        done = place + 1
+    column = pa.chunked_array([*parts, states[done:]], TEXTS)
+    return data.set_column(data.schema.get_field_index("state"), "state", column)
 
 
 shared: WeakKeyDictionary[Table, Columns] = WeakKeyDictionary()
@@ -64,22 +170,6 @@ shared: WeakKeyDictionary[Table, Columns] = WeakKeyDictionary()
 def columns_of(table: Table) -> Columns:
     """Those of a workspace's table, for all tabs."""
     return shared.setdefault(table, Columns())
-
-
-def table_of(rows: Sequence[TableRow]) -> pa.Table:
-    """Rows as columns."""
-    return pa.Table.from_pylist([cells(row) for row in rows], schema=SCHEMA)
-
-
-def cells(row: TableRow) -> dict[str, Any]:
-    """What the table shows of a row."""
-    return {
-        "state": [row.state.name, *row.badges], "name": row.name, "progress": row.percent, "spark": row.spark or None,
-        "last": finite(row.last), "best": row.best, "best_eval": row.best_eval,
-        "duration": duration_words(row.duration),
-        "model": row.model, "stage": row.stage, "method": row.method, "kind": row.kind, "tags": row.tags,
-        "note": row.note.split("\n")[0], "when": None if row.when is None else int(row.when), "folder": row.folder,
-    }
 
 
 def finite(value: float | None) -> float | None:

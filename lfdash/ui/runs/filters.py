@@ -1,21 +1,38 @@
-"""The sidebar of the Runs page: search, filters and order, kept in the address so that a link shows the same runs."""
+"""What of the runs is shown and in which order, kept in the address: a link shows the same, and Back goes back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+from zlib import crc32
 
 import streamlit as st
 
 from lfdash.jobs.kinds import KINDS
+from lfdash.runs.conditions import Condition, parse, split, without
+from lfdash.runs.finding import FILTERS, Wanted, offered
+from lfdash.runs.grouping import can_group
+from lfdash.runs.order import DEFAULT_SORT, LARGEST_FIRST, can_sort
 from lfdash.runs.record import RunState
-from lfdash.runs.table import BADGES, DEFAULT_SORT, FILTERS, LARGEST_FIRST, SORTS, TableRow, Wanted, offered
+from lfdash.runs.table import BADGES, TableRow
+from lfdash.runs.values import NAMED
 from lfdash.ui.shared import keyed
+from lfdash.ui.shared.layout import arrived
 from lfdash.ui.shared.run_words import state_word
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import markdown_safe, pair, t
 
 FIND, SORT, DOWN, SEEDED = "runs.find", "runs.sort", "runs.down", "runs.seeded"
+WHERE, GROUP = "runs.where", "runs.group"
+PUBLISHED = "runs.published"  # what the address said last
+ARGUMENT, SIGN, VALUE = "runs.where_name", "runs.where_sign", "runs.where_value"
 PAGE = "runs"
+SIGNS = ("=", "!=", ">", ">=", "<", "<=", "~")
 LONGEST = 200  # characters of a value in the address
+MOST_WHERE = 20  # conditions of an address
+CHIP = 40  # characters of a value in a chip
+
+Said = dict[str, list[str]]
 
 
 def key(name: str) -> str:
@@ -23,18 +40,32 @@ def key(name: str) -> str:
     return f"runs.filter.{name}"
 
 
+# -- the address ----------------------------------------------------------------------------------------
+
+
 def seed() -> None:
-    """Takes filters and order from the address, once a session; what it says amiss is left out."""
-    if st.session_state.get(SEEDED):
+    """Takes filters, order and groups from the address: the first time, and when the browser went back or forward to
+    another one. What it says amiss is left out."""
+    now = address()
+    gone_back = now != st.session_state.get(PUBLISHED) and (not arrived() or bool(now))
+    if st.session_state.get(SEEDED) and not gone_back:
         return
     st.session_state[SEEDED] = True
-    address = st.query_params
-    st.session_state[FIND] = address.get("find", "")[:LONGEST]
+    said = st.query_params
+    st.session_state[FIND] = said.get("find", "")[:LONGEST]
     for name in FILTERS:
-        st.session_state[key(name)] = [value[:LONGEST] for value in dict.fromkeys(address.get_all(name)) if value]
-    by = address.get("sort", DEFAULT_SORT)
-    st.session_state[SORT] = by if by in SORTS else DEFAULT_SORT
-    st.session_state[DOWN] = address.get("order", order_word(st.session_state[SORT] in LARGEST_FIRST)) == "desc"
+        st.session_state[key(name)] = [value[:LONGEST] for value in dict.fromkeys(said.get_all(name)) if value]
+    conditions = [parse(text[:LONGEST]) for text in dict.fromkeys(said.get_all("where"))]
+    st.session_state[WHERE] = [str(one) for one in conditions if one is not None][:MOST_WHERE]
+    by, group = said.get("sort", DEFAULT_SORT)[:LONGEST], said.get("group", "")[:LONGEST]
+    st.session_state[SORT] = by if can_sort(by) else DEFAULT_SORT
+    st.session_state[DOWN] = said.get("order", order_word(st.session_state[SORT] in LARGEST_FIRST)) == "desc"
+    st.session_state[GROUP] = group if can_group(group) else None
+
+
+def address() -> Said:
+    """What the address says."""
+    return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
 def order_word(down: bool) -> str:
@@ -43,71 +74,59 @@ def order_word(down: bool) -> str:
 
 
 def publish() -> None:
-    """Puts filters and order into the address, as far as they say anything."""
-    said: dict[str, str | list[str]] = {}
+    """Puts filters, order and groups into the address, as far as they say anything."""
+    said: Said = {}
     wanted = read()
     if wanted.text:
-        said["find"] = wanted.text
+        said["find"] = [wanted.text]
     said.update({name: list(values) for name, values in wanted.values.items() if values})
+    if wanted.where:
+        said["where"] = list(map(str, wanted.where))
     by, down = order()
     if by != DEFAULT_SORT or not down:
-        said["sort"] = by
+        said["sort"] = [by]
         if down != (by in LARGEST_FIRST):
-            said["order"] = order_word(down)
-    now = {name: st.query_params.get_all(name) for name in st.query_params}
-    if now != {name: value if isinstance(value, list) else [value] for name, value in said.items()}:
+            said["order"] = [order_word(down)]
+    if grouping():
+        said["group"] = [grouping() or ""]
+    if address() != said:
         st.query_params.from_dict(said)
+    st.session_state[PUBLISHED] = said
+
+
+# -- what is wanted -------------------------------------------------------------------------------------
 
 
 def read() -> Wanted:
     """What is looked for now."""
     values = {name: tuple(st.session_state.get(key(name)) or ()) for name in FILTERS}
-    return Wanted((st.session_state.get(FIND) or "").strip(), values)
+    where = [parse(text) for text in st.session_state.get(WHERE) or ()]
+    return Wanted((st.session_state.get(FIND) or "").strip(), values, tuple(filter(None, where)))
 
 
 def order() -> tuple[str, bool]:
     """By what the runs are sorted, and whether the largest comes first."""
-    return st.session_state.get(SORT, DEFAULT_SORT), bool(st.session_state.get(DOWN, True))
+    return st.session_state.get(SORT) or DEFAULT_SORT, bool(st.session_state.get(DOWN, True))
+
+
+def grouping() -> str | None:
+    """The column by which the runs are grouped."""
+    return st.session_state.get(GROUP) or None
 
 
 def active() -> bool:
     """Whether anything is filtered."""
     wanted = read()
-    return bool(wanted.text or any(wanted.values.values()))
+    return bool(wanted.text or wanted.where or any(wanted.values.values()))
 
 
 def clear() -> None:
     """Shows all runs again."""
     st.session_state[FIND] = ""
+    st.session_state[WHERE] = []
     for name in FILTERS:
         st.session_state[key(name)] = []
     st.rerun()
-
-
-def draw(rows: Sequence[TableRow]) -> None:
-    """The widgets."""
-    st.text_input(
-        t("ui.runs_find"), key=FIND, placeholder=t("ui.runs_find"), label_visibility="collapsed", type="search",
-        live=True, icon=":material/search:", persist_state="session",
-    )
-    with st.container(horizontal=True, vertical_alignment="bottom", key="runs_order"):
-        keyed.select(
-            t("ui.runs_sort"), list(SORTS), key=SORT, page=PAGE, empty=False,
-            word=lambda by: t(f"ui.runs_col_{by}"), on_change=sorted_by,
-        )
-        down = st.session_state.get(DOWN, True)
-        words = t("ui.runs_down") if down else t("ui.runs_up")
-        st.button(
-            words, key="runs_turn", icon=":material/arrow_downward:" if down else ":material/arrow_upward:",
-            on_click=turn, help=words,
-        )
-    many("state", [*(state.name for state in RunState), *BADGES], word=state_word)
-    for name in ("model", "stage", "method"):
-        many(name, offered(rows, name))
-    many("kind", [kind.name for kind in KINDS], word=lambda name: t(f"ui.runs_kind_{name}"))
-    many("tag", offered(rows, "tag"))
-    if active():
-        st.button(t("ui.runs_clear"), key="runs_clear", icon=":material/filter_alt_off:", on_click=clear)
 
 
 def sorted_by() -> None:
@@ -119,7 +138,7 @@ def sort_by(name: str) -> None:
     """The head of a column was pressed: sorts by it, or the other way round."""
     if name == st.session_state.get(SORT):
         turn()
-    elif name in SORTS:
+    elif can_sort(name):
         st.session_state[SORT] = name
         sorted_by()
 
@@ -127,6 +146,58 @@ def sort_by(name: str) -> None:
 def turn() -> None:
     """The other end first."""
     st.session_state[DOWN] = not st.session_state.get(DOWN, True)
+
+
+# -- the widgets ----------------------------------------------------------------------------------------
+
+
+def draw_search() -> None:
+    """The field for words and conditions."""
+    st.text_input(
+        t("ui.runs_find"), key=FIND, placeholder=t("ui.runs_find_hint"), label_visibility="collapsed", type="search",
+        live=True, icon=":material/search:", persist_state="session", width=330, help=t("ui.runs_find_help"),
+    )
+
+
+def draw_menu(rows: Sequence[TableRow], arguments: Sequence[str]) -> None:
+    """The menu of all filters. arguments: the names that a condition can have beside the columns' own."""
+    with st.popover(
+        t("ui.runs_filter"), icon=":material/filter_list:", key="runs_filter_menu", on_change="rerun", width="content",
+    ) as box:
+        if box.open:
+            left, right = st.columns(2, gap="small")
+            with left:
+                many("state", [*(state.name for state in RunState), *BADGES], word=state_word)
+                for name in ("stage", "model", "tag"):
+                    many(name, offered(rows, name))
+            with right:
+                many("kind", [kind.name for kind in KINDS], word=lambda name: t(f"ui.runs_kind_{name}"))
+                for name in ("method", "dataset"):
+                    many(name, offered(rows, name))
+            draw_condition(arguments)
+
+
+def draw_condition(arguments: Sequence[str]) -> None:
+    """One condition more: a name, a sign, a value."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="runs_where"):
+        keyed.select(
+            t("ui.runs_where_name"), [*arguments, *NAMED], key=ARGUMENT, page=PAGE, width=190,
+            placeholder=t("ui.runs_where_hint"),
+        )
+        keyed.select(t("ui.runs_where_sign"), SIGNS, key=SIGN, page=PAGE, empty=False, width=82)
+        st.text_input(t("ui.runs_where_value"), key=VALUE, width=120)
+        st.button(t("ui.runs_where_add"), key="runs_where_add", icon=":material/add:", on_click=add_condition)
+
+
+def add_condition() -> None:
+    """Takes the condition that was put together; an unfinished one says nothing."""
+    name, sign, value = (st.session_state.get(field) for field in (ARGUMENT, SIGN, VALUE))
+    value = (value or "").strip()[:LONGEST]
+    if not name or not sign or not value:
+        return
+    condition = str(Condition(name, sign, value))
+    st.session_state[WHERE] = list(dict.fromkeys([*(st.session_state.get(WHERE) or ()), condition]))[-MOST_WHERE:]
+    st.session_state[VALUE] = ""
 
 
 def many(name: str, options: Sequence[str], word: keyed.Word = str) -> None:
@@ -149,3 +220,62 @@ def known(options: Sequence[str], word: keyed.Word) -> keyed.Word:
     """The words of known values; a value of an address that is none is its own word."""
     words = {option: word(option) for option in options}
     return lambda value: words.get(value, str(value))
+
+
+# -- chips ----------------------------------------------------------------------------------------------
+
+
+def chips() -> list[tuple[str, Callable[[], None]]]:
+    """What narrows the table: its words, and what takes it away."""
+    wanted = read()
+    found: list[tuple[str, Callable[[], None]]] = []
+    words: dict[str, Callable[[str], str]] = {
+        "state": state_word, "kind": known([kind.name for kind in KINDS], lambda name: t(f"ui.runs_kind_{name}")),
+    }
+    known_states = {*(state.name for state in RunState), *BADGES}
+    for name, values in wanted.values.items():
+        for value in values:
+            said = value if name == "state" and value not in known_states else words.get(name, str)(value)
+            found.append((pair(t(f"ui.runs_col_{name}"), said[:CHIP]), partial(drop_value, name, value)))
+    found += [(one.spoken[: 2 * CHIP], partial(drop_condition, one)) for one in wanted.conditions]
+    text = split(wanted.text).words
+    if text:
+        found.append((f"“{text[:CHIP]}”", drop_words))
+    return found
+
+
+def draw_chips(group_word: Callable[[str], str]) -> None:
+    """Each filter as a button that takes it away, and the grouping. group_word: what a column is called."""
+    every = chips()
+    if grouping():
+        every.append((t("ui.runs_grouped", name=group_word(grouping() or "")), drop_group))
+    for title, drop in every:
+        st.button(
+            markdown_safe(title), key=f"runs_chip_{crc32(title.encode()):08x}", icon=":material/close:",
+            icon_position="right", on_click=drop, help=t("ui.runs_chip_help"),
+        )
+    if active():
+        st.button(t("ui.runs_clear"), key="runs_clear", icon=":material/filter_alt_off:", on_click=clear,
+                  type="tertiary")
+
+
+def drop_value(name: str, value: str) -> None:
+    """One value of a filter is no longer wanted."""
+    st.session_state[key(name)] = [one for one in st.session_state.get(key(name)) or () if one != value]
+
+
+def drop_condition(gone: Condition) -> None:
+    """A condition is no longer wanted, chosen or typed."""
+    st.session_state[WHERE] = [text for text in st.session_state.get(WHERE) or () if text != str(gone)]
+    st.session_state[FIND] = without(st.session_state.get(FIND) or "", gone)
+
+
+def drop_words() -> None:
+    """The words that are looked for; conditions among them stay."""
+    typed: Any = split((st.session_state.get(FIND) or "").strip())
+    st.session_state[FIND] = " ".join(map(str, typed.conditions))
+
+
+def drop_group() -> None:
+    """No groups any more."""
+    st.session_state[GROUP] = None

@@ -15,6 +15,7 @@ from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.signed_in import draw_who, guard
 from lfdash.ui.shared.text import LANGUAGE, language, markdown_safe, t
 
+NOW, ARRIVED = "page.now", "page.arrived"  # the page that is drawn, and whether another was drawn before
 SIDEBAR_WIDTH = 430  # px: two number fields side by side with their labels on one line
 KIND_PAGES = tuple((kind.page, f"ui.page_{kind.name}") for kind in KINDS)
 PAGES = (
@@ -46,6 +47,8 @@ CSS = """
 .st-key-nav [data-testid="stElementContainer"], .st-key-nav [data-testid="stPageLink"] a {min-width: 0}
 .st-key-nav [data-testid="stPageLink"] a {padding: .1rem .25rem; justify-content: center}
 .st-key-nav [data-testid="stPageLink"] p {font-size: .86rem}
+.st-key-line {margin-top: -1rem}
+.st-key-line .st-key-nav {justify-content: flex-start; gap: .8rem}
 .lf-brand {font-weight: 700; letter-spacing: -.01em; padding-left: .25rem}
 [data-testid="stSidebarUserContent"] {padding-top: .2rem}
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] {gap: .45rem}
@@ -90,7 +93,10 @@ CSS = """
 .st-key-console [data-testid="stText"] * {font-family: "Source Code Pro", monospace; font-size: .76rem;
   line-height: 1.45; overflow-wrap: anywhere}
 [data-testid="stElementToolbarButton"]:has([aria-label*="Download as CSV"]) {display: none}
-.st-key-runs_bar button {padding-left: .6rem; padding-right: .6rem}
+.st-key-runs_bar button, .st-key-runs_tools button {padding-left: .6rem; padding-right: .6rem}
+.st-key-runs_bar, .st-key-runs_tools {gap: .45rem}
+[class*="st-key-runs_chip_"] button {border-radius: 1rem; min-height: 1.9rem; padding: 0 .55rem}
+[class*="st-key-runs_chip_"] button p {font-size: .86rem}
 .lf-strip {display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; align-items: baseline;
   font-variant-numeric: tabular-nums; min-height: 2.9rem}
 .lf-name {font-weight: 600; font-size: 1.1rem; min-width: 8rem; overflow-wrap: anywhere}
@@ -118,9 +124,12 @@ CSS = """
 """
 
 
-def draw_frame(title_key: str) -> None:
-    """Configures the page, puts the style in and draws the links to all pages in the sidebar."""
+def draw_frame(title_key: str, *, sidebar: bool = True) -> None:
+    """Configures the page, puts the style in and draws the links to all pages: in the sidebar, or where the page has
+    none at its top, so that it has the whole width."""
     services = shared_services()
+    st.session_state[ARRIVED] = st.session_state.get(NOW) != title_key
+    st.session_state[NOW] = title_key
     seed_language()
     st.set_page_config(
         page_title=f"lfdash · {t(title_key)}",
@@ -132,11 +141,22 @@ def draw_frame(title_key: str) -> None:
     page_script.send()
     st.html(f'<h1 class="lf-spoken">lfdash · {html.escape(t(title_key))}</h1>')
     guard(services)
-    with st.sidebar:
-        draw_top(services)
-        with st.container(horizontal=True, horizontal_alignment="distribute", key="nav", gap=None):
-            for path, key in PAGES:
-                st.page_link(path, label=t(key), width="content")
+    if sidebar:
+        with st.sidebar:
+            with st.container(
+                horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="top"
+            ):
+                draw_brand()
+                draw_alerts(services)
+                draw_languages()
+            draw_links()
+            draw_who(services)
+    else:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="line"):
+            draw_brand()
+            draw_links()
+            draw_alerts(services)
+            draw_languages()
         draw_who(services)
     if not services.registry.identity.is_here():
         where = markdown_safe(readable(str(services.workspace.root)))
@@ -144,24 +164,43 @@ def draw_frame(title_key: str) -> None:
     alert_panel.draw_dialog(services)
 
 
-def draw_top(services: Services) -> None:
-    """The name of the program, the alerts, and the language."""
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="top"):
-        st.html('<span class="lf-brand">lfdash</span>', width="content")
-        with st.container(width="content", key="alerts_top"):
-            alert_panel.draw_button(services)
-        codes = available()
-        if len(codes) > 1:
-            st.selectbox(
-                t("ui.language"),
-                codes,
-                key=LANGUAGE,
-                format_func=name_of,
-                label_visibility="collapsed",
-                width=118,
-                on_change=page_script.keep_language,
-                persist_state="session",
-            )
+def arrived() -> bool:
+    """Whether this page is drawn for the first time since another one was."""
+    return bool(st.session_state.get(ARRIVED, True))
+
+
+def draw_links() -> None:
+    """The links to all pages."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", key="nav", gap=None):
+        for path, key in PAGES:
+            st.page_link(path, label=t(key), width="content")
+
+
+def draw_brand() -> None:
+    """The name of the program."""
+    st.html('<span class="lf-brand">lfdash</span>', width="content")
+
+
+def draw_alerts(services: Services) -> None:
+    """The way to what was alerted."""
+    with st.container(width="content", key="alerts_top"):
+        alert_panel.draw_button(services)
+
+
+def draw_languages() -> None:
+    """The choice of the language."""
+    codes = available()
+    if len(codes) > 1:
+        st.selectbox(
+            t("ui.language"),
+            codes,
+            key=LANGUAGE,
+            format_func=name_of,
+            label_visibility="collapsed",
+            width=118,
+            on_change=page_script.keep_language,
+            persist_state="session",
+        )
 
 
 def seed_language() -> None:

@@ -26,12 +26,13 @@ LOOKS = {
 }
 
 # of what is told beside a state (runs/table.py, BADGES)
-BADGE_LOOKS = {"stalled": "stop", "dead": "fail", "spoiled": "fail"}
+BADGE_LOOKS = {"stalled": "stop", "dead": "fail", "spoiled": "fail", "diverged": "fail"}
+BEST = "best"  # beside the state of the best of those that are shown
 
 
 def state_word(name: str) -> str:
     """The word for a state, or for what is told beside it."""
-    return t(f"ui.badge_{name}" if name in BADGE_LOOKS else f"states.{name}")
+    return t(f"ui.badge_{name}" if name in BADGE_LOOKS or name == BEST else f"states.{name}")
 
 
 def not_shown_words(wanted: str | None, views: Iterable[RunView], trash: Iterable[Item], kind: str) -> str:

@@ -8,7 +8,7 @@ import time
 from lfdash.engine.services import Services
 from lfdash.runs.notes import Notes
 from lfdash.runs.record import RunState
-from lfdash.ui.runs import page
+from lfdash.ui.runs import selection
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.many import add_run, write_notes
@@ -49,7 +49,7 @@ def test_delete_names_what_goes_and_can_be_undone(three: Services) -> None:
     assert names(app) == ["live", "cli"] and "Moved to the trash: **new**, **old**" in texts(app)
     app = press(app, "runs_undo")
     assert names(app) == ["live", "new", "cli", "old"] and "Moved to the trash" not in texts(app)
-    assert app.session_state[page.CHOSEN] == [ids(app)["new"], ids(app)["old"]]
+    assert app.session_state[selection.CHOSEN] == [ids(app)["new"], ids(app)["old"]]
 
 
 def test_an_undo_whose_place_is_taken_says_so_and_stays(three: Services) -> None:
@@ -80,7 +80,7 @@ def test_rename_keeps_the_run_selected_and_says_what_is_taken(three: Services) -
     field = "runs.name.id-old.old"
     app.text_input(key=field).set_value("new name")
     app = press(pages.good(app.run()), "runs_rename")
-    assert names(app) == ["new", "cli", "new name"] and app.session_state[page.CHOSEN] == ["id-old"]
+    assert names(app) == ["new", "cli", "new name"] and app.session_state[selection.CHOSEN] == ["id-old"]
     assert (three.workspace.saves / "demo-llama" / "lora" / "newname").is_dir()
     app.text_input(key="runs.name.id-old.new name").set_value("../up")
     app = press(pages.good(app.run()), "runs_rename")

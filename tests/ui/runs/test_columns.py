@@ -45,8 +45,8 @@ def test_only_the_block_of_a_row_that_changed_is_made_anew(monkeypatch: pytest.M
     made, every = Columns(), rows_of(3 * columns.BLOCK)
     made.of(every, tuple(every))
     cells: list[str] = []
-    original = columns.cells
-    monkeypatch.setattr(columns, "cells", lambda row: cells.append(row.name) or original(row))
+    original = columns.table_of
+    monkeypatch.setattr(columns, "table_of", lambda rows: cells.extend(row.name for row in rows) or original(rows))
     made.of(every[::-2], tuple(every))
     assert cells == []
     every[columns.BLOCK] = replace(every[columns.BLOCK], note="x")

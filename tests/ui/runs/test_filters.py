@@ -7,7 +7,7 @@ import pytest
 from lfdash.engine.services import Services
 from lfdash.ui.runs import filters
 from tests.support import app as pages
-from tests.support.runs_page import names, press, texts, visit
+from tests.support.runs_page import names, opened, press, texts, visit
 
 
 def test_the_address_filters_and_sorts_and_what_is_chosen_gets_there(three: Services) -> None:
@@ -32,7 +32,7 @@ def test_an_address_that_says_nonsense_shows_what_it_can(three: Services) -> Non
 
 
 def test_the_head_of_a_column_sorts_by_it_and_then_the_other_way_round(three: Services) -> None:
-    app = visit()
+    app = opened(visit(), "view")
     pages.widget(app, "selectbox", filters.SORT).set_value("name")
     assert names(pages.good(app.run())) == ["cli", "new", "old"]  # a name begins with A
     pages.widget(app, "selectbox", filters.SORT).set_value("progress")
@@ -42,7 +42,7 @@ def test_the_head_of_a_column_sorts_by_it_and_then_the_other_way_round(three: Se
 
 
 def test_several_values_of_one_filter_are_any_of_them(three: Services) -> None:
-    app = visit({"model": ["other", "demo-llama"]})
+    app = opened(visit({"model": ["other", "demo-llama"]}), "filter")
     assert names(app) == ["new", "old"]
     pages.widget(app, "multiselect", filters.key("state")).set_value(["FAILED"])
     assert names(pages.good(app.run())) == ["new"]

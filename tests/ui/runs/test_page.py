@@ -9,10 +9,10 @@ import pytest
 
 from lfdash.engine.services import Services
 from lfdash.locales import available
-from lfdash.ui.runs import columns, filters, page
+from lfdash.ui.runs import columns, filters, selection
 from tests.support import app as pages
 from tests.support.many import add_run, write_notes
-from tests.support.runs_page import button, ids, names, press, select, texts, visit
+from tests.support.runs_page import button, ids, names, opened, press, select, texts, visit
 
 # -- listed ---------------------------------------------------------------------------------------------
 
@@ -42,7 +42,7 @@ def test_every_language_draws_the_page(three: Services) -> None:
 
 
 def test_rows_do_not_move_while_only_their_values_change(three: Services) -> None:
-    app = visit({"sort": "last"})
+    app = opened(visit({"sort": "last"}), "view")
     before = names(app)
     log = three.workspace.saves / "demo-llama" / "lora" / "old" / "trainer_log.jsonl"
     with log.open("a") as file:
@@ -61,46 +61,46 @@ def test_rows_do_not_move_while_only_their_values_change(three: Services) -> Non
 
 def test_a_selection_is_of_runs_not_of_places(three: Services) -> None:
     app = select(visit(), "old", "cli")
-    chosen = app.session_state[page.CHOSEN]
+    chosen = app.session_state[selection.CHOSEN]
     add_run(three.workspace.root, "newest", age=10)
     three.registry.refresh()
     app = pages.good(app.run())
     assert names(app) == ["newest", "new", "cli", "old"]
-    assert app.session_state[page.CHOSEN] == chosen == [ids(app)["cli"], ids(app)["old"]]
+    assert app.session_state[selection.CHOSEN] == chosen == [ids(app)["cli"], ids(app)["old"]]
     app.text_input(key=filters.FIND).set_value("old")
     app = pages.good(app.run())
-    assert app.session_state[page.CHOSEN] == [ids(app)["old"]]  # what is not seen is not selected
+    assert app.session_state[selection.CHOSEN] == [ids(app)["old"]]  # what is not seen is not selected
 
 
 def test_a_click_on_a_table_that_is_gone_selects_nothing(three: Services) -> None:
     """The browser's click was under way when another run came: its place means another run now."""
     app = visit()
-    before = page.table_key([ids(app)[name] for name in names(app)])
+    before = selection.table_key([ids(app)[name] for name in names(app)])
     add_run(three.workspace.root, "newest", age=10)
     three.registry.refresh()
     app.session_state[before] = {"selection": {"rows": [0], "columns": [], "cells": []}}  # of the table before: "new"
     app = pages.good(app.run())
-    assert names(app)[0] == "newest" and app.session_state[page.CHOSEN] == []
+    assert names(app)[0] == "newest" and app.session_state[selection.CHOSEN] == []
     assert button(app, "runs_open").disabled
 
 
 def test_a_table_that_comes_back_does_not_bring_its_old_selection(three: Services) -> None:
     app = select(visit(), "old")
-    key = app.session_state[page.SHOWN_TABLE]
+    key = app.session_state[selection.SHOWN_TABLE][""]
     copy = three.workspace.root / "copy"
     shutil.copytree(three.workspace.saves / "other", copy)
     shutil.rmtree(three.workspace.saves / "other")
     three.registry.refresh()
     app = pages.good(app.run())
-    app.session_state[page.CHOSEN] = []
-    app.session_state[page.SHOWN_TABLE] = None
+    app.session_state[selection.CHOSEN] = []
+    app.session_state[selection.SHOWN_TABLE] = None
     app = pages.good(app.run())
     copy.rename(three.workspace.saves / "other")
     three.registry.refresh()
     # as it is while only the fragment is drawn: nothing takes the state of the table that is gone away
     app.session_state[key] = {"selection": {"rows": [2], "columns": [], "cells": []}}
     app = pages.good(app.run())
-    assert names(app) == ["new", "cli", "old"] and app.session_state[page.CHOSEN] == []
+    assert names(app) == ["new", "cli", "old"] and app.session_state[selection.CHOSEN] == []
 
 
 def test_a_thousand_rows_are_sent_as_they_are(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +117,8 @@ def test_a_thousand_rows_are_sent_as_they_are(services: Services, monkeypatch: p
     print(f"first draw of 1,000 rows: {time.perf_counter() - began:.2f} s")
     assert sorted(names(app)) == sorted(f"r{number}" for number in range(1000))
     made: list[str] = []
-    original = columns.cells
-    monkeypatch.setattr(columns, "cells", lambda row: made.append(row.name) or original(row))
+    original = columns.table_of
+    monkeypatch.setattr(columns, "table_of", lambda rows: made.extend(row.name for row in rows) or original(rows))
     pages.good(app.run())
     assert len(names(visit())) == 1000 and made == []
     write_notes(source, "one is changed")

@@ -146,7 +146,7 @@ def test_no_streamlit_choice_has_words_of_its_own() -> None:
     filters of the runs take their keys from `pick`; a table's column sends nothing back."""
     ui = pages.ROOT / "lfdash" / "ui"
     users = [path.name for path in ui.rglob("*.py") if "format_func" in path.read_text(encoding="utf-8")]
-    assert sorted(users) == ["filters.py", "keyed.py", "layout.py", "page.py"]
+    assert sorted(users) == ["filters.py", "keyed.py", "layout.py", "tables.py", "view.py"]
     assert "keyed.widget_key(" in (ui / "runs" / "filters.py").read_text(encoding="utf-8")
 
 

@@ -1,0 +1,133 @@
+"""Rows of the runs table in groups of one value, each with its best and its mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from lfdash.runs.arguments import Value, same
+from lfdash.runs.order import natural
+from lfdash.runs.table import TableRow
+from lfdash.runs.values import ARG, MEASURED, METRICS, OWN, SCORE, reader
+
+FEW = 12  # different numbers that are groups of their own; more are put into RANGES ranges
+RANGES = 6
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that have something in common. value: what, None = they have no such value; to: where they have numbers in a
+    range, its largest (value is its smallest). best, mean: of the metric, over the rows that have a number; best_id:
+    the id of the row with the best."""
+
+    value: Value | None
+    rows: tuple[TableRow, ...]
+    to: float | None = None
+    best: float | None = None
+    mean: float | None = None
+    best_id: str | None = None
+
+
+def finite(value: Any) -> float | None:
+    """A number; None for what is none."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def metric_of(rows: Sequence[TableRow], wanted: str) -> str:
+    """The column that tells good rows from bad ones: the wanted one where it is a loss or a score, else the best
+    evaluation loss where there is one, else the best loss."""
+    if wanted in METRICS or wanted.startswith(SCORE):
+        return wanted
+    return "best_eval" if any(row.best_eval is not None for row in rows) else "best"
+
+
+def is_range(column: str) -> bool:
+    """Whether a column has numbers of which each row has another."""
+    return column in MEASURED or column.startswith(SCORE)
+
+
+def grouped(rows: Sequence[TableRow], by: str, metric: str) -> list[Group]:
+    """The groups in the order of their values, the one without a value last; rows keep their order.
+
+    by: a column; its numbers are put into ranges of about as many rows each where there are many. metric: see
+    `metric_of`; of a score the largest is the best, of a loss the smallest.
+    """
+    read = reader(by)
+    assert read is not None, by
+    found: dict[Any, tuple[Value | None, list[TableRow]]] = {}
+    for row in rows:
+        value = read(row)
+        if value == "" or value is None or (is_range(by) and finite(value) is None):
+            value = None
+        found.setdefault(None if value is None else same(value), (value, []))[1].append(row)
+    none = found.pop(None, None)
+    known = sorted(found.values(), key=lambda one: order(one[0]))
+    if is_range(by) and len(known) > FEW:
+        groups = [rated(low, part, metric, high) for low, part, high in ranges(known)]
+    else:
+        groups = [rated(value, part, metric) for value, part in known]
+    return [*groups, *([] if none is None else [rated(None, none[1], metric)])]
+
+
+def order(value: Value | None) -> tuple[Any, ...]:
+    """Numbers before words."""
+    return (1, 0.0, natural(value)) if isinstance(value, str) else (0, float(value or 0), ())
+
+
+def ranges(known: Sequence[tuple[Any, list[TableRow]]]) -> list[tuple[float, list[TableRow], float]]:
+    """Values in ascending order, put together to ranges of about as many rows each."""
+    total = sum(len(rows) for _, rows in known)
+    parts: list[tuple[float, list[TableRow], float]] = []
+    values: list[float] = []
+    rows: list[TableRow] = []
+    done = 0
+    for value, own in known:
+        values.append(value)
+        rows += own
+        if (done + len(rows)) * RANGES >= total * (len(parts) + 1):
+            parts.append((values[0], rows, values[-1]))
+            done += len(rows)
+            values, rows = [], []
+    return parts
+
+
+def rated(value: Value | None, rows: Sequence[TableRow], metric: str, to: float | None = None) -> Group:
+    """A group with the best and the mean of its rows."""
+    read = reader(metric)
+    pairs = [(number, row.run_id) for row in rows if read is not None and (number := finite(read(row))) is not None]
+    if not pairs:
+        return Group(value, tuple(rows), to)
+    best, run_id = (max if metric.startswith(SCORE) else min)(pairs, key=lambda pair: pair[0])
+    return Group(value, tuple(rows), to, best, fmean(number for number, _ in pairs), run_id)
+
+
+def best_ids(rows: Sequence[TableRow]) -> frozenset[str]:
+    """The runs that are best among those shown: of each stage (losses of different ones cannot be compared) the one
+    with the smallest evaluation loss, or where none has one the smallest loss; none where there is nothing to compare.
+    """
+    stages: dict[str, list[TableRow]] = {}
+    for row in rows:
+        if row.kind == "train" and row.best is not None:
+            stages.setdefault(row.stage, []).append(row)
+    found = set()
+    for part in stages.values():
+        for column in ("best_eval", "best"):
+            pairs = [(value, row.run_id) for row in part if (value := finite(OWN[column](row))) is not None]
+            if len(pairs) > 1:
+                found.add(min(pairs, key=lambda pair: pair[0])[1])
+                break
+    return frozenset(found)
+
+
+GROUPABLE = (
+    "model", "dataset", "stage", "method", "kind", "state", "tags", "name", "note", "when", "best_eval", "best", "last",
+    "duration", "speed", "progress",
+)
+
+
+def can_group(column: str) -> bool:
+    """Whether rows can be put into groups by a column."""
+    return column in GROUPABLE or column.startswith((ARG, SCORE))

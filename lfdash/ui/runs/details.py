@@ -1,0 +1,37 @@
+"""What the runs table has no room for, of the run that is selected."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lfdash.engine.services import Services
+from lfdash.engine.words import stall_in
+from lfdash.runs.table import TableRow
+from lfdash.ui.shared.text import language, markdown_safe, t
+
+
+def draw(services: Services, row: TableRow) -> None:
+    """What the table has no room for."""
+    parts = [f":material/folder: {markdown_safe(row.folder)}"]
+    if row.step is not None:
+        parts.append(t("ui.runs_at_step", step=row.step, total=row.total or "?"))
+    for name, value, step in (("best", row.best, row.best_step), ("best_eval", row.best_eval, row.best_eval_step)):
+        if value is not None:
+            parts.append(t("ui.runs_best_at", name=t(f"ui.runs_col_{name}"), value=f"{value:.4f}", step=step))
+    st.caption(" · ".join(parts))
+    if "stalled" in row.badges or "dead" in row.badges:
+        draw_marks(services, row)
+    if row.error:
+        st.error(markdown_safe(services.registry.redact(row.error)), icon=":material/error:")
+    if row.note:
+        st.text(row.note)
+
+
+def draw_marks(services: Services, row: TableRow) -> None:
+    """What is told of a run beside its state, in words."""
+    view = services.registry.get(row.run_id)
+    if view is not None and view.stall is not None:
+        st.warning(stall_in(language(), view.stall), icon=":material/hourglass_disabled:")
+    dead = services.registry.summaries.get(view).summary.dead_step if view is not None else None
+    if dead is not None:
+        st.warning(t("ui.loss_dead", step=dead), icon=":material/monitor_heart:")
