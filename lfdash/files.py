@@ -25,16 +25,21 @@ def write_text_atomic(path: Path, text: str, *, durable: bool = True) -> None:
 
     durable: the new content is on the disk when this returns, also after a power cut; costs a wait for the disk.
     """
+    write_bytes_atomic(path, text.encode(), durable=durable)
+
+
+def write_bytes_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """As `write_text_atomic`."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
         hit(f"write.{path.name}")
         os.replace(temporary, path)
-    except (OSError, UnicodeError):
+    except OSError:
         temporary.unlink(missing_ok=True)
         raise
     if durable:
@@ -231,6 +236,19 @@ def read_text_file(path: Path | str, *, limit: int = MOST_BYTES, follow: bool = 
         return ABSENT
     except MemoryError:
         return Unreadable(os.strerror(errno.ENOMEM), errno.ENOMEM)
+
+
+def read_bytes_file(path: Path | str, *, limit: int) -> bytes | None:
+    """The content of a plain file of at most `limit` bytes; None where there is none, or it cannot be read."""
+    try:
+        descriptor, size = open_descriptor(path)
+        try:
+            content = read_up_to(descriptor, size, limit + 1)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError, MemoryError):
+        return None
+    return content if len(content) <= limit else None
 
 
 def read_json_file(

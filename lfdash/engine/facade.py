@@ -54,7 +54,7 @@ def open_workspace(workspace: str | os.PathLike[str] | None = None, *, create: b
     roots = [Path(os.path.abspath(root)) for root in folders_in(os.environ.get("LFDASH_ROOTS", ""))]
     services = Services(find_project(), folder, roots, create=create)
     services.take_found()
-    services.registry.summaries.load()
+    services.registry.load()
     return Workspace(services)
 
 

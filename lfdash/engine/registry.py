@@ -18,6 +18,7 @@ from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock, QueueCommands
 from lfdash.queue.store import Queued
 from lfdash.queue.turns import CachedDevices, ProbeDevices
+from lfdash.runs.kept import KeptViews
 from lfdash.runs.paths import private
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
@@ -60,6 +61,8 @@ class ProcessRegistry:
         self.identity = WorkspaceIdentity(workspace)
         self.summaries = SummaryCache(private(workspace) / "summaries.json", self.identity.is_here)
         launch_lock = LaunchLock(private(workspace), self.identity.check)
+        self.kept = KeptViews(workspace, self.identity.is_here)
+        self._kept_views: tuple[RunView, ...] = ()  # those that were kept last
         self.queue = QueueCommands(launch_lock, self.refresh)
         self.launchers = Launchers(launcher)
         self.watcher = Watcher(workspace, self.launchers, self.redactor, self.roots.folders)
@@ -86,10 +89,24 @@ class ProcessRegistry:
             if self._thread is not None:
                 return
             self._closing.clear()
-            self.summaries.load()
+            self.load()
             self.refresh()
             self._thread = threading.Thread(target=self._watch, name="lfdash-registry", daemon=True)
             self._thread.start()
+
+    def load(self) -> None:
+        """Takes what an earlier process has found; before the first look."""
+        self.summaries.load()
+        self.watcher.take(self.kept.load())
+
+    def _keep(self) -> None:
+        """Keeps what was found, for the next start: when many runs are new, since that takes some time."""
+        views = self.watcher.views
+        if abs(len(views) - len(self._kept_views)) * 20 > len(views):
+            found = self.watcher.keep()
+            if len(found.runs) * 2 > len(views):  # the others changed lately, or are alive
+                self.kept.save(found)
+                self._kept_views = views
 
     def close(self) -> None:
         """Ends the thread. Runs go on."""
@@ -98,6 +115,8 @@ class ProcessRegistry:
         if thread is not None:
             thread.join()
             self.summaries.close()
+            if self.watcher.views is not self._kept_views and self.watcher.views:
+                self.kept.save(self.watcher.keep())
 
     def _watch(self) -> None:
         looks = 0
@@ -110,6 +129,8 @@ class ProcessRegistry:
                     self.dispatcher.advance()
                 self.on_look()
                 self.summaries.step(self.watcher.views)
+                if looks % WALK_EVERY == 0:
+                    self._keep()
             except Exception:  # the thread must not die of one odd folder: no run would be seen to end
                 logger.exception("looking at the runs of %s failed", self.workspace)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lfdash.launchers.table import Launchers
+from lfdash.runs.kept import Kept
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import ALLOWED, TERMINAL, Handle, RunRecord, Status
 from lfdash.runs.scan import RunScan
@@ -53,6 +54,16 @@ class Watcher:
         """One of them that may have a device, and why; None when there is none."""
         with self.lock:
             return self._scan.in_doubt
+
+    def take(self, kept: Kept) -> None:
+        """Takes what an earlier process has found; before the first look."""
+        with self.lock:
+            self._scan.take(kept)
+
+    def keep(self) -> Kept:
+        """What a later process need not look at again."""
+        with self.lock:
+            return self._scan.keep()
 
     def look(self, *, everything: bool = True) -> None:
         """Looks at the alive runs, and for new folders when `everything`."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfdash.jobs.fields import FIELDS
-from lfdash.runs.arguments import Value, same
+from lfdash.runs.arguments import Value
+from lfdash.runs.kept import no_collection
 from lfdash.runs.table import TableRow
 
 Places = NDArray[np.intp]
@@ -42,19 +43,12 @@ def rank(name: str) -> tuple[int, str]:
 
 @dataclass
 class Vocabulary:
-    """The values of one argument; the code of a value is its place plus one, and 0 stands for not given."""
+    """The values of one argument. column: of the argument; codes: value -> its place plus one (0 stands for not given);
+    true and false are no numbers, so they stand in a tuple."""
 
+    column: int
     values: list[Value] = field(default_factory=list)
-    codes: dict[tuple[bool, Value], int] = field(default_factory=dict)
-
-    def code(self, value: Value) -> int:
-        """The code of a value, also of a new one."""
-        key = same(value)
-        found = self.codes.get(key)
-        if found is None:
-            self.values.append(value)
-            found = self.codes[key] = len(self.values)
-        return found
+    codes: dict[Value | tuple[bool], int] = field(default_factory=dict)
 
 
 Coded = tuple[Mapping[str, Value], NDArray[np.int32], NDArray[np.int32]]  # arguments, their columns, the values' codes
@@ -68,15 +62,15 @@ class ArgumentMatrix:
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self._columns: dict[str, int] = {}
-        self._vocabularies: list[Vocabulary] = []
+        self._vocabularies: dict[str, Vocabulary] = {}
         self._coded: dict[int, Coded] = {}  # by the identity of the arguments, which are kept
         self._codes = np.zeros((0, 0), np.int32)
 
     def take(self, rows: Sequence[TableRow]) -> None:
         """Takes rows in place of those before; arguments that were seen before cost next to nothing."""
         coded = self._coded
-        kept = {id(args): coded.get(id(args)) or self._code(args) for args in (row.details.args for row in rows)}
+        with no_collection():
+            kept = {id(args): coded.get(id(args)) or self._code(args) for args in (row.details.args for row in rows)}
         each = [kept[id(row.details.args)] for row in rows]
         codes = np.zeros((len(rows), len(self.names)), np.int32)
         if each:
@@ -86,25 +80,28 @@ class ArgumentMatrix:
         self._codes, self._coded = codes, kept
 
     def _code(self, args: Mapping[str, Value]) -> Coded:
-        columns = [self._column(name) for name in args]
-        codes = [self._vocabularies[place].code(value) for place, value in zip(columns, args.values(), strict=True)]
+        columns, codes = [], []
+        for name, value in args.items():
+            known = self._vocabularies.get(name)
+            if known is None:
+                known = self._vocabularies[name] = Vocabulary(len(self.names))
+                self.names.append(name)
+            key = (value,) if isinstance(value, bool) else value
+            code = known.codes.get(key)
+            if code is None:
+                known.values.append(value)
+                code = known.codes[key] = len(known.values)
+            columns.append(known.column)
+            codes.append(code)
         return args, np.array(columns, np.int32), np.array(codes, np.int32)
-
-    def _column(self, name: str) -> int:
-        place = self._columns.get(name)
-        if place is None:
-            place = self._columns[name] = len(self.names)
-            self.names.append(name)
-            self._vocabularies.append(Vocabulary())
-        return place
 
     def of(self, name: str, places: Places) -> tuple[list[Value], NDArray[np.int32]]:
         """The values that an argument has anywhere, and of each of these rows the place of its own plus one, 0 where
         it is not given."""
-        column = self._columns.get(name)
-        if column is None:
+        known = self._vocabularies.get(name)
+        if known is None:
             return [], np.zeros(len(places), np.int32)
-        return list(self._vocabularies[column].values), self._codes[places, column]
+        return list(known.values), self._codes[places, known.column]
 
     def differing(self, places: Places) -> list[str]:
         """The arguments in which these rows differ: those with two given values or more, by `rank`, then those that
@@ -124,7 +121,7 @@ class ArgumentMatrix:
 
     def _sorts(self, codes: NDArray[np.int32]) -> list[NDArray[np.int32]]:
         """The rows of each sort of run: of one stage, method and kind."""
-        columns = [self._columns[name] for name in SORT if name in self._columns]
+        columns = [self._vocabularies[name].column for name in SORT if name in self._vocabularies]
         if not columns:
             return [codes]
         _, places = np.unique(codes[:, columns], axis=0, return_inverse=True)

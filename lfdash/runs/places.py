@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lfdash.files import NOT_THERE, Absent, Unreadable, look_mark, read_text_file, write_text_atomic
+from lfdash.runs.kept import KeptFolder
 from lfdash.runs.paths import RunPaths, private, saves
 
 DEPTH = 5  # folders below saves/ in which runs are looked for
@@ -75,6 +76,19 @@ class Places:
                 walk.visit(folder, 0)
         self._nodes = walk.nodes
         return Found(walk.runs, walk.changed, walk.failed)
+
+    def take(self, folders: Mapping[str, KeptFolder]) -> None:
+        """Takes listings that an earlier process kept: a folder that is as it was is not listed again."""
+        for path, kept in folders.items():
+            node = Node(kept.mark, 0.0, True, kept.is_run, kept.below, kept.links)
+            self._nodes.setdefault(path, node)
+
+    def keep(self) -> dict[str, KeptFolder]:
+        """The listings that tell of every further change."""
+        return {
+            path: KeptFolder(node.mark, node.is_run, node.below, node.links)
+            for path, node in self._nodes.items() if node.settled
+        }
 
     def _noted(self, failed: dict[str, OSError]) -> list[str]:
         """The folders that notes name. A note that cannot be read now names what it named before."""

@@ -8,12 +8,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lfdash.errors import NewerRecord, RecordError
 from lfdash.files import Absent, FileMark, Unreadable, look_json, look_mark, read_text_file, readable
 from lfdash.jobs.kinds import DEFAULT
+from lfdash.runs.kept import Kept, KeptRun, can_be_kept, no_collection
 from lfdash.runs.newest_first import NewestFirst, when
 from lfdash.runs.paths import EXIT, LOG, RECORD, RunPaths
 from lfdash.runs.places import SETTLE_S, Mark, Places, reason
@@ -23,6 +25,7 @@ from lfdash.runs.view import RunView, judge, known, view_plain, view_run, view_u
 logger = logging.getLogger(__name__)
 
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EXDEV)
+MANY = 500  # runs that are looked at in one go
 TURNS = 20  # walks in which every run that is over is read anew once, whatever its folder's time of change says
 
 Poll = Callable[[RunPaths, RunRecord], Status]
@@ -181,6 +184,22 @@ class RunScan:
         self._fresh: set[str] = set()  # whose folder changed so lately that a later change might not show in its time
         self._turns: tuple[set[str], ...] = tuple(set() for _ in range(TURNS))
         self._walks = 0
+        self._kept: dict[str, KeptRun] = {}  # by an earlier process, of those that were not looked at yet
+
+    def take(self, kept: Kept) -> None:
+        """Takes what an earlier process has found; before the first look."""
+        self._kept = dict(kept.runs)
+        self._places.take(kept.folders)
+
+    def keep(self) -> Kept:
+        """What a later process need not look at again: runs that are over, and whose time of change has settled."""
+        settled = self._clock() - 2 * SETTLE_S
+        runs = {
+            path: KeptRun(entry.mark, entry.signature, entry.view)
+            for path, entry in self._entries.items()
+            if entry.since < settled and path not in self._errors and can_be_kept(entry.view)
+        }
+        return Kept(runs, self._places.keep())
 
     @property
     def unseen(self) -> dict[str, str]:
@@ -221,9 +240,12 @@ class RunScan:
         for path in self._entries.keys() - found.runs.keys():
             self._drop(path)
         due = {path for path in found.changed if self._is_new(path, found.runs[path])} | self._alive | self._lost
+        due.update(found.runs.keys() - self._entries.keys())  # also those of listings that were kept
         due.update(path for path in self._doubtful() - due if self._entries[path].signature != signature(path))
-        for path in sorted(due):
-            self._look_at(path, found.runs[path])
+        with no_collection() if len(due) > MANY else nullcontext():
+            for path in sorted(due):
+                self._look_at(path, found.runs[path])
+        self._kept.clear()
 
     def _is_new(self, path: str, mark: Mark) -> bool:
         entry = self._entries.get(path)
@@ -241,8 +263,10 @@ class RunScan:
         before = entry.view if entry is not None else None
         files = signature(path)
         self._errors.pop(path, None)
+        kept = self._kept.pop(path, None) if entry is None else None
         try:
-            view = look(self._workspace, Path(path), self._poll)
+            view = None if kept is None else kept.still(path, mark, files)
+            view = view or look(self._workspace, Path(path), self._poll)
         except Exception as error:  # one odd folder must not hide the other runs
             if not isinstance(error, OSError):
                 logger.exception("looking at the run in %s failed", path)

@@ -22,6 +22,7 @@ from lfdash.files import file_mark, read_json_file, write_text_atomic
 from lfdash.runs import metadata as about
 from lfdash.runs.arguments import Value
 from lfdash.runs.details import NO_DETAILS, Packed, RunDetails, read_details, unpack, unpacked, with_flags
+from lfdash.runs.kept import no_collection
 from lfdash.runs.metadata import NOT_KNOWN, RunMetadata
 from lfdash.runs.newest_first import places_changed, when
 from lfdash.runs.paths import LOG
@@ -189,9 +190,10 @@ class SummaryCache:
     def load(self) -> None:
         """Takes what an earlier process kept; whatever of it cannot be read is made again."""
         try:
-            data = read_json_file(self._file, limit=LARGEST_FILE)
-            kept = data if isinstance(data, dict) and data["version"] == VERSION else {"runs": {}, "arguments": []}
-            self._entries = dict(entries(kept["runs"].items(), unpacked(kept["arguments"])))
+            with no_collection():
+                data = read_json_file(self._file, limit=LARGEST_FILE)
+                kept = data if isinstance(data, dict) and data["version"] == VERSION else {"runs": {}, "arguments": []}
+                self._entries = dict(entries(kept["runs"].items(), unpacked(kept["arguments"])))
         except (KeyError, AttributeError, TypeError, ValueError):
             self._entries = {}
         with self._lock:

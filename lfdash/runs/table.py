@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from operator import is_not
 
 from lfdash.runs.details import NO_DETAILS, RunDetails
+from lfdash.runs.kept import no_collection
 from lfdash.runs.newest_first import places_changed
 from lfdash.runs.record import RunState
 from lfdash.runs.summary_cache import Known, SummaryCache
@@ -139,7 +140,8 @@ class Table:
             number, folders = self._summaries.changed_since(self._number)
             places = [] if views is self._views else places_changed(self._views, views)
             if folders is None or places is None:
-                self._made = {view.run_id: self._row(view) for view in views}
+                with no_collection():
+                    self._made = {view.run_id: self._row(view) for view in views}
                 self._places = {view.output_dir: place for place, view in enumerate(views)}
                 self._last = {view.run_id: place for place, view in enumerate(views)}
             else:

@@ -12,6 +12,7 @@ import gc
 import os
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ from lfdash.cli.texts import language, t
 from lfdash.engine.services import Services, find_project
 from lfdash.locales import refusal_in
 from lfdash.outcomes import Refused
+from lfdash.ui.runs import columns
 from lfdash.ui.shared.session import install, opened
 from lfdash.ui.shared.streamlit_private import load_config_options, server_settings
 from lfdash.web import connections, error_report, log_limit
@@ -100,6 +102,8 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Opens the services (registry, adoption of runs) with the server and closes them with it."""
     services = opened()
     services.start()
+    views = services.registry.snapshot()
+    threading.Thread(target=columns.warm, args=(services.table, views), name="lfdash-rows", daemon=True).start()
     gc.collect()
     gc.freeze()  # what the imports made never dies: keep later collections short
     try:

@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from lfdash.runs.arguments import words
 from lfdash.runs.differing import ArgumentMatrix, Places
+from lfdash.runs.kept import no_collection
 from lfdash.runs.table import Table, TableRow
 from lfdash.runs.values import ARG, SCORE
+from lfdash.runs.view import RunView
 from lfdash.ui.shared.run_words import BEST, duration
 
 BLOCK = 100  # rows whose columns are made anew when one of them changed
@@ -131,7 +133,8 @@ class Columns:
         for number, start in enumerate(range(0, len(every), BLOCK)):
             part, before = every[start : start + BLOCK], self._rows[start : start + BLOCK]
             same = len(part) == len(before) and not any(map(is_not, part, before))
-            blocks.append(self._blocks[number] if same else table_of(part))
+            with no_collection():
+                blocks.append(self._blocks[number] if same else table_of(part))
         self._rows, self._blocks = every, blocks
         self._places = {id(row): place for place, row in enumerate(every)}
         self._whole = pa.concat_tables(blocks).combine_chunks() if blocks else SCHEMA.empty_table()
@@ -162,6 +165,12 @@ def marked(data: pa.Table, places: Sequence[int]) -> pa.Table:
         done = place + 1
     column = pa.chunked_array([*parts, states[done:]], TEXTS)
     return data.set_column(data.schema.get_field_index("state"), "state", column)
+
+
+def warm(table: Table, views: Sequence[RunView]) -> None:
+    """Makes rows and columns before somebody asks for them."""
+    rows = table.rows(views)
+    columns_of(table).of(rows, rows)
 
 
 shared: WeakKeyDictionary[Table, Columns] = WeakKeyDictionary()
