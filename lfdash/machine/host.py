@@ -27,9 +27,11 @@ class Host:
     def cpu(self) -> float | None:
         """Percent of the processors that was used since the last call; None at the first."""
         now = self._quota_use() or machine_use()
-        before, self._before = self._before, now
-        if before is None or now[1] <= before[1]:
+        before = self._before
+        if before is None or now[1] <= before[1]:  # asked twice within a tick of the kernel's clock
+            self._before = before or now
             return None
+        self._before = now
         return min(100.0, max(0.0, 100.0 * (now[0] - before[0]) / (now[1] - before[1])))
 
     def _quota_use(self) -> tuple[float, float] | None:

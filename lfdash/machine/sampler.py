@@ -67,6 +67,7 @@ class Machine:
         self._devices: dict[str, tuple[Device, ...]] = {}  # vendor -> as they were read last
         self._sample = Sample()
         self._looked = -LOOKED_S
+        self._rests = False  # until somebody looks
         self._closing, self._wanted = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -90,9 +91,9 @@ class Machine:
 
     def latest(self) -> Sample:
         """The newest sample; that somebody looks makes the next ones come often. Any thread may call it."""
-        idle = time.monotonic() - self._looked > LOOKED_S
         self._looked = time.monotonic()
-        if idle and time.time() - self._sample.time > BUSY_S:
+        if self._rests:
+            self._rests = False
             self._wanted.set()
         return self._sample
 
@@ -109,8 +110,9 @@ class Machine:
                 self.look()
             except Exception:  # the thread must not die: nobody would see that a disk fills
                 logger.exception("looking at the machine failed")
-            self._wanted.wait(SECOND_S if first else self.pause())
-            first = False
+            pause = SECOND_S if first else self.pause()
+            first, self._rests = False, pause == IDLE_S
+            self._wanted.wait(pause)
 
     def pause(self) -> float:
         """Seconds until the next sample."""

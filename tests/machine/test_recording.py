@@ -67,7 +67,8 @@ def test_a_file_stays_small_evenly_spaced_and_in_order(
         assert kept[0] == written[0]
         every = read_rows(path)[-1]["every"]
         assert every == 5 * 2 ** round(np.log2(every / 5))
-        assert max([*np.diff([*kept, now]), 0]) <= 4 * every + 2 * max(steps)
+        halvings = every / 5  # each makes what lies between two rows at most twice as long
+        assert max([*np.diff([*kept, now]), 0]) <= 2 * halvings * (5 + max(steps))
 
 
 def test_after_a_halving_the_rows_come_half_as_often(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from lfdash.machine import sampler
 from lfdash.machine.sample import STALE_S, CannotRead, Device, Sample, share
 from lfdash.machine.sampler import BUSY_S, IDLE_S, Machine
 from lfdash.machine.vendors import VENDORS, Vendor
+from tests.support.runs import wait_for
 
 
 class Stand(Vendor):
@@ -57,7 +58,7 @@ def test_a_sample_has_devices_with_their_runs_and_the_host(tmp_path: Path) -> No
     (device,) = sample.devices
     assert (device.name, device.runs) == ("H100", ("r1",)) and device.seen >= before <= sample.time
     assert sample.memory_share and sample.disk_share and sample.cpu is None and not sample.problems
-    assert machine.look().cpu is not None
+    wait_for(lambda: machine.look().cpu is not None)
 
 
 def test_a_machine_without_any_device_has_none_and_no_problem(tmp_path: Path) -> None:
@@ -147,11 +148,27 @@ def test_it_looks_seldom_while_nothing_runs_and_nobody_looks(
     monkeypatch.setattr(sampler.time, "monotonic", lambda: now)
     assert machine.pause() == IDLE_S
     machine.latest()
-    assert machine.pause() == BUSY_S and machine._wanted.is_set()  # the first who looks does not wait for a minute
+    assert machine.pause() == BUSY_S
     now += 31
     assert machine.pause() == IDLE_S
     uses.runs = True
     assert machine.pause() == BUSY_S
+
+
+def test_the_first_who_looks_does_not_wait_for_the_end_of_a_long_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "SECOND_S", 0.01)
+    uses = Uses()
+    machine = Machine(tmp_path, uses, [])
+    machine.start()
+    wait_for(lambda: machine._rests)
+    before = len(uses.taken)
+    assert before == 2
+    machine.latest()
+    wait_for(lambda: len(uses.taken) > before)
+    wait_for(lambda: not machine._rests)
+    machine.close()
 
 
 def test_what_is_old_says_so() -> None:
