@@ -10,7 +10,7 @@ from lfdash.engine.services import Services
 from lfdash.files import readable
 from lfdash.jobs.kinds import KINDS
 from lfdash.locales import available, name_of
-from lfdash.ui.shared import alert_panel, page_script
+from lfdash.ui.shared import alert_panel, machine_line, page_script
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.signed_in import draw_who, guard
 from lfdash.ui.shared.text import LANGUAGE, language, markdown_safe, t
@@ -137,7 +137,7 @@ def draw_frame(title_key: str, *, sidebar: bool = True) -> None:
         initial_sidebar_state=SIDEBAR_WIDTH,
         menu_items={"About": t("ui.about")},
     )
-    st.html(f"<style>{CSS.replace('ICONS', ICONS)}</style>")
+    st.html(f"<style>{CSS.replace('ICONS', ICONS)}{machine_line.CSS}</style>")
     page_script.send()
     st.html(f'<h1 class="lf-spoken">lfdash · {html.escape(t(title_key))}</h1>')
     guard(services)
@@ -157,7 +157,8 @@ def draw_frame(title_key: str, *, sidebar: bool = True) -> None:
             draw_links()
             draw_alerts(services)
             draw_languages()
-        draw_who(services)
+            draw_who(services)
+    machine_line.draw(services)
     if not services.registry.identity.is_here():
         where = markdown_safe(readable(str(services.workspace.root)))
         st.error(t("ui.workspace_gone", path=where), icon=":material/folder_off:")

@@ -1,0 +1,109 @@
+"""The thin line in the head of every page: what the GPUs, the processors, the memory and the disk do.
+
+It stands in the band at the top of the page that Streamlit keeps for its menu, so it takes no room of the page, and no
+value of it moves anything.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from functools import partial
+
+import streamlit as st
+
+from lfdash.engine.machine_words import Cell, cells_in
+from lfdash.engine.services import Services
+from lfdash.ui.shared import streamlit_private
+from lfdash.ui.shared.text import language, t
+
+LOOKS_S, IDLE_S = 5.0, 15.0  # between two looks while something may change, and on an idle machine without a GPU
+FEW, MANY = 2, 5  # devices up to which each has its figures; from which on each is a bar
+
+# The container lies where the menu's band is, whatever the padding of the page below it (ui/shared/layout.py); there is
+# room for two rows, where the page is narrow.
+CSS = """
+[data-testid="stLayoutWrapper"]:has(> .st-key-machine) {position: sticky; top: 0; z-index: 999991; height: 2.4rem;
+  margin: -3.5rem 0 .1rem; pointer-events: none}
+.st-key-machine {height: 2.4rem; width: calc(100% - 1.5rem); justify-content: center; overflow: hidden;
+  container-type: inline-size}
+body:has([data-testid="stExpandSidebarButton"]) .st-key-machine {margin-left: 2rem; width: calc(100% - 3.5rem)}
+.lf-machine {display: flex; flex-wrap: wrap; gap: 0 1.1rem; align-items: center; align-content: center; height: 2.4rem;
+  overflow: hidden; font-size: .8rem; line-height: 1.15rem; font-variant-numeric: tabular-nums; white-space: nowrap}
+.lf-cell {display: inline-flex; align-items: center; gap: .4rem; pointer-events: auto; cursor: default}
+.lf-cell b {font-weight: 500; color: light-dark(#565d64, #aab2ba)}
+.lf-cell small {font-size: .74rem; color: light-dark(#565d64, #aab2ba)}
+.lf-cell em {font-style: normal; min-width: 2.3rem}
+.lf-cell.lf-text em {min-width: 0}
+.lf-cell i {display: inline-flex; flex-direction: column; gap: 2px; width: 2.2rem}
+.lf-cell u {display: block; height: 4px; border-radius: 2px; text-decoration: none;
+  background: linear-gradient(currentColor, currentColor) no-repeat rgba(127,127,127,.25)}
+.lf-cell.lf-run b, .lf-cell.lf-run u {color: var(--lf-blue)}
+.lf-cell.lf-stop em {color: light-dark(#9a6700, #e3b341)}
+.lf-cell.lf-old em, .lf-cell.lf-old u {color: light-dark(#6e7781, #9aa4ae)}
+.lf-many {gap: 0 .6rem}
+.lf-many small, .lf-many .lf-host i, .lf-crowd .lf-device small, .lf-crowd .lf-device em {display: none}
+.lf-many .lf-device i {width: 1.8rem}
+.lf-crowd {gap: 0 .7rem}
+.lf-crowd .lf-device {gap: .25rem}
+.lf-crowd .lf-device i {width: 1.4rem}
+@container (max-width: 860px) {
+  .lf-cell small, .lf-crowd .lf-host i {display: none}
+}
+@container (max-width: 640px) {
+  .lf-machine {gap: 0 .6rem; font-size: .74rem}
+  .lf-cell em {min-width: 2.2rem}
+  .lf-cell i {width: 1.2rem}
+  .lf-host i, .lf-many .lf-device em {display: none}
+  .lf-crowd .lf-device i {width: .9rem}
+  .lf-crowd {gap: 0 .45rem}
+}
+@media (max-width: 900px) {
+  [data-testid="stLayoutWrapper"]:has(> .st-key-machine) {margin: -4rem 0 .6rem}
+}
+"""
+
+
+def draw(services: Services) -> None:
+    """Draws the line, and then again and again by itself."""
+    with st.container(key="machine"):
+        tabs = streamlit_private.open_tabs()
+        sample = services.machine.latest()
+        idle = bool(sample.time) and not sample.devices and not services.registry.watcher.alive
+        seconds = (IDLE_S if idle else LOOKS_S) * max(1.0, tabs / 8)
+        st.fragment(partial(tick, services), run_every=seconds, key="machine_line")()
+
+
+def tick(services: Services) -> None:
+    """The line as it is now."""
+
+    def name_of(run_id: str) -> str:
+        view = services.registry.get(run_id)
+        return view.name if view is not None else run_id
+
+    sample = services.machine.latest()
+    cells = cells_in(language(), sample, time.time(), name_of)
+    st.html(line_html(cells, len(sample.devices)))
+
+
+def line_html(cells: list[Cell], devices: int) -> str:
+    """The line. devices: how many of the cells, the first, are devices."""
+    size = "lf-few" if devices <= FEW else "lf-many" if devices < MANY else "lf-crowd"
+    drawn = "".join(cell_html(cell, size, device=place < devices, first=place == 0) for place, cell in enumerate(cells))
+    return f'<div class="lf-machine {size}" role="group" aria-label="{html.escape(t("machine.title"))}">{drawn}</div>'
+
+
+def cell_html(cell: Cell, size: str, *, device: bool, first: bool) -> str:
+    """A cell: name, bars, the figure that matters, others where there is room. What it says in full is its name for a
+    screen reader, and shown when a mouse rests on it."""
+    told = html.escape(cell.told or cell.value)
+    name = cell.name.split()[-1] if device and size == "lf-crowd" and not first else cell.name
+    bars = "".join(f'<u style="background-size:{bar or 0:.0f}% 100%"></u>' for bar in cell.bars)
+    kind = "lf-device" if device else "lf-host"
+    text = "" if cell.bars and cell.value.endswith("%") else " lf-text"
+    return (
+        f'<span class="lf-cell {kind}{text}{f" lf-{cell.look}" if cell.look else ""}" role="img" '
+        f'aria-label="{told}" title="{told}"><b>{html.escape(name)}</b>'
+        + (f"<i>{bars}</i>" if bars else "") + (f"<em>{html.escape(cell.value)}</em>" if cell.value else "")
+        + (f"<small>{html.escape(cell.more)}</small>" if cell.more else "") + "</span>"
+    )
