@@ -1,0 +1,93 @@
+"""What a run was given: LLaMA-Factory's arguments, from its folder, without secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lfdash.errors import ConfigError
+from lfdash.files import FileMark, file_mark, open_plain
+from lfdash.jobs import yaml_format
+from lfdash.jobs.secret_arguments import HIDDEN, is_secret, looks_secret
+from lfdash.runs.paths import RunPaths
+
+CARD = "README.md"
+CARD_BYTES = 1 << 15  # of a model card: what was given stands behind its usual text
+KEPT = 4096  # runs whose arguments are held
+LINE = re.compile(r"^- (\w+): (.+)$", re.MULTILINE)
+HEADING = "### Training hyperparameters"
+# what transformers writes into a model card -> LLaMA-Factory's argument (transformers/modelcard.py)
+CARD_NAMES = {
+    "learning_rate": "learning_rate", "train_batch_size": "per_device_train_batch_size",
+    "eval_batch_size": "per_device_eval_batch_size", "seed": "seed",
+    "gradient_accumulation_steps": "gradient_accumulation_steps", "lr_scheduler_type": "lr_scheduler_type",
+    "lr_scheduler_warmup_steps": "warmup_steps", "lr_scheduler_warmup_ratio": "warmup_ratio",
+    "num_epochs": "num_train_epochs", "training_steps": "max_steps", "label_smoothing_factor": "label_smoothing_factor",
+}
+
+
+@dataclass(frozen=True)
+class GivenArguments:
+    """args: argument -> value. env: what its file says about the environment. source: "file" (training_args.yaml: all
+    that was given), "card" (the model card: a part), "spoiled" (a file that cannot be read), "" (nothing tells)."""
+
+    args: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether an argument that is missing here was not given: only the whole file tells that."""
+        return self.source == "file"
+
+
+NOTHING = GivenArguments()
+
+
+def given_arguments(paths: RunPaths) -> GivenArguments:
+    """What a run was given; read again only when its file changed."""
+    mark = file_mark(paths.training_args)
+    if mark is not None:
+        return from_file(paths.training_args, mark)
+    card = paths.root / CARD
+    mark = file_mark(card)
+    return from_card(card, mark) if mark is not None else NOTHING
+
+
+@lru_cache(maxsize=KEPT)
+def from_file(path: Path, _mark: FileMark) -> GivenArguments:
+    """The arguments of a training_args.yaml."""
+    try:
+        document = yaml_format.load(head_of(path, yaml_format.MAX_BYTES + 1))
+    except (OSError, ConfigError):
+        return GivenArguments(source="spoiled")
+    return GivenArguments(hidden(document.args), hidden(document.env), "file")
+
+
+@lru_cache(maxsize=KEPT)
+def from_card(path: Path, _mark: FileMark) -> GivenArguments:
+    """What a model card tells: the hyper-parameters that transformers notes there."""
+    try:
+        text = head_of(path, CARD_BYTES).partition(HEADING)[2].partition("\n###")[0]
+    except OSError:
+        return NOTHING
+    told = {CARD_NAMES[name]: value for name, value in LINE.findall(text) if name in CARD_NAMES}
+    args = {name: yaml_format.spoken(value) for name, value in told.items()}
+    return GivenArguments(hidden(args), {}, "card") if args else NOTHING
+
+
+def head_of(path: Path, size: int) -> str:
+    """The first bytes of a plain file as text. OSError."""
+    with open_plain(path, follow=True) as file:
+        return file.read(size).decode("utf-8", "replace")
+
+
+def hidden(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments in which no value is a secret."""
+    return {
+        name: HIDDEN if value and (is_secret(name) or looks_secret(value)) else value for name, value in args.items()
+    }

@@ -1,0 +1,138 @@
+"""Numbers of runs beside each other: best, last, at the same x, and how they stand to a baseline. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lfdash.runs.metrics import MetricFrame
+
+Column = npt.NDArray[np.float64]
+
+# the end of a name -> which way is better; the first that fits (names of transformers, trl and LLaMA-Factory)
+ENDS: tuple[tuple[str, int], ...] = (
+    ("loss", -1), ("perplexity", -1), ("accuracy", 1), ("accuracies", 1), ("margins", 1), ("reward", 1),
+    ("rewards/chosen", 1), ("bleu-4", 1), ("rouge-1", 1), ("rouge-2", 1), ("rouge-l", 1), ("_per_second", 1),
+    ("tokens_per_s", 1), ("runtime", -1), ("preparation_time", -1), ("vram_allocated", -1), ("vram_reserved", -1),
+)
+# of the benchmarks of `llamafactory-cli eval`, and our own
+NAMES = {"average": 1, "stem": 1, "humanities": 1, "social sciences": 1, "other": 1, "duration": -1, "memory": -1}
+
+
+def better(name: str) -> int:
+    """Which way a quantity is better: 1 = the higher, -1 = the lower, 0 = neither, as far as is known."""
+    folded = name.casefold()
+    return NAMES.get(folded) or next((way for end, way in ENDS if folded.endswith(end)), 0)
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a value stands to that of the baseline. percent: of the baseline; None where that says nothing (a baseline
+    of 0, another sign). way: 1 = better, -1 = worse, 0 = the same, None = neither."""
+
+    difference: float
+    percent: float | None
+    way: int | None
+
+
+def change(name: str, value: float | None, base: float | None) -> Change | None:
+    """The change of a quantity from a baseline; None where one of the two is no number."""
+    if value is None or base is None or not (math.isfinite(value) and math.isfinite(base)):
+        return None
+    difference = value - base
+    meaningful = base != 0 and (value == 0 or (value > 0) == (base > 0))
+    percent = 100.0 * difference / abs(base) if meaningful else None
+    sense = better(name)
+    if difference == 0:
+        return Change(0.0, percent, 0)
+    return Change(difference, percent, None if sense == 0 else (1 if difference * sense > 0 else -1))
+
+
+def best(frame: MetricFrame, name: str) -> tuple[float, float] | None:
+    """(value, step) of the best of a column, the first of equals; None without a number, or where no way is better."""
+    way = better(name)
+    if way == 0 or name not in frame:
+        return None
+    steps, values = frame.series(name)
+    if len(values) == 0:
+        return None
+    place = int(np.argmax(values) if way > 0 else np.argmin(values))
+    return float(values[place]), float(steps[place])
+
+
+def last(frame: MetricFrame, name: str) -> float | None:
+    """The newest value of a column, NaN where it is no number; None where there is none at all."""
+    if name not in frame:
+        return None
+    steps, values = frame.series(name)
+    if len(values) == 0:
+        return math.nan
+    return float(values[int(np.argmax(steps))])
+
+
+def value_at(x: Column, y: Column, where: float) -> float | None:
+    """The value of a curve at a place of its x (ascending), as a straight line between two points tells it; None
+    outside of the curve."""
+    if len(x) == 0 or not (x[0] <= where <= x[-1]):
+        return None
+    return float(np.interp(where, x, y))
+
+
+def reached(frame: MetricFrame, axis: str) -> float | None:
+    """How far a run is on an axis; None where it does not have that."""
+    values = frame[axis] if axis in frame else np.empty(0)
+    known = values[np.isfinite(values)]
+    return float(known.max()) if len(known) else None
+
+
+def common_end(ends: Iterable[float | None]) -> float | None:
+    """The farthest place that all runs have reached which have the axis at all; None without any."""
+    known = [end for end in ends if end is not None and end > 0]
+    return min(known, default=None)
+
+
+def columns_of(frames: Sequence[MetricFrame]) -> tuple[str, ...]:
+    """The quantities that any of the runs has, the usual ones first."""
+    aside = {"step", "epoch", "tokens", "seconds"}
+    names = {name for frame in frames for name in frame.columns if name not in aside and holds(frame, name)}
+    usual = [name for name in USUAL if name in names]
+    return (*usual, *sorted(names - set(usual), key=lambda name: (not name.startswith("eval"), name)))
+
+
+USUAL = (
+    "loss", "eval_loss", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected", "kl", "reward",
+    "accuracy", "learning_rate", "grad_norm", "tokens_per_s", "vram_allocated", "vram_reserved",
+)
+
+
+def holds(frame: MetricFrame, name: str) -> bool:
+    """Whether a column has any number."""
+    return name in frame and bool(np.isfinite(frame[name]).any())
+
+
+def median(frame: MetricFrame, name: str) -> float | None:
+    """The usual value of a column."""
+    values = frame[name] if name in frame else np.empty(0)
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else None
+
+
+def largest(frame: MetricFrame, names: Sequence[str]) -> float | None:
+    """The largest value of the first of some columns that has one."""
+    for name in names:
+        if holds(frame, name):
+            return float(np.nanmax(frame[name][np.isfinite(frame[name])]))
+    return None
+
+
+def ranks(values: Mapping[str, float | None], way: int) -> frozenset[str]:
+    """Whose value is the best of several; nobody where no way is better, or all are the same."""
+    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    if way == 0 or len(set(known.values())) < 2:
+        return frozenset()
+    top = (max if way > 0 else min)(known.values())
+    return frozenset(name for name, value in known.items() if value == top)

@@ -1,0 +1,65 @@
+"""What a run was given: its file, a model card, a spoiled file, nothing; never a secret."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lfdash.jobs.secret_arguments import HIDDEN
+from lfdash.runs.compare.arguments import GivenArguments, given_arguments
+from lfdash.runs.paths import RunPaths
+
+CARD = """---
+base_model: m
+---
+## Training procedure
+
+### Training hyperparameters
+
+The following hyperparameters were used during training:
+- learning_rate: 0.002
+- train_batch_size: 32
+- optimizer: Use OptimizerNames.ADAMW_TORCH_FUSED with betas=(0.9,0.999)
+- lr_scheduler_type: cosine
+- num_epochs: 4.0
+
+### Training results
+- seed: 7
+"""
+
+
+def test_the_file_tells_all(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    paths.training_args.write_text(
+        "# environment: CUDA_VISIBLE_DEVICES=1 HF_TOKEN=x\n\nlearning_rate: 5e-5\nhf_hub_token: hf_abc\nrun: "
+        "[hf_abcdefghijklmnopqrstuvwxyzabcdefgh]\n"
+    )
+    found = given_arguments(paths)
+    assert found.args == {"learning_rate": 5e-5, "hf_hub_token": HIDDEN, "run": HIDDEN} and found.known
+    assert found.env == {"CUDA_VISIBLE_DEVICES": "1", "HF_TOKEN": HIDDEN}
+    assert given_arguments(paths) is found
+    paths.training_args.write_text("learning_rate: 1e-3\n")
+    assert given_arguments(paths).args == {"learning_rate": 1e-3}
+
+
+def test_a_model_card_tells_a_part(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(CARD)
+    found = given_arguments(RunPaths(tmp_path))
+    assert found.source == "card" and not found.known
+    assert found.args == {
+        "learning_rate": 0.002, "per_device_train_batch_size": 32, "lr_scheduler_type": "cosine",
+        "num_train_epochs": 4.0,
+    }
+    (tmp_path / "README.md").write_text("# my model\n- learning_rate: 3\n")
+    assert given_arguments(RunPaths(tmp_path)) == GivenArguments()
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    assert given_arguments(paths) == GivenArguments()
+    paths.training_args.write_text("a: [1\n")
+    assert given_arguments(paths).source == "spoiled"
+    paths.training_args.unlink()
+    os.mkfifo(paths.training_args)
+    assert given_arguments(paths).source in ("spoiled", "")
+    assert given_arguments(RunPaths(tmp_path / "gone")) == GivenArguments()

@@ -1,0 +1,121 @@
+"""Numbers beside each other: which way is better, how they stand to a baseline, what a curve says at a place."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lfdash.runs.compare.numbers import (
+    Change,
+    best,
+    better,
+    change,
+    columns_of,
+    common_end,
+    largest,
+    last,
+    median,
+    ranks,
+    reached,
+    value_at,
+)
+from lfdash.runs.metrics import MetricFrame
+
+NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+def frame(**columns: list[float]) -> MetricFrame:
+    length = len(next(iter(columns.values())))
+    steps = columns.pop("step", [float(n + 1) for n in range(length)])
+    return MetricFrame({name: np.array(values, float) for name, values in {"step": steps, **columns}.items()})
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("loss", -1), ("eval_loss", -1), ("eval_en_loss", -1), ("rewards/margins", 1), ("eval_rewards/accuracies", 1),
+        ("rewards/rejected", 0), ("kl", 0), ("learning_rate", 0), ("grad_norm", 0), ("predict_bleu-4", 1),
+        ("predict_rouge-l", 1), ("train_samples_per_second", 1), ("tokens_per_s", 1), ("eval_runtime", -1),
+        ("duration", -1), ("perplexity", -1), ("STEM", 1), ("ecosystem", 0), ("total_flos", 0), ("vram_reserved", -1),
+    ],
+)
+def test_which_way_is_better(name: str, way: int) -> None:
+    assert better(name) == way
+
+
+@given(st.sampled_from(["loss", "accuracy", "kl"]), NUMBERS, NUMBERS)
+def test_a_change_is_better_or_worse_by_the_way_of_its_quantity(name: str, value: float, base: float) -> None:
+    told = change(name, value, base)
+    assert told is not None and told.difference == value - base
+    if value == base:
+        assert told.way == 0
+    elif name == "kl":
+        assert told.way is None
+    else:
+        assert told.way == (1 if (value < base) == (name == "loss") else -1)
+    if told.percent is not None:
+        assert base != 0 and math.isclose(base + abs(base) * told.percent / 100, value, rel_tol=1e-9, abs_tol=1e-6)
+
+
+def test_no_percentages_where_they_say_nothing() -> None:
+    assert change("loss", 1.0, 2.0) == Change(-1.0, -50.0, 1)
+    assert change("loss", 1.0, 0.0) == Change(1.0, None, -1)
+    assert change("reward", 1.0, -1.0) == Change(2.0, None, 1)
+    assert change("reward", -0.5, -1.0) == Change(0.5, 50.0, 1)
+    assert change("loss", math.nan, 1.0) is None and change("loss", 1.0, None) is None
+
+
+def test_best_and_last() -> None:
+    run = frame(loss=[3.0, 1.0, 1.0, math.nan, 2.0], accuracy=[0.1, math.nan, 0.9, 0.2, math.nan], kl=[1.0] * 5)
+    assert best(run, "loss") == (1.0, 2.0) and best(run, "accuracy") == (0.9, 3.0)
+    assert best(run, "kl") is None and best(run, "eval_loss") is None
+    assert last(run, "loss") == 2.0 and last(run, "accuracy") == 0.2 and last(run, "eval_loss") is None
+    nothing = last(frame(loss=[math.nan]), "loss")
+    assert nothing is not None and math.isnan(nothing)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), NUMBERS), min_size=1, max_size=20), st.floats(-5, 55))
+def test_a_value_at_a_place_is_on_the_line(points: list[tuple[int, float]], where: float) -> None:
+    known = dict(points)
+    xs = sorted(known)
+    ys = [known[x] for x in xs]
+    got = value_at(np.array(xs, float), np.array(ys, float), where)
+    if not xs[0] <= where <= xs[-1]:
+        assert got is None
+        return
+    right = next(place for place, x in enumerate(xs) if x >= where)
+    left = max(0, right - 1) if xs[right] != where else right
+    share = 0.0 if left == right else (where - xs[left]) / (xs[right] - xs[left])
+    assert got == pytest.approx(ys[left] + share * (ys[right] - ys[left]), rel=1e-9, abs=1e-6)
+
+
+def test_the_common_end_is_that_of_the_shortest() -> None:
+    runs = [frame(tokens=[10.0, 20.0, math.nan], loss=[1.0, 1.0, 1.0]), frame(tokens=[5.0, 15.0], loss=[1.0, 1.0])]
+    assert [reached(run, "tokens") for run in runs] == [20.0, 15.0]
+    assert common_end(reached(run, "tokens") for run in runs) == 15.0
+    assert reached(frame(loss=[1.0]), "tokens") is None and common_end([None, 3.0, 0.0]) == 3.0
+    assert common_end([None]) is None
+
+
+def test_the_columns_that_any_has_the_usual_ones_first() -> None:
+    runs = [
+        frame(loss=[1.0], own=[2.0], eval_x_loss=[1.0], tokens=[3.0]),
+        frame(eval_loss=[1.0], kl=[math.nan], **{"rewards/margins": [1.0]}),
+    ]
+    assert columns_of(runs) == ("loss", "eval_loss", "rewards/margins", "eval_x_loss", "own")
+
+
+def test_usual_and_largest() -> None:
+    run = frame(tokens_per_s=[1.0, math.nan, 3.0, 100.0], vram_allocated=[math.nan] * 4, vram_reserved=[1.0, 5, 2, 3])
+    assert median(run, "tokens_per_s") == 3.0 and median(run, "loss") is None
+    assert largest(run, ("vram_allocated", "vram_reserved")) == 5.0 and largest(run, ("loss",)) is None
+
+
+def test_who_is_best() -> None:
+    values = {"a": 1.0, "b": 1.0, "c": 2.0, "d": None, "e": math.nan}
+    assert ranks(values, -1) == {"a", "b"} and ranks(values, 1) == {"c"} and ranks(values, 0) == frozenset()
+    assert ranks({"a": 1.0, "b": 1.0}, 1) == frozenset() and ranks({"a": 1.0}, 1) == frozenset()
