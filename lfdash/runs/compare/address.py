@@ -1,12 +1,12 @@
-"""What is compared, and how: the whole of it stands in the address of the page. Pure.
+"""Which runs are compared, and what of them is shown: it stands in the address of the page. Pure.
 
 A run keeps its colour as long as it is compared, whatever others come or go: its colour is that of its place, and a
-run that is taken out leaves its place empty (`runs=a,,c`), for the next one that comes.
+run that is taken out leaves its place empty (`runs=a,,c`), for the next one that comes. How curves are drawn stands in
+the same address, see ui/curves/settings.py.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,27 +15,22 @@ from lfdash.runs.record import RUN_ID
 
 MOST_RUNS = 200  # in one comparison
 MOST_CURVES = 20  # runs whose curves are drawn over each other, one colour each
-AXES = ("step", "epoch", "tokens", "seconds")
-LARGEST_SPAN = 100_000.0  # steps
-WORD = re.compile(r"[\w/.@-]{1,120}\Z")  # a column, an argument
+FIELDS = ("runs", "base", "tab", "setting", "metric", "pair")  # of the address
+TABS = ("overview", "scores", "predictions", "relation")
+WORD = re.compile(r"[\w/.@ -]{1,120}\Z")  # a setting, a metric
 
 
 @dataclass(frozen=True)
 class Comparison:
     """runs: ids in the order of their places; "" is a free place. base: the run that the others are measured by, ""
-    = the first. x: by what curves are aligned. span: half-life of their smoothing in steps, 0 = raw. charts: the
-    columns that are drawn, () = the usual ones. log, clip: the axis of values is logarithmic; outliers are cut off.
-    setting, metric: the axes of the view of a setting against a metric, "" = the first that differs, the loss. pair:
-    ids of the two evaluations whose predictions stand beside each other, () = the first two that there are.
+    = the first. tab: what is shown of them. setting, metric: the axes of the view of a setting against a metric, "" =
+    the first that differs, the loss. pair: ids of the two evaluations whose predictions stand beside each other, () =
+    the first two that there are.
     """
 
     runs: tuple[str, ...] = ()
     base: str = ""
-    x: str = "step"
-    span: float = 0.0
-    charts: tuple[str, ...] = ()
-    log: bool = False
-    clip: bool = False
+    tab: str = TABS[0]
     setting: str = ""
     metric: str = ""
     pair: tuple[str, ...] = ()
@@ -69,25 +64,16 @@ def is_id(text: str) -> bool:
     return re.match(RUN_ID, text) is not None
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """The names in a list of the address, each once; what can be none is left out."""
-    return tuple(dict.fromkeys(word for word in text.split(",") if WORD.match(word)))
-
-
 def read(address: Mapping[str, str]) -> Comparison:
     """The comparison that an address means; what it says amiss is left out."""
-    wanted = Comparison(runs=places_of(address.get("runs", "")))
-    base, x = address.get("base", ""), address.get("x", "")
+    runs = places_of(address.get("runs", ""))
+    base, tab = address.get("base", ""), address.get("tab", "")
     setting, metric = (value if WORD.match(value := address.get(name, "")) else "" for name in ("setting", "metric"))
     pair = tuple(part for part in address.get("pair", "").split(",") if is_id(part))
-    return replace(
-        wanted,
-        base=base if base in wanted.ids else "",
-        x=x if x in AXES else AXES[0],
-        span=span_of(address.get("span", "")),
-        charts=words_of(address.get("charts", "")),
-        log=address.get("log") == "1",
-        clip=address.get("clip") == "1",
+    return Comparison(
+        runs,
+        base=base if base and base in runs else "",
+        tab=tab if tab in TABS else TABS[0],
         setting=setting,
         metric=metric,
         pair=pair if len(pair) == 2 and pair[0] != pair[1] else (),
@@ -106,25 +92,12 @@ def places_of(text: str) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def span_of(text: str) -> float:
-    """A half-life in steps; 0 for what is none."""
-    try:
-        span = float(text)
-    except ValueError:
-        return 0.0
-    return min(span, LARGEST_SPAN) if math.isfinite(span) and span > 0 else 0.0
-
-
 def write(wanted: Comparison) -> dict[str, str]:
     """The parameters of the address of a comparison; `read` gives it back. What is usual is not said."""
     said = {
         "runs": ",".join(wanted.runs),
         "base": wanted.base,
-        "x": "" if wanted.x == AXES[0] else wanted.x,
-        "span": f"{wanted.span:g}" if wanted.span else "",
-        "charts": ",".join(wanted.charts),
-        "log": "1" if wanted.log else "",
-        "clip": "1" if wanted.clip else "",
+        "tab": "" if wanted.tab == TABS[0] else wanted.tab,
         "setting": wanted.setting,
         "metric": wanted.metric,
         "pair": ",".join(wanted.pair),

@@ -17,7 +17,7 @@ Column = npt.NDArray[np.float64]
 ENDS: tuple[tuple[str, int], ...] = (
     ("loss", -1), ("perplexity", -1), ("accuracy", 1), ("accuracies", 1), ("margins", 1), ("reward", 1),
     ("rewards/chosen", 1), ("bleu-4", 1), ("rouge-1", 1), ("rouge-2", 1), ("rouge-l", 1), ("_per_second", 1),
-    ("tokens_per_s", 1), ("runtime", -1), ("preparation_time", -1), ("vram_allocated", -1), ("vram_reserved", -1),
+    ("_per_s", 1), ("runtime", -1), ("preparation_time", -1), ("vram_allocated", -1), ("vram_reserved", -1),
 )
 # of the benchmarks of `llamafactory-cli eval`, and our own
 NAMES = {"average": 1, "stem": 1, "humanities": 1, "social sciences": 1, "other": 1, "duration": -1, "memory": -1}

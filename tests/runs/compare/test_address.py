@@ -6,18 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfdash.runs.compare.address import (
-    AXES,
-    LARGEST_SPAN,
-    MOST_RUNS,
-    Comparison,
-    of_runs,
-    read,
-    write,
-)
+from lfdash.runs.compare.address import FIELDS, MOST_RUNS, TABS, Comparison, of_runs, read, write
 
 IDS = st.from_regex(r"[A-Za-z0-9_.-]{1,20}", fullmatch=True)
-COLUMNS = st.sampled_from(["loss", "eval_loss", "rewards/margins", "eval_en-zh_loss"])
 
 
 @st.composite
@@ -28,10 +19,9 @@ def comparisons(draw: st.DrawFn) -> Comparison:
         places = places[:-1]
     chosen = [run_id for run_id in places if run_id]
     return Comparison(
-        runs=places, base=draw(st.sampled_from(["", *chosen])), x=draw(st.sampled_from(AXES)),
-        span=draw(st.sampled_from([0.0, 0.5, 10.0, 1234.0])), charts=tuple(draw(st.lists(COLUMNS, unique=True))),
-        log=draw(st.booleans()), clip=draw(st.booleans()), setting=draw(st.sampled_from(["", "learning_rate"])),
-        metric=draw(st.sampled_from(["", "eval_loss@best"])),
+        runs=places, base=draw(st.sampled_from(["", *chosen])), tab=draw(st.sampled_from(TABS)),
+        setting=draw(st.sampled_from(["", "learning_rate"])),
+        metric=draw(st.sampled_from(["", "best_eval", "predict_bleu-4", "social sciences"])),
         pair=draw(st.one_of(st.just(()), st.tuples(st.just("a"), st.just("b")))),
     )
 
@@ -41,11 +31,11 @@ def test_an_address_gives_the_comparison_back(wanted: Comparison) -> None:
     assert read(write(wanted)) == wanted
 
 
-@given(st.dictionaries(st.sampled_from(["runs", "base", "x", "span", "charts", "log", "pair", "metric"]), st.text()))
+@given(st.dictionaries(st.sampled_from(FIELDS), st.text()))
 def test_whatever_an_address_says_is_read_and_settles(address: dict[str, str]) -> None:
     wanted = read(address)
     assert read(write(wanted)) == wanted
-    assert wanted.x in AXES and 0 <= wanted.span <= LARGEST_SPAN and wanted.base in ("", *wanted.ids)
+    assert wanted.tab in TABS and wanted.base in ("", *wanted.ids)
     assert len(set(wanted.ids)) == len(wanted.ids) <= MOST_RUNS
 
 
@@ -64,8 +54,10 @@ def test_a_run_keeps_its_place_while_others_come_and_go(steps: list[tuple[bool, 
 
 def test_what_is_usual_is_not_said() -> None:
     assert write(of_runs(["a", "b"])) == {"runs": "a,b"}
-    said = write(Comparison(("a", "", "c"), "c", "tokens", 25.0, ("loss",), log=True))
-    assert said == {"runs": "a,,c", "base": "c", "x": "tokens", "span": "25", "charts": "loss", "log": "1"}
+    said = write(Comparison(("a", "", "c"), "c", "scores", "lora_rank", "best", ("x", "y")))
+    assert said == {
+        "runs": "a,,c", "base": "c", "tab": "scores", "setting": "lora_rank", "metric": "best", "pair": "x,y",
+    }
 
 
 def test_the_baseline_goes_with_its_run() -> None:
@@ -83,8 +75,7 @@ def test_there_are_no_more_runs_than_fit() -> None:
     [
         ({"runs": "a,a,b"}, Comparison(("a", "", "b"))),
         ({"runs": "a,../x,b"}, Comparison(("a", "", "b"))),
-        ({"runs": "a", "base": "b", "x": "y", "span": "nan", "pair": "a"}, Comparison(("a",))),
-        ({"runs": "a", "span": "-3", "charts": "loss,<b>,loss"}, Comparison(("a",), charts=("loss",))),
+        ({"runs": "a", "base": "b", "tab": "y", "setting": "<b>", "pair": "a"}, Comparison(("a",))),
         ({"runs": "a", "pair": "x,x"}, Comparison(("a",))),
         ({}, Comparison()),
     ],

@@ -1,0 +1,99 @@
+"""Runs that are compared, with what their folders tell; those that cannot be are told by name, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lfdash.engine.services import Services
+from lfdash.runs.compare.address import Comparison
+from lfdash.runs.compare.arguments import NOTHING, GivenArguments, given_arguments
+from lfdash.runs.compare.scores import Evaluation, Origins, evaluation, of_runs
+from lfdash.runs.compare.settings import SettingRow, differing
+from lfdash.runs.results import read_scores
+from lfdash.runs.view import RunView
+
+EVALUATION, EXPORT = "eval", "export"  # kinds (lfdash.jobs.kinds)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run that is compared. place: the number of its colour. name: what it is called; its id where nothing tells.
+    view: None for a run that is not there. kind: of job. given: its arguments. remarks: what is to be told of it:
+    "missing" (no such run), "deleted" (in the trash), "waits" (in the queue), "evaluation" or "export" (it has no
+    curves), "empty" (nothing logged yet), "spoiled" (its record cannot be read), "unseen" (its folder cannot be read
+    now), "card" (of its settings only those in its model card are known), "no_settings", "spoiled_settings"."""
+
+    run_id: str
+    place: int
+    name: str
+    view: RunView | None = None
+    kind: str = ""
+    given: GivenArguments = NOTHING
+    remarks: tuple[str, ...] = ()
+
+
+def subjects_of(services: Services, wanted: Comparison) -> tuple[Subject, ...]:
+    """The runs of a comparison, in the order of their places."""
+    deleted = None
+    found = []
+    for run_id in wanted.ids:
+        view = services.registry.get(run_id)
+        if view is not None:
+            found.append(subject_of(services, view, wanted.place(run_id)))
+            continue
+        if deleted is None:
+            deleted = {item.run_id: item.title for item in services.registry.archive.trash.items()}
+        remark = "deleted" if run_id in deleted else "missing"
+        found.append(Subject(run_id, wanted.place(run_id), deleted.get(run_id, run_id), remarks=(remark,)))
+    return tuple(found)
+
+
+def subject_of(services: Services, view: RunView, place: int) -> Subject:
+    """A run that is there."""
+    kind = services.registry.summaries.get(view).about.kind
+    given = NOTHING if view.waiting is not None else given_arguments(view.paths)
+    return Subject(view.run_id, place, view.name, view, kind, given, tuple(remarks_of(view, kind, given)))
+
+
+def remarks_of(view: RunView, kind: str, given: GivenArguments) -> Iterable[str]:
+    """What is to be told of a run that is there; see Subject."""
+    if view.spoiled:
+        yield "spoiled"
+    if view.unseen is not None:
+        yield "unseen"
+    if view.waiting is not None:
+        yield "waits"
+        return
+    if kind in (EVALUATION, EXPORT):
+        yield "evaluation" if kind == EVALUATION else "export"
+    elif view.progress.step is None:
+        yield "empty"
+    if not given.known:
+        yield {"card": "card", "spoiled": "spoiled_settings"}.get(given.source, "no_settings")
+
+
+def settings_of(services: Services, subjects: Sequence[Subject]) -> tuple[SettingRow, ...]:
+    """The settings that differ among the runs that are there."""
+    return differing([subject.given for subject in subjects], services.argument_types())
+
+
+def evaluations_of(services: Services, subjects: Sequence[Subject]) -> tuple[Evaluation, ...]:
+    """The scores of evaluations among the runs, of evaluations of their weights, and of what they measured at their
+    own ends; see `scores.of_runs`."""
+    views = services.registry.snapshot()
+    kinds = {view.run_id: services.registry.summaries.get(view).about.kind for view in views}
+    here = [view for view in views if view.waiting is None]
+    exports = {view.run_id: given_arguments(view.paths).args for view in here if kinds[view.run_id] == EXPORT}
+    origins = Origins(services.workspace.root, {view.run_id: view.path for view in here}, exports)
+    wanted = {subject.run_id for subject in subjects}
+    found = []
+    for view in here:
+        if kinds[view.run_id] != EVALUATION and view.run_id not in wanted:
+            continue
+        args = given_arguments(view.paths).args
+        origin = origins.of(args) if kinds[view.run_id] == EVALUATION else None
+        if view.run_id in wanted or (origin is not None and origin.run_id in wanted):
+            found.append(evaluation(view.run_id, view.name, args, read_scores(view.path), origin))
+    ids = [subject.run_id for subject in subjects]
+    return tuple(one for one in of_runs(found, ids) if one.scores or kinds[one.run_id] == EVALUATION)

@@ -1,0 +1,148 @@
+"""The table of numbers of runs beside each other: one row a number, one column a run. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from lfdash.runs.compare.numbers import best, better, columns_of, common_end, largest, last, median, reached, value_at
+from lfdash.runs.metrics import MetricFrame
+
+STEP = "step"
+MOST_COLUMNS = 12  # quantities that have rows
+MEMORY = ("vram_reserved", "vram_allocated")  # GB; the first that a run has
+# columns that say how a run was trained, not what came of it: no best, no last
+ASIDE = frozenset({"learning_rate", "grad_norm", "tokens_per_s", *MEMORY})
+
+
+class Curve(Protocol):
+    """A line of points, ascending in x."""
+
+    @property
+    def x(self) -> Any:
+        """Where they stand."""
+
+    @property
+    def y(self) -> Any:
+        """Their values."""
+
+
+class Feed(Protocol):
+    """What is used of a run's feed (lfdash.runs.metrics.feed.RunFeed)."""
+
+    @property
+    def frame(self) -> MetricFrame:
+        """Its columns."""
+
+    def draw(
+        self, column: str, *, x: Any = STEP, span: float = 0.0, lo: float | None = None, hi: float | None = None,
+        points: int = 2000,
+    ) -> Curve:
+        """One column as a line."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run whose numbers are told. duration: seconds of all its attempts, as far as known."""
+
+    feed: Feed | None = None
+    duration: float | None = None
+
+    @property
+    def frame(self) -> MetricFrame | None:
+        """Its columns; None where it has logged nothing."""
+        return self.feed.frame if self.feed is not None and len(self.feed.frame) else None
+
+
+@dataclass(frozen=True)
+class NumberRow:
+    """A number of each run. what: "best", "at" (the same place), "last", "duration", "speed", "steps", "memory",
+    "length", "tokens". column: the quantity, of which is known which way is better. values: NaN where it is no number,
+    None where there is none. steps: where it was reached."""
+
+    what: str
+    column: str
+    values: tuple[float | None, ...]
+    steps: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The rows. axis, where: the place to which all runs have come that have this axis, None without one. shortest: the
+    numbers of the runs that go no farther. lacking: those that have logged something, but not this axis."""
+
+    rows: tuple[NumberRow, ...]
+    axis: str = STEP
+    where: float | None = None
+    shortest: tuple[int, ...] = ()
+    lacking: tuple[int, ...] = ()
+
+
+def numbers_of(runs: Sequence[Measured], axis: str = STEP, span: float = 0.0) -> Numbers:
+    """The table of some runs. axis: on which they are compared at the same place; the steps where no run has it. span:
+    half-life of the smoothing of what is told there, in steps."""
+    frames = [run.frame for run in runs]
+    known = [frame for frame in frames if frame is not None]
+    if not any(reached(frame, axis) for frame in known):
+        axis = STEP
+    ends = [None if frame is None else reached(frame, axis) for frame in frames]
+    where = common_end(ends)
+    columns = [name for name in columns_of(known) if name not in ASIDE][:MOST_COLUMNS]
+    rows = [row for name in columns for row in rows_of(name, runs, axis, where, span)]
+    return Numbers(
+        tuple(row for row in (*rows, *side_rows(runs)) if any(value is not None for value in row.values)), axis, where,
+        shortest=tuple(place for place, end in enumerate(ends) if where is not None and end == where),
+        lacking=tuple(place for place, end in enumerate(ends) if end is None and frames[place] is not None),
+    )
+
+
+def rows_of(name: str, runs: Sequence[Measured], axis: str, where: float | None, span: float) -> Iterable[NumberRow]:
+    """The rows of one quantity."""
+    frames = [run.frame for run in runs]
+    if better(name):
+        found = [best(frame, name) if frame is not None else None for frame in frames]
+        values, steps = ([None if pair is None else pair[part] for pair in found] for part in (0, 1))
+        yield NumberRow("best", name, tuple(values), tuple(steps))
+    if where is not None:
+        yield NumberRow("at", name, tuple(at(run, name, axis, where, span) for run in runs))
+    yield NumberRow("last", name, tuple(None if frame is None else last(frame, name) for frame in frames))
+
+
+def at(run: Measured, name: str, axis: str, where: float, span: float) -> float | None:
+    """The value of a run's curve at a place; None where it has none there."""
+    if run.feed is None or run.frame is None or name not in run.frame:
+        return None
+    curve = run.feed.draw(name, x=axis, span=span, lo=where, hi=where)
+    return value_at(np.asarray(curve.x), np.asarray(curve.y), where)
+
+
+def side_rows(runs: Sequence[Measured]) -> Iterable[NumberRow]:
+    """The rows of what the runs took."""
+    frames = [run.frame for run in runs]
+
+    def each(what: str, column: str, read: Any) -> NumberRow:
+        return NumberRow(what, column, tuple(None if frame is None else read(frame) for frame in frames))
+
+    yield NumberRow("duration", "duration", tuple(run.duration for run in runs))
+    yield each("length", STEP, lambda frame: reached(frame, STEP))
+    yield each("tokens", "tokens", lambda frame: reached(frame, "tokens"))
+    yield each("speed", "tokens_per_s", lambda frame: median(frame, "tokens_per_s"))
+    yield each("steps", "steps_per_s", steps_per_s)
+    yield each("memory", "memory", lambda frame: largest(frame, MEMORY))
+
+
+def steps_per_s(frame: MetricFrame) -> float | None:
+    """How many steps a run makes in a second, evaluations and saving included."""
+    if "seconds" not in frame:
+        return None
+    seconds, steps = frame["seconds"], frame[STEP]
+    known = np.isfinite(seconds) & np.isfinite(steps)
+    if np.count_nonzero(known) < 2:
+        return None
+    took = float(seconds[known][-1] - seconds[known][0])
+    made = float(steps[known][-1] - steps[known][0])
+    return made / took if took > 0 and math.isfinite(made) and made > 0 else None
