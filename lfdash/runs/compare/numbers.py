@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lfdash.runs.metrics import MetricFrame
+from lfdash.runs.metrics.frame import MetricFrame
 
 Column = npt.NDArray[np.float64]
 

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from lfdash.runs.compare.numbers import best, better, columns_of, common_end, largest, last, median, reached, value_at
-from lfdash.runs.metrics import MetricFrame
+from lfdash.runs.metrics.frame import MetricFrame
 
 STEP = "step"
+EVAL = "eval_"  # begins what is measured now and then
 MOST_COLUMNS = 12  # quantities that have rows
 MEMORY = ("vram_reserved", "vram_allocated")  # GB; the first that a run has
 # columns that say how a run was trained, not what came of it: no best, no last
@@ -108,7 +109,8 @@ def rows_of(name: str, runs: Sequence[Measured], axis: str, where: float | None,
         values, steps = ([None if pair is None else pair[part] for pair in found] for part in (0, 1))
         yield NumberRow("best", name, tuple(values), tuple(steps))
     if where is not None:
-        yield NumberRow("at", name, tuple(at(run, name, axis, where, span) for run in runs))
+        own = 0.0 if name.startswith(EVAL) else span  # few and far between: as they are
+        yield NumberRow("at", name, tuple(at(run, name, axis, where, own) for run in runs))
     yield NumberRow("last", name, tuple(None if frame is None else last(frame, name) for frame in frames))
 
 

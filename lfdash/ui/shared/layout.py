@@ -21,6 +21,7 @@ KIND_PAGES = tuple((kind.page, f"ui.page_{kind.name}") for kind in KINDS)
 PAGES = (
     *KIND_PAGES[:1],
     ("pages/runs.py", "ui.page_runs"),
+    ("pages/compare.py", "ui.page_compare"),
     *KIND_PAGES[1:],
     ("pages/data.py", "ui.page_data"),
     ("pages/arguments.py", "ui.page_arguments"),
@@ -30,6 +31,7 @@ PAGES = (
 ICON_ONLY = (
     ".st-key-job_menu", ".st-key-runs_turn", ".st-key-runs_csv", ".st-key-runs_undo_not", '[class*="more-remove-"]',
     '[class*="st-key-reset-"]:not(.st-key-reset-all)', '[class*="st-key-job_list_"]',
+    '[class*="st-key-compare_base_"]', '[class*="st-key-compare_drop_"]',
 )
 ICONS = ", ".join(f'{where} button [data-testid="stMarkdownContainer"]' for where in ICON_ONLY)
 
@@ -43,7 +45,7 @@ CSS = """
 @media (hover: hover) {
   [data-testid="stSidebar"]:not(:hover) [data-testid="stSidebarCollapseButton"]:not(:focus-within) {opacity: 0}
 }
-.st-key-nav {align-items: center; gap: 0}
+.st-key-nav {align-items: center; gap: 0; justify-content: space-between}
 .st-key-nav [data-testid="stElementContainer"], .st-key-nav [data-testid="stPageLink"] a {min-width: 0}
 .st-key-nav [data-testid="stPageLink"] a {padding: .1rem .25rem; justify-content: center}
 .st-key-nav [data-testid="stPageLink"] p {font-size: .86rem}

@@ -23,7 +23,7 @@ from lfdash.runs.compare.numbers import (
     reached,
     value_at,
 )
-from lfdash.runs.metrics import MetricFrame
+from lfdash.runs.metrics.frame import MetricFrame
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 

@@ -1,0 +1,105 @@
+"""The Compare page: some runs over each other and side by side. Which, and what of them, stands in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import streamlit as st
+
+from lfdash.engine.comparison import Subject, subjects_of
+from lfdash.engine.services import Services
+from lfdash.runs.compare.address import MOST_CURVES, TABS
+from lfdash.runs.table import TableRow
+from lfdash.ui.compare import overview, picker, predictions, relation, scores, state, tables
+from lfdash.ui.compare.runs import names_of
+from lfdash.ui.shared import keyed
+from lfdash.ui.shared.layout import draw_frame
+from lfdash.ui.shared.session import shared_services
+from lfdash.ui.shared.text import listed, markdown_safe, t
+
+TAB = "compare.tab"
+MISSING = ("missing", "deleted", "spoiled", "unseen")  # remarks that are a warning
+TOLD = ("waits", "empty", "evaluation", "export", "card", "no_settings", "spoiled_settings")
+LONGEST_LIST = 12  # names in a sentence
+
+Draw = Callable[[Services, Sequence[Subject], dict[str, str]], None]
+DRAWN: Mapping[str, Draw] = {
+    "overview": overview.draw, "scores": scores.draw, "predictions": predictions.draw, "relation": relation.draw,
+}
+
+
+def draw() -> None:
+    """Draws the page."""
+    draw_frame("ui.page_compare")
+    services = shared_services()
+    state.take()
+    rows = services.table.rows(services.registry.snapshot())
+    subjects = subjects_of(services, state.current())
+    names = names_of(subjects)
+    st.html(f"<style>{tables.CSS}</style>")
+    with st.sidebar:
+        picker.draw(services, subjects, names, rows)
+    if not subjects:
+        draw_empty(rows)
+        state.publish()
+        return
+    draw_remarks(subjects, names)
+    present = [subject for subject in subjects if subject.view is not None]
+    if len(present) < 2:
+        st.info(t("ui.compare_one"), icon=":material/add:")
+    if present:
+        draw_tabs(services, present, names)
+    state.publish()
+
+
+def draw_tabs(services: Services, present: Sequence[Subject], names: dict[str, str]) -> None:
+    """What is shown of the runs."""
+    st.session_state[TAB] = state.current().tab
+    tab = keyed.segments(
+        t("ui.details"), TABS, key=TAB, page="compare", word=lambda name: t(f"ui.compare_tab_{name}"), required=True,
+        label_visibility="collapsed", on_change=turned,
+    )
+    DRAWN[tab](services, present, names)
+
+
+def turned() -> None:
+    """Another part is looked at."""
+    state.change(tab=st.session_state[TAB])
+
+
+def draw_empty(rows: Sequence[TableRow]) -> None:
+    """How runs are chosen."""
+    st.info(t("ui.compare_empty"), icon=":material/stacked_line_chart:")
+    newest = [row.run_id for row in rows if row.kind == "train"][:2]
+    if len(newest) == 2:
+        st.button(t("ui.compare_newest"), key="compare_newest", icon=":material/history:", on_click=state.add,
+                  args=tuple(newest))
+    st.page_link("pages/runs.py", label=t("ui.compare_to_runs"), icon=":material/arrow_forward:")
+
+
+def draw_remarks(subjects: Sequence[Subject], names: dict[str, str]) -> None:
+    """What is to be told of single runs, by their names."""
+    for remarks, tell in ((MISSING, warn), (TOLD, partial(st.caption))):
+        told = []
+        for remark in remarks:
+            those = [names[subject.run_id] for subject in subjects if remark in subject.remarks]
+            if those:
+                told.append(t(f"ui.compare_is_{remark}", names=some_of(those)))
+        if told:
+            tell(" ".join(told))
+    beyond = sum(subject.place >= MOST_CURVES for subject in subjects)
+    if beyond:
+        st.caption(t("ui.compare_most_curves", most=MOST_CURVES, count=beyond))
+
+
+def warn(words: str) -> None:
+    """Something that is amiss."""
+    st.warning(words, icon=":material/link_off:")
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Names in a sentence; the first of many."""
+    words = listed(f"**{markdown_safe(name)}**" for name in names[:LONGEST_LIST])
+    more = len(names) - LONGEST_LIST
+    return words if more <= 0 else t("ui.runs_and_more", names=words, count=more)

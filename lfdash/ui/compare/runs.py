@@ -1,0 +1,83 @@
+"""The runs that are compared as the page names and colours them."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+
+from lfdash.engine.comparison import Subject
+from lfdash.engine.services import Services
+from lfdash.runs.compare.address import MOST_CURVES
+from lfdash.runs.compare.table import Measured
+from lfdash.runs.record import TERMINAL
+from lfdash.runs.table import duration
+from lfdash.ui.compare.tables import Head
+from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, RunColour
+from lfdash.ui.shared.text import t
+
+LINES = {(): "solid", (6, 3): "dashed", (2, 2): "dotted"}  # dashes of a curve -> those of its swatch
+
+
+def names_of(subjects: Sequence[Subject]) -> dict[str, str]:
+    """Run id -> its name; where several have the same, with what tells them apart."""
+    counts = Counter(subject.name for subject in subjects)
+    return {subject.run_id: subject.name if counts[subject.name] == 1 else longer_name(subject) for subject in subjects}
+
+
+def longer_name(subject: Subject) -> str:
+    """A name with the run's place, and its id where that tells nothing."""
+    folder = subject.view.output_dir.removeprefix("saves/").rpartition("/")[0] if subject.view else ""
+    return f"{subject.name} ({folder or subject.run_id}, {subject.run_id[:6]})"
+
+
+def colour_of(place: int) -> RunColour | None:
+    """The colour of a run's place; None beyond those that have one."""
+    return RUN_COLOURS[place] if place < min(MOST_CURVES, len(RUN_COLOURS)) else None
+
+
+def swatch(place: int) -> str:
+    """A short piece of a run's line, as HTML."""
+    colour = colour_of(place)
+    if colour is None:
+        return ""
+    style = f"border-top:3px {LINES.get(colour.dash, 'solid')} light-dark({colour.light},{colour.dark})"
+    return f'<span class="lf-swatch" style="{html.escape(style)}" aria-hidden="true"></span>'
+
+
+def is_alive(subject: Subject) -> bool:
+    """Whether a run goes on, so that its numbers change."""
+    view = subject.view
+    return view is not None and view.waiting is None and view.state not in TERMINAL
+
+
+def curve_runs(services: Services, subjects: Sequence[Subject], names: dict[str, str]) -> list[CurveRun]:
+    """The runs whose curves are drawn."""
+    return [
+        CurveRun(
+            names[subject.run_id], colour, services.feeds.of(subject.view.paths), is_alive(subject),
+            subject.view.saved.checkpoints,
+        )
+        for subject in subjects
+        if subject.view is not None and has_curves(subject) and (colour := colour_of(subject.place)) is not None
+    ]
+
+
+def has_curves(subject: Subject) -> bool:
+    """Whether a run logs what curves are made of."""
+    return subject.view is not None and not {"waits", "evaluation", "export"} & set(subject.remarks)
+
+
+def measured(services: Services, subject: Subject) -> Measured:
+    """A run whose numbers are told."""
+    if subject.view is None or not has_curves(subject):
+        return Measured(None, duration(subject.view) if subject.view is not None else None)
+    return Measured(services.feeds.of(subject.view.paths), duration(subject.view))
+
+
+def head_of(subject: Subject, names: dict[str, str], base: str) -> Head:
+    """The head of a run's column."""
+    notes = [t("ui.compare_baseline")] if subject.run_id == base else []
+    if subject.view is not None:
+        notes.append(t(f"states.{subject.view.state.name}"))
+    return Head(names[subject.run_id], swatch(subject.place), tuple(notes))

@@ -1,0 +1,75 @@
+"""The specifications of the view of a setting against a metric: points, or a line a run over several axes.
+
+Built once; the data are sent apart. tests/golden/charts holds them (`make golden`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import altair as alt
+
+PLAIN = "#0072b2"  # of many runs, which have no colour of their own
+HEIGHT = 380
+ROOM = 24  # px between the outermost points and the ends of their axis
+
+
+@lru_cache(maxsize=64)
+def scatter(
+    setting: str, setting_kind: str, metric: str, metric_kind: str, *, ticks: tuple[str, ...] = (),
+    coloured: bool = True,
+) -> dict[str, Any]:
+    """A point a run. Data `source`: run (its name), x, y, x_text, y_text, colour. kinds: those of axes.Axis; ticks: of
+    an axis of words. coloured: whether `colour` is that of the run."""
+    tooltip = [
+        alt.Tooltip("run:N", title=" "), alt.Tooltip("x_text:N", title=setting), alt.Tooltip("y_text:N", title=metric),
+    ]
+    if setting_kind == "words":
+        across = alt.X("x:N", title=setting, sort=list(ticks), axis=alt.Axis(labelAngle=0, labelLimit=140))
+    else:
+        across = alt.X("x:Q", title=setting, scale=scale_of(setting_kind), axis=alt.Axis(format="~g", grid=False))
+    colour = alt.Color("colour:N", scale=None) if coloured else alt.value(PLAIN)
+    upright = alt.Y("y:Q", title=metric, scale=scale_of(metric_kind), axis=alt.Axis(format="~g"))
+    base = alt.Chart(alt.NamedData("source")).encode(x=across, y=upright, color=colour, tooltip=tooltip)
+    layers = [base.mark_circle(size=110, opacity=0.85)]
+    if coloured:
+        layers.append(base.mark_text(align="left", dx=9, fontSize=11, limit=130).encode(text="run:N"))
+    finished: dict[str, Any] = alt.layer(*layers).properties(width="container", height=HEIGHT).to_dict()
+    return finished
+
+
+def scale_of(kind: str) -> alt.Scale:
+    """The scale of an axis of numbers."""
+    return alt.Scale(type="log" if kind == "log" else "linear", zero=False, padding=ROOM)
+
+
+@lru_cache(maxsize=64)
+def parallel(axes: tuple[str, ...], metric: str, *, coloured: bool = True) -> dict[str, Any]:
+    """A line a run over several upright axes, the last of which is the metric. Data `source`: run (its name), id, axis,
+    place (0..1), text, colour, and value: the metric, by which lines are coloured where there are too many runs for
+    colours of their own. Data `ticks`: axis, place, text."""
+    across = alt.X(
+        "axis:N", sort=list(axes), title=None, scale=alt.Scale(domain=list(axes), padding=0.6),
+        axis=alt.Axis(orient="top", labelAngle=0, labelLimit=150, labelFontWeight="bold", ticks=False, domain=False),
+    )
+    upright = alt.Y("place:Q", title=None, axis=None, scale=alt.Scale(domain=[-0.04, 1.04]))
+    hover = alt.selection_point(name="hover", fields=["id"], on="mouseover", empty=False)
+    thick = alt.when(hover).then(alt.value(4)).otherwise(alt.value(2))
+    colour = (
+        alt.Color("colour:N", scale=None) if coloured
+        else alt.Color("value:Q", title=metric, scale=alt.Scale(scheme="viridis"), legend=alt.Legend(orient="bottom"))
+    )
+    base = alt.Chart(alt.NamedData("source"))
+    rules = base.mark_rule(color="#8b949e", strokeWidth=1).encode(x=across)
+    lines = base.mark_line(point=alt.OverlayMarkDef(size=55, aria=False), opacity=0.85).encode(
+        x=across, y=upright, detail="id:N", color=colour, strokeWidth=thick,
+        tooltip=[alt.Tooltip("run:N", title=" "), alt.Tooltip("axis:N", title="·"), alt.Tooltip("text:N", title="=")],
+    ).add_params(hover)
+    ticks = alt.Chart(alt.NamedData("ticks")).mark_text(align="right", dx=-7, fontSize=11, color="#8b949e").encode(
+        x=across, y=upright, text="text:N"
+    )
+    finished: dict[str, Any] = (
+        alt.layer(rules, lines, ticks).properties(width="container", height=HEIGHT).to_dict()
+    )
+    return finished

@@ -1,0 +1,79 @@
+"""What the Compare page shows: held by the session, and all of it in the address."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from lfdash.runs.compare import address
+from lfdash.runs.compare.address import Comparison
+from lfdash.ui.curves.draw import SETTINGS, settings_of
+from lfdash.ui.curves.settings import FIELDS, CurveSettings, from_query, query
+
+STATE = "compare.state"
+ADDRESS = "compare.address"  # that of the last drawing: another one is a link that was followed
+
+
+def take() -> None:
+    """Takes what the address says, where it was not the page that wrote it. One without runs means those of before: it
+    is that of the link in the frame."""
+    said = dict(st.query_params)
+    if STATE in st.session_state and (not said.get("runs") or said == st.session_state.get(ADDRESS)):
+        return
+    st.session_state[STATE] = address.read(said)
+    if any(name in said for name in FIELDS):
+        st.session_state[SETTINGS] = (group(), from_query(said))
+
+
+def publish() -> None:
+    """Puts all into the address."""
+    said = {**address.write(current()), **(query(curves()) if current().ids else {})}
+    if dict(st.query_params) != said:
+        st.query_params.from_dict(said)
+    st.session_state[ADDRESS] = said
+
+
+def current() -> Comparison:
+    """Which runs are compared, and what of them is shown."""
+    found: Comparison = st.session_state.get(STATE) or Comparison()
+    return found
+
+
+def group() -> str:
+    """What a zoom of the curves belongs to."""
+    return f"compare.{','.join(sorted(current().ids))}"
+
+
+def curves() -> CurveSettings:
+    """How the curves are drawn."""
+    return settings_of(group())
+
+
+def change(**changes: Any) -> None:
+    """Shows something else of the same runs."""
+    st.session_state[STATE] = replace(current(), **changes)
+
+
+def add(*run_ids: str) -> None:
+    """Compares more runs."""
+    wanted = current()
+    for run_id in run_ids:
+        wanted = wanted.with_run(run_id)
+    st.session_state[STATE] = wanted
+
+
+def drop(run_id: str) -> None:
+    """Compares one run less."""
+    st.session_state[STATE] = current().without_run(run_id)
+
+
+def clear() -> None:
+    """Compares nothing."""
+    st.session_state[STATE] = Comparison()
+
+
+def rebase(run_id: str) -> None:
+    """Measures the others by this run."""
+    change(base=run_id)
