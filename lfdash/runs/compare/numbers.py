@@ -46,6 +46,8 @@ def change(name: str, value: float | None, base: float | None) -> Change | None:
     difference = value - base
     meaningful = base != 0 and (value == 0 or (value > 0) == (base > 0))
     percent = 100.0 * difference / abs(base) if meaningful else None
+    if percent is not None and not math.isfinite(percent):
+        percent = None
     sense = better(name)
     if difference == 0:
         return Change(0.0, percent, 0)

@@ -30,6 +30,7 @@ OWN_COLUMN = {"best": "loss", "best_eval": "eval_loss", "last": "loss", "duratio
 MOST_AXES = 8  # settings that stand beside each other
 MOST_TICKS = 9  # of an axis of words
 LONGEST_TICK = 22  # characters
+NOTHING = "–"  # stands for a setting that a run does not have
 FIRST = ("learning_rate", "lora_rank")  # the settings that are looked at first
 
 
@@ -185,45 +186,40 @@ def draw_parallel(points: Sequence[Point], settings: Sequence[str], metric: str,
     names = list(settings)[:MOST_AXES]
     axes = [axis_of(name, [point.settings.get(name) for point in points]) for name in names]
     axes.append(axis_of(metric_word(metric), [point.metrics[metric] for point in points]))
-    lines = pd.DataFrame([
+    lines = [
         {
-            "run": point.name, "id": point.run_id, "axis": axis.name, "place": place, "text": text,
+            "kind": "line", "run": point.name, "id": point.run_id, "axis": axis.name, "place": place, "text": text,
             "colour": point.colour, "value": point.metrics[metric],
         }
-        for point in points for axis in axes
-        for place, text in [on_axis(axis, point, metric)] if place is not None
-    ])
-    ticks = pd.DataFrame([
-        {"axis": axis.name, "place": place, "text": text} for axis in axes for place, text in ticks_of(axis)
-    ])
+        for point in points for axis in axes for place, text in [on_axis(axis, point, metric)]
+    ]
+    below = {line["axis"] for line in lines if line["place"] == specs.BELOW}
+    ticks = [
+        {"kind": "tick", "axis": axis.name, "place": place, "text": text} for axis in axes
+        for place, text in [*ticks_of(axis), *([(specs.BELOW, NOTHING)] if axis.name in below else [])]
+    ]
     spec = specs.parallel(tuple(axis.name for axis in axes), metric_word(metric), coloured=coloured)
-    st.vega_lite_chart(
-        lines, {**spec, "datasets": {"ticks": ticks.to_dict("records")}}, key=f"compare_parallel_{coloured}",
-        width="stretch",
-    )
+    with st.container(key="compare_parallel"):
+        st.vega_lite_chart(pd.DataFrame([*lines, *ticks]), spec, key=f"compare_lines_{coloured}", width="content")
     if len(settings) > MOST_AXES:
         st.caption(t("ui.compare_more_axes", count=len(settings) - MOST_AXES))
 
 
-def on_axis(axis: Axis, point: Point, metric: str) -> tuple[float | None, str]:
-    """Where a run stands on an axis, and with what."""
+def on_axis(axis: Axis, point: Point, metric: str) -> tuple[float, str]:
+    """Where a run stands on an axis, and with what; below it where the run has no such setting."""
     if axis.name == metric_word(metric):
         value: Any = point.metrics[metric]
-        return axis.place(value), metric_text(metric, value)
+        return axis.place(value) or 0.0, metric_text(metric, value)
     value = point.settings.get(axis.name)
-    return axis.place(value), axis.word(value) if value is not None else ""
+    place = axis.place(value)
+    return (specs.BELOW, NOTHING) if place is None else (place, axis.word(value))
 
 
 def ticks_of(axis: Axis) -> list[tuple[float, str]]:
     """The places of an axis that are written beside it."""
-    if axis.kind == "words":
-        short = shortened(axis.ticks, LONGEST_TICK)
-        step = max(1, -(-len(short) // MOST_TICKS))
-        last = max(len(short) - 1, 1)
-        return [(place / last if len(short) > 1 else 0.5, short[place]) for place in range(0, len(short), step)]
-    if axis.low == axis.high:
-        return [(0.5, f"{axis.low:.3g}")]
-    shares = (0.0, 0.5, 1.0)
-    if axis.kind == "log":
-        return [(share, f"{axis.low * (axis.high / axis.low) ** share:.3g}") for share in shares]
-    return [(share, f"{axis.low + share * (axis.high - axis.low):.3g}") for share in shares]
+    if axis.kind != "words":
+        return axis.marks()
+    short = shortened(axis.ticks, LONGEST_TICK)
+    step = max(1, -(-len(short) // MOST_TICKS))
+    last = max(len(short) - 1, 1)
+    return [(place / last if len(short) > 1 else 0.5, short[place]) for place in range(0, len(short), step)]

@@ -11,7 +11,10 @@ from typing import Any
 import altair as alt
 
 PLAIN = "#0072b2"  # of many runs, which have no colour of their own
+GREY = "#8b949e"  # seen on white and on black
 HEIGHT = 380
+BELOW = -0.1  # place of the runs that have no such setting
+WIDTH = 132  # px between two axes of many
 ROOM = 24  # px between the outermost points and the ends of their axis
 
 
@@ -46,30 +49,32 @@ def scale_of(kind: str) -> alt.Scale:
 
 @lru_cache(maxsize=64)
 def parallel(axes: tuple[str, ...], metric: str, *, coloured: bool = True) -> dict[str, Any]:
-    """A line a run over several upright axes, the last of which is the metric. Data `source`: run (its name), id, axis,
-    place (0..1), text, colour, and value: the metric, by which lines are coloured where there are too many runs for
-    colours of their own. Data `ticks`: axis, place, text."""
+    """A line a run over several upright axes, the last of which is the metric. Data `source`: kind ("line", "tick": a
+    value that is written beside its axis), axis, place (0..1, or BELOW), text, and of lines: run (its name), id,
+    colour, and value: the metric, by which lines are coloured where there are too many runs for colours of their own.
+    """
     across = alt.X(
-        "axis:N", sort=list(axes), title=None, scale=alt.Scale(domain=list(axes), padding=0.6),
-        axis=alt.Axis(orient="top", labelAngle=0, labelLimit=150, labelFontWeight="bold", ticks=False, domain=False),
+        "axis:N", sort=list(axes), title=None, scale=alt.Scale(domain=list(axes), padding=0.5),
+        axis=alt.Axis(orient="top", labelAngle=0, labelLimit=WIDTH - 12, labelFontWeight="bold", ticks=False,
+                      domain=False, labelPadding=8),
     )
-    upright = alt.Y("place:Q", title=None, axis=None, scale=alt.Scale(domain=[-0.04, 1.04]))
+    upright = alt.Y("place:Q", title=None, axis=None, scale=alt.Scale(domain=[BELOW - 0.03, 1.04]))
     hover = alt.selection_point(name="hover", fields=["id"], on="mouseover", empty=False)
-    thick = alt.when(hover).then(alt.value(4)).otherwise(alt.value(2))
     colour = (
         alt.Color("colour:N", scale=None) if coloured
         else alt.Color("value:Q", title=metric, scale=alt.Scale(scheme="viridis"), legend=alt.Legend(orient="bottom"))
     )
-    base = alt.Chart(alt.NamedData("source"))
-    rules = base.mark_rule(color="#8b949e", strokeWidth=1).encode(x=across)
+    source = alt.Chart(alt.NamedData("source"))
+    base = source.transform_filter(alt.datum.kind == "line")
+    rules = base.mark_rule(color=GREY, strokeWidth=1).encode(x=across)
     lines = base.mark_line(point=alt.OverlayMarkDef(size=55, aria=False), opacity=0.85).encode(
-        x=across, y=upright, detail="id:N", color=colour, strokeWidth=thick,
+        x=across, y=upright, detail="id:N", color=colour,
+        strokeWidth=alt.when(hover).then(alt.value(4)).otherwise(alt.value(2)),
         tooltip=[alt.Tooltip("run:N", title=" "), alt.Tooltip("axis:N", title="·"), alt.Tooltip("text:N", title="=")],
     ).add_params(hover)
-    ticks = alt.Chart(alt.NamedData("ticks")).mark_text(align="right", dx=-7, fontSize=11, color="#8b949e").encode(
-        x=across, y=upright, text="text:N"
-    )
-    finished: dict[str, Any] = (
-        alt.layer(rules, lines, ticks).properties(width="container", height=HEIGHT).to_dict()
-    )
+    ticks = source.transform_filter(alt.datum.kind == "tick").mark_text(
+        align="right", dx=-8, dy=-7, fontSize=11, color=GREY, limit=WIDTH - 24
+    ).encode(x=across, y=upright, text="text:N")
+    drawn = alt.layer(rules, lines, ticks).properties(width=WIDTH * len(axes), height=HEIGHT)
+    finished: dict[str, Any] = drawn.to_dict()
     return finished

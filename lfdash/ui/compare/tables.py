@@ -25,6 +25,7 @@ CSS = """
 .st-key-compare_chosen button, .st-key-compare_offered button {min-height: 1.8rem; padding-top: 0; padding-bottom: 0}
 .st-key-compare_chosen a, .st-key-compare_offered button {justify-content: flex-start}
 .st-key-compare_chosen [data-testid="stPageLink"] a {padding: .1rem .25rem}
+.st-key-compare_parallel {overflow-x: auto}
 .lf-swatch {display: inline-block; width: 1.3rem; margin-right: .4rem; vertical-align: .22rem; flex: none}
 """
 

@@ -39,6 +39,7 @@ def test_numbers_keep_their_order(values: list[float]) -> None:
     ("values", "kind", "ticks"),
     [
         ([1e-5, 1e-4, 1e-3], "log", ()), ([8, 16, 32], "linear", ()), (["1e-4", 2e-4], "linear", ()),
+        ([8, 16, 32, 64], "log", ()),
         ([0, 0.1], "linear", ()), ([True, False], "words", ("false", "true")), ([8, "auto"], "words", ("8", "auto")),
         (["run-10", "run-2"], "words", ("run-2", "run-10")), ([], "words", ()), ([None], "words", ()),
         ([5, 5], "linear", ()), (["x"], "words", ("x",)),
@@ -67,3 +68,13 @@ def test_very_many_words_share_the_last_place() -> None:
 )
 def test_what_is_a_number(value: Any, number: float | None) -> None:
     assert number_of(value) == number
+
+
+def test_what_is_written_beside_numbers() -> None:
+    assert axis_of("x", [8, 16, 32, 64]).marks() == [
+        (0.0, "8"), (pytest.approx(1 / 3), "16"), (pytest.approx(2 / 3), "32"), (1.0, "64"),
+    ]
+    assert [text for _, text in axis_of("x", [*range(1, 8)]).marks()] == ["1", "4", "7"]
+    assert [text for _, text in axis_of("x", [10**n for n in range(7)]).marks()] == ["1", "1000", "1e+06"]
+    assert axis_of("x", [5]).marks() == [(0.5, "5")]
+    assert [text for _, text in axis_of("x", [0.0, 0.001, 1.0]).marks()] == ["0", "1"]

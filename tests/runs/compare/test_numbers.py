@@ -66,6 +66,7 @@ def test_no_percentages_where_they_say_nothing() -> None:
     assert change("loss", 1.0, 0.0) == Change(1.0, None, -1)
     assert change("reward", 1.0, -1.0) == Change(2.0, None, 1)
     assert change("reward", -0.5, -1.0) == Change(0.5, 50.0, 1)
+    assert change("loss", 1e308, 1e-308) == Change(1e308, None, -1)
     assert change("loss", math.nan, 1.0) is None and change("loss", 1.0, None) is None
 
 
