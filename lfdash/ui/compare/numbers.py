@@ -19,6 +19,7 @@ from lfdash.ui.shared.text import listed, markdown_safe, t
 
 BEST = "★"
 SAME = 0.05  # percent that nobody calls better
+WORDS = {"loss": "cli.loss", "eval_loss": "cli.eval_loss"}
 AXIS_FORMATS = {"step": "{:,.0f}", "epoch": "{:.4g}", "tokens": "{:,.0f}"}
 
 
@@ -69,10 +70,16 @@ def groups_of(found: Numbers, base: int) -> list[Group]:
     took = [row for row in found.rows if row not in learned]
     columns = dict.fromkeys(row.column for row in learned)
     groups = [
-        Group(column, tuple(row_of(row, found, base) for row in learned if row.column == column)) for column in columns
+        Group(column_word(column), tuple(row_of(row, found, base) for row in learned if row.column == column))
+        for column in columns
     ]
     rows = tuple(row_of(row, found, base) for row in took)
     return [*groups, *([Group(t("ui.compare_took"), rows)] if rows else [])]
+
+
+def column_word(column: str) -> str:
+    """What a quantity is called: the losses by their words, others by the names that transformers and trl give them."""
+    return t(WORDS[column]) if column in WORDS else column
 
 
 def row_of(row: NumberRow, found: Numbers, base: int) -> Row:

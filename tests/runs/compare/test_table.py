@@ -1,0 +1,113 @@
+"""The table of numbers: of real feeds, and against a plain look at their logs."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lfdash.runs.compare.table import Measured, Numbers, numbers_of
+from lfdash.runs.metrics.feed import RunFeed
+from lfdash.runs.paths import RunPaths
+
+Log = list[tuple[int, float]]  # step, loss
+LOGS = st.lists(
+    st.dictionaries(st.integers(1, 60), st.floats(0.01, 9), min_size=1, max_size=12).map(
+        lambda log: sorted(log.items())
+    ),
+    min_size=1, max_size=4,
+)
+
+
+def measured(folder: Path, rows: list[dict[str, Any]], duration: float | None = None) -> Measured:
+    folder.mkdir(parents=True)
+    paths = RunPaths(folder)
+    paths.trainer_log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    feed = RunFeed(paths)
+    feed.poll()
+    return Measured(feed, duration)
+
+
+def plain_rows(log: Log) -> list[dict[str, Any]]:
+    return [{"current_steps": step, "total_steps": 60, "loss": loss, "epoch": step / 20} for step, loss in log]
+
+
+def row(found: Numbers, what: str, column: str = "loss") -> tuple[float | None, ...]:
+    (values,) = [one.values for one in found.rows if (one.what, one.column) == (what, column)]
+    return values
+
+
+def on_the_line(log: Log, where: float) -> float | None:
+    """The slow way: between the two points around a place."""
+    before = [point for point in log if point[0] <= where]
+    after = [point for point in log if point[0] >= where]
+    if not before or not after:
+        return None
+    (x0, y0), (x1, y1) = before[-1], after[0]
+    return y0 if x0 == x1 else y0 + (y1 - y0) * (where - x0) / (x1 - x0)
+
+
+@settings(max_examples=30)  # each writes and reads files
+@given(LOGS)
+def test_numbers_are_those_of_a_plain_look(logs: list[Log]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [measured(Path(folder) / str(place), plain_rows(log)) for place, log in enumerate(logs)]
+        found = numbers_of(runs)
+    where = min(log[-1][0] for log in logs)
+    assert found.where == where and found.shortest == tuple(
+        place for place, log in enumerate(logs) if log[-1][0] == where
+    )
+    assert row(found, "best") == tuple(min(loss for _, loss in log) for log in logs)
+    assert row(found, "last") == tuple(log[-1][1] for log in logs)
+    assert row(found, "length", "step") == tuple(log[-1][0] for log in logs)
+    for value, wanted in zip(row(found, "at"), (on_the_line(log, where) for log in logs), strict=True):
+        assert value == (None if wanted is None else pytest.approx(wanted))
+
+
+def test_equal_tokens_and_who_has_logged_none(tmp_path: Path) -> None:
+    def tokens(each: int, steps: int) -> list[dict[str, Any]]:
+        return [{"current_steps": n, "loss": 10.0 - n, "total_tokens": n * each} for n in range(1, steps + 1)]
+
+    runs = [
+        measured(tmp_path / "a", tokens(100, 8)), measured(tmp_path / "b", tokens(200, 3)),
+        measured(tmp_path / "c", plain_rows([(1, 1.0)])), Measured(None, 5.0),
+    ]
+    found = numbers_of(runs, "tokens")
+    assert (found.axis, found.where, found.shortest, found.lacking) == ("tokens", 600.0, (1,), (2,))
+    assert row(found, "at") == (4.0, 7.0, None, None)
+    assert row(found, "tokens", "tokens") == (800.0, 600.0, None, None)
+    assert row(found, "duration", "duration") == (None, None, None, 5.0)
+    assert numbers_of(runs[2:], "tokens").axis == "step"
+
+
+def test_a_smoothed_curve_is_told_smoothed_and_an_evaluation_as_it_is(tmp_path: Path) -> None:
+    rows = [{"current_steps": n, "loss": float(n % 2)} for n in range(1, 101)]
+    rows += [{"current_steps": n, "eval_loss": float(n % 40)} for n in (20, 100)]
+    run = measured(tmp_path / "a", sorted(rows, key=lambda one: one["current_steps"]))
+    assert row(numbers_of([run]), "at") == (0.0,)
+    (smooth,) = row(numbers_of([run], span=10.0), "at")
+    assert smooth == pytest.approx(0.5, abs=0.05)
+    assert row(numbers_of([run], span=10.0), "at", "eval_loss") == (20.0,)
+
+
+def test_what_runs_took(tmp_path: Path) -> None:
+    rows = [
+        {"current_steps": n, "loss": 1.0, "total_tokens": 100 * n, "throughput": 50.0, "vram_reserved": 2.0 + n % 3}
+        for n in range(1, 11)
+    ]
+    found = numbers_of([measured(tmp_path / "a", rows)])
+    assert row(found, "speed", "tokens_per_s") == (pytest.approx(50.0),)
+    assert row(found, "steps", "steps_per_s") == (pytest.approx(0.5),)
+    assert row(found, "memory", "memory") == (4.0,)
+
+
+def test_nothing_logged_and_no_number(tmp_path: Path) -> None:
+    assert numbers_of([Measured(), measured(tmp_path / "a", [])]).rows == ()
+    dead = measured(tmp_path / "b", [{"current_steps": n, "loss": math.nan} for n in (1, 2)])
+    assert [one.what for one in numbers_of([dead]).rows] == ["length"]

@@ -1,0 +1,166 @@
+"""The Compare page without a browser: what is chosen, what is told of it, and the address that says all of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.engine.services import Services
+from lfdash.locales import available
+from lfdash.ui.compare import page, predictions, relation, settings
+from lfdash.ui.curves.settings import CurveSettings
+from tests.support import app as pages
+from tests.ui.compare.conftest import PAIR, address, html, press, visit, words
+
+
+def cells(app: AppTest, name: str) -> list[str]:
+    """The texts of the row of a table."""
+    row = re.search(rf'<tr><th scope="row">(?:<code>)?{re.escape(name)}(?:</code>)?</th>(.*?)</tr>', html(app))
+    assert row is not None, name
+    return [" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in re.findall("<td[^>]*>(.*?)</td>", row[1])]
+
+
+def plain_words(app: AppTest) -> str:
+    """The texts without what keeps names from being markup."""
+    return words(app).replace("\\", "").replace("\u2060", "")
+
+
+def test_without_runs_it_says_how_to_choose_some(several: Services) -> None:
+    app = visit()
+    assert "Choose runs to compare" in words(app) and address(app) == {}
+    app = press(app, "compare_newest")
+    plain = next(view.run_id for view in several.registry.snapshot() if view.record is None)
+    assert address(app) == {"runs": f"{plain},id-fast"}
+
+
+def test_two_runs_with_their_numbers_and_the_settings_that_differ(several: Services) -> None:
+    app = visit(PAIR)
+    text = html(app)
+    assert text.count("<small>baseline</small>") == 2  # of the numbers and of the settings
+    assert cells(app, "learning_rate") == ["1e-05", "0.001"]
+    assert cells(app, "Steps")[0] == "60" and cells(app, "Steps")[1].startswith("40")
+    assert "at step 40" in text and "**fast** goes no further" in words(app)
+    assert ">template<" not in text and ">output_dir<" not in text and ">seed<" not in text
+    app.session_state[settings.ALL] = True
+    app = pages.good(app.run())
+    assert cells(app, "seed") == ["42", "42 default"] and cells(app, "lora_rank") == ["8", "8 default"]
+    assert len(app.get("bidi_component")) == 1 and not app.exception
+
+
+def test_better_and_worse_are_said_in_words(several: Services) -> None:
+    app = visit({**PAIR, "base": "id-fast"})
+    text = html(app)
+    assert re.search(r"[+−][\d.]+ %, (better|worse)", text) and "★" in text
+
+
+def test_the_address_says_all_and_gives_it_back(several: Services) -> None:
+    query = {
+        "runs": "id-slow,,id-fast", "base": "id-fast", "tab": "relation", "setting": "learning_rate",
+        "metric": "predict_bleu-4", "x": "epoch", "smooth": "20", "log": "1",
+    }
+    app = visit(query)
+    assert address(app) == query
+    assert app.session_state["curves.settings"][1] == CurveSettings(x="epoch", span=20.0, log=True)
+    other = visit(address(app))
+    assert address(other) == query
+
+
+def test_runs_come_and_go_and_keep_their_colours(several: Services) -> None:
+    app = visit(PAIR)
+    app = press(app, "compare_drop_id-slow")
+    assert address(app) == {"runs": ",id-fast"} and "Add a second run" in words(app)
+    app.session_state["compare.find"] = "eval-s"
+    app = pages.good(app.run())
+    app = press(app, "compare_add_id-eval-slow")
+    assert address(app) == {"runs": "id-eval-slow,id-fast"}
+    app = press(app, "compare_base_id-fast")
+    assert address(app) == {"runs": "id-eval-slow,id-fast", "base": "id-fast"}
+    assert "Evaluations have scores, not curves: **eval-slow**" in plain_words(app)
+    app = press(app, "compare_clear")
+    assert address(app) == {} and "Choose runs" in words(app)
+
+
+def test_a_link_to_the_page_alone_means_the_runs_of_before(several: Services) -> None:
+    app = visit(PAIR)
+    app.switch_page("pages/runs.py")
+    app = pages.good(app.run())
+    for name in list(app.query_params):
+        del app.query_params[name]
+    app.switch_page("pages/compare.py")
+    app = pages.good(app.run())
+    assert address(app)["runs"] == PAIR["runs"]
+
+
+def test_what_cannot_be_compared_is_told_by_name_and_drops_nobody(several: Services) -> None:
+    root = several.workspace.root
+    refused = several.registry.archive.discard("id-fast")
+    assert refused is None
+    plain = next(view.run_id for view in several.registry.snapshot() if view.record is None)
+    folder = root / "saves" / "demo-llama" / "lora" / "eval-slow"
+    (folder / "run.json").write_text("{ spoiled")
+    several.registry.refresh()
+    spoiled = next(view.run_id for view in several.registry.snapshot() if view.path == folder)
+    app = visit({"runs": f"id-slow,id-fast,id-gone,{plain},{spoiled}"})
+    said = plain_words(app)
+    assert "In the trash: **fast**" in said and "Not in this workspace (deleted or moved?): **id-gone**" in said
+    assert "run.json cannot be read: **eval-slow**" in said and "no training_args.yaml): **cli**" in said
+    assert cells(app, "Steps")[0] == "60" and "not known" in html(app)
+
+
+def test_a_folder_that_vanishes_while_it_is_shown(several: Services) -> None:
+    app = visit(PAIR)
+    shutil.rmtree(several.workspace.root / "saves" / "demo-llama" / "lora" / "fast")
+    several.registry.refresh()
+    app = pages.good(app.run())
+    assert "Not in this workspace" in words(app)
+
+
+def test_scores_of_the_runs_evaluations(several: Services) -> None:
+    app = visit({**PAIR, "tab": "scores"})
+    assert cells(app, "predict_bleu-4") == ["40.0000", "50.0000 ★ +25.0 %, better"]
+    assert "of slow" in html(app) and "of fast" in html(app) and "demo_sft" in html(app)
+
+
+def test_predictions_that_differ(several: Services) -> None:
+    app = visit({**PAIR, "tab": "predictions"})
+    text = html(app)
+    assert "a <del>cat</del> &lt;b&gt;" in text and "a <ins>dog</ins> &lt;b&gt;" in text
+    assert "the same" not in text and "has no row with this prompt" in text
+    assert "In both: 2. Different: 2. Only left: 1." in words(app)
+    app.session_state[predictions.ALL] = True
+    app = pages.good(app.run())
+    assert "the same" in html(app)
+    app.session_state[predictions.FIND] = "dog"
+    app = pages.good(app.run())
+    assert "<ins>dog</ins>" in html(app) and "only here" not in html(app)
+
+
+def test_other_evaluations_stand_in_the_address(several: Services) -> None:
+    app = visit({**PAIR, "tab": "predictions", "pair": "id-eval-fast,id-eval-slow"})
+    assert "a <del>dog</del>" in html(app) and address(app)["pair"] == "id-eval-fast,id-eval-slow"
+
+
+def test_a_setting_against_a_metric(several: Services) -> None:
+    app = visit({**PAIR, "tab": "relation"})
+    (chart,) = app.get("vega_lite_chart")
+    assert '"learning_rate"' in chart.proto.spec and '"log"' in chart.proto.spec
+    app.session_state[relation.LOOK] = "lines"
+    app = pages.good(app.run())
+    (chart,) = app.get("vega_lite_chart")
+    assert '"place"' in chart.proto.spec
+
+
+@pytest.mark.parametrize("tab", page.TABS)
+def test_every_language_draws_every_part(several: Services, tab: str) -> None:
+    app = visit({**PAIR, "tab": tab})
+    for code in reversed(available()):
+        app = pages.speak(app, code)
+        assert "⟦" not in html(app)
+
+
+def test_evaluations_alone_have_no_curves(several: Services) -> None:
+    app = visit({"runs": "id-eval-slow,id-eval-fast"})
+    assert app.get("bidi_component") == [] and "no numbers to compare" in words(app)
