@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lfdash.runs.compare.settings import plain_text
-from lfdash.runs.table import natural
+from lfdash.runs.order import natural
 
 WIDE = 8.0  # the largest value is so many times the smallest: a logarithmic axis helps
 MOST_WORDS = 40  # values of an axis of words; what is rarer than these stands under REST

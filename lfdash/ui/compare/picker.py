@@ -10,7 +10,8 @@ from lfdash.engine.comparison import Subject
 from lfdash.engine.services import Services
 from lfdash.jobs.kinds import named
 from lfdash.runs.compare.address import MOST_RUNS
-from lfdash.runs.table import TableRow, Wanted
+from lfdash.runs.finding import Wanted
+from lfdash.runs.table import TableRow
 from lfdash.ui.compare import state
 from lfdash.ui.compare.numbers import base_of
 from lfdash.ui.compare.runs import swatch

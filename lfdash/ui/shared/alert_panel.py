@@ -14,10 +14,9 @@ from lfdash.engine.services import Services
 from lfdash.engine.words import span_in
 from lfdash.jobs.kinds import named
 from lfdash.runs.alerts.alert import Alert
-from lfdash.ui.shared import alert_settings
+from lfdash.ui.shared import alert_settings, streamlit_private
 from lfdash.ui.shared.alert_settings import OPEN, SAID, TAB, close, say
 from lfdash.ui.shared.answers import SHOWN, refusal
-from lfdash.ui.shared.streamlit_private import open_tabs
 from lfdash.ui.shared.text import language, markdown_safe, t
 
 LOOK_S = 10.0
@@ -34,7 +33,7 @@ COLOURS = {"error": "red", "warning": "orange", "info": "blue"}
 
 def draw_button(services: Services) -> None:
     """Opens the dialog; says how many alerts nobody has read. Looks by itself now and then."""
-    st.fragment(draw_count, run_every=LOOK_S * max(1.0, open_tabs() / 8))(services)
+    st.fragment(draw_count, run_every=LOOK_S * max(1.0, streamlit_private.open_tabs() / 8))(services)
 
 
 def draw_count(services: Services) -> None:

@@ -143,6 +143,7 @@ def draw_frame(title_key: str, *, sidebar: bool = True) -> None:
     page_script.send()
     st.html(f'<h1 class="lf-spoken">lfdash · {html.escape(t(title_key))}</h1>')
     guard(services)
+    machine_line.draw(services)
     if sidebar:
         with st.sidebar:
             with st.container(
@@ -160,7 +161,6 @@ def draw_frame(title_key: str, *, sidebar: bool = True) -> None:
             draw_alerts(services)
             draw_languages()
             draw_who(services)
-    machine_line.draw(services)
     if not services.registry.identity.is_here():
         where = markdown_safe(readable(str(services.workspace.root)))
         st.error(t("ui.workspace_gone", path=where), icon=":material/folder_off:")

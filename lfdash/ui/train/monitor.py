@@ -59,7 +59,8 @@ def marks(form: Form, view: RunView | None) -> tuple[object, ...]:
     if view is None:
         return (None,)
     feed = form.services.feeds.of(view.paths)
-    return view, feed.version, feed.reading, file_mark(view.paths.console), bundle().url()
+    alerts = form.services.alerts.unread(view)
+    return view, feed.version, feed.reading, file_mark(view.paths.console), alerts, bundle().url()
 
 
 def has_news(form: Form, view: RunView | None, drawn: tuple[object, ...] | None) -> bool:
