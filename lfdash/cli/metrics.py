@@ -5,7 +5,7 @@ from __future__ import annotations
 from lfdash.cli.commands import command, flag, run_argument
 from lfdash.cli.runs import chosen
 from lfdash.cli.terminal import FINE, Terminal, table
-from lfdash.runs.metrics_csv import as_csv, number, rows
+from lfdash.runs.metrics_csv import number, pieces, rows
 
 
 @command("metrics", run_argument, flag("csv"))
@@ -15,7 +15,8 @@ def metrics(terminal: Terminal, run: str | None, csv: bool) -> int:
     if terminal.as_json:
         terminal.give({name: [number(name, value) for value in frame[name].tolist()] for name in frame.columns})
     elif csv:
-        terminal.say(as_csv(frame))
+        for piece in pieces(frame):
+            terminal.say(piece.removesuffix("\n"))
     else:
         terminal.say(table(list(frame.columns), ([short(value) for value in row] for row in rows(frame))))
     return FINE

@@ -5,23 +5,35 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lfdash.runs.metrics.frame import MetricFrame
 
+PIECE = 4096  # rows that are made into text at once
 
-def as_csv(frame: MetricFrame) -> str:
-    """The frame as CSV with its columns' names; nothing where a step has no such value."""
+
+def pieces(frame: MetricFrame) -> Iterator[str]:
+    """The frame as CSV with its columns' names, a piece of some rows at a time; nothing where a step has no value."""
+    yield text_of([frame.columns])
+    for begin in range(0, len(frame), PIECE):
+        yield text_of(rows(frame, begin, begin + PIECE))
+
+
+def text_of(lines: Iterable[Iterable[object]]) -> str:
+    """Rows as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(frame.columns)
-    writer.writerows(rows(frame))
-    return text.getvalue().rstrip("\n")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
 
 
-def rows(frame: MetricFrame) -> Iterator[list[float | int | None]]:
-    """The rows of a frame; None where a step has no such value."""
-    columns = [[number(name, value) for value in frame[name].tolist()] for name in frame.columns]
+def as_csv(frame: MetricFrame) -> bytes:
+    """The frame as a file of CSV."""
+    return b"".join(piece.encode("utf-8", "replace") for piece in pieces(frame))
+
+
+def rows(frame: MetricFrame, begin: int = 0, end: int | None = None) -> Iterator[list[float | int | None]]:
+    """The rows of a frame from place `begin` to `end`; None where a step has no such value."""
+    columns = [[number(name, value) for value in frame[name][begin:end].tolist()] for name in frame.columns]
     return map(list, zip(*columns, strict=True))
 
 

@@ -8,9 +8,10 @@ from itertools import islice
 
 import numpy as np
 
+from lfdash.runs.metrics.dead import Dead
 from lfdash.runs.metrics.drawing import AXES, Axis, Curve, Ruler, draw
 from lfdash.runs.metrics.followed import Deadline, Followed
-from lfdash.runs.metrics.frame import OVERFLOWN, TRAINED, MetricFrame
+from lfdash.runs.metrics.frame import TRAINED, MetricFrame
 from lfdash.runs.metrics.match import Printed
 from lfdash.runs.metrics.merge import Merge
 from lfdash.runs.metrics.printed import printed
@@ -49,6 +50,7 @@ class RunFeed:
         self._state, self._saved = StateReader(), StateReader()
         self._series: dict[str, Series] = {}
         self._rulers: dict[str, Ruler] = {}
+        self._dead = Dead(self._merge.columns, DEAD)
         self._console.again()
         self.frame: MetricFrame = self._merge.frame()
         self.dead_since: float | None = None
@@ -74,7 +76,7 @@ class RunFeed:
             if changed:
                 with self._data:
                     self.frame = self._merge.frame()
-                    self.dead_since = dead_since(self.frame)
+                    self.dead_since = self._dead.since()
                 self.version += 1
             self.reading = self._share()
             return changed
@@ -189,30 +191,3 @@ class RunFeed:
         if column not in self._series:
             self._series[column] = Series(self._merge.columns, column)
         return self._series[column]
-
-
-def dead_since(frame: MetricFrame) -> float | None:
-    """The step since which the run has learned nothing, since its loss is no number; None while it may learn.
-
-    transformers logs such a loss as 0 (`logging_nan_inf_filter`): then the gradient norm tells. One such step means
-    little (fp16 looks for its scale so), three in a row do.
-    """
-    if "loss" not in frame:
-        return None
-    loss, marks = frame["loss"], frame.marks
-    end, first, count, width = len(frame), None, 0, 64
-    while end > 0:
-        part = slice(max(0, end - width), end)
-        trained = marks[part] & TRAINED > 0
-        dead = trained & (~np.isfinite(loss[part]) | ((loss[part] == 0) & (marks[part] & OVERFLOWN > 0)))
-        alive = np.flatnonzero(trained & ~dead)
-        places = np.flatnonzero(dead)
-        if len(alive):
-            places = places[places > alive[-1]]
-        count += len(places)
-        if len(places):
-            first = part.start + int(places[0])
-        if len(alive):
-            break
-        end, width = part.start, width * 4
-    return float(frame["step"][first]) if first is not None and count >= DEAD else None

@@ -47,11 +47,11 @@ def configuration(view: RunView, clean: Callable[[str], str]) -> str:
     return clean(text) if isinstance(text, str) else ""
 
 
-def metrics(services: Services, view: RunView) -> str:
+def metrics(services: Services, view: RunView) -> bytes:
     """All that the trainer logged."""
     feed = services.feeds.of(view.paths)
     feed.poll()
-    return as_csv(feed.frame) + "\n"
+    return as_csv(feed.frame)
 
 
 def draw_files(services: Services, view: RunView) -> None:

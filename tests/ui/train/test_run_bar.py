@@ -37,7 +37,7 @@ def test_a_run_that_is_over_has_no_stop_and_its_own_files(
     assert "learning_rate: 0.0123" in made["run_download_configuration"]()  # the run's, not the form's
     log = made["run_download_log"]().decode()
     assert "the end" in log
-    assert made["run_download_metrics"]().splitlines()[0].startswith("step,")
+    assert made["run_download_metrics"]().splitlines()[0].startswith(b"step,")
     with zipfile.ZipFile(io.BytesIO(made["run_download_small"]())) as archive:
         assert HIDDEN_VALUE.encode() not in archive.read("console.log")
 
