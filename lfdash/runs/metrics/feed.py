@@ -17,7 +17,7 @@ from lfdash.runs.metrics.merge import Merge
 from lfdash.runs.metrics.printed import printed
 from lfdash.runs.metrics.rows import read_block
 from lfdash.runs.metrics.series import Series
-from lfdash.runs.metrics.state import StateReader, newest_checkpoint
+from lfdash.runs.metrics.state import Checkpoints, StateReader
 from lfdash.runs.paths import LOG, STATE, RunPaths
 
 BATCH = 2048  # printed lines that are given their places at once
@@ -42,6 +42,8 @@ class RunFeed:
         self._data = threading.Lock()  # held by the one that changes or draws what was read
         self._log = Followed(paths.named(LOG), b"\n")
         self._console = Followed(str(paths.console), b"\n\r")
+        self._state_path = paths.named(STATE)
+        self._checkpoints = Checkpoints(paths)
         self._reset()
 
     def _reset(self) -> None:
@@ -127,10 +129,10 @@ class RunFeed:
         """The state of the whole training; while there is none, and the console does not tell, that of the newest
         checkpoint."""
         changed = False
-        if self._state.look(self.paths.named(STATE)):
+        if self._state.look(self._state_path):
             changed = self._state.read(self._merge.columns, deadline, self._data)
         elif self._console.size == 0 or self._console.unread > FAR:
-            checkpoint = newest_checkpoint(self.paths)
+            checkpoint = self._checkpoints.newest()
             if checkpoint is not None and self._saved.look(checkpoint):
                 changed = self._saved.read(self._merge.columns, deadline, self._data)
         return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from lfdash.runs.log_reader import Cursor, read_whole
 
 PIECE = 1 << 20  # bytes of a file that are read at once; a longer line is passed over
 SETTLED_NS = 2 * 10**9  # a file that changed later than that may change again at the same time of change
+RECHECK_S = 0.05  # seconds after which such a one is looked into again
 
 
 class Deadline:
@@ -31,18 +33,18 @@ class Followed:
         self.cursor = Cursor()
         self.size = 0
         self.through = True
-        self._seen: FileMark | None = None  # how it looked when it was read through, a while after its last change
+        self._seen: FileMark | None = None  # how it looked last
+        self._recheck = math.inf  # from when on it is looked into though it looks the same; of a monotonic clock
 
     def look(self) -> bool:
         """Whether there may be something to read; costs a stat."""
         mark = file_mark(self.path)
         if mark is None:
             self.through = True
-        if mark is None or (self.through and mark == self._seen):
+        if mark is None or (self.through and mark == self._seen and time.monotonic() < self._recheck):
             return False
-        self.size = mark[1]
-        self._seen = mark if time.time_ns() - mark[0] > SETTLED_NS else None
-        self.through = False
+        self.size, self._seen, self.through = mark[1], mark, False
+        self._recheck = math.inf if time.time_ns() - mark[0] > SETTLED_NS else time.monotonic() + RECHECK_S
         return True
 
     def read(self) -> bytes:

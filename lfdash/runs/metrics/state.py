@@ -115,8 +115,24 @@ def put_history(columns: Columns, history: list[dict[str, Any]]) -> None:
     write(columns, places[kept], entries, exact=True)
 
 
+class Checkpoints:
+    """Which of a run's checkpoints is the newest; looked for when the run's folder has changed."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._paths = paths
+        self._seen: FileMark | None = None
+        self._newest: str | None = None
+
+    def newest(self) -> str | None:
+        """The trainer_state.json of the checkpoint that was written last; None where there is none."""
+        mark = file_mark(str(self._paths.root))
+        if mark != self._seen:
+            self._seen, self._newest = mark, newest_checkpoint(self._paths)
+        return self._newest
+
+
 def newest_checkpoint(paths: RunPaths) -> str | None:
-    """The trainer_state.json of the checkpoint that was written last; None where there is none."""
+    """As `Checkpoints.newest`, by a look into the folder."""
     newest, found = -1.0, None
     try:
         with os.scandir(paths.root) as entries:

@@ -96,7 +96,8 @@ def test_a_file_without_news_costs_a_stat(tmp_path: Path, monkeypatch: pytest.Mo
     assert not file.look()
 
 
-def test_a_change_within_the_same_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
+def test_a_change_within_the_same_tick_of_the_clock_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followed, "RECHECK_S", 0.0)
     path = tmp_path / "log"
     path.write_bytes(b"one\n")
     file = Followed(str(path), b"\n")
