@@ -57,8 +57,9 @@ pictures: setup-dev  ## take the pictures of docs/guide.md from the real page, i
 	@test -x "$(CHROMIUM)" || { echo "Chromium is missing. On Debian: apt-get install -y chromium (elsewhere: make pictures CHROMIUM=/path/to/chromium)"; exit 1; }
 	$(BIN)/python tools/pictures.py --chromium "$(CHROMIUM)"
 
-bench: setup-dev  ## time to a usable page and memory, beside LlamaBoard
-	$(BIN)/python bench/startup.py $(ARGS)
+bench: setup-dev  ## beside LlamaBoard: reading and drawing runs (docs/benchmarks.md), then time to a usable page
+	$(BIN)/python bench/curves.py --write $(ARGS)
+	$(BIN)/python bench/startup.py
 
 upstream: setup-dev  ## rewrite configs/upstream.json from the installed LLaMA-Factory
 	$(BIN)/python -m lfdash.llamafactory.probe configs/upstream.json
