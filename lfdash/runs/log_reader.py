@@ -75,16 +75,17 @@ def read_lines(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[li
         return found, cursor.moved(file, rest, cursor.bad)
 
 
-def read_whole(path: Path | str, cursor: Cursor, limit: int, ends: bytes = b"\n") -> tuple[bytes, Cursor]:
-    """The whole lines, in one piece, that a file gained since `cursor`, and the cursor to go on from; of a line that is
-    not over yet nothing. See `read_lines`; a line of more than `limit` bytes is passed over.
+def read_whole(path: Path | str, cursor: Cursor, limit: int, ends: bytes = b"\n") -> tuple[bytes, Cursor, bool]:
+    """The whole lines, in one piece, that a file gained since `cursor`, the cursor to go on from, and whether that is
+    the file's end; of a line that is not over yet nothing. See `read_lines`; a line of more than `limit` bytes is
+    passed over.
 
     limit: bytes to read at most. ends: the bytes each of which ends a line.
     """
     try:
         file = open_plain(path)
     except OSError:
-        return b"", cursor
+        return b"", cursor, True
     with file:
         if not cursor.fits(file):
             cursor = Cursor(bad=cursor.bad, generation=cursor.generation + 1)
@@ -95,7 +96,8 @@ def read_whole(path: Path | str, cursor: Cursor, limit: int, ends: bytes = b"\n"
             first = min((place for end in ends if (place := data.find(end)) >= 0), default=-1)
         passed = last < 0 and (cursor.inside or len(data) == limit)  # within a line that is too long
         file.seek(cursor.offset + (len(data) if passed else last + 1))
-        return data[first + 1 : last + 1], replace(cursor.moved(file, bad=cursor.bad), inside=passed)
+        moved = replace(cursor.moved(file, bad=cursor.bad), inside=passed)
+        return data[first + 1 : last + 1], moved, len(data) < limit
 
 
 def skipped(path: Path, cursor: Cursor) -> Cursor | None:

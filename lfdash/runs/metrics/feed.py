@@ -115,12 +115,11 @@ class RunFeed:
                 with self._data:
                     self._reset()
                 changed = True
-            block, bad = read_block(data)
-            self._log.cursor = replace(self._log.cursor, bad=self._log.cursor.bad + bad)
-            if len(block):
+            if data:
+                block, bad = read_block(data)
+                self._log.cursor = replace(self._log.cursor, bad=self._log.cursor.bad + bad)
                 with self._data:
-                    self._merge.add(block)
-                changed = True
+                    changed = self._merge.add(block) or changed
             if deadline.passed():
                 break
         return changed

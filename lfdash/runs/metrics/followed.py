@@ -48,10 +48,8 @@ class Followed:
         return True
 
     def read(self) -> bytes:
-        """The next whole lines; empty when there are none for now, and then it is through."""
-        before = self.cursor
-        data, self.cursor = read_whole(self.path, before, PIECE, self._ends)
-        self.through = (self.cursor.offset, self.cursor.generation) == (before.offset, before.generation)
+        """The next whole lines."""
+        data, self.cursor, self.through = read_whole(self.path, self.cursor, PIECE, self._ends)
         return data
 
     def again(self) -> None:

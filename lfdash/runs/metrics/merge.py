@@ -34,17 +34,16 @@ class Merge:
         """What there is, as views."""
         return self.columns.frame(self._segments)
 
-    def add(self, block: Block) -> None:
-        """Takes the next rows."""
+    def add(self, block: Block) -> bool:
+        """Takes the next rows; whether there are any."""
         if not len(block):
-            return
+            return False
         known = np.flatnonzero(np.abs(block.total) < 2**63)  # not NaN either
         if len(known):
             self.planned = int(block.total[known[-1]])
-        beyond = np.flatnonzero(block.step != 0)
-        if len(beyond) == len(block):
+        if block.step.all():
             self._add_beyond(block)
-            return
+            return True
         # the last line of an evaluation goes back to step 0: such rows are put aside, and begin nothing
         edges = [0, *(np.flatnonzero(np.diff(block.step == 0)) + 1).tolist(), len(block)]
         for begin, end in pairwise(edges):
@@ -53,6 +52,7 @@ class Merge:
                 self._add_beyond(part)
             else:
                 self._add_nought(part)
+        return True
 
     def _add_nought(self, block: Block) -> None:
         if not len(self.columns) or self.columns.view("step")[0] > 0:

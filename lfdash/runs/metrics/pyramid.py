@@ -96,21 +96,31 @@ class Pyramid:
             shift += 1
         first, last = (begin >> shift) + 1, end >> shift  # whole stretches within
         edges = [(begin, min(first << shift, end)), (max(last, first) << shift, end)]
-        picked = [ends_of(values, *edge) for edge in edges if edge[0] < edge[1]]
+        parts = [ends_of(values, *edge) for edge in edges if edge[0] < edge[1]]
         if last > first:
-            picked += self._whole(values, shift, first, last)
-        return np.unique(np.concatenate(picked))
+            parts.insert(1, self._whole(values, shift, first, last))
+        picked = np.concatenate(parts)
+        fresh: npt.NDArray[np.bool_] = np.append(True, picked[1:] != picked[:-1])
+        return picked[fresh]
 
-    def _whole(self, values: Values, shift: int, first: int, last: int) -> list[Places]:
+    def _whole(self, values: Values, shift: int, first: int, last: int) -> Places:
         if shift >= FINEST:
             level = self._levels[shift - FINEST]
-            return [level.low[first:last].astype(np.int64), level.high[first:last].astype(np.int64)]
+            return in_order(level.low[first:last], level.high[first:last])
         stretches = values[first << shift : last << shift].reshape(-1, 1 << shift)
         begin = np.arange(first << shift, last << shift, 1 << shift)
-        return [begin + stretches.argmin(axis=1), begin + stretches.argmax(axis=1)]
+        return in_order(begin + stretches.argmin(axis=1), begin + stretches.argmax(axis=1))
+
+
+def in_order(low: Ranks | Places, high: Ranks | Places) -> Places:
+    """Two ranks of each of some stretches, all ascending."""
+    ranks = np.empty(2 * len(low), np.int64)
+    np.minimum(low, high, out=ranks[::2])
+    np.maximum(low, high, out=ranks[1::2])
+    return ranks
 
 
 def ends_of(values: Values, begin: int, end: int) -> Places:
-    """The ranks of the smallest and the largest value of a stretch."""
+    """The ranks of the smallest and the largest value of a stretch, ascending."""
     part = values[begin:end]
-    return np.array([begin + int(part.argmin()), begin + int(part.argmax())])
+    return np.array(sorted((begin + int(part.argmin()), begin + int(part.argmax()))))

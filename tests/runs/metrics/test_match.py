@@ -18,6 +18,7 @@ from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics.printed import numbers, printed
 from lfdash.runs.paths import RunPaths
 from tests.support.feeds import fed, written
+from tests.support.plain_metrics import same
 from tests.support.runs import FIXTURES
 
 TOTAL = 300
@@ -238,3 +239,48 @@ def test_a_state_with_bare_nan_is_read(tmp_path: Path) -> None:
     history = [{"step": 1, "loss": loss_at(1), "grad_norm": float("nan")}, {"step": 2, "grad_norm": 2.5}]
     frame = fed(tmp_path, [row_at(1), row_at(2)], history=history).frame
     assert frame.series("grad_norm")[1].tolist() == [2.5]
+
+
+# -- real runs ------------------------------------------------------------------------------------------
+
+STAGES = {
+    "dpo": {"grad_norm", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen",
+            "logps/rejected", "logits/chosen", "logits/rejected"},
+    "kto": {"grad_norm", "rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected",
+            "logits/chosen", "logits/rejected", "kl"},
+    "rm": {"grad_norm", "eval_accuracy"},
+    "ppo": set(),
+}
+
+
+def real(folder: Path, stage: str, *names: str) -> RunFeed:
+    """A feed of a real run of which only some files are there."""
+    paths = RunPaths(folder)
+    folder.mkdir(exist_ok=True)
+    for name in ("trainer_log.jsonl", *names):
+        target = paths.console if name == "console.txt" else folder / name
+        target.write_bytes((FIXTURES / "logs" / "stages" / stage / name).read_bytes())
+    feed = RunFeed(paths)
+    feed.poll()
+    return feed
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_console_of_a_real_run_of_every_stage_tells_its_numbers(tmp_path: Path, stage: str) -> None:
+    frame = real(tmp_path, stage, "console.txt").frame
+    plain = real(tmp_path / "plain", stage).frame
+    assert {*frame.columns} - {*plain.columns} == STAGES[stage]
+    trained = len(frame.series("loss")[0])
+    for name in STAGES[stage] - {"eval_accuracy"}:
+        assert len(frame.series(name)[0]) >= trained - 1  # a batch of KTO may have no rejected answer
+    assert all(same(frame[name], column) for name, column in plain.columns.items() if name != "eval_loss")
+
+
+@pytest.mark.parametrize("stage", ["dpo", "kto", "rm"])
+def test_state_and_console_of_a_real_run_tell_the_same(tmp_path: Path, stage: str) -> None:
+    said = real(tmp_path / "said", stage, "console.txt").frame
+    saved = real(tmp_path / "saved", stage, "trainer_state.json").frame
+    both = real(tmp_path / "both", stage, "console.txt", "trainer_state.json").frame
+    for name in STAGES[stage] - {"eval_accuracy"}:
+        assert np.allclose(said[name], saved[name], rtol=6e-4, atol=6e-5, equal_nan=True), name
+        assert same(both[name], saved[name]), name
