@@ -60,15 +60,13 @@ class Columns:
         """All of it, as it is."""
         self._shared = True
         columns = {name: locked(buffer[: self._size]) for name, buffer in self._buffers.items()}
-        return MetricFrame(columns, segments, self.marks, self._origin)
+        marks = self.marks
+        marks.flags.writeable = False
+        return MetricFrame(columns, segments, marks, self._origin)
 
     def watch(self, name: str, watcher: Watcher) -> None:
         """Tells `watcher` of every change of a column."""
         self._watchers.setdefault(name, []).append(watcher)
-
-    def unwatch(self, name: str, watcher: Watcher) -> None:
-        """No longer."""
-        self._watchers[name].remove(watcher)
 
     def place(self, step: float) -> int | None:
         """Where a step is, if it is."""

@@ -77,9 +77,11 @@ def draw(
     begin = 0 if lo is None else series.rank(int(np.searchsorted(axis, lo)))
     end = len(series) if hi is None else series.rank(int(np.searchsorted(axis, hi, side="right")))
     end = max(begin, end)
-    ranks = pyramid.pick(values, begin, end, points)
-    beyond = [[begin - 1]] if begin else [], [[end]] if end < len(series) else []
-    ranks = np.concatenate((*beyond[0], ranks, *beyond[1])).astype(np.int64)
+    ranks = pyramid.pick(values, begin, end, max(points, 2))
+    if begin:
+        ranks = np.concatenate(([begin - 1], ranks))
+    if end < len(series):
+        ranks = np.concatenate((ranks, [end]))
     places = series.places(ranks)
     x = axis[places]
     known = np.isfinite(x)

@@ -48,8 +48,11 @@ class Followed:
         return True
 
     def read(self) -> bytes:
-        """The next whole lines."""
-        data, self.cursor, self.through = read_whole(self.path, self.cursor, PIECE, self._ends)
+        """The next whole lines; none where reading fails, which is tried again."""
+        try:
+            data, self.cursor, self.through = read_whole(self.path, self.cursor, PIECE, self._ends)
+        except OSError:
+            data, self.through, self._recheck = b"", True, 0.0
         return data
 
     def again(self) -> None:

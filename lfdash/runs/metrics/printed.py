@@ -30,16 +30,16 @@ def printed(data: bytes) -> Iterator[dict[str, float]]:
     transformers 5 prints numbers as text of four digits, earlier ones print them as they are. LLaMA-Factory's own line
     of the same step, shorter, is passed over.
     """
-    place = data.find(b"{'")
-    while place >= 0:
-        end = data.find(b"}", place, place + LONGEST)
+    begin = data.find(b"{'")
+    while begin >= 0:
+        end = data.find(b"}", begin)
         if end < 0:
-            place = data.find(b"{'", place + 2)
-            continue
-        text = data[place : end + 1]
-        if b"'epoch': " in text and data[place - 3 : place] != b">> ":
+            return
+        begin = data.rfind(b"{'", max(begin, end - LONGEST), end)  # what was begun before it never ended
+        text = data[begin : end + 1] if begin >= 0 else b""
+        if b"'epoch': " in text and data[begin - 3 : begin] != b">> ":
             yield numbers(text)
-        place = data.find(b"{'", end)
+        begin = data.find(b"{'", end)
 
 
 def numbers(text: bytes) -> dict[str, float]:

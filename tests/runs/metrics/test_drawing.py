@@ -167,4 +167,5 @@ def test_every_axis_ascends(long: RunFeed, axis: Axis, span: float) -> None:
 
 def test_a_column_that_is_not_there_has_no_points(long: RunFeed) -> None:
     assert len(long.draw("kl")) == 0 and long.best("kl") is None and len(long.draw("loss", span=5.0, lo=1e9)) <= 1
+    assert len(long.draw("loss", points=0)) == len(long.draw("loss", points=2)) == 2
     assert long.best("loss", largest=True) == 776 and long.best("loss") == 6

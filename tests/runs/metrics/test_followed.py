@@ -117,5 +117,20 @@ def test_skipping_goes_on_with_the_next_line(tmp_path: Path) -> None:
     assert file.read() == b"three\nfour\n"
 
 
+def test_a_disk_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+    os.utime(path, (1, 1))
+    file = Followed(str(path), b"\n")
+    with monkeypatch.context() as broken:
+        broken.setattr(followed, "read_whole", lambda *_: fail())
+        assert file.look() and file.read() == b"" and file.through
+    assert file.look() and file.read() == b"one\n" and not file.look()
+
+
+def fail() -> None:
+    raise OSError(5, "Input/output error")
+
+
 def test_a_deadline_passes() -> None:
     assert Deadline(0.0).passed() and not Deadline(None).passed() and not Deadline(60.0).passed()
