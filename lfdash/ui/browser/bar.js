@@ -56,7 +56,7 @@ const smoothing = (parent, {words, settings, tell}) => {
 };
 
 // The menu from which a chart is saved. csv: asks the server for all values.
-export const menu = (parent, picture, words, name, csv) => {
+const menu = (parent, picture, words, name, csv) => {
   const box = make("details", csv ? "lf-menu" : "lf-menu lf-menu-small", parent), head = make("summary", "lf-button", box, csv ? words.save : "");
   head.setAttribute("aria-label", `${words.save}: ${picture().chart.title}`);
   const list = make("div", "lf-menu-list", box);
@@ -103,9 +103,15 @@ export const drawBar = (board, bar) => {
   select(more, "x", [words.x, "x:"], settings.axes, settings.x, (x) => { board.zoom(null); tell({x}); });
   toggle(more, "log", words.log, words.log_help, settings.log, (log) => tell({log}));
   toggle(more, "clip", words.clip, words.clip_help, settings.clip, (clip) => { board.clip(clip); tell({clip}); });
-  const name = () => `${page.file}-${settings.chart}`;
-  menu(more, () => board.first(), words, name, page.csv ? () => tell({csv: Date.now()}) : null);
-  const link = press(more, "link", words.link, words.link_help, async () => {
+};
+
+// What stands beside the legend of a chart: the menu, and for the large one the link.
+export const drawTools = (board, picture) => {
+  const {page, settings} = board.state.parts, {words, bar} = page;
+  const name = () => `${page.file}-${bar ? settings.chart : picture.name}`.replace(/[^\w.-]+/g, "-");
+  menu(picture.tools, () => picture, words, name, bar && page.csv ? () => board.tell({csv: Date.now()}) : null);
+  if (!bar) return;
+  const link = press(picture.tools, "link", words.link, words.link_help, async () => {
     const done = await copy(board.link());
     link.textContent = done ? words.copied : board.link();
     setTimeout(() => { link.textContent = words.link; }, 2000);

@@ -2,7 +2,7 @@
 // of the page that is left and entered again; what the places of one group share (the zoom, the rule, what is hidden)
 // is the group's.
 
-import {drawBar, menu} from "./bar.js";
+import {drawBar, drawTools} from "./bar.js";
 import {empty, take} from "./deltas.js";
 import {Picture} from "./picture.js";
 import {download} from "./save.js";
@@ -61,6 +61,7 @@ class Board {
     loadVega(page.vega);
     this.group = groupOf(page.group, settings);
     this.theme = readTheme(this.root);
+    this.root.dataset.theme = this.theme.dark ? "dark" : "light";
     if (file && changed.parts.includes("file")) download(file.url, file.name);
     this.draw();
   }
@@ -83,7 +84,7 @@ class Board {
       if (!this.pictures.has(name)) this.pictures.set(name, new Picture(name, this));
       const picture = this.pictures.get(name);
       if (this.grid.children[at] !== picture.root) this.grid.insertBefore(picture.root, this.grid.children[at] || null);
-      if (!page.bar && !picture.tools.firstChild) menu(picture.tools, () => picture, words, () => `${this.state.parts.page.file}-${name}`.replace(/\W+/g, "-"), null);
+      if (!picture.tools.firstChild) drawTools(this, picture);
       picture.soon();
     });
     const bar = JSON.stringify([page, settings]);

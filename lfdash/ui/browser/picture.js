@@ -90,7 +90,7 @@ export class Picture {
   // Has Vega draw the chart anew; `drawn` tells what for.
   async embed(drawn) {
     const {theme, state, vega} = this.board;
-    const spec = coloured(this.chart.spec, theme.dark && state.parts.page.dark);
+    const spec = coloured(this.chart.spec, theme.background, theme.dark ? state.parts.page.dark : null);
     delete spec.title;
     Object.assign(spec, {
       padding: EDGE, autosize: {type: "none"}, width: this.width, height: this.height, config: config(theme, false),

@@ -5,7 +5,7 @@ import {coloured, config, PAPER} from "./theme.js";
 // The whole specification with what is shown, for paper: light, with title and legend.
 const whole = (picture) => {
   const [low, high] = picture.range, rows = picture.rows(low, high), ticks = {x_lo: low, x_hi: high, y_lo: rows.y.low, y_hi: rows.y.high};
-  const spec = coloured(picture.chart.spec, null);
+  const spec = coloured(picture.chart.spec, PAPER.background, null);
   for (const param of spec.params) if (param.name in ticks) param.value = ticks[param.name];
   for (const param of spec.params) if (param.name === "x_ticks") param.value = picture.view.signal("x_ticks");
   return {

@@ -32,11 +32,12 @@ export const config = (theme, legend) => {
   };
 };
 
-// The specification with the colours of a dark page, where it is one.
-export const coloured = (spec, dark) => {
-  if (!dark) return structuredClone(spec);
+const HALO = "#fefefe";  // stands for what is behind (lfdash/ui/curves/specs.py)
+
+// The specification with the colours of the page. dark: those of a dark one by those of a light one; null on a light one.
+export const coloured = (spec, background, dark) => {
   const walk = (one) => {
-    if (typeof one === "string") return dark[one] || one;
+    if (typeof one === "string") return one === HALO ? background : (dark && dark[one]) || one;
     if (Array.isArray(one)) return one.map(walk);
     if (one && typeof one === "object") return Object.fromEntries(Object.entries(one).map(([k, v]) => [k, walk(v)]));
     return one;

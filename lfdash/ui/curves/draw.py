@@ -40,6 +40,7 @@ def settings_of(group: str) -> CurveSettings:
         kept = (group, from_query({name: st.query_params.get(name, "") for name in FIELDS}))
     if kept[0] != group:
         kept = (group, replace(kept[1], zoom=None))
+        st.query_params.pop("zoom", None)
     st.session_state[SETTINGS] = kept
     return kept[1]
 

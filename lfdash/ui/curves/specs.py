@@ -15,6 +15,7 @@ import altair as alt
 
 from lfdash.ui.shared.charts import COLOURS
 
+BEHIND = "#fefefe"  # stands for the colour behind the chart
 GREY = COLOURS["grey"][0]
 CLOCK = (
     "(datum.value < 3600 ? '' : floor(datum.value / 3600) + ':')"
@@ -110,11 +111,10 @@ def marks(across: alt.X, values: alt.Y, coloured: alt.Color) -> list[alt.Chart]:
     """The values that are marked, with a word."""
     base = alt.Chart(alt.NamedData("marks"))
     point = base.mark_point(filled=True, size=46, opacity=1, clip=True)
-    text = base.mark_text(
-        fontSize=11, dy={"expr": "datum.below ? 14 : -10"}, dx={"expr": "datum.side == 'right' ? -2 : 2"},
-        align={"expr": "datum.side"}, clip=True,
-    )
-    return [
-        point.encode(x=across, y=values, color=coloured),
-        text.encode(x=across, y=values, text="text:N"),
-    ]
+    place = {
+        "fontSize": 11, "dy": alt.ExprRef("datum.below ? 14 : -10"), "align": alt.ExprRef("datum.side"), "clip": True,
+        "dx": alt.ExprRef("datum.side == 'right' ? -2 : 2"),
+    }
+    halo = base.mark_text(stroke=BEHIND, strokeWidth=3, strokeJoin="round", opacity=0.85, **place)
+    words = [mark.encode(x=across, y=values, text="text:N") for mark in (halo, base.mark_text(**place))]
+    return [point.encode(x=across, y=values, color=coloured), *words]
