@@ -111,7 +111,7 @@ def marks(across: alt.X, values: alt.Y, coloured: alt.Color) -> list[alt.Chart]:
     """The values that are marked, with a word."""
     base = alt.Chart(alt.NamedData("marks"))
     point = base.mark_point(filled=True, size=46, opacity=1, clip=True)
-    place = {
+    place: dict[str, Any] = {
         "fontSize": 11, "dy": alt.ExprRef("datum.below ? 14 : -10"), "align": alt.ExprRef("datum.side"), "clip": True,
         "dx": alt.ExprRef("datum.side == 'right' ? -2 : 2"),
     }
