@@ -29,7 +29,8 @@ from playwright.sync_api import Page, WebSocket, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.startup import CHROMIUM, FLAGS, free_port  # noqa: E402
+from startup import CHROMIUM, FLAGS, free_port  # noqa: E402
+
 from tests.support.growing import GrowingRun  # noqa: E402
 
 LOOK_S = 2.0  # between two looks of a tab at a run that goes on

@@ -35,6 +35,7 @@ from lfdash.ui.runs import columns
 from lfdash.ui.shared.session import install, opened
 from lfdash.ui.shared.streamlit_private import load_config_options, server_settings
 from lfdash.web import connections, error_report, log_limit
+from lfdash.web.browser_cache import BrowserCache
 from lfdash.web.origin_check import OriginCheck
 from lfdash.web.sign_in_page import SignInPage
 from lfdash.workspace.allowed_paths import named
@@ -182,11 +183,11 @@ def roots_of(options: argparse.Namespace) -> list[Path]:
 
 def doors(access: Access, sign_in: SignIn | None, private: Path) -> list[Middleware]:
     """What every request passes before Streamlit sees it. private: the workspace's folder of the dashboard itself."""
-    check = Middleware(OriginCheck, access=access)
+    check, cache = Middleware(OriginCheck, access=access), Middleware(BrowserCache)
     if sign_in is None:
-        return [check]
+        return [check, cache]
     ended = EndedSignIns(private / "ended-sign-ins")
-    return [check, Middleware(SignInPage, sign_in=sign_in, ended=ended, base=access.path)]
+    return [check, Middleware(SignInPage, sign_in=sign_in, ended=ended, base=access.path), cache]
 
 
 def hide_auth(secret_store: SecretStore, auth: Mapping[str, Any]) -> None:
