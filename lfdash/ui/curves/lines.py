@@ -153,9 +153,10 @@ def styled(chart: Chart, run: CurveRun, series: Series, own: str, place: int | N
         label = run.label[:LONGEST_LABEL]
         word = series.label if several else ""
         first = series is chart.lines[0] and not series.points
+        alone = first or not word
         return Line(
-            f"{chart.name}/{place}/{own}", label if first or not word else f"{label} · {word}", run.colour.light,
-            width=1.8, points=series.points, dash=run.colour.dash if first else (1, 3),
+            f"{chart.name}/{place}/{own}", label if alone else f"{label} · {word}", run.colour.light, width=1.8,
+            points=series.points, dash=run.colour.dash if alone else (1, 3), follows="" if alone else label,
         )
     several_smooth, follows = sum(one.smooth for one in chart.lines) > 1, ""
     word = series.label or (t("ui.series_plain") if faint else chart.words)

@@ -85,3 +85,39 @@ def test_a_run_without_a_configuration_says_so(services: Services) -> None:
     services.registry.refresh()
     app = visit()
     assert not app.code and t("ui.no_configuration") in [item.value for item in app.caption]
+
+
+def look_page() -> None:
+    import streamlit as st
+
+    from lfdash.jobs.kinds import DEFAULT
+    from lfdash.ui.form.state import Form
+    from lfdash.ui.shared.session import shared_services
+    from lfdash.ui.train import monitor
+
+    form = Form(shared_services(), DEFAULT)
+    view = monitor.shown(form)
+    st.session_state["news"] = monitor.has_news(form, view, st.session_state.get("marks"))
+    st.session_state["marks"] = monitor.marks(form, view)
+
+
+def test_only_news_has_the_run_drawn_again(services: Services) -> None:
+    app = AppTest.from_function(look_page)
+
+    def news() -> bool:
+        return bool(pages.good(app.run()).session_state["news"])
+
+    assert [news(), news()] == [True, False]  # no run is shown
+    paths = add_run(services.workspace.root, "old", steps=4)
+    services.registry.refresh()
+    assert [news(), news()] == [True, False]
+    with paths.trainer_log.open("a") as log:
+        log.write('{"current_steps": 5, "total_steps": 9, "loss": 1.0}\n')
+    assert [news(), news()] == [True, False]
+    paths.console.write_text("a line more\n")
+    assert [news(), news()] == [True, False]
+    app.session_state["page.tab_train"] = "files"
+    assert not news(), "a run that is over has no more files"
+    launch(services.registry, plan_for(services.workspace.root, name="live"))
+    services.registry.refresh()
+    assert [news(), news()] == [True, True]
