@@ -109,7 +109,7 @@ def check(rule: Rule, threshold: Threshold, value: object) -> Problem | None:
     if threshold.fits(value):
         return None
     params = {
-        "rule": rule.name, "name": threshold.name, "value": value, "least": f"{threshold.least:g}",
-        "most": f"{threshold.most:g}", "default": f"{threshold.default:g}",
+        "rule": rule.name, "name": threshold.name, "value": value, "least": f"{threshold.least:.10g}",
+        "most": f"{threshold.most:.10g}", "default": f"{threshold.default:.10g}",
     }
     return Problem(None, "alert_whole" if threshold.whole else "alert_number", params)

@@ -8,12 +8,11 @@ from dataclasses import replace
 import streamlit as st
 
 from lfdash.engine.alert_sender import Delivery, is_address, masked
-from lfdash.engine.alert_words import problem_in, remedy_in, rule_in
+from lfdash.engine.alert_words import problem_in, rule_in
 from lfdash.engine.services import Services
 from lfdash.engine.words import span_in
 from lfdash.locales import available, lookup, name_of
 from lfdash.outcomes import Problem
-from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.alerts.rules import RULES, Rule, Threshold
 from lfdash.runs.alerts.settings import ADDRESS, AlertSettings, RuleSettings, check, defaults
 from lfdash.ui.shared.answers import refusal
@@ -77,8 +76,7 @@ def draw_rule(rule: Rule, now: RuleSettings) -> None:
             with st.container(horizontal=True, gap="small"):
                 for threshold in rule.thresholds:
                     draw_threshold(rule, threshold, now.limits[threshold.name])
-        if lookup("en", "alerts", f"{rule.name}_do"):
-            st.caption(remedy_in(language(), Alert(rule.name, "", "", 0, "", None, 0.0)))
+        st.caption(t(f"alerts.{rule.name}_when"))
 
 
 def switch(rule: Rule, name: str, value: bool, words: str, help_text: str | None = None, *, bold: bool = False) -> None:

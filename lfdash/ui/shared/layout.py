@@ -87,7 +87,10 @@ CSS = """
 .lf-spoken, ICONS {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap}
 [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > .lf-spoken),
-[data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > [data-say]:only-child) {position: absolute}
+[data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > [data-say]:only-child),
+[data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > [data-alerts]) {position: absolute}
+.st-key-alerts_open button {min-height: 1.7rem; padding: 0}
+[class*="st-key-alert_bar_"] button, .st-key-alerts_list button {min-height: 1.7rem; padding: 0}
 [data-testid="stMain"] [data-testid="stAlertContainer"] {padding: .5rem .8rem}
 [data-testid="stLayoutWrapper"]:has(> .st-key-data_added) {position: sticky; top: 2.4rem; z-index: 90;
   background: light-dark(#ffffff, #15181d)}

@@ -8,6 +8,12 @@ from __future__ import annotations
 # shown last is remembered for all. What is older than the first look of this browser is nothing new. The browser is
 # asked for its permission by a click on the button only.
 ALERTS = """
+  const colour = () => {  // dialogs stand beside the page's own part, whose colours are the browser's or chosen
+    const app = document.querySelector('[data-testid="stApp"]');
+    const scheme = app ? getComputedStyle(app).colorScheme : "";
+    const root = document.documentElement;
+    if (scheme && root.style.colorScheme !== scheme) root.style.colorScheme = scheme;
+  };
   const retitle = () => {
     const part = document.querySelector("[data-title]");
     const words = part && part.dataset.title;

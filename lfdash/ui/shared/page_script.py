@@ -103,6 +103,7 @@ ALERTS
     enter();
     tell();
     follow();
+    colour();
     retitle();
     notify();
   };
