@@ -29,6 +29,8 @@ def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
     elif alert.rule == "stall":
         for name in ("quiet", "usual"):
             params[name] = span_in(code, float(alert.params.get(f"{name}_s", 0)))
+    elif alert.rule == "nan" and alert.occasion:
+        key = "nan_gradient"
     elif alert.rule == "disk" and not alert.params.get("hours"):
         key = "disk_low"
     elif alert.rule == "queue":

@@ -62,7 +62,7 @@ def test_an_alert_reaches_a_real_receiver_in_the_language_that_is_set(
     sender = start(receiver.url, "ru")
     wait_for(lambda: receiver.got)
     (body,) = receiver.got
-    assert body["title"] == "r1: loss не является числом" and "С шага 12" in body["message"]
+    assert body["title"] == "r1: Обучение остановилось" and "С шага 12" in body["message"]
     wait_for(lambda: not store.waiting())
     assert wait_for(lambda: sender.last().time) and sender.last().error == ""
 
@@ -76,7 +76,7 @@ def test_two_dashboards_send_one_message(
         for sender in senders:
             sender.wake()
         wait_for(lambda: not store.waiting())
-    assert sorted(receiver.titles) == [f"r{count}: Loss is not a number" for count in (1, 2, 3)]
+    assert sorted(receiver.titles) == [f"r{count}: Nothing is learned" for count in (1, 2, 3)]
     senders[0].close()
     senders[1].close()
     store.put(alert(run="r9"))
@@ -148,7 +148,7 @@ def test_many_at_once_are_one_message(
     start(receiver.url)
     wait_for(lambda: not store.waiting())
     (body,) = receiver.got
-    assert body["title"] == "lfdash: 20 alerts" and body["message"].count("Loss is not a number") == 20
+    assert body["title"] == "lfdash: 20 alerts" and body["message"].count("Nothing is learned") == 20
 
 
 def test_what_nobody_could_send_for_long_is_not_sent_late(
@@ -158,7 +158,7 @@ def test_what_nobody_could_send_for_long_is_not_sent_late(
     store.put(alert(run="new"))
     start(receiver.url)
     wait_for(lambda: receiver.got and not store.waiting())
-    assert receiver.titles == ["new: Loss is not a number"]
+    assert receiver.titles == ["new: Nothing is learned"]
 
 
 def test_a_test_message_says_that_it_is_one(receiver: Receiver, start: Callable[..., AlertSender]) -> None:

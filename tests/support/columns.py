@@ -18,24 +18,36 @@ OTHER_NAMES = {"step": "current_steps", "learning_rate": "lr"}  # of trainer_sta
 
 def columns(rows: Iterable[Row]) -> MetricFrame:
     """The columns of rows of trainer_log.jsonl or of trainer_state.json, whose gradient norms are taken too."""
-    return grown_columns(rows)[-1]
+    merge, rows = Merge(), [renamed(row) for row in rows]
+    add(merge, rows)
+    return merge.frame()
 
 
 def grown_columns(rows: Iterable[Row]) -> list[MetricFrame]:
     """The same of the first row, of the first two, and so on; before them, of none."""
-    rows = [{OTHER_NAMES.get(name, name): value for name, value in row.items()} for row in rows]
     merge = Merge()
     frames = [merge.frame()]
     for row in rows:
-        logged = {name: value for name, value in row.items() if name != "grad_norm"}
-        merge.add(read_block((json.dumps(logged) + "\n").encode())[0])
+        add(merge, [renamed(row)])
+        frames.append(merge.frame())
+    return frames
+
+
+def renamed(row: Row) -> dict[str, Any]:
+    """A row with the names of trainer_log.jsonl."""
+    return {OTHER_NAMES.get(name, name): value for name, value in row.items()}
+
+
+def add(merge: Merge, rows: list[dict[str, Any]]) -> None:
+    """Takes rows; what is logged first, then the gradient norms, which another file has."""
+    logged = ({name: value for name, value in row.items() if name != "grad_norm"} for row in rows)
+    merge.add(read_block("".join(json.dumps(row) + "\n" for row in logged).encode())[0])
+    for row in rows:
         place = merge.columns.place(float(row["current_steps"]))
         if "grad_norm" in row and place is not None:
             norm = float(row["grad_norm"])
             merge.columns.put("grad_norm", place, norm)
             merge.columns.marks[place] |= 0 if math.isfinite(norm) else OVERFLOWN
-        frames.append(merge.frame())
-    return frames
 
 
 def until(frame: MetricFrame, rows: int) -> MetricFrame:

@@ -21,6 +21,8 @@ LEAST_RISE = 0.05  # losses have four digits
 SCATTERS = 6.0  # spreads that are no accident
 HALF = 8  # blocks of a half of a window, at least
 DECAYED = 0.1  # of the highest learning rate: below it a loss that stands still is what a schedule is for
+SLACK = 0.01  # share by which an evaluation may be better than the one before, and the row of worse ones goes on
+LEARNED = 0.02  # share by which a training loss must have fallen
 UNSURE = 2.0  # standard errors
 MIDDLES = 1.4826 * 1.2533  # from a median distance to the standard error of a median, times sqrt(n)
 
@@ -31,14 +33,20 @@ def short(value: float) -> str:
 
 
 def nan_loss(facts: Facts, limits: Limits) -> Found | None:
-    """Nothing is learned any more: the loss is no number, or 0 as transformers logs such a loss."""
+    """Nothing is learned any more: the loss is no number, or 0 as transformers logs such a loss, or there is a loss but
+    no gradient."""
     levels = facts.levels
     if levels is None:
         return None
     if levels.dead_since is not None and levels.dead_rows() >= limits["rows"]:
         return Found(int(levels.dead_since))
     steps, losses, norms = levels.newest()
-    if len(losses) < ZEROS or np.any(losses[-ZEROS:] != 0) or np.any(norms[-ZEROS:] > 0):
+    if len(losses) < ZEROS or np.any(norms[-ZEROS:] > 0):
+        return None
+    if np.all(norms[-ZEROS:] == 0) and np.all(losses[-ZEROS:] > NO_LOSS):
+        flat = len(list(takewhile(lambda norm: norm == 0, norms[::-1])))
+        return Found(int(steps[-flat]), {"loss": short(float(losses[-1]))}, "gradient")
+    if np.any(losses[-ZEROS:] != 0):
         return None
     before = losses[losses != 0]
     if math.isnan(levels.first) or levels.first == 0 or (len(before) and before[-1] > NO_LOSS):
@@ -140,10 +148,16 @@ def overfit(facts: Facts, limits: Limits) -> Found | None:
     count = int(limits["evaluations"])
     if best is None or len(later) < count:
         return None
-    newest = later[0]
-    worse = newest.loss > best.loss + limits["rise"] / 100 * abs(best.loss)
-    losses = [one.loss for one in later[:count]]  # the newest first
-    rising = all(after > before * 0.99 for after, before in pairwise(losses))
-    if worse and rising and newest.level < best.level - 0.02 * abs(best.level):
+    newest, rise = later[0], limits["rise"] / 100 * abs(best.loss)
+    worse = any(
+        newest.loss > best.loss + rise / times and rises([one.loss for one in later[: times * count]], times * count)
+        for times in (1, 2)  # after twice as many evaluations half of it will do
+    )
+    if worse and newest.level < best.level - LEARNED * abs(best.level):
         return Found(int(best.step), {"eval_loss": short(newest.loss), "best": short(best.loss), "at": int(best.step)})
     return None
+
+
+def rises(losses: list[float], count: int) -> bool:
+    """Whether there are so many losses, the newest first, and each is hardly below the one before it in time."""
+    return len(losses) == count and all(after > before * (1 - SLACK) for after, before in pairwise(losses))

@@ -106,7 +106,7 @@ def draw_list(services: Services) -> None:
             args=(services, [one.id for one in alerts]),
         )
     redact = services.registry.redactor()
-    with st.container(height=420, border=False, key="alerts_list"):
+    with st.container(height=400, border=False, key="alerts_list"):
         for place, alert in enumerate(alerts):
             draw_alert(services, alert, place, alert.id in new, lambda text: markdown_safe(redact(text)))
 

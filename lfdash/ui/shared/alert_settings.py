@@ -53,7 +53,7 @@ def draw_rules(services: Services) -> None:
         st.warning("\n".join([t("alerts.kept_default"), *lines]), icon=":material/build:")
     st.caption(t("alerts.rules_help"))
     asked = st.session_state.get(OPEN)
-    with st.container(height=430, border=False, key="alert_rules"):
+    with st.container(height=370, border=False, key="alert_rules"):
         for rule in sorted(RULES, key=lambda rule: rule.name != asked):
             draw_rule(rule, settings.of(rule.name))
     with st.container(horizontal=True, gap="small"):

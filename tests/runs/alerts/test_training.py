@@ -118,6 +118,15 @@ def test_a_loss_that_falls_to_zero_at_once_is_dead_and_one_that_is_learned_to_ze
     assert "nan" not in first_alerts(columns(without_norms), 200)
 
 
+def test_a_gradient_of_zero_beside_a_loss_is_dead_and_beside_none_it_is_the_end() -> None:
+    """As a real training at a learning rate of 1000 ended: one loss for ever, and no gradient."""
+    rows = falling(50) + [{"step": step, "loss": 6.6883, "grad_norm": 0.0} for step in range(51, 80)]
+    seen, told = first_alerts(columns(rows), 100)["nan"]
+    assert (seen, told.step, told.params["loss"], told.occasion) == (60, 51, "6.688", "gradient")
+    learned = [{**row, "loss": 0.001} if row["step"] > 50 else row for row in rows]
+    assert "nan" not in first_alerts(columns(learned), 100)
+
+
 def test_a_run_that_learns_nothing_stands_still() -> None:
     random = np.random.default_rng(3)
     rows = [{"step": step, "loss": 3.0 + random.normal(0, 0.05), "learning_rate": 1e-4} for step in range(1, 1001)]
@@ -147,6 +156,13 @@ def test_overfitting_is_evaluations_that_rise_while_the_training_falls() -> None
     found = first_alerts(evaluated([2.0, 1.5, 1.6, 1.7, 1.9, 2.1], [2.0, 1.5, 1.2, 0.9, 0.6, 0.4]), 60)
     seen, told = found["overfit"]
     assert (seen, told.step, told.params["best"]) == (50, 20, "1.5")
+
+
+def test_a_slow_rise_is_seen_after_twice_as_many_evaluations() -> None:
+    """As the tiny model does on a dozen rows."""
+    losses = [3.517, 3.299, 3.274, 3.435, 3.496, 3.519, 3.546, 3.568, 3.587]
+    found = first_alerts(evaluated(losses, [3.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01]), 90)
+    assert (found["overfit"][0], found["overfit"][1].step) == (90, 30)
 
 
 @pytest.mark.parametrize(
