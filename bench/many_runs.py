@@ -9,9 +9,13 @@ One run of each workspace goes on and logs twice a second. Measured for --few an
   naively, by reading every run's files again (what a look costs when nothing is remembered);
 * rows: CPU time to make the table's rows and columns from a snapshot in which one run has changed, of all rows, and of
   those that a search has left;
-* first, again: seconds until every log is summed up, on a workspace never seen and after a restart;
+* differing, grouped: CPU time to find the arguments in which all rows differ, and to put the rows into groups;
+* first, again: seconds until every log is summed up, on a workspace never seen and after a restart; restart: CPU time
+  of the first look of a later process, which finds what the one before has kept;
 * page: CPU seconds a minute of the real server with one tab on the Runs page in Chromium, and of that server without
-  a tab (--seconds 0 leaves both out).
+  a tab; CPU milliseconds of the server for the table in its first tab, in one that is loaded anew, for a filter that is
+  typed and for a tick of a box, and the bytes that the browser gets for them (--seconds 0 leaves all of it out). The
+  first tab of a server loads what every page needs (some 500 ms).
 
 The last column is the number for many runs divided by the one for few: with ten times the runs, 10 is in proportion.
 """
@@ -35,11 +39,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import psutil  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
+from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from lfdash.engine.registry import WALK_EVERY, ProcessRegistry  # noqa: E402
 from lfdash.launchers.local import LocalLauncher  # noqa: E402
 from lfdash.runs.finding import Wanted  # noqa: E402
+from lfdash.runs.grouping import grouped  # noqa: E402
 from lfdash.runs.order import arrange  # noqa: E402
 from lfdash.runs.scan import TURNS, RunScan  # noqa: E402
 from lfdash.runs.summary_cache import SummaryCache  # noqa: E402
@@ -49,6 +54,7 @@ from tests.support.runs import fake_cli, launch, plan_for, wait_for  # noqa: E40
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+IDLE_S = 2.0  # between two acts
 SETTLE_S = 8.0  # of a server with its page open, before it is measured
 
 
@@ -164,7 +170,14 @@ def rows(bench: Bench, looks: int) -> dict[str, float]:
     tick()
     one = cpu(tick, looks)
     found = cpu(lambda: draw(table, "lr3 qwen"), looks)
-    return {"rows, one changed ms": one, "rows, all anew ms": cpu(anew, max(3, looks // 8)), "rows, searched ms": found}
+    every = table.rows(registry.snapshot())
+    made = columns_of(table)
+    return {
+        "rows, one changed ms": one, "rows, all anew ms": cpu(anew, max(3, looks // 8)), "rows, searched ms": found,
+        "rows, lora_rank>8 ms": cpu(lambda: draw(table, "lora_rank>8"), looks),
+        "differing ms": cpu(lambda: made.differing(every, every), looks),
+        "grouped ms": cpu(lambda: grouped(every, "arg.learning_rate", "best"), looks),
+    }
 
 
 def first(bench: Bench) -> dict[str, float]:
@@ -183,7 +196,13 @@ def first(bench: Bench) -> dict[str, float]:
             pass
         spent.append(time.perf_counter() - began)
         registry.summaries.save()
-    return {**found, "first s": spent[0], "again s": spent[1]}
+    settle(registry)
+    registry.kept.save(registry.watcher.keep())
+    later = ProcessRegistry(bench.workspace, LocalLauncher(), interval=3600)
+    began = time.process_time()
+    later.load()
+    later.refresh()
+    return {**found, "first s": spent[0], "again s": spent[1], "restart, CPU s": time.process_time() - began}
 
 
 # -- with a page ------------------------------------------------------------------------------------------
@@ -202,16 +221,65 @@ def page(bench: Bench, seconds: float, port: int) -> dict[str, float]:
         without = minute(process.pid, seconds)
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            tab = browser.new_page(viewport={"width": 1440, "height": 900})
-            tab.goto(f"http://{url}/runs")
-            tab.wait_for_selector(".stDataFrame canvas", timeout=120_000)
+            tab = Tab(browser.new_page(viewport={"width": 1440, "height": 900}), process.pid)
+            found = tab.acts(f"http://{url}/runs")
             time.sleep(SETTLE_S)
             spent = minute(process.pid, seconds)
             browser.close()
-        return {"server, no tab s/min": without, "server, one tab s/min": spent}
+        return {**found, "server, no tab s/min": without, "server, one tab s/min": spent}
     finally:
         process.terminate()
         process.wait(20)
+
+
+class Tab:
+    """A tab on the Runs page: what an act costs the server, and what it sends."""
+
+    def __init__(self, page: Page, pid: int) -> None:
+        self.page, self.watched, self.bytes = page, psutil.Process(pid), 0
+        page.on("websocket", lambda socket: socket.on("framereceived", self.received))
+
+    def received(self, frame: str | bytes) -> None:
+        """A message of the server."""
+        self.bytes += len(frame)
+
+    def acts(self, url: str) -> dict[str, float]:
+        """First and later load, a filter and its end, a box."""
+        find = self.page.locator(".st-key-runs-find input")
+        return {
+            **self.act("first tab", lambda: self.load(url)), **self.act("later tab", lambda: self.load(url)),
+            **self.act("filter", lambda: find.fill("lora_rank>8 lr3")), **self.act("no filter", lambda: find.fill("")),
+            **self.act("box", self.box),
+        }
+
+    def act(self, name: str, do: Callable[[], object]) -> dict[str, float]:
+        """CPU milliseconds and kilobytes until the page is drawn, less what the server spends anyway."""
+        before, sent = self.cpu(), self.bytes
+        time.sleep(IDLE_S)
+        idle = self.cpu() - before
+        before, sent = self.cpu(), self.bytes
+        do()
+        for _ in range(2):
+            self.page.wait_for_timeout(1000 * IDLE_S / 2)
+            self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=120_000)
+        spent = self.cpu() - before - idle
+        return {f"page, {name} ms": max(0.0, 1000 * spent), f"page, {name} kB": (self.bytes - sent) / 1000}
+
+    def cpu(self) -> float:
+        """CPU seconds of the server so far."""
+        spent = self.watched.cpu_times()
+        return float(spent.user + spent.system)
+
+    def load(self, url: str) -> None:
+        """Opens the page."""
+        self.page.goto(url)
+        self.page.wait_for_selector(".stDataFrame canvas", timeout=120_000)
+
+    def box(self) -> None:
+        """Ticks the first row."""
+        corner = self.page.locator(".stDataFrame canvas").first.bounding_box()
+        assert corner is not None
+        self.page.mouse.click(corner["x"] + 18, corner["y"] + 54)
 
 
 def minute(pid: int, seconds: float) -> float:

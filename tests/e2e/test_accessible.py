@@ -230,6 +230,7 @@ def test_what_is_pressed_says_what_it_does(form: Page, server: Server) -> None:
     expect(upload.locator("input")).to_have_attribute("aria-label", label)
     form.keyboard.press("Escape")
     form.goto(f"{server.url}/runs")
+    button(form, "runs_view_menu").click()
     expect(form.locator(".st-key-runs_turn button:visible")).to_have_text("arrow_downwardLargest first")
     expect(form.locator(".st-key-runs_csv button:visible")).to_contain_text("Download the runs shown here")
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.record import RunState
-from tests.e2e.conftest import Server, pick_option, start_server
+from tests.e2e.conftest import Server, drawn, pick_option, start_server
 from tests.support.many import add_plain, add_run, fill, write_notes
 from tests.support.runs import fake_cli, launch, plan_for, wait_end, wait_for
 
@@ -33,10 +33,8 @@ def server(tmp_path: Path, asked: Path) -> Iterator[Server]:
     paths = add_run(workspace, "broken", state=RunState.FAILED, steps=20, age=50_000, stage="dpo", model="other")
     write_notes(paths, "ran out of memory", ("oom",))
     add_run(workspace, "scores", kind="eval", age=20_000)
-    add_run(
-        workspace, "half", state=RunState.STOPPED, steps=30, age=30_000, checkpoints=(10, 20),
-        args={"steps": 2000, "delay": 0.05},
-    )
+    slow = {"steps": 2000, "delay": 0.05}  # of the stand-in; only one run has them, so the table shows them
+    add_run(workspace, "half", state=RunState.STOPPED, steps=30, age=30_000, checkpoints=(10, 20), args=slow)
     add_plain(workspace, "cli")
     running = start_server(workspace, 8850, {"LFDASH_CLI": fake_cli(tmp_path)})
     yield running
@@ -117,10 +115,12 @@ def address(page: Page, pattern: str) -> None:
 
 def test_every_run_is_listed_with_its_state_and_losses(page: Page, server: Server) -> None:
     see(page, "cli", "scores", "half", "broken", "baseline")
-    states = ["SUCCEEDED", "SUCCEEDED", "STOPPED", "FAILED", "SUCCEEDED"]
+    states = ["SUCCEEDED", "SUCCEEDED", "STOPPED", "FAILED", "SUCCEEDED,best"]
     seen(page, lambda: cells(page, 2) == states, lambda: str(cells(page, 2)))
-    seen(page, lambda: "" not in [*cells(page, 6)[:1], *cells(page, 6)[2:]], lambda: str(cells(page, 6)))
-    best = float(cells(page, 6)[4])
+    seen(page, lambda: "Best loss" in heads(page), lambda: str(heads(page)))
+    place = heads(page).index("Best loss") + 1
+    seen(page, lambda: "" not in [*cells(page, place)[:1], *cells(page, place)[2:]], lambda: str(cells(page, place)))
+    best = float(cells(page, place)[4])
     log = (server.workspace / "saves/demo-llama/lora/baseline/trainer_log.jsonl").read_text().splitlines()
     assert best == pytest.approx(min(row["loss"] for row in map(json.loads, log) if "loss" in row), abs=1e-4)
     expect(page.get_by_text("Runs: 5 of 5")).to_be_visible()
@@ -132,11 +132,13 @@ def test_search_filter_and_order_are_in_the_address_and_survive_a_reload(page: P
     address(page, "find=memory")
     page.locator(".st-key-runs-find input").fill("")
     see(page, "cli", "scores", "half", "broken", "baseline")
+    tool(page, "filter")
     box = page.locator(".st-key-runs_state input")
     for word in ("FAILED", "STOPPED"):
         pick_option(page, box, word, search=True)
     see(page, "half", "broken")
-    page.keyboard.press("Escape")
+    close(page)
+    expect(chip(page, "State: FAILED")).to_be_visible()
     head(page, "Best loss")
     see(page, *sorted(("half", "broken"), key=lambda name: best_of(server, name)))
     address(page, "state=STOPPED")
@@ -148,6 +150,8 @@ def test_search_filter_and_order_are_in_the_address_and_survive_a_reload(page: P
     head(page, "Best loss")
     see(page, *reversed(ascending))
     address(page, "order=desc")
+    chip(page, "State: FAILED").click()
+    see(page, "half")
     page.click(".st-key-runs_clear button")
     seen(page, lambda: len(names(page)) == 5, lambda: str(names(page)))
     address(page, r"/runs\?sort=best&order=desc$")
@@ -158,15 +162,42 @@ def best_of(server: Server, name: str) -> float:
     return min(row["loss"] for row in map(json.loads, log.read_text().splitlines()) if "loss" in row)
 
 
+def heads(page: Page) -> list[str]:
+    """The heads of the columns in sight, the boxes left out."""
+    every = page.locator('.stDataFrame >> nth=0 >> th[role="columnheader"]')
+    return [text for text in every.evaluate_all("heads => heads.map(h => h.textContent)") if text.strip()]
+
+
+WIDTHS = {  # px, see ui/runs/tables.py; a setting's column is as wide as its words
+    "Name": 210, "State": 150, "Progress": 100, "Loss": 104, "Best eval loss": 112, "Best loss": 90,
+    "steps": 70, "delay": 70,
+}
+
+
 def head(page: Page, word: str) -> None:
-    """Presses the head of a column: at the middle of its cells."""
-    place = page.locator('.stDataFrame >> nth=0 >> th[role="columnheader"]').evaluate_all(
-        "(heads, word) => heads.findIndex(h => h.textContent.startsWith(word))", word
-    )
-    widths = [190, 172, 104, 110, 84, 96]  # of the columns up to Best loss, see ui/runs.py
+    """Presses the head of a column: near its left edge."""
+    known = [text.rstrip(" ↑↓") for text in heads(page)]
+    width = sum(WIDTHS[name] for name in known[: known.index(word)])
     corner = page.locator(".stDataFrame canvas").first.bounding_box()
-    assert corner is not None and place == 5
-    page.mouse.click(corner["x"] + 36 + sum(widths[:place]) + 25, corner["y"] + HEAD / 2)
+    assert corner is not None
+    page.mouse.click(corner["x"] + 36 + width + 25, corner["y"] + HEAD / 2)
+
+
+def tool(page: Page, name: str) -> None:
+    """Opens a menu above the table: "filter", "view"."""
+    page.click(f".st-key-runs_{name}_menu button")
+    page.wait_for_selector(".st-key-runs_where, .st-key-runs_order")
+
+
+def close(page: Page) -> None:
+    """Closes the menu that is open."""
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    drawn(page)
+
+
+def chip(page: Page, words: str) -> Locator:
+    return page.locator("[class*=st-key-runs_chip_] button:visible").filter(has_text=words)
 
 
 def test_the_order_changes_by_a_click_and_the_selection_stays_with_its_runs(page: Page) -> None:
@@ -206,6 +237,7 @@ def test_notes_and_tags_are_kept_and_found_also_for_a_run_of_the_plain_cli(page:
     wait_for(kept.exists)
     assert json.loads(kept.read_text())["tags"] == ["oom", "my own tag"]
     expect(page.locator('[data-testid="stText"]')).to_have_text("<img src=x onerror=alert(1)> **not bold**")
+    tool(page, "filter")
     box = page.locator(".st-key-runs_tag input")
     pick_option(page, box, "oom", search=True)
     see(page, "cli", "broken")
@@ -373,6 +405,89 @@ def test_a_thousand_runs_are_listed_and_found(page: Page, server: Server) -> Non
     expect(page.locator(".stDataFrame table").first).to_have_attribute("aria-rowcount", "1006", timeout=30_000)
     page.locator(".st-key-runs-find input").fill("-0777")
     seen(page, lambda: len(names(page)) == 1 and names(page)[0].endswith("-0777"), lambda: str(names(page)))
+
+
+# -- what differs, groups, a click on a name ---------------------------------------------------------------
+
+
+def sweep(server: Server) -> None:
+    """Four runs that differ in two arguments."""
+    for number in range(4):
+        args = {"learning_rate": (0.0001, 0.0004)[number % 2], "lora_rank": (8, 16)[number // 2], "seed": 42}
+        add_run(server.workspace, f"sweep-{number}", age=1000.0 + number, args=args)
+
+
+def test_arguments_that_differ_are_columns_and_conditions_are_chips(page: Page, server: Server) -> None:
+    sweep(server)
+    page.locator(".st-key-runs-find input").fill("sweep")
+    see(page, "sweep-0", "sweep-1", "sweep-2", "sweep-3")
+    seen(page, lambda: {"learning_rate", "lora_rank"} <= set(heads(page)), lambda: str(heads(page)))
+    assert "seed" not in heads(page)
+    page.locator(".st-key-runs-find input").fill("sweep lora_rank>8")
+    see(page, "sweep-2", "sweep-3")
+    expect(chip(page, "lora_rank > 8")).to_be_visible()
+    seen(page, lambda: "lora_rank" not in heads(page), lambda: str(heads(page)))
+    chip(page, "lora_rank > 8").click()
+    see(page, "sweep-0", "sweep-1", "sweep-2", "sweep-3")
+    expect(page.locator(".st-key-runs-find input")).to_have_value("sweep")
+    tool(page, "view")
+    pick_option(page, page.locator("[class*=st-key-runs-columns] input"), "seed", search=True)
+    close(page)
+    page.reload()
+    page.wait_for_selector(".st-key-runs_bar")
+    see(page, "sweep-0", "sweep-1", "sweep-2", "sweep-3")
+    column = page.locator('.stDataFrame >> nth=0 >> table')
+    expect(column).to_have_attribute("aria-colcount", re.compile(r"\d+"))
+    kept = [path.read_text() for path in (server.workspace / ".lfdash").glob("columns*.json")]
+    assert kept and all('"arg.seed"' in text for text in kept)
+
+
+def test_runs_are_grouped_by_an_argument(page: Page, server: Server) -> None:
+    sweep(server)
+    visit(page, server, "?find=sweep&group=arg.learning_rate")
+    titles = page.locator("[class*=st-key-runs-group] summary")
+    expect(titles).to_have_count(2)
+    expect(titles.nth(0)).to_contain_text("learning_rate 0.0001 · 2 runs · Best eval loss: best")
+    expect(page.locator(".stDataFrame")).to_have_count(0)
+    titles.nth(1).click()
+    see(page, "sweep-1", "sweep-3")
+    tick(page, "sweep-3")
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    expect(page.locator(".st-key-runs_open button")).to_be_enabled()
+    titles.nth(1).click()
+    expect(page.locator(".stDataFrame")).to_have_count(0)
+    chip(page, "Grouped by").click()
+    see(page, "sweep-0", "sweep-1", "sweep-2", "sweep-3")
+
+
+def click_name(page: Page, name: str) -> None:
+    see_one(page, name)
+    corner = page.locator(".stDataFrame canvas").first.bounding_box()
+    assert corner is not None
+    page.mouse.click(corner["x"] + 36 + 30, corner["y"] + HEAD + ROW * names(page).index(name) + ROW / 2)
+
+
+def see_one(page: Page, name: str) -> None:
+    seen(page, lambda: name in names(page), lambda: f"{name} is not among {names(page)}")
+
+
+def test_a_click_on_a_name_opens_the_run_and_back_goes_through_what_was_shown(page: Page, server: Server) -> None:
+    page.locator(".st-key-runs-find input").fill("demo-llama")
+    see(page, "scores", "half", "baseline")
+    click_name(page, "half")
+    page.wait_for_selector(".lf-name:text-is('half')")
+    address(page, r"/\?run=id-half")
+    pick_option(page, page.locator("[class*=st-key-page-run_pick] input").first, "baseline")
+    page.wait_for_selector(".lf-name:text-is('baseline')")
+    address(page, r"/\?run=id-baseline")
+    page.go_back()
+    page.wait_for_selector(".lf-name:text-is('half')")
+    page.go_back()
+    see(page, "scores", "half", "baseline")
+    address(page, "/runs.find=demo-llama")
+    click_name(page, "scores")
+    page.wait_for_selector(".lf-name:text-is('scores')")
+    address(page, r"/evaluate\?run=id-scores")
 
 
 @pytest.mark.parametrize("width", [800, 1440])

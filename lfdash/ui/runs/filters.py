@@ -17,6 +17,7 @@ from lfdash.runs.order import DEFAULT_SORT, LARGEST_FIRST, can_sort
 from lfdash.runs.record import RunState
 from lfdash.runs.table import BADGES, TableRow
 from lfdash.runs.values import NAMED
+from lfdash.ui.shared import address as address_of
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.layout import arrived
 from lfdash.ui.shared.run_words import state_word
@@ -45,9 +46,14 @@ def key(name: str) -> str:
 
 def seed() -> None:
     """Takes filters, order and groups from the address: the first time, and when the browser went back or forward to
-    another one. What it says amiss is left out."""
+    another one. What it says amiss is left out.
+
+    Streamlit puts the address of the page that one goes to into the history of the page that one leaves, too: to go
+    back to that is to go back to what was shown.
+    """
     now = address()
-    gone_back = now != st.session_state.get(PUBLISHED) and (not arrived() or bool(now))
+    left = address_of.RUN in now
+    gone_back = now != st.session_state.get(PUBLISHED) and not left and (not arrived() or bool(now))
     if st.session_state.get(SEEDED) and not gone_back:
         return
     st.session_state[SEEDED] = True

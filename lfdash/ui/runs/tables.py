@@ -169,8 +169,16 @@ def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> d
     for name in data.column_names:
         if name not in own:
             plain = pa.types.is_floating(data.schema.field(name).type)
-            own[name] = config.NumberColumn(names[name], format="plain") if plain else config.TextColumn(names[name])
+            own[name] = (
+                config.NumberColumn(names[name], format="plain", width=number_width(names[name])) if plain
+                else config.TextColumn(names[name])
+            )
     return own
+
+
+def number_width(title: str) -> int:
+    """The width of a column of numbers: as wide as its head (px)."""
+    return max(70, 7 * len(title) + 30)
 
 
 # -- groups ---------------------------------------------------------------------------------------------

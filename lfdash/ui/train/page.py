@@ -9,7 +9,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import PRESET, Form
 from lfdash.ui.launch import foot, queue
-from lfdash.ui.shared import streamlit_private
+from lfdash.ui.shared import address, streamlit_private
 from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.run_words import not_shown_words, tick_seconds
@@ -32,9 +32,10 @@ def draw(kind: str) -> None:
     with st.sidebar:
         sidebar.draw(form)
         foot.draw(form)
+    address.follow()
     view = monitor.shown(form)
     if view is not None:
-        st.query_params["run"] = view.run_id  # a reload shows the same run
+        address.tell(view.run_id)  # a reload shows the same run
     with st.container(key="head"):
         strip = st.container(key="strip")
         run_bar.draw(form, view)

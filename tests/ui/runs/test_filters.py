@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
 from lfdash.ui.runs import filters
@@ -52,3 +53,71 @@ def test_several_values_of_one_filter_are_any_of_them(three: Services) -> None:
 def test_a_value_of_an_address_that_is_none_is_its_own_word(value: str) -> None:
     word = filters.known(["FAILED"], str.lower)
     assert word(value) == {"FAILED": "failed", "GONE": "GONE"}[value]
+
+
+def chips(app: AppTest) -> list[str]:
+    return [item.label.replace("\\", "") for item in app.button if (item.key or "").startswith("runs_chip_")]
+
+
+def drop(app: AppTest, label: str) -> AppTest:
+    next(item for item in app.button if item.label.replace("\\", "") == label).click()
+    return pages.good(pages.good(app.run()).run())
+
+
+def test_each_filter_is_a_chip_that_takes_it_away(three: Services) -> None:
+    app = visit({"state": ["SUCCEEDED", "FAILED"], "where": ["learning_rate<1", "x"], "find": "lora seed!=3",
+                 "group": "stage"})
+    assert chips(app) == [
+        "State: FINISHED", "State: FAILED", "learning_rate < 1", "seed != 3", "“lora”", "Grouped by: Stage",
+    ]
+    app = drop(app, "“lora”")
+    assert app.query_params["find"] == "seed!=3" and app.query_params["where"] == "learning_rate<1"
+    app = drop(app, "seed != 3")
+    app = drop(app, "State: FINISHED")
+    app = drop(app, "Grouped by: Stage")
+    assert chips(app) == ["State: FAILED", "learning_rate < 1"] and names(app) == ["new"]
+    app = drop(app, "State: FAILED")
+    app = drop(app, "learning_rate < 1")
+    assert chips(app) == [] and names(app) == ["new", "cli", "old"] and not app.query_params
+
+
+def test_a_condition_is_put_together_in_the_menu(three: Services) -> None:
+    app = opened(visit(), "filter")
+    assert "learning_rate" in pages.widget(app, "selectbox", filters.ARGUMENT).options
+    app = press(app, "runs_where_add")
+    assert chips(app) == []  # nothing was said yet
+    pages.widget(app, "selectbox", filters.ARGUMENT).set_value("stage")
+    pages.widget(app, "selectbox", filters.SIGN).set_value("=")
+    app.text_input(key=filters.VALUE).set_value(" dpo ")
+    app = press(app, "runs_where_add")
+    assert chips(app) == ["stage = dpo"] and names(app) == ["new"] and app.query_params["where"] == "stage=dpo"
+    assert app.text_input(key=filters.VALUE).value == ""
+
+
+def test_back_brings_the_filters_of_the_address_that_it_goes_to(three: Services) -> None:
+    app = visit({"state": ["FAILED"]})
+    app.text_input(key=filters.FIND).set_value("new")
+    app = pages.good(app.run())
+    assert app.query_params["find"] == "new"
+    app.query_params.clear()
+    app.query_params["state"] = ["FAILED", "SUCCEEDED"]  # as the browser does it
+    app = pages.good(app.run())
+    assert app.session_state[filters.FIND] == "" and names(app) == ["new", "cli", "old"]
+    app.query_params.clear()
+    app.query_params["run"] = "id-new"  # of the page that was gone to: what was shown is shown again
+    app = pages.good(app.run())
+    assert names(app) == ["new", "cli", "old"] and "run" not in app.query_params
+    assert app.query_params["state"] == ["FAILED", "SUCCEEDED"]
+
+
+def test_an_order_and_groups_by_any_argument_are_in_the_address(three: Services) -> None:
+    app = visit({"sort": "arg.learning_rate", "group": "arg.none"})
+    assert app.session_state[filters.SORT] == "arg.learning_rate" and app.session_state[filters.DOWN] is False
+    assert app.query_params["group"] == "arg.none"
+    assert [box.label for box in app.expander] == ["**none (none)** · 3 runs · Best eval loss: best " + best(three)]
+
+
+def best(services: Services) -> str:
+    rows = [row for row in services.table.latest if row.best_eval is not None]
+    losses = [row.best_eval for row in rows if row.best_eval is not None]
+    return f"{min(losses):.4g} · mean {sum(losses) / len(losses):.4g}"
