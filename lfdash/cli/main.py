@@ -12,7 +12,8 @@ from lfdash.cli.terminal import WRONG_USE
 from lfdash.cli.texts import t
 
 COMMANDS = (
-    "check", "preview", "start", "queue", "ls", "show", "logs", "metrics", "alerts", "stop", "resume", "diagnose",
+    "check", "preview", "start", "queue", "ls", "show", "logs", "metrics", "alerts", "machine", "stop", "resume",
+    "diagnose",
     "data", "convert",
 )
 SERVE = "serve"

@@ -119,14 +119,15 @@ class Machine:
         wanted = self._uses.busy() or time.monotonic() - self._looked < LOOKED_S
         return BUSY_S if wanted else IDLE_S
 
-    def look(self) -> Sample:
-        """Takes a sample, now and in this thread."""
+    def look(self, *, keep: bool = True) -> Sample:
+        """Takes a sample, now and in this thread. keep: beside the runs, too."""
         problems: dict[str, str] = {}
         devices = self._uses.named(tuple(device for one in self._vendors for device in self._read(*one, problems)))
         cpu, (used, total) = self._host.cpu(), self._host.memory()
         sample = Sample(time.time(), devices, problems, cpu, used, total, *self._room(problems))
         self._sample = sample
-        self._uses.take(sample)
+        if keep:
+            self._uses.take(sample)
         return sample
 
     def _read(
