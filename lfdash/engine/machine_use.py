@@ -69,7 +69,8 @@ class MachineUse:
     def _write(self, view: RunView, sample: Sample) -> None:
         recording = self._recordings.setdefault(view.path, Recording(view.paths.machine))
         try:
-            recording.add(row_of(sample, devices_of(view, sample.devices), view.attempt))
+            devices = devices_of(view, sample.devices)
+            recording.add(row_of(sample, devices, view.attempt, view.progress.step))
             self._unwritten.discard(view.path)
         except OSError as error:
             if view.path not in self._unwritten:

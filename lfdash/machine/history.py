@@ -20,6 +20,7 @@ from lfdash.machine.sample import label_of
 Column: TypeAlias = npt.NDArray[np.float64]
 PAUSE_S = 10.0  # what is counted for the time between two attempts of a run
 MOST_DEVICES = 64
+OF_ROW = ("time", "attempt", "step")
 FILES = 32  # that are remembered
 
 
@@ -44,13 +45,15 @@ class DeviceColumns:
 class MachineColumns:
     """A run's machine, a value a row; NaN where something was not known.
 
-    time: epoch seconds. seconds: since the run's first row, without the time between its attempts. devices: key
-    (`nvidia:0`) -> its columns, in the order of their numbers. cpu: percent. Others: bytes.
+    time: epoch seconds. seconds: since the run's first row, without the time between its attempts. step: the last one
+    that was logged then. devices: key (`nvidia:0`) -> its columns, in the order of their numbers. cpu: percent. Others:
+    bytes.
     """
 
     time: Column
     seconds: Column
     attempt: Column
+    step: Column
     cpu: Column
     memory_used: Column
     memory_total: Column
@@ -73,25 +76,44 @@ class MachineColumns:
 
 
 NO: Column = np.empty(0)
-EMPTY = MachineColumns(NO, NO, NO, NO, NO, NO, NO, NO, {})
+EMPTY = MachineColumns(NO, NO, NO, NO, NO, NO, NO, NO, NO, {})
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> MachineColumns:
     """The columns of some rows."""
     if not rows:
         return EMPTY
-    time, attempt = column(rows, "time"), column(rows, "attempt")
     told = [mapping(row.get("devices")) for row in rows]
     keys = sorted({key for devices in told for key in devices if isinstance(key, str)}, key=by_number)[:MOST_DEVICES]
     devices = {key: device_columns(key, [one.get(key) for one in told]) for key in keys}
-    values = {name: column(rows, name) for name in OF_SAMPLE}
-    return MachineColumns(time, run_seconds(time, attempt), attempt, devices=devices, **values)
+    values = {name: column(rows, name) for name in (*OF_ROW, *OF_SAMPLE)}
+    return MachineColumns(**values, seconds=run_seconds(values["time"], values["attempt"]), devices=devices)
 
 
 def device_columns(key: str, rows: Sequence[Any]) -> DeviceColumns:
     """The columns of one device, from what each row says of it."""
     told = [mapping(row) for row in rows]
     return DeviceColumns(label_of(key), **{name: column(told, name) for name in OF_DEVICE})
+
+
+def joined(before: MachineColumns, after: MachineColumns) -> MachineColumns:
+    """The columns of rows and of those that follow them, without a look at each row."""
+    if not len(before) or not len(after):
+        return after if len(after) else before
+    keys = sorted({*before.devices, *after.devices}, key=by_number)[:MOST_DEVICES]
+    values = {name: np.concatenate((getattr(before, name), getattr(after, name))) for name in (*OF_ROW, *OF_SAMPLE)}
+    devices = {key: joined_device(key, before, after) for key in keys}
+    return MachineColumns(**values, seconds=run_seconds(values["time"], values["attempt"]), devices=devices)
+
+
+def joined_device(key: str, before: MachineColumns, after: MachineColumns) -> DeviceColumns:
+    """The columns of one device; NaN where one of both does not know it."""
+    def part(of: MachineColumns, name: str) -> Column:
+        return getattr(of.devices[key], name) if key in of.devices else np.full(len(of), np.nan)
+
+    return DeviceColumns(
+        label_of(key), **{name: np.concatenate((part(before, name), part(after, name))) for name in OF_DEVICE}
+    )
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -131,7 +153,6 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.columns = EMPTY
-        self._rows: list[dict[str, Any]] = []
         self._inode, self._offset = -1, 0
         self._lock = threading.Lock()
 
@@ -141,7 +162,7 @@ class History:
             try:
                 descriptor, size = open_descriptor(self.path)
             except FileNotFoundError:
-                self._rows, self._inode, self._offset, self.columns = [], -1, 0, EMPTY
+                self._inode, self._offset, self.columns = -1, 0, EMPTY
                 return self.columns
             except OSError:
                 return self.columns
@@ -158,14 +179,11 @@ class History:
         if size > LARGEST or (inode == self._inode and size == self._offset):
             return
         if inode != self._inode or size < self._offset:  # thinned, or another one
-            self._rows, self._inode, self._offset = [], inode, 0
+            self._inode, self._offset, self.columns = inode, 0, EMPTY
         new = os.pread(descriptor, size - self._offset, self._offset)
         whole = new[: new.rfind(b"\n") + 1]
         self._offset += len(whole)
-        rows = parse_rows(whole.decode("utf-8", "replace"))
-        if rows or not self._rows:
-            self._rows += rows
-            self.columns = columns_of(self._rows)
+        self.columns = joined(self.columns, columns_of(parse_rows(whole.decode("utf-8", "replace"))))
 
 
 class Histories:

@@ -1,9 +1,9 @@
 """What the machine did while a run went on: `machine.jsonl` in the run's folder, one row a sample.
 
-A row: `time` (epoch seconds), `attempt`, `every` (seconds between rows, at that time), `cpu` (percent), `memory_used`,
-`memory_total`, `disk_free`, `disk_total` (bytes), and `devices`: key (`nvidia:0`) -> `load` (percent), `memory_used`,
-`memory_total` (bytes), `temperature` (°C), `power` (W). What is not known is left out. The file stays small: when it
-has MOST rows, every second one is dropped and the time between two is doubled.
+A row: `time` (epoch seconds), `attempt`, `step` (the last one that was logged), `every` (seconds between rows, at that
+time), `cpu` (percent), `memory_used`, `memory_total`, `disk_free`, `disk_total` (bytes), and `devices`: by key
+(`nvidia:0`) `load` (percent), `memory_used`, `memory_total` (bytes), `temperature` (°C), `power` (W). What is not known
+is left out. The file stays small: when it has MOST rows, every second one is dropped and the time between two doubles.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ APPENDING = sum(getattr(os, name, 0) for name in (
 ))
 
 
-def row_of(sample: Sample, devices: Iterable[Device], attempt: int) -> dict[str, Any]:
+def row_of(sample: Sample, devices: Iterable[Device], attempt: int, step: int | None = None) -> dict[str, Any]:
     """A sample as a row, with some of its devices. One that did not answer this time is left out."""
-    row: dict[str, Any] = {"time": round(sample.time, 1), "attempt": attempt, **known(sample, OF_SAMPLE)}
+    place = {} if step is None else {"step": step}
+    row: dict[str, Any] = {"time": round(sample.time, 1), "attempt": attempt, **place, **known(sample, OF_SAMPLE)}
     fresh = (device for device in devices if sample.time - device.seen < EVERY_S)
     told = {device.key: known(device, OF_DEVICE) for device in fresh}
     return {**row, "devices": {key: values for key, values in told.items() if values}}

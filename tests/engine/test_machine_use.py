@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lfdash.engine.machine_use import MachineUse, devices_of, users
@@ -112,10 +113,14 @@ def test_rows_are_kept_while_a_run_goes_on(registry: ProcessRegistry, fake: Fake
     path = handle.paths.machine
     assert not path.exists()
     mine = replace(GPU, runs=("id-r1",), load=50.0)
-    for at in (100, 102, 105):
+    use.take(sample(100, mine, OTHER))
+    fake.log(handle, {"current_steps": 3, "total_steps": 9, "loss": 1.0})
+    registry.refresh()
+    for at in (102, 105):
         use.take(sample(at, mine, OTHER))
     found = History(path).poll()
     assert found.time.tolist() == [100, 105] and list(found.devices) == ["nvidia:0"]
+    assert np.isnan(found.step[0]) and found.step[1] == 3
     assert found.devices["nvidia:0"].load.tolist() == [50, 50] and found.attempt.tolist() == [1, 1]
     fake.end(handle, 0)
     registry.refresh()

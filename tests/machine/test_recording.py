@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfdash.machine.history import EMPTY, Histories, History, columns_of
+from lfdash.machine.history import EMPTY, Histories, History, columns_of, joined
 from lfdash.machine.recording import FILE, Recording, read_rows, row_of
 from lfdash.machine.sample import Device, Sample
 
@@ -33,8 +33,8 @@ def test_a_row_has_what_is_known_of_a_sample() -> None:
     )
     lost, stale = Device("nvidia", "2", problem="lost", seen=100.0), Device("amd", "0", load=1.0, seen=20.0)
     sample = Sample(100.04, (known, lost, stale), cpu=3.26, memory_used=5, memory_total=10, disk_free=7)
-    assert row_of(sample, sample.devices, 2) == {
-        "time": 100.0, "attempt": 2, "cpu": 3.3, "memory_used": 5, "memory_total": 10, "disk_free": 7,
+    assert row_of(sample, sample.devices, 2, 7) == {
+        "time": 100.0, "attempt": 2, "step": 7, "cpu": 3.3, "memory_used": 5, "memory_total": 10, "disk_free": 7,
         "devices": {"nvidia:1": {"load": 97.0, "memory_used": GB, "memory_total": 2 * GB, "power": 512.3}},
     }
 
@@ -123,12 +123,28 @@ def test_columns_have_nan_where_nothing_is_known() -> None:
     np.testing.assert_array_equal(found.devices["nvidia:2"].memory, [np.nan, 25.0])
     np.testing.assert_array_equal(found.cpu, [10.0, np.nan])
     np.testing.assert_array_equal(found.memory, [50.0, np.nan])
-    assert np.isnan(found.disk).all() and len(found) == 2
+    assert np.isnan(found.disk).all() and np.isnan(found.step).all() and len(found) == 2
 
 
 def test_the_runs_own_time_leaves_out_what_lies_between_its_attempts() -> None:
     rows = [row(100), row(105), row(9000, attempt=2), row(9005, attempt=2), row(9000, attempt=2), row(9100, attempt=2)]
     np.testing.assert_array_equal(columns_of(rows).seconds, [0, 5, 15, 20, 20, 120])
+
+
+@given(st.lists(st.tuples(
+    st.integers(0, 10**6), st.integers(1, 3),
+    st.dictionaries(st.sampled_from(["nvidia:0", "nvidia:10", "nvidia:2"]), st.dictionaries(
+        st.sampled_from(["load", "power"]), st.integers(0, 100))),
+), max_size=20), st.integers(0, 20))
+def test_columns_that_grow_are_those_of_all_rows(told: list[Any], cut: int) -> None:
+    rows = [row(time, attempt=attempt, devices=devices) for time, attempt, devices in told]
+    whole, grown = columns_of(rows), joined(columns_of(rows[:cut]), columns_of(rows[cut:]))
+    for name in ("time", "seconds", "attempt", "step", "cpu", "disk_free"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(grown, name))
+    assert list(whole.devices) == list(grown.devices)
+    for key, device in whole.devices.items():
+        np.testing.assert_array_equal(device.load, grown.devices[key].load)
+        np.testing.assert_array_equal(device.power, grown.devices[key].power)
 
 
 def test_a_file_is_followed_and_only_whole_lines_count(tmp_path: Path) -> None:

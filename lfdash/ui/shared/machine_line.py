@@ -94,8 +94,8 @@ def line_html(cells: list[Cell], devices: int) -> str:
 
 
 def cell_html(cell: Cell, size: str, *, device: bool, first: bool) -> str:
-    """A cell: name, bars, the figure that matters, others where there is room. What it says in full is its name for a
-    screen reader, and shown when a mouse rests on it."""
+    """A cell: name, bars, the figure that matters, others where there is room. What it says in full, its title, is its
+    name for a screen reader, and shown when a mouse rests on it."""
     told = html.escape(cell.told or cell.value)
     name = cell.name.split()[-1] if device and size == "lf-crowd" and not first else cell.name
     bars = "".join(f'<u style="background-size:{bar or 0:.0f}% 100%"></u>' for bar in cell.bars)
@@ -103,7 +103,7 @@ def cell_html(cell: Cell, size: str, *, device: bool, first: bool) -> str:
     text = "" if cell.bars and cell.value.endswith("%") else " lf-text"
     return (
         f'<span class="lf-cell {kind}{text}{f" lf-{cell.look}" if cell.look else ""}" role="img" '
-        f'aria-label="{told}" title="{told}"><b>{html.escape(name)}</b>'
+        f'title="{told}"><b>{html.escape(name)}</b>'
         + (f"<i>{bars}</i>" if bars else "") + (f"<em>{html.escape(cell.value)}</em>" if cell.value else "")
         + (f"<small>{html.escape(cell.more)}</small>" if cell.more else "") + "</span>"
     )
