@@ -100,6 +100,7 @@ def draw_body(form: Form, view: RunView) -> None:
         )
         if kind.trains:
             draw_link(services, view)
+            draw_compare(view)
     DETAILS[tab](services, view, feed, console)
 
 
@@ -112,6 +113,14 @@ def draw_link(services: Services, view: RunView) -> None:
         st.session_state["monitor.link"] = held
     if held[1] and services.registry.redact(held[1]) == held[1]:  # an address with a token in it is not for others
         st.link_button(t("ui.tracker"), held[1], icon=":material/open_in_new:", help=markdown_safe(held[1]))
+
+
+def draw_compare(view: RunView) -> None:
+    """The way to a comparison that begins with this run."""
+    st.page_link(
+        "pages/compare.py", label=t("ui.compare_with"), icon=":material/stacked_line_chart:",
+        query_params={"runs": view.run_id}, help=t("ui.compare_with_help"),
+    )
 
 
 def draw_configuration(services: Services, view: RunView, _feed: RunFeed, _console: ConsoleTail) -> None:
