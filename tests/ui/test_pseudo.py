@@ -24,6 +24,7 @@ from lfdash.jobs.resources import ResourceRequest
 from lfdash.llamafactory.deep_check import Verdict
 from lfdash.llamafactory.token_lengths import Lengths
 from lfdash.outcomes import Problem, Refused
+from lfdash.runs.compare.address import TABS, of_runs
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.runs.view import Reason, RunView, Saved, Waiting
 from lfdash.ui.data import lengths, new
@@ -39,7 +40,7 @@ from tests.support.runs import fake_cli, plan_for, wait_end
 # Data text: rows and names that the files below hold. `lfdash`, `tok` and `GB` are no words of a language.
 DATA = {"rows", "pairs", "online", "broken", "new", "mine", "ask", "say", "hello", "world", "instruction", "output",
         "done", "failed", "odd", "scored", "merged", "absent", "fast", "nope", "zzz", "bad",
-        "prompt", "response", "list", "out", "chosen", "rejected", "columns", "true"}
+        "prompt", "response", "list", "out", "chosen", "rejected", "columns", "true", "fail"}
 NAMES = DATA | {"lfdash", "tok", "GPU", "GB", "MB", "YAML", *map(locales.name_of, locales.available())}
 
 
@@ -315,6 +316,15 @@ def test_own_data(site: Site) -> None:
     site.check(app.run())
     app.session_state["data.folder"] = "nowhere"
     site.check(app.run())
+
+
+def test_comparing(site: Site) -> None:
+    app = site.open("pages/compare.py")
+    site.check(app)
+    app.session_state["compare.state"] = of_runs(["id-done", "id-failed", "id-odd", "id-scored", "id-never"])
+    for tab in TABS:
+        app.session_state["compare.state"] = replace(app.session_state["compare.state"], tab=tab)
+        site.check(app.run())
 
 
 def test_the_reference(site: Site) -> None:

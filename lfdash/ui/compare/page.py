@@ -70,7 +70,7 @@ def turned() -> None:
 
 def draw_empty(rows: Sequence[TableRow]) -> None:
     """How runs are chosen."""
-    st.info(t("ui.compare_empty"), icon=":material/stacked_line_chart:")
+    st.info(t("ui.compare_empty"), icon=":material/compare_arrows:")
     newest = [row.run_id for row in rows if row.kind == "train"][:2]
     if len(newest) == 2:
         st.button(t("ui.compare_newest"), key="compare_newest", icon=":material/history:", on_click=state.add,

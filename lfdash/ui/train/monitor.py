@@ -118,7 +118,7 @@ def draw_link(services: Services, view: RunView) -> None:
 def draw_compare(view: RunView) -> None:
     """The way to a comparison that begins with this run."""
     st.page_link(
-        "pages/compare.py", label=t("ui.compare_with"), icon=":material/stacked_line_chart:",
+        "pages/compare.py", label=t("ui.compare_with"), icon=":material/compare_arrows:",
         query_params={"runs": view.run_id}, help=t("ui.compare_with_help"),
     )
 
