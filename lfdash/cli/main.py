@@ -12,8 +12,8 @@ from lfdash.cli.terminal import WRONG_USE
 from lfdash.cli.texts import t
 
 COMMANDS = (
-    "check", "preview", "start", "queue", "ls", "show", "logs", "metrics", "alerts", "machine", "stop", "resume",
-    "diagnose",
+    "check", "preview", "start", "queue", "ls", "show", "logs", "metrics", "compare", "alerts", "machine", "stop",
+    "resume", "diagnose",
     "data", "convert",
 )
 SERVE = "serve"

@@ -1,0 +1,105 @@
+"""`lfdash compare RUN RUN ...`: the settings that differ, and the runs' numbers side by side."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+from lfdash.cli.commands import RunName, command
+from lfdash.cli.runs import chosen
+from lfdash.cli.terminal import FINE, Terminal, seconds, table
+from lfdash.cli.texts import t
+from lfdash.engine.comparison import settings_of, subjects_of
+from lfdash.engine.facade import Workspace
+from lfdash.runs.compare.address import of_runs
+from lfdash.runs.compare.settings import Cell, SettingRow, plain_text, shortened
+from lfdash.runs.compare.table import Measured, NumberRow, numbers_of
+from lfdash.runs.table import duration
+
+
+def runs_argument() -> click.Argument:
+    """RUN RUN ...: two or more."""
+    return click.Argument(["runs"], type=RunName(), nargs=-1, required=True, metavar="RUN RUN...")
+
+
+@command("compare", runs_argument)
+def compare(terminal: Terminal, runs: tuple[str, ...]) -> int:
+    """A column a run. The numbers are compared at the step to which all runs have come."""
+    workspace, ids = terminal.open(), []
+    for name in runs:
+        workspace, run = chosen(terminal, name)
+        ids.append(run.id)
+    subjects = subjects_of(workspace.services, of_runs(ids))
+    settings = settings_of(workspace.services, subjects)
+    found = numbers_of([measured(workspace, subject.run_id) for subject in subjects])
+    if terminal.as_json:
+        terminal.give({
+            "runs": [{"id": subject.run_id, "name": subject.name} for subject in subjects],
+            "settings": [setting_json(row) for row in settings],
+            "equal": {"axis": found.axis, "at": found.where},
+            "numbers": [number_json(row) for row in found.rows],
+        })
+        return FINE
+    names = [subject.name for subject in subjects]
+    if settings:
+        terminal.say(table([t("ui.compare_settings"), *names], map(setting_cells, settings)))
+    else:
+        terminal.say(t("ui.compare_settings_none"))
+    if found.rows:
+        lines = [[row_name(row, found.where), *(cell(row, value) for value in row.values)] for row in found.rows]
+        terminal.say("\n" + table([t("ui.compare_numbers"), *names], lines))
+    return FINE
+
+
+def measured(workspace: Workspace, run_id: str) -> Measured:
+    """A run's numbers, read to the end."""
+    view = workspace.services.registry.get(run_id)
+    if view is None or view.waiting is not None:
+        return Measured()
+    feed = workspace.services.feeds.of(view.paths)
+    feed.poll()
+    return Measured(feed, duration(view))
+
+
+def setting_json(row: SettingRow) -> dict[str, Any]:
+    """A setting for a program."""
+    return {
+        "setting": row.name, "group": row.group, "in_effect": row.in_effect,
+        "values": [cell.value for cell in row.cells], "how": [cell.how for cell in row.cells],
+    }
+
+
+def number_json(row: NumberRow) -> dict[str, Any]:
+    """A number for a program."""
+    return {"column": row.column, "what": row.what, "values": row.values, "steps": row.steps or None}
+
+
+def setting_cells(row: SettingRow) -> list[str]:
+    """The row of a setting for a person; a default stands in brackets."""
+    return [row.name, *shortened([setting_words(cell) for cell in row.cells])]
+
+
+def setting_words(cell: Cell) -> str:
+    """What a run says of a setting."""
+    if cell.how == "given":
+        return plain_text(cell.value)
+    return f"({plain_text(cell.value)})" if cell.how == "default" else t(f"ui.compare_{cell.how}")
+
+
+def row_name(row: NumberRow, where: float | None) -> str:
+    """The name of a number's row."""
+    if row.what == "at":
+        return f"{row.column}, {t('ui.compare_at_step', value=f'{where or 0:,.0f}')}"
+    words = t(f"ui.compare_{row.what}")
+    return f"{row.column}, {words}" if row.what in ("best", "last") else words
+
+
+def cell(row: NumberRow, value: float | None) -> str:
+    """A number for a person."""
+    if value is None:
+        return "–"
+    if row.what == "duration":
+        return seconds(value)
+    return f"{value:.6g}" if math.isfinite(value) else "NaN"
