@@ -211,6 +211,17 @@ def picture_runs(page: Page) -> None:
     take(page, "runs")
 
 
+def picture_compare(page: Page) -> None:
+    """The trained run over the shorter one."""
+    visit(page, "Compare", ".st-key-compare_offered")
+    for name in (TRAINED, SHORTER):
+        page.locator(".st-key-compare_offered").get_by_role("button", name=name, exact=True).click()
+        page.locator(".st-key-compare_chosen").get_by_role("link", name=name, exact=True).first.wait_for()
+        page.wait_for_selector(IDLE)
+    page.wait_for_selector(".lf-canvas canvas", timeout=MINUTE)
+    take(page, "compare")
+
+
 def picture_data(page: Page) -> None:
     """One of the demo's datasets."""
     visit(page, "Data", ".st-key-data-pick")
@@ -225,7 +236,8 @@ def picture_arguments(page: Page) -> None:
     take(page, "arguments")
 
 
-VIEWS = (picture_train, picture_evaluate, picture_export, picture_runs, picture_data, picture_arguments)
+VIEWS = (picture_train, picture_evaluate, picture_export, picture_runs, picture_compare, picture_data,
+         picture_arguments)
 
 
 def open_page(browser: Browser, url: str) -> Page:
