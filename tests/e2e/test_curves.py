@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import vl_convert
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from lfdash.ui.curves.deltas import Sent
@@ -165,6 +166,16 @@ def test_all_values_at_a_place_in_all_charts(curves: Curves, made: dict[str, Gro
     page.mouse.move(5, 5)
     curves.point(0.0, small.first)
     assert curves.step(0) > 50, "small charts share the zoom"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_rule_of_axe_is_broken(curves: Curves, made: dict[str, GrowingRun], theme: str) -> None:
+    curves.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    page = curves.open(made["half"]).page
+    curves.tab("Curves")
+    expect(page.locator(".st-key-curves_small canvas").first).to_be_visible()
+    found = Axe().run(page)
+    assert [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found.response["violations"]] == []
 
 
 def test_a_click_on_the_legend_hides_a_line(curves: Curves, made: dict[str, GrowingRun]) -> None:

@@ -48,7 +48,7 @@ def settings_of(group: str) -> CurveSettings:
 def draw(
     key: str, runs: Sequence[CurveRun], charts: Sequence[Chart], settings: CurveSettings, *, group: str,
     choices: Sequence[Chart] = (), large: bool = False, file: str = "curves", shown: dict[str, str] | None = None,
-    csv: Callable[[], str] | None = None,
+    csv: Callable[[], str | bytes] | None = None,
 ) -> None:
     """Draws charts of runs where the script stands; nothing of a chart without a value.
 
@@ -83,7 +83,9 @@ def draw(
         sent_points |= one.points
     if csv is not None and st.session_state.get(ASKED_CSV):
         del st.session_state[ASKED_CSV]
-        parts["file"] = {"url": streamlit_private.offer_file(csv().encode(), "text/csv", key), "name": f"{file}.csv"}
+        values = csv()
+        content = values.encode() if isinstance(values, str) else values
+        parts["file"] = {"url": streamlit_private.offer_file(content, "text/csv", key), "name": f"{file}.csv"}
     sent = st.session_state.setdefault(SENT, {}).setdefault(key, Sent())
     message = sent.message((group, settings.x, language()), parts, sent_points)
     browser_part.mount(

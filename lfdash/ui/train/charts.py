@@ -59,6 +59,6 @@ def draw_curves(_services: Services, view: RunView, feed: RunFeed, _console: Con
     draw("curves_small", [run], rest, settings, group=group, file=view.name)
 
 
-def all_values(feed: RunFeed) -> str:
+def all_values(feed: RunFeed) -> str | bytes:
     """All that was logged, not only what is drawn."""
-    return as_csv(feed.frame) + "\n"
+    return as_csv(feed.frame)
