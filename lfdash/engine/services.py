@@ -27,6 +27,7 @@ from lfdash.machine.history import Histories
 from lfdash.machine.sampler import Machine
 from lfdash.outcomes import Refused
 from lfdash.runs.metrics.feeds import Feeds
+from lfdash.runs.output.logs import Logs
 from lfdash.runs.table import Table
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
@@ -90,6 +91,7 @@ class Services:
         self._machine_use = MachineUse(self.registry.watcher, self.registry.identity)
         self.machine = Machine(workspace, self._machine_use)
         self.machine_histories = Histories()  # of the runs
+        self.logs = Logs()
         self.table = Table(self.registry.summaries)
         self.feeds = Feeds()
         self.alerts, self.alert_sender = alerts.of_registry(

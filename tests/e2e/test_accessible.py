@@ -43,7 +43,7 @@ def test_no_rule_of_axe_is_broken(tab: Page, server: Server, path: str) -> None:
     tab.wait_for_selector(IDLE)
     if path == "":
         expect(tab.locator(".lf-name")).to_have_text("over")
-        expect(tab.locator(".st-key-console")).to_have_attribute("tabindex", "0")
+        expect(tab.locator(".st-key-console .lines")).to_have_attribute("role", "region")
     found = Axe().run(tab)
     told = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found.response["violations"]]
     assert told == []

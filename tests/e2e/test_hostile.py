@@ -141,7 +141,7 @@ def test_a_run_with_hostile_names_and_logs(watch: Watch) -> None:
     expect(page.locator(".lf-name")).to_contain_text(TAG)
     expect(page.locator("[data-testid=stAlert]").first).to_contain_text(":material/home: :smile: :red[red] $x^2$")
     watch.look()
-    expect(page.locator(".st-key-console")).to_contain_text("<script>window.hit=3</script>")
+    expect(page.locator(".st-key-console .line").first).to_contain_text("<script>window.hit=3</script>")
     for word in ("Files", "Configuration"):
         choose(page, "page-tab_train", word)
         watch.look()

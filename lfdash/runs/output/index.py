@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from lfdash.runs.output.levels import ERROR, SIGNS, WARNING, Levels
 from lfdash.runs.output.lines import (
     ERASED,
-    HEAD,
     LINE_END,
     LONGEST,
     METRIC,
@@ -41,7 +40,6 @@ class Stretch:
     others: int
     warnings: int
     errors: int
-    traceback: int  # where the first one begins; -1 without one
 
     @property
     def repeats(self) -> bool:
@@ -58,7 +56,7 @@ class Index:
         self.seen = 0  # the size of the file whose whole lines are read
         self.levels = Levels()  # before the line at `place`
         self._counts = {name: array("I") for name in ("progress", "metrics", "others", "warnings", "errors")}
-        self._tracebacks = array("q")
+        self._stretches = 0
         self._before: dict[int, Levels] = {}  # stretch -> where its first line finds a report
 
     @staticmethod
@@ -70,13 +68,13 @@ class Index:
         return grid
 
     def __len__(self) -> int:
-        return len(self._tracebacks)
+        return self._stretches
 
     def __getitem__(self, stretch: int) -> Stretch:
         if stretch >= len(self):  # the middle of a long line
-            return Stretch(0, 0, 0, 0, 0, traceback=-1)
+            return Stretch(0, 0, 0, 0, 0)
         counts = {name: column[stretch] for name, column in self._counts.items()}
-        return Stretch(**counts, traceback=self._tracebacks[stretch])
+        return Stretch(**counts)
 
     def total(self, name: str) -> int:
         """The number of lines of a kind."""
@@ -90,13 +88,6 @@ class Index:
         """How the first line of a stretch is to be judged, as far as that is known."""
         known = self._before.get(stretch)
         return known.copied() if known else Levels()
-
-    def first_traceback(self, stretch: int) -> int | None:
-        """Where the first traceback begins in a stretch or behind it."""
-        for number in range(stretch, len(self)):
-            if self._tracebacks[number] >= 0:
-                return self._tracebacks[number]
-        return None
 
     def read(self, descriptor: int, size: int, budget_s: float | None = None) -> bool:
         """Reads on, for some `budget_s` seconds; whether there may be more to read. size: of the file."""
@@ -125,7 +116,7 @@ class Index:
         while len(self) <= stretch:
             for column in self._counts.values():
                 column.append(0)
-            self._tracebacks.append(-1)
+            self._stretches += 1
             if len(self) == stretch + 1 and not self.levels.idle:
                 self._before[stretch] = self.levels.copied()
 
@@ -163,10 +154,7 @@ class Index:
             return graves
         for place, raw in others:
             if not levels.idle or any(sign in raw for sign in signs):
-                level = levels.of(Line(place, place, PLAIN, raw))
-                graves[level] += 1
-                if level == ERROR and self._tracebacks[-1] < 0 and HEAD in raw:
-                    self._tracebacks[-1] = place
+                graves[levels.of(Line(place, place, PLAIN, raw))] += 1
         return graves
 
     def _add(self, counts: list[int], graves: list[int]) -> None:

@@ -93,12 +93,21 @@ def line_start(descriptor: int, place: int, most: int) -> int | None:
         return 0
     for begin in range(place - 1, place + most, LONGEST):
         data = os.pread(descriptor, LONGEST + 1, begin)
-        found = LINE_END.search(data)
-        if found and found.end() < len(data):
-            return begin + found.end()
+        end = line_end(data)
+        if 0 < end < len(data):
+            return begin + end
         if len(data) <= LONGEST:
             return None
     return None
+
+
+def line_end(data: bytes) -> int:
+    """Where the first line of a text ends; 0 when it has no end."""
+    feed = data.find(b"\n")
+    back = data.find(b"\r", 0, feed) if feed >= 0 else data.find(b"\r")
+    if back < 0:
+        return feed + 1
+    return back + 2 if data[back + 1 : back + 2] == b"\n" else back + 1
 
 
 def read_lines(descriptor: int, begin: int, stop: int, size: int) -> Iterator[Line]:

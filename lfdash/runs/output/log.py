@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lfdash.files import open_descriptor
+from lfdash.runs.output.heads import Heads
 from lfdash.runs.output.index import Index
-from lfdash.runs.output.levels import ERROR, Levels
-from lfdash.runs.output.lines import HEAD, line_start, read_lines, segment_start
+from lfdash.runs.output.levels import Levels
+from lfdash.runs.output.lines import line_start, read_lines, segment_start
 from lfdash.runs.output.rows import (
     Folded,
     Row,
@@ -70,6 +71,7 @@ class RunLog:
         self._lock = threading.Lock()
         self._mark: tuple[int, int, int] | None = None
         self._head = b""
+        self._heads = Heads()
         self._searches: OrderedDict[tuple[str, int], Search] = OrderedDict()
 
     @contextmanager
@@ -105,6 +107,7 @@ class RunLog:
         if moved or size < self.size or not same(self._head, head):
             self.generation += 1
             self.index = Index(Index.grid_of(size))
+            self._heads = Heads()
             self._searches.clear()
         elif not self.index.place and size > self.index.grid:
             self.index = Index(Index.grid_of(size))
@@ -113,15 +116,18 @@ class RunLog:
         return changed
 
     def work(self, budget_s: float) -> bool:
-        """Reads on for the index, and for searches that somebody waits for; whether there is more to do."""
+        """Reads on: for searches that somebody waits for, then for tracebacks, then for the index; whether there is
+        more to do."""
         try:
             with self._lock, self.opened() as descriptor:
-                end = time.monotonic() + budget_s
                 waiting = [one for one in self._searches.values() if one.wanted and not one.done(self.size)]
                 for search in waiting:
-                    search.advance(descriptor, self.size, budget_s / 2 / len(waiting))
-                more = self.index.read(descriptor, self.size, max(0.001, end - time.monotonic()))
-                return more or any(not one.done(self.size) for one in waiting)
+                    search.advance(descriptor, self.size, budget_s / len(waiting))
+                if any(not one.done(self.size) for one in waiting) or self._heads.read(
+                    descriptor, self.size, budget_s
+                ):
+                    return True
+                return self.index.read(descriptor, self.size, budget_s)
         except OSError:
             return False
 
@@ -135,6 +141,7 @@ class RunLog:
         if self.index.seen != self.size and self._lock.acquire(blocking=False):
             try:
                 with self.opened() as descriptor:
+                    self._heads.read(descriptor, self.size, budget_s)
                     self.index.read(descriptor, self.size, budget_s)
             except OSError:
                 pass  # the next look says so
@@ -261,16 +268,8 @@ class RunLog:
     # -- places -----------------------------------------------------------------------------------------
 
     def first_traceback(self, start: int = 0) -> int | None:
-        """Where the first traceback at byte `start` or behind it begins, as far as the index knows."""
-        with self.opened() as descriptor:
-            stretch = segment_start(descriptor, start) // self.index.grid
-            found = self.index.first_traceback(stretch)
-            if found is None or found >= start:
-                return found
-            for row in self._stretch(descriptor, stretch, ERROR):  # another one before `start`
-                if row.start >= start and HEAD in row.raw:
-                    return row.start
-        return self.index.first_traceback(stretch + 1)
+        """Where the first traceback at byte `start` or behind it begins, as far as that is known."""
+        return self._heads.first(start)
 
     def search(self, query: str, redact: Redact, least: int = 0) -> Search:
         """The search for a text, the same one for all who ask for it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lfdash.runs.output.log import RunLog
 
-SLICE_S = 0.02  # seconds that a log is read for at once
+SLICE_S = 0.03  # seconds that a log is read for at once
 IDLE_S = 60.0  # who did not ask for that long looks no more
 MOST = 64  # logs that are remembered
 
@@ -51,4 +51,4 @@ class Logs:
                 if not any(more):
                     self._thread = None
                     return
-            time.sleep(time.monotonic() - began)  # the other half of the time is the pages'
+            time.sleep((time.monotonic() - began) / 2)  # a third of the time is the pages'

@@ -5,7 +5,6 @@ what can be seen: a secret that is hidden is not found.
 from __future__ import annotations
 
 import os
-import re
 import time
 from array import array
 from collections.abc import Callable
@@ -13,13 +12,12 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from lfdash.runs.output.index import Index
-from lfdash.runs.output.lines import line_start, read_lines, segment_start
+from lfdash.runs.output.lines import COLOURS, line_start, read_lines, segment_start
 from lfdash.runs.output.rows import Row, rows_of
-from lfdash.runs.output.shown import LOOKED_AT, Redact, texts
+from lfdash.runs.output.shown import LOOKED_AT, Redact, begun, texts
 
 WANTED_S = 20.0  # how long somebody who asked is taken to wait
 FIND_S = 0.25  # seconds that the way to the next match may take
-RUNS_OF_SPACE = re.compile(rb"[\t\x1b]")
 
 
 class Searched(Protocol):
@@ -113,6 +111,8 @@ class Search:
         every = self._rows(descriptor, number, begin)
         rows = [row for row in every if begin <= row.start and (last or row.start < stop)]
         shown = texts([row.raw[:LOOKED_AT] for row in rows], self._redact)
+        if rows and rows[-1].end >= self.log.size and not rows[-1].raw.endswith(b"\n"):
+            shown[-1] = begun(shown[-1])  # as it is shown: it may end with half a secret
         return [row.start for row, text in zip(rows, shown, strict=True) if self.query in text.lower()]
 
     def _rows(self, descriptor: int, number: int, begin: int) -> list[Row]:
@@ -131,9 +131,14 @@ class Search:
         if self.least and index.knows(number) and not index[number].errors + index[number].warnings:
             return False
         data = os.pread(descriptor, stop - begin + LOOKED_AT, begin)
-        if RUNS_OF_SPACE.search(data) or self._redact(text := data.decode("utf-8", "replace")) != text:
+        if b"\t" in data and " " in self.query:
             return True
-        return self._needle in data.lower() if self._needle else self.query in text.lower()
+        data = COLOURS.sub(b"", data) if b"\x1b" in data else data
+        if b"\x1b" in data:
+            return True
+        if self._needle:
+            return self._needle in data.lower()
+        return self.query in data.decode("utf-8", "replace").lower()
 
     def find(self, place: int, forward: bool, budget_s: float = FIND_S) -> Match:
         """The next line with the text that begins at byte `place` or behind it; not forward: the last one that begins

@@ -29,8 +29,8 @@ PAGES = (
 
 # Buttons that show an icon only: their words are there to be read aloud.
 ICON_ONLY = (
-    ".st-key-job_menu", ".st-key-runs_turn", ".st-key-runs_csv", ".st-key-runs_undo_not", '[class*="more-remove-"]',
-    '[class*="st-key-reset-"]:not(.st-key-reset-all)', '[class*="st-key-job_list_"]',
+    ".st-key-job_menu", ".st-key-runs_turn", ".st-key-runs_csv", ".st-key-runs_undo_not", ".st-key-log_take",
+    '[class*="more-remove-"]', '[class*="st-key-reset-"]:not(.st-key-reset-all)', '[class*="st-key-job_list_"]',
     '[class*="st-key-compare_base_"]', '[class*="st-key-compare_drop_"]',
 )
 ICONS = ", ".join(f'{where} button [data-testid="stMarkdownContainer"]' for where in ICON_ONLY)
@@ -94,9 +94,9 @@ CSS = """
 [data-testid="stMain"] [data-testid="stAlertContainer"] {padding: .5rem .8rem}
 [data-testid="stLayoutWrapper"]:has(> .st-key-data_added) {position: sticky; top: 2.4rem; z-index: 90;
   background: light-dark(#ffffff, #15181d)}
-.st-key-console [data-testid="stText"],
-.st-key-console [data-testid="stText"] * {font-family: "Source Code Pro", monospace; font-size: .76rem;
-  line-height: 1.45; overflow-wrap: anywhere}
+.st-key-log_box {position: relative}
+[data-testid="stElementContainer"].st-key-log_take {position: absolute; top: .28rem; right: .4rem; width: auto}
+.st-key-log_take button {min-height: 1.65rem; padding: 0 .45rem}
 [data-testid="stElementToolbarButton"]:has([aria-label*="Download as CSV"]) {display: none}
 .st-key-runs_bar button, .st-key-runs_tools button {padding-left: .6rem; padding-right: .6rem}
 .st-key-runs_bar, .st-key-runs_tools {gap: .45rem}

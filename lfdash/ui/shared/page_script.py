@@ -96,10 +96,6 @@ ALERTS
       const away = bar.dataset.collapsed === "true";
       if (inside && inside.inert !== away) inside.inert = away;
     }
-    for (const log of document.querySelectorAll(".st-key-console")) {
-      if (log.tabIndex !== 0) { log.tabIndex = 0; log.setAttribute("role", "region"); }
-      say(log, words.log);
-    }
     enter();
     tell();
     follow();
@@ -205,7 +201,7 @@ def send() -> None:
     """Puts the script into the page, with the words of the session's language."""
     chosen = st.session_state.get(CHOSEN)
     told = {
-        "language": language(), "list": t("ui.list_of"), "log": t("ui.tab_log"), "chosen": chosen, "phrases": phrases(),
+        "language": language(), "list": t("ui.list_of"), "chosen": chosen, "phrases": phrases(),
     }
     words = json.dumps(told).replace("<", "\\u003c")
     st.html(f"<script>{SCRIPT.replace('WORDS', words)}</script>", unsafe_allow_javascript=True)

@@ -1,14 +1,32 @@
-"""The output of the run that is shown."""
+"""The output of the run that is shown: the browser holds a part of it, is sent what is new, and asks for the rest."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
 from lfdash.engine.services import Services
+from lfdash.jobs.kinds import BY_NAME
 from lfdash.runs.console import ConsoleTail
 from lfdash.runs.metrics.feed import RunFeed
+from lfdash.runs.output.log import RunLog
+from lfdash.runs.takeaway import log_bytes
 from lfdash.runs.view import RunView
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared import browser_part
+from lfdash.ui.shared.text import language, t
+from lfdash.ui.train import log_answers
+from lfdash.ui.train.log_answers import ROWS, Followed, Wire
+
+KEY = "console"
+FOLLOWED = "page.log"
+CATCH_UP_S = 0.01  # seconds that a tick reads on for the index
+FIRST_S = 0.05  # seconds that the first page may take
+WORDS = (
+    "all", "warnings", "errors", "wrap", "traceback", "search", "previous", "next", "none", "new", "end", "progress",
+    "metrics", "region",
+)
 
 
 def tail(view: RunView) -> ConsoleTail:
@@ -20,16 +38,84 @@ def tail(view: RunView) -> ConsoleTail:
     return held[1]
 
 
-def draw_log(services: Services, _view: RunView, _feed: RunFeed, console: ConsoleTail) -> None:
+def draw_log(services: Services, view: RunView, feed: RunFeed, _console: ConsoleTail) -> None:
     """The child's output: follows its end until scrolled up."""
-    console.poll()
-    blocks = console.blocks()
-    if not blocks:
+    log = services.logs.of(view.paths.console)
+    if not log.size:
         st.caption(t("ui.log_empty"))
         return
-    with st.container(height=330, autoscroll=True, key="console", border=True):
-        if console.dropped:
-            st.caption(t("ui.log_cut", mb=f"{console.dropped / 1e6:.1f}"))
-        redact = services.registry.redactor()
-        for block in blocks:
-            st.text(redact(block))
+    tall = not (BY_NAME[view.kind].trains and len(feed.frame))
+    with st.container(key="log_box"):
+        draw_rows(services, view, tall)
+        st.download_button(
+            t("ui.log_take"), partial(log_bytes, view.paths, services.registry.redactor()),
+            file_name=f"{view.name}.log", mime="text/plain", key="log_take", on_click="ignore",
+            icon=":material/download:", help=t("ui.run_download_log_help"),
+        )
+
+
+@st.fragment
+def draw_rows(services: Services, view: RunView, tall: bool) -> None:
+    """The lines; what the browser asks for draws this alone."""
+    followed = st.session_state.get(FOLLOWED)
+    if followed is None or followed.run_id != view.run_id:
+        followed = st.session_state[FOLLOWED] = Followed(view.run_id)
+    data = message(services, view, followed, tall)
+    browser_part.mount("log", KEY, data, on_ask_change=partial(take_question, followed))
+
+
+def take_question(followed: Followed) -> None:
+    """What the browser asks for, answered when the log is drawn."""
+    followed.asked = st.session_state[KEY].get("ask")
+
+
+def message(services: Services, view: RunView, followed: Followed, tall: bool) -> dict[str, Any]:
+    """What the browser is sent: what is new to it, and what it asked for."""
+    log = services.logs.of(view.paths.console)
+    wire = Wire(services.registry.redactor())
+    followed.turn += 1
+    data: dict[str, Any] = {"run": view.run_id, "session": followed.session, "turn": followed.turn}
+    question, followed.asked = followed.asked, None
+    wordless = isinstance(question, dict) and bool(question.get("wordless"))  # a message may be left out
+    if followed.words != language() or wordless:
+        followed.words = language()
+        data["words"] = {f"log_{name}": t(f"ui.log_{name}") for name in WORDS}
+    try:
+        log.catch_up(CATCH_UP_S)
+        start = view.paths.attempt(view.attempt).console_start()
+        if log.generation != followed.generation:
+            data["page"] = log_answers.at_end(log, wire, followed, FIRST_S)
+        else:
+            data |= news(log, wire, followed)
+        if isinstance(question, dict):
+            data["reply"] = log_answers.answer(log, wire, followed, question, start)
+            data.pop("page", None) if "page" in data["reply"] and data["reply"]["page"].get("all") else None
+        if log.indexed < 1 or log_answers.is_searching(data):
+            services.logs.read_on()
+        told = told_of(log, start, tall)
+    except OSError as error:
+        told = {"size": log.size, "failed": error.strerror or type(error).__name__}
+    if told != followed.told:
+        data["told"] = followed.told = told
+    return data
+
+
+def news(log: RunLog, wire: Wire, followed: Followed) -> dict[str, Any]:
+    """What the log gained since this session was sent any."""
+    if log.size == followed.size:
+        return {"to": followed.place}
+    found = log.news(followed.place, followed.levels, followed.least)
+    if found is None or len(found.rows) > 2 * ROWS:
+        return {"page": {**log_answers.at_end(log, wire, followed, FIRST_S), "kept": True}}
+    sent = {"from": followed.place, "to": found.place, "rows": wire.rows(found.rows, found.place)}
+    followed.place, followed.levels, followed.size = found.place, found.levels, log.size
+    return sent
+
+
+def told_of(log: RunLog, start: int, tall: bool) -> dict[str, Any]:
+    """What is said beside the lines."""
+    index = log.index
+    return {
+        "size": log.size, "warnings": index.total("warnings"), "errors": index.total("errors"), "tall": tall,
+        "indexed": round(log.indexed, 2), "traceback": log.first_traceback() is not None, "start": start,
+    }

@@ -128,8 +128,10 @@ def test_the_index_counts_what_there_is(tmp_path: Path, data: bytes) -> None:
     assert found.index.total("others") == sum(not one.kind and not lines.is_blank(one.raw) for one in seen)
     assert found.index.total("warnings") == sum(one.level == 1 for one in seen)
     assert found.index.total("errors") == sum(one.level == 2 for one in seen)
-    heads = [one.start for one in seen if one.level == 2 and b"Traceback" in one.raw]
-    for start in range(0, len(whole), 37):
+    if any(len(segment) >= lines.LONGEST for segment in plain.segments(data)):
+        return  # of such a line only the beginning is judged
+    heads = [one.start for one in plain.shown(data) if one.level == 2 and b"Traceback" in one.raw]
+    for start in range(0, len(data), 37):
         assert found.first_traceback(start) == next((head for head in heads if head >= start), None)
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
+from lfdash.ui.shared import browser_part
 from lfdash.ui.shared.browser_part import FOLDER
 from tests.support import PROGRAMS
 
 APP = PROGRAMS / "browser_part/app.py"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page takes its part from its own folder; no other test does."""
+    monkeypatch.setattr(browser_part, "FOLDER", browser_part.FOLDER)
 
 
 def message(app: AppTest):  # type: ignore[no-untyped-def]
