@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
 from lfdash.ui.runs import filters
+from lfdash.ui.shared.text import JOINER
 from tests.support import app as pages
 from tests.support.runs_page import names, opened, press, texts, visit
 
@@ -56,11 +57,16 @@ def test_a_value_of_an_address_that_is_none_is_its_own_word(value: str) -> None:
 
 
 def chips(app: AppTest) -> list[str]:
-    return [item.label.replace("\\", "") for item in app.button if (item.key or "").startswith("runs_chip_")]
+    return [plain(item.label) for item in app.button if (item.key or "").startswith("runs_chip_")]
+
+
+def plain(label: str) -> str:
+    """Without what keeps it from being Markdown."""
+    return label.replace("\\", "").replace(JOINER, "")
 
 
 def drop(app: AppTest, label: str) -> AppTest:
-    next(item for item in app.button if item.label.replace("\\", "") == label).click()
+    next(item for item in app.button if plain(item.label) == label).click()
     return pages.good(pages.good(app.run()).run())
 
 
