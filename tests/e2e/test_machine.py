@@ -20,7 +20,7 @@ from tests.support.runs import fake_cli, wait_for
 from tests.support.server import start_server
 
 pytestmark = pytest.mark.e2e
-PAGES = ("", "runs", "evaluate", "export", "data", "arguments")
+PAGES = ("", "runs", "compare", "evaluate", "export", "data", "arguments")
 TOP_PX = 40  # of the band in which the line stands
 
 TOOL = """#!/bin/sh
@@ -113,6 +113,9 @@ def test_a_device_is_told_with_its_run_and_the_run_keeps_its_figures(
     assert row["devices"]["ascend:0"] == {
         "load": 100.0, "memory_used": 53984 << 20, "memory_total": 65536 << 20, "temperature": 53.0, "power": 301.8,
     }
+    page.get_by_role("radio", name="Curves").click()
+    expect(page.locator(".st-key-curves_machine canvas").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".st-key-curves_machine")).to_contain_text("GPU load (%)")
     page.close()
 
 

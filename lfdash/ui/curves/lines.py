@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lfdash.engine.machine_feed import MachineFeed
 from lfdash.runs.metrics.drawing import Curve
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics.frame import MetricFrame
@@ -41,7 +42,7 @@ class CurveRun:
 
     label: str
     colour: RunColour
-    feed: RunFeed
+    feed: RunFeed | MachineFeed
     alive: bool = False
     checkpoints: tuple[int, ...] = ()
 
@@ -167,7 +168,7 @@ def styled(chart: Chart, run: CurveRun, series: Series, own: str, place: int | N
     width = 1.0 if faint else 2.2 if smoothed else series.width
     return Line(
         f"{chart.name}/{own}", word, COLOURS[series.colour][0], width=width, faint=faint, points=series.points,
-        follows=follows,
+        follows=follows, dash=series.dash,
     )
 
 

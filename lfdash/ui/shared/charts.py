@@ -6,7 +6,7 @@ drawn by `ui/curves`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -34,7 +34,7 @@ class Series:
     column: of the run's metrics; also: another column, where it has not this one. word: key of the text that the
     legend shows; none where a chart has one line. name: what it shows as it is, where that is a name and no text.
     colour: a key of COLOURS. smooth: whether it is drawn smoothed too, if the settings say so. points: whether each
-    value has a dot. width: px.
+    value has a dot. width, dash: px.
     """
 
     column: str
@@ -45,6 +45,7 @@ class Series:
     name: str = ""
     also: str = ""
     width: float = 1.6
+    dash: tuple[int, ...] = ()
 
     @property
     def label(self) -> str:
@@ -157,6 +158,32 @@ def each_eval(columns: Iterable[str]) -> tuple[Chart, ...]:
         for place, column in enumerate(columns)
     )
     return (Chart("eval_each", series=lines, scale="switch", best="least"),) if lines else ()
+
+
+MACHINE = ("load", "memory", "temperature", "power")  # of each device
+
+
+def of_machine(devices: Mapping[str, str]) -> tuple[Chart, ...]:
+    """The charts of a run's machine (engine/machine_feed.py). devices: key -> what it is called."""
+    colours = list(COLOURS)
+    charts = [
+        Chart(f"machine_{name}", f"machine.chart_{name}", tuple(
+            Series(f"{key}/{name}", colour=colours[place % len(colours)], name=label, dash=dash_of(place))
+            for place, (key, label) in enumerate(devices.items())
+        ), number=",.0f")
+        for name in MACHINE if devices
+    ]
+    host = (Series("cpu", "machine.cpu"), Series("ram", "machine.ram", "vermillion"))
+    disk = (Series("disk_free"),)
+    return (
+        *charts, Chart("machine_host", "machine.chart_host", host, number=",.0f"),
+        Chart("machine_disk", "machine.chart_disk", disk, number="~f"),
+    )
+
+
+def dash_of(place: int) -> tuple[int, ...]:
+    """Of a line among many: there are fewer colours than devices of a machine."""
+    return ((), (6, 3), (2, 2))[place // len(COLOURS) % 3]
 
 
 def others(columns: Iterable[str], drawn: Iterable[str] = ()) -> tuple[Chart, ...]:

@@ -25,9 +25,9 @@ FEW, MANY = 2, 5  # devices up to which each has its figures; from which on each
 CSS = """
 [data-testid="stLayoutWrapper"]:has(> .st-key-machine) {position: sticky; top: 0; z-index: 999991; height: 2.4rem;
   margin: -3.5rem 0 .1rem; pointer-events: none}
-.st-key-machine {height: 2.4rem; width: calc(100% - 1.5rem); justify-content: center; overflow: hidden;
+.st-key-machine {height: 2.4rem; width: calc(100% - 6rem); justify-content: center; overflow: hidden;
   container-type: inline-size}
-body:has([data-testid="stExpandSidebarButton"]) .st-key-machine {margin-left: 2rem; width: calc(100% - 3.5rem)}
+body:has([data-testid="stExpandSidebarButton"]) .st-key-machine {margin-left: 2rem; width: calc(100% - 8rem)}
 .lf-machine {display: flex; flex-wrap: wrap; gap: 0 1.1rem; align-items: center; align-content: center; height: 2.4rem;
   overflow: hidden; font-size: .8rem; line-height: 1.15rem; font-variant-numeric: tabular-nums; white-space: nowrap}
 .lf-cell {display: inline-flex; align-items: center; gap: .4rem; pointer-events: auto; cursor: default}
@@ -47,18 +47,23 @@ body:has([data-testid="stExpandSidebarButton"]) .st-key-machine {margin-left: 2r
 .lf-crowd {gap: 0 .7rem}
 .lf-crowd .lf-device {gap: .25rem}
 .lf-crowd .lf-device i {width: 1.4rem}
-@container (max-width: 860px) {
+@container (max-width: 960px) {
+  .lf-host small {display: none}
+}
+@container (max-width: 800px) {
   .lf-cell small, .lf-crowd .lf-host i {display: none}
 }
 @container (max-width: 640px) {
+  .lf-crowd .lf-device:not(:first-child) b {display: none}
   .lf-machine {gap: 0 .6rem; font-size: .74rem}
   .lf-cell em {min-width: 2.2rem}
   .lf-cell i {width: 1.2rem}
   .lf-host i, .lf-many .lf-device em {display: none}
   .lf-crowd .lf-device i {width: .9rem}
-  .lf-crowd {gap: 0 .45rem}
+  .lf-crowd {gap: 0 .4rem}
 }
 @media (max-width: 900px) {
+  .st-key-machine {width: calc(100% - 2.5rem)}
   [data-testid="stLayoutWrapper"]:has(> .st-key-machine) {margin: -4rem 0 .6rem}
 }
 """

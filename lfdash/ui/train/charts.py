@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
 
+from lfdash.engine.machine_feed import MachineFeed
 from lfdash.engine.services import Services
+from lfdash.machine.history import MachineColumns
 from lfdash.runs.console import ConsoleTail
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics_csv import as_csv
@@ -15,7 +18,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.curves.draw import draw, settings_of
 from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, charts_of
 from lfdash.ui.curves.settings import CurveSettings
-from lfdash.ui.shared.charts import Chart
+from lfdash.ui.shared.charts import Chart, of_machine
 from lfdash.ui.shared.text import t
 
 
@@ -47,16 +50,37 @@ def draw_main(view: RunView, feed: RunFeed) -> None:
     )
 
 
-def draw_curves(_services: Services, view: RunView, feed: RunFeed, _console: ConsoleTail) -> None:
+def draw_curves(services: Services, view: RunView, feed: RunFeed, _console: ConsoleTail) -> None:
     """Small charts of whatever else was recorded."""
     run, group = curve_run(view, feed), group_of(view)
     settings, charts = settings_of(group), charts_of([run])
     main = main_chart(charts, settings)
     rest = [chart for chart in charts if chart is not main]
-    if not rest:
+    machine = services.machine_histories.of(view.paths.machine).poll()
+    if not rest and not len(machine):
         st.caption(t("ui.curves_empty"))
         return
-    draw("curves_small", [run], rest, settings, group=group, file=view.name)
+    if rest:
+        draw("curves_small", [run], rest, settings, group=group, file=view.name)
+    if len(machine):
+        draw_machine(view, feed, machine, settings)
+
+
+def draw_machine(view: RunView, feed: RunFeed, machine: MachineColumns, settings: CurveSettings) -> None:
+    """What the machine did for the time of the run, over the axis of its curves; over the time since its start where no
+    step was made."""
+    own = MachineFeed(machine, feed.frame, feed.planned)
+    group = group_of(view)
+    if not own.placed:
+        settings, group = replace(settings, x="seconds", zoom=None), f"{group}.machine"
+    elif settings.x not in own.frame:
+        settings = replace(settings, x="step", zoom=None)
+    run = CurveRun(view.name, RUN_COLOURS[0], own, alive=own.placed and view.state not in TERMINAL)
+    st.caption(t("machine.title"))
+    draw(
+        "curves_machine", [run], of_machine({key: device.label for key, device in machine.devices.items()}), settings,
+        group=group, file=f"{view.name}-machine",
+    )
 
 
 def all_values(feed: RunFeed) -> str | bytes:

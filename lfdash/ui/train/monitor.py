@@ -60,7 +60,9 @@ def marks(form: Form, view: RunView | None) -> tuple[object, ...]:
         return (None,)
     feed = form.services.feeds.of(view.paths)
     alerts = form.services.alerts.unread(view)
-    return view, feed.version, feed.reading, file_mark(view.paths.console), alerts, bundle().url()
+    tab = st.session_state.get(f"{TAB}_{form.kind.name}")
+    machine = file_mark(view.paths.machine) if tab == "curves" else None
+    return view, feed.version, feed.reading, file_mark(view.paths.console), alerts, machine, bundle().url()
 
 
 def has_news(form: Form, view: RunView | None, drawn: tuple[object, ...] | None) -> bool:
