@@ -1,10 +1,11 @@
 """What it costs to read and draw a run: lfdash beside LlamaBoard's own functions and the parsers' limit, in one run.
 
-    python bench/curves.py [--rounds 3] [--largest 1000000] [--only TEXT] [--write]
+    python bench/curves.py [--rounds 3] [--largest 1000000] [--only TEXT] [--files FOLDER] [--write]
 
-Every measurement is made in a process of its own, on the same files: CPU seconds of that process, not wall time.
-Reported are the median of the rounds, the smallest and the largest. `--write` puts the tables into docs/benchmarks.md,
-between the marks.
+Every measurement is made in a process of its own (LlamaBoard, which takes long to import, has one for all sizes, the
+smallest first), on the same files: CPU seconds of that process, not wall time. Reported are the median of the rounds,
+the smallest and the largest. `--files` keeps what is read, for the next time; `--write` puts the tables into
+docs/benchmarks.md, between the marks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MB = 1e6
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 FIVE = 5_000_000
+# rows, how many of them to a printed mapping, pictures of the progress bar a row
+CONSOLES = {"200k rows, a mapping each": (200_000, 1, 0), "1M rows, much progress bar": (1_000_000, 10, 8)}
 DEADLINE = 900.0  # s of wall time for one measurement
 
 
@@ -186,7 +189,7 @@ def measure_console(folder: Path) -> Figures:
     told = float((feed.frame["grad_norm"] == feed.frame["grad_norm"]).sum())
     return {
         "open": rows, "console": time.process_time() - begin, "longest": longest, "memory": resident() - before,
-        "told": told,
+        "told": told, "size": (folder / "console.log").stat().st_size / MB,
     }
 
 
@@ -202,39 +205,40 @@ MEASURES = {
 # -- the rounds -----------------------------------------------------------------------------------------------
 
 
-def measured(name: str, folder: Path) -> Figures:
-    """One measurement, in a process of its own."""
+def measured(name: str, folders: Sequence[Path]) -> list[Figures]:
+    """Some measurements, in one process."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"}
-    command = [sys.executable, __file__, "--one", name, str(folder)]
-    child = subprocess.run(command, env=env, cwd=folder, stdout=subprocess.PIPE, timeout=DEADLINE, check=True)
-    found: Figures = json.loads(child.stdout.splitlines()[-1])
+    command = [sys.executable, __file__, "--one", name, *map(str, folders)]
+    child = subprocess.run(command, env=env, cwd=folders[0], stdout=subprocess.PIPE, timeout=DEADLINE, check=True)
+    found: list[Figures] = [json.loads(line) for line in child.stdout.splitlines()[-len(folders) :]]
     return found
 
 
-def repeated(name: str, folder: Path, rounds: int) -> Result:
-    found = tuple(measured(name, folder) for _ in range(rounds))
-    print(f"{folder.name}: {name}: {found[-1]}", flush=True)
-    return Result(found)
+def repeated(name: str, folders: Sequence[Path], times: int) -> dict[tuple[str, str], Result]:
+    """All rounds of a measurement of some folders, by subject and the folder's name."""
+    found = [measured(name, folders) for _ in range(times)]
+    for folder, figures in zip(folders, found[-1], strict=True):
+        print(f"{folder.name}: {name}: {figures}", flush=True)
+    each = zip(*found, strict=True)
+    return {(name, folder.name): Result(rounds) for folder, rounds in zip(folders, each, strict=True)}
 
 
 @contextmanager
-def folders(largest: int, *, more: bool) -> Iterator[dict[str, Path]]:
-    """Folders of runs, by a word for each."""
+def prepared(largest: int, kept: Path | None) -> Iterator[dict[str, Path]]:
+    """Folders of runs, by a word for each. kept: where they stay."""
     with tempfile.TemporaryDirectory(prefix="lfdash-bench-") as scratch:
+        root, more = kept or Path(scratch), largest >= SIZES[-1]
+        logs = {words(size): (size, 0, 0) for size in (*SIZES, FIVE) if size <= largest or (more and size == FIVE)}
         made = {}
-        sizes = [size for size in SIZES if size <= largest] + ([FIVE] if more else [])
-        for size in sizes:
-            made[words(size)] = Path(scratch) / words(size)
-            made[words(size)].mkdir()
-            write_log(made[words(size)] / "trainer_log.jsonl", size)
-            print(f"{words(size)} rows are written", flush=True)
-        if more:
-            for word, rows, every, bars in (("console of 10 MB", 200_000, 1, 0), ("console of 1 GB", 1_000_000, 10, 8)):
-                made[word] = Path(scratch) / word.replace(" ", "-")
-                made[word].mkdir()
-                write_log(made[word] / "trainer_log.jsonl", rows)
-                write_console(made[word] / "console.log", rows, every, bars)
-                print(f"{word}: {(made[word] / 'console.log').stat().st_size / MB:.0f} MB", flush=True)
+        for word, (rows, every, bars) in {**logs, **(CONSOLES if more else {})}.items():
+            made[word] = root / word
+            made[word].mkdir(parents=True, exist_ok=True)
+            log, console = made[word] / "trainer_log.jsonl", made[word] / "console.log"
+            if not log.exists():
+                write_log(log, rows)
+            if every and not console.exists():
+                write_console(console, rows, every, bars)
+            print(f"{word}: {rows} rows", flush=True)
         yield made
 
 
@@ -245,19 +249,19 @@ def words(size: int) -> str:
 # -- all of it ----------------------------------------------------------------------------------------------
 
 
-def run(rounds: int, largest: int, only: str) -> tuple[dict[tuple[str, str], Result], list[str]]:
+def run(rounds: int, largest: int, only: str, kept: Path | None) -> tuple[dict[tuple[str, str], Result], list[str]]:
+    """All measurements, and the sizes there are."""
     results: dict[tuple[str, str], Result] = {}
-    more = largest >= SIZES[-1]
-    with folders(largest, more=more) as made:
+    with prepared(largest, kept) as made:
+        sizes = [word for word in made if word not in CONSOLES]
+        if only in "LlamaBoard":
+            results |= repeated("LlamaBoard", [made[word] for word in sizes if word != words(FIVE)], rounds)
         for word, folder in made.items():
-            if "console" in word:
-                subjects = ["console"]
-            else:
-                subjects = ["lfdash"] if word == "5M" else ["lfdash", "LlamaBoard", "orjson", "pyarrow"]
-            for subject in subjects:
+            subjects = ["console"] if word in CONSOLES else ["lfdash", "orjson", "pyarrow"]
+            for subject in subjects if word != words(FIVE) else ["lfdash"]:
                 if only in subject:
-                    results[subject, word] = repeated(subject, folder, 1 if word == "5M" else rounds)
-        return results, [word for word in made if "console" not in word]
+                    results |= repeated(subject, [folder], 1 if word == words(FIVE) else rounds)
+        return results, sizes
 
 
 def main() -> int:
@@ -266,13 +270,15 @@ def main() -> int:
     parser.add_argument("--largest", type=int, default=SIZES[-1], help="rows of the largest log (1000000)")
     parser.add_argument("--only", default="", help="subjects whose name has this text")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/benchmarks.md")
-    parser.add_argument("--one", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--files", type=Path, help="folder in which what is read is kept, for the next time")
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(MEASURES[given.one[0]](Path(given.one[1]))))
+        for folder in given.one[1:]:
+            print(json.dumps(MEASURES[given.one[0]](Path(folder))))
         return 0
     before = os.getloadavg()[0]
-    results, sizes = run(given.rounds, given.largest, given.only)
+    results, sizes = run(given.rounds, given.largest, given.only, given.files)
     text = section(results, sizes, given.rounds, (before, os.getloadavg()[0]))
     print(text)
     if given.write:

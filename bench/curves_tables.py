@@ -74,14 +74,15 @@ def main_table(results: Results, sizes: Sequence[str]) -> list[str]:
 
 def console_table(results: Results) -> list[str]:
     heads = (
-        "run", "rows are there after", "console is read after", "longest poll (0.25 s allowed)", "memory",
+        "run and console", "rows are there after", "console is read after", "longest poll (0.25 s allowed)", "memory",
         "steps with a gradient norm",
     )
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for (subject, word), result in results.items():
         if subject == "console":
             cells = [told(result, name) for name in ("open", "console", "longest", "memory")]
-            lines.append(f"| {word} | " + " | ".join(cells) + f" | {result.median('told'):,.0f} |")
+            run = f"{word}: {result.median('size'):,.0f} MB"
+            lines.append(f"| {run} | " + " | ".join(cells) + f" | {result.median('told'):,.0f} |")
     return lines if len(lines) > 2 else []
 
 

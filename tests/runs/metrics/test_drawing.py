@@ -169,3 +169,17 @@ def test_a_column_that_is_not_there_has_no_points(long: RunFeed) -> None:
     assert len(long.draw("kl")) == 0 and long.best("kl") is None and len(long.draw("loss", span=5.0, lo=1e9)) <= 1
     assert len(long.draw("loss", points=0)) == len(long.draw("loss", points=2)) == 2
     assert long.best("loss", largest=True) == 776 and long.best("loss") == 6
+
+
+def test_the_best_is_looked_for_again_when_it_is_no_more() -> None:
+    columns = Columns()
+    columns.grow(np.arange(5.0))
+    columns.put("loss", slice(0, 5), np.array([3.0, 1.0, 2.0, 9.0, 4.0]))
+    series = Series(columns, "loss")
+    assert (series.best(largest=False), series.best(largest=True)) == (1, 3)
+    columns.put("loss", 1, 8.0)
+    assert (series.best(largest=False), series.best(largest=True)) == (2, 3)
+    columns.cut(3)
+    assert (series.best(largest=False), series.best(largest=True)) == (2, 1)
+    columns.cut(0)
+    assert series.best(largest=False) is None
