@@ -114,11 +114,7 @@ def make_row(view: RunView, known: Known) -> TableRow:
 
 def duration(view: RunView) -> float | None:
     """Seconds that all attempts of a run took, as far as known."""
-    parts = [view.progress.elapsed_s]
-    if view.record is not None:
-        parts += [a.exit.seconds for a in view.record.attempts if a.exit is not None and a.number < view.attempt]
-    known = [part for part in parts if part is not None]
-    return sum(known) if known else None
+    return view.elapsed_s
 
 
 class Table:
