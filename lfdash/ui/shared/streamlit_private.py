@@ -6,13 +6,15 @@ public name there; `tests/ui/shared/test_streamlit_private.py` says when one is 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
 from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
-from streamlit.runtime import get_instance
+from streamlit.errors import StreamlitAPIException
+from streamlit.runtime import exists, get_instance
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 from streamlit.user_info import generate_login_redirect_url
 from streamlit.web.bootstrap import load_config_options
@@ -23,18 +25,22 @@ from streamlit.web.server.starlette.starlette_server import _get_uvicorn_config_
 __all__ = [
     "AUTH_COOKIE_NAME",
     "ExpanderContainer",
+    "FragmentOf",
     "decode_signed_value",
+    "fragment_of",
     "generate_login_redirect_url",
     "get_cookie_secret",
     "get_cookie_with_chunks",
     "get_origin_from_redirect_uri",
     "in_session",
+    "is_open",
     "load_config_options",
     "offer_file",
     "open_tabs",
     "rerun_fragment",
     "serve_folder",
     "server_settings",
+    "wake",
 ]
 
 
@@ -64,13 +70,56 @@ def offer_file(content: bytes, mime: str, place: str) -> str:
     return get_instance().media_file_mgr.add(content, mime, f"lfdash.{place}", is_for_static_download=True)
 
 
-def rerun_fragment(key: str) -> None:
-    """Has a fragment drawn again once this run is over; `st.rerun` of a key is for callbacks alone."""
-    ctx = get_script_run_ctx()
-    if ctx is None or ctx.script_requests is None:
-        return
-    ctx.script_requests.request_rerun(RerunData(
-        query_string=ctx.query_string, page_script_hash=ctx.page_script_hash,
-        fragment_id_queue=ctx.fragment_storage.resolve_target(key), is_fragment_scoped_rerun=True,
+@dataclass(frozen=True)
+class FragmentOf:
+    """A fragment of the page that a tab shows."""
+
+    session_id: str
+    wanted: RerunData
+
+
+def fragment_of(key: str) -> FragmentOf | None:
+    """The fragment with a key of the page that this code runs for; None where it was not drawn yet, or there is no
+    tab."""
+    ctx = get_script_run_ctx(suppress_warning=True)
+    if ctx is None or not exists():
+        return None
+    try:
+        fragments = ctx.fragment_storage.resolve_target(key)
+    except StreamlitAPIException:  # it was not drawn yet
+        return None
+    return FragmentOf(ctx.session_id, RerunData(
+        query_string=ctx.query_string, page_script_hash=ctx.page_script_hash, fragment_id_queue=fragments,
+        is_fragment_scoped_rerun=True,
         cached_message_hashes=ctx.cached_message_hashes, context_info=ctx.context_info,
     ))
+
+
+def rerun_fragment(key: str) -> None:
+    """Has a fragment drawn again once this run is over; `st.rerun` of a key is for callbacks alone."""
+    ctx, found = get_script_run_ctx(), fragment_of(key)
+    if found is not None and ctx is not None and ctx.script_requests is not None:
+        ctx.script_requests.request_rerun(found.wanted)
+
+
+def is_open(session_id: str) -> bool:
+    """Whether the tab is connected."""
+    return get_instance()._session_mgr.get_active_session_info(session_id) is not None
+
+
+def wake(found: FragmentOf) -> None:
+    """Has a fragment of a tab drawn again, from a thread of the server; nothing where the tab is closed or shows
+    another page. What `AppSession.request_rerun` does, but no widget's value is touched."""
+    server = get_instance()
+    info = server._session_mgr.get_active_session_info(found.session_id)
+    if info is None:
+        return
+    session = info.session
+
+    def begin() -> None:
+        if all(session.has_fragment(one) for one in found.wanted.fragment_id_queue):
+            runner = session._scriptrunner
+            if runner is None or not runner.request_rerun(found.wanted):
+                session._create_scriptrunner(found.wanted)
+
+    server._get_async_objs().eventloop.call_soon_threadsafe(begin)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.files import file_mark, read_text_file
+from lfdash.jobs.kinds import JobKind
 from lfdash.jobs.secret_arguments import hide
 from lfdash.runs.console import ConsoleTail
 from lfdash.runs.metrics.feed import RunFeed
@@ -54,26 +57,42 @@ def is_reading(services: Services, view: RunView | None) -> bool:
     return view is not None and view.waiting is None and services.feeds.of(view.paths).reading is not None
 
 
-def marks(form: Form, view: RunView | None) -> tuple[object, ...]:
-    """By what the run that is shown is known to be as it was drawn."""
-    if view is None:
-        return (None,)
-    feed = form.services.feeds.of(view.paths)
-    alerts = form.services.alerts.unread(view)
-    tab = st.session_state.get(f"{TAB}_{form.kind.name}")
+def read(services: Services, view: RunView | None) -> None:
+    """Reads what the files of a run have new, or a part of it. For any thread."""
+    if view is not None and view.waiting is None:
+        services.feeds.of(view.paths).poll(READ_S)
+
+
+def marks(services: Services, view: RunView | None, tab: str | None) -> tuple[object, ...]:
+    """By what the run that is shown is known to be as it was drawn. tab: what is open below its chart. For any
+    thread."""
+    if view is None or view.waiting is not None:
+        return (view,)
+    feed, alerts = services.feeds.of(view.paths), services.alerts.unread(view)
     machine = file_mark(view.paths.machine) if tab == "curves" else None
     return view, feed.version, feed.reading, file_mark(view.paths.console), alerts, machine, bundle().url()
 
 
-def has_news(form: Form, view: RunView | None, drawn: tuple[object, ...] | None) -> bool:
-    """Whether the run that is shown is another than was drawn; reads what its files have new."""
-    if view is None:
-        return drawn != (None,)
-    if view.waiting is not None:
-        return True
-    form.services.feeds.of(view.paths).poll(READ_S)
-    by_itself = st.session_state.get(f"{TAB}_{form.kind.name}") in UNMARKED and view.state not in TERMINAL
-    return by_itself or marks(form, view) != drawn
+def open_tab(kind: JobKind) -> str | None:
+    """What is open below the chart of the run that is shown."""
+    tab: str | None = st.session_state.get(f"{TAB}_{kind.name}")
+    return tab
+
+
+def news_of(
+    services: Services, view: RunView | None, kind: JobKind, drawn: tuple[object, ...] | None
+) -> Callable[[], bool]:
+    """What tells whether a run is another than was drawn, and reads what its files have new. For any thread."""
+    run_id, tab = view.run_id if view else None, open_tab(kind)
+    by_itself = tab in UNMARKED
+
+    def news() -> bool:
+        now = services.registry.get(run_id) if run_id else None
+        read(services, now)
+        always = now is not None and (now.waiting is not None or (by_itself and now.state not in TERMINAL))
+        return always or marks(services, now, tab) != drawn
+
+    return news
 
 
 def draw_body(form: Form, view: RunView) -> None:
@@ -83,7 +102,6 @@ def draw_body(form: Form, view: RunView) -> None:
         queue.draw_shown(services, view)
         return
     feed, console = services.feeds.of(view.paths), tail(view)
-    feed.poll(READ_S)
     draw_outcome(form, view)
     told = alert_bar.draw(services, view)
     if feed.dead_since is not None and kind.trains and not told:

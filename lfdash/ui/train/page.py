@@ -12,15 +12,17 @@ from lfdash.ui.launch import foot, queue
 from lfdash.ui.shared import address, streamlit_private
 from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN
 from lfdash.ui.shared.layout import draw_frame
+from lfdash.ui.shared.looks import looks
 from lfdash.ui.shared.run_words import not_shown_words, tick_seconds
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import monitor, run_bar
 from lfdash.ui.train.strip import spoken_state, strip_html
 
-BODY = "page.body"  # the fragment that shows the run
+BODY, PULSE = "page.body", "page.pulse"  # the fragments that show the run, and that look for news
 DRAWN_STATE, DRAWN = "page.drawn_state", "page.drawn"
 FAST_S = 0.25  # seconds between two looks while a long log is read
+SELDOM_S = 15.0  # seconds between two looks of a tab that is woken when there is news
 
 
 def draw(kind: str) -> None:
@@ -49,25 +51,40 @@ def draw(kind: str) -> None:
         draw_shown(form, strip)
 
     body()
-    seconds = FAST_S if monitor.is_reading(services, view) else tick_seconds(view, streamlit_private.open_tabs())
+    reading = monitor.is_reading(services, view)
+    seconds = tick_seconds(view, streamlit_private.open_tabs())
+    asks = FAST_S if reading else seconds if view is None else max(seconds, SELDOM_S)
 
-    @st.fragment(run_every=seconds)
+    @st.fragment(key=PULSE, run_every=asks)
     def pulse() -> None:
         look(form, shown_id)
 
     pulse()
+    watch(form, view)
 
 
 def draw_shown(form: Form, strip: st.delta_generator.DeltaGenerator) -> None:
     """Draws what changes by itself: the run that is shown."""
     view = monitor.shown(form)
+    monitor.read(form.services, view)
     st.session_state[DRAWN_STATE] = state_of(form, view)
+    st.session_state[DRAWN] = monitor.marks(form.services, view, monitor.open_tab(form.kind))
     strip.html(strip_html(view) + spoken_state(view))
     if view is None:
         draw_nothing(form)
     else:
         monitor.draw_body(form, view)
-    st.session_state[DRAWN] = monitor.marks(form, view)
+    watch(form, view)
+
+
+def watch(form: Form, view: RunView | None) -> None:
+    """Has this tab woken when there is news of the run as it was drawn."""
+    services, pulse = form.services, streamlit_private.fragment_of(PULSE)
+    if view is None or monitor.is_reading(services, view):
+        looks.drop(pulse)  # it asks by itself
+        return
+    news = monitor.news_of(services, view, form.kind, st.session_state.get(DRAWN))
+    looks.keep(pulse, news, tick_seconds(view, streamlit_private.open_tabs()))
 
 
 def look(form: Form, shown_id: str | None) -> None:
@@ -76,7 +93,7 @@ def look(form: Form, shown_id: str | None) -> None:
     view = monitor.shown(form)
     if shown_id != (view.run_id if view else None) or st.session_state.get(DRAWN_STATE) != state_of(form, view):
         st.rerun()
-    if monitor.has_news(form, view, st.session_state.get(DRAWN)):
+    if monitor.news_of(form.services, view, form.kind, st.session_state.get(DRAWN))():
         streamlit_private.rerun_fragment(BODY)
 
 

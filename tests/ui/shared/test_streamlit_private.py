@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 from unittest import mock
 
+from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.runtime import Runtime
+from streamlit.runtime.scriptrunner import RerunData
 from streamlit.runtime.session_manager import SessionManager
 
 from lfdash.ui.shared import streamlit_private
@@ -30,12 +33,16 @@ def test_a_test_is_no_session() -> None:
 
 
 def test_a_fragment_is_drawn_again_once_this_run_is_over() -> None:
-    context = mock.Mock(query_string="run=1", page_script_hash="page", cached_message_hashes=frozenset())
-    context.context_info = None
+    context = mock.Mock(query_string="run=1", page_script_hash="page", session_id="s", context_info=None)
+    context.cached_message_hashes = frozenset()
     context.fragment_storage.resolve_target.return_value = ["id"]
-    with mock.patch.object(streamlit_private, "get_script_run_ctx", return_value=context):
+    with (
+        mock.patch.object(streamlit_private, "get_script_run_ctx", return_value=context),
+        mock.patch.object(streamlit_private, "exists", return_value=True),
+    ):
         streamlit_private.rerun_fragment("body")
-    context.fragment_storage.resolve_target.assert_called_once_with("body")
+        context.fragment_storage.resolve_target.side_effect = StreamlitAPIException("no such fragment")
+        assert streamlit_private.fragment_of("other") is None
     (wanted,) = context.script_requests.request_rerun.call_args.args
     assert (wanted.fragment_id_queue, wanted.is_fragment_scoped_rerun, wanted.widget_states) == (["id"], True, None)
     assert (wanted.query_string, wanted.page_script_hash) == ("run=1", "page")
@@ -45,3 +52,26 @@ def test_a_file_is_offered_to_one_place_of_a_page() -> None:
     with mock.patch.object(streamlit_private, "get_instance") as server:
         streamlit_private.offer_file(b"a", "text/csv", "main")
     server().media_file_mgr.add.assert_called_once_with(b"a", "text/csv", "lfdash.main", is_for_static_download=True)
+
+
+def test_a_thread_wakes_a_tab_without_touching_its_widgets() -> None:
+    source = inspect.getsource(AppSession.request_rerun)
+    assert "self._scriptrunner.request_rerun(rerun_data)" in source
+    assert "self._create_scriptrunner(rerun_data)" in source
+    server, wanted = mock.Mock(), streamlit_private.FragmentOf("s", RerunData(fragment_id_queue=["id"]))
+    session = server._session_mgr.get_active_session_info.return_value.session
+    server._get_async_objs.return_value.eventloop.call_soon_threadsafe = lambda act: act()
+    with mock.patch.object(streamlit_private, "get_instance", return_value=server):
+        assert streamlit_private.is_open("s")
+        streamlit_private.wake(wanted)
+        session._create_scriptrunner.assert_not_called()
+        session._scriptrunner.request_rerun.return_value = False  # it is just ending
+        streamlit_private.wake(wanted)
+        session._create_scriptrunner.assert_called_once_with(wanted.wanted)
+        session.has_fragment.return_value = False  # another page is shown
+        streamlit_private.wake(wanted)
+        server._session_mgr.get_active_session_info.return_value = None
+        streamlit_private.wake(wanted)
+        assert not streamlit_private.is_open("s")
+    assert session._scriptrunner.request_rerun.call_count == 2
+    assert wanted.wanted.widget_states is None

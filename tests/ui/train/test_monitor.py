@@ -97,8 +97,8 @@ def look_page() -> None:
 
     form = Form(shared_services(), DEFAULT)
     view = monitor.shown(form)
-    st.session_state["news"] = monitor.has_news(form, view, st.session_state.get("marks"))
-    st.session_state["marks"] = monitor.marks(form, view)
+    st.session_state["news"] = monitor.news_of(form.services, view, DEFAULT, st.session_state.get("marks"))()
+    st.session_state["marks"] = monitor.marks(form.services, view, None)
 
 
 def test_only_news_has_the_run_drawn_again(services: Services) -> None:

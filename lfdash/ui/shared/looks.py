@@ -1,0 +1,78 @@
+"""One thread of the server looks after what the tabs show, and wakes a tab that has news.
+
+A tab that asked by itself every two seconds would cost a run of its page's script each time, mostly for nothing. The
+tab still asks now and then: it may be that a wake-up is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lfdash.ui.shared import streamlit_private
+from lfdash.ui.shared.streamlit_private import FragmentOf
+
+PAUSE_S = 0.5  # between two looks
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Look:
+    """What one tab shows. news: whether it is another than was drawn; for any thread. every: seconds between two
+    wake-ups, at least."""
+
+    fragment: FragmentOf
+    news: Callable[[], bool]
+    every: float
+    woken: float = field(default_factory=time.monotonic)
+
+
+class Looks:
+    """The looks of all tabs; a tab has one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looks: dict[str, Look] = {}
+        self._thread: threading.Thread | None = None
+
+    def keep(self, fragment: FragmentOf | None, news: Callable[[], bool], every: float) -> None:
+        """From now on the tab is woken when there is news; what it was woken for before is forgotten. Nothing where
+        there is no tab."""
+        if fragment is None:
+            return
+        with self._lock:
+            self._looks[fragment.session_id] = Look(fragment, news, every)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._go_on, name="lfdash-looks", daemon=True)
+                self._thread.start()
+
+    def drop(self, fragment: FragmentOf | None) -> None:
+        """The tab is not woken any more."""
+        if fragment is not None:
+            with self._lock:
+                self._looks.pop(fragment.session_id, None)
+
+    def look(self, now: float) -> None:
+        """Wakes the tabs that have news, and forgets those that are closed."""
+        with self._lock:
+            due = [one for one in self._looks.values() if now - one.woken >= one.every]
+        for one in due:
+            if not streamlit_private.is_open(one.fragment.session_id):
+                self.drop(one.fragment)
+            elif one.news():
+                one.woken = now
+                streamlit_private.wake(one.fragment)
+
+    def _go_on(self) -> None:
+        while True:
+            time.sleep(PAUSE_S)
+            try:
+                self.look(time.monotonic())
+            except (OSError, RuntimeError, AttributeError, KeyError, ValueError):  # the tabs ask by themselves, too
+                log.exception("a look at what the tabs show")
+
+
+looks = Looks()
