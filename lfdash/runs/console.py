@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +10,7 @@ from lfdash.files import open_plain
 from lfdash.runs.log_reader import CHUNK, LONGEST, Cursor, tail_bytes
 from lfdash.runs.tracebacks import HEADING, failures
 
-BLOCK = 10_240  # bytes; Streamlit sends unchanged messages of at least this size as a hash
-KEEP = 40  # closed blocks
+BLOCK = 10_240  # bytes of a line without an end that are kept
 ERROR_TAIL = 1 << 19  # bytes looked at for a traceback
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -24,72 +21,6 @@ def collapse(line: str) -> str:
     if "\r" in line:
         line = next((part for part in reversed(line.split("\r")) if part.strip()), "")
     return line.rstrip()
-
-
-class ConsoleTail:
-    """Follows a console log as blocks of text: closed ones of at least `block` bytes that never change, and an
-    open one at the end. Keeps the last `keep` closed blocks; `dropped` = bytes of the file left out before.
-    """
-
-    def __init__(self, path: Path, *, block: int = BLOCK, keep: int = KEEP) -> None:
-        self.path = path
-        self._block, self._keep = block, keep
-        self._reset()
-
-    def _reset(self) -> None:
-        self.dropped = 0
-        self._cursor = Cursor()
-        self._closed: deque[tuple[str, int]] = deque()  # text, its bytes in the file
-        self._open: list[str] = []
-        self._open_size = 0  # of what is shown: a progress bar of a megabyte is one line
-        self._open_raw = 0
-        self._line = b""
-
-    def poll(self) -> bool:
-        """Reads what is new; whether anything was. Starts again when the file was truncated or replaced."""
-        try:
-            file = open_plain(self.path)
-        except OSError:
-            return False
-        with file:
-            if not self._cursor.fits(file):
-                self._reset()
-            begin = self._cursor.offset or self._skip(os.fstat(file.fileno()).st_size)
-            file.seek(begin)
-            while chunk := file.read(CHUNK):
-                self._take(chunk)
-            self._cursor = self._cursor.moved(file)
-        return self._cursor.offset > begin
-
-    def _skip(self, size: int) -> int:
-        """Where a first look begins: not with what would be dropped at once (a log of gigabytes)."""
-        # ten times what is kept, since progress bars shrink when they are collapsed
-        self.dropped = max(0, size - 10 * self._block * self._keep)
-        return self.dropped
-
-    def _take(self, chunk: bytes) -> None:
-        *lines, self._line = (self._line + chunk).split(b"\n")
-        self._line = shortened(self._line, self._block)
-        for line in lines:
-            text = collapse(line.decode("utf-8", "replace"))
-            self._open.append(text)
-            self._open_size += len(text.encode()) + 1
-            self._open_raw += len(line) + 1
-            if self._open_size >= self._block:
-                self._close()
-
-    def _close(self) -> None:
-        self._closed.append(("\n".join(self._open), self._open_raw))
-        self._open, self._open_size, self._open_raw = [], 0, 0
-        if len(self._closed) > self._keep:
-            self.dropped += self._closed.popleft()[1]
-
-    def blocks(self) -> tuple[str, ...]:
-        """The text, oldest block first; the last one is open and may still change."""
-        last = collapse(self._line.decode("utf-8", "replace"))
-        tail = "\n".join([*self._open, last] if last else self._open)
-        closed = tuple(text for text, _ in self._closed)
-        return (*closed, tail) if tail.strip() else closed
 
 
 class ConsoleLines:

@@ -17,9 +17,11 @@ from lfdash.engine.registry import ProcessRegistry
 from lfdash.files import write_text_atomic
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import view as judging
-from lfdash.runs.console import ConsoleTail
 from lfdash.runs.log_reader import Cursor, read_new
 from lfdash.runs.metrics.feed import RunFeed
+from lfdash.runs.output.log import RunLog
+from lfdash.runs.output.rows import Folded
+from lfdash.runs.output.shown import texts as shown_texts
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import RunState
 from lfdash.runs.report import bundle, explain
@@ -58,14 +60,21 @@ def lay(root: Path, files: dict[str, bytes]) -> RunPaths:
     return RunPaths(root)
 
 
+def shown(log: RunLog) -> list[str]:
+    """The end of a log as a page shows it."""
+    log.poll()
+    if not log.size:
+        return []
+    return shown_texts([row.raw for row in log.before(log.size, 100).rows if not isinstance(row, Folded)], str)
+
+
 def everything(view: RunView) -> None:
     """All that a page reads of a run."""
-    metrics, console = RunFeed(view.paths), ConsoleTail(view.paths.console)
+    metrics = RunFeed(view.paths)
     metrics.poll()
     assert len(metrics.frame) >= 0
-    console.poll()
     names = [name for name, _, _ in view.paths.listing()]
-    texts = [*console.blocks(), *names, view.run_id, view.name, view.output_dir, view.error or ""]
+    texts = [*shown(RunLog(view.paths.console)), *names, view.run_id, view.name, view.output_dir, view.error or ""]
     assert "\n".join(texts).encode()
     assert strip_html(view)
     run = CurveRun("run", RUN_COLOURS[0], metrics)
@@ -437,7 +446,7 @@ def test_a_rotated_log(workspace: Path, row: Row) -> None:
     registry = new(workspace)
     handle = launch(registry, plan_for(workspace, steps=200, delay=0.01, chatty=True))
     console = handle.paths.console
-    tail = ConsoleTail(console)
+    tail = RunLog(console)
     wait_for(lambda: console.exists() and console.stat().st_size > 2000)
     tail.poll()
     console.with_name("console.log.1").write_bytes(console.read_bytes())
@@ -446,7 +455,7 @@ def test_a_rotated_log(workspace: Path, row: Row) -> None:
     (view,) = over(registry)
     tail.poll()
     text = console.read_bytes()
-    assert b"\0" not in text and b"step 200" in text and "step 200" in tail.blocks()[-1]
+    assert b"\0" not in text and b"step 200" in text and "step 200" in "".join(shown(tail))
     assert (view.state, view.exit_code) == (RunState.SUCCEEDED, 0)
     row.note("0 NULs, read to its end")
 
@@ -481,9 +490,8 @@ def test_a_gigabyte(workspace: Path, row: Row) -> None:
     big_lines(view.paths.console)
     seconds, memory = spent(lambda: everything(seen(new(workspace))))
     assert seen(new(workspace)).error == "ValueError: the real reason"
-    tail = ConsoleTail(view.paths.console)
-    tail.poll()
-    assert "line 19999" in "".join(tail.blocks()) and tail.dropped > 9 * 10**8
+    tail = RunLog(view.paths.console)
+    assert "line 19999" in shown(tail) and tail.before(tail.size, 100).begin > 9 * 10**8
     assert seconds < 2 and memory < 60 << 20
     row.note(f"{seconds:.2f} s of CPU, {memory >> 20} MB")
 
@@ -493,7 +501,7 @@ def test_a_gigabyte(workspace: Path, row: Row) -> None:
     expected="bounded time and memory; what follows is read",
 )
 def test_a_line_without_an_end(log: RunPaths, row: Row) -> None:
-    console, metrics = ConsoleTail(log.console), RunFeed(log)
+    console, metrics = RunLog(log.console), RunFeed(log)
     for path in (log.console, log.trainer_log):
         path.write_bytes(b'{"current_steps": 1, "loss": 1.0}\n')
     console.poll()
@@ -506,13 +514,13 @@ def test_a_line_without_an_end(log: RunPaths, row: Row) -> None:
     def read() -> None:
         console.poll()
         metrics.poll()
-        assert sum(map(len, console.blocks())) < 2 << 20
+        assert sum(map(len, shown(console))) < 2 << 20
 
     seconds, memory = spent(read)
     for path in (log.console, log.trainer_log):
         with path.open("ab") as file:
             file.write(b'\n{"current_steps": 2, "loss": 1.0}\n')
     read()
-    assert "current_steps" in console.blocks()[-1] and metrics.frame["step"].tolist() == [1, 2]
+    assert "current_steps" in shown(console)[-1] and metrics.frame["step"].tolist() == [1, 2]
     assert seconds < 5 and memory < 80 << 20
     row.note(f"{seconds:.2f} s of CPU, {memory >> 20} MB")

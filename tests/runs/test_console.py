@@ -1,14 +1,13 @@
-"""A console log followed line by line and shown as blocks; the line that says why a run failed."""
+"""A console log followed line by line; the line that says why a run failed."""
 
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 
 import pytest
 
-from lfdash.runs.console import ConsoleLines, ConsoleTail, last_error
+from lfdash.runs.console import ConsoleLines, last_error
 from tests.support import FIXTURES
 
 
@@ -58,85 +57,6 @@ def test_a_log_that_was_cut_or_replaced_is_read_anew(log: Path, replaced: bool) 
     assert lines.restarted and lines.begun == ""
     list(lines.read())
     assert not lines.restarted
-
-
-@pytest.mark.parametrize("name", ["healthy_sft.txt", "failed_torchrun_fail.txt"])
-def test_the_same_text_as_the_page_shows(name: str) -> None:
-    path = FIXTURES / "console" / name
-    tail, lines = ConsoleTail(path), ConsoleLines(path)
-    tail.poll()
-    text = "\n".join([*lines.read(), lines.begun])
-    assert text.rstrip() == "\n".join(tail.blocks()).rstrip()
-
-
-# -- blocks ---------------------------------------------------------------------------------------------
-
-
-def write(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(text)
-
-
-def test_progress_bars_collapse_to_their_last_state(tmp_path: Path) -> None:
-    path = tmp_path / "console.log"
-    tail = ConsoleTail(path)
-    assert (tail.poll(), tail.blocks()) == (False, ())
-    write(path, "loading\n\r  0%| | 0/14\r  7%|#| 1/14")
-    assert tail.poll()
-    assert tail.blocks() == ("loading\n  7%|#| 1/14",)
-    write(path, "\r 50%|##| 7/14\r\x1b[31m100%|###| 14/14\x1b[0m\r\ndone\n")
-    assert tail.poll() and not tail.poll()
-    assert tail.blocks() == ("loading\n100%|###| 14/14\ndone",)
-
-
-def test_closed_blocks_never_change_and_their_number_is_bounded(tmp_path: Path) -> None:
-    path, chance = tmp_path / "console.log", random.Random(3)
-    tail = ConsoleTail(path, block=200, keep=5)
-    text = "".join(f"line {number} " + "é" * (number % 40) + "\n" for number in range(400))
-    data, done, seen = text.encode(), 0, {}
-    while done < len(data):
-        size = chance.randint(1, 300)
-        with path.open("ab") as file:
-            file.write(data[done : done + size])
-        done += size
-        tail.poll()
-        for block in tail.blocks()[:-1]:
-            number = block.split()[1]
-            assert seen.setdefault(number, block) == block
-            assert len(block.encode()) + 1 >= 200
-    assert len(tail.blocks()) <= 6
-    shown = "\n".join(tail.blocks()) + "\n"
-    assert text.endswith(shown)
-    assert tail.dropped == len(text[: -len(shown)].encode())
-
-
-def test_a_huge_log_is_entered_near_its_end(tmp_path: Path) -> None:
-    path = tmp_path / "console.log"
-    path.write_text("".join(f"line {number}\n" for number in range(20_000)))
-    tail = ConsoleTail(path, block=100, keep=3)
-    tail.poll()
-    assert tail.blocks()[-1].endswith("line 19999")
-    assert tail.dropped > path.stat().st_size - 1000
-
-
-def test_a_console_that_starts_again_is_shown_from_its_start(tmp_path: Path) -> None:
-    path = tmp_path / "console.log"
-    tail = ConsoleTail(path)
-    write(path, "first attempt\n")
-    tail.poll()
-    path.write_text("second\n")
-    assert tail.poll()
-    assert tail.blocks() == ("second",)
-
-
-def test_a_bar_of_megabytes_takes_no_memory(tmp_path: Path) -> None:
-    path = tmp_path / "console.log"
-    tail = ConsoleTail(path)
-    for _ in range(3):
-        write(path, "".join(f"\r{number} of many" for number in range(50_000)))
-        tail.poll()
-        assert len(tail._line) < 100
-    assert tail.blocks() == ("49999 of many",)
 
 
 # -- why a run failed -----------------------------------------------------------------------------------

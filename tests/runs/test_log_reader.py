@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from lfdash.files import read_plain
-from lfdash.runs.console import ConsoleTail, tracker_link
+from lfdash.runs.console import tracker_link
 from lfdash.runs.log_reader import Cursor, read_last, read_new, tail_bytes
+from lfdash.runs.output.log import RunLog
 from tests.support import FIXTURES
 
 
@@ -111,7 +112,7 @@ def test_a_link_or_a_pipe_in_a_runs_folder_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(pipe)  # opening one waits for a writer, for ever
     for path in (link, pipe, tmp_path):
         assert tail_bytes(path, 100) == b"" and read_last(path) == []
-        assert not ConsoleTail(path).poll() and tracker_link(path) is None
+        assert not RunLog(path).poll() and tracker_link(path) is None
         assert read_new(path, Cursor())[0] == []
         with pytest.raises(OSError):
             read_plain(path)

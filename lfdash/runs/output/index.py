@@ -21,12 +21,14 @@ from lfdash.runs.output.lines import (
     Line,
     is_blank,
     kind_of,
+    long_end,
     parts,
     read_lines,
     whole,
 )
 
 GRID = 1 << 18  # bytes of a stretch
+LOOK = 1 << 24  # bytes in which a line's end is looked for at once
 MARGIN = 1 << 12  # bytes in which a stretch's last line mostly ends
 STRETCHES = 1 << 16  # at most; of a larger file the stretches are larger
 
@@ -53,6 +55,7 @@ class Index:
     def __init__(self, grid: int = GRID) -> None:
         self.grid = grid
         self.place = 0
+        self._looked = 0  # up to here the line at `place` has no end
         self.seen = 0  # the size of the file whose whole lines are read
         self.levels = Levels()  # before the line at `place`
         self._counts = {name: array("I") for name in ("progress", "metrics", "others", "warnings", "errors")}
@@ -165,19 +168,17 @@ class Index:
         self._counts["errors"][-1] += graves[ERROR]
 
     def _take_long(self, descriptor: int, size: int) -> bool:
-        """Takes a line that ends in another stretch; False when it has no end yet."""
-        lines = list(read_lines(descriptor, self.place, self.place + 1, size))
-        if not lines or (lines[-1].end >= size and not ends(descriptor, size)):
-            return False
+        """Takes a line that ends in another stretch, or goes on looking for its end; False when it has none yet."""
+        looked = max(self._looked, self.place + 1)
+        end = long_end(descriptor, looked, min(size, looked + LOOK))
+        if end is None:
+            self._looked = max(self.place + 1, min(size, looked + LOOK) - 1)
+            return size > looked + LOOK
+        lines = list(read_lines(descriptor, self.place, self.place + 1, end))
         self._open(self.place // self.grid)
         counts = [0, 0, 0, 0]
         for line in lines:
             counts[ERASED if line.kind == PLAIN and is_blank(line.raw) else line.kind] += 1
         self._add(counts, self._judge([(line.start, line.raw) for line in lines if line.kind == PLAIN]))
-        self.place = lines[-1].end
+        self.place = end
         return True
-
-
-def ends(descriptor: int, size: int) -> bool:
-    """Whether the last line of a file has its end."""
-    return os.pread(descriptor, 1, size - 1) == b"\n"

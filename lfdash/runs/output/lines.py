@@ -16,6 +16,8 @@ from lfdash.runs.tracebacks import HEADING
 
 PLAIN, PROGRESS, METRIC, ERASED = 0, 1, 2, 3  # kinds; ERASED: blank and overwritten, never shown
 LONGEST = 1 << 18  # bytes of a line that are looked at
+VERY_FAR = 1 << 31  # bytes in which its beginning is
+FAR = 1 << 26  # bytes in which the end of a longer one is looked for
 HEAD = HEADING.encode()
 LOSS = b"{'loss'"  # a step's row of metrics; those of an evaluation and of the end are no repetition
 # tqdm: `12%|## | 3/25 [00:01<00:09, 2.3it/s]`
@@ -123,32 +125,37 @@ def read_lines(descriptor: int, begin: int, stop: int, size: int) -> Iterator[Li
         at_end = begin + len(data) >= size
         length = len(data) if at_end else whole(data)
         if not length:
-            end = long_end(descriptor, begin + len(data), size)
-            yield Line(begin, end, PLAIN, data)
+            end = long_end(descriptor, begin + len(data), min(size, begin + FAR))
+            yield Line(begin, end or min(size, begin + FAR), PLAIN, data)
+            if end is None:
+                return
             begin = end
             continue
         yield from lines_in(data[:length], begin, stop)
         begin += length
 
 
-def long_end(descriptor: int, begin: int, size: int) -> int:
-    """Where a line ends of which the first LONGEST bytes had no end. begin: where those end."""
-    while begin < size:
-        data = os.pread(descriptor, min(LONGEST, size - begin), begin - 1)
-        found = LINE_END.search(data, 0 if data[:1] == b"\r" else 1)
-        if found and (found.end() < len(data) or found.group() != b"\r"):
-            return begin - 1 + found.end()
-        begin += max(1, len(data) - 1)
-    return size
+def long_end(descriptor: int, begin: int, stop: int) -> int | None:
+    """Where a line ends that has no end before byte `begin`; None when it has none before `stop`, or at it when more
+    may come."""
+    while begin < stop:
+        data = os.pread(descriptor, min(LONGEST, stop - begin) + 1, begin - 1)
+        end = line_end(data[1:]) if data[:1] != b"\r" else line_end(data) - 1
+        if (data[:1] == b"\r" and len(data) > 1) or 0 < end < len(data) - 1 or (end and data.endswith(b"\n")):
+            return begin + end
+        begin += max(1, len(data) - 2)
+    return None
 
 
 def segment_start(descriptor: int, place: int) -> int:
     """Where what stands between two line ends begins, of which a line begins at byte `place`: before it when that is
     what stands behind a bar."""
-    for most in (1 << 12, LONGEST):
-        begin = max(0, place - most)
-        data = os.pread(descriptor, place - begin, begin)
+    end, size = place, 1 << 12
+    while end > 0 and place - end < VERY_FAR:
+        begin = max(0, end - size)
+        data = os.pread(descriptor, end - begin, begin)
         found = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        if found or not begin:
+        if found:
             return begin + found
-    return place
+        end, size = begin, 1 << 22
+    return end

@@ -17,7 +17,7 @@ from lfdash.files import open_descriptor
 from lfdash.runs.output.heads import Heads
 from lfdash.runs.output.index import Index
 from lfdash.runs.output.levels import Levels
-from lfdash.runs.output.lines import line_start, read_lines, segment_start
+from lfdash.runs.output.lines import FAR, line_start, read_lines, segment_start
 from lfdash.runs.output.rows import (
     Folded,
     Row,
@@ -33,7 +33,6 @@ from lfdash.runs.output.shown import Redact
 
 PAGE_S = 0.15  # seconds that one answer may take
 NEWS = 1 << 20  # bytes; who is further behind begins anew at the end
-FAR = 1 << 26  # bytes in which a line's end is looked for
 FIRST = 256  # first bytes remembered
 SEARCHES = 4  # remembered
 MASKED = ord("*")  # what the parent of a run writes over a secret
@@ -193,6 +192,9 @@ class RunLog:
                 elif not self._is_skipped(number, least):
                     new = [row for row in self._stretch(descriptor, number, least) if row.start < place]
                     rows = [*new, *rows] if least else folded([*new, *rows])
+                    if not new:  # the middle of a long line, it may be
+                        home = segment_start(descriptor, min(place, number * self.index.grid))
+                        number = min(number, home // self.index.grid + 1)
                 number -= 1
                 if time.monotonic() > end:
                     break

@@ -4,7 +4,7 @@ import {Model} from "./log_model.js";
 import {List} from "./log_list.js";
 import {STYLE} from "./log_style.js";
 
-const WAIT = 5000, PAUSE = 250, NEAR = 40;
+const WAIT = 5000, PAUSE = 250, READING = 2000, NEAR = 40;
 const logs = new Map();  // what each place of the page held, also while it is not drawn
 let words = {};
 
@@ -71,6 +71,9 @@ class Log {
     else if (data.rows) this.news(data);
     else if (data.to !== undefined && data.to > this.model.end && this.model.attached) this.ask({what: "end"});
     if (data.reply) this.answered(data.reply);
+    clearTimeout(this.reading);
+    // what is said beside the lines is known when all of it is read
+    if (this.told.indexed < 1) this.reading = setTimeout(() => this.host.isConnected && this.ask({what: "told"}), READING);
     this.say();
   }
 

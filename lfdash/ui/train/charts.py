@@ -10,7 +10,6 @@ import streamlit as st
 from lfdash.engine.machine_feed import MachineFeed
 from lfdash.engine.services import Services
 from lfdash.machine.history import MachineColumns
-from lfdash.runs.console import ConsoleTail
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics_csv import as_csv
 from lfdash.runs.record import TERMINAL
@@ -50,7 +49,7 @@ def draw_main(view: RunView, feed: RunFeed) -> None:
     )
 
 
-def draw_curves(services: Services, view: RunView, feed: RunFeed, _console: ConsoleTail) -> None:
+def draw_curves(services: Services, view: RunView, feed: RunFeed) -> None:
     """Small charts of whatever else was recorded."""
     run, group = curve_run(view, feed), group_of(view)
     settings, charts = settings_of(group), charts_of([run])

@@ -9,7 +9,6 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.jobs.kinds import BY_NAME
-from lfdash.runs.console import ConsoleTail
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.output.log import RunLog
 from lfdash.runs.takeaway import log_bytes
@@ -29,16 +28,7 @@ WORDS = (
 )
 
 
-def tail(view: RunView) -> ConsoleTail:
-    """This session's reader of the shown run's log; a new one when another run is shown."""
-    held = st.session_state.get("page.tail")
-    if held is None or held[0] != view.run_id:
-        held = (view.run_id, ConsoleTail(view.paths.console))
-        st.session_state["page.tail"] = held
-    return held[1]
-
-
-def draw_log(services: Services, view: RunView, feed: RunFeed, _console: ConsoleTail) -> None:
+def draw_log(services: Services, view: RunView, feed: RunFeed) -> None:
     """The child's output: follows its end until scrolled up."""
     log = services.logs.of(view.paths.console)
     if not log.size:

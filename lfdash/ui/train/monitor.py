@@ -10,7 +10,6 @@ from lfdash.engine.services import Services
 from lfdash.files import file_mark, read_text_file
 from lfdash.jobs.kinds import JobKind
 from lfdash.jobs.secret_arguments import hide
-from lfdash.runs.console import ConsoleTail
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.results import experiment_link
@@ -23,7 +22,7 @@ from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.train import alert_bar, downloads, evaluation
 from lfdash.ui.train.charts import draw_curves, draw_main
-from lfdash.ui.train.log import draw_log, tail
+from lfdash.ui.train.log import draw_log
 from lfdash.ui.train.outcome import draw_outcome
 
 TAB = "page.tab"
@@ -101,7 +100,7 @@ def draw_body(form: Form, view: RunView) -> None:
     if view.waiting is not None:
         queue.draw_shown(services, view)
         return
-    feed, console = services.feeds.of(view.paths), tail(view)
+    feed = services.feeds.of(view.paths)
     draw_outcome(form, view)
     told = alert_bar.draw(services, view)
     if feed.dead_since is not None and kind.trains and not told:
@@ -121,7 +120,7 @@ def draw_body(form: Form, view: RunView) -> None:
         if kind.trains:
             draw_link(services, view)
             draw_compare(view)
-    DETAILS[tab](services, view, feed, console)
+    DETAILS[tab](services, view, feed)
 
 
 def draw_link(services: Services, view: RunView) -> None:
@@ -143,7 +142,7 @@ def draw_compare(view: RunView) -> None:
     )
 
 
-def draw_configuration(services: Services, view: RunView, _feed: RunFeed, _console: ConsoleTail) -> None:
+def draw_configuration(services: Services, view: RunView, _feed: RunFeed) -> None:
     """Exactly what was run."""
     text = read_text_file(view.paths.training_args)
     if not isinstance(text, str):
@@ -153,12 +152,12 @@ def draw_configuration(services: Services, view: RunView, _feed: RunFeed, _conso
 
 
 DETAILS = {
-    "results": lambda _services, view, _feed, _console: evaluation.draw_scores(view),
-    "predictions": lambda services, view, _feed, _console: evaluation.draw_predictions(
+    "results": lambda _services, view, _feed: evaluation.draw_scores(view),
+    "predictions": lambda services, view, _feed: evaluation.draw_predictions(
         view, services.registry.redactor()
     ),
     "log": draw_log,
     "curves": draw_curves,
-    "files": lambda services, view, _feed, _console: downloads.draw_files(services, view),
+    "files": lambda services, view, _feed: downloads.draw_files(services, view),
     "configuration": draw_configuration,
 }

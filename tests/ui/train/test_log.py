@@ -36,12 +36,12 @@ def log_page() -> None:
     import streamlit as st
 
     from lfdash.ui.shared.session import shared_services
-    from lfdash.ui.train.log import draw_log, tail
+    from lfdash.ui.train.log import draw_log
 
     services = shared_services()
     view = services.registry.get(st.session_state["run"])
     assert view is not None
-    draw_log(services, view, services.feeds.of(view.paths), tail(view))
+    draw_log(services, view, services.feeds.of(view.paths))
 
 
 def visit(run_id: str) -> AppTest:

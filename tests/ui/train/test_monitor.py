@@ -34,15 +34,15 @@ def monitor_page() -> None:
     from lfdash.ui.form.state import Form
     from lfdash.ui.shared.session import shared_services
     from lfdash.ui.train import monitor
-    from lfdash.ui.train.log import draw_log, tail
+    from lfdash.ui.train.log import draw_log
 
     form = Form(shared_services(), DEFAULT)
     view = monitor.shown(form)
     st.session_state["shown"] = view.run_id if view else None
     if view is not None:
-        feed, console = form.services.feeds.of(view.paths), tail(view)
-        monitor.draw_configuration(form.services, view, feed, console)
-        draw_log(form.services, view, feed, console)
+        feed = form.services.feeds.of(view.paths)
+        monitor.draw_configuration(form.services, view, feed)
+        draw_log(form.services, view, feed)
 
 
 def visit() -> AppTest:
