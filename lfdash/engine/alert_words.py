@@ -89,4 +89,4 @@ def problem_in(code: str, problem: Problem) -> str:
         name = str(params.get("name", ""))
         params["rule"] = rule_in(code, rule)
         params["name"] = in_language(code, f"alerts.limit_{name}") if lookup("en", "alerts", f"limit_{name}") else name
-    return in_language(code, f"alerts.bad_{problem.code.removeprefix('alert_')}", **params)
+    return in_language(code, f"problems.{problem.code}", **params)

@@ -14,8 +14,8 @@ from lfdash.engine.services import Services
 from lfdash.engine.words import span_in
 from lfdash.jobs.kinds import named
 from lfdash.runs.alerts.alert import Alert
-from lfdash.ui.shared import alert_settings, streamlit_private
-from lfdash.ui.shared.alert_settings import OPEN, SAID, TAB, close, say
+from lfdash.ui.shared import alert_settings, keyed, streamlit_private
+from lfdash.ui.shared.alert_settings import OPEN, PAGE, SAID, TAB, close, say
 from lfdash.ui.shared.answers import SHOWN, refusal
 from lfdash.ui.shared.text import language, markdown_safe, t
 
@@ -78,16 +78,15 @@ def draw_dialog(services: Services) -> None:
 def draw(services: Services) -> None:
     """What the dialog shows."""
     tabs = {"list": draw_list, "rules": alert_settings.draw_rules, "send": alert_settings.draw_sending}
-    st.session_state.setdefault(TAB, "list")
-    st.segmented_control(
-        t("alerts.title"), list(tabs), key=TAB, format_func=lambda tab: t(f"alerts.tab_{tab}"), required=True,
+    tab = keyed.segments(
+        t("alerts.title"), list(tabs), key=TAB, page=PAGE, word=lambda tab: t(f"alerts.tab_{tab}"), required=True,
         label_visibility="collapsed",
     )
     said = st.session_state.pop(SAID, None)
     if said:
         draw_said = {"error": st.error, "success": st.success}[said[0]]
         draw_said(said[1])
-    tabs[st.session_state[TAB]](services)
+    tabs[tab](services)
 
 
 # -- the list -------------------------------------------------------------------------------------------

@@ -15,15 +15,18 @@ from lfdash.locales import available, lookup, name_of
 from lfdash.outcomes import Problem
 from lfdash.runs.alerts.rules import RULES, Rule, Threshold
 from lfdash.runs.alerts.settings import ADDRESS, AlertSettings, RuleSettings, check, defaults
+from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import language, markdown_safe, t
 
 OPEN = "alerts.open"  # while the dialog is open: the rule that was asked for, or ""
+PAGE = "alerts"  # the dialog, as `keyed` names pages
 TAB = "alerts.tab"
 SAID = "alerts.said"  # what the last click in the dialog was answered: (kind of box, words)
 URL_TYPED = "alerts.url"
 LANGUAGE = "alerts.language"
 SEND = "alerts.send"
+SERVER = "server"  # stands for no language
 
 
 def close() -> None:
@@ -157,10 +160,10 @@ def draw_sending(services: Services) -> None:
         if known:
             st.button(t("alerts.url_forget"), key="alert_url_forget", on_click=forget_address, args=(services,))
     st.fragment(draw_delivery, run_every=1.0)(services)
-    words = {code: name_of(code) for code in available()} | {"": t("alerts.language_server")}
-    st.session_state.setdefault(LANGUAGE, settings.language)
-    st.selectbox(
-        t("alerts.language"), list(words), key=LANGUAGE, format_func=words.__getitem__, width=260,
+    words = {SERVER: t("alerts.language_server")} | {code: name_of(code) for code in available()}
+    st.session_state.setdefault(LANGUAGE, settings.language or SERVER)
+    keyed.select(
+        t("alerts.language"), list(words), key=LANGUAGE, page=PAGE, word=words.__getitem__, empty=False, width=260,
         on_change=save_sending, args=(services,),
     )
     draw_browser()
@@ -220,13 +223,15 @@ def forget_address(services: Services) -> None:
 
 def send_test(services: Services) -> None:
     """Sends a message to the address that is known."""
-    services.alert_sender.test(st.session_state.get(LANGUAGE) or language())
+    code = str(st.session_state.get(LANGUAGE, SERVER))
+    services.alert_sender.test(language() if code == SERVER else code)
 
 
 def save_sending(services: Services) -> None:
     """Keeps whether alerts are sent, and in which language."""
     settings = services.alerts.store.settings()[0]
-    send, code = bool(st.session_state.get(SEND, settings.send)), str(st.session_state.get(LANGUAGE, settings.language))
-    refused = services.alerts.store.save_settings(replace(settings, send=send, language=code))
+    send, code = bool(st.session_state.get(SEND, settings.send)), str(st.session_state.get(LANGUAGE, SERVER))
+    changed = replace(settings, send=send, language="" if code == SERVER else code)
+    refused = services.alerts.store.save_settings(changed)
     if refused is not None:
         say(refusal(refused))
