@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lfdash.runs.metrics.frame import OVERFLOWN, MetricFrame
+import numpy as np
+
+from lfdash.runs.metrics.frame import OVERFLOWN, TRAINED, MetricFrame
 from lfdash.runs.metrics.merge import Merge
 from lfdash.runs.metrics.rows import read_block
 
+DEAD = 3
 Row = Mapping[str, Any]
 OTHER_NAMES = {"step": "current_steps", "learning_rate": "lr"}  # of trainer_state.json
 
@@ -55,6 +58,16 @@ def until(frame: MetricFrame, rows: int) -> MetricFrame:
     kept = tuple(one for one in frame.segments if one.place < rows)
     cut = {name: column[:rows] for name, column in frame.columns.items()}
     return MetricFrame(cut, kept, frame.marks[:rows], frame.origin)
+
+
+def dead_since(frame: MetricFrame) -> float | None:
+    """The step since which nothing is learned, as a feed says it: three logged losses in a row that are no numbers."""
+    trained = (frame.marks & TRAINED) > 0
+    losses, steps = frame["loss"][trained], frame["step"][trained]
+    over = (frame.marks[trained] & OVERFLOWN) > 0
+    alive = np.flatnonzero(np.isfinite(losses) & ~((losses == 0) & over))
+    first = int(alive[-1]) + 1 if len(alive) else 0
+    return float(steps[first]) if len(losses) - first >= DEAD else None
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

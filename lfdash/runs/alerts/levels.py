@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from lfdash.runs.metrics.frame import OVERFLOWN, TRAINED, Column, MetricFrame, S
 BLOCK = 5  # rows of a level
 TAIL = 64  # newest rows that are looked at one by one
 FEW = 10  # losses that make the level beside an evaluation
+MOST = 2000  # blocks that are looked at at once
 PIECE = 100_000  # blocks that are taken at once
 
 
@@ -175,8 +177,20 @@ class LossLevels:
         return len(self._frame) - int(np.searchsorted(self._frame["step"], self.dead_since))
 
     def window(self, steps: float) -> tuple[Column, Column, Column]:
-        """(last steps, levels, spreads) of the blocks of the last `steps` steps."""
-        all_steps = np.frombuffer(self._steps, dtype=np.float64) if self._steps else np.empty(0)
-        place = int(np.searchsorted(all_steps, (self.step or 0) - steps)) if len(all_steps) else 0
-        del all_steps
-        return floats(self._steps[place:]), floats(self._levels[place:]), floats(self._spreads[place:])
+        """(last steps, levels, spreads) of the blocks of the last `steps` steps; of very many only each second, third
+        and so on, so that the newest is among them."""
+        begin = self._place((self.step or 0) - steps)
+        every = max(1, (len(self._steps) - begin) // MOST)
+        return self._blocks(slice(begin + (len(self._steps) - 1 - begin) % every, None, every))
+
+    def before(self, step: float, count: int) -> tuple[Column, Column, Column]:
+        """The same of the last `count` blocks that end before a step."""
+        end = self._place(step)
+        return self._blocks(slice(max(0, end - count), end))
+
+    def _place(self, step: float) -> int:
+        """The first block that ends at a step or later."""
+        return bisect_left(self._steps, step)
+
+    def _blocks(self, part: slice) -> tuple[Column, Column, Column]:
+        return floats(self._steps[part]), floats(self._levels[part]), floats(self._spreads[part])

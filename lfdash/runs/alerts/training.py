@@ -78,8 +78,8 @@ def diverged(facts: Facts, limits: Limits) -> Found | None:
 
 def scatter(levels: LossLevels, before: float) -> float:
     """How much the losses scatter within a block before a step."""
-    steps, _, spreads = levels.window(math.inf)
-    known = spreads[(steps < before) & np.isfinite(spreads)][-RECENT:]
+    _, _, spreads = levels.before(before, RECENT)
+    known = spreads[np.isfinite(spreads)]
     return float(np.median(known)) if len(known) else 0.0
 
 

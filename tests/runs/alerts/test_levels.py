@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfdash.runs.alerts.levels import BLOCK, LossLevels
+from lfdash.runs.alerts.levels import BLOCK, MOST, LossLevels
 from lfdash.runs.metrics.frame import TRAINED, MetricFrame
 from tests.support.columns import columns, grown_columns, until
 
@@ -91,6 +91,16 @@ def test_a_window_has_the_blocks_of_the_last_steps() -> None:
     levels.take(columns({"step": step, "loss": step} for step in range(1, 102)))
     steps, medians, _ = levels.window(20)
     assert (steps.tolist(), medians.tolist()) == ([85.0, 90.0, 95.0, 100.0], [83.0, 88.0, 93.0, 98.0])
+
+
+def test_of_very_many_blocks_some_are_looked_at_evenly_and_the_newest() -> None:
+    steps = np.arange(1, 100_002, dtype=np.float64)
+    levels = LossLevels()
+    levels.take(MetricFrame({"step": steps, "loss": steps}, marks=np.full(len(steps), TRAINED, np.uint8)))
+    seen, medians, _ = levels.window(math.inf)
+    assert MOST <= len(seen) <= 2 * MOST and seen[-1] == 100_000 and set(np.diff(seen)) == {50.0}
+    assert np.all(medians == seen - 2)
+    assert levels.before(101, 3)[0].tolist() == [90.0, 95.0, 100.0]
 
 
 def test_a_look_costs_the_same_however_long_the_run_is() -> None:

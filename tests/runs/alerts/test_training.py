@@ -12,9 +12,8 @@ from lfdash.runs.alerts.alert import Facts, Found
 from lfdash.runs.alerts.levels import LossLevels
 from lfdash.runs.alerts.rules import BY_NAME
 from lfdash.runs.alerts.settings import defaults
-from lfdash.runs.metrics.feed import dead_since
 from lfdash.runs.metrics.frame import MetricFrame
-from tests.support.columns import Row, columns, until
+from tests.support.columns import Row, columns, dead_since, until
 
 TRAINING = ("nan", "diverged", "plateau", "overfit")
 
