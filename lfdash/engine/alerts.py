@@ -43,6 +43,8 @@ READ_S = 0.05  # of reading one run's files
 UNSURE_S = 15.0  # a run that nobody saw end may be found again
 NEWS_S = 24 * 3600.0  # what ended longer ago, while no dashboard ran, is no news
 
+ENDS = tuple(rule.name for rule in RULES if rule.about == "end")
+
 logger = logging.getLogger(__name__)
 Key = tuple[Path, int]  # folder and attempt
 
@@ -119,11 +121,13 @@ class Alerts:
             self._write_again()
 
     def _take_ended(self, views: Sequence[RunView]) -> None:
-        """Runs that ended while no dashboard ran: those of the last day, since alerts are looked for here."""
+        """Runs that ended while no dashboard ran: those of the last day, since alerts are looked for here, of whose end
+        nobody was told."""
         since = max(self.store.since(), self._wall() - NEWS_S)
         for view in views:
             ours = view.record is not None and view.lost != "host"
-            if ours and view.state in TERMINAL and view.ended is not None and view.ended > since:
+            late = view.state in TERMINAL and view.ended is not None and view.ended > since
+            if ours and late and not any(one.rule in ENDS and one.attempt == view.attempt for one in self.of(view)):
                 self._followed[view.path, view.attempt] = Followed(LossLevels(), MachineWindow())
 
     def _look_at_runs(

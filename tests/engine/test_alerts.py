@@ -120,6 +120,22 @@ def test_a_run_that_ended_while_no_dashboard_ran_is_alerted_and_an_older_one_is_
     assert Watch(later.registry).store.since() == ended.ended + 0.001
 
 
+def test_what_is_over_and_told_is_not_looked_at_again_after_a_restart(workspace: Path) -> None:
+    """Other thresholds, or a newer lfdash, would tell of a run that ended hours ago."""
+    watch, fake, handle = started(workspace)
+    watch.store.save_settings(settings(nan={"rows": 50}))
+    log(handle, FALLING + DEAD)
+    watch.look()
+    fake.end(handle, 1)
+    watch.look()
+    assert watch.rules(handle) == ["failed"]
+    watch.store.save_settings(AlertSettings())
+    again = Watch(ProcessRegistry(workspace, fake, interval=60))
+    for _ in range(3):
+        again.look()
+    assert again.rules(handle) == ["failed"] and again.sent == []
+
+
 def test_a_lost_run_is_alerted_only_when_it_stays_lost(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watch, fake, handle = started(workspace)
     log(handle, FALLING)
