@@ -265,7 +265,7 @@ def test_what_is_being_typed_survives_the_ticks_of_a_live_run(page: Page, server
     tick(page, "live")
     tick(page, "baseline")
     page.click(".st-key-runs_stop button")
-    seen(page, lambda: cells(page, 2)[0] == "STOPPED", lambda: str(cells(page, 2)))
+    seen(page, lambda: cells(page, 2)[0].startswith("STOPPED"), lambda: str(cells(page, 2)))
     assert json.loads(handle.paths.exit.read_text())["stop"] == ["graceful"]
 
 
@@ -372,7 +372,7 @@ def test_a_run_is_resumed_from_a_checkpoint_after_it_was_renamed(page: Page, ser
     page.locator("[class*=st-key-resume_menu] button").first.click()
     page.click('[class*="st-key-resume_runs"] button')
     see(page, "whole", "cli", "scores", "broken", "baseline")
-    seen(page, lambda: cells(page, 2)[0] == "RUNNING", lambda: str(cells(page, 2)))
+    seen(page, lambda: cells(page, 2)[0].startswith("RUNNING"), lambda: str(cells(page, 2)))
     folder = server.workspace / "saves/demo-llama/lora/whole"
     arguments = (folder / "training_args.yaml").read_text()
     assert "resume_from_checkpoint: saves/demo-llama/lora/whole/checkpoint-20" in arguments

@@ -32,6 +32,7 @@ CURVE = "#4a8fe0"  # seen on white and on black
 ROW, HEAD = 35, 37  # px
 TALLEST, TALLEST_GROUP = 606, 387
 MOST_GROUPS = 60  # that are drawn
+SMALLEST = 1e-6  # a number that the table writes without an exponent
 LONGEST = 60  # characters of a value in a title
 
 
@@ -80,12 +81,13 @@ def draw(
         draw_table(services, parts[0].key, rows, every, columns, best, TALLEST)
         return
     metric, by = metric_of(rows, filters.order()[0]), filters.grouping() or ""
-    for part in parts[:MOST_GROUPS]:
-        assert part.group is not None
-        with keyed.expander(title(part.group, by, metric), key=open_key(part.place), page=filters.PAGE) as box:
-            if box.open and part.key:
-                marks = frozenset({part.group.best_id} if part.group.best_id and len(part.rows) > 1 else ())
-                draw_table(services, part.key, part.rows, every, columns, marks, TALLEST_GROUP)
+    with st.container(key="runs_groups", gap="xsmall"):
+        for part in parts[:MOST_GROUPS]:
+            assert part.group is not None
+            with keyed.expander(title(part.group, by, metric), key=open_key(part.place), page=filters.PAGE) as box:
+                if box.open and part.key:
+                    marks = frozenset({part.group.best_id} if part.group.best_id and len(part.rows) > 1 else ())
+                    draw_table(services, part.key, part.rows, every, columns, marks, TALLEST_GROUP)
     if len(parts) > MOST_GROUPS:
         st.caption(t("ui.runs_groups_more", count=len(parts) - MOST_GROUPS))
 
@@ -217,6 +219,8 @@ def end_words(value: Any, by: str) -> str:
         return duration(value)
     if by in SCHEMA.names and isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, float) and SMALLEST <= abs(value) < 1:
+        return f"{value:.12f}".rstrip("0")
     return words(value)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 
+import pytest
+
 from lfdash.engine.services import Services
 from lfdash.runs.notes import Notes
 from lfdash.runs.record import RunState
-from lfdash.ui.runs import selection
+from lfdash.ui.runs import actions, selection
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.many import add_run, write_notes
@@ -137,3 +139,16 @@ def test_clone_of_an_evaluation_leaves_the_training_form_alone(three: Services) 
     assert app.session_state["page.drawn_kind"] == "eval" and "eval.form.notes" in app.session_state
     assert {key: app.session_state[key] for key in own} == own
     assert [note for note, _ in app.session_state["eval.form.notes"]] == ["ui.taken_from"]
+
+
+def test_two_runs_are_compared_where_there_is_a_page_for_it(three: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = select(visit(), "new", "old")
+    there = (three.project.root / actions.COMPARE).exists()
+    assert ("runs_compare" in {item.key for item in app.button}) is there
+    gone: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr(actions, "COMPARE", "pages/runs.py")  # one that there is
+    monkeypatch.setattr(actions.st, "switch_page", lambda page, query_params: gone.append((page, query_params)))
+    app = select(app, "new")
+    assert button(app, "runs_compare").disabled
+    app = press(select(app, "new", "old"), "runs_compare")
+    assert gone == [("pages/runs.py", {"runs": "id-new,id-old"})]

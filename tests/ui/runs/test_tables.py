@@ -59,6 +59,7 @@ def test_groups_are_closed_opened_and_selected_in(three: Services) -> None:
 def test_a_group_is_called_by_its_value() -> None:
     words = tables.value_words
     assert words(Group(0.0001, ()), "arg.learning_rate") == "learning_rate 0.0001"
+    assert words(Group(5e-05, ()), "arg.learning_rate") == "learning_rate 0.00005"  # as the table has it
     assert words(Group(None, ()), "arg.seed") == "seed (none)" and words(Group("SUCCEEDED", ()), "state") == "FINISHED"
     assert words(Group(1.25, (), to=2.5), "best") == "1.25 – 2.5" and words(Group(60.0, (), to=60.0),
         "duration") == "0:01:00"

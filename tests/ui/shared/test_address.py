@@ -1,0 +1,35 @@
+"""The run that the address names, and what Back goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lfdash.engine.services import Services
+from lfdash.ui.shared.answers import SHOWN
+from tests.support import app as pages
+from tests.support.many import add_run
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    with pages.with_fake_runs(tmp_path / "workspace", monkeypatch) as found:
+        for number, name in enumerate(("one", "two")):
+            add_run(found.workspace.root, name, age=1000.0 * (number + 1))
+        found.registry.refresh()
+        yield found
+
+
+def test_back_shows_the_run_of_the_address_and_a_choice_goes_there(services: Services) -> None:
+    app = pages.good(pages.start().run())
+    assert app.query_params["run"] == "id-one"
+    app.session_state[SHOWN] = "id-two"  # chosen on the page
+    app = pages.good(app.run())
+    assert app.query_params["run"] == "id-two"
+    app.query_params["run"] = "id-one"  # as Back does it
+    app = pages.good(app.run())
+    assert app.session_state[SHOWN] == "id-one" and app.query_params["run"] == "id-one"
+    app.session_state[SHOWN] = "id-two"
+    assert pages.good(app.run()).query_params["run"] == "id-two"
