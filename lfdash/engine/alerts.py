@@ -77,15 +77,18 @@ class Alerts:
     """The alerts of one workspace. One thread calls `step`; any may call the rest.
 
     feeds: of the runs' columns. machine: how the machine stands now. stop: asks a run to stop. wake: there is
-    something to send; with an alert, one that no file could be written of.
+    something to send; with an alert, one that no file could be written of. noticed: the folder of a run has an alert
+    more.
     """
 
     def __init__(
         self, store: AlertStore, lock: LaunchLock, feeds: Feeds, stop: Callable[[str], Refused | None],
         *, machine: Callable[[], MachineNow] = MachineNow, wake: Callable[[Alert | None], None] = lambda _: None,
         acts: bool = True, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
+        noticed: Callable[[Path], None] = lambda _: None,
     ) -> None:
         self.store = store
+        self._noticed = noticed
         self._lock, self._feeds, self._stop, self._machine = lock, feeds, stop, machine
         self._wake, self._acts, self._clock, self._wall = wake, acts, clock, wall
         self._followed: dict[Key, Followed] = {}
@@ -240,6 +243,7 @@ class Alerts:
                 return False
             if paths is not None:
                 file.append(paths.alerts, alert)
+                self._noticed(paths.root)
             if send:
                 self.store.put(alert)
             self.store.add(alert)
@@ -329,6 +333,7 @@ def of_registry(
     found = Alerts(
         store, LaunchLock(folder, registry.identity.check), feeds, lambda run_id: registry.stop(run_id, "graceful"),
         machine=lambda: machine_now(machine()), wake=sender.wake, acts=acts,
+        noticed=registry.summaries.look_again,
     )
     registry.on_look = lambda: found.step(registry.watcher.views, registry.watcher.alive, registry.waiting)
     return found, sender

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import Any
 
+from lfdash.runs.alerts.file import badges
 from lfdash.runs.arguments import Value, read_arguments
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import TERMINAL
@@ -15,21 +16,13 @@ from lfdash.runs.results import read_scores
 from lfdash.runs.view import RunView
 
 MOST_SCORES = 100
-Flags = Callable[[RunPaths], tuple[str, ...]]
-
-
-def no_flags(_paths: RunPaths) -> tuple[str, ...]:
-    """Where nobody watches, nothing is flagged."""
-    return ()
-
-
-flags_of: Flags = no_flags  # the names of what was noticed about a run: badges of the table beside those of its view
+flags_of: Callable[[RunPaths], tuple[str, ...]] = badges  # the rules that were true of a run, as its alerts tell
 
 
 @dataclass(frozen=True)
 class RunDetails:
-    """args: its arguments as single values; scores: the numbers of its result file; flags: names of what was noticed,
-    see `flags_of`."""
+    """args: its arguments as single values; scores: the numbers of its result file; flags: the rules whose alerts are
+    told in a list (`runs/alerts`)."""
 
     args: Mapping[str, Value] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)

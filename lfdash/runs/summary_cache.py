@@ -116,6 +116,10 @@ class SummaryCache:
             self._waiting.update((views[place].output_dir, views[place]) for place in places)
         self._views = views
 
+    def look_again(self, folder: Path) -> None:
+        """A file of this run has changed that its view does not tell of; for the thread that calls `step`."""
+        self._waiting.update((view.output_dir, view) for view in self._views if view.path == folder)
+
     def changed_since(self, number: int) -> tuple[int, list[str] | None]:
         """The number of the last change, and the folders of whose runs more is known since change `number`; None: of
         any."""
@@ -136,6 +140,8 @@ class SummaryCache:
         kind = self._about(view, held, seen)
         if held is not None and held.mark[:2] == seen[:2] and key not in self._open and view.state not in ALIVE:
             details = held.known.details if held.mark == seen else read_details(view)
+            if held.view is not None:  # what was noticed as it ended may have been written since
+                details = with_flags(details, view)
             self._put(key, CachedSummary(seen, Known(kind, held.known.summary, details), view))
             return True
         digest = self._open.setdefault(key, LogDigest(view.paths))

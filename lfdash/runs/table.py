@@ -61,17 +61,18 @@ def datasets_in(details: RunDetails) -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else ()
 
 
-BADGES = ("stalled", "dead", "spoiled", "diverged")
+BADGES = ("stalled", "dead", "spoiled", "diverged", "plateau", "overfit")
+NAN = "nan"  # the rule of the alerts that says what "dead" says
 
 
 def badges_of(view: RunView, known: Known) -> tuple[str, ...]:
     """What is to be told of a run beside its state: what its files say now, and what was noticed while it ran."""
     noticed = known.details.flags
     told = {
-        "stalled": view.stall is not None, "dead": known.summary.dead_step is not None or "dead" in noticed,
-        "spoiled": view.spoiled, "diverged": "diverged" in noticed,
+        "stalled": view.stall is not None, "dead": known.summary.dead_step is not None or NAN in noticed,
+        "spoiled": view.spoiled,
     }
-    return tuple(name for name in BADGES if told[name])
+    return tuple(name for name in BADGES if told.get(name, name in noticed))
 
 
 def make_row(view: RunView, known: Known) -> TableRow:

@@ -12,7 +12,10 @@ import pytest
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import details
+from lfdash.runs.alerts.alert import Alert
+from lfdash.runs.alerts.file import append
 from lfdash.runs.details import NO_DETAILS, Packed, RunDetails, read_details, unpack, unpacked
+from lfdash.runs.table import BADGES, Table
 from tests.support.many import add_run
 
 
@@ -74,3 +77,21 @@ def test_results_and_arguments_are_read_when_the_folder_changes(registry: Proces
     other.summaries.load()
     other.refresh()
     assert other.summaries.get(other.snapshot()[0]).details == registry.summaries.get(view).details != NO_DETAILS
+
+
+def test_what_the_alerts_noticed_is_a_badge(registry: ProcessRegistry) -> None:
+    paths = add_run(registry.workspace, "a")
+    registry.refresh()
+    table = Table(registry.summaries)
+
+    def badges() -> tuple[str, ...]:
+        registry.refresh()
+        registry.summaries.step(registry.snapshot(), budget=60)
+        return table.rows(registry.snapshot())[0].badges
+
+    assert badges() == ()
+    for rule in ("overfit", "nan", "failed", "diverged"):
+        append(paths.alerts, Alert(rule, "id-a", "a", 1, "", 5, 1.0))
+    assert badges() == ()  # the run is over, and as it was
+    registry.summaries.look_again(paths.root)
+    assert badges() == ("dead", "diverged", "overfit") == tuple(name for name in BADGES if name in badges())
