@@ -62,7 +62,7 @@ def test_a_run_is_looked_at_every_few_seconds_only(workspace: Path) -> None:
         watch.look(1.0)
         assert watch.rules(handle) == []
     watch.look(1.0)
-    assert watch.rules(handle) == ["nan"]
+    assert watch.rules(handle) == ["nan"] and watch.noticed == [handle.paths.root]
 
 
 def test_two_dashboards_alert_once(workspace: Path) -> None:

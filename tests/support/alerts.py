@@ -35,11 +35,12 @@ class Watch:
         self.registry, self.now = registry, 0.0
         self.sent: list[Alert | None] = []
         self.stopped: list[str] = []
+        self.noticed: list[Path] = []  # the folders of runs that have an alert more
         folder = private(registry.workspace) / "alerts"
         self.store = AlertStore(folder, registry.identity.check)
         self.alerts = Alerts(
             self.store, LaunchLock(folder, registry.identity.check), Feeds(), self.stop, machine=machine,
-            wake=self.sent.append, clock=lambda: self.now,
+            wake=self.sent.append, clock=lambda: self.now, noticed=self.noticed.append,
         )
 
     def stop(self, run_id: str) -> Refused | None:

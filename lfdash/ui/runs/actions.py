@@ -11,6 +11,7 @@ from lfdash.engine.services import Services
 from lfdash.jobs.kinds import named
 from lfdash.outcomes import Refused
 from lfdash.runs import notes
+from lfdash.runs.compare.address import MOST_RUNS
 from lfdash.runs.notes import Notes
 from lfdash.runs.record import STOPPABLE, TERMINAL, RunState
 from lfdash.runs.trash_origins import Item
@@ -110,6 +111,8 @@ def draw_compare(services: Services, found: Sequence[RunView]) -> None:
     if not (services.project.root / COMPARE).exists():
         return
     reason = "" if len(found) > 1 else t("ui.runs_choose_two")
+    if len(found) > MOST_RUNS:
+        reason = t("ui.runs_choose_fewer", count=MOST_RUNS)
     if st.button(t("ui.runs_compare"), key="runs_compare", icon=":material/compare_arrows:", disabled=bool(reason),
                  help=reason or None) and not reason:
         forget_answers()

@@ -152,3 +152,6 @@ def test_two_runs_are_compared_where_there_is_a_page_for_it(three: Services, mon
     assert button(app, "runs_compare").disabled
     app = press(select(app, "new", "old"), "runs_compare")
     assert gone == [("pages/runs.py", {"runs": "id-new,id-old"})]
+    monkeypatch.setattr(actions, "MOST_RUNS", 2)
+    app = select(app, "new", "old", "cli")
+    assert button(app, "runs_compare").disabled and "at most 2 runs" in button(app, "runs_compare").help
