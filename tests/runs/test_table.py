@@ -17,6 +17,7 @@ from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import table as listing
+from lfdash.runs.details import RunDetails
 from lfdash.runs.finding import FILTERS, Wanted, offered
 from lfdash.runs.order import SORTS, arrange, natural
 from lfdash.runs.record import Exit, RunState
@@ -273,3 +274,12 @@ def test_what_does_not_step_or_learn_is_marked_and_can_be_looked_for(registry: P
     assert [Wanted(values={"state": (name,)}).select(every) for name in ("stalled", "dead")] == [
         [stalled], [rows["dead"]],
     ]
+
+
+def test_arguments_and_results_stand_behind_the_other_columns_of_the_csv() -> None:
+    details = RunDetails({"packing": True, "lora_rank": 8, "=x": "=1+1"}, {"acc": 0.5})
+    text = to_csv([row("a", details=details), row("b")], more=["arg.packing", "arg.lora_rank", "score.acc", "arg.=x",
+        "note"])
+    head, first, second = csv.reader(io.StringIO(text))
+    assert head == [*CSV, "packing", "lora_rank", "acc", "'=x"]
+    assert first[len(CSV) :] == ["true", "8", "0.5", "'=1+1"] and second[len(CSV) :] == [""] * 4

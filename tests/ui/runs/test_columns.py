@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from lfdash.runs.arguments import Value, words
+from lfdash.runs.details import RunDetails
 from lfdash.runs.table import TableRow
 from lfdash.ui.runs import columns
 from lfdash.ui.runs.columns import Columns, table_of
@@ -52,3 +54,31 @@ def test_only_the_block_of_a_row_that_changed_is_made_anew(monkeypatch: pytest.M
     every[columns.BLOCK] = replace(every[columns.BLOCK], note="x")
     assert made.of([every[columns.BLOCK]], tuple(every))["note"].to_pylist() == ["x"]
     assert cells == [f"r{n}" for n in range(columns.BLOCK, 2 * columns.BLOCK)]
+
+
+def test_columns_of_arguments_and_results_are_what_the_rows_say() -> None:
+    rng, made = random.Random(2), Columns()
+    values: tuple[Value, ...] = (1, 2.5, 8)
+    every = [
+        row(
+            f"r{n}", details=RunDetails(
+                {"lora_rank": values[n % 3], "optim": ("adamw", True, 3)[n % 3]} if n % 4 else {},
+                {"acc": n / 2} if n % 5 else {}
+            )
+        )
+        for n in range(230)
+    ]
+    columns = ["arg.lora_rank", "arg.optim", "arg.none", "score.acc"]
+    for _ in range(20):
+        chosen = rng.sample(every, rng.randrange(1, len(every)))
+        data = made.of(chosen, tuple(every), columns, {chosen[0].run_id, chosen[-1].run_id}, lambda text: text.upper())
+        rank = [one.details.args.get("lora_rank") for one in chosen]
+        assert data["arg.lora_rank"].to_pylist() == rank
+        said = [None if not one.details.args else words(one.details.args["optim"]).upper() for one in chosen]
+        assert data["arg.optim"].to_pylist() == said and data["arg.none"].to_pylist() == [None] * len(chosen)
+        assert data["score.acc"].to_pylist() == [one.details.scores.get("acc") for one in chosen]
+        marked = [states == ["SUCCEEDED", "best"] for states in data["state"].to_pylist()]
+        assert marked == [one in (chosen[0], chosen[-1]) for one in chosen]
+    assert made.differing(every, tuple(every)) == ["arg.lora_rank", "arg.optim"]
+    assert made.differing(every[1:2], tuple(every)) == [] and made.given(every) == ["arg.lora_rank", "arg.optim"]
+    assert Columns().differing(every[:3], tuple(every[:3])) == made.differing([*every[:3]], tuple(every))
