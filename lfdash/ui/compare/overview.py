@@ -9,7 +9,7 @@ import streamlit as st
 
 from lfdash.engine.comparison import Subject
 from lfdash.engine.services import Services
-from lfdash.runs.compare.address import write
+from lfdash.runs.compare.address import MOST_CURVES, write
 from lfdash.ui.compare import numbers, settings, state
 from lfdash.ui.compare.runs import curve_runs, is_alive
 from lfdash.ui.curves import draw as curves
@@ -28,20 +28,22 @@ MORE = "compare.more_curves"
 
 
 def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str]) -> None:
-    """The part that changes while runs go on, then the rest."""
+    """The part that changes while runs go on, then the rest; of the runs that have a colour."""
+    subjects = [subject for subject in subjects if subject.place < MOST_CURVES]
     runs = curve_runs(services, subjects, names)
     read(runs)
+    seconds = seconds_of(subjects, runs)
     st.session_state[STATES] = states_of(services, subjects)
 
     @st.fragment(key=BODY)
     def body() -> None:
-        draw_body(services, subjects, names, runs)
+        draw_body(services, subjects, names, ticks=seconds is not None)
 
     body()
 
-    @st.fragment(run_every=seconds_of(subjects, runs))
+    @st.fragment(run_every=seconds)
     def pulse() -> None:
-        look(services, subjects, runs)
+        look(services, subjects, names)
 
     pulse()
     st.markdown(f"##### {t('ui.compare_settings')}")
@@ -79,8 +81,9 @@ def marks(runs: Sequence[CurveRun]) -> list[object]:
     return [*((run.feed.version, run.feed.reading) for run in runs), curves.bundle().url()]
 
 
-def look(services: Services, subjects: Sequence[Subject], runs: Sequence[CurveRun]) -> None:
+def look(services: Services, subjects: Sequence[Subject], names: dict[str, str]) -> None:
     """Draws nothing: looks whether there is news, and has drawn again what it changes."""
+    runs = curve_runs(services, subjects, names)
     before = is_reading(runs)
     read(runs)
     if states_of(services, subjects) != st.session_state.get(STATES) or (before and not is_reading(runs)):
@@ -89,10 +92,13 @@ def look(services: Services, subjects: Sequence[Subject], runs: Sequence[CurveRu
         streamlit_private.rerun_fragment(BODY)
 
 
-def draw_body(
-    services: Services, subjects: Sequence[Subject], names: dict[str, str], runs: Sequence[CurveRun]
-) -> None:
-    """Curves and numbers."""
+def draw_body(services: Services, subjects: Sequence[Subject], names: dict[str, str], *, ticks: bool) -> None:
+    """Curves and numbers. ticks: whether a pulse looks for news: feeds that nobody has asked for in a while are read
+    anew, and that may take longer than this."""
+    runs = curve_runs(services, subjects, names)
+    read(runs)
+    if is_reading(runs) and not ticks:
+        st.rerun()
     if runs:
         draw_curves(runs)
     st.markdown(f"##### {t('ui.compare_numbers')}")

@@ -16,7 +16,7 @@ from lfdash.ui.compare.tables import Head
 from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, RunColour
 from lfdash.ui.shared.text import t
 
-LINES = {(): "solid", (6, 3): "dashed", (2, 2): "dotted"}  # dashes of a curve -> those of its swatch
+DOT = 3  # px; longer dashes are dashes
 
 
 def names_of(subjects: Sequence[Subject]) -> dict[str, str]:
@@ -41,7 +41,8 @@ def swatch(place: int) -> str:
     colour = colour_of(place)
     if colour is None:
         return ""
-    style = f"border-top:3px {LINES.get(colour.dash, 'solid')} light-dark({colour.light},{colour.dark})"
+    line = "solid" if not colour.dash else "dotted" if colour.dash[0] <= DOT else "dashed"
+    style = f"border-top:3px {line} light-dark({colour.light},{colour.dark})"
     return f'<span class="lf-swatch" style="{html.escape(style)}" aria-hidden="true"></span>'
 
 

@@ -62,6 +62,7 @@ HUES = (
     ("#0072b2", "#56b4e9"), ("#d55e00", "#ff9a57"), ("#009e73", "#33c79f"), ("#aa4a86", "#e59ac9"),
     ("#8a6d00", "#f0e442"), ("#4b5563", "#c4cad4"), ("#5b3fd6", "#a99bff"),
 )
+MOST_MARKED = 3  # runs whose best values are marked: of more, the words would lie over each other
 DASHES: tuple[tuple[int, ...], ...] = ((), (7, 3), (2, 2))
 RUN_COLOURS = tuple(RunColour(light, dark, dash) for dash in DASHES for light, dark in HUES)[:20]
 DARK = dict(COLOURS.values()) | dict(HUES)
@@ -105,7 +106,7 @@ def picture(chart: Chart, runs: Sequence[CurveRun], settings: CurveSettings, *, 
             name = column(run.feed.frame, series)
             if name:
                 lead = add(drawn, run, series, name, settings, place if len(runs) > 1 else None, span, points) or lead
-        if lead:
+        if lead and len(runs) <= MOST_MARKED:
             mark(drawn, lead, alone=len(runs) == 1)
     return drawn
 
