@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lfdash.engine.services import Services
+from lfdash.runs.arguments import LONGEST
 from lfdash.runs.compare.address import Comparison
 from lfdash.runs.compare.arguments import NOTHING, GivenArguments, given_arguments
 from lfdash.runs.compare.scores import Evaluation, Origins, evaluation, of_runs
@@ -78,20 +80,27 @@ def settings_of(services: Services, subjects: Sequence[Subject]) -> tuple[Settin
     return differing([subject.given for subject in subjects], services.argument_types())
 
 
+def short_arguments(services: Services, view: RunView) -> Mapping[str, Any]:
+    """The arguments of one of many runs: as the runs table knows them, a list as one text; from its file where one of
+    them is too long for that."""
+    args = services.registry.summaries.get(view).details.args
+    cut = any(isinstance(value, str) and len(value) >= LONGEST for value in args.values())
+    return args if args and not cut else given_arguments(view.paths).args
+
+
 def evaluations_of(services: Services, subjects: Sequence[Subject]) -> tuple[Evaluation, ...]:
     """The scores of evaluations among the runs, of evaluations of their weights, and of what they measured at their
     own ends; see `scores.of_runs`."""
-    views = services.registry.snapshot()
-    kinds = {view.run_id: services.registry.summaries.get(view).about.kind for view in views}
-    here = [view for view in views if view.waiting is None]
-    exports = {view.run_id: given_arguments(view.paths).args for view in here if kinds[view.run_id] == EXPORT}
+    here = [view for view in services.registry.snapshot() if view.waiting is None]
+    kinds = {view.run_id: services.registry.summaries.get(view).about.kind for view in here}
+    exports = {view.run_id: short_arguments(services, view) for view in here if kinds[view.run_id] == EXPORT}
     origins = Origins(services.workspace.root, {view.run_id: view.path for view in here}, exports)
     wanted = {subject.run_id for subject in subjects}
     found = []
     for view in here:
         if kinds[view.run_id] != EVALUATION and view.run_id not in wanted:
             continue
-        args = given_arguments(view.paths).args
+        args = short_arguments(services, view)
         origin = origins.of(args) if kinds[view.run_id] == EVALUATION else None
         if view.run_id in wanted or (origin is not None and origin.run_id in wanted):
             found.append(evaluation(view.run_id, view.name, args, read_scores(view.path), origin))
