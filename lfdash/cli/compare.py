@@ -11,12 +11,11 @@ from lfdash.cli.commands import RunName, command
 from lfdash.cli.runs import chosen
 from lfdash.cli.terminal import FINE, Terminal, seconds, table
 from lfdash.cli.texts import t
-from lfdash.engine.comparison import settings_of, subjects_of
+from lfdash.engine.comparison import Subject, measured, settings_of, subjects_of
 from lfdash.engine.facade import Workspace
 from lfdash.runs.compare.address import of_runs
 from lfdash.runs.compare.settings import Cell, SettingRow, plain_text, shortened
 from lfdash.runs.compare.table import Measured, NumberRow, numbers_of
-from lfdash.runs.table import duration
 
 
 def runs_argument() -> click.Argument:
@@ -33,7 +32,7 @@ def compare(terminal: Terminal, runs: tuple[str, ...]) -> int:
         ids.append(run.id)
     subjects = subjects_of(workspace.services, of_runs(ids))
     settings = settings_of(workspace.services, subjects)
-    found = numbers_of([measured(workspace, subject.run_id) for subject in subjects])
+    found = numbers_of([numbers_read(workspace, subject) for subject in subjects])
     if terminal.as_json:
         terminal.give({
             "runs": [{"id": subject.run_id, "name": subject.name} for subject in subjects],
@@ -53,14 +52,14 @@ def compare(terminal: Terminal, runs: tuple[str, ...]) -> int:
     return FINE
 
 
-def measured(workspace: Workspace, run_id: str) -> Measured:
+def numbers_read(workspace: Workspace, subject: Subject) -> Measured:
     """A run's numbers, read to the end."""
-    view = workspace.services.registry.get(run_id)
-    if view is None or view.waiting is not None:
+    if subject.view is None:
         return Measured()
-    feed = workspace.services.feeds.of(view.paths)
-    feed.poll()
-    return Measured(feed, duration(view))
+    found = measured(workspace.services, subject.view)
+    if subject.view.waiting is None:
+        workspace.services.feeds.of(subject.view.paths).poll()
+    return found
 
 
 def setting_json(row: SettingRow) -> dict[str, Any]:

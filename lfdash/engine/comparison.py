@@ -12,7 +12,9 @@ from lfdash.runs.compare.address import Comparison
 from lfdash.runs.compare.arguments import NOTHING, GivenArguments, given_arguments
 from lfdash.runs.compare.scores import Evaluation, Origins, evaluation, of_runs
 from lfdash.runs.compare.settings import SettingRow, differing
+from lfdash.runs.compare.table import Measured, peak_memory
 from lfdash.runs.results import read_scores
+from lfdash.runs.table import duration
 from lfdash.runs.view import RunView
 
 EVALUATION, EXPORT = "eval", "export"  # kinds (lfdash.jobs.kinds)
@@ -73,6 +75,14 @@ def remarks_of(view: RunView, kind: str, given: GivenArguments) -> Iterable[str]
         yield "empty"
     if not given.known:
         yield {"card": "card", "spoiled": "spoiled_settings"}.get(given.source, "no_settings")
+
+
+def measured(services: Services, view: RunView) -> Measured:
+    """A run whose numbers are told, as far as its feed was read."""
+    if view.waiting is not None:
+        return Measured()
+    memory = peak_memory(services.machine_histories.of(view.paths.machine).poll())
+    return Measured(services.feeds.of(view.paths), duration(view), memory)
 
 
 def settings_of(services: Services, subjects: Sequence[Subject]) -> tuple[SettingRow, ...]:

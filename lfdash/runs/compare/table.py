@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lfdash.machine.history import MachineColumns
 from lfdash.runs.compare.numbers import best, better, columns_of, common_end, largest, last, median, reached, value_at
 from lfdash.runs.metrics.frame import MetricFrame
 
@@ -48,10 +49,12 @@ class Feed(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """A run whose numbers are told. duration: seconds of all its attempts, as far as known."""
+    """A run whose numbers are told. duration: seconds of all its attempts, as far as known. device_memory: GB, the most
+    that was seen in use on one of its devices, by whomever."""
 
     feed: Feed | None = None
     duration: float | None = None
+    device_memory: float | None = None
 
     @property
     def frame(self) -> MetricFrame | None:
@@ -62,8 +65,8 @@ class Measured:
 @dataclass(frozen=True)
 class NumberRow:
     """A number of each run. what: "best", "at" (the same place), "last", "duration", "speed", "steps", "memory",
-    "length", "tokens". column: the quantity, of which is known which way is better. values: NaN where it is no number,
-    None where there is none. steps: where it was reached."""
+    "device_memory", "length", "tokens". column: the quantity, of which is known which way is better. values: NaN where
+    it is no number, None where there is none. steps: where it was reached."""
 
     what: str
     column: str
@@ -135,6 +138,15 @@ def side_rows(runs: Sequence[Measured]) -> Iterable[NumberRow]:
     yield each("speed", "tokens_per_s", lambda frame: median(frame, "tokens_per_s"))
     yield each("steps", "steps_per_s", steps_per_s)
     yield each("memory", "memory", lambda frame: largest(frame, MEMORY))
+    yield NumberRow("device_memory", "memory", tuple(run.device_memory for run in runs))
+
+
+def peak_memory(columns: MachineColumns) -> float | None:
+    """GB: the most that was in use on one of a run's devices; None where nothing was seen."""
+    used = [device.memory_used for device in columns.devices.values()]
+    known = np.concatenate(used) if used else np.empty(0)
+    known = known[np.isfinite(known)]
+    return float(known.max()) / 1e9 if len(known) else None
 
 
 def steps_per_s(frame: MetricFrame) -> float | None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from lfdash.engine.comparison import Subject
+from lfdash.engine.comparison import Subject, measured
 from lfdash.engine.services import Services
 from lfdash.runs.compare.numbers import better, change, ranks
 from lfdash.runs.compare.table import NumberRow, Numbers, numbers_of
 from lfdash.ui.compare import state
-from lfdash.ui.compare.runs import has_curves, head_of, measured
+from lfdash.ui.compare.runs import has_curves, head_of
 from lfdash.ui.compare.tables import Cell, Group, Row, table
 from lfdash.ui.shared.run_words import duration
 from lfdash.ui.shared.text import listed, markdown_safe, t
@@ -26,7 +26,8 @@ AXIS_FORMATS = {"step": "{:,.0f}", "epoch": "{:.4g}", "tokens": "{:,.0f}"}
 def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str], span: float) -> None:
     """The table of the runs that train; subjects: those that are there."""
     subjects = [subject for subject in subjects if has_curves(subject)]
-    found = numbers_of([measured(services, subject) for subject in subjects], state.curves().x, span)
+    runs = [measured(services, subject.view) for subject in subjects if subject.view is not None]
+    found = numbers_of(runs, state.curves().x, span)
     if not found.rows:
         st.caption(t("ui.compare_no_numbers"))
         return

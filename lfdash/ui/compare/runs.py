@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from lfdash.engine.comparison import Subject
 from lfdash.engine.services import Services
 from lfdash.runs.compare.address import MOST_CURVES
-from lfdash.runs.compare.table import Measured
 from lfdash.runs.record import TERMINAL
-from lfdash.runs.table import duration
 from lfdash.ui.compare.tables import Head
 from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, RunColour
 from lfdash.ui.shared.text import t
@@ -67,13 +65,6 @@ def curve_runs(services: Services, subjects: Sequence[Subject], names: dict[str,
 def has_curves(subject: Subject) -> bool:
     """Whether a run logs what curves are made of."""
     return subject.view is not None and not {"waits", "evaluation", "export"} & set(subject.remarks)
-
-
-def measured(services: Services, subject: Subject) -> Measured:
-    """A run whose numbers are told."""
-    if subject.view is None or not has_curves(subject):
-        return Measured(None, duration(subject.view) if subject.view is not None else None)
-    return Measured(services.feeds.of(subject.view.paths), duration(subject.view))
 
 
 def head_of(subject: Subject, names: dict[str, str], base: str) -> Head:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lfdash.runs.compare.table import Measured, Numbers, numbers_of
+from lfdash.machine.history import columns_of
+from lfdash.runs.compare.table import Measured, Numbers, numbers_of, peak_memory
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.paths import RunPaths
 
@@ -111,3 +112,14 @@ def test_nothing_logged_and_no_number(tmp_path: Path) -> None:
     assert numbers_of([Measured(), measured(tmp_path / "a", [])]).rows == ()
     dead = measured(tmp_path / "b", [{"current_steps": n, "loss": math.nan} for n in (1, 2)])
     assert [one.what for one in numbers_of([dead]).rows] == ["length"]
+
+
+def test_the_most_memory_of_a_device() -> None:
+    rows = [
+        {"time": 1.0, "devices": {"nvidia:0": {"memory_used": 3e9}, "nvidia:1": {"memory_used": 5e9}}},
+        {"time": 2.0, "devices": {"nvidia:0": {"memory_used": 4e9}, "nvidia:1": {}}},
+    ]
+    assert peak_memory(columns_of(rows)) == 5.0 and peak_memory(columns_of([{"time": 1.0}])) is None
+    assert peak_memory(columns_of([])) is None
+    found = numbers_of([Measured(device_memory=5.0), Measured()])
+    assert row(found, "device_memory", "memory") == (5.0, None)
