@@ -30,10 +30,7 @@ MB = 1e6
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 FIVE = 5_000_000
 # rows, how many of them to a printed mapping, pictures of the progress bar a row
-CONSOLES = {
-    "200k rows, a mapping each": (200_000, 1, 0),
-    "1M rows, a mapping each, much progress bar": (1_000_000, 1, 6),
-}
+CONSOLES = {"200k rows, a mapping each": (200_000, 1, 0), "1M rows, the same and much progress bar": (1_000_000, 1, 6)}
 DEADLINE = 900.0  # s of wall time for one measurement
 
 

@@ -50,12 +50,14 @@ def line_of(row: dict[str, Any], shape: int, more: dict[str, float]) -> str:
     shape=st.sampled_from([4, 5]),
     launches=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 60)), min_size=1, max_size=3),
     lost=st.sets(st.integers(1, 100), max_size=20), kept=st.sets(st.integers(1, 100), max_size=20),
-    cuts=st.lists(st.integers(0, 20_000), max_size=4),
+    cuts=st.lists(st.integers(0, 20_000), max_size=4), alike=st.booleans(),
 )
 def test_every_step_has_what_was_printed_for_it(
-    tmp_path: Path, shape: int, launches: list[tuple[int, int]], lost: set[int], kept: set[int], cuts: list[int]
+    tmp_path: Path, shape: int, launches: list[tuple[int, int]], lost: set[int], kept: set[int], cuts: list[int],
+    alike: bool,
 ) -> None:
-    """lost: steps without a line on the console; kept: steps without a row. Read in pieces, and at once."""
+    """lost: steps without a line on the console; kept: steps without a row. Read in pieces, and at once. alike: whether
+    a step that is trained again has the same loss."""
     log, console, expected = "", "", {}  # type: tuple[str, str, dict[int, float]]
     end = 0
     for number, (begin, count) in enumerate(launches):
@@ -63,7 +65,7 @@ def test_every_step_has_what_was_printed_for_it(
         expected = {step: value for step, value in expected.items() if step < begin}
         end = begin + count
         for step in range(begin, end):
-            row, margin = row_at(step, number), round(step + number / 10, 1)
+            row, margin = row_at(step, 0 if alike else number), round(step + number / 10, 1)
             log += "" if step in kept - {begin} else written([row])
             more = {"grad_norm": 0.5, "rewards/margins": margin}
             console += "" if step in lost - {begin} else line_of(row, shape, more)
