@@ -17,9 +17,11 @@ from lfdash.runs.alerts.alert import Alert
 from lfdash.ui.shared import alert_settings, keyed, streamlit_private
 from lfdash.ui.shared.alert_settings import OPEN, PAGE, SAID, TAB, close, say
 from lfdash.ui.shared.answers import SHOWN, refusal
+from lfdash.ui.shared.looks import SELDOM_S, looks
 from lfdash.ui.shared.text import language, markdown_safe, t
 
 LOOK_S = 10.0
+COUNT = "alerts_count"  # the fragment with the button
 UNREAD_S = 7 * 24 * 3600.0  # what is older is not counted
 TOLD = 5  # newest alerts that a browser may show
 TOLD_S = 3600.0
@@ -33,12 +35,19 @@ COLOURS = {"error": "red", "warning": "orange", "info": "blue"}
 
 def draw_button(services: Services) -> None:
     """Opens the dialog; says how many alerts nobody has read. Looks by itself now and then."""
-    st.fragment(draw_count, run_every=LOOK_S * max(1.0, streamlit_private.open_tabs() / 8))(services)
+    seconds = LOOK_S * max(1.0, streamlit_private.open_tabs() / 8)
+    st.fragment(draw_count, run_every=max(seconds, 2 * SELDOM_S), key=COUNT)(services, seconds)
 
 
-def draw_count(services: Services) -> None:
-    """The button, and what the browser may show as notifications (page_alerts.py)."""
-    alerts = services.alerts.recent()
+def draw_count(services: Services, seconds: float) -> None:
+    """The button, and what the browser may show as notifications (page_alerts.py); drawn again when there are others,
+    after so many seconds at the earliest."""
+
+    def there() -> object:
+        return [one.id for one in services.alerts.recent()], frozenset(services.alerts.store.dismissed())
+
+    drawn, alerts = there(), services.alerts.recent()
+    looks.keep(streamlit_private.fragment_of(COUNT), lambda: there() != drawn, seconds)
     count = len(unread(services, alerts))
     words = t("alerts.title_count", count=count) if count else t("alerts.title")
     icon = ":material/notifications_unread:" if count else ":material/notifications:"

@@ -16,13 +16,14 @@ from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.streamlit_private import FragmentOf
 
 PAUSE_S = 0.5  # between two looks
+SELDOM_S = 15.0  # between two times that a tab asks by itself, which is woken when there is news
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Look:
-    """What one tab shows. news: whether it is another than was drawn; for any thread. every: seconds between two
-    wake-ups, at least."""
+    """A part of what one tab shows. news: whether it is another than was drawn; for any thread. every: seconds between
+    two wake-ups, at least."""
 
     fragment: FragmentOf
     news: Callable[[], bool]
@@ -31,36 +32,37 @@ class Look:
 
 
 class Looks:
-    """The looks of all tabs; a tab has one."""
+    """The looks of all tabs, one for each fragment."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._looks: dict[str, Look] = {}
+        self._looks: dict[FragmentOf, Look] = {}
         self._thread: threading.Thread | None = None
 
     def keep(self, fragment: FragmentOf | None, news: Callable[[], bool], every: float) -> None:
-        """From now on the tab is woken when there is news; what it was woken for before is forgotten. Nothing where
-        there is no tab."""
+        """From now on a fragment is drawn again when there is news; what else it was drawn for is forgotten. Nothing
+        where there is no tab."""
         if fragment is None:
             return
         with self._lock:
-            self._looks[fragment.session_id] = Look(fragment, news, every)
+            self._looks.pop(fragment, None)
+            self._looks[fragment] = Look(fragment, news, every)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._go_on, name="lfdash-looks", daemon=True)
                 self._thread.start()
 
     def drop(self, fragment: FragmentOf | None) -> None:
-        """The tab is not woken any more."""
+        """The fragment is not drawn again any more, but when its tab asks."""
         if fragment is not None:
             with self._lock:
-                self._looks.pop(fragment.session_id, None)
+                self._looks.pop(fragment, None)
 
     def look(self, now: float) -> None:
-        """Wakes the tabs that have news, and forgets those that are closed."""
+        """Wakes the tabs that have news, and forgets those that are closed or show another page."""
         with self._lock:
             due = [one for one in self._looks.values() if now - one.woken >= one.every]
         for one in due:
-            if not streamlit_private.is_open(one.fragment.session_id):
+            if not streamlit_private.is_shown(one.fragment):
                 self.drop(one.fragment)
             elif one.news():
                 one.woken = now

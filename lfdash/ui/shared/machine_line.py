@@ -15,9 +15,11 @@ import streamlit as st
 from lfdash.engine.machine_words import Cell, cells_in
 from lfdash.engine.services import Services
 from lfdash.ui.shared import streamlit_private
+from lfdash.ui.shared.looks import SELDOM_S, looks
 from lfdash.ui.shared.text import language, t
 
 LOOKS_S, IDLE_S = 5.0, 15.0  # between two looks while something may change, and on an idle machine without a GPU
+KEY = "machine_line"
 FEW, MANY = 2, 5  # devices up to which each has its figures; from which on each is a bar
 
 # The container lies where the menu's band is, whatever the padding of the page below it (ui/shared/layout.py); there is
@@ -76,19 +78,23 @@ def draw(services: Services) -> None:
         sample = services.machine.latest()
         idle = bool(sample.time) and not sample.devices and not services.registry.watcher.alive
         seconds = (IDLE_S if idle else LOOKS_S) * max(1.0, tabs / 8)
-        st.fragment(partial(tick, services), run_every=seconds, key="machine_line")()
+        st.fragment(partial(tick, services, seconds), run_every=max(seconds, 2 * SELDOM_S), key=KEY)()
 
 
-def tick(services: Services) -> None:
-    """The line as it is now."""
+def tick(services: Services, seconds: float) -> None:
+    """The line as it is now; drawn again when it says something else, after so many seconds at the earliest."""
 
     def name_of(run_id: str) -> str:
         view = services.registry.get(run_id)
         return view.name if view is not None else run_id
 
-    sample = services.machine.latest()
-    cells = cells_in(language(), sample, time.time(), name_of)
-    st.html(line_html(cells, len(sample.devices)))
+    def cells() -> list[Cell]:
+        return cells_in(code, services.machine.latest(), time.time(), name_of)
+
+    code = language()
+    drawn = cells()
+    st.html(line_html(drawn, len(services.machine.latest().devices)))
+    looks.keep(streamlit_private.fragment_of(KEY), lambda: cells() != drawn, seconds)
 
 
 def line_html(cells: list[Cell], devices: int) -> str:

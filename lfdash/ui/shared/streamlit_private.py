@@ -6,7 +6,7 @@ public name there; `tests/ui/shared/test_streamlit_private.py` says when one is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
@@ -33,7 +33,7 @@ __all__ = [
     "get_cookie_with_chunks",
     "get_origin_from_redirect_uri",
     "in_session",
-    "is_open",
+    "is_shown",
     "load_config_options",
     "offer_file",
     "open_tabs",
@@ -72,10 +72,11 @@ def offer_file(content: bytes, mime: str, place: str) -> str:
 
 @dataclass(frozen=True)
 class FragmentOf:
-    """A fragment of the page that a tab shows."""
+    """A fragment of the page that a tab shows. wanted: the run of it."""
 
     session_id: str
-    wanted: RerunData
+    fragments: tuple[str, ...]
+    wanted: RerunData = field(compare=False)
 
 
 def fragment_of(key: str) -> FragmentOf | None:
@@ -88,7 +89,7 @@ def fragment_of(key: str) -> FragmentOf | None:
         fragments = ctx.fragment_storage.resolve_target(key)
     except StreamlitAPIException:  # it was not drawn yet
         return None
-    return FragmentOf(ctx.session_id, RerunData(
+    return FragmentOf(ctx.session_id, tuple(fragments), RerunData(
         query_string=ctx.query_string, page_script_hash=ctx.page_script_hash, fragment_id_queue=fragments,
         is_fragment_scoped_rerun=True,
         cached_message_hashes=ctx.cached_message_hashes, context_info=ctx.context_info,
@@ -102,14 +103,17 @@ def rerun_fragment(key: str) -> None:
         ctx.script_requests.request_rerun(found.wanted)
 
 
-def is_open(session_id: str) -> bool:
-    """Whether the tab is connected."""
-    return get_instance()._session_mgr.get_active_session_info(session_id) is not None
+def is_shown(found: FragmentOf) -> bool:
+    """Whether the tab is connected, and shows the page of the fragment."""
+    info = get_instance()._session_mgr.get_active_session_info(found.session_id)
+    return info is not None and all(map(info.session.has_fragment, found.fragments))
 
 
 def wake(found: FragmentOf) -> None:
-    """Has a fragment of a tab drawn again, from a thread of the server; nothing where the tab is closed or shows
-    another page. What `AppSession.request_rerun` does, but no widget's value is touched."""
+    """Has a fragment of a tab drawn again, from a thread of the server; nothing where it is not shown any more.
+
+    What `AppSession.request_rerun` does, but no widget's value is touched.
+    """
     server = get_instance()
     info = server._session_mgr.get_active_session_info(found.session_id)
     if info is None:
@@ -117,7 +121,7 @@ def wake(found: FragmentOf) -> None:
     session = info.session
 
     def begin() -> None:
-        if all(session.has_fragment(one) for one in found.wanted.fragment_id_queue):
+        if all(map(session.has_fragment, found.fragments)):
             runner = session._scriptrunner
             if runner is None or not runner.request_rerun(found.wanted):
                 session._create_scriptrunner(found.wanted)

@@ -12,7 +12,7 @@ from lfdash.ui.launch import foot, queue
 from lfdash.ui.shared import address, streamlit_private
 from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.looks import looks
+from lfdash.ui.shared.looks import SELDOM_S, looks
 from lfdash.ui.shared.run_words import not_shown_words, tick_seconds
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, t
@@ -22,7 +22,6 @@ from lfdash.ui.train.strip import spoken_state, strip_html
 BODY, PULSE = "page.body", "page.pulse"  # the fragments that show the run, and that look for news
 DRAWN_STATE, DRAWN = "page.drawn_state", "page.drawn"
 FAST_S = 0.25  # seconds between two looks while a long log is read
-SELDOM_S = 15.0  # seconds between two looks of a tab that is woken when there is news
 
 
 def draw(kind: str) -> None:

@@ -16,12 +16,12 @@ from lfdash.ui.shared.streamlit_private import FragmentOf
 @pytest.fixture
 def server() -> Iterator[mock.Mock]:
     with mock.patch.object(module, "streamlit_private") as found, mock.patch.object(Looks, "_go_on"):
-        found.is_open.return_value = True
+        found.is_shown.return_value = True
         yield found
 
 
 def tab(name: str) -> FragmentOf:
-    return FragmentOf(name, RerunData())
+    return FragmentOf(name, ("fragment",), RerunData())
 
 
 def woken(server: mock.Mock) -> list[str]:
@@ -52,9 +52,9 @@ def test_not_more_often_than_it_wants(server: mock.Mock) -> None:
 def test_a_closed_tab_and_one_that_asks_by_itself_are_forgotten(server: mock.Mock) -> None:
     looks, news = Looks(), mock.Mock(return_value=True)
     looks.keep(tab("a"), news, 0)
-    server.is_open.return_value = False
+    server.is_shown.return_value = False
     looks.look(1e9)
-    server.is_open.return_value = True
+    server.is_shown.return_value = True
     looks.look(2e9)
     looks.keep(tab("b"), news, 0)
     looks.drop(tab("b"))
@@ -69,3 +69,11 @@ def test_the_last_thing_that_a_tab_shows_counts(server: mock.Mock) -> None:
     looks.keep(tab("a"), lambda: False, 0)
     looks.look(1e9)
     assert woken(server) == []
+
+
+def test_a_tab_has_a_look_for_each_of_its_fragments(server: mock.Mock) -> None:
+    looks = Looks()
+    looks.keep(tab("a"), lambda: True, 0)
+    looks.keep(FragmentOf("a", ("other",), RerunData()), lambda: True, 0)
+    looks.look(1e9)
+    assert woken(server) == ["a", "a"]

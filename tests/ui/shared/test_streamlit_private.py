@@ -58,11 +58,11 @@ def test_a_thread_wakes_a_tab_without_touching_its_widgets() -> None:
     source = inspect.getsource(AppSession.request_rerun)
     assert "self._scriptrunner.request_rerun(rerun_data)" in source
     assert "self._create_scriptrunner(rerun_data)" in source
-    server, wanted = mock.Mock(), streamlit_private.FragmentOf("s", RerunData(fragment_id_queue=["id"]))
+    server, wanted = mock.Mock(), streamlit_private.FragmentOf("s", ("id",), RerunData(fragment_id_queue=["id"]))
     session = server._session_mgr.get_active_session_info.return_value.session
     server._get_async_objs.return_value.eventloop.call_soon_threadsafe = lambda act: act()
     with mock.patch.object(streamlit_private, "get_instance", return_value=server):
-        assert streamlit_private.is_open("s")
+        assert streamlit_private.is_shown(wanted)
         streamlit_private.wake(wanted)
         session._create_scriptrunner.assert_not_called()
         session._scriptrunner.request_rerun.return_value = False  # it is just ending
@@ -72,6 +72,6 @@ def test_a_thread_wakes_a_tab_without_touching_its_widgets() -> None:
         streamlit_private.wake(wanted)
         server._session_mgr.get_active_session_info.return_value = None
         streamlit_private.wake(wanted)
-        assert not streamlit_private.is_open("s")
+        assert not streamlit_private.is_shown(wanted)
     assert session._scriptrunner.request_rerun.call_count == 2
     assert wanted.wanted.widget_states is None
