@@ -83,6 +83,8 @@ def go(page: Page, served: Server, run_id: str) -> Locator:
     page.goto(f"{served.url}/?run={run_id}")
     lines = page.locator(".st-key-console .lines")
     expect(lines.locator(".line").first).to_be_visible(timeout=60_000)
+    page.locator(".st-key-console .where").scroll_into_view_if_needed()
+    lines.scroll_into_view_if_needed()
     return lines
 
 

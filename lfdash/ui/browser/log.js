@@ -70,6 +70,7 @@ class Log {
     if (data.page && data.page.all) this.whole(data.page);
     else if (data.rows) this.news(data);
     else if (data.to !== undefined && data.to > this.model.end && this.model.attached) this.ask({what: "end"});
+    if (!words.log_all) this.ask({what: "told"});
     if (data.reply) this.answered(data.reply);
     clearTimeout(this.reading);
     // what is said beside the lines is known when all of it is read
@@ -86,7 +87,7 @@ class Log {
     this.fitted = state;
     const top = this.host.getBoundingClientRect().top + main.scrollTop;
     const room = window.innerHeight - top - 20;
-    style.height = `${Math.round(room >= 220 ? Math.min(room, window.innerHeight * 0.75) : this.told.tall ? 400 : 320)}px`;
+    style.height = `${Math.round(room >= 150 ? Math.min(room, window.innerHeight * 0.75) : this.told.tall ? 400 : 320)}px`;
     this.height = style.height;
   }
 
@@ -101,7 +102,11 @@ class Log {
 
   news(data) {
     const fresh = this.model.news(data.from, data.to, data.rows);
-    if (fresh === null) { this.ask({what: "end", keep: !this.list.follows}); return; }
+    if (fresh === null) {  // a message was left out
+      this.model.attached = false;
+      if (this.list.follows) this.ask({what: "end"});
+      return;
+    }
     if (this.list.follows) { this.fresh = 0; this.model.trim(true); } else this.fresh += fresh;
     if (!this.model.attached) this.fresh += data.rows.filter((row) => row[1] !== -1 && !(row[1] & 19)).length;
     this.show();
@@ -130,7 +135,7 @@ class Log {
   // -- what is asked for --------------------------------------------------------------------------------
 
   ask(what) {
-    if (["older", "newer", "end"].includes(what.what) && this.asks.some((one) => one.what === what.what)) return;
+    if (["older", "newer", "end", "told"].includes(what.what) && this.asks.some((one) => one.what === what.what)) return;
     const wordless = !words.log_all;
     this.asks.push({...what, id: `${this.session}.${++this.number}`, level: this.level || 0, ...(wordless && {wordless})});
     if (this.asks.length === 1) this.sendNext();

@@ -4,7 +4,7 @@ export const STYLE = `
 * {box-sizing: border-box}
 .log {display: flex; flex-direction: column; border: 1px solid var(--st-border-color); border-radius: .5rem;
   overflow: hidden; color: var(--st-text-color); background: var(--st-background-color); font-family: var(--st-font);
-  position: relative; height: 21rem; min-height: 12rem; resize: vertical}
+  position: relative; height: 20rem; min-height: 9rem; resize: vertical}
 .bar {display: flex; flex-wrap: wrap; align-items: center; gap: .3rem .5rem; padding: .3rem 2.9rem .3rem .4rem;
   border-bottom: 1px solid var(--st-border-color); background: var(--st-secondary-background-color); font-size: .82rem}
 .bar button, .end, .bar input {font: inherit; color: inherit; background: var(--st-background-color);

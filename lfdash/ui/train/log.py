@@ -82,11 +82,9 @@ def message(services: Services, view: RunView, followed: Followed, tall: bool) -
             data.pop("page", None) if "page" in data["reply"] and data["reply"]["page"].get("all") else None
         if log.indexed < 1 or log_answers.is_searching(data):
             services.logs.read_on()
-        told = told_of(log, start, tall)
+        data["told"] = told_of(log, tall)
     except OSError as error:
-        told = {"size": log.size, "failed": error.strerror or type(error).__name__}
-    if told != followed.told:
-        data["told"] = followed.told = told
+        data["told"] = {"size": log.size, "failed": error.strerror or type(error).__name__}
     return data
 
 
@@ -102,10 +100,10 @@ def news(log: RunLog, wire: Wire, followed: Followed) -> dict[str, Any]:
     return sent
 
 
-def told_of(log: RunLog, start: int, tall: bool) -> dict[str, Any]:
+def told_of(log: RunLog, tall: bool) -> dict[str, Any]:
     """What is said beside the lines."""
     index = log.index
     return {
         "size": log.size, "warnings": index.total("warnings"), "errors": index.total("errors"), "tall": tall,
-        "indexed": round(log.indexed, 2), "traceback": log.first_traceback() is not None, "start": start,
+        "indexed": round(log.indexed, 2), "traceback": log.first_traceback() is not None,
     }

@@ -23,7 +23,7 @@ QUERY = 200  # characters
 
 @dataclass
 class Followed:
-    """How far this session was sent a log. place, levels: where the news go on. told: what it was told beside it."""
+    """How far this session was sent a log. place, levels: where the news go on."""
 
     run_id: str
     session: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -35,7 +35,6 @@ class Followed:
     turn: int = 0
     asked: Any = None
     words: str = ""
-    told: dict[str, Any] = field(default_factory=dict)
 
 
 class Wire:
@@ -85,7 +84,7 @@ def answer(log: RunLog, wire: Wire, followed: Followed, question: dict[Any, Any]
     followed.least = level(question)
     found: dict[str, Any] = {}
     if what == "end":
-        found = {"page": {**at_end(log, wire, followed), "kept": bool(question.get("keep"))}}
+        found = {"page": at_end(log, wire, followed)}
     elif what == "older":
         page = log.before(place, ROWS, followed.least)
         found = {"page": wire.page(page, place=place, rest=page.rest)}
