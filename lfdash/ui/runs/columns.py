@@ -21,6 +21,7 @@ from lfdash.runs.values import ARG, SCORE
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.run_words import BEST, duration
 
+DIGITS = 6  # of a number that is not whole
 BLOCK = 100  # rows whose columns are made anew when one of them changed
 TEXTS = pa.list_(pa.string())
 
@@ -145,15 +146,21 @@ class Columns:
         values, codes = self._arguments.of(name.removeprefix(ARG), places)
         numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         known: Any = (
-            pa.array([float(value) for value in values], pa.float64()) if numeric
+            pa.array([short(float(value)) for value in values], pa.float64()) if numeric
             else pa.array([redact(words(value)) for value in values], pa.string())
         )
         return known.take(pa.array(codes - 1, mask=codes == 0))
 
 
+def short(value: float) -> float:
+    """A number as people write it: of one that is not whole some digits are enough."""
+    return value if value.is_integer() else float(f"{value:.{DIGITS}g}")
+
+
 def result(rows: Sequence[TableRow], name: str) -> pa.Array:
     """The column of a number of the results."""
-    return pa.array([row.details.scores.get(name.removeprefix(SCORE)) for row in rows], pa.float64())
+    values = (row.details.scores.get(name.removeprefix(SCORE)) for row in rows)
+    return pa.array([None if value is None else short(value) for value in values], pa.float64())
 
 
 def marked(data: pa.Table, places: Sequence[int]) -> pa.Table:

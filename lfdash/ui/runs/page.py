@@ -91,11 +91,12 @@ def tick(services: Services) -> None:
     with st.container(horizontal=True, key="runs_bar", vertical_alignment="center", gap="small"):
         run_actions.draw(services, [row.run_id for row in chosen])
         draw_csv(services, shown, columns)
-        st.caption(count_words(rows, shown, len(chosen)), width="content")
     if not shown:
         st.info(t("ui.runs_no_match"), icon=":material/filter_alt:")
         st.button(t("ui.runs_clear"), key="runs_clear_too", on_click=filters.clear)
         return
+    with st.container(key="runs_count"):
+        st.caption(count_words(rows, shown, len(chosen)))
     tables.draw(services, parts, shown, rows, columns, best_ids(shown))
     if len(chosen) == 1:
         details.draw(services, chosen[0])

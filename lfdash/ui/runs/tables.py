@@ -11,6 +11,7 @@ from zlib import crc32
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import streamlit as st
 
 from lfdash.engine.services import Services
@@ -172,15 +173,17 @@ def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> d
         if name not in own:
             plain = pa.types.is_floating(data.schema.field(name).type)
             own[name] = (
-                config.NumberColumn(names[name], format="plain", width=number_width(names[name])) if plain
+                config.NumberColumn(names[name], format="plain", width=number_width(names[name], data[name])) if plain
                 else config.TextColumn(names[name])
             )
     return own
 
 
-def number_width(title: str) -> int:
-    """The width of a column of numbers: as wide as its head (px)."""
-    return max(70, 7 * len(title) + 30)
+def number_width(title: str, values: pa.ChunkedArray) -> int:
+    """The width of a column of numbers (px): as wide as its head, or as its smallest and largest."""
+    ends = [end for end in pc.min_max(values).as_py().values() if end is not None]
+    digits = max((len(f"{end:.10f}".rstrip("0")) for end in ends), default=0)
+    return max(70, 7 * len(title) + 30, 8 * digits + 16)
 
 
 # -- groups ---------------------------------------------------------------------------------------------

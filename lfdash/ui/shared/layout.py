@@ -100,6 +100,7 @@ CSS = """
 [data-testid="stElementToolbarButton"]:has([aria-label*="Download as CSV"]) {display: none}
 .st-key-runs_bar button, .st-key-runs_tools button {padding-left: .6rem; padding-right: .6rem}
 .st-key-runs_bar, .st-key-runs_tools {gap: .45rem}
+.st-key-runs_count {margin: -.5rem 0 -.7rem; font-variant-numeric: tabular-nums}
 [class*="st-key-runs_chip_"] button {border-radius: 1rem; min-height: 1.9rem; padding: 0 .55rem}
 [class*="st-key-runs_chip_"] button p {font-size: .86rem}
 .lf-strip {display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; align-items: baseline;
