@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.conftest import Server, drawn, pick_option, start_server
+from lfdash.engine.registry import ProcessRegistry
+from lfdash.launchers.local import LocalLauncher
+from tests.e2e.conftest import Server, drawn, end_runs, pick_option, start_server
 from tests.support import FIXTURES
 from tests.support.many import add_plain, add_run
-from tests.support.runs import fake_cli
+from tests.support.runs import fake_cli, launch, plan_for
 
 pytestmark = pytest.mark.e2e
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
@@ -44,6 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, asked: Path) -> Iterator[Se
     running = start_server(workspace, 8870, {"LFDASH_CLI": fake_cli(workspace.parent)})
     yield running
     running.end()
+    end_runs(workspace)
 
 
 @pytest.fixture
@@ -149,3 +152,30 @@ def test_from_a_run_and_back(page: Page, server: Server) -> None:
     page.locator(".st-key-compare_run_id-tuned a").first.click()
     expect(page).to_have_url(re.compile("run=id-tuned"))
     expect(page.locator(".lf-name").first).to_have_text("tuned")
+
+
+def test_a_run_that_goes_on_is_drawn_on(page: Page, server: Server) -> None:
+    registry = ProcessRegistry(server.workspace, LocalLauncher(), interval=60)
+    plan = plan_for(server.workspace, name="going", cli=fake_cli(server.workspace.parent), steps=2000, delay=0.1)
+    launch(registry, plan)
+    registry.close()
+    visit(page, server, "?runs=id-tuned,id-going")
+    expect(page.get_by_role("region", name="Numbers", exact=True)).to_contain_text("RUNNING", timeout=60_000)
+    seen = [steps_of(page)]
+    for _ in range(3):
+        page.wait_for_function(
+            "([n]) => [...document.querySelectorAll('.lf-table tr')].some(row => row.innerText.startsWith('Steps\\t')"
+            " && Number(row.cells[2].innerText.split('\\n')[0].replace(',', '')) > n)", arg=[seen[-1]], timeout=60_000,
+        )
+        seen.append(steps_of(page))
+    assert seen == sorted(set(seen)), seen
+    registry = ProcessRegistry(server.workspace, LocalLauncher(), interval=60)
+    registry.refresh()
+    assert registry.stop("id-going", "kill") is None
+    registry.close()
+    expect(page.get_by_role("region", name="Numbers", exact=True)).not_to_contain_text("RUNNING", timeout=60_000)
+
+
+def steps_of(page: Page) -> int:
+    """How far the second run is, by the table."""
+    return int(row(page, "Numbers", "Steps")[1].split()[0].replace(",", ""))

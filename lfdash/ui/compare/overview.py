@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -23,7 +24,8 @@ from lfdash.ui.shared.text import t
 READ_S = 0.3  # seconds that a look may read
 READ_ON_S = 0.5  # seconds between two looks while files are read
 BODY = "compare.body"  # the fragment that shows what changes while runs go on
-STATES, DRAWN = "compare.states", "compare.drawn"
+DRAWN = "compare.drawn"  # marks of the runs as they were drawn
+FRESH = "compare.fresh"  # whether the page is being drawn
 MORE = "compare.more_curves"
 
 
@@ -33,19 +35,9 @@ def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str])
     runs = curve_runs(services, subjects, names)
     read(runs)
     seconds = seconds_of(subjects, runs)
-    st.session_state[STATES] = states_of(services, subjects)
-
-    @st.fragment(key=BODY)
-    def body() -> None:
-        draw_body(services, subjects, names, ticks=seconds is not None)
-
-    body()
-
-    @st.fragment(run_every=seconds)
-    def pulse() -> None:
-        look(services, subjects, names)
-
-    pulse()
+    st.fragment(partial(draw_body, services, subjects, names, ticks=seconds is not None), key=BODY)()
+    st.session_state[FRESH] = True
+    st.fragment(partial(look, services, subjects, names), run_every=seconds)()
     st.markdown(f"##### {t('ui.compare_settings')}")
     settings.draw(services, subjects, names)
 
@@ -70,23 +62,20 @@ def read(runs: Sequence[CurveRun]) -> None:
         run.feed.poll(max(0.01, end - time.monotonic()))
 
 
-def states_of(services: Services, subjects: Sequence[Subject]) -> list[str]:
-    """How the runs stand: another state means other words all over the page."""
-    views = [services.registry.get(subject.run_id) for subject in subjects]
-    return ["" if view is None else view.state.name for view in views]
-
-
 def marks(runs: Sequence[CurveRun]) -> list[object]:
     """By what the runs are known to be as they were drawn."""
     return [*((run.feed.version, run.feed.reading) for run in runs), curves.bundle().url()]
 
 
 def look(services: Services, subjects: Sequence[Subject], names: dict[str, str]) -> None:
-    """Draws nothing: looks whether there is news, and has drawn again what it changes."""
+    """Draws nothing: looks whether there is news, and has drawn again what it changes. Not while the page itself is
+    drawn: that would end where it is."""
+    if st.session_state.pop(FRESH, False):
+        return
     runs = curve_runs(services, subjects, names)
     before = is_reading(runs)
     read(runs)
-    if states_of(services, subjects) != st.session_state.get(STATES) or (before and not is_reading(runs)):
+    if before and not is_reading(runs):
         st.rerun()
     if marks(runs) != st.session_state.get(DRAWN):
         streamlit_private.rerun_fragment(BODY)

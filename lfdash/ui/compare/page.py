@@ -12,9 +12,10 @@ from lfdash.engine.services import Services
 from lfdash.runs.compare.address import MOST_CURVES, TABS
 from lfdash.runs.table import TableRow
 from lfdash.ui.compare import overview, picker, predictions, relation, scores, state, tables
-from lfdash.ui.compare.runs import names_of
-from lfdash.ui.shared import keyed
+from lfdash.ui.compare.runs import is_alive, names_of
+from lfdash.ui.shared import keyed, streamlit_private
 from lfdash.ui.shared.layout import draw_frame
+from lfdash.ui.shared.run_words import tick_seconds
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import listed, markdown_safe, t
 
@@ -51,6 +52,25 @@ def draw() -> None:
     if present:
         draw_tabs(services, present, names)
     state.publish()
+    watch(services, subjects)
+
+
+def watch(services: Services, subjects: Sequence[Subject]) -> None:
+    """Draws the page anew when a run begins, ends, comes, goes or gets another name: words all over it change."""
+    drawn = states_of(services, subjects)
+    alive = next((subject.view for subject in subjects if is_alive(subject)), None)
+
+    def look() -> None:
+        if states_of(services, subjects) != drawn:
+            st.rerun()
+
+    st.fragment(look, run_every=tick_seconds(alive, streamlit_private.open_tabs()))()
+
+
+def states_of(services: Services, subjects: Sequence[Subject]) -> list[tuple[str, str] | None]:
+    """How the runs stand, and what they are called."""
+    views = [services.registry.get(subject.run_id) for subject in subjects]
+    return [None if view is None else (view.state.name, view.name) for view in views]
 
 
 def draw_tabs(services: Services, present: Sequence[Subject], names: dict[str, str]) -> None:

@@ -95,16 +95,21 @@ def group_html(group: Group, width: int) -> str:
     return f"<tbody>{title if group.title else ''}{''.join(map(row_html, group.rows))}</tbody>"
 
 
+def breakable(text: str) -> str:
+    """A text that may be broken where names are joined."""
+    return html.escape(text).replace("_", "_<wbr>").replace("/", "/<wbr>")
+
+
 def row_html(row: Row) -> str:
     """A row."""
-    name = html.escape(row.name)
+    name = breakable(row.name)
     name = f"<code>{name}</code>" if row.code else name
     return f'<tr><th scope="row">{name}</th>{"".join(map(cell_html, row.cells))}</tr>'
 
 
 def cell_html(cell: Cell) -> str:
     """A cell."""
-    text = html.escape(cell.text)
+    text = breakable(cell.text)
     if cell.strong:
         text = f"<b>{text}</b>"
     if cell.mark:

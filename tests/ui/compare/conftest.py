@@ -53,7 +53,7 @@ def visit(query: dict[str, str] | None = None) -> AppTest:
 
 
 def html(app: AppTest) -> str:
-    return "\n".join(item.proto.body for item in app.get("html"))
+    return "\n".join(item.proto.body for item in app.get("html")).replace("<wbr>", "")
 
 
 def words(app: AppTest) -> str:

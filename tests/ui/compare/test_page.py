@@ -13,6 +13,7 @@ from lfdash.locales import available
 from lfdash.ui.compare import page, predictions, relation, settings
 from lfdash.ui.curves.settings import CurveSettings
 from tests.support import app as pages
+from tests.support.many import add_run
 from tests.ui.compare.conftest import PAIR, address, html, press, visit, words
 
 
@@ -164,3 +165,14 @@ def test_every_language_draws_every_part(several: Services, tab: str) -> None:
 def test_evaluations_alone_have_no_curves(several: Services) -> None:
     app = visit({"runs": "id-eval-slow,id-eval-fast"})
     assert app.get("bidi_component") == [] and "no numbers to compare" in words(app)
+
+
+def test_a_run_that_is_not_there_yet_is_waited_for(several: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = visit({"runs": "id-slow,id-late"})
+    seconds = pages.looks(monkeypatch)
+    app = pages.good(app.run())
+    assert 10.0 in seconds and "Not in this workspace" in words(app)
+    add_run(several.workspace.root, "late")
+    several.registry.refresh()
+    app = pages.good(app.run())
+    assert "Not in this workspace" not in words(app) and len(cells(app, "Steps")) == 2

@@ -25,3 +25,8 @@ def test_what_a_row_says_without_colour() -> None:
 def test_the_whole_value_is_told_where_it_is_cut() -> None:
     text = table("t", [Head("a")], [Group("g", (Row("r", (Cell("lo…g", full="long"), Cell("x", full="x"))),))])
     assert '<td title="long">lo…g</td><td>x</td>' in text and 'colspan="2">g</th>' in text
+
+
+def test_long_names_are_broken_where_they_are_joined() -> None:
+    text = table("t", [Head("a")], [Group("", (Row("lora_rank", (Cell("saves/a_b"),)),))])
+    assert ">lora_<wbr>rank</th>" in text and "<td>saves/<wbr>a_<wbr>b</td>" in text
