@@ -7,12 +7,15 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import LocalLauncher
+from lfdash.runs.compare.address import TABS
 from tests.e2e.conftest import Server, drawn, end_runs, pick_option, start_server
 from tests.support import FIXTURES
 from tests.support.many import add_plain, add_run
@@ -179,3 +182,20 @@ def test_a_run_that_goes_on_is_drawn_on(page: Page, server: Server) -> None:
 def steps_of(page: Page) -> int:
     """How far the second run is, by the table."""
     return int(row(page, "Numbers", "Steps")[1].split()[0].replace(",", ""))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_rule_of_axe_is_broken(browser: Browser, server: Server, scheme: Literal["light", "dark"]) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme=scheme)
+    page = context.new_page()
+    told = {}
+    for tab in TABS:
+        visit(page, server, f"?runs=id-tuned,id-preferred&tab={tab}")
+        page.locator("[data-testid=stMain] .lf-table, .lf-pairs, [data-testid=stVegaLiteChart]").first.wait_for()
+        if tab == "overview":
+            page.locator(".lf-canvas canvas").first.wait_for(timeout=60_000)
+            drawn(page)
+        found = Axe().run(page).response["violations"]
+        told[tab] = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found]
+    assert told == {tab: [] for tab in TABS}
+    context.close()

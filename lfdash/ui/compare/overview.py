@@ -13,6 +13,7 @@ from lfdash.engine.services import Services
 from lfdash.runs.compare.address import MOST_CURVES, write
 from lfdash.ui.compare import numbers, settings, state
 from lfdash.ui.compare.runs import curve_runs, is_alive
+from lfdash.ui.compare.tables import heading
 from lfdash.ui.curves import draw as curves
 from lfdash.ui.curves import lines
 from lfdash.ui.curves.lines import CurveRun
@@ -38,7 +39,7 @@ def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str])
     st.fragment(partial(draw_body, services, subjects, names, ticks=seconds is not None), key=BODY)()
     st.session_state[FRESH] = True
     st.fragment(partial(look, services, subjects, names), run_every=seconds)()
-    st.markdown(f"##### {t('ui.compare_settings')}")
+    st.html(heading(t("ui.compare_settings")))
     settings.draw(services, subjects, names)
 
 
@@ -90,7 +91,7 @@ def draw_body(services: Services, subjects: Sequence[Subject], names: dict[str, 
         st.rerun()
     if runs:
         draw_curves(runs)
-    st.markdown(f"##### {t('ui.compare_numbers')}")
+    st.html(heading(t("ui.compare_numbers")))
     numbers.draw(services, subjects, names, lines.span_of(runs, state.curves()))
     st.session_state[DRAWN] = marks(runs)
 

@@ -29,7 +29,7 @@ CSS = """
 .lf-pairs {display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: .25rem .8rem; font-size: .86rem}
 .lf-pairs section {grid-column: 1 / -1}
 .lf-pairs .lf-first {border-top: 1px solid rgba(127,127,127,.35); padding-top: .5rem; margin-top: .5rem}
-.lf-pairs h4 {margin: 0; font-size: .78rem; font-weight: 600; color: light-dark(#565d64, #aab2ba); padding: 0}
+.lf-pairs .lf-what {font-size: .78rem; font-weight: 600; color: light-dark(#565d64, #aab2ba)}
 .lf-text {white-space: pre-wrap; overflow-wrap: anywhere; max-height: 15rem; overflow-y: auto; line-height: 1.45}
 .lf-given {max-height: 7rem; color: light-dark(#3c4249, #c3c9d0)}
 .lf-pairs del, .lf-pairs ins {border-radius: .2rem; padding: 0 .1rem}
@@ -182,8 +182,8 @@ def pairs_html(
 ) -> str:
     """Rows beside each other; every text escaped."""
     legend = (
-        f'<div><h4><del>{html.escape(t("ui.compare_words_left"))}</del></h4></div>'
-        f'<div><h4><ins>{html.escape(t("ui.compare_words_right"))}</ins></h4></div>'
+        f'<div><div class="lf-what"><del>{html.escape(t("ui.compare_words_left"))}</del></div></div>'
+        f'<div><div class="lf-what"><ins>{html.escape(t("ui.compare_words_right"))}</ins></div></div>'
     )
     return f'<div class="lf-pairs">{legend}{"".join(pair_html(pair, names, redact) for pair in shown)}</div>'
 
@@ -205,7 +205,7 @@ def pair_html(
     marked = marked_html(*answers) if both else tuple(map(html.escape, answers))
     for row, name, text in zip(pair, names, marked, strict=True):
         body = text if row is not None else f'<span class="lf-quiet">{html.escape(t("ui.compare_no_row"))}</span>'
-        parts.append(f'<div><h4>{html.escape(name)}</h4><div class="lf-text">{body}</div></div>')
+        parts.append(f'<div><div class="lf-what">{html.escape(name)}</div><div class="lf-text">{body}</div></div>')
     return "".join(parts)
 
 
@@ -218,7 +218,7 @@ def clean(text: str, redact: Callable[[str], str]) -> str:
 def section(title: str, text: str, look: str = "") -> str:
     """A text under its title, across both columns."""
     body = f'<div class="lf-text lf-given">{html.escape(text)}</div>'
-    return f'<section class="{look}"><h4>{html.escape(title)}</h4>{body}</section>'
+    return f'<section class="{look}"><div class="lf-what">{html.escape(title)}</div>{body}</section>'
 
 
 def marked_html(left: str, right: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from lfdash.runs.compare.scores import Evaluation, score_names
 from lfdash.runs.compare.settings import cut_middle
 from lfdash.ui.compare.numbers import BEST, base_of, change_words, number_words
 from lfdash.ui.compare.runs import swatch
-from lfdash.ui.compare.tables import Cell, Group, Head, Row, table
+from lfdash.ui.compare.tables import Cell, Group, Head, Row, heading, table
 from lfdash.ui.shared.text import t
 
 LONGEST_MODEL = 40  # characters of a path in a head
@@ -30,7 +30,7 @@ def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str])
         st.caption(t("ui.compare_no_scores"))
     own = [one for one in found if one.run_id in trained]
     if own:
-        st.markdown(f"##### {t('ui.compare_own_results')}")
+        st.html(heading(t("ui.compare_own_results")))
         draw_table(t("ui.compare_own_results"), own, subjects, names)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 CSS = """
+h2.lf-part {font-size: 1.15rem; font-weight: 650; padding: .4rem 0 0; margin: 0}
 .lf-table {overflow-x: auto; max-width: 100%}
 .lf-table table {border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; width: auto}
 .lf-table th, .lf-table td {padding: .3rem .7rem; text-align: left; vertical-align: top; line-height: 1.35;
@@ -67,6 +68,11 @@ class Group:
 
     title: str
     rows: tuple[Row, ...]
+
+
+def heading(words: str) -> str:
+    """The title of a part of the page."""
+    return f'<h2 class="lf-part">{html.escape(words)}</h2>'
 
 
 def table(title: str, heads: Sequence[Head], groups: Iterable[Group]) -> str:
