@@ -37,7 +37,7 @@ def test_nothing_was_alerted(seen: Path) -> None:
 def test_of_all_and_of_one_run(copied: Path) -> None:
     told(copied)
     lines = lfdash("alerts").out.splitlines()
-    assert len(lines) == 3 and "Loss diverges" in lines[1] and "the best was 1 at step 2" in lines[1]
+    assert len(lines) == 3 and "Loss diverges" in lines[1] and "the lowest level was about 1 near step 2" in lines[1]
     assert "Disk nearly full" in lines[2] and "1.0 GB are free" in lines[2]
     assert len(lfdash("alerts", "good").out.splitlines()) == 2
     assert lfdash("alerts", "bad").out == ""

@@ -60,7 +60,7 @@ RULES = (
     Rule(
         "plateau", "run", "warning", training.plateau,
         (
-            Threshold("share", 40, 5, 100, "percent"), Threshold("steps", 200, 20, 10_000_000, "steps"),
+            Threshold("share", 40, 5, 100, "percent"), Threshold("steps", 300, 20, 10_000_000, "steps"),
             Threshold("gain", 0.5, 0.01, 50, "percent", whole=False),
         ),
         badge=True,

@@ -19,12 +19,12 @@ NO_LOSS = 0.05  # what a loss falls to 0 from in small steps, as one that was le
 RECENT = 20  # blocks before the last rows, which tell how much the losses scatter
 LEAST_RISE = 0.05  # losses have four digits
 SCATTERS = 6.0  # spreads that are no accident
-HALF = 8  # blocks of a half of a window, at least
+HALF = 12  # blocks of a half of a window, at least
 DECAYED = 0.1  # of the highest learning rate: below it a loss that stands still is what a schedule is for
 SLACK = 0.01  # share by which an evaluation may be better than the one before, and the row of worse ones goes on
 LEARNED = 0.02  # share by which a training loss must have fallen
-UNSURE = 2.0  # standard errors
-MIDDLES = 1.4826 * 1.2533  # from a median distance to the standard error of a median, times sqrt(n)
+UNSURE = 3.0  # standard errors: the question is asked again and again
+MIDDLE = 1.2533  # standard error of a median by that of a mean
 
 
 def short(value: float) -> str:
@@ -118,8 +118,7 @@ def stands_still(medians: Column, gain: float) -> bool:
 
 def middle_error(values: Column) -> float:
     """The standard error of the median of values."""
-    distance = float(np.median(np.abs(values - np.median(values))))
-    return MIDDLES * distance / math.sqrt(len(values))
+    return MIDDLE * float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 def evaluations_stand_still(levels: LossLevels, begin: float, gain: float) -> bool:

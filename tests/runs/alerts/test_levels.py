@@ -16,13 +16,23 @@ from lfdash.runs.alerts.levels import BLOCK, MOST, LossLevels
 from lfdash.runs.metrics.frame import TRAINED, MetricFrame
 from tests.support.columns import columns, grown_columns, until
 
-ROW = st.fixed_dictionaries(
-    {"step": st.integers(1, 60)},
-    optional={
-        "loss": st.one_of(st.floats(-5, 30), st.just(math.nan), st.just(math.inf), st.just(0.0)),
-        "eval_loss": st.floats(0, 5), "learning_rate": st.floats(0, 1), "grad_norm": st.just(math.nan),
-    },
-)
+VALUES = st.fixed_dictionaries({}, optional={
+    "loss": st.one_of(st.floats(-5, 30), st.just(math.nan), st.just(math.inf), st.just(0.0)),
+    "eval_loss": st.floats(0, 5), "learning_rate": st.floats(0, 1), "grad_norm": st.just(math.nan),
+})
+ADVANCE = st.sampled_from([0, 1, 1, 1, 1, 1, 1, 2, 7, -3, -30])  # steps to the next row; a resume goes back
+
+
+def stepped(parts: list[tuple[int, dict[str, float]]]) -> list[dict[str, float]]:
+    """Rows that mostly go forward."""
+    rows, step = [], 0
+    for advance, values in parts:
+        step = max(1, step + advance)
+        rows.append({"step": step, **values})
+    return rows
+
+
+ROWS = st.lists(st.tuples(ADVANCE, VALUES), max_size=80).map(stepped)
 
 
 def told(levels: LossLevels) -> dict[str, Any]:
@@ -48,8 +58,8 @@ def plain_blocks(frame: MetricFrame) -> list[tuple[float, float, float]]:
     return found
 
 
-@settings(deadline=None)
-@given(st.lists(ROW, max_size=80), st.lists(st.integers(1, 80), max_size=6))
+@settings(deadline=None, max_examples=200)
+@given(ROWS, st.lists(st.integers(1, 80), max_size=12))
 def test_bit_by_bit_is_as_at_once(rows: list[dict[str, float]], cuts: list[int]) -> None:
     """The rows of resumes too: a launch replaces what was there from its step on."""
     grown, once = LossLevels(), LossLevels()
@@ -62,7 +72,7 @@ def test_bit_by_bit_is_as_at_once(rows: list[dict[str, float]], cuts: list[int])
 
 
 @settings(deadline=None)
-@given(st.lists(ROW, max_size=120))
+@given(ROWS)
 def test_blocks_are_what_the_plain_way_says(rows: list[dict[str, float]]) -> None:
     frame = columns(rows)
     levels = LossLevels()
@@ -76,7 +86,7 @@ def test_blocks_are_what_the_plain_way_says(rows: list[dict[str, float]]) -> Non
 
 
 @settings(deadline=None)
-@given(st.lists(ROW, min_size=1, max_size=120))
+@given(ROWS)
 def test_evaluations_are_all_rows_with_one_newest_first(rows: list[dict[str, float]]) -> None:
     frame = columns(rows)
     levels = LossLevels()
@@ -84,6 +94,19 @@ def test_evaluations_are_all_rows_with_one_newest_first(rows: list[dict[str, flo
     values = zip(frame["step"].tolist(), frame["eval_loss"].tolist(), strict=True)
     expected = [(step, loss) for step, loss in values if math.isfinite(loss)]
     assert [(one.step, one.loss) for one in levels.evaluations()] == expected[::-1]
+
+
+def test_the_newest_row_is_taken_once_another_has_come() -> None:
+    """A line of an evaluation comes first, then that of the same step with the loss."""
+    rows = [{"step": step, "loss": 1.0} for step in range(1, 5)] + [{"step": 5, "eval_loss": 2.0}]
+    frames = grown_columns([*rows, {"step": 5, "loss": 9.0}, {"step": 6, "loss": 1.0}])
+    levels = LossLevels()
+    levels.take(frames[5])
+    assert levels.window(math.inf)[0].tolist() == []
+    levels.take(frames[7])
+    steps, medians, spreads = levels.window(math.inf)
+    assert (steps.tolist(), medians.tolist(), spreads.tolist()) == ([5.0], [1.0], [0.0])
+    assert [(one.step, one.loss) for one in levels.evaluations()] == [(5.0, 2.0)]
 
 
 def test_a_window_has_the_blocks_of_the_last_steps() -> None:

@@ -86,7 +86,7 @@ def test_words_of_a_problem_name_field_value_and_remedy() -> None:
     _, (problem,) = read({"rules": {"plateau": {"steps": 0.5}}}, LANGUAGES)
     assert problem_in("en", problem) == (
         "Loss stands still, At least steps: 0.5 is not possible. "
-        "Enter a whole number from 20 to 10000000, for example 200."
+        "Enter a whole number from 20 to 10000000, for example 300."
     )
 
 

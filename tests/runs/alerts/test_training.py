@@ -135,6 +135,17 @@ def test_a_run_that_learns_nothing_stands_still() -> None:
     assert first_alerts(columns(decayed), 1000) == {}
 
 
+def test_a_loss_that_falls_slowly_under_much_noise_is_hardly_ever_called_still() -> None:
+    """It falls by less than a scatter's half in the whole run: chance alone may make it stand still for a while."""
+    alerted = 0
+    for seed in range(10):
+        noise = np.random.default_rng(seed).normal(0, 0.25, 500)
+        losses = [3.0 - step / 4000 + noise[step - 1] for step in range(1, 501)]
+        frame = columns({"step": step, "loss": loss, "lr": 1.0} for step, loss in enumerate(losses, 1))
+        alerted += bool(first_alerts(frame, 500))
+    assert alerted <= 1
+
+
 def test_a_run_that_has_learned_stands_still_only_with_its_evaluations() -> None:
     rows = [{"step": step, "loss": 3.0 if step < 50 else 1.0, "learning_rate": 1e-4} for step in range(1, 1001)]
     assert first_alerts(columns(rows), 1000) == {}
