@@ -21,6 +21,7 @@ from lfdash.launchers.fake import FakeLauncher
 from lfdash.launchers.local import LocalLauncher
 from lfdash.outcomes import Refused
 from lfdash.queue.store import Queued
+from lfdash.runs.alerts.settings import ADDRESS
 from lfdash.runs.paths import marker
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.runs.view import Reason, RunView
@@ -129,6 +130,7 @@ def test_the_child_gets_the_plans_environment_the_secret_and_nothing_that_was_un
 ) -> None:
     monkeypatch.setenv("LOCAL_RANK", "3")
     monkeypatch.setenv("USE_V1", "1")
+    monkeypatch.setenv(ADDRESS, "json://alerts.example.com/secret")  # is the dashboard's own
     registry.set_secret("SWANLAB_API_KEY", "hunter2")
     plan = plan_for(workspace, dump=True, env={"CUDA_VISIBLE_DEVICES": "1"}, secrets=("SWANLAB_API_KEY",))
     handle = launch(registry, plan)
@@ -136,7 +138,7 @@ def test_the_child_gets_the_plans_environment_the_secret_and_nothing_that_was_un
     seen = json.loads((handle.paths.root / "env.json").read_text())
     assert seen["CUDA_VISIBLE_DEVICES"] == "1" and seen["SWANLAB_API_KEY"] == "hunter2"
     assert seen["LLAMABOARD_ENABLED"] == "1" and seen["LLAMABOARD_WORKDIR"] == "saves/m/lora/r1"
-    assert "LOCAL_RANK" not in seen and "USE_V1" not in seen
+    assert seen.keys().isdisjoint({"LOCAL_RANK", "USE_V1", ADDRESS})
     # torchrun is found beside the CLI, whose environment need not be activated
     assert seen["PATH"] == f"{Path(plan.argv[0]).parent}{os.pathsep}{os.environ['PATH']}"
     (handle.paths.root / "env.json").unlink()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.runs.metrics.progress import Rhythm
+from lfdash.runs.paths import BESIDE_RUN
 from lfdash.runs.record import RunState
 from lfdash.runs.stall import BESIDE, LEAST_S, QUIET_S, TORN_S, StallDetector, limit_s
 from lfdash.runs.view import RunView, Stall, read_progress
@@ -171,6 +172,19 @@ def test_an_evaluation_or_a_checkpoint_that_is_written_is_a_sign_of_life(trainin
         training.pass_(50)
         said = training.look()
     assert said == Stall(1020.0, 1.0)  # counted from the last step
+
+
+def test_what_the_dashboard_writes_beside_a_run_is_no_sign_of_life(training: Training) -> None:
+    """The machine's samples come every five seconds, whatever the training does."""
+    training.steps(30)
+    training.look()
+    for _ in range(20):
+        training.pass_(5)
+        for name in BESIDE_RUN:
+            (training.path / name).write_text(f"{training.wall}")
+            os.utime(training.path / name, (training.wall, training.wall))
+        said = training.look()
+    assert said == Stall(100.0, 1.0)
 
 
 @pytest.mark.parametrize("last", ["***** Running Evaluation *****", "[INFO] >> Saving model checkpoint to saves/r1/x"])
