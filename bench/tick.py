@@ -1,6 +1,6 @@
 """What a look at a run costs while its page is open: the server's CPU and the bytes on the wire.
 
-    python bench/tick.py [--ticks 30] [--rows 2000]
+    python bench/tick.py [--ticks 30] [--rows 2000] [--write]
 
 A server on a workspace of its own, with a run that goes on, and one tab in Chromium that shows it: the large chart and
 the small ones (the Curves tab), or the large chart and the log. With news, the run logs a line, and prints one, before
@@ -34,6 +34,8 @@ from startup import CHROMIUM, FLAGS, free_port  # noqa: E402
 from tests.support.growing import GrowingRun  # noqa: E402
 
 LOOK_S = 2.0  # between two looks of a tab at a run that goes on
+DOCUMENT = ROOT / "docs/benchmarks.md"
+MARKS = ("<!-- tick: begin, written by bench/tick.py -->", "<!-- tick: end -->")
 AIMS = {"with news": (25, 15_000), "without": (3, 1_000)}
 
 
@@ -162,10 +164,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ticks", type=int, default=30)
     parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()
     if shutil.which(CHROMIUM) is None:
         sys.exit("Chromium is missing")
-    print(table(costs(options.ticks, options.rows), options.ticks, options.rows))
+    text = table(costs(options.ticks, options.rows), options.ticks, options.rows)
+    print(text)
+    if options.write:
+        whole = DOCUMENT.read_text(encoding="utf-8")
+        begin, end = whole.index(MARKS[0]) + len(MARKS[0]), whole.index(MARKS[1])
+        DOCUMENT.write_text(f"{whole[:begin]}\n{text}\n{whole[end:]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
