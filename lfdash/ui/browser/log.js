@@ -4,7 +4,7 @@ import {Model} from "./log_model.js";
 import {List} from "./log_list.js";
 import {STYLE} from "./log_style.js";
 
-const WAIT = 5000, PAUSE = 250, READING = 2000, NEAR = 40;
+const WAIT = 5000, PAUSE = 250, READING = 2000, SETTLES = 5000, NEAR = 40;
 const logs = new Map();  // what each place of the page held, also while it is not drawn
 let words = {};
 
@@ -83,12 +83,20 @@ class Log {
     const main = this.host.closest('[data-testid="stMain"]'), {style} = this.box;
     if (!main || (style.height && style.height !== this.height)) return;
     const state = `${window.innerHeight} ${this.told.tall}`;
-    if (state === this.fitted) return;
+    if (state === this.fitted && performance.now() > this.settled) return;
     this.fitted = state;
     const top = this.host.getBoundingClientRect().top + main.scrollTop;
     const room = window.innerHeight - top - 20;
     style.height = `${Math.round(room >= 150 ? Math.min(room, window.innerHeight * 0.75) : this.told.tall ? 400 : 320)}px`;
     this.height = style.height;
+  }
+
+  // What stands above it may be drawn after it.
+  watch() {
+    const main = this.host.closest('[data-testid="stMainBlockContainer"]');
+    if (this.watching) this.watching.disconnect();
+    this.watching = new ResizeObserver(() => (performance.now() < this.settled ? this.fit() : this.watching.disconnect()));
+    if (main) this.watching.observe(main);
   }
 
   whole(page) {
@@ -325,6 +333,8 @@ export default ({key, data, parentElement, setTriggerValue}) => {
     for (const other of [...parentElement.children]) if (other.dataset.lflog) other.remove();
     log.host.dataset.lflog = "1";
     parentElement.appendChild(log.host);
+    log.settled = performance.now() + SETTLES;
+    log.watch();
     log.list.again();
   }
   log.take(data, (asked) => setTriggerValue("ask", asked));

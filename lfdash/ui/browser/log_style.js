@@ -10,9 +10,10 @@ export const STYLE = `
 .bar button, .end, .bar input {font: inherit; color: inherit; background: var(--st-background-color);
   border: 1px solid var(--st-border-color); border-radius: .35rem; padding: .12rem .5rem; min-height: 1.65rem}
 .bar button, .end {cursor: pointer; white-space: nowrap}
-.bar button:hover:not(:disabled), .end:hover {border-color: var(--st-primary-color); color: var(--st-primary-color)}
+.bar button:hover:not(:disabled), .end:hover {border-color: var(--st-primary-color)}
 .bar button:disabled {opacity: .45; cursor: default}
-.bar button[aria-pressed="true"] {border-color: var(--st-primary-color); color: var(--st-primary-color)}
+.bar button[aria-pressed="true"] {border-color: var(--st-primary-color); font-weight: 600;
+  background: color-mix(in srgb, var(--st-primary-color) 16%, var(--st-background-color))}
 :is(button, input, .lines):focus-visible {outline: 2px solid var(--st-primary-color); outline-offset: -2px}
 .bar input {width: 13rem; flex: 0 1 13rem; min-width: 7rem; cursor: text}
 .bar input::placeholder {color: inherit; opacity: .65}

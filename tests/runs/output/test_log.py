@@ -234,3 +234,26 @@ def test_a_secret_that_is_masked_in_the_file_changes_nothing_else(tmp_path: Path
     found = indexed(path, b"key 12345678 end\n" * 3)
     path.write_bytes(b"key ******** end\n" * 3 + b"more\n")
     assert found.poll() and found.generation == 0
+
+
+def test_an_exception_that_was_ignored_is_not_the_first_traceback(tmp_path: Path) -> None:
+    ignored = b"Exception ignored in: <function f at 0x7f>\nTraceback (most recent call last):\nOSError: x\n"
+    assert indexed(tmp_path / "one", ignored).first_traceback() is None
+    found = indexed(tmp_path / "two", ignored + b"\nTraceback (most recent call last):\nOSError: x\n")
+    assert found.first_traceback() == len(ignored) + 1
+
+
+def test_a_line_that_goes_on_and_on_is_looked_through_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "LOOK", 100)
+    path = tmp_path / "log"
+    found = opened(path, b"one\n" + b"x" * 5000)
+    assert found.work(0) and found.index.place < 5000, "it does not wait for its end"
+    while found.work(0):
+        pass
+    assert found.index.place == 4 and found.index.seen == 5004
+    with path.open("ab") as file:
+        file.write(b"y" * 900 + b"\nlast\n")
+    found.poll()
+    while found.work(0):
+        pass
+    assert found.index.place == found.size and found.index.total("others") == 3
