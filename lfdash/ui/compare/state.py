@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +14,14 @@ from lfdash.ui.curves.draw import SETTINGS, settings_of
 from lfdash.ui.curves.settings import FIELDS, CurveSettings, from_query, query
 
 STATE = "compare.state"
-ADDRESS = "compare.address"  # that of the last drawing: another one is a link that was followed
+ADDRESS = "compare.address"  # our part of it at the last drawing: another one is a link that was followed
 
 
 def take() -> None:
     """Takes what the address says, where it was not the page that wrote it. One without runs means those of before: it
-    is that of the link in the frame."""
+    is that of the link in the frame. What the curves write into it by themselves is theirs."""
     said = dict(st.query_params)
-    if STATE in st.session_state and (not said.get("runs") or said == st.session_state.get(ADDRESS)):
+    if STATE in st.session_state and (not said.get("runs") or ours(said) == st.session_state.get(ADDRESS)):
         return
     st.session_state[STATE] = address.read(said)
     if any(name in said for name in FIELDS):
@@ -32,7 +33,12 @@ def publish() -> None:
     said = {**address.write(current()), **(query(curves()) if current().ids else {})}
     if dict(st.query_params) != said:
         st.query_params.from_dict(said)
-    st.session_state[ADDRESS] = said
+    st.session_state[ADDRESS] = ours(said)
+
+
+def ours(said: Mapping[str, str]) -> dict[str, str]:
+    """The part of an address that says which runs are compared, and what of them is shown."""
+    return {name: said[name] for name in address.FIELDS if name in said}
 
 
 def current() -> Comparison:

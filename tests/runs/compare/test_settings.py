@@ -63,6 +63,11 @@ def test_given_or_not_and_what_stands_then() -> None:
     ]
 
 
+def test_nothing_given_may_be_anything_where_its_default_is_not_known() -> None:
+    (row,) = differing([run(own=None), run()])
+    assert row.cells == (Cell("given", None), Cell("not_given")) and row.in_effect
+
+
 def test_a_run_of_which_nothing_is_known_makes_no_difference() -> None:
     plain = GivenArguments()
     assert differing([run(lora_rank=8), plain, run(lora_rank=8)]) == ()
@@ -108,6 +113,11 @@ def test_long_values_keep_what_tells_them_apart() -> None:
     assert shortened(texts, 30) == ["/data/mode…Qwen2.5-7B-Instruct", "/data/mode…wen2.5-14B-Instruct"]
     texts = ["the beginning " + "x" * 100 + letter + "y" * 100 + "the end" for letter in "AB"]
     assert all(letter in text and len(text) < 45 for letter, text in zip("AB", shortened(texts, 40), strict=True))
+
+
+def test_values_that_differ_in_several_places_are_told_whole() -> None:
+    texts = ["a" * 60 + one + "b" * 60 + other + "c" * 60 for one, other in ("11", "12", "21")]
+    assert shortened(texts, 30) == texts
 
 
 @pytest.mark.parametrize(

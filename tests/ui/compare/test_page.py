@@ -84,6 +84,17 @@ def test_runs_come_and_go_and_keep_their_colours(several: Services) -> None:
     assert address(app) == {} and "Choose runs" in words(app)
 
 
+def test_what_the_curves_write_into_the_address_takes_nothing_back(several: Services) -> None:
+    app = visit(PAIR)
+    app.query_params["x"] = "epoch"  # as ui/curves does when another axis is chosen
+    app.session_state["curves.settings"] = (app.session_state["curves.settings"][0], CurveSettings(x="epoch"))
+    app = press(app, "compare_base_id-fast")
+    assert address(app) == {**PAIR, "base": "id-fast", "x": "epoch"}
+    app.query_params["runs"] = "id-slow"  # a link that was followed, or Back
+    del app.query_params["base"]
+    assert address(pages.good(app.run())) == {"runs": "id-slow", "x": "epoch"}
+
+
 def test_a_link_to_the_page_alone_means_the_runs_of_before(several: Services) -> None:
     app = visit(PAIR)
     app.switch_page("pages/runs.py")
@@ -137,6 +148,12 @@ def test_predictions_that_differ(several: Services) -> None:
     app.session_state[predictions.FIND] = "dog"
     app = pages.good(app.run())
     assert "<ins>dog</ins>" in html(app) and "only here" not in html(app)
+
+
+def test_what_a_model_answers_is_text() -> None:
+    left, right = predictions.marked_html("a <img src=x onerror=alert(1)> b", 'a <script>"</script> b')
+    assert "<img" not in left and "<del>" in left and "&lt;" in left
+    assert "<script" not in right and "<ins>" in right and '"' not in right
 
 
 def test_other_evaluations_stand_in_the_address(several: Services) -> None:
