@@ -161,6 +161,20 @@ def test_other_evaluations_stand_in_the_address(several: Services) -> None:
     assert "a <del>dog</del>" in html(app) and address(app)["pair"] == "id-eval-fast,id-eval-slow"
 
 
+def test_what_is_chosen_stands_in_the_address(several: Services) -> None:
+    app = visit({**PAIR, "tab": "predictions"})
+    pages.widget(app, "selectbox", predictions.RIGHT).set_value("id-eval-slow")
+    app = pages.good(app.run())
+    assert "Choose two different evaluations" in words(app)
+    pages.widget(app, "selectbox", predictions.LEFT).set_value("id-eval-fast")
+    app = pages.good(app.run())
+    assert address(app)["pair"] == "id-eval-fast,id-eval-slow" and "a <del>dog</del>" in html(app)
+    app = visit({**PAIR, "tab": "relation"})
+    pages.widget(app, "selectbox", relation.METRIC).set_value("predict_bleu-4")
+    app = pages.good(app.run())
+    assert (address(app)["setting"], address(app)["metric"]) == ("learning_rate", "predict_bleu-4")
+
+
 def test_a_setting_against_a_metric(several: Services) -> None:
     app = visit({**PAIR, "tab": "relation"})
     (chart,) = app.get("vega_lite_chart")
