@@ -45,7 +45,7 @@ CSS = """
 @media (hover: hover) {
   [data-testid="stSidebar"]:not(:hover) [data-testid="stSidebarCollapseButton"]:not(:focus-within) {opacity: 0}
 }
-.st-key-nav.st-key-nav {align-items: center; gap: 0; justify-content: space-between}
+.st-key-nav {align-items: center; gap: 0}
 .st-key-nav [data-testid="stElementContainer"], .st-key-nav [data-testid="stPageLink"] a {min-width: 0}
 .st-key-nav [data-testid="stPageLink"] a {padding: .1rem .25rem; justify-content: center}
 .st-key-nav [data-testid="stPageLink"] p {font-size: .86rem}
