@@ -90,8 +90,11 @@ def server(runs: tuple[Path, dict[str, GrowingRun]]) -> Iterator[Server]:
 def curves(browser: Browser, server: Server) -> Iterator[Curves]:
     context = browser.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    yield Curves(context.new_page(), server.url)
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield Curves(page, server.url)
     context.close()
+    assert errors == []
 
 
 @pytest.fixture
@@ -204,6 +207,8 @@ def test_a_zoom_loads_full_detail(curves: Curves, made: dict[str, GrowingRun]) -
 
 def test_a_link_shows_the_same(curves: Curves, made: dict[str, GrowingRun], browser: Browser) -> None:
     page = curves.open(made["half"]).page
+    page.get_by_label("X axis").select_option("seconds")
+    expect(page.locator(f"{MAIN}")).to_have_attribute("aria-label", re.compile("training time"))
     page.get_by_label("X axis").select_option("epoch")
     expect(page.locator(f"{MAIN}")).to_have_attribute("aria-label", re.compile("epoch"))
     page.get_by_role("button", name="Log", exact=True).click()

@@ -17,7 +17,7 @@ const make = (tag, className, parent) => {
 export class Picture {
   // name: of the chart; board: the place of the page that it belongs to (curves.js).
   constructor(name, board) {
-    Object.assign(this, {name, board, view: null, drawn: "", hover: null, asked: false});
+    Object.assign(this, {name, board, view: null, drawn: "", ready: null, hover: null, asked: false});
     this.root = make("section", "lf-chart");
     this.root.dataset.chart = name;
     const head = make("div", "lf-chart-head", this.root), words = make("div", "lf-chart-words", head);
@@ -77,7 +77,7 @@ export class Picture {
       this.embed(drawn);
     }
     const {view} = this;
-    if (!view) return;
+    if (this.ready !== drawn) return;  // what is there is of another specification
     const [low, high] = this.range, rows = this.rows(low, high);
     view.signal("x_lo", low).signal("x_hi", high).signal("y_lo", rows.y.low).signal("y_hi", rows.y.high);
     if (this.axis === "seconds") view.signal("x_ticks", times(low, high));
@@ -107,7 +107,7 @@ export class Picture {
     if (drawn !== this.drawn) return view.finalize();
     if (this.view) this.view.finalize();
     this.canvas.replaceWith(canvas);
-    Object.assign(this, {canvas, view});
+    Object.assign(this, {canvas, view, ready: drawn});
     this.soon();
   }
 
