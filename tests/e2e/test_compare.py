@@ -150,11 +150,11 @@ def test_a_setting_against_a_metric(page: Page, server: Server) -> None:
 def test_from_a_run_and_back(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/?run=id-tuned")
     page.get_by_role("link", name="Compare with…").click(timeout=60_000)
-    expect(page).to_have_url(re.compile("/compare.*runs=id-tuned"))
-    expect(page.get_by_text("Add a second run")).to_be_visible()
+    expect(page).to_have_url(re.compile("/compare.*runs=id-tuned"), timeout=60_000)
+    expect(page.get_by_text("Add a second run")).to_be_visible(timeout=60_000)
     page.locator(".st-key-compare_run_id-tuned a").first.click()
-    expect(page).to_have_url(re.compile("run=id-tuned"))
-    expect(page.locator(".lf-name").first).to_have_text("tuned")
+    expect(page).to_have_url(re.compile("/[?]run=id-tuned"), timeout=60_000)
+    expect(page.locator(".lf-name").first).to_have_text("tuned", timeout=60_000)
 
 
 def test_a_run_that_goes_on_is_drawn_on(page: Page, server: Server) -> None:

@@ -24,7 +24,7 @@ READ_S = 0.25  # seconds that reading may take before what is known so far is sh
 LOOK_S = 0.5  # seconds between two looks while it is read
 LONGEST = 20_000  # characters of a text that are shown
 LEFT, RIGHT, FIND, ALL, NUMBER = (f"compare.predictions.{name}" for name in ("left", "right", "find", "all", "page"))
-READER = "compare.predictions.reader"
+READER, SEARCH = "compare.predictions.reader", "compare.predictions.search"
 CSS = """
 .lf-pairs {display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: .25rem .8rem; font-size: .86rem}
 .lf-pairs section {grid-column: 1 / -1}
@@ -84,8 +84,7 @@ def choose(ids: Sequence[str], words: dict[str, str]) -> tuple[str, str]:
     wanted = [run_id for run_id in state.current().pair if run_id in ids]
     rest = [run_id for run_id in ids if run_id not in wanted]
     pair = wanted if len(wanted) == 2 else [*wanted, *rest][:2]
-    for key, run_id in zip((LEFT, RIGHT), pair, strict=True):
-        st.session_state[key] = run_id
+    st.session_state[LEFT], st.session_state[RIGHT] = pair
     for column, key, label in zip(st.columns(2), (LEFT, RIGHT), ("compare_left", "compare_right"), strict=True):
         with column:
             keyed.select(
@@ -125,12 +124,11 @@ def until(seconds: float) -> Callable[[], bool]:
 
 def searched(pairs: Pairs, text: str) -> tuple[Search, Search]:
     """This session's search in both files."""
-    key = f"{READER}.search"
-    held = st.session_state.get(key)
+    held = st.session_state.get(SEARCH)
     rows = (pairs.left.rows, pairs.right.rows)
     if held is None or held[0].text != text or (held[0].rows, held[1].rows) != rows:
         held = (Search(rows[0], text), Search(rows[1], text))
-        st.session_state[key] = held
+        st.session_state[SEARCH] = held
         look(pairs, held)
     return held
 
