@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -25,6 +26,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # What the developer's shell says must not decide how a test ends.
 for name in ("LFDASH_CLI", "LFDASH_WORKSPACE"):
     os.environ.pop(name, None)
+
+# How long an example takes says nothing: the machine is shared.
+hypothesis.settings.register_profile("lfdash", deadline=None)
+hypothesis.settings.load_profile("lfdash")
 
 CLI = Path(sys.executable).with_name("llamafactory-cli")
 CACHE = "LFDASH_TEST_CACHE"  # a folder in which several calls of pytest keep what takes long to make (.ci/run)

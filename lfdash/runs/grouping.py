@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from lfdash.jobs.kinds import named
 from lfdash.runs.arguments import Value, same
 from lfdash.runs.order import natural
 from lfdash.runs.table import TableRow
@@ -110,7 +111,7 @@ def best_ids(rows: Sequence[TableRow]) -> frozenset[str]:
     """
     stages: dict[str, list[TableRow]] = {}
     for row in rows:
-        if row.kind == "train" and row.best is not None:
+        if named(row.kind).trains and row.best is not None:
             stages.setdefault(row.stage, []).append(row)
     found = set()
     for part in stages.values():

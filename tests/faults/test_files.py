@@ -27,7 +27,7 @@ from lfdash.runs.record import RunState
 from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView, Saved, read_saved
 from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, charts_of, picture
-from lfdash.ui.curves.settings import DEFAULT
+from lfdash.ui.curves.settings import INITIAL
 from lfdash.ui.train.strip import strip_html
 from tests.faults.runs import new, over, seen
 from tests.faults.table import LONG, Row, fault
@@ -78,7 +78,7 @@ def everything(view: RunView) -> None:
     assert "\n".join(texts).encode()
     assert strip_html(view)
     run = CurveRun("run", RUN_COLOURS[0], metrics)
-    assert all(picture(chart, [run], DEFAULT, span=5, points=700) for chart in charts_of([run]))
+    assert all(picture(chart, [run], INITIAL, span=5, points=700) for chart in charts_of([run]))
     explain(view)
     assert bundle(view, {}, str)
 

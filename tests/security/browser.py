@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,4 +185,4 @@ class Tab:
 
     def shows(self, text: str) -> bool:
         """Whether a text is in what the last run sent."""
-        return text.encode() in self.wire
+        return text.encode() in self.wire or json.dumps(text)[1:-1].encode() in self.wire  # what a part is sent is JSON

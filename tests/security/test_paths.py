@@ -56,7 +56,10 @@ ROW = b'[{"instruction": "a", "output": "b"}]'
 
 def listing(folder: Path) -> set[str]:
     """What lies below a folder, without what the dashboard keeps for itself (a form for each browser)."""
-    return {path.name for path in folder.rglob("*") if not path.name.startswith("draft-") and path.name not in KEPT}
+    return {
+        path.name for path in folder.rglob("*")
+        if not path.name.startswith("draft-") and path.name not in KEPT and WRITTEN.isdisjoint(path.parts)
+    }
 
 
 def filled(server: Server, **values: object) -> Tab:
@@ -64,7 +67,8 @@ def filled(server: Server, **values: object) -> Tab:
     return tab.run(**{"page__model": "models/m", "train__dataset": ["rows"], **values})
 
 
-KEPT = ("launch.lock", "settings.json", "summaries.json")
+KEPT = ("launch.lock", "settings.json", "summaries.json", "views.bin")
+WRITTEN = {"alerts"}  # folders that the dashboard writes by itself
 NAMES = (
     "..", "../x", "/etc/lfdash", "~/x", "saves/../../x", "saves/link/x", "a/b", ".hidden", "-rf", "x\\y",
     "${oc.env:HOME}/x",

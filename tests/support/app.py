@@ -85,13 +85,13 @@ def speak(app: AppTest, code: str) -> AppTest:
 
 
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
-    """How often the fragments that are drawn from now on look again by themselves (AppTest does not tell), but for the
-    line in the head of every page."""
+    """How often the fragments that are drawn from now on look again by themselves (AppTest does not tell), but for
+    those in the head of every page."""
     seconds: list[float | None] = []
     fragment = st.fragment
 
     def watched(function: Any, **how: Any) -> Any:
-        if "run_every" in how and how.get("key") != "machine_line":
+        if "run_every" in how and how.get("key") not in ("machine_line", "alerts_count"):
             seconds.append(how["run_every"])
         return fragment(function, **how)
 

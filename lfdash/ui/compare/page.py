@@ -9,6 +9,7 @@ import streamlit as st
 
 from lfdash.engine.comparison import Subject, subjects_of
 from lfdash.engine.services import Services
+from lfdash.jobs.kinds import named
 from lfdash.runs.compare.address import MOST_CURVES, TABS
 from lfdash.runs.table import TableRow
 from lfdash.ui.compare import overview, picker, predictions, relation, scores, state, tables
@@ -91,7 +92,7 @@ def turned() -> None:
 def draw_empty(rows: Sequence[TableRow]) -> None:
     """How runs are chosen."""
     st.info(t("ui.compare_empty"), icon=":material/compare_arrows:")
-    newest = [row.run_id for row in rows if row.kind == "train"][:2]
+    newest = [row.run_id for row in rows if named(row.kind).trains][:2]
     if len(newest) == 2:
         st.button(t("ui.compare_newest"), key="compare_newest", icon=":material/history:", on_click=state.add,
                   args=tuple(newest))

@@ -12,6 +12,7 @@ import streamlit as st
 
 from lfdash.engine.comparison import Subject, evaluations_of, settings_of
 from lfdash.engine.services import Services
+from lfdash.jobs.kinds import named
 from lfdash.runs.compare.axes import Axis, axis_of
 from lfdash.runs.compare.numbers import better
 from lfdash.runs.compare.scores import Evaluation
@@ -103,7 +104,7 @@ def points_of(
     scores = scores_by_run(evaluations_of(services, subjects))
     found = []
     for place, subject in enumerate(subjects):
-        if subject.kind == "eval":
+        if not named(subject.kind).trains:
             continue
         known = {row.name: row.cells[place].value for row in rows if row.cells[place].how in ("given", "default")}
         numbers = {**own_numbers(table.get(subject.run_id)), **scores.get(subject.run_id, {})}

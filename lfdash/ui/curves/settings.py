@@ -32,7 +32,7 @@ class CurveSettings:
     zoom: tuple[float, float] | None = None
 
 
-DEFAULT = CurveSettings()
+INITIAL = CurveSettings()
 
 
 def default_span(planned: float | None, last: float, logged: float = 1.0) -> float:
@@ -52,9 +52,9 @@ def ladder_at(span: float) -> float:
 def query(settings: CurveSettings) -> dict[str, str]:
     """The settings in an address: those that are not as they are without it."""
     words = {
-        "x": settings.x if settings.x != DEFAULT.x else "",
+        "x": settings.x if settings.x != INITIAL.x else "",
         "smooth": "" if settings.span is None else short(settings.span),
-        "chart": settings.chart if settings.chart != DEFAULT.chart else "",
+        "chart": settings.chart if settings.chart != INITIAL.chart else "",
         "log": "1" if settings.log else "",
         "clip": "1" if settings.clip else "",
         "hide": "~".join(settings.hidden),
@@ -74,7 +74,7 @@ def from_query(words: Mapping[str, str]) -> CurveSettings:
     return CurveSettings(
         x=axis(words.get("x")),
         span=span(words.get("smooth")),
-        chart=words.get("chart", "")[:LONGEST] or DEFAULT.chart,
+        chart=words.get("chart", "")[:LONGEST] or INITIAL.chart,
         log=words.get("log") == "1",
         clip=words.get("clip") == "1",
         hidden=tuple(hidden[:MOST_HIDDEN]),
@@ -102,7 +102,7 @@ def told(settings: CurveSettings, said: Mapping[str, Any]) -> CurveSettings:
 
 def axis(word: Any) -> Axis:
     """The axis of that name; steps where there is none."""
-    return cast(Axis, word) if word in AXES else DEFAULT.x
+    return cast(Axis, word) if word in AXES else INITIAL.x
 
 
 def span(word: Any) -> float | None:

@@ -28,7 +28,7 @@ def prepare(ids: Sequence[str], place: str = "") -> str:
     if key != shown.get(place) or key not in st.session_state:
         wanted = set(st.session_state.get(CHOSEN, ()))
         places = [number for number, run_id in enumerate(ids) if run_id in wanted]
-        st.session_state[key] = {"selection": {"rows": places, "columns": [], "cells": []}}
+        st.session_state[table_key(ids, place)] = {"selection": {"rows": places, "columns": [], "cells": []}}
         st.session_state[SHOWN_TABLE] = {**shown, place: key}
     return key
 

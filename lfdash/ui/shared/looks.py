@@ -69,12 +69,20 @@ class Looks:
                 streamlit_private.wake(one.fragment)
 
     def _go_on(self) -> None:
-        while True:
-            time.sleep(PAUSE_S)
+        pause = threading.Event()
+        while not self._is_over():
+            pause.wait(PAUSE_S)
             try:
                 self.look(time.monotonic())
             except (OSError, RuntimeError, AttributeError, KeyError, ValueError):  # the tabs ask by themselves, too
                 log.exception("a look at what the tabs show")
+
+    def _is_over(self) -> bool:
+        """Whether no tab is left to look for; the next one starts another thread."""
+        with self._lock:
+            if not self._looks:
+                self._thread = None
+            return self._thread is None
 
 
 looks = Looks()

@@ -105,6 +105,8 @@ def rerun_fragment(key: str) -> None:
 
 def is_shown(found: FragmentOf) -> bool:
     """Whether the tab is connected, and shows the page of the fragment."""
+    if not exists():
+        return False
     info = get_instance()._session_mgr.get_active_session_info(found.session_id)
     return info is not None and all(map(info.session.has_fragment, found.fragments))
 

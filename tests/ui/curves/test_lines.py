@@ -8,7 +8,7 @@ import numpy as np
 
 from lfdash.ui.curves import lines
 from lfdash.ui.curves.lines import DASHES, HUES, RUN_COLOURS, CurveRun, charts_of, picture, reach, span_of, ticks
-from lfdash.ui.curves.settings import DEFAULT, CurveSettings
+from lfdash.ui.curves.settings import INITIAL, CurveSettings
 from lfdash.ui.shared.charts import CHARTS, each_eval
 from tests.ui.curves.feeds import feed
 
@@ -30,7 +30,7 @@ def run(*rows: dict[str, object], alive: bool = False, label: str = "a", place: 
     return CurveRun(label, RUN_COLOURS[place], feed(every), alive, **more)  # type: ignore[arg-type]
 
 
-def loss(runs: list[CurveRun], settings: CurveSettings = DEFAULT, span: float = 5.0) -> lines.Picture:
+def loss(runs: list[CurveRun], settings: CurveSettings = INITIAL, span: float = 5.0) -> lines.Picture:
     return picture(LOSS, runs, settings, span=span, points=1000)
 
 
@@ -71,7 +71,7 @@ def test_a_run_of_one_step_has_its_point() -> None:
 def test_a_zoom_has_its_detail() -> None:
     long = [{"current_steps": n, "loss": float(n % 7), "total_steps": 9000} for n in range(1, 9001)]
     one = CurveRun("a", RUN_COLOURS[0], feed(long))
-    settings = replace(DEFAULT, zoom=(4000.0, 4300.0))
+    settings = replace(INITIAL, zoom=(4000.0, 4300.0))
     drawn = picture(LOSS, [one], settings, span=0, points=700)
     assert len(drawn.points["loss/loss"][0]) <= 700
     x, y = drawn.points["loss/loss@"]
@@ -125,6 +125,6 @@ def test_each_dataset_of_an_evaluation_is_a_chart() -> None:
 
 
 def test_the_span_is_the_chosen_one_else_by_length() -> None:
-    assert span_of([run()], DEFAULT) == 5
-    assert span_of([run()], replace(DEFAULT, span=0.0)) == 0
-    assert span_of([], DEFAULT) == 0
+    assert span_of([run()], INITIAL) == 5
+    assert span_of([run()], replace(INITIAL, span=0.0)) == 0
+    assert span_of([], INITIAL) == 0

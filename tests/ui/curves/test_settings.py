@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from lfdash.ui.curves.settings import (
     AXES,
-    DEFAULT,
     FIELDS,
+    INITIAL,
     CurveSettings,
     default_span,
     from_query,
@@ -45,7 +45,7 @@ def test_an_address_says_all_of_it(settings: CurveSettings) -> None:
 
 
 def test_without_a_choice_the_address_says_nothing() -> None:
-    assert query(DEFAULT) == {} and from_query({}) == DEFAULT
+    assert query(INITIAL) == {} and from_query({}) == INITIAL
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), st.text(max_size=40)))
@@ -64,7 +64,7 @@ def test_whatever_the_browser_says_gives_settings(settings: CurveSettings, said:
 
 
 def test_another_axis_has_no_zoom() -> None:
-    zoomed = told(DEFAULT, {"zoom": [10, 20]})
+    zoomed = told(INITIAL, {"zoom": [10, 20]})
     assert zoomed.zoom == (10, 20)
     assert told(zoomed, {"x": "epoch"}) == CurveSettings(x="epoch")
     assert told(zoomed, {"zoom": None}).zoom is None
