@@ -61,7 +61,8 @@ def test_a_thread_wakes_a_tab_without_touching_its_widgets() -> None:
     server, wanted = mock.Mock(), streamlit_private.FragmentOf("s", ("id",), RerunData(fragment_id_queue=["id"]))
     session = server._session_mgr.get_active_session_info.return_value.session
     server._get_async_objs.return_value.eventloop.call_soon_threadsafe = lambda act: act()
-    with mock.patch.object(streamlit_private, "get_instance", return_value=server):
+    assert not streamlit_private.is_shown(wanted), "no server runs here"
+    with mock.patch.multiple(streamlit_private, get_instance=lambda: server, exists=lambda: True):
         assert streamlit_private.is_shown(wanted)
         streamlit_private.wake(wanted)
         session._create_scriptrunner.assert_not_called()
