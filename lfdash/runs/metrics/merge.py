@@ -134,15 +134,17 @@ class Merge:
 
     def _write(self, block: Block, places: Places, seconds: Column) -> None:
         """Puts the values of rows at their places, the later ones over the earlier."""
+        first, last = int(places[0]), int(places[-1])
+        together = slice(first, last + 1) if last - first + 1 == len(places) else places  # quicker
         for name, values in (*block.columns.items(), ("seconds", seconds)):
             has = {"loss": block.has_loss, "eval_loss": block.has_eval}.get(name)
             has = ~np.isnan(values) if has is None else has
             if has.all():
-                self.columns.put(name, places, values)
+                self.columns.put(name, together, values)
             elif has.any():
                 self.columns.put(name, places[has], values[has])
         marks = self.columns.marks
-        marks[places[block.has_loss]] |= TRAINED
+        marks[together if block.has_loss.all() else places[block.has_loss]] |= TRAINED
         marks[places[block.has_eval | (~block.has_loss & block.has_epoch)]] |= EVALUATED
 
     def _speeds(self, block: Block, places: Places) -> None:
