@@ -62,7 +62,7 @@ def test_what_nobody_asks_for_is_let_go(tmp_path: Path, clock: Clock) -> None:
 def test_what_is_too_large_is_let_go_unless_it_is_in_use(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(module, "MOST_BYTES", 10_000)
     feeds = Feeds()
     for name in "abcd":
         fed(tmp_path / name, ROWS)
