@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import stat
 import threading
@@ -336,3 +337,14 @@ def is_shallow(data: Any) -> bool:
         if not level:
             return True
     return False
+
+
+def real_number(value: object) -> float | None:
+    """A number that was read from a file, as a float; None for what is none, not finite, or too large for one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

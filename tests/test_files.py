@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -13,7 +14,16 @@ import pytest
 
 from lfdash import files
 from lfdash.errors import RecordError
-from lfdash.files import ABSENT, Absent, Unreadable, as_record, read_json_file, read_text_file, write_text_atomic
+from lfdash.files import (
+    ABSENT,
+    Absent,
+    Unreadable,
+    as_record,
+    read_json_file,
+    read_text_file,
+    real_number,
+    write_text_atomic,
+)
 from lfdash.runs.record import Exit
 
 
@@ -111,3 +121,14 @@ def test_what_is_as_deep_as_it_may_be_is_read(tmp_path: Path) -> None:
     assert isinstance(read_json_file(tmp_path / "link.json", follow=True), dict)
     assert isinstance(read_json_file(path, limit=path.stat().st_size), dict)
     assert isinstance(read_json_file(path, limit=path.stat().st_size - 1), Unreadable)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (1, 1.0), (0.5, 0.5), (10**400, None), (math.inf, None), (math.nan, None), (True, None), ("1", None),
+        (None, None),
+    ],
+)
+def test_only_a_number_that_a_float_can_be_counts(value: object, number: float | None) -> None:
+    assert real_number(value) == number

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from lfdash.engine.alert_words import message_in, title_in
 from lfdash.engine.only_one import OnlyOne
+from lfdash.files import real_number
 from lfdash.locales import in_language
 from lfdash.runs.alerts.alert import Alert
 from lfdash.workspace.alert_store import AlertStore
@@ -208,7 +209,7 @@ class AlertSender:
     def last(self) -> Delivery:
         """How the last message went, whichever dashboard sent it."""
         told = self._store.delivery.load()
-        when, error = told.get("time"), told.get("error")
-        if self.delivery.busy or not isinstance(when, int | float) or when <= self.delivery.time:
+        when, error = real_number(told.get("time")), told.get("error")
+        if self.delivery.busy or when is None or when <= self.delivery.time:
             return self.delivery
-        return Delivery(float(when), str(error or ""))
+        return Delivery(when, str(error or ""))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.engine.services import Services
-from lfdash.files import file_mark, is_absent, read_json_file
+from lfdash.files import file_mark, is_absent, read_json_file, real_number
 from lfdash.jobs.environment import Missing, ModelFacts, Reached
 from lfdash.jobs.named_files import MODEL, NAMED_FILES, STATE, NamedFile, may_be_on_a_hub, names_of
 
@@ -93,8 +93,8 @@ def reached(services: Services, checkpoint: object) -> Reached | None:
 def read_state(path: Path, _mark: object) -> Reached | None:
     """The same from its trainer_state.json, read again when that changed."""
     state = read_mapping(path, STATE_BYTES)
-    step, epoch = state.get("global_step"), state.get("epoch")
-    return Reached(step, float(epoch)) if isinstance(step, int) and isinstance(epoch, int | float) else None
+    step, epoch = state.get("global_step"), real_number(state.get("epoch"))
+    return Reached(step, epoch) if isinstance(step, int) and epoch is not None else None
 
 
 def read_mapping(path: Path, limit: int) -> dict[str, Any]:

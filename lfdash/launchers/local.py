@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash import supervisor
-from lfdash.files import NOT_THERE, look_json, look_mark
+from lfdash.files import NOT_THERE, look_json, look_mark, real_number
 from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
 from lfdash.outcomes import DISK_FULL, NO_LOCKS, NOT_WRITABLE, Refused, refused_by
@@ -133,13 +133,13 @@ class LocalLauncher:
             return Status("ended", ended, wish, ended.started)
         if why != "host" and not begun and not printed:
             return Status("ended", never_started(handle, control), wish, why=why, unused=True)
-        return Status("lost", None, wish, number(child.get("started")), why=why or "gone")
+        return Status("lost", None, wish, real_number(child.get("started")), why=why or "gone")
 
     def look(self, handle: Handle, signs: Signs, why: Why | None) -> Status | None:
         """The status of an attempt that lives; None when it does not. why: why it cannot be one of this machine's
         processes. A lock that is held is one that lives, wherever."""
         child, wish = signs.child, signs.wish
-        started, elapsed = number(child.get("started")), self.elapsed(child)
+        started, elapsed = real_number(child.get("started")), self.elapsed(child)
         pid = holder(signs.control.lock)
         known = recorded_ranks(child, self.machine.boot_id())
         if pid or (why is None and self.starting(handle, signs)):
@@ -181,7 +181,7 @@ class LocalLauncher:
 
     def elapsed(self, child: Mapping[str, Any]) -> float | None:
         """Seconds since the start by the clock that nobody sets; None without a child."""
-        clock = number(child.get("clock"))
+        clock = real_number(child.get("clock"))
         return None if clock is None else self.machine.clock() - clock
 
     def starting(self, handle: Handle, signs: Signs) -> bool:
@@ -190,7 +190,7 @@ class LocalLauncher:
         shim = self.shim(handle)
         if shim is not None:
             return shim.poll() is None
-        made = number(signs.spec.get("clock"))
+        made = real_number(signs.spec.get("clock"))
         if signs.child or made is None or not belongs(handle.paths, handle.attempt):
             return False
         if is_given_up(str(signs.control.root)):
@@ -317,11 +317,6 @@ def holder(lock: Path) -> int:
 def has_begun(control: AttemptPaths) -> bool:
     """Whether the right to start an attempt was used. Asked in the order in which the file gets its names."""
     return look_mark(control.taken) is not None or look_mark(control.child) is not None
-
-
-def number(value: object) -> float | None:
-    """A number of a JSON file; None for anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def never_started(handle: Handle, control: AttemptPaths) -> Exit:

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from lfdash.files import open_descriptor
-from lfdash.machine.recording import LARGEST, OF_DEVICE, OF_SAMPLE, number, parse_rows
+from lfdash.files import open_descriptor, real_number
+from lfdash.machine.recording import LARGEST, OF_DEVICE, OF_SAMPLE, parse_rows
 from lfdash.machine.sample import label_of
 
 Column: TypeAlias = npt.NDArray[np.float64]
@@ -123,7 +123,7 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def column(rows: Sequence[Mapping[str, Any]], name: str) -> Column:
     """The numbers of that name; NaN where there is none."""
-    values = (number(row.get(name)) for row in rows)
+    values = (real_number(row.get(name)) for row in rows)
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from lfdash.files import ABSENT, FileMark, file_mark, quick_json, read_text_file, write_text_atomic
+from lfdash.files import ABSENT, FileMark, file_mark, quick_json, read_text_file, real_number, write_text_atomic
 from lfdash.machine.sample import Device, Sample
 
 FILE = "machine.jsonl"
@@ -77,7 +77,7 @@ class Recording:
         rows = read_rows(self.path)
         self._rows, self._every, self._last = len(rows), self._first_every, float("-inf")
         if rows:
-            self._every = max(self._first_every, number(rows[-1].get("every")) or 0.0)
+            self._every = max(self._first_every, real_number(rows[-1].get("every")) or 0.0)
             self._last = float(rows[-1]["time"])
         if self._rows >= self._most:
             self._thin()
@@ -131,10 +131,5 @@ def parse_row(line: str) -> dict[str, Any] | None:
         row = quick_json(line)
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and number(row.get("time")) is not None else None
+    return row if isinstance(row, dict) and real_number(row.get("time")) is not None else None
 
-
-def number(value: Any) -> float | None:
-    """A finite number."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < 1e300 else None

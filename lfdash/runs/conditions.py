@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from lfdash.files import real_number
 from lfdash.runs.arguments import words
 from lfdash.runs.table import TableRow
 from lfdash.runs.values import named_value
@@ -80,9 +81,7 @@ def typed_number(text: str) -> float | None:
 
 def number(value: Any) -> float | None:
     """A value as a number; None for what is none, true and false among it."""
-    if isinstance(value, bool):
-        return None
-    return typed_number(value) if isinstance(value, str) else float(value)
+    return typed_number(value) if isinstance(value, str) else real_number(value)
 
 
 @dataclass(frozen=True)

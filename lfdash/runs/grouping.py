@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from lfdash.files import real_number
 from lfdash.jobs.kinds import named
 from lfdash.runs.arguments import Value, same
 from lfdash.runs.order import natural
@@ -31,10 +31,6 @@ class Group:
     mean: float | None = None
     best_id: str | None = None
 
-
-def finite(value: Any) -> float | None:
-    """A number; None for what is none."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def metric_of(rows: Sequence[TableRow], wanted: str) -> str:
@@ -61,7 +57,7 @@ def grouped(rows: Sequence[TableRow], by: str, metric: str) -> list[Group]:
     found: dict[Any, tuple[Value | None, list[TableRow]]] = {}
     for row in rows:
         value = read(row)
-        if value == "" or value is None or (is_range(by) and finite(value) is None):
+        if value == "" or value is None or (is_range(by) and real_number(value) is None):
             value = None
         found.setdefault(None if value is None else same(value), (value, []))[1].append(row)
     none = found.pop(None, None)
@@ -98,7 +94,8 @@ def ranges(known: Sequence[tuple[Any, list[TableRow]]]) -> list[tuple[float, lis
 def rated(value: Value | None, rows: Sequence[TableRow], metric: str, to: float | None = None) -> Group:
     """A group with the best and the mean of its rows."""
     read = reader(metric)
-    pairs = [(number, row.run_id) for row in rows if read is not None and (number := finite(read(row))) is not None]
+    numbers = [] if read is None else [(real_number(read(row)), row.run_id) for row in rows]
+    pairs = [(number, run_id) for number, run_id in numbers if number is not None]
     if not pairs:
         return Group(value, tuple(rows), to)
     best, run_id = (max if metric.startswith(SCORE) else min)(pairs, key=lambda pair: pair[0])
@@ -116,7 +113,7 @@ def best_ids(rows: Sequence[TableRow]) -> frozenset[str]:
     found = set()
     for part in stages.values():
         for column in ("best_eval", "best"):
-            pairs = [(value, row.run_id) for row in part if (value := finite(OWN[column](row))) is not None]
+            pairs = [(value, row.run_id) for row in part if (value := real_number(OWN[column](row))) is not None]
             if len(pairs) > 1:
                 found.add(min(pairs, key=lambda pair: pair[0])[1])
                 break

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from lfdash.files import Absent, Unreadable, file_mark, read_json_file, read_text_file, write_text_atomic
+from lfdash.files import Absent, Unreadable, file_mark, read_json_file, read_text_file, real_number, write_text_atomic
 from lfdash.locales import available
 from lfdash.outcomes import Problem, Refused, unchanged_by
 from lfdash.runs.alerts.alert import Alert
@@ -104,9 +104,9 @@ class AlertStore:
     def since(self) -> float:
         """When alerts began to be looked for here, epoch seconds: what ended before is nobody's news."""
         memo = Memo(self.folder / "since.json", self._is_here)
-        began = memo.load().get("since")
-        if isinstance(began, int | float) and not isinstance(began, bool):
-            return float(began)
+        began = real_number(memo.load().get("since"))
+        if began is not None:
+            return began
         now = time.time()
         with suppress(OSError):
             self._check()

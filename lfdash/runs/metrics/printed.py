@@ -47,7 +47,7 @@ def numbers(text: bytes) -> dict[str, float]:
     try:
         found: Mapping[str, Any] = DECODE(text.replace(b"'", b'"'))
         return {name: float(value) for name, value in found.items()}
-    except (msgspec.MsgspecError, ValueError, RecursionError):  # it has a nan, or a text
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):  # it has a nan, or a text
         pairs = ((name.decode("utf-8", "replace"), to_float(value)) for name, value in PAIR.findall(text))
         return {name: value for name, value in pairs if value is not None}
 
