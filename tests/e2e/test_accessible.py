@@ -87,10 +87,9 @@ def test_what_streamlit_says_in_english_is_said_in_the_pages_language(browser: B
         expect(tab.locator(f'.st-key-train-dataset [aria-label="{name}"]')).to_be_attached()
     expect(tab.locator("html")).to_have_attribute("lang", "ru")
     expect(tab.get_by_test_id("stSkipToContent")).to_have_text("Перейти к содержимому")
-    tools = tab.get_by_test_id("stElementToolbarButton").locator("button")
-    told = ["Показать данные", "Скачать PNG", "Скопировать спецификацию Vega-Lite", "На весь экран"]
-    for place, name in enumerate(told):
-        expect(tools.nth(place)).to_have_attribute("aria-label", name)
+    tab.get_by_role("radio", name="Файлы").click()
+    for name in ("Показать или скрыть столбцы", "Поиск", "На весь экран"):
+        expect(tab.get_by_test_id("stElementToolbarButton").locator(f'button[aria-label="{name}"]')).to_be_attached()
     tab.get_by_role("button", name="Главное меню").click()
     expect(tab.get_by_test_id("stMainMenuList")).to_contain_text("Тёмная")
     tab.keyboard.press("Escape")

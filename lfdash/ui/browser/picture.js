@@ -35,6 +35,7 @@ export class Picture {
     this.canvas.setAttribute("aria-hidden", "true");
     Object.assign(this.plot, {tabIndex: 0});
     this.plot.setAttribute("role", "img");
+    this.plot.setAttribute("aria-label", name);  // until what it shows is known
     this.listen();
     new ResizeObserver(() => this.soon()).observe(this.plot);
   }
