@@ -164,8 +164,12 @@ def test_lfdash_finds_its_interpreter(preloaded: Cli) -> None:
 
 
 def listing(view: RunView) -> set[str]:
-    """The files of a run, but for the events of TensorBoard, whose names hold the second and the pid."""
-    return {str(path.relative_to(view.path)) for path in view.path.rglob("*") if ".tfevents." not in path.name}
+    """The files of a run, but for the events of TensorBoard, whose names hold the second and the pid, and for what a
+    dashboard notices sooner or later."""
+    return {
+        str(path.relative_to(view.path)) for path in view.path.rglob("*")
+        if ".tfevents." not in path.name and path.name not in ("alerts.jsonl", "machine.jsonl")
+    }
 
 
 def logged(view: RunView) -> list[dict[str, Any]]:
