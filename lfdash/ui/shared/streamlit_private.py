@@ -27,6 +27,7 @@ __all__ = [
     "ExpanderContainer",
     "FragmentOf",
     "decode_signed_value",
+    "draws_page",
     "fragment_of",
     "generate_login_redirect_url",
     "get_cookie_secret",
@@ -103,6 +104,12 @@ def rerun_fragment(key: str) -> None:
         ctx.script_requests.request_rerun(found.wanted)
 
 
+def draws_page() -> bool:
+    """Whether the whole page is being drawn, and not a fragment of it alone."""
+    ctx = get_script_run_ctx(suppress_warning=True)
+    return ctx is not None and not ctx.fragment_ids_this_run
+
+
 def is_shown(found: FragmentOf) -> bool:
     """Whether the tab is connected, and shows the page of the fragment."""
     if not exists():
@@ -112,7 +119,8 @@ def is_shown(found: FragmentOf) -> bool:
 
 
 def wake(found: FragmentOf) -> None:
-    """Has a fragment of a tab drawn again, from a thread of the server; nothing where it is not shown any more.
+    """Has a fragment of a tab drawn again, from a thread of the server; nothing where it is not shown any more, or the
+    tab's page is being drawn.
 
     What `AppSession.request_rerun` does, but no widget's value is touched.
     """
@@ -123,9 +131,8 @@ def wake(found: FragmentOf) -> None:
     session = info.session
 
     def begin() -> None:
-        if all(map(session.has_fragment, found.fragments)):
-            runner = session._scriptrunner
-            if runner is None or not runner.request_rerun(found.wanted):
-                session._create_scriptrunner(found.wanted)
+        # A page that is being drawn would end where it is, and leave half of itself to the browser.
+        if session._scriptrunner is None and all(map(session.has_fragment, found.fragments)):
+            session._create_scriptrunner(found.wanted)
 
     server._get_async_objs().eventloop.call_soon_threadsafe(begin)

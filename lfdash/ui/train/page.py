@@ -92,6 +92,8 @@ def look(form: Form, shown_id: str | None) -> None:
     view = monitor.shown(form)
     if shown_id != (view.run_id if view else None) or st.session_state.get(DRAWN_STATE) != state_of(form, view):
         st.rerun()
+    if streamlit_private.draws_page():  # what it asked for would end the drawing of the page here
+        return
     if monitor.news_of(form.services, view, form.kind, st.session_state.get(DRAWN))():
         streamlit_private.rerun_fragment(BODY)
 

@@ -65,8 +65,9 @@ def test_a_thread_wakes_a_tab_without_touching_its_widgets() -> None:
     with mock.patch.multiple(streamlit_private, get_instance=lambda: server, exists=lambda: True):
         assert streamlit_private.is_shown(wanted)
         streamlit_private.wake(wanted)
-        session._create_scriptrunner.assert_not_called()
-        session._scriptrunner.request_rerun.return_value = False  # it is just ending
+        session._create_scriptrunner.assert_not_called()  # its page is being drawn
+        session._scriptrunner.request_rerun.assert_not_called()
+        session._scriptrunner = None
         streamlit_private.wake(wanted)
         session._create_scriptrunner.assert_called_once_with(wanted.wanted)
         session.has_fragment.return_value = False  # another page is shown
@@ -74,5 +75,5 @@ def test_a_thread_wakes_a_tab_without_touching_its_widgets() -> None:
         server._session_mgr.get_active_session_info.return_value = None
         streamlit_private.wake(wanted)
         assert not streamlit_private.is_shown(wanted)
-    assert session._scriptrunner.request_rerun.call_count == 2
+    assert session._create_scriptrunner.call_count == 1
     assert wanted.wanted.widget_states is None
