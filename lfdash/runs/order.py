@@ -9,7 +9,7 @@ from typing import Any
 
 from lfdash.runs.record import RunState
 from lfdash.runs.table import TableRow
-from lfdash.runs.values import ARG, SCORE, reader
+from lfdash.runs.values import ARG, OWN, SCORE, Read, reader
 
 
 @lru_cache(maxsize=1 << 15)  # a table is sorted again and again
@@ -21,24 +21,19 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
 
 ORDER = tuple(RunState)
 WAITING = (RunState.QUEUED, RunState.HELD)
-SORTS: Mapping[str, Callable[[TableRow], Any]] = {
-    "when": lambda row: row.when,
-    "name": lambda row: natural(row.name),
+
+
+def by_words(read: Read) -> Read:
+    """Reads what texts are sorted by; None where there is none."""
+    return lambda row: natural(read(row)) or None
+
+
+SORTS: Mapping[str, Read] = {
+    **OWN,
+    **{name: by_words(OWN[name]) for name in ("name", "model", "dataset", "tags", "note", "folder")},
     "state": lambda row: ORDER.index(row.state),
-    "progress": lambda row: row.percent,
-    "last": lambda row: row.last,
-    "best": lambda row: row.best,
-    "best_eval": lambda row: row.best_eval,
-    "duration": lambda row: row.duration,
-    "speed": lambda row: row.speed,
-    "model": lambda row: natural(row.model) or None,
     "stage": lambda row: row.stage or None,
     "method": lambda row: row.method or None,
-    "kind": lambda row: row.kind,
-    "dataset": lambda row: natural(", ".join(row.datasets)) or None,
-    "tags": lambda row: natural(", ".join(row.tags)) or None,
-    "note": lambda row: natural(row.note.split("\n")[0]) or None,
-    "folder": lambda row: natural(row.folder),
 }
 # values that change while a run goes on
 MOVING = ("state", "progress", "last", "best", "best_eval", "duration", "speed")

@@ -26,7 +26,6 @@ READ_S = 0.3  # seconds that a look may read
 READ_ON_S = 0.5  # seconds between two looks while files are read
 BODY = "compare.body"  # the fragment that shows what changes while runs go on
 DRAWN = "compare.drawn"  # marks of the runs as they were drawn
-FRESH = "compare.fresh"  # whether the page is being drawn
 MORE = "compare.more_curves"
 
 
@@ -37,7 +36,6 @@ def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str])
     read(runs)
     seconds = seconds_of(subjects, runs)
     st.fragment(partial(draw_body, services, subjects, names, ticks=seconds is not None), key=BODY)()
-    st.session_state[FRESH] = True
     st.fragment(partial(look, services, subjects, names), run_every=seconds)()
     st.html(heading(t("ui.compare_settings")))
     settings.draw(services, subjects, names)
@@ -71,7 +69,7 @@ def marks(runs: Sequence[CurveRun]) -> list[object]:
 def look(services: Services, subjects: Sequence[Subject], names: dict[str, str]) -> None:
     """Draws nothing: looks whether there is news, and has drawn again what it changes. Not while the page itself is
     drawn: that would end where it is."""
-    if st.session_state.pop(FRESH, False):
+    if streamlit_private.draws_page():
         return
     runs = curve_runs(services, subjects, names)
     before = is_reading(runs)
