@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lfdash.engine.words import reason_in, span_in
+from lfdash.files import real_number
 from lfdash.locales import in_language, lookup, pair_in
 from lfdash.outcomes import Problem
 from lfdash.runs.alerts.alert import STOP, Alert
@@ -16,7 +17,7 @@ Safe = Callable[[str], str]
 
 def rule_in(code: str, rule: str) -> str:
     """What a rule is called."""
-    return in_language(code, f"alerts.{rule}") if lookup("en", "alerts", rule) else rule
+    return in_language(code, f"alerts.{rule}") if isinstance(lookup("en", "alerts", rule), str) else rule
 
 
 def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
@@ -28,7 +29,8 @@ def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
         key = "stall_stop"
     elif alert.rule == "stall":
         for name in ("quiet", "usual"):
-            params[name] = span_in(code, float(alert.params.get(f"{name}_s", 0)))
+            seconds = real_number(alert.params.get(f"{name}_s"))
+            params[name] = "–" if seconds is None else span_in(code, seconds)
     elif alert.rule == "nan" and alert.occasion:
         key = "nan_gradient"
     elif alert.rule == "disk" and not alert.params.get("hours"):
@@ -36,7 +38,9 @@ def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
     elif alert.rule == "queue":
         params["why"] = why_in(code, alert, safe)
     elif alert.rule in ("ended", "failed"):
-        params["state"] = in_language(code, f"states.{alert.params.get('state', 'UNKNOWN')}")
+        state = str(alert.params.get("state"))
+        known = isinstance(lookup("en", "states", state), str)
+        params["state"] = in_language(code, f"states.{state if known else 'UNKNOWN'}")
     elif alert.rule == STOP:
         params["rule"] = rule_in(code, str(alert.params.get("rule", "")))
         key = "auto_stop_refused" if alert.params.get("refused") else key
@@ -61,7 +65,7 @@ def why_in(code: str, alert: Alert, safe: Safe) -> str:
 def remedy_in(code: str, alert: Alert) -> str:
     """What can be done; "" where there is nothing to be done."""
     key = f"{alert.rule}_do"
-    return in_language(code, f"alerts.{key}") if lookup("en", "alerts", key) else ""
+    return in_language(code, f"alerts.{key}") if isinstance(lookup("en", "alerts", key), str) else ""
 
 
 def title_in(code: str, alert: Alert) -> str:

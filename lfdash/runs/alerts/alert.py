@@ -16,6 +16,7 @@ from lfdash.runs.record import Finite, Text
 from lfdash.runs.view import RunView
 
 Name = Annotated[str, Meta(pattern=r"^[a-z_]{1,30}\Z")]
+LATEST = 253402300000.0  # the end of the year 9999; no calendar goes further
 Value = str | float | int
 
 
@@ -50,6 +51,8 @@ class Alert:
         found = as_record(cls, data, "an alert")
         if not all(name.isidentifier() for name in found.params):
             raise RecordError("an alert cannot be read: odd names")
+        if not 0 <= found.time < LATEST:
+            raise RecordError("an alert cannot be read: no date has that time")
         return found
 
 

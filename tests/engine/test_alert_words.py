@@ -1,0 +1,46 @@
+"""Every alert can be said, whoever wrote it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lfdash.cli.alerts import as_json, cells
+from lfdash.engine.alert_words import icon_level, message_in, title_in, what_in
+from lfdash.errors import RecordError
+from lfdash.locales import available
+from lfdash.runs.alerts.alert import STOP, Alert
+from lfdash.runs.alerts.rules import BY_NAME
+
+RULES = st.sampled_from([*BY_NAME, STOP, "many", "title_count", "another"])
+NAMES = st.sampled_from(["quiet_s", "usual_s", "state", "hours", "code", "why_run", "rule", "refused", "count", "step"])
+VALUES = st.one_of(st.text(max_size=8), st.integers(), st.floats())
+
+
+@given(
+    RULES, st.sampled_from(["", "stop", "x"]), st.dictionaries(NAMES, VALUES), st.none() | st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(available()),
+)
+def test_odd_values_of_another_version_break_no_page(
+    rule: str, occasion: str, params: dict[str, str | float], step: int | None, when: float, code: str
+) -> None:
+    data = {"rule": rule, "run_id": "id", "run": "r", "attempt": 1, "occasion": occasion, "step": step, "time": when,
+            "params": params}
+    try:
+        alert = Alert.from_data(data)
+    except RecordError:
+        return
+    for said in (what_in(code, alert), title_in(code, alert), message_in(code, alert), icon_level(alert)):
+        assert said
+    assert cells(alert) and as_json(alert)["message"]
+
+
+@pytest.mark.parametrize(("rule", "params"), [
+    ("stall", {"quiet_s": "abc"}), ("stall", {"quiet_s": math.nan, "usual_s": math.inf}), ("ended", {"state": "NOPE"}),
+])
+def test_what_cannot_be_known_is_said_to_be_unknown(rule: str, params: dict[str, str | float]) -> None:
+    said = what_in("en", Alert(rule, "id", "r", 1, "", 3, 1.5e9, params))
+    assert "–" in said or "UNKNOWN" in said
