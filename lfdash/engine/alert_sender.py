@@ -25,8 +25,13 @@ from lfdash.workspace.alert_store import AlertStore
 LOOK_S = 2.0
 DELAYS_S = (0.0, 2.0, 10.0)  # before each try
 TIMEOUT_S = 30.0  # of one try; what is stopped there is not tried again, since it may have been sent
+LONGER_S = 5.0  # that Apprise itself waits for an answer: it does not tell a late one from a service that is away
 MANY = 5  # alerts that wait together are one message
+FINAL = ("", "timeout", "unsure", "redirect", "address")  # no other try: it was sent, may have been, or never will be
+OTHERS_S = 30.0  # in which another dashboard that sends has seen by itself what no file could be written of
 LOGGERS = ("apprise", "urllib3.connectionpool")  # tell of the address
+BROKEN = re.compile(r"Read timed out|Connection aborted", re.IGNORECASE)  # the message had gone out by then
+REDIRECT = re.compile(r"\berror=3\d\d\b")
 SCHEME = re.compile(r"^[a-z0-9+.-]{1,20}(?=://)", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
@@ -44,30 +49,39 @@ class Delivery:
 
 
 def by_apprise(url: str, title: str, text: str) -> str:
-    """Sends one message; "" or why that was not possible, without the address."""
+    """Sends one message; "" or why that was not possible, without the address: "address", "redirect" (none is followed,
+    unless the address says so: a message would be lost on the way, or go to another host), "unsure" (it may have been
+    sent), "refused", or the service's words."""
     import apprise
 
     said = Said()
+    logging.getLogger(LOGGERS[0]).setLevel(logging.DEBUG)  # only there it says how a connection ended
     for name in LOGGERS:
         logging.getLogger(name).addFilter(said)
     try:
-        asset = apprise.AppriseAsset(app_id="lfdash", app_desc="lfdash", app_url="")
+        asset = apprise.AppriseAsset(app_id="lfdash", app_desc="lfdash", app_url="", http_redirects=False)
         target = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
         if target is None:
             return "address"
+        target.socket_read_timeout = TIMEOUT_S + LONGER_S
         done = target.notify(title=title, body=text)  # the service itself: it sends in this thread
     finally:
         for name in LOGGERS:
             logging.getLogger(name).removeFilter(said)
-    return "" if done else hidden(url, said.words) or "refused"
+    if done:
+        return ""
+    if said.broken:
+        return "unsure"
+    return "redirect" if REDIRECT.search(said.words) else hidden(url, said.words) or "refused"
 
 
 class Said(logging.Filter):
-    """Keeps the lines of this thread out of the logs, since they have the address in them. words: its last warning."""
+    """Keeps the lines of this thread out of the logs, since they have the address in them. words: its last warning.
+    broken: a connection ended after the message had gone out."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.words = ""
+        self.words, self.broken = "", False
         self._thread = threading.get_ident()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -75,6 +89,8 @@ class Said(logging.Filter):
             return True
         if record.levelno >= logging.WARNING:
             self.words = record.getMessage()
+        elif BROKEN.search(record.getMessage()):
+            self.broken = True
         return False
 
 
@@ -157,6 +173,7 @@ class AlertSender:
             self._send(url, in_language(code, "alerts.test_title"), in_language(code, "alerts.test_body"))
         waiting = self._store.waiting()
         if not url or not (waiting or self._unwritten) or not self._right.hold():
+            self._unwritten = [one for one in self._unwritten if one.time > time.time() - OTHERS_S]
             return
         waiting = self._store.waiting()  # another dashboard may have sent some before the right was got
         alerts = [alert for _, alert in waiting]
@@ -185,7 +202,7 @@ class AlertSender:
             if delay and self._closing.wait(delay):
                 break
             error = self._try(url, title, text)
-            if error in ("", "timeout", "address"):
+            if error in FINAL:
                 break
         self.delivery = Delivery(time.time(), error)
         self._store.delivery.save({"time": self.delivery.time, "error": error})

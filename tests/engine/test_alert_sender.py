@@ -128,6 +128,68 @@ def test_who_does_not_answer_is_left_alone(
     assert len(receiver.got) == 1 and store.waiting() == [], "it may have been sent: not once more"
 
 
+def test_who_answers_later_than_apprise_waits_gets_one_message(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_sender, "TIMEOUT_S", 1.0)
+    receiver.hold.clear()
+    store.put(alert())
+    sender = start(f"{receiver.url}?rto=0.2")
+    wait_for(lambda: sender.last().error)
+    assert sender.last().error == "timeout" and len(receiver.got) == 1 and store.waiting() == []
+
+
+def test_a_connection_that_breaks_after_the_message_is_not_tried_again(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    receiver.breaks = True
+    store.put(alert())
+    sender = start(receiver.url)
+    wait_for(lambda: sender.last().error)
+    assert sender.last().error == "unsure" and len(receiver.got) == 1 and store.waiting() == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_is_told(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender], status: int
+) -> None:
+    with receiving() as other:
+        receiver.status, receiver.where = status, f"http://127.0.0.1:{other.port}/elsewhere"
+        store.put(alert())
+        sender = start(receiver.url)
+        wait_for(lambda: sender.last().error or other.got)
+        assert sender.last().error == "redirect" and other.got == [] and len(receiver.got) == 1
+
+
+def test_nobody_there_is_tried_again(store: AlertStore, start: Callable[..., AlertSender]) -> None:
+    tries: list[str] = []
+
+    def counted(url: str, title: str, text: str) -> str:
+        tries.append(by_apprise(url, title, text))
+        return tries[-1]
+
+    store.put(alert())
+    sender = start("json://127.0.0.1:9", notify=counted)
+    wait_for(lambda: sender.last().error)
+    assert len(tries) == 3 and sender.last().error not in ("unsure", "timeout", "redirect")
+
+
+def test_what_no_file_was_written_of_is_left_to_the_dashboard_that_sends(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_sender, "OTHERS_S", 0.0)
+    first = start(receiver.url)
+    first.wake(alert())
+    wait_for(lambda: receiver.got)
+    second = start(receiver.url)
+    second.wake(alert(when=time.time() - 1))
+    wait_for(lambda: not second._unwritten)
+    first.close()
+    second.wake(alert(run="r2"))
+    wait_for(lambda: len(receiver.got) > 1)
+    assert receiver.titles == ["r1: Nothing is learned", "r2: Nothing is learned"]
+
+
 def test_a_service_whose_code_raises_ends_nothing(store: AlertStore, start: Callable[..., AlertSender]) -> None:
     def odd(*_: str) -> str:
         raise ValueError("https://token@example.com")

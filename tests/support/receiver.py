@@ -11,22 +11,29 @@ from typing import Any
 
 
 class Receiver:
-    """got: the bodies, in order. status: what is answered. hold: no answer until it is set."""
+    """got: the bodies, in order. status: what is answered. where: to where it redirects. hold: no answer until it is
+    set. breaks: whether the connection ends without an answer."""
 
     def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
-        self.status = 200
+        self.status, self.where, self.breaks = 200, "", False
         self.hold = threading.Event()
         self.hold.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append(json.loads(body))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                receiver.got.append(json.loads(body or b"{}"))
                 receiver.hold.wait(20)
+                if receiver.breaks:
+                    return
                 self.send_response(receiver.status)
+                if receiver.where:
+                    self.send_header("Location", receiver.where)
                 self.end_headers()
+
+            do_GET = do_POST
 
             def log_message(self, *_: object) -> None:
                 pass
