@@ -19,7 +19,6 @@ from filelock import Timeout
 
 from lfdash.engine.alert_sender import AlertSender
 from lfdash.engine.registry import ProcessRegistry
-from lfdash.files import FileMark, file_mark
 from lfdash.jobs.kinds import named
 from lfdash.locales import from_environment
 from lfdash.machine.sample import STALE_S, Sample
@@ -35,12 +34,13 @@ from lfdash.runs.metrics.feeds import Feeds
 from lfdash.runs.paths import RunPaths, private
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
-from lfdash.workspace.alert_store import AlertStore
+from lfdash.workspace.alert_store import AlertStore, Seen, looked
 
 EVERY_S = 5.0  # between two looks at one run
 BUDGET_S = 0.03  # of a round, after which the other runs wait for the next one
 READ_S = 0.05  # of reading one run's files
 UNSURE_S = 15.0  # a run that nobody saw end may be found again
+COPIED_S = 300.0  # between what a file tells and when this disk got it; clocks differ
 NEWS_S = 24 * 3600.0  # what ended longer ago, while no dashboard ran, is no news
 
 ENDS = tuple(rule.name for rule in RULES if rule.about == "end")
@@ -64,13 +64,15 @@ class MachineNow:
 @dataclass
 class Followed:
     """One attempt that goes on. due: when it is looked at next. told: keys of its alerts. over: since when it is over
-    without anybody having seen how."""
+    without anybody having seen how. unseen: it was over when it was seen first. begun: the step at which it was."""
 
     levels: LossLevels
     machine: MachineWindow
     due: float = 0.0
     told: set[tuple[str, int, str]] | None = None
     over: float | None = None
+    unseen: bool = False
+    begun: int | None = None
 
 
 class Alerts:
@@ -93,24 +95,29 @@ class Alerts:
         self._wake, self._acts, self._clock, self._wall = wake, acts, clock, wall
         self._followed: dict[Key, Followed] = {}
         self._unwritten: dict[str, tuple[RunPaths | None, Alert]] = {}
-        self._files: dict[Path, tuple[FileMark | None, tuple[Alert, ...]]] = {}
+        self._unlogged: dict[str, Alert] = {}  # are in a run's folder, and not in the workspace's log
+        self._files: dict[Path, Seen[tuple[Alert, ...]]] = {}
         self._workspace_due = 0.0
         self._workspace_told: set[tuple[str, int, str]] = set()
-        self._begun = False
+        self._views: Sequence[RunView] | None = None  # the last look's
+        self._known: set[int] = set()  # ids of these objects
+        self._ended: set[Key] = set()  # whose end was looked at
 
     # -- looking ----------------------------------------------------------------------------------------
 
     def step(self, views: Sequence[RunView], going: Sequence[RunView], waiting: Sequence[RunView] = ()) -> None:
         """Looks at what is due. views: all runs; going: those of them that are not over; waiting: jobs, in order."""
         now = self._clock()
-        settings = self.store.settings()[0]
+        try:
+            settings = self.store.known_settings()[0]
+        except OSError as error:  # what is off would be sent
+            logger.warning("alerts are not looked for while their settings cannot be read: %s", error)
+            return
         machine = self._machine()
         alive = {(view.path, view.attempt): view for view in going if is_alive(view)}
         for key in alive.keys() - self._followed.keys():
-            self._followed[key] = Followed(LossLevels(), MachineWindow())
-        if not self._begun:
-            self._begun = True
-            self._take_ended(views)
+            self._followed[key] = Followed(LossLevels(), MachineWindow(), begun=alive[key].progress.step)
+        self._take_ended(views)
         if machine.time:
             for key, view in alive.items():
                 load, memory = machine.devices.get(view.run_id, (None, None))
@@ -124,14 +131,22 @@ class Alerts:
             self._write_again()
 
     def _take_ended(self, views: Sequence[RunView]) -> None:
-        """Runs that ended while no dashboard ran: those of the last day, since alerts are looked for here, of whose end
-        nobody was told."""
-        since = max(self.store.since(), self._wall() - NEWS_S)
-        for view in views:
-            ours = view.record is not None and view.lost != "host"
-            late = view.state in TERMINAL and view.ended is not None and view.ended > since
-            if ours and late and not any(one.rule in ENDS and one.attempt == view.attempt for one in self.of(view)):
-                self._followed[view.path, view.attempt] = Followed(LossLevels(), MachineWindow())
+        """Follows runs of ours that nobody saw alive: they ended while no dashboard ran, or between two looks. Only
+        those of the last day, since alerts are looked for here; of whose end somebody was told is seen later."""
+        if views is self._views:
+            return
+        try:
+            since = max(self.store.since(), self._wall() - NEWS_S)
+        except OSError as error:
+            logger.warning("which ends are news is not known yet: %s", error)
+            return
+        for view in [view for view in views if id(view) not in self._known]:
+            if is_news(view, since) and (view.path, view.attempt) not in self._ended:
+                self._ended.add((view.path, view.attempt))
+                self._followed.setdefault(
+                    (view.path, view.attempt), Followed(LossLevels(), MachineWindow(), unseen=True)
+                )
+        self._views, self._known = views, set(map(id, views))
 
     def _look_at_runs(
         self, views: Sequence[RunView], alive: Mapping[Key, RunView], settings: AlertSettings, now: float
@@ -158,8 +173,16 @@ class Alerts:
                 break
 
     def _look(self, view: RunView, followed: Followed, settings: AlertSettings, now: float) -> None:
-        """Asks all rules about one run."""
+        """Asks all rules about one run; nothing while it cannot be known what was told of it."""
         over = view.state in TERMINAL
+        try:
+            told = self._told(view, followed)
+        except OSError as error:
+            logger.warning("what was alerted of %s cannot be read: %s", view.name, error)
+            return
+        if followed.unseen and any(rule in ENDS and attempt == view.attempt for rule, attempt, _ in told):
+            del self._followed[view.path, view.attempt]
+            return
         if over and followed.over is None:
             followed.over = now
         elif not over:
@@ -169,7 +192,9 @@ class Alerts:
         if over and not ready:
             followed.due = now  # what it logged last is read first
         elif over and (view.state is not RunState.LOST or now - (followed.over or now) >= UNSURE_S):
-            self._check("end", Facts(view, levels), settings, view, followed)
+            if was_run(view, followed) and not self._check("end", Facts(view, levels), settings, view, followed):
+                return  # it is not known yet, or another dashboard writes: the next look will tell
+            self._ended.add((view.path, view.attempt))
             del self._followed[view.path, view.attempt]
 
     def _levels(self, view: RunView, followed: Followed) -> tuple[bool, LossLevels | None]:
@@ -186,24 +211,29 @@ class Alerts:
     def _check(
         self, about: About, facts: Facts, settings: AlertSettings, view: RunView | None = None,
         followed: Followed | None = None,
-    ) -> None:
+    ) -> bool:
+        """Asks the rules of one kind; whether all that is true is told."""
+        done = True
         for rule in RULES:
             own = settings.of(rule.name)
             if rule.about != about or not own.on:
                 continue
             found = rule.check(facts, own.limits)
             if found is not None:
-                self._raise(rule, found, settings, view, followed)
+                done &= self._raise(rule, found, settings, view, followed)
+        return done
 
     # -- telling ----------------------------------------------------------------------------------------
 
     def _raise(
         self, rule: Rule, found: Found, settings: AlertSettings, view: RunView | None, followed: Followed | None
-    ) -> None:
-        """Writes an alert unless there is one of that occasion, and does what goes with it."""
+    ) -> bool:
+        """Writes an alert unless there is one of that occasion, and does what goes with it. False: it is to be tried
+        again."""
         alert = found.alert(rule.name, view, self._wall())
-        if alert.id in self._unwritten or alert.key in self._told(view, followed):
-            return
+        told = self._workspace_told if view is None or followed is None else self._told(view, followed)
+        if alert.id in self._unwritten or alert.key in told:
+            return True
         own = settings.of(rule.name)
         stops = (
             rule.stops and own.stop and self._acts and view is not None and view.record is not None
@@ -212,79 +242,142 @@ class Alerts:
         if stops:
             alert = replace(alert, params={**alert.params, "stopping": 1})
         paths = view.paths if view is not None and view.record is not None else None
-        try:
-            ours = self._write(alert, paths, send=own.send and settings.send)
-        except Timeout:
-            return  # another dashboard writes just now: the next look will tell
-        except OSError as error:
-            logger.warning("an alert of %s could not be written: %s", alert.run or "the workspace", error)
-            self._unwritten[alert.id] = (paths, alert)
-            ours = True
-            if own.send and settings.send:
-                self._wake(alert)
-        self._told(view, followed).add(alert.key)
-        if ours and stops and view is not None:
+        written = self._write(alert, paths, send=own.send and settings.send)
+        if written is None:
+            return False
+        told.add(alert.key)
+        if written and stops and view is not None:
             self._stop_run(alert, view)
+        return True
 
-    def _told(self, view: RunView | None, followed: Followed | None) -> set[tuple[str, int, str]]:
-        """The keys of what was alerted of a run, or of the workspace."""
-        if followed is None or view is None:
-            return self._workspace_told
+    def _told(self, view: RunView, followed: Followed) -> set[tuple[str, int, str]]:
+        """The keys of what was alerted of a run. OSError when that cannot be read."""
         if followed.told is None:
-            followed.told = {alert.key for alert in self.of(view)}
+            followed.told = {alert.key for alert in (*self._written_of(view), *self._unwritten_of(view))}
         return followed.told
 
-    def _write(self, alert: Alert, paths: RunPaths | None, *, send: bool) -> bool:
-        """Writes an alert where it is not yet, under the lock; whether it was not. paths: of a run of ours. OSError and
-        Timeout as the lock."""
-        with self._lock.held(timeout=0):
-            known = file.read(paths.alerts) if paths is not None else self.store.recent()
-            if any(one.id == alert.id if paths is None else one.key == alert.key for one in known):
-                return False
-            if paths is not None:
-                file.append(paths.alerts, alert)
-                self._noticed(paths.root)
+    def _write(self, alert: Alert, paths: RunPaths | None, *, send: bool) -> bool | None:
+        """Writes an alert where it is not yet, under the lock, and lets it be sent; whether it was not there. None: it
+        cannot be known, or another dashboard writes, and nothing was done. What the disk does not take is kept here.
+        paths: of a run of ours."""
+        try:
+            with self._lock.held(timeout=0):
+                try:
+                    there = self._is_there(alert, paths)
+                except OSError as error:
+                    logger.warning("it cannot be known whether %s was alerted: %s", alert.rule, error)
+                    return None
+                if not there:
+                    self._add(alert, paths, send=send)
+                return not there
+        except Timeout:
+            return None
+        except OSError as error:  # no lock: nothing can be read again either, but something is wrong, and is told
+            self._keep(alert, paths, error)
             if send:
+                self._wake(alert)
+            return True
+
+    def _is_there(self, alert: Alert, paths: RunPaths | None) -> bool:
+        """Whether an alert is in its file. OSError when that cannot be read."""
+        if paths is None:
+            return any(one.id == alert.id for one in self.store.logged())
+        return any(one.key == alert.key for one in file.read(paths.alerts))
+
+    def _add(self, alert: Alert, paths: RunPaths | None, *, send: bool) -> None:
+        """Writes an alert, and lets it be sent once: as a file, which comes first, so that a dashboard that is killed
+        meanwhile loses nothing; or from here, where the disk takes none. What is in the log has been sent: then only
+        the run's own file lacks it."""
+        if send and not self._is_logged(alert):
+            try:
                 self.store.put(alert)
-            self.store.add(alert)
-        if send:
-            self._wake(None)
-        return True
+            except OSError:
+                self._wake(alert)
+            else:
+                self._wake(None)
+        try:
+            if paths is None:
+                self.store.add(alert)
+                return
+            self._log(alert)
+            file.append(paths.alerts, alert)
+            self._noticed(paths.root)
+        except OSError as error:
+            self._keep(alert, paths, error)
+
+    def _is_logged(self, alert: Alert) -> bool:
+        """Whether the workspace's log has an alert, as far as it can be read."""
+        return any(one.id == alert.id for one in self.store.recent())
+
+    def _keep(self, alert: Alert, paths: RunPaths | None, error: OSError) -> None:
+        """The disk does not take an alert: it is shown, and tried again."""
+        logger.warning("an alert of %s could not be written: %s", alert.run or "the workspace", error)
+        self._unwritten[alert.id] = (paths, alert)
+
+    def _log(self, alert: Alert) -> None:
+        """Adds an alert of a run to the workspace's log; where that is not possible, later."""
+        try:
+            if all(one.id != alert.id for one in self.store.logged()):
+                self.store.add(alert)
+        except OSError:
+            self._unlogged[alert.id] = alert
+        else:
+            self._unlogged.pop(alert.id, None)
 
     def _stop_run(self, alert: Alert, view: RunView) -> None:
         """Asks a run to stop, gracefully, and writes down that lfdash did it, and why."""
         refused = self._stop(view.run_id)
         logger.warning("run %s: %s; asked to stop%s", view.run_id, alert.rule, f": {refused.code}" if refused else "")
         done = stopped_by(alert, refused.code if refused else "")
-        try:
-            self._write(done, view.paths, send=False)
-        except (Timeout, OSError):
+        if self._write(done, view.paths, send=False) is None:
             self._unwritten[done.id] = (view.paths, done)
 
     def _write_again(self) -> None:
         """Writes what the disk did not take; it was sent already."""
-        for key, (paths, alert) in list(self._unwritten.items()):
-            try:
-                self._write(alert, paths, send=False)
-            except (Timeout, OSError):
-                return
-            del self._unwritten[key]
+        if not self._unwritten and not self._unlogged:
+            return
+        try:
+            with self._lock.held(timeout=0):
+                for key, (paths, alert) in list(self._unwritten.items()):
+                    if not self._is_there(alert, paths):
+                        if paths is None:
+                            self.store.add(alert)
+                        else:
+                            file.append(paths.alerts, alert)
+                            self._noticed(paths.root)
+                    if paths is not None:
+                        self._unlogged[key] = alert
+                    del self._unwritten[key]
+                for alert in list(self._unlogged.values()):
+                    self._log(alert)
+        except (Timeout, OSError):
+            return
 
     # -- asking -----------------------------------------------------------------------------------------
 
     def of(self, view: RunView) -> tuple[Alert, ...]:
-        """What was alerted of a run, oldest first."""
+        """What was alerted of a run, oldest first, to be shown: while its file cannot be read, as it was read last."""
+        try:
+            written = self._written_of(view)
+        except OSError as error:
+            logger.warning("what was alerted of %s cannot be read: %s", view.name, error)
+            seen = self._files.get(view.path)
+            written = seen.content if seen is not None else ()
+        return (*written, *self._unwritten_of(view))
+
+    def _written_of(self, view: RunView) -> tuple[Alert, ...]:
+        """The alerts in a run's file, read when it changed. OSError when that failed, so that they are not known."""
         if view.record is None:
-            written: tuple[Alert, ...] = tuple(one for one in self.store.recent() if one.run_id == view.run_id)
-        else:
-            mark = file_mark(view.paths.alerts)
-            held = self._files.get(view.path)
-            if held is None or held[0] != mark:
-                if len(self._files) > 1000:
-                    self._files.clear()
-                held = self._files[view.path] = (mark, file.read(view.paths.alerts) if mark else ())
-            written = held[1]
-        return (*written, *(one for _, one in list(self._unwritten.values()) if one.run_id == view.run_id))
+            return tuple(one for one in self.store.logged() if one.run_id == view.run_id)
+        if len(self._files) > 1000:
+            self._files.clear()
+        seen = looked(view.paths.alerts, self._files.get(view.path), file.read)
+        self._files[view.path] = seen
+        return seen.content
+
+    def _unwritten_of(self, view: RunView) -> tuple[Alert, ...]:
+        """The alerts of a run that the disk did not take."""
+        return tuple(one for _, one in list(self._unwritten.values()) if one.run_id == view.run_id)
 
     def unread(self, view: RunView) -> tuple[Alert, ...]:
         """What is to be shown of a run's newest attempt, oldest first: what nobody has read, and what lfdash did."""
@@ -297,7 +390,10 @@ class Alerts:
 
     def recent(self) -> tuple[Alert, ...]:
         """All alerts of the workspace that are kept, oldest first."""
-        return (*self.store.recent(), *(alert for _, alert in list(self._unwritten.values())))
+        logged = self.store.recent()
+        known = {one.id for one in logged}
+        kept = {alert.id: alert for _, alert in list(self._unwritten.values())} | dict(self._unlogged)
+        return (*logged, *(alert for key, alert in kept.items() if key not in known))
 
 
 def machine_now(sample: Sample) -> MachineNow:
@@ -342,3 +438,28 @@ def of_registry(
 def is_alive(view: RunView) -> bool:
     """Whether a run goes on, as far as one can see."""
     return view.waiting is None and view.state in (RunState.STARTING, RunState.RUNNING, RunState.STOPPING)
+
+
+def is_news(view: RunView, since: float) -> bool:
+    """Whether a run of ours is over, and ended after `since` (epoch seconds); of an end that nobody saw, whether it
+    began after."""
+    ours = view.record is not None and view.lost != "host" and view.state in TERMINAL
+    when = view.started if view.ended is None else view.ended
+    return ours and when is not None and when > since and not was_copied(view)
+
+
+def was_copied(view: RunView) -> bool:
+    """Whether a folder came here after its run had ended: its files are younger on this disk than what they tell. False
+    where that is not known."""
+    spec = view.paths.attempt(view.attempt).spec
+    told, path = (view.started, spec) if view.ended is None else (view.ended, view.paths.exit)
+    try:
+        return told is not None and os.stat(path).st_ctime > told + COPIED_S
+    except OSError:
+        return False
+
+
+def was_run(view: RunView, followed: Followed) -> bool:
+    """Whether a run that is over ran here. A plain one must have been seen to step: a folder that was just copied looks
+    as one that goes on, for a while."""
+    return view.record is not None or view.progress.step != followed.begun

@@ -39,12 +39,15 @@ def read_details(view: RunView) -> RunDetails:
     args = read_arguments(view.paths.training_args)
     numbers = read_scores(view.path) if view.state in TERMINAL else {}
     scores = {intern(name): value for name, value in list(numbers.items())[:MOST_SCORES] if math.isfinite(value)}
-    return RunDetails(args, scores, flags_of(view.paths))
+    return with_flags(RunDetails(args, scores), view)
 
 
 def with_flags(found: RunDetails, view: RunView) -> RunDetails:
     """The same with what is noticed by now; the same object where that is no more than before."""
-    flags = flags_of(view.paths)
+    try:
+        flags = flags_of(view.paths)
+    except OSError:  # not known now
+        return found
     return found if flags == found.flags else replace(found, flags=flags)
 
 

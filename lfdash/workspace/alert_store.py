@@ -4,19 +4,32 @@ somebody has read. `.lfdash/alerts/`; whoever adds to it holds the lock that lie
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from lfdash.files import Absent, Unreadable, file_mark, read_json_file, read_text_file, real_number, write_text_atomic
+from lfdash.files import (
+    FileMark,
+    Unreadable,
+    look_json,
+    look_mark,
+    parse_mapping,
+    read_json_file,
+    read_text_file,
+    real_number,
+    write_text_atomic,
+)
 from lfdash.locales import available
 from lfdash.outcomes import Problem, Refused, unchanged_by
 from lfdash.runs.alerts.alert import Alert
-from lfdash.runs.alerts.file import append, line_of, parse
+from lfdash.runs.alerts.file import append, line_of, lines, parse
+from lfdash.runs.alerts.file import read as read_alerts
 from lfdash.runs.alerts.settings import AlertSettings
 from lfdash.runs.alerts.settings import read as read_settings
 from lfdash.workspace.memo import Memo
@@ -25,6 +38,25 @@ LARGEST_LOG = 1 << 20  # bytes; then its older half goes
 KEPT = 500  # alerts that are left of it, and marks of those that were read
 SENT_WITHIN_S = 6 * 3600.0  # an alert that nobody could send for so long is not news
 MOST_WAITING = 200  # messages
+SURE_S = 600.0  # an alert is too old for so long, by another clock, before it is given up: a clock may be put right
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass
+class Seen(Generic[T]):
+    """A file as it was read last; kept when it cannot be read again."""
+
+    mark: FileMark | None
+    content: T
+
+
+def looked(path: Path, seen: Seen[T] | None, read: Callable[[Path], T]) -> Seen[T]:
+    """A file read again if it changed. OSError when that failed: nothing of it is kept, so that the next look tries
+    again."""
+    mark = look_mark(path)
+    return seen if seen is not None and seen.mark == mark else Seen(mark, read(path))
 
 
 class AlertStore:
@@ -34,9 +66,11 @@ class AlertStore:
     def __init__(self, folder: Path, check: Callable[[], None] = lambda: None) -> None:
         self.folder = folder
         self._check = check
-        self._settings: tuple[object, AlertSettings, tuple[Problem, ...]] | None = None
-        self._log: tuple[object, tuple[Alert, ...]] | None = None
-        self._read: tuple[object, frozenset[str]] | None = None
+        self._settings: Seen[tuple[AlertSettings, tuple[Problem, ...]]] | None = None
+        self._log: Seen[tuple[Alert, ...]] | None = None
+        self._read: Seen[tuple[str, ...]] | None = None
+        self._sent: set[Path] = set()  # of which the file could not be removed
+        self._old: dict[Path, float] = {}  # alerts that seem too old, since when (monotonic)
         self.delivery = Memo(folder / "delivery.json", self._is_here)
 
     def _is_here(self) -> bool:
@@ -54,19 +88,37 @@ class AlertStore:
         return self.folder / "settings.json"
 
     def settings(self) -> tuple[AlertSettings, tuple[Problem, ...]]:
-        """The settings, and what of the file is not understood; read when it changed."""
-        mark = file_mark(self.settings_file)
-        if self._settings is None or self._settings[0] != mark:
-            data = read_json_file(self.settings_file)
-            if isinstance(data, Unreadable):
-                why = Problem(None, "alert_file", {"path": str(self.settings_file), "reason": data.reason})
-                self._settings = (mark, AlertSettings(), (why,))
-            else:
-                self._settings = (mark, *read_settings({} if isinstance(data, Absent) else data, available()))
-        return self._settings[1], self._settings[2]
+        """The settings, and what of the file is not understood. While it cannot be read: those that were read last (the
+        defaults, where there are none), and why."""
+        try:
+            return self.known_settings()
+        except OSError as error:
+            known = self._settings.content[0] if self._settings is not None else AlertSettings()
+            return known, (self._unread(error.strerror or type(error).__name__),)
+
+    def known_settings(self) -> tuple[AlertSettings, tuple[Problem, ...]]:
+        """As `settings`, read when the file changed. OSError when reading failed, so that they are not known."""
+        self._settings = looked(self.settings_file, self._settings, self._read_settings)
+        return self._settings.content
+
+    def _read_settings(self, path: Path) -> tuple[AlertSettings, tuple[Problem, ...]]:
+        data = read_json_file(path)
+        if isinstance(data, Unreadable):
+            if data.failure is not None:
+                raise OSError(data.failure, data.reason, str(path))
+            return AlertSettings(), (self._unread(data.reason),)
+        return read_settings(data if isinstance(data, dict) else {}, available())
+
+    def _unread(self, reason: str) -> Problem:
+        return Problem(None, "alert_file", {"path": str(self.settings_file), "reason": reason})
 
     def save_settings(self, settings: AlertSettings) -> Refused | None:
-        """Replaces the file. Refused: workspace_gone, readonly, disk_kept, failed."""
+        """Replaces the file. Refused: workspace_gone, readonly, disk_kept, failed; also while the file cannot be read:
+        what was changed from is not what it says."""
+        try:
+            self.known_settings()
+        except OSError as error:
+            return unchanged_by(error, self.settings_file)
         return self._written(self.settings_file, settings.to_data())
 
     def _written(self, path: Path, data: Mapping[str, Any]) -> Refused | None:
@@ -86,32 +138,40 @@ class AlertStore:
         return self.folder / "log.jsonl"
 
     def recent(self) -> tuple[Alert, ...]:
-        """The alerts of the log, oldest first; read when it changed."""
-        mark = file_mark(self.log_file)
-        if self._log is None or self._log[0] != mark:
-            text = read_text_file(self.log_file)
-            self._log = (mark, tuple(parse(text.split("\n"))) if isinstance(text, str) else ())
-        return self._log[1]
+        """The alerts of the log, oldest first, to be shown: while it cannot be read, as it was read last."""
+        try:
+            return self.logged()
+        except OSError as error:
+            logger.warning("the log of the alerts cannot be read: %s", error)
+            return self._log.content if self._log is not None else ()
+
+    def logged(self) -> tuple[Alert, ...]:
+        """The same, read when it changed. OSError when reading failed, so that it is not known."""
+        self._log = looked(self.log_file, self._log, read_alerts)
+        return self._log.content
 
     def add(self, alert: Alert) -> None:
         """Adds to the log. OSError when the disk does not let it. To be called under the lock."""
         self.folder.mkdir(exist_ok=True)
-        mark = file_mark(self.log_file)
+        mark = look_mark(self.log_file)
         if mark is not None and mark[1] > LARGEST_LOG:
-            write_text_atomic(self.log_file, "".join(map(line_of, self.recent()[-KEPT:])))
+            whole = [line for line in lines(self.log_file) if isinstance(parse_mapping(line), dict)]
+            write_text_atomic(self.log_file, "".join(f"{line}\n" for line in whole[-KEPT:]))
         append(self.log_file, alert)
 
     def since(self) -> float:
-        """When alerts began to be looked for here, epoch seconds: what ended before is nobody's news."""
-        memo = Memo(self.folder / "since.json", self._is_here)
-        began = real_number(memo.load().get("since"))
-        if began is not None:
-            return began
+        """When alerts began to be looked for here, epoch seconds: what ended before is nobody's news. OSError when it
+        cannot be read."""
+        path = self.folder / "since.json"
+        mark = look_mark(path)
+        if mark is not None:
+            began = real_number(look_json(path).get("since"))
+            return mark[0] / 1e9 if began is None else began  # what a spoiled one was is told by when it was written
         now = time.time()
         with suppress(OSError):
             self._check()
             self.folder.mkdir(exist_ok=True)
-        memo.save({"since": now})
+        Memo(path, self._is_here).save({"since": now})
         return now
 
     # -- what was read ----------------------------------------------------------------------------------
@@ -121,21 +181,24 @@ class AlertStore:
         return self.folder / "read.json"
 
     def dismissed(self) -> frozenset[str]:
-        """Ids of the alerts that somebody has read."""
-        mark = file_mark(self._read_file)
-        if self._read is None or self._read[0] != mark:
-            self._read = (mark, frozenset(self._read_ids()))
-        return self._read[1]
+        """Ids of the alerts that somebody has read; while that cannot be read, as it was read last."""
+        try:
+            return frozenset(self._read_ids())
+        except OSError as error:
+            logger.warning("which alerts were read is not known: %s", error)
+            return frozenset(self._read.content if self._read is not None else ())
 
-    def _read_ids(self) -> list[str]:
-        """The ids in the file, oldest first."""
-        data = read_json_file(self._read_file)
-        ids = data.get("ids") if isinstance(data, dict) else None
-        return [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []
+    def _read_ids(self) -> tuple[str, ...]:
+        """The ids in the file, oldest first. OSError when reading failed."""
+        self._read = looked(self._read_file, self._read, read_ids)
+        return self._read.content
 
     def dismiss(self, ids: Iterable[str]) -> Refused | None:
         """Marks alerts as read. Refused as `save_settings`."""
-        kept = dict.fromkeys([*self._read_ids(), *ids])
+        try:
+            kept = dict.fromkeys([*self._read_ids(), *ids])
+        except OSError as error:
+            return unchanged_by(error, self._read_file)
         return self._written(self._read_file, {"ids": list(kept)[-KEPT:]})
 
     # -- what is to be sent -----------------------------------------------------------------------------
@@ -146,30 +209,55 @@ class AlertStore:
         return self.folder / "outbox"
 
     def put(self, alert: Alert) -> None:
-        """Lets an alert be sent. OSError when the disk does not let it. To be called under the lock."""
+        """Lets an alert be sent, once. OSError when the disk does not let it. To be called under the lock."""
         self.outbox.mkdir(exist_ok=True)
-        name = f"{alert.time:.3f}-{sha256(alert.id.encode()).hexdigest()[:16]}.json"
-        write_text_atomic(self.outbox / name, line_of(alert))
+        end = f"-{sha256(alert.id.encode()).hexdigest()[:16]}.json"
+        if not any(name.endswith(end) for name in os.listdir(self.outbox)):
+            write_text_atomic(self.outbox / f"{alert.time:.3f}{end}", line_of(alert))
 
     def waiting(self) -> list[tuple[Path, Alert]]:
-        """The alerts that are to be sent, the oldest first; others than the newest, and what is none, is removed."""
+        """The alerts that are to be sent, the oldest first; others than the newest, and what is none, is removed. What
+        cannot be read now stays for later."""
         try:
             names = sorted(name for name in os.listdir(self.outbox) if name.endswith(".json"))
         except OSError:
             return []
-        found = []
         for name in names[:-MOST_WAITING]:
             self.sent(self.outbox / name)
-        for name in names[-MOST_WAITING:]:
-            text = read_text_file(self.outbox / name)
-            alert = next(iter(parse([text])), None) if isinstance(text, str) else None
-            if alert is None or alert.time < time.time() - SENT_WITHIN_S:
-                self.sent(self.outbox / name)
-            else:
-                found.append((self.outbox / name, alert))
-        return found
+        paths = [self.outbox / name for name in names[-MOST_WAITING:]]
+        self._old = {path: since for path, since in self._old.items() if path in paths}
+        return [(path, alert) for path in paths if (alert := self._waits(path)) is not None]
+
+    def _waits(self, path: Path) -> Alert | None:
+        """The alert in a file, if it is to be sent now."""
+        if path in self._sent:
+            self.sent(path)
+            return None
+        text = read_text_file(path)
+        if not isinstance(text, str) and not (isinstance(text, Unreadable) and text.failure is None):
+            return None
+        alert = next(iter(parse([text])), None) if isinstance(text, str) else None
+        if alert is None:
+            logger.warning("%s is no alert, and is not sent", path)
+            self.sent(path)
+        elif alert.time < time.time() - SENT_WITHIN_S:
+            if time.monotonic() - self._old.setdefault(path, time.monotonic()) >= SURE_S:
+                self.sent(path)
+            return None
+        else:
+            self._old.pop(path, None)
+        return alert
 
     def sent(self, path: Path) -> None:
-        """An alert is not to be sent any more."""
-        with suppress(OSError):
+        """An alert is not to be sent any more, also where its file cannot be removed now."""
+        try:
             path.unlink(missing_ok=True)
+            self._sent.discard(path)
+        except OSError:
+            self._sent.add(path)
+
+
+def read_ids(path: Path) -> tuple[str, ...]:
+    """The ids in a file. OSError when reading failed."""
+    ids = look_json(path).get("ids")
+    return tuple(one for one in ids if isinstance(one, str)) if isinstance(ids, list) else ()

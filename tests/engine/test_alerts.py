@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +19,11 @@ from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs.alerts import file
 from lfdash.runs.alerts.alert import STOP
 from lfdash.runs.alerts.settings import AlertSettings, read
-from lfdash.runs.record import RunState, Status
+from lfdash.runs.record import Handle, RunState, Status
 from lfdash.runs.view import Reason
 from lfdash.supervisor.records import wished
-from tests.support.alerts import Watch, log, started
+from lfdash.workspace.alert_store import AlertStore
+from tests.support.alerts import Watch, log, started, unreadable
 from tests.support.runs import launch, plan_for, record_for
 
 FALLING = [3 - step / 20 for step in range(20)]
@@ -253,6 +256,7 @@ def test_a_disk_that_takes_nothing_hides_no_alert_and_sends_it_once(
             raise OSError(28, "No space left on device")
 
         patch.setattr(file, "append", full)
+        patch.setattr(AlertStore, "put", full)
         for _ in range(3):
             watch.look()
         assert watch.rules(handle) == ["nan"] and [one.rule for one in watch.sent if one] == ["nan"]
@@ -261,6 +265,181 @@ def test_a_disk_that_takes_nothing_hides_no_alert_and_sends_it_once(
         watch.look()
     assert [one.rule for one in file.read(handle.paths.alerts)] == ["nan"] and len(watch.sent) == 1
     assert watch.rules(handle) == ["nan"] and watch.store.waiting() == []
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_takes_the_message_only_sends_it_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, _, handle = started(workspace)
+    log(handle, FALLING + DEAD)
+    with monkeypatch.context() as patch:
+        patch.setattr(file, "append", full_disk)
+        watch.look()
+    assert waiting_to_be_sent(watch) == ["nan"] and watch.sent == [None]
+    watch.store.sent(watch.store.waiting()[0][0])
+    watch.look()
+    assert [one.rule for one in file.read(handle.paths.alerts)] == ["nan"] and watch.store.waiting() == []
+    assert [one.rule for one in watch.store.recent()] == ["nan"]
+
+
+def test_what_the_log_did_not_take_is_added_later(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, _, handle = started(workspace)
+    log(handle, FALLING + DEAD)
+    with monkeypatch.context() as patch:
+        patch.setattr(AlertStore, "add", full_disk)
+        watch.look()
+        assert [one.rule for one in watch.alerts.recent()] == ["nan"] and watch.store.recent() == ()
+    watch.look()
+    assert [one.rule for one in watch.store.recent()] == ["nan"] and len(watch.alerts.recent()) == 1
+    assert waiting_to_be_sent(watch) == ["nan"] and watch.rules(handle) == ["nan"]
+
+
+@pytest.mark.parametrize("failure", [errno.EMFILE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("name", ["alerts.jsonl", "settings.json"])
+def test_while_it_cannot_be_known_nothing_is_written_or_sent(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, name: str, failure: int
+) -> None:
+    watch, fake, handle = started(workspace)
+    watch.store.save_settings(settings(ended={"send": False}))
+    log(handle, FALLING + DEAD)
+    watch.look()
+    for path, _ in watch.store.waiting():
+        watch.store.sent(path)
+    fake.end(handle, 0)
+    again = Watch(ProcessRegistry(workspace, fake, interval=60))
+    with unreadable(monkeypatch, failure, name):
+        for _ in range(3):
+            again.look()
+    assert [one.rule for one in file.read(handle.paths.alerts)] == ["nan"] and again.sent == []
+    again.look()
+    assert again.rules(handle) == ["nan", "ended"] and again.store.waiting() == []
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize(("owner", "name"), [(file, "append"), (AlertStore, "add")])
+def test_a_dashboard_that_is_killed_while_it_alerts_loses_nothing(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    watch, fake, handle = started(workspace)
+    log(handle, FALLING + DEAD)
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(owner, name, killed)
+        watch.look()
+    again = Watch(ProcessRegistry(workspace, fake, interval=60))
+    for _ in range(3):
+        again.look()
+    assert again.rules(handle) == ["nan"] and waiting_to_be_sent(again) == ["nan"]
+    assert [one.rule for one in again.store.recent()] == ["nan"]
+
+
+def test_what_stands_in_the_way_of_a_runs_file_sends_nothing_twice(workspace: Path) -> None:
+    watch, fake, handle = started(workspace)
+    handle.paths.alerts.mkdir()
+    log(handle, FALLING + DEAD)
+    watch.look()
+    assert waiting_to_be_sent(watch) == ["nan"] and [one.rule for one in watch.alerts.recent()] == ["nan"]
+    for path, _ in watch.store.waiting():
+        watch.store.sent(path)
+    again = Watch(ProcessRegistry(workspace, fake, interval=60))
+    for one in (again, watch, again):
+        one.look()
+    assert again.rules(handle) == ["nan"] and again.sent == [] and again.store.waiting() == []
+    assert [one.rule for one in again.alerts.recent()] == ["nan"]
+
+
+# -- ends that nobody saw coming ----------------------------------------------------------------------------
+
+
+def short_run(watch: Watch, fake: FakeLauncher, workspace: Path, name: str, code: int = 3) -> Handle:
+    """A run that begins and ends between two looks."""
+    handle = launch(ProcessRegistry(workspace, fake, interval=60), plan_for(workspace, name=name))
+    fake.begin(handle)
+    fake.end(handle, code)
+    return handle
+
+
+def test_a_run_that_begins_and_ends_between_two_looks_is_told_once(workspace: Path) -> None:
+    fake = FakeLauncher()
+    watches = [Watch(ProcessRegistry(workspace, fake, interval=60)) for _ in range(2)]
+    for watch in watches:
+        watch.look()
+    handles = [short_run(watches[0], fake, workspace, f"f{count}") for count in range(3)]
+    for watch in watches * 4:
+        watch.look()
+    assert [watches[1].rules(handle) for handle in handles] == [["failed"]] * 3
+    assert waiting_to_be_sent(watches[0]) == ["failed"] * 3
+    for watch in watches:
+        for path, _ in watch.store.waiting():
+            watch.store.sent(path)
+    again = Watch(ProcessRegistry(workspace, fake, interval=60))
+    for _ in range(3):
+        again.look()
+    assert again.sent == [] and again.store.waiting() == []
+
+
+def test_a_short_run_is_told_also_where_something_could_not_be_read_first(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeLauncher()
+    watch = Watch(ProcessRegistry(workspace, fake, interval=60))
+    watch.look()
+    handle = short_run(watch, fake, workspace, "f")
+    for name in ("since.json", "alerts.jsonl"):
+        with unreadable(monkeypatch, errno.EMFILE, name):
+            watch.look()
+            assert waiting_to_be_sent(watch) == []
+    watch.look()
+    assert watch.rules(handle) == ["failed"] and waiting_to_be_sent(watch) == ["failed"]
+
+
+def test_a_run_that_was_copied_here_after_its_end_is_no_news(workspace: Path) -> None:
+    fake = FakeLauncher()
+    watch = Watch(ProcessRegistry(workspace, fake, interval=60))
+    watch.look()
+    (workspace / ".lfdash" / "alerts" / "since.json").write_text('{"since": 1000}')
+    handle = short_run(watch, fake, workspace, "f")
+    told = json.loads(handle.paths.exit.read_text())
+    handle.paths.exit.write_text(json.dumps(told | {"ended": time.time() - 3600}))
+    for _ in range(3):
+        watch.look()
+    assert watch.view(handle).state is RunState.FAILED and watch.rules(handle) == [] and watch.sent == []
+
+
+def plain_run(folder: Path, count: int) -> None:
+    """The log of a plain CLI run at some step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [{"current_steps": step, "total_steps": 20, "loss": loss, "epoch": step / 20, "elapsed_time": "0:00:01"}
+            for step, loss in enumerate(FALLING[:count], 1)]
+    (folder / "trainer_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(("begun", "told"), [(20, []), (12, ["ended"])])
+def test_of_a_plain_run_the_end_is_told_only_when_it_was_seen_to_step(
+    workspace: Path, begun: int, told: list[str]
+) -> None:
+    """A folder that was just copied looks as if it went on, for a while."""
+    folder = workspace / "saves" / "plain"
+    plain_run(folder, begun)
+    watch = Watch(ProcessRegistry(workspace, FakeLauncher(), interval=60))
+    watch.look()
+    (view,) = watch.registry.snapshot()
+    assert view.state is RunState.RUNNING
+    plain_run(folder, 20)
+    watch.look()
+    (folder / "all_results.json").write_text(json.dumps({"epoch": 1.0, "train_loss": 2.0}))
+    for _ in range(3):
+        watch.look()
+    (view,) = watch.registry.snapshot()
+    assert view.state is RunState.SUCCEEDED and [one.rule for one in watch.alerts.of(view)] == told
 
 
 def test_a_plain_run_gets_no_file_and_its_alerts_are_in_the_workspaces_log(workspace: Path) -> None:

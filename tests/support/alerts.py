@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from lfdash import files
 from lfdash.engine.alerts import Alerts, MachineNow
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock
+from lfdash.runs.alerts import file
 from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.metrics.feeds import Feeds
 from lfdash.runs.paths import private
@@ -26,6 +32,23 @@ def log(handle: Handle, losses: Iterable[float], *, total: int = 100, begin: int
         for step, loss in enumerate(losses, begin):
             row = {"current_steps": step, "total_steps": total, "loss": loss, "lr": 1e-4, "epoch": step / total}
             file.write(json.dumps(row) + "\n")
+
+
+@contextmanager
+def unreadable(monkeypatch: pytest.MonkeyPatch, failure: int, name: str = "") -> Iterator[None]:
+    """While it lasts, no small file can be opened for reading. failure: errno. name: only files of that name."""
+    opened = files.open_descriptor
+
+    def fail(path: Path | str, **more: object) -> tuple[int, int]:
+        if name in ("", os.path.basename(path)):
+            raise OSError(failure, os.strerror(failure), str(path))
+        return opened(path, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "open_descriptor", fail)
+        if hasattr(file, "open_descriptor"):
+            patch.setattr(file, "open_descriptor", fail)
+        yield
 
 
 class Watch:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lfdash.errors import RecordError
-from lfdash.files import PLAIN, parse_mapping, read_text_file
+from lfdash.files import PLAIN, is_absent, open_descriptor, parse_mapping, read_up_to
 from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.alerts.rules import BY_NAME
 from lfdash.runs.paths import RunPaths
@@ -21,9 +21,30 @@ APPEND = PLAIN | os.O_RDWR | os.O_APPEND | os.O_CREAT
 
 
 def read(path: Path) -> tuple[Alert, ...]:
-    """The alerts in a file, oldest first; lines that are none are passed over. Never raises."""
-    text = read_text_file(path, limit=LARGEST)
-    return tuple(parse(text.split("\n"))) if isinstance(text, str) else ()
+    """The alerts in a file, oldest first, of its last LARGEST bytes; lines that are none are passed over. OSError when
+    reading failed, so that it is not known which there are."""
+    return tuple(parse(lines(path)))
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a file's last LARGEST bytes; a byte that is no text spoils its own line only. None where there is no
+    such plain file. OSError as `read`."""
+    try:
+        descriptor, size = open_descriptor(path)
+    except OSError as error:
+        if is_absent(error):
+            return []
+        raise
+    try:
+        begin = max(0, size - LARGEST)
+        os.lseek(descriptor, begin, os.SEEK_SET)
+        content = read_up_to(descriptor, size - begin, LARGEST)
+    except MemoryError as error:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(path)) from error
+    finally:
+        os.close(descriptor)
+    found = content.decode("utf-8", "replace").split("\n")
+    return found[1:] if begin else found  # the first one was cut
 
 
 def parse(lines: Iterable[str]) -> Iterable[Alert]:
@@ -66,13 +87,13 @@ def size_of(descriptor: int, path: Path) -> int:
 
 
 def alerts_of(paths: RunPaths) -> tuple[Alert, ...]:
-    """What was alerted of a run, oldest first."""
+    """What was alerted of a run, oldest first. OSError as `read`."""
     return read(paths.alerts)
 
 
 def badges(paths: RunPaths) -> tuple[str, ...]:
     """What a list says of a run: the rules with a badge of which its newest alerted attempt has an alert, in the order
-    of RULES."""
+    of RULES. OSError as `read`."""
     found = alerts_of(paths)
     newest = max((alert.attempt for alert in found), default=0)
     told = {alert.rule for alert in found if alert.attempt == newest}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import replace
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from lfdash.runs.alerts import file
 from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.paths import RunPaths
+from tests.support.alerts import unreadable
 
 ONE = Alert("nan", "id-r1", "r1", 1, "", 12, 1.5e9, {"loss": "1", "count": 3, "share": 0.5})
 
@@ -38,6 +40,50 @@ def test_a_line_that_a_full_disk_cut_does_not_spoil_the_next(tmp_path: Path) -> 
     path.write_text(file.line_of(ONE) + file.line_of(replace(ONE, rule="stall"))[:30])
     file.append(path, replace(ONE, rule="overfit"))
     assert [alert.rule for alert in file.read(path)] == ["nan", "overfit"]
+
+
+def test_a_disk_that_is_full_within_a_character_spoils_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = RunPaths(tmp_path).alerts, os.write
+    file.append(path, replace(ONE, run="训练"))
+    left = [file.line_of(replace(ONE, rule="stall", run="训练")).encode().index("训".encode()) + 1]
+
+    def short(descriptor: int, data: bytes) -> int:
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[: left.pop()])
+
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(os, "write", short)
+        file.append(path, replace(ONE, rule="stall", run="训练"))
+    assert [alert.rule for alert in file.read(path)] == ["nan"]
+    file.append(path, replace(ONE, rule="overfit"))
+    assert [alert.rule for alert in file.read(path)] == ["nan", "overfit"]
+
+
+@pytest.mark.parametrize("failure", [errno.EMFILE, errno.EIO, errno.EACCES])
+def test_a_read_that_fails_is_not_no_alerts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: int) -> None:
+    paths = RunPaths(tmp_path)
+    file.append(paths.alerts, ONE)
+    for read in (file.alerts_of, file.badges):
+        with unreadable(monkeypatch, failure), pytest.raises(OSError):
+            read(paths)
+    (tmp_path / "folder").mkdir()
+    assert file.read(tmp_path / "folder") == () and file.read(tmp_path / "none") == ()
+
+
+def test_of_a_very_large_file_the_newest_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = RunPaths(tmp_path).alerts
+    for step in range(20):
+        file.append(path, replace(ONE, step=step))
+    monkeypatch.setattr(file, "LARGEST", len(file.line_of(replace(ONE, step=19))) * 5 + 9)
+    assert [alert.step for alert in file.read(path)] == [15, 16, 17, 18, 19]
+
+
+@pytest.mark.parametrize("when", [-1.0, 1e15, float("nan")])
+def test_a_time_that_no_calendar_has_is_no_alert(when: float) -> None:
+    assert list(file.parse([file.line_of(replace(ONE, time=when)), file.line_of(ONE)])) == [ONE]
 
 
 def test_a_link_or_a_pipe_is_not_written_to(tmp_path: Path) -> None:

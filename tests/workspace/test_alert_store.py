@@ -1,0 +1,162 @@
+"""What a workspace keeps of its alerts: a read that fails is no empty file, and one spoiled line is one line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lfdash.outcomes import Refused
+from lfdash.runs.alerts.alert import Alert
+from lfdash.runs.alerts.file import line_of
+from lfdash.runs.alerts.settings import AlertSettings
+from lfdash.workspace import alert_store
+from lfdash.workspace.alert_store import KEPT, LARGEST_LOG, SENT_WITHIN_S, SURE_S, AlertStore
+from tests.support.alerts import unreadable
+
+FAILURES = (errno.EMFILE, errno.EIO, errno.EACCES)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AlertStore:
+    return AlertStore(tmp_path)
+
+
+def alert(run: str = "r1", when: float | None = None) -> Alert:
+    return Alert("nan", f"id-{run}", run, 1, "", 12, time.time() if when is None else when, {})
+
+
+def runs(store: AlertStore) -> list[str]:
+    return [one.run for _, one in store.waiting()]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_an_alert_whose_file_fails_to_be_read_waits_on(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch, failure: int
+) -> None:
+    store.put(alert())
+    with unreadable(monkeypatch, failure):
+        assert store.waiting() == []
+    assert runs(store) == ["r1"]
+
+
+def test_what_is_no_alert_hides_none(store: AlertStore) -> None:
+    store.put(alert())
+    (store.outbox / "0.json").write_bytes(b"\xff{")
+    assert runs(store) == ["r1"] and len(os.listdir(store.outbox)) == 1
+
+
+def test_an_alert_is_put_once_and_not_sent_again_when_its_file_stays(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(alert())
+    store.put(replace(alert(), time=time.time() + 1))
+    ((path, _),) = store.waiting()
+
+    def kept(*_: object, **__: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", kept)
+        store.sent(path)
+        assert store.waiting() == []
+    assert store.waiting() == [] and os.listdir(store.outbox) == []
+
+
+def test_a_clock_that_is_ahead_for_a_moment_loses_no_alert(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(alert())
+    ahead = time.time() + SENT_WITHIN_S + 60
+    with monkeypatch.context() as patch:
+        patch.setattr(alert_store.time, "time", lambda: ahead)
+        assert store.waiting() == []
+    assert runs(store) == ["r1"]
+    later = time.monotonic() + SURE_S + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(alert_store.time, "time", lambda: ahead)
+        assert store.waiting() == []
+        patch.setattr(alert_store.time, "monotonic", lambda: later)
+        assert store.waiting() == []
+    assert os.listdir(store.outbox) == [], "too old for long"
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_settings_that_fail_to_be_read_are_not_the_defaults(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch, failure: int
+) -> None:
+    assert store.save_settings(replace(AlertSettings(), send=False)) is None
+    again = AlertStore(store.folder)
+    with unreadable(monkeypatch, failure):
+        with pytest.raises(OSError):
+            again.known_settings()
+        assert [one.code for one in again.settings()[1]] == ["alert_file"]
+        assert isinstance(again.save_settings(AlertSettings()), Refused)
+    assert again.settings() == (replace(AlertSettings(), send=False), ())
+    again.settings_file.write_text(json.dumps({"send": False, "language": "ru"}))
+    with unreadable(monkeypatch, failure):
+        assert not again.settings()[0].send, "as they were read last"
+    assert again.settings()[0].language == "ru"
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_what_was_read_and_since_when_is_not_forgotten(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch, failure: int
+) -> None:
+    assert store.dismiss(["x", "y"]) is None
+    (store.folder / "since.json").write_text(json.dumps({"since": 7.0}))
+    again = AlertStore(store.folder)
+    with unreadable(monkeypatch, failure):
+        assert isinstance(again.dismiss(["z"]), Refused)
+        again.dismissed()
+        with pytest.raises(OSError):
+            again.since()
+    assert again.dismiss(["z"]) is None and again.dismissed() == {"x", "y", "z"} and again.since() == 7.0
+
+
+def test_a_spoiled_file_of_the_beginning_tells_it_by_its_age(store: AlertStore) -> None:
+    path = store.folder / "since.json"
+    path.write_text("{")
+    os.utime(path, (1000.0, 1000.0))
+    assert store.since() == 1000.0 and path.read_text() == "{"
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_log_that_fails_to_be_read_is_not_empty(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch, failure: int
+) -> None:
+    store.add(alert())
+    again = AlertStore(store.folder)
+    with unreadable(monkeypatch, failure):
+        again.recent()
+        with pytest.raises(OSError):
+            again.logged()
+    assert [one.run for one in again.recent()] == ["r1"]
+    again.add(alert("r2"))
+    with unreadable(monkeypatch, failure):
+        assert [one.run for one in again.recent()] == ["r1"], "as it was read last"
+
+
+def full_log(store: AlertStore) -> None:
+    """A log that is to be cut, with a byte in it that is no text."""
+    line = line_of(alert("a")).encode()
+    store.log_file.write_bytes(line * (LARGEST_LOG // len(line) + 1) + b"{\xff\n")
+
+
+def test_a_byte_that_is_no_text_costs_one_line_of_the_log(store: AlertStore) -> None:
+    full_log(store)
+    store.add(alert("b"))
+    assert [one.run for one in store.recent()] == ["a"] * KEPT + ["b"]
+
+
+def test_a_log_that_cannot_be_read_is_not_cut(store: AlertStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    full_log(store)
+    before = store.log_file.read_bytes()
+    with unreadable(monkeypatch, errno.EMFILE), pytest.raises(OSError):
+        store.add(alert("b"))
+    assert store.log_file.read_bytes() == before
