@@ -46,7 +46,7 @@ NEWS_S = 24 * 3600.0  # what ended longer ago, while no dashboard ran, is no new
 ENDS = tuple(rule.name for rule in RULES if rule.about == "end")
 
 logger = logging.getLogger(__name__)
-Key = tuple[Path, int]  # folder and attempt
+Key = tuple[Path, str, int]  # folder, run and attempt: another run may take the place of one
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Alerts:
             logger.warning("alerts are not looked for while their settings cannot be read: %s", error)
             return
         machine = self._machine()
-        alive = {(view.path, view.attempt): view for view in going if is_alive(view)}
+        alive = {key_of(view): view for view in going if is_alive(view)}
         for key in alive.keys() - self._followed.keys():
             self._followed[key] = Followed(LossLevels(), MachineWindow(), begun=alive[key].progress.step)
         self._take_ended(views)
@@ -141,11 +141,9 @@ class Alerts:
             logger.warning("which ends are news is not known yet: %s", error)
             return
         for view in [view for view in views if id(view) not in self._known]:
-            if is_news(view, since) and (view.path, view.attempt) not in self._ended:
-                self._ended.add((view.path, view.attempt))
-                self._followed.setdefault(
-                    (view.path, view.attempt), Followed(LossLevels(), MachineWindow(), unseen=True)
-                )
+            if is_news(view, since) and key_of(view) not in self._ended:
+                self._ended.add(key_of(view))
+                self._followed.setdefault(key_of(view), Followed(LossLevels(), MachineWindow(), unseen=True))
         self._views, self._known = views, set(map(id, views))
 
     def _look_at_runs(
@@ -159,7 +157,7 @@ class Alerts:
                 break
             view = alive.get(key)
             if view is None:
-                shown = shown or {(one.path, one.attempt): one for one in views}
+                shown = shown or {key_of(one): one for one in views}
                 view = shown.get(key)
             followed.due = now + EVERY_S
             if view is None:  # deleted, moved, or its next attempt has begun
@@ -181,7 +179,7 @@ class Alerts:
             logger.warning("what was alerted of %s cannot be read: %s", view.name, error)
             return
         if followed.unseen and any(rule in ENDS and attempt == view.attempt for rule, attempt, _ in told):
-            del self._followed[view.path, view.attempt]
+            del self._followed[key_of(view)]
             return
         if over and followed.over is None:
             followed.over = now
@@ -194,8 +192,8 @@ class Alerts:
         elif over and (view.state is not RunState.LOST or now - (followed.over or now) >= UNSURE_S):
             if was_run(view, followed) and not self._check("end", Facts(view, levels), settings, view, followed):
                 return  # it is not known yet, or another dashboard writes: the next look will tell
-            self._ended.add((view.path, view.attempt))
-            del self._followed[view.path, view.attempt]
+            self._ended.add(key_of(view))
+            del self._followed[key_of(view)]
 
     def _levels(self, view: RunView, followed: Followed) -> tuple[bool, LossLevels | None]:
         """Whether the run's files are read through, and its losses; None for what does not train, or has not begun."""
@@ -433,6 +431,11 @@ def of_registry(
     )
     registry.on_look = lambda: found.step(registry.watcher.views, registry.watcher.alive, registry.waiting)
     return found, sender
+
+
+def key_of(view: RunView) -> Key:
+    """What an attempt is followed by."""
+    return view.path, view.run_id, view.attempt
 
 
 def is_alive(view: RunView) -> bool:

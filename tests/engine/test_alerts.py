@@ -401,6 +401,23 @@ def test_a_short_run_is_told_also_where_something_could_not_be_read_first(
     assert watch.rules(handle) == ["failed"] and waiting_to_be_sent(watch) == ["failed"]
 
 
+def test_a_run_that_took_the_place_of_another_one_is_told(workspace: Path) -> None:
+    fake = FakeLauncher()
+    watch = Watch(ProcessRegistry(workspace, fake, interval=60))
+    watch.look()
+    first = short_run(watch, fake, workspace, "f")
+    watch.look()
+    assert watch.rules(first) == ["failed"]
+    first.paths.root.rename(workspace / "saves" / "away")
+    plan = replace(plan_for(workspace, name="f"), run_id="id-second")
+    second = launch(ProcessRegistry(workspace, fake, interval=60), plan)
+    fake.begin(second)
+    fake.end(second, 3)
+    for _ in range(3):
+        watch.look()
+    assert [one.run_id for one in file.read(second.paths.alerts)] == ["id-second"]
+
+
 def test_a_run_that_was_copied_here_after_its_end_is_no_news(workspace: Path) -> None:
     fake = FakeLauncher()
     watch = Watch(ProcessRegistry(workspace, fake, interval=60))
