@@ -94,6 +94,15 @@ class Said(logging.Filter):
         return False
 
 
+def in_words(code: str, alert: Alert) -> tuple[str, str]:
+    """Title and text; of one that cannot be put into words, its rule: it must not keep the others from being sent."""
+    try:
+        return title_in(code, alert), message_in(code, alert)
+    except Exception:  # what other versions write is not known
+        logger.exception("an alert of %s cannot be put into words", alert.rule)
+        return f"{alert.run or 'lfdash'}: {alert.rule}", alert.rule
+
+
 def is_address(url: str) -> bool:
     """Whether Apprise knows what to do with an address."""
     import apprise
@@ -181,7 +190,7 @@ class AlertSender:
         self._unwritten = []
         code = self._language()
         if len(alerts) > MANY:
-            lines = "\n".join(f"• {title_in(code, alert)}" for alert in alerts)
+            lines = "\n".join(f"• {in_words(code, alert)[0]}" for alert in alerts)
             self._send(url, in_language(code, "alerts.many", count=len(alerts)), lines)
             for path, _ in waiting:
                 self._store.sent(path)
@@ -190,7 +199,7 @@ class AlertSender:
         for place, alert in enumerate(alerts):
             if self._closing.is_set():
                 return
-            self._send(url, title_in(code, alert), message_in(code, alert))
+            self._send(url, *in_words(code, alert))
             if place < len(paths):
                 self._store.sent(paths[place])
 

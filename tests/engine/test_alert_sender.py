@@ -202,6 +202,28 @@ def test_a_service_whose_code_raises_ends_nothing(store: AlertStore, start: Call
     wait_for(lambda: not sender.delivery.busy, 30)
 
 
+@pytest.mark.parametrize("count", [1, alert_sender.MANY])
+def test_one_odd_alert_does_not_hold_up_the_others(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender], monkeypatch: pytest.MonkeyPatch,
+    count: int,
+) -> None:
+    say = alert_sender.title_in
+
+    def odd(code: str, one: Alert) -> str:
+        if one.run == "odd":
+            raise ValueError("odd")
+        return say(code, one)
+
+    monkeypatch.setattr(alert_sender, "title_in", odd)
+    store.put(alert(when=time.time() - 60, run="odd"))
+    for number in range(count):
+        store.put(alert(run=f"r{number}"))
+    start(receiver.url)
+    wait_for(lambda: receiver.got and not store.waiting())
+    said = " ".join(f"{body['title']} {body['message']}" for body in receiver.got)
+    assert "odd: nan" in said and "r0: Nothing is learned" in said
+
+
 def test_many_at_once_are_one_message(
     store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
 ) -> None:
