@@ -101,6 +101,7 @@ class Alerts:
         self._workspace_told: set[tuple[str, int, str]] = set()
         self._views: Sequence[RunView] | None = None  # the last look's
         self._known: set[int] = set()  # ids of these objects
+        self._warned: set[str] = set()
         self._ended: set[Key] = set()  # whose end was looked at
 
     # -- looking ----------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ class Alerts:
         try:
             settings = self.store.known_settings()[0]
         except OSError as error:  # what is off would be sent
-            logger.warning("alerts are not looked for while their settings cannot be read: %s", error)
+            self._warn("alerts are not looked for while their settings cannot be read", error)
             return
         machine = self._machine()
         alive = {key_of(view): view for view in going if is_alive(view)}
@@ -130,6 +131,12 @@ class Alerts:
             self._check("workspace", Facts(disk=disk, waiting=tuple(waiting)), settings)
             self._write_again()
 
+    def _warn(self, what: str, error: OSError) -> None:
+        """Says once what cannot be known; it is tried again at each look."""
+        if what not in self._warned:
+            self._warned.add(what)
+            logger.warning("%s: %s", what, error)
+
     def _take_ended(self, views: Sequence[RunView]) -> None:
         """Follows runs of ours that nobody saw alive: they ended while no dashboard ran, or between two looks. Only
         those of the last day, since alerts are looked for here; of whose end somebody was told is seen later."""
@@ -138,7 +145,7 @@ class Alerts:
         try:
             since = max(self.store.since(), self._wall() - NEWS_S)
         except OSError as error:
-            logger.warning("which ends are news is not known yet: %s", error)
+            self._warn("which ends are news is not known yet", error)
             return
         for view in [view for view in views if id(view) not in self._known]:
             if is_news(view, since) and key_of(view) not in self._ended:
@@ -176,7 +183,7 @@ class Alerts:
         try:
             told = self._told(view, followed)
         except OSError as error:
-            logger.warning("what was alerted of %s cannot be read: %s", view.name, error)
+            self._warn(f"what was alerted of {view.name} cannot be read", error)
             return
         if followed.unseen and any(rule in ENDS and attempt == view.attempt for rule, attempt, _ in told):
             del self._followed[key_of(view)]
@@ -263,7 +270,7 @@ class Alerts:
                 try:
                     there = self._is_there(alert, paths)
                 except OSError as error:
-                    logger.warning("it cannot be known whether %s was alerted: %s", alert.rule, error)
+                    self._warn(f"it cannot be known whether {alert.rule} was alerted", error)
                     return None
                 if not there:
                     self._add(alert, paths, send=send)
@@ -358,7 +365,7 @@ class Alerts:
         try:
             written = self._written_of(view)
         except OSError as error:
-            logger.warning("what was alerted of %s cannot be read: %s", view.name, error)
+            self._warn(f"what was alerted of {view.name} cannot be read", error)
             seen = self._files.get(view.path)
             written = seen.content if seen is not None else ()
         return (*written, *self._unwritten_of(view))

@@ -142,7 +142,7 @@ class AlertStore:
         try:
             return self.logged()
         except OSError as error:
-            logger.warning("the log of the alerts cannot be read: %s", error)
+            logger.debug("the log of the alerts cannot be read: %s", error)
             return self._log.content if self._log is not None else ()
 
     def logged(self) -> tuple[Alert, ...]:
@@ -185,7 +185,7 @@ class AlertStore:
         try:
             return frozenset(self._read_ids())
         except OSError as error:
-            logger.warning("which alerts were read is not known: %s", error)
+            logger.debug("which alerts were read is not known: %s", error)
             return frozenset(self._read.content if self._read is not None else ())
 
     def _read_ids(self) -> tuple[str, ...]:

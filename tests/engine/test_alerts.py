@@ -299,7 +299,7 @@ def test_what_the_log_did_not_take_is_added_later(workspace: Path, monkeypatch: 
 @pytest.mark.parametrize("failure", [errno.EMFILE, errno.EIO, errno.EACCES])
 @pytest.mark.parametrize("name", ["alerts.jsonl", "settings.json"])
 def test_while_it_cannot_be_known_nothing_is_written_or_sent(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, name: str, failure: int
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, failure: int
 ) -> None:
     watch, fake, handle = started(workspace)
     watch.store.save_settings(settings(ended={"send": False}))
@@ -313,6 +313,7 @@ def test_while_it_cannot_be_known_nothing_is_written_or_sent(
         for _ in range(3):
             again.look()
     assert [one.rule for one in file.read(handle.paths.alerts)] == ["nan"] and again.sent == []
+    assert sum(record.levelname == "WARNING" for record in caplog.records) == 1, "said once"
     again.look()
     assert again.rules(handle) == ["nan", "ended"] and again.store.waiting() == []
 
