@@ -16,53 +16,84 @@ CHUNK = 1 << 20  # bytes read at once
 HEAD = 256  # first bytes remembered: of two trainer logs they differ in speed, if in nothing else
 LONGEST = 1 << 18  # bytes of a line that are kept while it has no end
 UNREAD = 1 << 26  # bytes; a log that is that far ahead is not read through
+MASKED = ord("*")  # what the parent of a run writes over a secret
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far a file was read. `inode`, `head` (its first bytes): which file; `rest`: a line begun; `bad`: lines
-    that were no rows; `inside`: whether this is within a line that is too long to be read.
+    """How far a file was read. `inode`, `head` (its first bytes), `tail` (the last that were read): which file;
+    `rest`: a line begun; `bad`: lines that were no rows; `inside`: whether this is within a line that is too long to
+    be read.
 
-    `generation` counts how often the file was found truncated or replaced: rows read before are void then.
+    `generation` counts how often the file was found gone, truncated, rewritten or replaced: rows read before are void
+    then.
     """
 
     offset: int = 0
     inode: int | None = None
     head: bytes = b""
+    tail: bytes = b""
     rest: bytes = b""
     bad: int = 0
     generation: int = 0
     inside: bool = False
 
     def fits(self, file: BinaryIO) -> bool:
-        """Whether an open file is the one that was read, and not cut since."""
-        found = os.fstat(file.fileno())
-        file.seek(0)
-        same = self.inode in (None, found.st_ino) and file.read(HEAD).startswith(self.head)
-        return same and found.st_size >= self.offset
+        """Whether an open file is the one that was read, and not cut or rewritten since."""
+        descriptor = file.fileno()
+        found = os.fstat(descriptor)
+        if self.inode not in (None, found.st_ino) or found.st_size < self.offset:
+            return False
+        ends = ((self.head, 0), (self.tail, self.offset - len(self.tail)))
+        return all(is_same(known, os.pread(descriptor, len(known), place)) for known, place in ends if known)
 
     def moved(self, file: BinaryIO, rest: bytes = b"", bad: int = 0) -> Cursor:
         """The cursor at the place up to which `file` has been read."""
-        offset = file.tell()
-        file.seek(0)
-        head = file.read(min(HEAD, offset))
-        return Cursor(offset, os.fstat(file.fileno()).st_ino, head, rest, bad, self.generation)
+        offset, descriptor = file.tell(), file.fileno()
+        head = os.pread(descriptor, min(HEAD, offset), 0)
+        tail = os.pread(descriptor, HEAD, offset - HEAD) if offset > HEAD else b""
+        return Cursor(offset, os.fstat(descriptor).st_ino, head, tail, rest, bad, self.generation)
+
+    def anew(self) -> Cursor:
+        """The cursor for what has taken the place of the file that was read."""
+        return Cursor(bad=self.bad, generation=self.generation + 1)
+
+    def gone(self) -> Cursor:
+        """The cursor when there is no such file; the same where nothing was read of any."""
+        return self.anew() if self.offset else self
+
+
+def is_same(known: bytes, found: bytes) -> bool:
+    """Whether these are the bytes that were read; a run's parent may have written over secrets since."""
+    return known == found or (
+        len(known) == len(found)
+        and all(new in (old, MASKED) for old, new in zip(known, found, strict=True))
+    )
+
+
+def open_or_none(path: Path | str) -> BinaryIO | None:
+    """A plain file, opened; None where there is none. OSError when that cannot be known."""
+    try:
+        return open_plain(path)
+    except OSError as error:
+        if is_absent(error):
+            return None
+        raise
 
 
 def read_lines(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list[bytes], Cursor]:
     """The lines that a file gained since `cursor`, and the cursor to go on from.
 
-    A line counts when its newline is there. A missing file gives none. When the file was truncated or replaced
-    (seen by its inode, size and first bytes), it is read from the start and `generation` grows. limit: bytes to
-    read at most, None = all that is there.
+    A line counts when its newline is there. A missing file gives none. When the file is gone, was truncated, rewritten
+    or replaced (seen by its inode, its size, its first bytes and the last that were read), it is read from the start
+    and `generation` grows. limit: bytes to read at most, None = all that is there. OSError when reading failed.
     """
-    try:
-        file = open_plain(path)
-    except OSError:
-        return [], cursor
+    file = open_or_none(path)
+    if file is None:
+        return [], cursor.gone()
     with file:
         if not cursor.fits(file):
-            cursor = Cursor(bad=cursor.bad, generation=cursor.generation + 1)
+            cursor = cursor.anew()
         file.seek(cursor.offset)
         found: list[bytes] = []
         rest = cursor.rest
@@ -82,13 +113,12 @@ def read_whole(path: Path | str, cursor: Cursor, limit: int, ends: bytes = b"\n"
 
     limit: bytes to read at most. ends: the bytes each of which ends a line.
     """
-    try:
-        file = open_plain(path)
-    except OSError:
-        return b"", cursor, True
+    file = open_or_none(path)
+    if file is None:
+        return b"", cursor.gone(), True
     with file:
         if not cursor.fits(file):
-            cursor = Cursor(bad=cursor.bad, generation=cursor.generation + 1)
+            cursor = cursor.anew()
         file.seek(cursor.offset)
         data = file.read(limit)
         first, last = -1, max(data.rfind(end) for end in ends)

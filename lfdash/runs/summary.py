@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from array import array
 from bisect import bisect_left
@@ -143,7 +144,8 @@ class LogDigest:
         self._feed = RunFeed(paths)  # read for the few runs only whose losses look dead
 
     def read(self, limit: int) -> bool:
-        """Reads at most `limit` bytes on; whether the end was reached. A replaced file is read anew."""
+        """Reads at most `limit` bytes on; whether the end was reached. A replaced file is read anew. OSError
+        when reading failed; then nothing is changed."""
         rows, cursor = read_new(self._path, self._cursor, limit)
         start = self._cursor.offset
         if cursor.generation != self._cursor.generation:
@@ -156,11 +158,14 @@ class LogDigest:
 
     @property
     def summary(self) -> Summary:
-        """What was read so far; the same object as long as nothing was added."""
+        """What was read so far; the same object as long as nothing was added. OSError when the console is needed and
+        could not be read."""
         if self._summary is None:
             self._summary = self._digest.summary()
         if self._digest.looks_dead and self._summary.dead_step is None:
             self._feed.poll()  # the console may tell more than before
+            if self._feed.reading is not None:
+                raise OSError(errno.EAGAIN, "not read to its end", str(self._path))
             since = self._feed.dead_since
             if since is not None:
                 self._summary = self._digest.summary(int(since))

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from lfdash.files import file_mark, read_json_file, write_text_atomic
+from lfdash.files import look_mark, read_json_file, write_text_atomic
 from lfdash.runs import metadata as about
 from lfdash.runs.arguments import Value
 from lfdash.runs.details import NO_DETAILS, Packed, RunDetails, read_details, unpack, unpacked, with_flags
@@ -97,7 +97,10 @@ class SummaryCache:
             if place and time.monotonic() > end:
                 finished = False
                 break
-            finished &= self._look(view, end)
+            try:
+                finished &= self._look(view, end)
+            except OSError:  # nothing is known of it then, and it waits for the next look
+                continue
             if view.output_dir not in self._open:
                 del self._waiting[view.output_dir]
         if self._dirty and time.monotonic() - self._saved > SAVE_EVERY_S:
@@ -110,7 +113,10 @@ class SummaryCache:
             return
         places = places_changed(self._views, views)
         if places is None:
-            self._waiting = {view.output_dir: view for view in views if not self._is_current(view)}
+            before = self._waiting
+            self._waiting = {
+                view.output_dir: view for view in views if view.output_dir in before or not self._is_current(view)
+            }
             self._forget(views)
         else:
             self._waiting.update((views[place].output_dir, views[place]) for place in places)
@@ -134,7 +140,7 @@ class SummaryCache:
         return entry is not None and entry.view is view and view.output_dir not in self._open
 
     def _look(self, view: RunView, end: float) -> bool:
-        """Brings one entry up to date; whether its log was read to the end."""
+        """Brings one entry up to date; whether its log was read to the end. OSError when a file could not be read."""
         key, seen = view.output_dir, mark_of(view)
         held = self._entries.get(key)
         kind = self._about(view, held, seen)
@@ -224,8 +230,8 @@ class SummaryCache:
 
 
 def mark_of(view: RunView) -> SummaryMark:
-    """What a run's log and folder look like now."""
-    log, folder = file_mark(view.paths.named(LOG)), file_mark(view.path)
+    """What a run's log and folder look like now. OSError when that cannot be seen."""
+    log, folder = look_mark(view.paths.named(LOG)), look_mark(view.path)
     return (log[1] if log else 0, log[0] if log else 0, folder[0] if folder else 0)
 
 

@@ -86,9 +86,18 @@ class RunFeed:
             self._reading.release()
 
     def _poll(self, deadline: Deadline) -> bool:
+        changed = False
+        while True:
+            merge = self._merge
+            changed = self._look(deadline) or changed
+            if self._merge is merge or deadline.passed():  # else all of it begins anew
+                return changed
+
+    def _look(self, deadline: Deadline) -> bool:
+        """Reads what is new of each file; whether anything was."""
         changed = self._log.look() and self._read_log(deadline)
         printed_more = self._console.look()
-        if self._log.through:  # what else is told needs its rows
+        if self._log.through and not self._log.failed:  # what else is told needs its rows
             changed = self._read_states(deadline) or changed
             if printed_more:
                 self._pass_over()
@@ -101,7 +110,9 @@ class RunFeed:
     def _share(self) -> float | None:
         """See `reading`."""
         files = (self._log, self._console)
-        if all(file.through for file in files) and self._state.through and self._saved.through:
+        is_through = all(file.through and not file.is_tried for file in files)
+        given_up = self._log.failed and not self._log.is_tried
+        if given_up or (is_through and self._state.through and self._saved.through):
             return None
         size = sum(file.size for file in files)
         return 1.0 - sum(file.unread for file in files) / size if size else 0.0
@@ -128,13 +139,24 @@ class RunFeed:
         """The state of the whole training; while there is none, and the console does not tell, that of the newest
         checkpoint."""
         changed = False
+        if not len(self._merge.columns):  # it would tell of steps that are not there yet
+            return False
         if self._state.look(self._state_path):
             changed = self._state.read(self._merge.columns, deadline, self._data)
+        elif self._state.gone:
+            return self._begin_anew()
         elif self._console.size == 0 or self._console.unread > FAR:
             checkpoint = self._checkpoints.newest()
             if checkpoint is not None and self._saved.look(checkpoint):
                 changed = self._saved.read(self._merge.columns, deadline, self._data)
         return changed
+
+    def _begin_anew(self) -> bool:
+        """Forgets what was read of all files, as one that told something is another one now."""
+        with self._data:
+            self._reset()
+        self._log.again()
+        return True
 
     def _pass_over(self) -> None:
         """Goes on near the end of a long console, when the state has told of all logged steps."""
@@ -147,7 +169,11 @@ class RunFeed:
     def _read_console(self, deadline: Deadline) -> bool:
         changed = False
         while not self._console.through:
-            entries = printed(self._console.read())
+            generation = self._console.cursor.generation
+            data = self._console.read()
+            if self._console.cursor.generation != generation:  # what it told is among the columns
+                return self._begin_anew()
+            entries = printed(data)
             if self._log.look():  # a row may have come that was printed since
                 changed = self._read_log(deadline) or changed
             while some := list(islice(entries, BATCH)):

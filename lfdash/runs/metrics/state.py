@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from lfdash.files import FileMark, file_mark, open_plain, quick_json
+from lfdash.files import FileMark, is_absent, look_mark, open_plain, quick_json
 from lfdash.runs.metrics.columns import Columns
 from lfdash.runs.metrics.followed import PIECE, Deadline
 from lfdash.runs.metrics.match import all_close, write
@@ -28,12 +28,14 @@ CHECKPOINT = "checkpoint-"
 class StateReader:
     """Follows one trainer_state.json, or those that take its place: each has the history of the one before, and more.
 
-    last_step: of the newest entry that was read. through: whether all of it was.
+    last_step: of the newest entry that was read. through: whether all of it was, or reading failed. gone: whether there
+    is no such file any more though some of it was read.
     """
 
     def __init__(self) -> None:
         self.last_step = NAN
         self.through = True
+        self.gone = False
         self._seen: FileMark | None = None
         self._path = ""
         self._done = 0  # bytes of the history that were read
@@ -41,7 +43,12 @@ class StateReader:
 
     def look(self, path: str) -> bool:
         """Whether there is something to read; costs a stat."""
-        mark = file_mark(path)
+        try:
+            mark = look_mark(path)
+        except OSError:
+            self.through, self._seen = True, None
+            return False
+        self.gone = mark is None and self._done > 0
         if mark is None or mark[1] > LARGEST_STATE:
             self.through = True
         elif (mark, path) != (self._seen, self._path):
@@ -63,8 +70,10 @@ class StateReader:
                 while not self.through and not deadline.passed():
                     file.seek(begin + self._done)
                     changed = self._take(file.read(PIECE), columns, lock) or changed
-        except OSError:
+        except OSError as error:
             self.through = True
+            if not is_absent(error):  # it is tried again
+                self._seen = None
         return changed
 
     def _take(self, data: bytes, columns: Columns, lock: Lock) -> bool:
@@ -125,22 +134,23 @@ class Checkpoints:
 
     def newest(self) -> str | None:
         """The trainer_state.json of the checkpoint that was written last; None where there is none."""
-        mark = file_mark(str(self._paths.root))
-        if mark != self._seen:
-            self._seen, self._newest = mark, newest_checkpoint(self._paths)
+        try:
+            mark = look_mark(str(self._paths.root))
+            if mark != self._seen:
+                self._newest = newest_checkpoint(self._paths) if mark is not None else None
+                self._seen = mark
+        except OSError:
+            pass  # it stays the one that is known, and is looked for again
         return self._newest
 
 
 def newest_checkpoint(paths: RunPaths) -> str | None:
-    """As `Checkpoints.newest`, by a look into the folder."""
+    """As `Checkpoints.newest`, by a look into the folder. OSError when that failed."""
     newest, found = -1.0, None
-    try:
-        with os.scandir(paths.root) as entries:
-            for entry in entries:
-                if entry.name.startswith(CHECKPOINT) and entry.is_dir(follow_symlinks=False):
-                    changed = entry.stat(follow_symlinks=False).st_mtime
-                    if changed > newest:
-                        newest, found = changed, entry.name
-    except OSError:
-        return None
+    with os.scandir(paths.root) as entries:
+        for entry in entries:
+            if entry.name.startswith(CHECKPOINT) and entry.is_dir(follow_symlinks=False):
+                changed = entry.stat(follow_symlinks=False).st_mtime
+                if changed > newest:
+                    newest, found = changed, entry.name
     return None if found is None else f"{paths.root}/{found}/{STATE}"

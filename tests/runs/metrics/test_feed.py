@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics.frame import MetricFrame, Segment
 from lfdash.runs.metrics.rows import Block
 from lfdash.runs.paths import RunPaths
-from tests.support.feeds import fed
+from tests.support.feeds import fed, written
 from tests.support.runs import FIXTURES
 
 
@@ -204,7 +206,7 @@ def test_a_long_log_is_read_a_piece_at_a_time(tmp_path: Path, monkeypatch: pytes
     assert max(sizes) <= 2
     paths.trainer_log.unlink()
     os.mkfifo(paths.trainer_log)
-    assert not tail.poll()
+    assert tail.poll() and len(tail.frame) == 0 and not tail.poll()
 
 
 def test_a_state_of_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,3 +287,117 @@ def test_a_log_that_starts_again_empties_the_frame(tmp_path: Path) -> None:
     assert tail.frame["loss"].tolist() == [2.5]
 
 
+# -- files that fail, and files that are gone ------------------------------------------------------------
+
+
+def whole_run(folder: Path) -> RunFeed:
+    """A run that ended an hour ago, with a log, a console that tells one gradient norm, and a state that tells all."""
+    folder.mkdir(exist_ok=True)
+    paths = RunPaths(folder)
+    history = [{"step": step, "loss": 1.0 / step, "grad_norm": 2.0} for step in range(1, 6)]
+    paths.trainer_log.write_text("".join(
+        json.dumps({"current_steps": step, "total_steps": 5, "epoch": step / 5, "loss": 1.0 / step}) + "\n"
+        for step in range(1, 6)
+    ))
+    paths.console.write_text("{'loss': 1.0, 'other': 7.0, 'epoch': 0.2}\n")
+    paths.trainer_state.write_text(json.dumps({"log_history": history}))
+    for path in (paths.trainer_log, paths.console, paths.trainer_state):
+        os.utime(path, (time.time() - 3600,) * 2)
+    return RunFeed(paths)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("name", ["trainer_log.jsonl", "console.log", "trainer_state.json"])
+@pytest.mark.parametrize("way", ["open", "stat"])
+def test_a_file_that_fails_once_is_read_the_next_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, name: str, way: str
+) -> None:
+    tail = whole_run(folder)
+    called = "open" if way == "open" else "stat"
+    original = getattr(os, called)
+
+    def fails(path: Any, *args: Any, **named: Any) -> Any:
+        if str(path).endswith(name):
+            raise OSError(number, os.strerror(number), path)
+        return original(path, *args, **named)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, called, fails)
+        for _ in range(3):
+            tail.poll()
+        assert tail.reading is not None or name == "trainer_state.json"
+    tail.poll()
+    assert len(tail.frame) == 5 and tail.reading is None
+    assert set(tail.frame["grad_norm"]) == {2.0} and tail.frame["other"][0] == 7.0
+
+
+def test_nobody_waits_for_ever_for_a_file_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tail = whole_run(folder)
+
+    def fails(*_args: Any) -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(followed, "read_whole", fails)
+        for _ in range(followed.TRIES + 1):
+            tail.poll()
+        assert tail.reading is None and len(tail.frame) == 0
+    assert tail.poll() and len(tail.frame) == 5
+
+
+def test_a_checkpoint_is_looked_for_again_when_the_folder_could_not_be_listed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = whole_run(folder)
+    (folder / "checkpoint-5").mkdir()
+    tail.paths.trainer_state.rename(folder / "checkpoint-5" / "trainer_state.json")
+    tail.paths.console.unlink()
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "scandir", lambda _path: (_ for _ in ()).throw(OSError(errno.EMFILE, "many")))
+        assert tail.poll() and "grad_norm" not in tail.frame
+    assert tail.poll() and set(tail.frame["grad_norm"]) == {2.0}
+
+
+def test_a_log_that_is_gone_takes_its_curves_along(folder: Path) -> None:
+    tail = whole_run(folder)
+    tail.poll()
+    version = tail.version
+    tail.paths.trainer_log.unlink()
+    assert tail.poll() and len(tail.frame) == 0 and tail.version > version
+    assert not tail.poll()
+    whole_run(folder)
+    assert tail.poll() and len(tail.frame) == 5 and set(tail.frame["grad_norm"]) == {2.0}
+
+
+def test_another_folder_in_the_place_of_a_run_is_another_run(folder: Path) -> None:
+    tail = whole_run(folder)
+    tail.poll()
+    shutil.rmtree(folder)
+    folder.mkdir()
+    assert tail.poll() and len(tail.frame) == 0 and "grad_norm" not in tail.frame and not tail.poll()
+
+
+def test_what_a_console_told_goes_with_it(folder: Path) -> None:
+    tail = whole_run(folder)
+    tail.poll()
+    tail.paths.console.unlink()
+    assert tail.poll() and "other" not in tail.frame and len(tail.frame) == 5
+    assert set(tail.frame["grad_norm"]) == {2.0} and not tail.poll()
+    tail.paths.console.write_text("{'loss': 1.0, 'another': 7.0, 'epoch': 0.2}\n")
+    assert tail.poll() and tail.frame["another"][0] == 7.0
+
+
+def test_what_a_state_told_goes_with_it(folder: Path) -> None:
+    tail = whole_run(folder)
+    tail.poll()
+    tail.paths.trainer_state.unlink()
+    assert tail.poll() and "grad_norm" not in tail.frame and tail.frame["other"][0] == 7.0 and not tail.poll()
+
+
+def test_a_log_rewritten_in_place_with_the_same_beginning_is_not_mixed_with_the_old(folder: Path) -> None:
+    same = [{"current_steps": n, "total_steps": 99, "loss": 1.0, "lr": 0.00001, "epoch": 0.1} for n in range(1, 9)]
+    old = [{"current_steps": step, "total_steps": 99, "loss": 2.0} for step in range(10, 30)]
+    new = [{"current_steps": step, "total_steps": 99, "loss": 3.0} for step in range(40, 80)]
+    tail = fed(folder, same + old)
+    tail.paths.trainer_log.write_text(written(same + new))
+    assert tail.poll() and tail.frame["step"].tolist() == [*range(1, 9), *range(40, 80)]

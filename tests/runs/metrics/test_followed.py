@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lfdash.runs import log_reader
 from lfdash.runs.metrics import followed
 from lfdash.runs.metrics.followed import Deadline, Followed
 
@@ -56,8 +58,6 @@ def test_each_whole_line_comes_once(tmp_path: Path, ways: list[tuple[str, bytes]
                     taken = new if file.cursor.generation != generation else taken + new
             finally:
                 followed.PIECE = old
-        if way == "remove":
-            file, taken = Followed(str(path), ends), b""
     longest = max(map(len, content.replace(b"\r", b"\n").split(b"\n")), default=0)
     if longest < piece - 1:
         assert taken == whole(content, ends)
@@ -93,7 +93,10 @@ def test_a_file_without_news_costs_a_stat(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(followed, "read_whole", lambda *_: pytest.fail("it was opened"))
     assert not file.look()
     path.unlink()
-    assert not file.look()
+    monkeypatch.undo()
+    assert file.look() and file.read() == b"" and file.cursor.generation == 1
+    monkeypatch.setattr(followed, "read_whole", lambda *_: pytest.fail("it was opened"))
+    assert not file.look() and not file.look()
 
 
 def test_a_change_within_the_same_tick_of_the_clock_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +129,47 @@ def test_a_disk_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
         broken.setattr(followed, "read_whole", lambda *_: fail())
         assert file.look() and file.read() == b"" and file.through
     assert file.look() and file.read() == b"one\n" and not file.look()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("way", ["open", "stat"])
+def test_a_file_that_cannot_be_opened_once_is_not_taken_for_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, way: str
+) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+    os.utime(path, (1, 1))
+    file = Followed(str(path), b"\n")
+
+    def fails(*_args: object, **_named: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    for before in (b"", b"one\n"):
+        with monkeypatch.context() as broken:
+            broken.setattr(*((log_reader, "open_plain") if way == "open" else (followed, "look_mark")), fails)
+            data = file.read() if file.look() else b""
+            assert data == b"" and file.through and (file.failed or before)
+            assert file.cursor.generation == 0 and file.cursor.offset == len(before)
+        if not before:
+            assert file.look() and file.read() == b"one\n" and not file.failed
+
+
+def test_a_file_rewritten_in_place_that_begins_the_same_is_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"the same\n" * 100 + b"old\n" * 20)
+    file = Followed(str(path), b"\n")
+    assert file.look() and file.read() and not file.cursor.generation
+    path.write_bytes(b"the same\n" * 100 + b"new\n" * 40)
+    assert file.look() and file.read().count(b"new") == 40 and file.cursor.generation == 1
+
+
+def test_a_secret_that_is_written_over_is_no_other_file(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"secret\n" + b"line\n" * 100 + b"secret\n")
+    file = Followed(str(path), b"\n")
+    assert file.look() and file.read()
+    path.write_bytes(path.read_bytes().replace(b"secret", b"******") + b"more\n")
+    assert file.look() and file.read() == b"more\n" and file.cursor.generation == 0
 
 
 def fail() -> None:
