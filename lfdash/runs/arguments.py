@@ -10,7 +10,7 @@ from sys import intern
 from typing import Any
 
 from lfdash.errors import ConfigError
-from lfdash.files import open_plain
+from lfdash.files import is_absent, open_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.secret_arguments import is_secret, looks_secret
 
@@ -33,13 +33,17 @@ TEXT = re.compile(r"[A-Za-z_/.][A-Za-z_/.\-,\w]*")  # begins with a letter: no n
 
 
 def read_arguments(path: Path | str) -> dict[str, Value]:
-    """The arguments in a file, see `parse`; empty when there is none, or it cannot be read."""
+    """The arguments in a file, see `parse`; empty when there is none, or it is none. OSError when reading failed."""
     try:
         with open_plain(path, follow=True) as file:
             content = file.read(MAX_BYTES + 1)
         return parse(yaml_format.text_of(content)) if len(content) <= MAX_BYTES else {}
-    except (OSError, ConfigError):
+    except ConfigError:
         return {}
+    except OSError as error:
+        if is_absent(error):
+            return {}
+        raise
 
 
 def parse(text: str) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from lfdash.runs.alerts.file import badges
 from lfdash.runs.arguments import Value, read_arguments
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import TERMINAL
-from lfdash.runs.results import read_scores
+from lfdash.runs.results import look_scores
 from lfdash.runs.view import RunView
 
 MOST_SCORES = 100
@@ -33,11 +33,12 @@ NO_DETAILS = RunDetails()
 
 
 def read_details(view: RunView) -> RunDetails:
-    """What its files tell now. A job that waits has none yet; a run that goes on has no results."""
+    """What its files tell now. A job that waits has none yet; a run that goes on has no results. OSError when
+    a file could not be read."""
     if view.waiting is not None:
         return NO_DETAILS
     args = read_arguments(view.paths.training_args)
-    numbers = read_scores(view.path) if view.state in TERMINAL else {}
+    numbers = look_scores(view.path) if view.state in TERMINAL else {}
     scores = {intern(name): value for name, value in list(numbers.items())[:MOST_SCORES] if math.isfinite(value)}
     return with_flags(RunDetails(args, scores), view)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.errors import ConfigError
-from lfdash.files import open_plain
+from lfdash.files import is_absent, open_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.converters import SAVES
 from lfdash.jobs.kinds import DEFAULT, kind_of
@@ -44,7 +44,7 @@ def of_plain(paths: RunPaths) -> RunMetadata:
     """What the folder of a run of the plain CLI tells.
 
     Sources in turn: its arguments (LlamaBoard writes them down), the adapter's own configuration, the model card,
-    and where it lies (saves/<model>/<method>/<run>).
+    and where it lies (saves/<model>/<method>/<run>). OSError when one of them could not be read.
     """
     told = from_arguments(paths)
     found = [told, from_adapter(paths.root), from_card(paths.root), from_place(paths.root)]
@@ -56,9 +56,10 @@ def of_plain(paths: RunPaths) -> RunMetadata:
 
 def from_arguments(paths: RunPaths) -> RunMetadata:
     """training_args.yaml, as far as it can be read."""
+    head = read_head(paths.training_args, CONFIG_BYTES)
     try:
-        args: Mapping[str, Any] = yaml_format.load(read_head(paths.training_args, CONFIG_BYTES)).args
-    except (OSError, ConfigError):
+        args: Mapping[str, Any] = yaml_format.load(head).args
+    except ConfigError:
         return NOT_KNOWN
     stage, method = args.get("stage"), args.get("finetuning_type")
     return RunMetadata(kind_of(args).name, last_part(args.get("model_name_or_path")), text(stage), text(method))
@@ -66,21 +67,19 @@ def from_arguments(paths: RunPaths) -> RunMetadata:
 
 def from_adapter(folder: Path) -> RunMetadata:
     """adapter_config.json of peft."""
+    head = read_head(folder / "adapter_config.json", CONFIG_BYTES)
     try:
-        data = json.loads(read_head(folder / "adapter_config.json", CONFIG_BYTES))
+        data = json.loads(head)
         method = text(data.get("peft_type")).lower()
         model = last_part(data.get("base_model_name_or_path"))
         return RunMetadata(model=model, method=method if method in METHODS else "")
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, RecursionError):
         return NOT_KNOWN
 
 
 def from_card(folder: Path) -> RunMetadata:
     """README.md: transformers writes the model, LLaMA-Factory the method among its tags."""
-    try:
-        head = read_head(folder / "README.md", CARD_BYTES)
-    except OSError:
-        return NOT_KNOWN
+    head = read_head(folder / "README.md", CARD_BYTES)
     matter = re.match(r"---\n(.*?)\n---\n", head, re.DOTALL)
     if matter is None:
         return NOT_KNOWN
@@ -97,9 +96,15 @@ def from_place(folder: Path) -> RunMetadata:
 
 
 def read_head(path: Path, size: int) -> str:
-    """The first `size` bytes of a plain file as text; a link to one will do. OSError for anything else."""
-    with open_plain(path, follow=True) as file:
-        return file.read(size).decode("utf-8", "replace")
+    """The first `size` bytes of a plain file as text; a link to one will do. "" where there is none, OSError when
+    reading failed."""
+    try:
+        with open_plain(path, follow=True) as file:
+            return file.read(size).decode("utf-8", "replace")
+    except OSError as error:
+        if is_absent(error):
+            return ""
+        raise
 
 
 def last_part(value: Any) -> str:

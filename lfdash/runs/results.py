@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lfdash.data.json_text import as_text
-from lfdash.files import read_json_file
+from lfdash.files import look_json, read_json_file
 from lfdash.runs.console import tracker_link
 from lfdash.runs.metrics.progress import number
 from lfdash.runs.paths import RunPaths
@@ -27,10 +27,18 @@ def experiment_link(paths: RunPaths) -> str | None:
 
 
 def read_scores(folder: Path) -> dict[str, float]:
-    """The numbers of the run's result file, sorted by name; empty when there is none (yet)."""
+    """The numbers of the run's result file, sorted by name; empty when there is none (yet), or it cannot be read."""
+    try:
+        return look_scores(folder)
+    except OSError:
+        return {}
+
+
+def look_scores(folder: Path) -> dict[str, float]:
+    """As `read_scores`; OSError when reading failed, so that nothing is known."""
     for name in SCORES:
-        found = read_json_file(folder / name)
-        if isinstance(found, dict):
+        found = look_json(folder / name)
+        if found:
             numbers = {as_text(key): number(value) for key, value in found.items() if isinstance(value, int | float)}
             return dict(sorted(numbers.items()))
     return {}

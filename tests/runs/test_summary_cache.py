@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -239,3 +240,72 @@ def test_the_registry_makes_and_keeps_them(bench: Bench) -> None:
     wait_for(lambda: registry.summaries.get(registry.snapshot()[0]).summary.best == 1.5)
     registry.close()
     assert "saves/m/lora/a" in json.loads((bench.root / ".lfdash" / "summaries.json").read_text())["runs"]
+
+
+FAILURES = [errno.EMFILE, errno.EIO, errno.EACCES]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, called: str, name: str, number: int) -> None:
+    """Lets a call fail for the files of a name."""
+    original = getattr(os, called)
+
+    def fails(path: Any, *args: Any, **named: Any) -> Any:
+        if str(path).endswith(name):
+            raise OSError(number, os.strerror(number), path)
+        return original(path, *args, **named)
+
+    monkeypatch.setattr(os, called, fails)
+
+
+@pytest.mark.parametrize("number", FAILURES)
+@pytest.mark.parametrize("called", ["open", "stat"])
+def test_a_log_that_fails_once_is_no_empty_log(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, called: str
+) -> None:
+    """Neither at the first look nor at a later one, and nothing of it is kept on disk."""
+    handle = bench.begin("one")
+    bench.log(handle, 3.0, 2.0)
+    bench.fake.end(handle, 0)
+    views, cache = bench.views(), fresh(bench)
+    for best, losses in ((2.0, ()), (1.0, (3.0, 2.0, 1.0))):
+        before = cache.get(views[0]).summary
+        if losses:
+            handle.paths.trainer_log.unlink()
+            bench.log(handle, *losses)
+            cache.look_again(handle.paths.root)
+        with monkeypatch.context() as broken:
+            failing(broken, called, "trainer_log.jsonl", number)
+            cache.step(views)
+            cache.save()
+        assert cache.get(views[0]).summary is before
+        assert fresh(bench).get(views[0]).summary.best in (None, before.best)
+        cache.step(views)
+        assert cache.get(views[0]).summary.best == best
+
+
+@pytest.mark.parametrize("number", FAILURES)
+@pytest.mark.parametrize("name", ["training_args.yaml", "all_results.json", "README.md", "adapter_config.json"])
+def test_what_a_folder_tells_is_asked_again_when_it_could_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    folder = tmp_path / "ws" / "saves" / "m" / "other" / "run"
+    folder.mkdir(parents=True)
+    (folder / "trainer_log.jsonl").write_text('{"current_steps": 1, "total_steps": 1, "loss": 1.0}\n')
+    (folder / "all_results.json").write_text('{"epoch": 1.0, "train_loss": 0.5}')
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (folder / "README.md").write_text("---\nbase_model: a/model\n---\n")
+    (folder / "training_args.yaml").write_text("stage: dpo\nlora_rank: 8\n")
+    for path in folder.iterdir():
+        os.utime(path, (1, 1))
+    (tmp_path / "ws" / ".lfdash").mkdir()
+    registry = ProcessRegistry(tmp_path / "ws", FakeLauncher(), interval=60)
+    registry.refresh()
+    views, cache = registry.snapshot(), SummaryCache(tmp_path / "summaries.json")
+    assert len(views) == 1
+    with monkeypatch.context() as broken:
+        failing(broken, "open", name, number)
+        cache.step(views)
+    cache.step(views)
+    known = cache.get(views[0])
+    assert known.about.stage == "dpo" and (known.about.model, known.about.method) == ("model", "lora")
+    assert known.details.args["lora_rank"] == 8 and known.details.scores["train_loss"] == 0.5

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.errors import ConfigError
-from lfdash.files import FileMark, file_mark, open_plain
+from lfdash.files import FileMark, is_absent, look_mark, open_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.secret_arguments import HIDDEN, is_secret, looks_secret
 from lfdash.runs.paths import RunPaths
@@ -49,32 +49,38 @@ NOTHING = GivenArguments()
 
 
 def given_arguments(paths: RunPaths) -> GivenArguments:
-    """What a run was given; read again only when its file changed."""
-    mark = file_mark(paths.training_args)
-    if mark is not None:
-        return from_file(paths.training_args, mark)
-    card = paths.root / CARD
-    mark = file_mark(card)
-    return from_card(card, mark) if mark is not None else NOTHING
+    """What a run was given; read again only when its file changed, or could not be read."""
+    try:
+        mark = look_mark(paths.training_args)
+        if mark is not None:
+            return from_file(paths.training_args, mark)
+        card = paths.root / CARD
+        mark = look_mark(card)
+        return from_card(card, mark) if mark is not None else NOTHING
+    except OSError:
+        return GivenArguments(source="spoiled")
 
 
 @lru_cache(maxsize=KEPT)
 def from_file(path: Path, _mark: FileMark) -> GivenArguments:
-    """The arguments of a training_args.yaml."""
+    """The arguments of a training_args.yaml. OSError when reading failed: that is not kept."""
     try:
         document = yaml_format.load(head_of(path, yaml_format.MAX_BYTES + 1))
-    except (OSError, ConfigError):
+    except ConfigError:
         return GivenArguments(source="spoiled")
     return GivenArguments(hidden(document.args), hidden(document.env), "file")
 
 
 @lru_cache(maxsize=KEPT)
 def from_card(path: Path, _mark: FileMark) -> GivenArguments:
-    """What a model card tells: the hyper-parameters that transformers notes there."""
+    """What a model card tells: the hyper-parameters that transformers notes there. OSError when reading failed: that is
+    not kept."""
     try:
         text = head_of(path, CARD_BYTES).partition(HEADING)[2].partition("\n###")[0]
-    except OSError:
-        return NOTHING
+    except OSError as error:
+        if is_absent(error):
+            return NOTHING
+        raise
     told = {CARD_NAMES[name]: value for name, value in LINE.findall(text) if name in CARD_NAMES}
     args = {name: yaml_format.spoken(value) for name, value in told.items()}
     return GivenArguments(hidden(args), {}, "card") if args else NOTHING

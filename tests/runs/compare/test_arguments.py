@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from lfdash.jobs.secret_arguments import HIDDEN
 from lfdash.runs.compare.arguments import GivenArguments, given_arguments
@@ -63,3 +67,22 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     os.mkfifo(paths.training_args)
     assert given_arguments(paths).source in ("spoiled", "")
     assert given_arguments(RunPaths(tmp_path / "gone")) == GivenArguments()
+
+
+@pytest.mark.parametrize("name", ["training_args.yaml", "README.md"])
+@pytest.mark.parametrize("called", ["open", "stat"])
+def test_a_file_that_fails_once_is_read_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, called: str
+) -> None:
+    (tmp_path / name).write_text("learning_rate: 0.002\n" if name.endswith(".yaml") else CARD)
+    original = getattr(os, called)
+
+    def fails(path: Any, *args: Any, **named: Any) -> Any:
+        if str(path).endswith(name):
+            raise OSError(errno.EMFILE, "too many", path)
+        return original(path, *args, **named)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, called, fails)
+        assert given_arguments(RunPaths(tmp_path)).source == "spoiled"
+    assert given_arguments(RunPaths(tmp_path)).args["learning_rate"] == 0.002
