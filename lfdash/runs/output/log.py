@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.files import open_descriptor
+from lfdash.files import is_absent, open_descriptor
+from lfdash.runs.log_reader import is_same
 from lfdash.runs.output.heads import Heads
 from lfdash.runs.output.index import Index
 from lfdash.runs.output.levels import Levels
@@ -33,9 +34,8 @@ from lfdash.runs.output.shown import Redact
 
 PAGE_S = 0.15  # seconds that one answer may take
 NEWS = 1 << 20  # bytes; who is further behind begins anew at the end
-FIRST = 256  # first bytes remembered
+EDGE = 256  # first and last bytes remembered
 SEARCHES = 4  # remembered
-MASKED = ord("*")  # what the parent of a run writes over a secret
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,12 @@ class RunLog:
         self.path = path
         self.generation = 0  # grows when the file was cut or replaced: places in it are void then
         self.size = 0
+        self.failure = ""  # why it could not be looked at the last time
         self.index = Index()
         self.asked = 0.0  # when somebody looked at it last (time.monotonic)
         self._lock = threading.Lock()
         self._mark: tuple[int, int, int] | None = None
-        self._head = b""
+        self._head = self._tail = b""
         self._heads = Heads()
         self._searches: OrderedDict[tuple[str, int], Search] = OrderedDict()
 
@@ -83,15 +84,19 @@ class RunLog:
             os.close(descriptor)
 
     def poll(self) -> bool:
-        """Looks whether the file changed; reads its first bytes at most. A missing file is an empty one."""
+        """Looks whether the file changed; reads its first bytes and the last known ones at most. A missing file is an
+        empty one; of one that cannot be looked at nothing new is known."""
         self.asked = time.monotonic()
         try:
             about = os.stat(self.path, follow_symlinks=False)
-        except OSError:
+        except OSError as error:
+            if not is_absent(error):
+                self.failure = error.strerror or type(error).__name__
+                return False
             about = None
         mark = (about.st_ino, about.st_size, about.st_mtime_ns) if about else None
         with self._lock:
-            if mark == self._mark:
+            if mark == self._mark and not self.failure:
                 return False
             return self._look(mark)
 
@@ -99,11 +104,17 @@ class RunLog:
         try:
             with self.opened() as descriptor:
                 size = os.fstat(descriptor).st_size
-                head = os.pread(descriptor, FIRST, 0)
-        except OSError:
-            mark, size, head = None, 0, b""
+                head, known = (os.pread(descriptor, EDGE, place) for place in (0, max(0, self.size - EDGE)))
+                tail = os.pread(descriptor, EDGE, max(0, size - EDGE))
+        except OSError as error:
+            if not is_absent(error):
+                self.failure = error.strerror or type(error).__name__
+                return False
+            mark, size, head, known, tail = None, 0, b"", b"", b""
+        self.failure = ""
         moved = self._mark is not None and (mark is None or mark[0] != self._mark[0])
-        if moved or size < self.size or not same(self._head, head):
+        begins_same = is_same(self._head, head[: len(self._head)]) and is_same(self._tail, known[: len(self._tail)])
+        if moved or size < self.size or not begins_same:
             self.generation += 1
             self.index = Index(Index.grid_of(size))
             self._heads = Heads()
@@ -111,7 +122,7 @@ class RunLog:
         elif not self.index.place and size > self.index.grid:
             self.index = Index(Index.grid_of(size))
         changed = mark != self._mark
-        self._mark, self.size, self._head = mark, size, head
+        self._mark, self.size, self._head, self._tail = mark, size, head, tail
         return changed
 
     def work(self, budget_s: float) -> bool:
@@ -285,10 +296,3 @@ class RunLog:
             self._searches.move_to_end(key)
         search.wanted_at = time.monotonic()
         return search
-
-
-def same(known: bytes, head: bytes) -> bool:
-    """Whether these are the first bytes of the file that is known; secrets may have been written over."""
-    return len(head) >= len(known) and all(
-        old == new or new == MASKED for old, new in zip(known, head, strict=False)
-    )

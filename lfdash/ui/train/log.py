@@ -32,7 +32,8 @@ def draw_log(services: Services, view: RunView, feed: RunFeed) -> None:
     """The child's output: follows its end until scrolled up."""
     log = services.logs.of(view.paths.console)
     if not log.size:
-        st.caption(t("ui.log_empty"))
+        failed = log.failure and t("problems.data_unreadable", file=log.path.name, reason=log.failure)
+        st.caption(failed or t("ui.log_empty"))
         return
     tall = not (BY_NAME[view.kind].trains and len(feed.frame))
     with st.container(key="log_box"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -227,6 +228,37 @@ def test_a_log_that_is_cut_or_replaced_is_another_one(tmp_path: Path, how: str) 
         path.unlink()
     assert found.poll() and found.generation == 1 and found.index.place == 0
     assert found.size == (path.stat().st_size if path.exists() else 0)
+
+
+@pytest.mark.parametrize("same_size", [False, True])
+def test_a_log_rewritten_in_place_that_begins_the_same_is_another_one(tmp_path: Path, same_size: bool) -> None:
+    path = tmp_path / "log"
+    found = indexed(path, b"the same\n" * 60 + b"old\n" * 20)
+    path.write_bytes(b"the same\n" * 60 + b"new\n" * (20 if same_size else 40))
+    os.utime(path, (1, 1))
+    assert found.poll() and found.generation == 1 and found.index.place == 0
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("called", ["open", "stat"])
+def test_a_log_that_fails_once_is_no_empty_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, called: str
+) -> None:
+    path = tmp_path / "log"
+    found = indexed(path, b"one\n{'loss': 1}\n" * 20)
+    size = found.size
+    with path.open("ab") as file:
+        file.write(b"more\n")
+
+    def fails(*_args: object, **_named: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, called, fails)
+        assert not found.poll() and (found.size, found.generation, found.failure) == (size, 0, os.strerror(number))
+        assert not RunLog(path).poll()
+    assert found.poll() and (found.size, found.generation, found.failure) == (size + 5, 0, "")
+    assert found.index.total("metrics") == 20
 
 
 def test_a_secret_that_is_masked_in_the_file_changes_nothing_else(tmp_path: Path) -> None:
