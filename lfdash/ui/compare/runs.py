@@ -12,7 +12,7 @@ from lfdash.runs.compare.address import MOST_CURVES
 from lfdash.runs.record import TERMINAL
 from lfdash.ui.compare.tables import Head
 from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, RunColour
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import isolated, t
 
 DOT = 3  # px; longer dashes are dashes
 
@@ -20,13 +20,16 @@ DOT = 3  # px; longer dashes are dashes
 def names_of(subjects: Sequence[Subject]) -> dict[str, str]:
     """Run id -> its name; where several have the same, with what tells them apart."""
     counts = Counter(subject.name for subject in subjects)
-    return {subject.run_id: subject.name if counts[subject.name] == 1 else longer_name(subject) for subject in subjects}
+    return {
+        subject.run_id: isolated(subject.name) if counts[subject.name] == 1 else longer_name(subject)
+        for subject in subjects
+    }
 
 
 def longer_name(subject: Subject) -> str:
     """A name with the run's place, and its id where that tells nothing."""
     folder = subject.view.output_dir.removeprefix("saves/").rpartition("/")[0] if subject.view else ""
-    return f"{subject.name} ({folder or subject.run_id}, {subject.run_id[:6]})"
+    return f"{isolated(subject.name)} ({folder or subject.run_id}, {subject.run_id[:6]})"
 
 
 def colour_of(place: int) -> RunColour | None:

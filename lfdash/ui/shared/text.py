@@ -38,7 +38,37 @@ def t(key: str, /, **params: object) -> str:
 
     Raises KeyError for an unknown key: a missing text is a mistake of ours, and a test finds it.
     """
-    return in_language(language(), key, **params)
+    words = {
+        name: isolated(value) if isinstance(value, str) and name != COMMAND else value for name, value in params.items()
+    }
+    return in_language(language(), key, **words)
+
+
+# letters that are written from right to left, and characters that turn what follows them around
+TURNING = re.compile(
+    "[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff"
+    "\U0001e800-\U0001efff]"
+)
+ISOLATE, END = "\u2068", "\u2069"  # between them stands what turns nothing around it
+ENDS = re.compile(r"[\u2066-\u2069\n]")
+
+
+def isolated(text: str) -> str:
+    """Text of a user for the middle of a line: what it has of the other direction stays within it. The same text
+    where it has none."""
+    if text.isascii() or not TURNING.search(text):
+        return text
+    depth, parts, done = 0, [], 0
+    for found in ENDS.finditer(text):
+        parts.append(text[done : found.start()])
+        done = found.end()
+        if found[0] == "\n":  # a paragraph ends all that was begun
+            parts.append(f"{END * (depth + 1)}\n{ISOLATE}")
+            depth = 0
+        elif found[0] != END or depth:  # one end too many would end ours
+            depth += -1 if found[0] == END else 1
+            parts.append(found[0])
+    return f"{ISOLATE}{''.join(parts)}{text[done:]}{END * (depth + 1)}"
 
 
 def listed(items: Iterable[str]) -> str:
@@ -107,6 +137,7 @@ JOINER = "\u2060"  # has no width and breaks no line
 
 
 def markdown_safe(text: str) -> str:
-    """Text that Streamlit's Markdown shows as it is: no markup, no link, no icon, no formula, no typography."""
+    """Text that Streamlit's Markdown shows as it is: no markup, no link, no icon, no formula, no typography,
+    and nothing that turns the rest of the line around."""
     text = MARKUP.sub(r"\\\1", BOUND.sub(JOINER, text)).replace("\\:material/", "\\:material\\/")
-    return LISTS.sub(lambda found: f"{found[1]}{JOINER}{found[2]}", text)
+    return isolated(LISTS.sub(lambda found: f"{found[1]}{JOINER}{found[2]}", text))

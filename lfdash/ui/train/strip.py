@@ -9,7 +9,7 @@ from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.page_script import read_aloud
 from lfdash.ui.shared.run_words import LOOKS, duration
-from lfdash.ui.shared.text import language, t
+from lfdash.ui.shared.text import isolated, language, t
 
 
 def strip_html(view: RunView | None) -> str:
@@ -52,7 +52,7 @@ def heading(words: str) -> str:
 def spoken_state(view: RunView | None) -> str:
     """The state, and that a run does not step, for whoever does not see it: read aloud when it changes, and only
     then."""
-    words = f"{view.name}: {t(f'states.{view.state.name}')}" if view else t("ui.no_run")
+    words = f"{isolated(view.name)}: {t(f'states.{view.state.name}')}" if view else t("ui.no_run")
     if view is not None and view.stall is not None:
         words += f". {stall_in(language(), view.stall)}"
     return read_aloud("run", words)
