@@ -128,8 +128,9 @@ def hidden(view: RunView, redact: Callable[[str], str]) -> RunView:
 def settled(before: RunView | None, now: RunView) -> RunView:
     """`now`, or with the state of `before` when that attempt cannot have come from there to here: what a look
     between two writes of another process finds must not be shown. An end without a code was
-    seen by nobody, and does not bind: an attempt that was taken back while it was looked at is made anew."""
-    if before is None or before.record is None or before.attempt != now.attempt:
+    seen by nobody, and does not bind: an attempt that was taken back while it was looked at is made anew. Another run
+    in the same folder goes its own way."""
+    if before is None or before.record is None or (before.run_id, before.attempt) != (now.run_id, now.attempt):
         return now
     if before.state in TERMINAL and before.exit_code is None:
         return now

@@ -76,3 +76,4 @@ def test_a_look_between_two_writes_changes_nothing(world: World) -> None:
     failed = replace(now, state=RunState.FAILED, exit_code=1)
     assert settled(failed, now).state is RunState.FAILED
     assert settled(replace(failed, exit_code=None), now).state is RunState.RUNNING  # nobody saw that end
+    assert settled(failed, replace(now, run_id="another")).state is RunState.RUNNING  # in the place of the first
