@@ -34,6 +34,7 @@ ROW, HEAD = 35, 37  # px
 TALLEST, TALLEST_GROUP = 606, 387
 MOST_GROUPS = 60  # that are drawn
 SMALLEST = 1e-6  # a number that the table writes without an exponent
+NUMBER = "%.12g"  # all digits that an argument has; Streamlit's "plain" makes 999.9999999999999 of 1000
 LONGEST = 60  # characters of a value in a title
 
 
@@ -172,11 +173,13 @@ def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> d
     for name in data.column_names:
         if name not in own:
             plain = pa.types.is_floating(data.schema.field(name).type)
-            own[name] = (
-                config.NumberColumn(names[name], format="plain", width=number_width(names[name], data[name])) if plain
-                else config.TextColumn(names[name])
-            )
+            own[name] = number_column(names[name], data[name]) if plain else config.TextColumn(names[name])
     return own
+
+
+def number_column(title: str, values: pa.ChunkedArray) -> Any:
+    """How a column of numbers that may be of any size looks."""
+    return st.column_config.NumberColumn(title, format=NUMBER, width=number_width(title, values))
 
 
 def number_width(title: str, values: pa.ChunkedArray) -> int:

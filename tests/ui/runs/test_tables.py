@@ -5,6 +5,8 @@ from __future__ import annotations
 from unittest.mock import patch
 from zlib import crc32
 
+import pyarrow as pa
+
 from lfdash.engine.services import Services
 from lfdash.runs.grouping import Group
 from lfdash.ui.runs import actions, selection, tables
@@ -54,6 +56,12 @@ def test_groups_are_closed_opened_and_selected_in(three: Services) -> None:
     app.session_state["runs.group"] = None
     app = pages.good(app.run())
     assert names(app) == ["new", "cli", "old"] and app.session_state[selection.CHOSEN] == ["id-old"]
+
+
+def test_numbers_are_written_with_their_own_digits() -> None:
+    """As sprintf-js understands it; Streamlit's "plain" shows 999.9999999999999 for the first."""
+    column = tables.number_column("max_samples", pa.chunked_array([[1000.0, 1e-5]]))
+    assert column["type_config"]["format"] == "%.12g"
 
 
 def test_a_group_is_called_by_its_value() -> None:
