@@ -66,12 +66,14 @@ class Measured:
 class NumberRow:
     """A number of each run. what: "best", "at" (the same place), "last", "duration", "speed", "steps", "memory",
     "device_memory", "length", "tokens". column: the quantity, of which is known which way is better. values: NaN where
-    it is no number, None where there is none. steps: where it was reached."""
+    it is no number, None where there is none. steps: where it was reached. smoothed: whether the values
+    are those of smoothed lines."""
 
     what: str
     column: str
     values: tuple[float | None, ...]
     steps: tuple[float | None, ...] = ()
+    smoothed: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def rows_of(name: str, runs: Sequence[Measured], axis: str, where: float | None,
         yield NumberRow("best", name, tuple(values), tuple(steps))
     if where is not None:
         own = 0.0 if name.startswith(EVAL) else span  # few and far between: as they are
-        yield NumberRow("at", name, tuple(at(run, name, axis, where, own) for run in runs))
+        yield NumberRow("at", name, tuple(at(run, name, axis, where, own) for run in runs), smoothed=own > 0)
     yield NumberRow("last", name, tuple(None if frame is None else last(frame, name) for frame in frames))
 
 

@@ -86,6 +86,7 @@ def column_word(column: str) -> str:
 def row_of(row: NumberRow, found: Numbers, base: int) -> Row:
     """A row as it is drawn."""
     name = at_words(found) if row.what == "at" else t(f"ui.compare_{row.what}")
+    name += f" ({t('ui.series_smooth')})" if row.smoothed else ""
     tops = ranks({str(place): value for place, value in enumerate(row.values)}, better(row.column))
     cells = [
         cell_of(row, place, base, top=str(place) in tops and row.what != "length") for place in range(len(row.values))

@@ -95,6 +95,9 @@ def test_a_smoothed_curve_is_told_smoothed_and_an_evaluation_as_it_is(tmp_path: 
     (smooth,) = row(numbers_of([run], span=10.0), "at")
     assert smooth == pytest.approx(0.5, abs=0.05)
     assert row(numbers_of([run], span=10.0), "at", "eval_loss") == (100.0,)
+    for span, names in ((0.0, set()), (10.0, {("at", "loss")})):
+        found = numbers_of([run], span=span)
+        assert {(one.what, one.column) for one in found.rows if one.smoothed} == names
 
 
 def test_what_runs_took(tmp_path: Path) -> None:
