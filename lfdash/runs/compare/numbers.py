@@ -54,12 +54,15 @@ def change(name: str, value: float | None, base: float | None) -> Change | None:
     return Change(difference, percent, None if sense == 0 else (1 if difference * sense > 0 else -1))
 
 
-def best(frame: MetricFrame, name: str) -> tuple[float, float] | None:
-    """(value, step) of the best of a column, the first of equals; None without a number, or where no way is better."""
+def best(frame: MetricFrame, name: str, before: float | None = None) -> tuple[float, float] | None:
+    """(value, step) of the best of a column, the first of equals; None without a number, or where no way is better.
+    before: what came at this step or later does not count."""
     way = better(name)
     if way == 0 or name not in frame:
         return None
     steps, values = frame.series(name)
+    if before is not None:
+        steps, values = steps[steps < before], values[steps < before]
     if len(values) == 0:
         return None
     place = int(np.argmax(values) if way > 0 else np.argmin(values))

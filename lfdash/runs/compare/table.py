@@ -13,7 +13,7 @@ from lfdash.machine.history import MachineColumns
 from lfdash.runs.compare.numbers import best, better, columns_of, common_end, largest, last, median, reached, value_at
 from lfdash.runs.metrics.frame import MetricFrame
 
-STEP = "step"
+STEP, LOSS = "step", "loss"
 EVAL = "eval_"  # begins what is measured now and then
 MOST_COLUMNS = 12  # quantities that have rows
 MEMORY = ("vram_reserved", "vram_allocated")  # GB; the first that a run has
@@ -40,6 +40,10 @@ class Feed(Protocol):
     def frame(self) -> MetricFrame:
         """Its columns."""
 
+    @property
+    def dead_since(self) -> float | None:
+        """The step since which it has learned nothing; None while it may learn."""
+
     def draw(
         self, column: str, *, x: Any = STEP, span: float = 0.0, lo: float | None = None, hi: float | None = None,
         points: int = 2000,
@@ -61,13 +65,18 @@ class Measured:
         """Its columns; None where it has logged nothing."""
         return self.feed.frame if self.feed is not None and len(self.feed.frame) else None
 
+    @property
+    def dead_since(self) -> float | None:
+        """The step since which its losses are none, though they may be logged as 0."""
+        return self.feed.dead_since if self.feed is not None else None
+
 
 @dataclass(frozen=True)
 class NumberRow:
     """A number of each run. what: "best", "at" (the same place), "last", "duration", "speed", "steps", "memory",
     "device_memory", "length", "tokens". column: the quantity, of which is known which way is better. values: NaN where
-    it is no number, None where there is none. steps: where it was reached. smoothed: whether the values
-    are those of smoothed lines."""
+    it is no number, None where there is none. steps: where it was reached. smoothed: whether the values are those of
+    smoothed lines."""
 
     what: str
     column: str
@@ -108,21 +117,31 @@ def numbers_of(runs: Sequence[Measured], axis: str = STEP, span: float = 0.0) ->
 
 def rows_of(name: str, runs: Sequence[Measured], axis: str, where: float | None, span: float) -> Iterable[NumberRow]:
     """The rows of one quantity."""
-    frames = [run.frame for run in runs]
     if better(name):
-        found = [best(frame, name) if frame is not None else None for frame in frames]
+        found = [None if (frame := run.frame) is None else best(frame, name, run.dead_since) for run in runs]
         values, steps = ([None if pair is None else pair[part] for pair in found] for part in (0, 1))
         yield NumberRow("best", name, tuple(values), tuple(steps))
     if where is not None:
         own = 0.0 if name.startswith(EVAL) else span  # few and far between: as they are
         yield NumberRow("at", name, tuple(at(run, name, axis, where, own) for run in runs), smoothed=own > 0)
-    yield NumberRow("last", name, tuple(None if frame is None else last(frame, name) for frame in frames))
+    yield NumberRow("last", name, tuple(newest(run, name) for run in runs))
+
+
+def newest(run: Measured, name: str) -> float | None:
+    """The last value of a quantity; of a run that learns nothing the loss is no number."""
+    if run.frame is None:
+        return None
+    return math.nan if name == LOSS and run.dead_since is not None else last(run.frame, name)
 
 
 def at(run: Measured, name: str, axis: str, where: float, span: float) -> float | None:
     """The value of a run's curve at a place; None where it has none there."""
     if run.feed is None or run.frame is None or name not in run.frame:
         return None
+    if name == LOSS and run.dead_since is not None:
+        learned = run.frame[axis][run.frame[STEP] < run.dead_since]
+        if not np.any(learned >= where):
+            return math.nan
     curve = run.feed.draw(name, x=axis, span=span, lo=where, hi=where)
     return value_at(np.asarray(curve.x), np.asarray(curve.y), where)
 

@@ -16,6 +16,7 @@ from lfdash.machine.history import columns_of
 from lfdash.runs.compare.table import Measured, Numbers, numbers_of, peak_memory
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.paths import RunPaths
+from tests.support.feeds import fed
 
 Log = list[tuple[int, float]]  # step, loss
 LOGS = st.lists(
@@ -126,3 +127,19 @@ def test_the_most_memory_of_a_device() -> None:
     assert peak_memory(columns_of([])) is None
     found = numbers_of([Measured(device_memory=5.0), Measured()])
     assert row(found, "device_memory", "memory") == (5.0, None)
+
+
+def test_a_run_that_learns_nothing_does_not_win(tmp_path: Path) -> None:
+    """transformers logs a loss that is no number as 0."""
+    losses = [6.5, 6.25, 0.0, 0.0, 0.0, 0.0]
+    rows = [{"current_steps": n, "total_steps": 6, "loss": loss} for n, loss in enumerate(losses, 1)]
+    history = [{"step": n, "loss": loss, "grad_norm": 1.0 if loss else math.nan} for n, loss in enumerate(losses, 1)]
+    dead = Measured(fed(tmp_path / "dead", rows, history=history))
+    good = measured(tmp_path / "good", [{"current_steps": n, "loss": 3.0 - n / 10} for n in range(1, 7)])
+    assert dead.dead_since == 3
+    found = numbers_of([dead, good])
+    assert row(found, "best") == (6.25, pytest.approx(2.4))
+    for what in ("at", "last"):
+        assert math.isnan(row(found, what)[0] or 0) and row(found, what)[1] == pytest.approx(2.4)
+    shorter = measured(tmp_path / "shorter", [{"current_steps": n, "loss": 3.0} for n in range(1, 3)])
+    assert row(numbers_of([dead, shorter]), "at") == (6.25, 3.0)
