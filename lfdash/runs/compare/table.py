@@ -11,7 +11,7 @@ import numpy as np
 
 from lfdash.machine.history import MachineColumns
 from lfdash.runs.compare.numbers import best, better, columns_of, common_end, largest, last, median, reached, value_at
-from lfdash.runs.metrics.frame import MetricFrame
+from lfdash.runs.metrics.frame import TRAINED, MetricFrame
 
 STEP, LOSS = "step", "loss"
 EVAL = "eval_"  # begins what is measured now and then
@@ -104,7 +104,7 @@ def numbers_of(runs: Sequence[Measured], axis: str = STEP, span: float = 0.0) ->
     known = [frame for frame in frames if frame is not None]
     if not any(reached(frame, axis) for frame in known):
         axis = STEP
-    ends = [None if frame is None else reached(frame, axis) for frame in frames]
+    ends = [None if frame is None else trained_to(frame, axis) for frame in frames]
     where = common_end(ends)
     columns = [name for name in columns_of(known) if name not in ASIDE][:MOST_COLUMNS]
     rows = [row for name in columns for row in rows_of(name, runs, axis, where, span)]
@@ -113,6 +113,13 @@ def numbers_of(runs: Sequence[Measured], axis: str = STEP, span: float = 0.0) ->
         shortest=tuple(place for place, end in enumerate(ends) if where is not None and end == where),
         lacking=tuple(place for place, end in enumerate(ends) if end is None and frames[place] is not None),
     )
+
+
+def trained_to(frame: MetricFrame, axis: str) -> float | None:
+    """How far a run has come with a training loss; its closing line has none, and no curve goes there."""
+    trained = frame.marks & TRAINED > 0
+    known = frame[axis][trained & np.isfinite(frame[axis])] if axis in frame else np.empty(0)
+    return float(known.max()) if len(known) else reached(frame, axis)
 
 
 def rows_of(name: str, runs: Sequence[Measured], axis: str, where: float | None, span: float) -> Iterable[NumberRow]:

@@ -143,3 +143,14 @@ def test_a_run_that_learns_nothing_does_not_win(tmp_path: Path) -> None:
         assert math.isnan(row(found, what)[0] or 0) and row(found, what)[1] == pytest.approx(2.4)
     shorter = measured(tmp_path / "shorter", [{"current_steps": n, "loss": 3.0} for n in range(1, 3)])
     assert row(numbers_of([dead, shorter]), "at") == (6.25, 3.0)
+
+
+def test_the_run_that_sets_the_length_has_a_value_there(tmp_path: Path) -> None:
+    """Its last line, of the end of the training, has no loss."""
+    closing = {"current_steps": 12, "total_steps": 12, "epoch": 1.0}
+    trained = [{"current_steps": n, "total_steps": 12, "loss": 2.0} for n in (5, 10)]
+    short = measured(tmp_path / "a", [*trained, closing])
+    long = measured(tmp_path / "b", [{"current_steps": n, "total_steps": 40, "loss": n / 10} for n in range(5, 45, 5)])
+    found = numbers_of([short, long])
+    assert (found.where, found.shortest, row(found, "at")) == (10.0, (0,), (2.0, 1.0))
+    assert row(found, "length", "step") == (12.0, 40.0)
