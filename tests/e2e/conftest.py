@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sy
 
 from lfdash.runs.paths import RunPaths, marker
 from lfdash.supervisor.processes import marked, send
+from lfdash.ui.launch.actions import SECOND_CLICK_S
 from tests.support.server import Server, start_server
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -44,6 +45,11 @@ def drawn(page: Page) -> None:
     page.wait_for_timeout(200)  # the event is sent, and the run of the page begins
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
+
+
+def no_double_click(page: Page) -> None:
+    """Waits until a click on Start is no second half of a double click on it any more: there is nothing to be seen."""
+    page.wait_for_timeout(1000 * SECOND_CLICK_S + 100)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.conftest import Server, drawn, pick_option, signal_trainers
+from tests.e2e.conftest import Server, drawn, no_double_click, pick_option, signal_trainers
 from tests.support.many import add_run
 
 pytestmark = pytest.mark.e2e
@@ -340,6 +340,7 @@ def test_stop_kill_and_the_question_without_a_mouse(browser: Browser, server: Se
     drawn(page)
     page.keyboard.press("Control+Enter")
     expect(page.locator(".lf-state[data-state=RUNNING]")).to_be_visible(timeout=60_000)
+    no_double_click(page)
     page.keyboard.press("Control+Enter")
     asked = page.locator("body > [role=status]").filter(has_text="Start it anyway, or queue it?")
     expect(asked).to_be_attached(timeout=60_000)

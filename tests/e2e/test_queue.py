@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import Server, no_double_click
 from tests.e2e.test_train import MINUTES, choose_preset, processes_of, run_folder, run_name, wait_state
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
@@ -48,6 +48,7 @@ def test_a_job_waits_is_held_cancelled_put_back_and_starts_without_a_tab(browser
     page.click(".st-key-start button")
     wait_state(page, "RUNNING", 1)
 
+    no_double_click(page)
     second = run_name(page)
     page.click(".st-key-start button")
     expect(page.locator(".st-key-busy")).to_contain_text(first)
