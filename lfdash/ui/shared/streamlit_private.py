@@ -6,7 +6,7 @@ public name there; `tests/ui/shared/test_streamlit_private.py` says when one is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
@@ -133,6 +133,7 @@ def wake(found: FragmentOf) -> None:
     def begin() -> None:
         # A page that is being drawn would end where it is, and leave half of itself to the browser.
         if session._scriptrunner is None and all(map(session.has_fragment, found.fragments)):
-            session._create_scriptrunner(found.wanted)
+            # What the browser keeps of earlier messages is known only when it asks; it may have let go of some since.
+            session._create_scriptrunner(replace(found.wanted, cached_message_hashes=frozenset()))
 
     server._get_async_objs().eventloop.call_soon_threadsafe(begin)

@@ -58,7 +58,8 @@ def test_a_thread_wakes_a_tab_without_touching_its_widgets() -> None:
     source = inspect.getsource(AppSession.request_rerun)
     assert "self._scriptrunner.request_rerun(rerun_data)" in source
     assert "self._create_scriptrunner(rerun_data)" in source
-    server, wanted = mock.Mock(), streamlit_private.FragmentOf("s", ("id",), RerunData(fragment_id_queue=["id"]))
+    run = RerunData(fragment_id_queue=["id"], cached_message_hashes=frozenset({"of long ago"}))
+    server, wanted = mock.Mock(), streamlit_private.FragmentOf("s", ("id",), run)
     session = server._session_mgr.get_active_session_info.return_value.session
     server._get_async_objs.return_value.eventloop.call_soon_threadsafe = lambda act: act()
     assert not streamlit_private.is_shown(wanted), "no server runs here"
@@ -69,7 +70,7 @@ def test_a_thread_wakes_a_tab_without_touching_its_widgets() -> None:
         session._scriptrunner.request_rerun.assert_not_called()
         session._scriptrunner = None
         streamlit_private.wake(wanted)
-        session._create_scriptrunner.assert_called_once_with(wanted.wanted)
+        session._create_scriptrunner.assert_called_once_with(RerunData(fragment_id_queue=["id"]))
         session.has_fragment.return_value = False  # another page is shown
         streamlit_private.wake(wanted)
         server._session_mgr.get_active_session_info.return_value = None
