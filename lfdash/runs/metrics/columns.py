@@ -20,6 +20,16 @@ class Watcher(Protocol):
         """The column has changed from a place on."""
 
 
+class Walker(Protocol):
+    """Who goes along the rows, and remembers places."""
+
+    def replaced(self, place: int) -> None:
+        """The rows from a place on went, or are others now."""
+
+    def inserted(self) -> None:
+        """A row has come before all others."""
+
+
 class Columns:
     """Growing columns of one length, ascending by step.
 
@@ -33,6 +43,7 @@ class Columns:
         self._buffers: dict[str, Column] = {"step": np.empty(FIRST)}
         self._marks: Marks = np.zeros(FIRST, np.uint8)
         self._watchers: dict[str, list[Watcher]] = {}
+        self._walkers: list[Walker] = []
         self._shared = False  # whether a frame has been given of these buffers
         self._origin = object()  # another one when rows went, or came between others
 
@@ -68,6 +79,15 @@ class Columns:
         """Tells `watcher` of every change of a column."""
         self._watchers.setdefault(name, []).append(watcher)
 
+    def follow(self, walker: Walker) -> None:
+        """Tells `walker` of rows that are replaced."""
+        self._walkers.append(walker)
+
+    def replace(self, place: int) -> None:
+        """Tells that the row at a place is that of another line of the log now."""
+        for walker in self._walkers:
+            walker.replaced(place)
+
     def place(self, step: float) -> int | None:
         """Where a step is, if it is."""
         steps = self.view("step")
@@ -92,19 +112,22 @@ class Columns:
             self._move(size, self._room)
         self._size = size
         self._spoil(size)
+        self.replace(size)
 
-    def insert(self, place: int, step: float) -> None:
-        """Adds a row between others."""
-        old, tail = self._size, slice(place, self._size)
-        after = {name: buffer[tail].copy() for name, buffer in self._buffers.items()}
-        marks = self._marks[tail].copy()
-        self._move(place, self._room)
-        self._size = place
+    def insert_first(self, step: float) -> None:
+        """Adds a row before all others."""
+        old = self._size
+        after = {name: buffer[:old].copy() for name, buffer in self._buffers.items()}
+        marks = self._marks[:old].copy()
+        self._move(0, self._room)
+        self._size = 0
         self.grow(np.concatenate(([step], after["step"])))
         for name, values in after.items():
-            self._buffers[name][place + 1 : old + 1] = values
-        self._marks[place + 1 : old + 1] = marks
-        self._spoil(place)
+            self._buffers[name][1 : old + 1] = values
+        self._marks[1 : old + 1] = marks
+        self._spoil(0)
+        for walker in self._walkers:
+            walker.inserted()
 
     def put(self, name: str, places: Places | slice | int, values: Column | float) -> None:
         """Writes values of a column; of those for one place the last counts. places: ascending."""

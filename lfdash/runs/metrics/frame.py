@@ -35,6 +35,7 @@ TRAINED = 1  # a training loss was logged, if only as NaN
 EVALUATED = 2  # an evaluation was logged, or another line without a loss
 OVERFLOWN = 4  # a gradient norm was printed that is no finite number
 TOLD = 8  # the trainer's state has told of it, with all digits
+AGAIN = 16  # a training loss was logged more than once at this step, as a launch began with it
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from lfdash.runs.metrics.columns import Columns
-from lfdash.runs.metrics.frame import EVALUATED, TRAINED, Column, MetricFrame, Places, Segment
+from lfdash.runs.metrics.frame import AGAIN, EVALUATED, TRAINED, Column, MetricFrame, Places, Segment
 from lfdash.runs.metrics.progress import NAN
 from lfdash.runs.metrics.rows import Block, Flags
 
@@ -56,7 +56,7 @@ class Merge:
 
     def _add_nought(self, block: Block) -> None:
         if not len(self.columns) or self.columns.view("step")[0] > 0:
-            self.columns.insert(0, 0.0)
+            self.columns.insert_first(0.0)
             self._segments = tuple(Segment(segment.place + 1, segment.step) for segment in self._segments)
         elif self.columns.place(0.0) is None:
             return
@@ -106,24 +106,36 @@ class Merge:
 
     def _append(self, block: Block, *, launch: bool) -> None:
         """Takes rows of one launch, ascending; launch: whether they begin one."""
-        if launch:
-            self._launch(block)
+        again = launch and self._launch(block)
         columns, size = self.columns, len(self.columns)
         steps = block.step
         fresh = np.empty(len(block), bool)
         fresh[0] = not size or steps[0] != columns.view("step")[-1]
         np.not_equal(steps[1:], steps[:-1], out=fresh[1:])
         columns.grow(steps[fresh])
-        self._write(block, np.cumsum(fresh) + (size - 1), block.seconds + self._base)
-        self._speeds(block, np.cumsum(fresh) + (size - 1))
+        places = np.cumsum(fresh) + (size - 1)
+        if not fresh[0]:
+            columns.replace(size - 1)
+        self._mark_again(block, places, again)
+        self._write(block, places, block.seconds + self._base)
+        self._speeds(block, places)
 
-    def _launch(self, block: Block) -> None:
-        """Makes room for a launch that begins with the first row of `block`."""
+    def _mark_again(self, block: Block, places: Places, first: bool) -> None:
+        """Notes which rows have a loss not for the first time. first: whether the first row is such a one."""
+        trained, marks = places[block.has_loss], self.columns.marks
+        if len(trained):
+            marks[trained[1:][trained[1:] == trained[:-1]]] |= AGAIN
+            if (first and block.has_loss[0]) or marks[trained[0]] & TRAINED:
+                marks[trained[0]] |= AGAIN
+
+    def _launch(self, block: Block) -> bool:
+        """Makes room for a launch that begins with the first row of `block`; whether its step was there before."""
         steps = self.columns.view("step")
         step, trains = float(block.step[0]), bool(block.has_loss[0])
         size = int(np.searchsorted(steps, step, side="left" if trains else "right"))
         if not np.any(steps[:size] > 0):
             size = 0  # a start over
+        known = self.columns.place(step) is not None
         self.columns.cut(size)
         self._base = last_number(self.columns.view("seconds"), size) if "seconds" in self.columns else 0.0
         self._timed = None
@@ -131,6 +143,7 @@ class Merge:
         kept = tuple(segment for segment in self._segments if segment.place < place)
         closing = not (trains or block.has_eval[0]) and step == block.total[0]
         self._segments = (*kept, Segment(place, int(step))) if size and not closing else kept
+        return known
 
     def _write(self, block: Block, places: Places, seconds: Column) -> None:
         """Puts the values of rows at their places, the later ones over the earlier."""

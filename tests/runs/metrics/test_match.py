@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lfdash.runs.metrics import state
@@ -45,46 +46,119 @@ def line_of(row: dict[str, Any], shape: int, more: dict[str, float]) -> str:
     return f"{own}\r      { {name: f'{value:.4g}' for name, value in (entry | {'epoch': row['epoch']}).items()} }\n"
 
 
+Launches = list[tuple[int, int]]
+LAUNCHES = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 60)), min_size=1, max_size=3)
+SOME = st.sets(st.integers(1, 100), max_size=20)
+
+
+@dataclass(frozen=True)
+class Story:
+    """What launches wrote, line by line: a row of the log and what the console said of it, "" where it is lost. told:
+    the margins that the steps have at the end, of those that have any."""
+
+    lines: list[tuple[str, str]]
+    told: dict[int, float]
+
+
+def story_of(
+    shape: int, launches: Launches, *, lost: set[int], kept: set[int], alike: bool, timed: bool = False
+) -> Story:
+    """launches: first step and number of steps of each. lost: steps without a line on the console; kept: steps without
+    a row; what a launch begins with has both, each time: else nothing tells of two lines of the same numbers that they
+    are two. alike: whether a step that is trained again has the same loss. timed: whether rows say when they were."""
+    lines, told, ends = [], {}, [0]  # type: list[tuple[str, str]], dict[int, float], list[int]
+    for begin, count in launches:
+        ends.append((min(begin, ends[-1] + 1) if len(ends) > 1 else 1) + count - 1)
+    begins = [end - count + 1 for end, (_, count) in zip(ends[1:], launches, strict=True)]
+    for number, (begin, end) in enumerate(zip(begins, ends[1:], strict=True)):
+        told = {step: value for step, value in told.items() if step < begin}
+        for step in range(begin, end + 1):
+            row, margin = row_at(step, 0 if alike else number), round(step + number / 10, 1)
+            more = {"grad_norm": margin, "rewards/margins": margin}
+            clock = {"elapsed_time": f"0:00:{step - begin + number:02d}"} if timed else {}
+            is_lost, is_kept = step in lost - {begin}, step in kept - {*begins}
+            lines.append(("" if is_kept else written([row | clock]), "" if is_lost else line_of(row, shape, more)))
+            if not (is_lost or is_kept):
+                told[step] = margin
+    return Story(lines, told)
+
+
+def told_by(feed: RunFeed, name: str = "rewards/margins") -> dict[float, float]:
+    """What a feed has of each step."""
+    if name not in feed.frame:
+        return {}
+    steps, values = feed.frame.series(name)
+    return dict(zip(steps.tolist(), values.tolist(), strict=True))
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    shape=st.sampled_from([4, 5]),
-    launches=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 60)), min_size=1, max_size=3),
-    lost=st.sets(st.integers(1, 100), max_size=20), kept=st.sets(st.integers(1, 100), max_size=20),
-    cuts=st.lists(st.integers(0, 20_000), max_size=4), alike=st.booleans(),
+    shape=st.sampled_from([4, 5]), launches=LAUNCHES, lost=SOME, kept=SOME,
+    cuts=st.lists(st.integers(0, 20_000), max_size=4), alike=st.booleans(), timed=st.booleans(),
 )
+@example(shape=5, launches=[(1, 1), (1, 1)], lost=set(), kept=set(), cuts=[], alike=True, timed=False)
+@example(shape=4, launches=[(1, 30), (30, 9)], lost=set(), kept=set(), cuts=[], alike=True, timed=True)
+@example(shape=5, launches=[(1, 30), (25, 5), (20, 10)], lost={25}, kept=set(), cuts=[], alike=True, timed=True)
 def test_every_step_has_what_was_printed_for_it(
-    tmp_path: Path, shape: int, launches: list[tuple[int, int]], lost: set[int], kept: set[int], cuts: list[int],
-    alike: bool,
+    tmp_path: Path, shape: int, launches: Launches, lost: set[int], kept: set[int], cuts: list[int], alike: bool,
+    timed: bool,
 ) -> None:
-    """lost: steps without a line on the console; kept: steps without a row. Read in pieces, and at once. alike: whether
-    a step that is trained again has the same loss."""
-    log, console, expected = "", "", {}  # type: tuple[str, str, dict[int, float]]
-    end = 0
-    for number, (begin, count) in enumerate(launches):
-        begin = min(begin, end + 1) if number else 1
-        expected = {step: value for step, value in expected.items() if step < begin}
-        end = begin + count
-        for step in range(begin, end):
-            row, margin = row_at(step, 0 if alike else number), round(step + number / 10, 1)
-            log += "" if step in kept - {begin} else written([row])
-            more = {"grad_norm": 0.5, "rewards/margins": margin}
-            console += "" if step in lost - {begin} else line_of(row, shape, more)
-            if not (step in lost - {begin} or step in kept - {begin}):
-                expected[step] = margin
-        end -= 1
+    """The console read in pieces, and at once."""
+    story = story_of(shape, launches, lost=lost, kept=kept, alike=alike, timed=timed)
+    console = "".join(said for _, said in story.lines)
     paths = RunPaths(tmp_path)
     paths.console.unlink(missing_ok=True)
-    paths.trainer_log.write_text(log)
+    paths.trainer_log.write_text("".join(row for row, _ in story.lines))
     feed = RunFeed(paths)
     for cut in sorted(cuts):
         paths.console.write_text(console[:cut])
         feed.poll()
     paths.console.write_text(console)
     feed.poll()
-    frame = feed.frame
-    steps, margins = frame.series("rewards/margins") if "rewards/margins" in frame else (np.empty(0), np.empty(0))
-    told = dict(zip(steps.tolist(), margins.tolist(), strict=True))
-    assert told == {step: value for step, value in expected.items() if step in frame["step"]}
+    assert told_by(feed) == {step: value for step, value in story.told.items() if step in feed.frame["step"]}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    shape=st.sampled_from([4, 5]), launches=LAUNCHES, lost=SOME, kept=SOME, alike=st.booleans(), timed=st.booleans(),
+    looks=st.lists(st.integers(0, 12), max_size=40), early=st.lists(st.booleans(), min_size=1, max_size=7),
+)
+@example(looks=[], shape=5, launches=[(1, 30), (30, 9)], lost=set(), kept=set(), alike=False, timed=True, early=[True])
+@example(
+    looks=[0] * 160, shape=4, launches=[(1, 60), (21, 20)], lost=set(), kept=set(), alike=True, timed=True, early=[True]
+)
+@example(looks=[0, 0, 0, 1], shape=4, launches=[(1, 3)], lost={2}, kept=set(), alike=False, timed=False, early=[True])
+def test_a_run_that_is_followed_has_what_a_fresh_look_at_it_has(
+    tmp_path: Path, shape: int, launches: Launches, lost: set[int], kept: set[int], alike: bool, timed: bool,
+    looks: list[int], early: list[bool],
+) -> None:
+    """looks: how many files grow before each look at them. early: whether a line is on the console before its row is
+    in the log, in turn."""
+    story = story_of(shape, launches, lost=lost, kept=kept, alike=alike, timed=timed)
+    paths = RunPaths(tmp_path)
+    log, console = paths.trainer_log, paths.console
+    written_to: list[tuple[Path, str]] = []
+    for number, (row, said) in enumerate(story.lines):
+        both = [(log, row), (console, said)]
+        written_to += reversed(both) if early[number % len(early)] else both
+    for path in (log, console):
+        path.write_text("")
+    followed, due = RunFeed(paths), looks[::-1]
+    wait = due.pop() if due else 1000
+    for path, text in written_to:
+        with path.open("a") as file:
+            file.write(text)
+        wait -= 1
+        if wait < 0:
+            followed.poll()
+            fresh = RunFeed(paths)
+            fresh.poll()
+            assert told_by(followed) == told_by(fresh)
+            wait = due.pop() if due else 1000
+    followed.poll()
+    for name in ("rewards/margins", "grad_norm"):
+        told = told_by(followed, name)
+        assert told == {step: value for step, value in story.told.items() if step in followed.frame["step"]}
 
 
 def test_real_consoles_tell_all_that_they_have() -> None:
