@@ -21,7 +21,9 @@ from dataclasses import dataclass
 
 from lfdash.files import look_json, look_mark
 from lfdash.runs.log_reader import LogRow
-from lfdash.runs.metrics.progress import is_bare, last_segment, number, rhythm_of
+from lfdash.runs.metrics.launches import last_launch
+from lfdash.runs.metrics.line import number
+from lfdash.runs.metrics.progress import is_bare, rhythm_of
 from lfdash.runs.paths import LOG, STATE, RunPaths
 from lfdash.runs.record import RunState
 from lfdash.runs.steps import read_steps
@@ -65,7 +67,7 @@ def traces_of(paths: RunPaths, rows: Sequence[LogRow]) -> Traces:
 
 def judge_plain(traces: Traces) -> RunState:
     """RUNNING, SUCCEEDED or LOST; see above."""
-    rows = last_segment(traces.rows)
+    rows = last_launch(traces.rows)
     written_last = traces.results_age is not None and (
         traces.log_age is None or traces.results_age <= traces.log_age + SLACK_S
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from lfdash.data.json_text import as_text
 from lfdash.files import look_json, read_json_file
 from lfdash.runs.console import tracker_link
-from lfdash.runs.metrics.progress import number
+from lfdash.runs.metrics.line import number
 from lfdash.runs.paths import RunPaths
 
 SCORES = ("all_results.json", "predict_results.json", "eval_results.json")

@@ -13,7 +13,7 @@ import numpy as np
 
 from lfdash.runs.log_reader import Cursor, LogRow, read_new
 from lfdash.runs.metrics.feed import DEAD, RunFeed
-from lfdash.runs.metrics.progress import number
+from lfdash.runs.metrics.line import number
 from lfdash.runs.paths import RunPaths
 
 POINTS = 30  # of the small curve, at most

@@ -14,7 +14,8 @@ from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
-from lfdash.runs.metrics.progress import RECENT, Progress, last_segment, progress, progress_in
+from lfdash.runs.metrics.launches import last_launch
+from lfdash.runs.metrics.progress import RECENT, Progress, progress, progress_in
 from lfdash.runs.notes import NONE, Notes
 from lfdash.runs.notes import read as read_notes
 from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths
@@ -316,7 +317,7 @@ def read_progress(log: str, elapsed: float | None = None, *, over: bool = False)
     `progress_of`. over: nothing more will come, and a few lines will do for its speed."""
     rows = read_last(log, FEW_LINES if over else LAST_LINES)
     found = progress_in(rows, elapsed)
-    told = found.loss is not None and sum(["loss" in row for row in last_segment(rows)]) > (2 if over else RECENT)
+    told = found.loss is not None and sum(["loss" in row for row in last_launch(rows)]) > (2 if over else RECENT)
     return found if told else progress_in(read_last(log), elapsed)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lfdash.runs.metrics.frame import COLUMNS
-from lfdash.runs.metrics.progress import begins_segment, number, seconds
+from lfdash.runs.metrics.launches import Kind, Launches
+from lfdash.runs.metrics.line import number, seconds
 
 Row = dict[str, Any]
 NAN = math.nan
@@ -35,8 +36,8 @@ class Plain:
         self.steps: dict[float, dict[str, float]] = {}
         self.planned: int | None = None
         self.starts: list[float] = []  # first steps of launches after the first, of those that are still there
-        self._before: Row | None = None
-        self._trained: Row | None = None
+        self._launches = Launches()
+        self._evaluated: set[float] = set()
         self._base = 0.0
         self._timed: tuple[float, float] | None = None
 
@@ -52,25 +53,18 @@ class Plain:
                 if min(self.steps, default=1.0) >= 0:
                     self._put(0.0, row, seconds(row))
                 continue
-            if self._before is not None and self._begins(row, step):
+            kind = self._launches.take(step, total, seconds(row), "loss" in row, "eval_loss" in row)
+            if kind is Kind.BESIDE:
+                if "eval_loss" in row and step in self.steps and step not in self._evaluated:
+                    self.steps[step]["eval_loss"] = number(row["eval_loss"])
+                    self._evaluated.add(step)
+                continue
+            if kind is Kind.BEGINS:
                 self._launch(row, step)
-            self._before = row
-            if "loss" in row:
-                self._trained = row
+            if "eval_loss" in row or ("loss" not in row and "epoch" in row):
+                self._evaluated.add(step)
             self._put(step, row, seconds(row) + self._base)
             self._speed(step, row)
-
-    def _begins(self, row: Row, step: float) -> bool:
-        before, trained = self._before, self._trained
-        assert before is not None
-        if begins_segment(row, before):
-            return True
-        if trained is None or "loss" not in row:
-            return False
-        if not step == number(trained["current_steps"]) == number(before["current_steps"]):
-            return False
-        now, then = seconds(row), seconds(trained)
-        return now != then and not (math.isnan(now) and math.isnan(then))
 
     def _launch(self, row: Row, step: float) -> None:
         trains = "loss" in row
@@ -78,6 +72,7 @@ class Plain:
         if not any(at > 0 for at in kept):
             kept = {}
         self.steps = kept
+        self._evaluated &= {*kept}
         told = [values["seconds"] for _, values in sorted(kept.items()) if math.isfinite(values.get("seconds", NAN))]
         self._base = told[-1] if told else 0.0
         self._timed = None

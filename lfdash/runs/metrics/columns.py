@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from lfdash.runs.metrics.frame import Column, Marks, MetricFrame, Places, Segment
-from lfdash.runs.metrics.progress import NAN
+from lfdash.runs.metrics.line import NAN
 
 FIRST = 256  # rows there is room for at first
 MOST_COLUMNS = 300  # a spoiled console may name thousands

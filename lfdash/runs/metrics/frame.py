@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from lfdash.runs.metrics.progress import NAN
+from lfdash.runs.metrics.line import NAN
 
 Column = npt.NDArray[np.float64]
 Marks = npt.NDArray[np.uint8]

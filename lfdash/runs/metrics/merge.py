@@ -8,8 +8,9 @@ import numpy as np
 
 from lfdash.runs.metrics.columns import Columns
 from lfdash.runs.metrics.frame import AGAIN, EVALUATED, TRAINED, Column, MetricFrame, Places, Segment
-from lfdash.runs.metrics.progress import NAN
-from lfdash.runs.metrics.rows import Block, Flags
+from lfdash.runs.metrics.launches import Kind, Launches
+from lfdash.runs.metrics.line import NAN
+from lfdash.runs.metrics.rows import Block
 
 
 class Merge:
@@ -18,15 +19,15 @@ class Merge:
     A launch that begins at a step replaces what was there from that step on, as it is trained again; one that begins no
     later than the first one did is a start over. One whose first line has no loss (there was nothing left to train, or
     it evaluates first) leaves what is at that step. Seconds go on from what is left of the launches before: steps that
-    are trained again count once.
+    are trained again count once. Of a step that several processes wrote the first line counts: its clock is the one
+    that never goes back, and what was drawn stays.
     """
 
     def __init__(self) -> None:
         self.columns = Columns()
         self.planned: int | None = None
         self._segments: tuple[Segment, ...] = ()
-        self._last: Block | None = None  # the row before, of those beyond step 0
-        self._trained = (NAN, NAN)  # step and seconds of the last row with a loss
+        self._launches = Launches()
         self._base = 0.0  # seconds of the launches before
         self._timed: tuple[float, float] | None = None  # tokens, seconds of the loss before, same launch
 
@@ -65,44 +66,23 @@ class Merge:
         self._write(block, np.full(len(block), place), block.seconds)
 
     def _add_beyond(self, block: Block) -> None:
-        begins = self._begins(block)
-        edges = [0, *(np.flatnonzero(begins[1:]) + 1).tolist(), len(block)]
+        kinds = self._launches.kinds(block)
+        parts = np.flatnonzero((kinds[1:] == Kind.BEGINS) | (np.diff(kinds == Kind.BESIDE) > 0)) + 1
+        edges = [0, *parts.tolist(), len(block)]
         for begin, end in pairwise(edges):
-            self._append(block.part(begin, end), launch=bool(begins[begin]))
-        self._last = block.part(len(block) - 1, len(block))
+            if kinds[begin] == Kind.BESIDE:
+                self._add_beside(block.part(begin, end))
+            else:
+                self._append(block.part(begin, end), launch=bool(kinds[begin] == Kind.BEGINS))
 
-    def _begins(self, block: Block) -> Flags:
-        """Which rows begin a launch; see `progress.begins_segment`. Also a second loss at one step does."""
-        first = self._last is None
-        last = block.part(0, 1) if self._last is None else self._last
-
-        def before(now: Column | Flags, old: Column | Flags) -> Column:
-            return np.concatenate((old, now[:-1]))
-
-        step = before(block.step, last.step)
-        had_loss = before(block.has_loss, last.has_loss).astype(bool)
-        closed = ~had_loss & ~before(block.has_eval, last.has_eval).astype(bool) & (
-            step == before(block.total, last.total)
-        )
-        earlier = block.seconds < before(block.seconds, last.seconds)
-        again = self._again(block) & (block.step == step)
-        if_closed, else_ = (block.step != step) | block.has_loss | earlier, (block.step < step) | again
-        begins: Flags = (closed & if_closed) | (~closed & else_)
-        if first:
-            begins[0] = False
-        return begins
-
-    def _again(self, block: Block) -> Flags:
-        """Which rows have a loss at the step of the loss before, of another time."""
-        again = np.zeros(len(block), bool)
-        places = np.flatnonzero(block.has_loss)
-        if len(places):
-            steps, times = block.step[places], block.seconds[places]
-            step = np.concatenate(([self._trained[0]], steps[:-1]))
-            when = np.concatenate(([self._trained[1]], times[:-1]))
-            again[places] = (steps == step) & (times != when) & ~(np.isnan(times) & np.isnan(when))
-            self._trained = (float(steps[-1]), float(times[-1]))
-        return again
+    def _add_beside(self, block: Block) -> None:
+        """Takes rows that another process wrote: evaluations that are not known yet, nothing else."""
+        for number in np.flatnonzero(block.has_eval).tolist():
+            place = self.columns.place(float(block.step[number]))
+            if place is not None and not self.columns.marks[place] & EVALUATED:
+                row = block.part(number, number + 1)
+                self.columns.put("eval_loss", place, float(row.columns["eval_loss"][0]))
+                self.columns.marks[place] |= EVALUATED
 
     def _append(self, block: Block, *, launch: bool) -> None:
         """Takes rows of one launch, ascending; launch: whether they begin one."""

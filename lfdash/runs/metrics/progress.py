@@ -1,25 +1,20 @@
-"""How far a run is, in one line, by the last rows of its trainer log; and what a row of it says."""
+"""How far a run is, in one line, by the last rows of its trainer log."""
 
 from __future__ import annotations
 
 import math
-import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
 from lfdash.runs.log_reader import LogRow
+from lfdash.runs.metrics.launches import last_launch
+from lfdash.runs.metrics.line import number, seconds
 
-MOST_DIGITS = 20  # of a part of a time: a spoiled log may have thousands
-ELAPSED = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)").fullmatch
 RECENT = 20  # rows from which speed, remaining time and rhythm are taken
 FEWEST = 4  # lines that make a rhythm
-NAN = math.nan
-LARGEST = int(sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -52,61 +47,11 @@ class Progress:
     rhythm: Rhythm | None = None
 
 
-def number(value: Any) -> float:
-    """A logged value as a float; NaN for what is no number, or too large for one."""
-    if type(value) is int:
-        return float(value) if -LARGEST <= value <= LARGEST else NAN
-    return value if isinstance(value, float) else NAN
-
-
-def seconds(row: LogRow) -> float:
-    """Time since this launch's training began.
-
-    From tokens and throughput when both are there (throughput = all tokens so far / that time, exact to a
-    millisecond); else from elapsed_time ("1 day, 2:03:04"), whole seconds. NaN when neither can be read.
-    """
-    tokens, rate = number(row.get("total_tokens")), number(row.get("throughput"))
-    if tokens > 0 and rate > 0:
-        return tokens / rate
-    match = ELAPSED(str(row.get("elapsed_time", "")))
-    if match is None:
-        return NAN
-    days, hours, minutes, rest = (number(int(part)) if len(part) < MOST_DIGITS else NAN for part in match.groups("0"))
-    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
-
-
 def is_bare(row: LogRow) -> bool:
     """Whether this is a line of a training without a loss: the one that ends it, or, with `eval_on_each_dataset`, that
     of an evaluation, whose losses have names that LLaMA-Factory's log does not know. The lines of a prediction have no
     epoch."""
     return "loss" not in row and "eval_loss" not in row and "epoch" in row
-
-
-def is_closing(row: LogRow) -> bool:
-    """Whether this can only be a line of a training's end: no loss, at its last step."""
-    return "loss" not in row and "eval_loss" not in row and row.get("current_steps") == row.get("total_steps")
-
-
-def begins_segment(row: LogRow, before: LogRow) -> bool:
-    """Whether a launch (a resume, a start over) begins with `row`: steps go back, or the last training ended.
-
-    The last line of an evaluation goes back to step 0 and begins nothing. Several lines without a loss at the last
-    step are the evaluations of several datasets, unless the clock began anew.
-    """
-    step, last = number(row.get("current_steps")), number(before.get("current_steps"))
-    if step == 0:
-        return False
-    if not is_closing(before):
-        return step < last
-    return step != last or "loss" in row or seconds(row) < seconds(before)
-
-
-def last_segment(rows: Sequence[LogRow]) -> list[LogRow]:
-    """The rows of the newest launch among `rows`."""
-    for place in range(len(rows) - 1, 0, -1):
-        if begins_segment(rows[place], rows[place - 1]):
-            return list(rows[place:])
-    return list(rows)
 
 
 def newest(rows: Sequence[LogRow], key: str) -> float | None:
@@ -124,7 +69,7 @@ def progress(rows: Sequence[LogRow]) -> Progress:
 
 def progress_in(rows: Sequence[LogRow], elapsed: float | None = None) -> Progress:
     """As `progress`. elapsed: as for `progress_of`."""
-    launch = last_segment(rows)
+    launch = last_launch(rows)
     return progress_of(launch, elapsed, resumed=len(launch) < len(rows))
 
 

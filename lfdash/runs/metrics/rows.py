@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lfdash.files import quick_json
 from lfdash.runs.log_reader import LogRow
 from lfdash.runs.metrics.frame import COLUMNS, Column
-from lfdash.runs.metrics.progress import NAN, number, seconds
+from lfdash.runs.metrics.line import NAN, number, seconds
 
 Flags = npt.NDArray[np.bool_]
 FIELDS = ("current_steps", "total_steps", "throughput", *COLUMNS)

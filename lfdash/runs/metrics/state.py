@@ -13,8 +13,8 @@ import numpy as np
 from lfdash.files import FileMark, is_absent, look_mark, open_plain, quick_json
 from lfdash.runs.metrics.columns import Columns
 from lfdash.runs.metrics.followed import PIECE, Deadline
+from lfdash.runs.metrics.line import NAN, number
 from lfdash.runs.metrics.match import all_close, write
-from lfdash.runs.metrics.progress import NAN, number
 from lfdash.runs.paths import STATE, RunPaths
 
 LARGEST_STATE = 1 << 30  # bytes of a trainer_state.json that is read

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def story_of(
         for step in range(begin, end + 1):
             row, margin = row_at(step, 0 if alike else number), round(step + number / 10, 1)
             more = {"grad_norm": margin, "rewards/margins": margin}
-            clock = {"elapsed_time": f"0:00:{step - begin + number:02d}"} if timed else {}
+            clock = {"elapsed_time": str(timedelta(seconds=(step - begin + 1) * 10 ** (3 - number)))} if timed else {}
             is_lost, is_kept = step in lost - {begin}, step in kept - {*begins}
             lines.append(("" if is_kept else written([row | clock]), "" if is_lost else line_of(row, shape, more)))
             if not (is_lost or is_kept):

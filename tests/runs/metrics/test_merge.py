@@ -40,7 +40,7 @@ def rows(draw: st.DrawFn) -> bytes:
         row |= {"lr": 1e-4 / (1 + step), "accuracy": 0.5}
     if draw(st.booleans()):
         row |= {"total_tokens": 100 * step, "throughput": draw(st.sampled_from([0.0, 12.5, 100.0]))}
-    row["elapsed_time"] = draw(st.sampled_from(["0:00:01", "0:00:09", "1 day, 2:03:04", ""]))
+    row["elapsed_time"] = draw(st.sampled_from(["0:00:01", "0:00:09", "1 day, 2:03:04", "1 day, 2:03:05", ""]))
     return json.dumps(row).encode()
 
 

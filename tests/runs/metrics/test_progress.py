@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from lfdash.runs.log_reader import read_last
-from lfdash.runs.metrics.progress import Progress, Rhythm, last_segment, progress, rhythm_of, seconds
+from lfdash.runs.metrics.launches import last_launch
+from lfdash.runs.metrics.line import seconds
+from lfdash.runs.metrics.progress import Progress, Rhythm, progress, rhythm_of
 from tests.support.runs import FIXTURES
 
 
@@ -98,7 +100,7 @@ def test_nan_is_shown_as_what_it_is() -> None:
 
 def test_lines_of_several_evaluations_at_the_last_step_begin_no_launch() -> None:
     rows = rows_of("plain/each_dataset.trainer_log.jsonl")
-    assert last_segment(rows) == rows and progress(rows).loss == 1.8
+    assert last_launch(rows) == rows and progress(rows).loss == 1.8
 
 
 def test_the_first_line_after_a_resume_tells_no_speed() -> None:
