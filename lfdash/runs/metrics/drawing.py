@@ -70,17 +70,20 @@ class Ruler:
 
 
 def draw(
-    series: Series, axis: Column, *, span: float, lo: float | None, hi: float | None, points: int
+    series: Series, axis: Column, *, span: float, lo: float | None, hi: float | None, points: int,
+    stop: int | None = None,
 ) -> Curve:
-    """See `RunFeed.draw`. axis: ascending, a value a place."""
+    """See `RunFeed.draw`. axis: ascending, a value a place. stop: the place before which the line ends; None = at the
+    last one."""
     values, pyramid = series.drawn(span)
+    size = len(series) if stop is None else series.rank(stop)
     begin = 0 if lo is None else series.rank(int(np.searchsorted(axis, lo)))
-    end = len(series) if hi is None else series.rank(int(np.searchsorted(axis, hi, side="right")))
-    end = max(begin, end)
+    end = size if hi is None else min(size, series.rank(int(np.searchsorted(axis, hi, side="right"))))
+    begin, end = min(begin, size), max(min(begin, size), end)
     ranks = pyramid.pick(values, begin, end, max(points, 2))
     if begin:
         ranks = np.concatenate(([begin - 1], ranks))
-    if end < len(series):
+    if end < size:
         ranks = np.concatenate((ranks, [end]))
     places = series.places(ranks)
     x = axis[places]

@@ -198,7 +198,8 @@ class RunFeed:
         x: the axis. span: half-life of the smoothing in steps; 0 = as it was logged. lo, hi: the range of x, None = to
         the end. All values where there are no more than `points`, else the smallest and the largest of each of some
         stretches; these stay the same as the run grows. The cost does not depend on how long the run is. Empty for a
-        column that there is not.
+        column that there is not. The loss of a run that learns nothing ends where it was a number last: transformers
+        logs 0 from there on.
         """
         with self._data:
             columns = self._merge.columns
@@ -207,12 +208,19 @@ class RunFeed:
             if x not in self._rulers:
                 assert x in AXES
                 self._rulers[x] = Ruler(columns, x)
-            return draw(self._of(column), self._rulers[x].values(), span=span, lo=lo, hi=hi, points=points)
+            axis, stop = self._rulers[x].values(), self._stop(column)
+            return draw(self._of(column), axis, span=span, lo=lo, hi=hi, points=points, stop=stop)
 
     def best(self, column: str, largest: bool = False) -> int | None:
         """The place of a column's smallest value (or its largest), the first of equal ones; None where it has none."""
         with self._data:
             return self._of(column).best(largest=largest) if column in self._merge.columns else None
+
+    def _stop(self, column: str) -> int | None:
+        """The place before which a column ends, as its values mean nothing from there on; None where it does not."""
+        if column != "loss" or self.dead_since is None:
+            return None
+        return int(np.searchsorted(self._merge.columns.view("step"), self.dead_since))
 
     def _of(self, column: str) -> Series:
         if column not in self._series:

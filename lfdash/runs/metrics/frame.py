@@ -35,6 +35,7 @@ TRAINED = 1  # a training loss was logged, if only as NaN
 EVALUATED = 2  # an evaluation was logged, or another line without a loss
 OVERFLOWN = 4  # a gradient norm was printed that is no finite number
 TOLD = 8  # the trainer's state has told of it, with all digits
+EVAL_NAN = 32  # the loss of an evaluation was logged that is no number
 AGAIN = 16  # a training loss was logged more than once at this step, as a launch began with it
 
 
@@ -80,6 +81,14 @@ class MetricFrame:
     def each_eval(self) -> tuple[str, ...]:
         """The columns of the losses on each of several evaluation datasets."""
         return tuple(sorted(filter(is_each_eval, self.columns)))
+
+    @property
+    def eval_nan(self) -> float | None:
+        """The step of the newest evaluation, where its loss is no number."""
+        places = np.flatnonzero(self.marks & EVAL_NAN)
+        if not len(places) or np.isfinite(self["eval_loss"][places[-1] + 1 :]).any():
+            return None
+        return float(self["step"][places[-1]])
 
     def series(self, name: str) -> tuple[Column, Column]:
         """(steps, values) of one column, without its gaps."""

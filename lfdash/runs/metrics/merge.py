@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from lfdash.runs.metrics.columns import Columns
-from lfdash.runs.metrics.frame import AGAIN, EVALUATED, TRAINED, Column, MetricFrame, Places, Segment
+from lfdash.runs.metrics.frame import AGAIN, EVAL_NAN, EVALUATED, TRAINED, Column, MetricFrame, Places, Segment
 from lfdash.runs.metrics.launches import Kind, Launches
 from lfdash.runs.metrics.line import NAN
 from lfdash.runs.metrics.rows import Block
@@ -139,6 +139,11 @@ class Merge:
         marks = self.columns.marks
         marks[together if block.has_loss.all() else places[block.has_loss]] |= TRAINED
         marks[places[block.has_eval | (~block.has_loss & block.has_epoch)]] |= EVALUATED
+        if block.has_eval.any():
+            evaluated = places[block.has_eval]
+            bad = ~np.isfinite(self.columns.view("eval_loss")[evaluated])
+            marks[evaluated] &= 255 - EVAL_NAN
+            marks[evaluated[bad]] |= EVAL_NAN
 
     def _speeds(self, block: Block, places: Places) -> None:
         """Tokens a second since the loss before: `throughput` itself is wrong after a resume."""

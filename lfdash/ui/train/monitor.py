@@ -56,6 +56,11 @@ def is_reading(services: Services, view: RunView | None) -> bool:
     return view is not None and view.waiting is None and services.feeds.of(view.paths).reading is not None
 
 
+def feed_of(services: Services, view: RunView | None) -> RunFeed | None:
+    """What is read of a run's files; None for one that has none yet."""
+    return services.feeds.of(view.paths) if view is not None and view.waiting is None else None
+
+
 def read(services: Services, view: RunView | None) -> None:
     """Reads what the files of a run have new, or a part of it. For any thread."""
     if view is not None and view.waiting is None:
@@ -105,6 +110,9 @@ def draw_body(form: Form, view: RunView) -> None:
     told = alert_bar.draw(services, view)
     if feed.dead_since is not None and kind.trains and not told:
         st.warning(t("ui.loss_dead", step=f"{feed.dead_since:.0f}"), icon=":material/monitor_heart:")
+    bad_eval = feed.frame.eval_nan
+    if bad_eval is not None and kind.trains:
+        st.warning(t("ui.eval_nan", step=f"{bad_eval:.0f}"), icon=":material/monitor_heart:")
     if kind.trains and (len(feed.frame) > 0 or feed.reading is not None):
         draw_main(view, feed)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import html
+import math
+from dataclasses import replace
 
 from lfdash.engine.words import stall_in
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.page_script import read_aloud
 from lfdash.ui.shared.run_words import LOOKS, duration
 from lfdash.ui.shared.text import isolated, language, t
 
+NOT_A_NUMBER = "NaN"
 
-def strip_html(view: RunView | None) -> str:
-    """State, step, epoch, times, loss and speed as one block of HTML; every value escaped."""
+
+def strip_html(view: RunView | None, feed: RunFeed | None = None) -> str:
+    """State, step, epoch, times, loss and speed as one block of HTML; every value escaped. feed: see `strip_facts`."""
     if view is None:
         return (
             f'<div class="lf-strip">{heading(t("ui.no_run"))}'
@@ -23,7 +28,7 @@ def strip_html(view: RunView | None) -> str:
     look = LOOKS[view.state]
     facts = "".join(
         f'<span class="lf-fact"><b>{html.escape(value)}</b><small>{html.escape(name)}</small></span>'
-        for name, value in strip_facts(view)
+        for name, value in strip_facts(view, feed)
     )
     percent = 100.0 if view.state is RunState.SUCCEEDED else view.progress.percent or 0.0
     return (
@@ -65,14 +70,22 @@ def stall_html(view: RunView) -> str:
     return f'<span class="lf-state lf-stop" data-stalled="true">{html.escape(stall_in(language(), view.stall))}</span>'
 
 
-def strip_facts(view: RunView) -> list[tuple[str, str]]:
-    """The labelled values of the strip, in order; a dash where nothing is known yet."""
+def loss_words(loss: float | None) -> str:
+    """A loss as it is shown."""
+    return "–" if loss is None else f"{loss:.4f}" if math.isfinite(loss) else NOT_A_NUMBER
+
+
+def strip_facts(view: RunView, feed: RunFeed | None = None) -> list[tuple[str, str]]:
+    """The labelled values of the strip, in order; a dash where nothing is known yet. feed: what is read of the run's
+    files, where that tells more than the last lines of its log."""
     p = view.progress
+    if feed is not None and feed.dead_since is not None:
+        p = replace(p, loss=math.nan)  # transformers logs 0
     return [
         (t("ui.step"), f"{p.step if p.step is not None else '–'} / {p.total if p.total else '–'}"),
         (t("ui.epoch"), "–" if p.epoch is None else f"{p.epoch:.2f}"),
         (t("ui.eta"), duration(p.remaining_s) if view.state is RunState.RUNNING else "–"),
         (t("ui.elapsed"), duration(view.elapsed_s)),
-        (t("ui.loss"), "–" if p.loss is None else f"{p.loss:.4f}"),
+        (t("ui.loss"), loss_words(p.loss)),
         (t("ui.speed"), "–" if p.tokens_per_s is None else t("ui.speed_value", value=f"{p.tokens_per_s:,.0f}")),
     ]

@@ -253,6 +253,31 @@ def test_a_loss_that_is_no_number_is_told_from_console_or_state_of_a_real_run(tm
         assert follow(folder, "sft_overflow.jsonl", **known).dead_since == (4 if known else None)
 
 
+def test_the_loss_ends_where_it_was_a_number_last(tmp_path: Path) -> None:
+    """Smoothed as well: the zeros after it would be the best of all."""
+    rows = [{"current_steps": step, "total_steps": 9, "loss": 5.0 - step, "epoch": step / 9} for step in range(1, 5)]
+    dead = [{"current_steps": step, "total_steps": 9, "loss": 0.0, "epoch": step / 9} for step in range(5, 10)]
+    said = "".join(f"{{'loss': '0', 'grad_norm': 'nan', 'epoch': '{step / 9:.4g}'}}\n" for step in range(5, 10))
+    feed = fed(tmp_path, [*rows, *dead], said)
+    assert feed.dead_since == 5 and feed.frame["loss"][-1] == 0
+    for span in (0.0, 2.0):
+        curve = feed.draw("loss", span=span)
+        assert curve.x.tolist() == [1, 2, 3, 4] and curve.y.min() >= 1
+        assert len(feed.draw("loss", span=span, lo=6.0)) == 1 and len(feed.draw("loss", span=span, points=2)) == 2
+    assert feed.draw("epoch").x.tolist() == [*range(1, 10)]
+
+
+def test_an_evaluation_whose_loss_is_no_number_is_told_until_one_has_one(folder: Path) -> None:
+    rows = [
+        {"current_steps": step, "total_steps": 9, key: loss, "epoch": step / 9}
+        for step, key, loss in ((4, "loss", 1.0), (4, "eval_loss", 2.0), (8, "loss", 1.0), (8, "eval_loss", math.nan))
+    ]
+    assert fed(folder, rows[:2]).frame.eval_nan is None
+    assert fed(folder, [*rows, {"current_steps": 9, "total_steps": 9, "epoch": 1.0}]).frame.eval_nan == 8
+    assert fed(folder, [*rows, {"current_steps": 9, "total_steps": 9, "eval_loss": 1.5}]).frame.eval_nan is None
+    assert fed(folder, [*rows, {"current_steps": 8, "total_steps": 9, "eval_loss": 1.5}]).frame.eval_nan is None
+
+
 @pytest.mark.parametrize("name", ["dpo", "eval_loss", "nan", "ppo", "predict", "sft"])
 def test_other_real_runs_are_not_called_dead(tmp_path: Path, name: str) -> None:
     console = "sft_console.txt" if name == "sft" else None

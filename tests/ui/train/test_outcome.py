@@ -25,11 +25,13 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
     monkeypatch.setenv("LFDASH_CLI", "/no/llamafactory-cli")
     with app.opened(tmp_path / "workspace") as found:
         found.registry.launchers.default = FakeLauncher()
+        found._started = True  # its thread would tell of the runs at moments of its own
         yield found
 
 
-def show(services: Services, logs: str = "", **changes: object) -> str:
-    """All that the page says of one run, whose view has these changes. logs: recorded ones, by their name."""
+def show(services: Services, logs: str = "", more: str = "", **changes: object) -> str:
+    """All that the page says of one run, whose view has these changes. logs: recorded ones, by their name; more: a line
+    that the log has after them."""
     registry = services.registry
     plan = plan_for(registry.workspace)
     outcome = registry.launch(plan, record_for(plan))
@@ -39,13 +41,16 @@ def show(services: Services, logs: str = "", **changes: object) -> str:
     for name, file in ((f"{logs}.jsonl", "trainer_log.jsonl"), (f"{logs}_console.txt", "console.log")):
         if logs:
             (folder / file).write_bytes((FIXTURES / "logs" / name).read_bytes())
+    if more:
+        with (folder / "trainer_log.jsonl").open("a") as log:
+            log.write(more + "\n")
     registry.refresh()
     (view,) = registry.snapshot()
     changed: RunView = replace(view, **changes)  # type: ignore[arg-type]
     registry.snapshot = lambda: (changed,)  # type: ignore[method-assign]
     registry.get = lambda run_id: changed  # type: ignore[method-assign]
     page = app.start()
-    parts = [*page.error, *page.warning, *page.success, *page.info, *page.caption, *page.markdown]
+    parts = [*page.error, *page.warning, *page.success, *page.info, *page.caption, *page.markdown, *page.get("html")]
     keys = [button.key for button in page.button]
     return json.dumps([*(part.value for part in parts), *keys], ensure_ascii=False)
 
@@ -77,7 +82,14 @@ def test_an_end_that_nobody_saw_has_no_code(services: Services, state: RunState)
 
 @pytest.mark.parametrize("state", [RunState.RUNNING, RunState.SUCCEEDED])
 def test_a_run_whose_loss_is_no_number_says_so_whether_or_not_it_succeeds(services: Services, state: RunState) -> None:
-    assert t("ui.loss_dead", step="4") in show(services, "sft_overflow", state=state, exit_code=0)
+    said = show(services, "sft_overflow", state=state, exit_code=0)
+    assert t("ui.loss_dead", step="4") in said and t("ui.eval_nan", step="4")[:20] not in said
+    assert "<b>NaN</b><small>loss</small>" in said and "0.0000" not in said
+
+
+def test_an_evaluation_loss_that_is_no_number_is_told(services: Services) -> None:
+    said = show(services, "sft", '{"current_steps": 99, "total_steps": 99, "eval_loss": NaN, "epoch": 1.0}')
+    assert t("ui.eval_nan", step="99") in said
 
 
 def test_a_run_that_learns_says_nothing_of_that(services: Services) -> None:
