@@ -68,6 +68,7 @@ def facts(row: RunRow, view: RunView) -> list[tuple[str, str]]:
         (t("cli.step"), steps(row)),
         (t("cli.loss"), number(row.loss)),
         (t("cli.eval_loss"), number(row.eval_loss)),
+        (t("ui.speed"), speed_words(row)),
         (t("ui.runs_col_when"), local_time(row.started)),
         (t("ui.runs_col_duration"), seconds(row.seconds)),
         (t("ui.runs_col_folder"), str(view.path)),
@@ -75,6 +76,14 @@ def facts(row: RunRow, view: RunView) -> list[tuple[str, str]]:
         (t("cli.why"), view.error or (past_end(view) if view.past_end else "–")),
     ]
     return [(name, value) for name, value in found if value != "–"]
+
+
+def speed_words(row: RunRow) -> str:
+    """The speed, and which one it is."""
+    if row.tokens_per_s is None:
+        return "–"
+    which = t("ui.speed_whole" if row.state in TERMINAL else "ui.speed_recent")
+    return f"{t('ui.speed_value', value=f'{row.tokens_per_s:,.0f}')} ({which})"
 
 
 def past_end(view: RunView) -> str:

@@ -17,7 +17,8 @@ class RunRow:
     kind: "train", "eval" or "export"; kind, model, stage, method: as LLaMA-Factory calls them. loss, eval_loss: the
     newest of each. started: of its newest attempt, epoch seconds. seconds: all attempts together. folder: relative to
     the workspace; absolute where it lies elsewhere. stalled: seconds without a step, of a run that goes on but does not
-    step any more. dead_step: since which step the loss is no number.
+    step any more. dead_step: since which step the loss is no number. tokens_per_s: of the whole run where it is over,
+    else of its newest lines.
     """
 
     id: str
@@ -36,11 +37,13 @@ class RunRow:
     folder: str
     stalled: float | None = None
     dead_step: int | None = None
+    tokens_per_s: float | None = None
 
 
 def row_of(view: RunView, known: Known) -> RunRow:
     """The row of a run. known: what its log says of it."""
     about, summary = known.about, known.summary
+    view = view.with_whole(summary.whole)
     return RunRow(
         id=view.run_id,
         name=view.name,
@@ -58,4 +61,5 @@ def row_of(view: RunView, known: Known) -> RunRow:
         folder=view.output_dir,
         stalled=None if view.stall is None else view.stall.quiet_s,
         dead_step=summary.dead_step,
+        tokens_per_s=view.progress.tokens_per_s,
     )

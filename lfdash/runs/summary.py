@@ -8,12 +8,15 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
 from lfdash.runs.log_reader import Cursor, LogRow, read_new
 from lfdash.runs.metrics.feed import DEAD, RunFeed
-from lfdash.runs.metrics.line import number
+from lfdash.runs.metrics.launches import Kind, Launches
+from lfdash.runs.metrics.line import number, seconds
+from lfdash.runs.metrics.whole import UNTOLD, Whole, whole_of
 from lfdash.runs.paths import RunPaths
 
 POINTS = 30  # of the small curve, at most
@@ -25,7 +28,7 @@ class Summary:
     """best, best_eval: the lowest training and evaluation loss, and the steps they were reached at; None without
     any number. last, last_eval: the newest of each (NaN when the training diverged). spark: at most 30 means of equal
     stretches of the training loss, oldest first. dead_step: since which step the loss is no number (metrics/feed.py,
-    dead_since); None while the run may learn.
+    dead_since); None while the run may learn. whole: time and speed of the whole training.
     """
 
     best: float | None = None
@@ -36,6 +39,7 @@ class Summary:
     spark: tuple[float, ...] = ()
     last_eval: float | None = None
     dead_step: int | None = None
+    whole: Whole = UNTOLD
 
 
 NOTHING = Summary()
@@ -72,6 +76,11 @@ class Curve:
         place = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
         return float(values[place]), int(self.steps[place])
 
+    def at(self, step: float) -> float:
+        """The value of a step; NaN where it has none."""
+        place = bisect_left(self.steps, step)
+        return self.values[place] if place < len(self.steps) and self.steps[place] == step else math.nan
+
     def last(self) -> float | None:
         """The value of the last step."""
         return self.values[-1] if self.values else None
@@ -99,22 +108,46 @@ class Digest:
 
     def __init__(self) -> None:
         self._loss, self._eval = Curve(), Curve()
-        self._step = 0.0
+        self._clock, self._tokens = Curve(), Curve()  # seconds over all launches
+        self._launches = Launches()
+        self._base = 0.0  # seconds of the launches before
 
     def add(self, rows: Sequence[LogRow]) -> None:
         """Takes rows; those without a step are passed over."""
         for row in rows:
             step = number(row.get("current_steps"))
-            if not math.isfinite(step):
-                continue
-            if step > 0:  # the last line of an evaluation goes back to 0 and begins nothing
-                if step < self._step:
-                    self._loss.cut(step)
-                    self._eval.cut(step)
-                self._step = step
-            for key, curve in (("loss", self._loss), ("eval_loss", self._eval)):
-                if row.get(key) is not None:
-                    curve.put(step, number(row[key]))
+            if math.isfinite(step):
+                self._add(row, step)
+
+    def _add(self, row: LogRow, step: float) -> None:
+        when = seconds(row)
+        if step > 0:  # the last line of an evaluation goes back to 0 and begins nothing
+            trains = "loss" in row
+            kind = self._launches.take(step, number(row.get("total_steps")), when, trains, "eval_loss" in row)
+            if kind is Kind.BESIDE:
+                return
+            if kind is Kind.BEGINS:
+                for curve in (self._loss, self._eval, self._clock, self._tokens):
+                    curve.cut(step if trains else math.nextafter(step, math.inf))
+                self._base = self._clock.last() or 0.0
+            for value, curve in ((when + self._base, self._clock), (number(row.get("total_tokens")), self._tokens)):
+                if math.isfinite(value):
+                    curve.put(step, value)
+        for key, curve in (("loss", self._loss), ("eval_loss", self._eval)):
+            if row.get(key) is not None:
+                curve.put(step, number(row[key]))
+
+    def whole(self) -> Whole:
+        """Time and speed of the whole training."""
+        steps = self._loss.steps
+        ends = [*islice(filter(self._is_timed, steps), 2), *islice(filter(self._is_timed, reversed(steps)), 1)]
+        if not ends:
+            return UNTOLD
+        first, *others = ((step, self._clock.at(step), self._tokens.at(step)) for step in ends)
+        return whole_of(first, others[0] if len(ends) > 2 else None, others[-1], self._clock.values[-1])
+
+    def _is_timed(self, step: float) -> bool:
+        return not math.isnan(self._clock.at(step))
 
     @property
     def looks_dead(self) -> bool:
@@ -130,7 +163,7 @@ class Digest:
         losses = (self._loss.last(), self._loss.spark(), self._eval.last())
         if dead_step is not None:
             losses = (math.nan, losses[1], losses[2])
-        return Summary(best, best_step, best_eval, best_eval_step, *losses, dead_step)
+        return Summary(best, best_step, best_eval, best_eval_step, *losses, dead_step, self.whole())
 
 
 class LogDigest:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from lfdash.runs.arguments import Value
 from lfdash.runs.details import NO_DETAILS, Packed, RunDetails, read_details, unpack, unpacked, with_flags
 from lfdash.runs.kept import no_collection
 from lfdash.runs.metadata import NOT_KNOWN, RunMetadata
+from lfdash.runs.metrics.whole import Whole
 from lfdash.runs.newest_first import places_changed, when
 from lfdash.runs.paths import LOG
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.summary import NOTHING, LogDigest, Summary
 from lfdash.runs.view import RunView
 
-VERSION = 4
+VERSION = 5
 LARGEST_FILE = 64 << 20  # bytes; 10,000 runs take some 7 MB
 MEGABYTE = 1 << 20  # bytes of a log read at once
 BUDGET_S = 0.05  # of each look, spent on logs that were not read yet
@@ -244,7 +245,7 @@ def to_row(entry: CachedSummary, packed: Packed) -> dict[str, Any]:
         "mark": entry.mark,
         "about": (about.kind, about.model, about.stage, about.method),
         "summary": (found.best, found.best_step, found.best_eval, found.best_eval_step, losses[0], found.spark,
-                    losses[1], found.dead_step),
+                    losses[1], found.dead_step, astuple(found.whole)),
         "details": packed.pack(entry.known.details),
     }
 
@@ -256,10 +257,11 @@ def entries(
     for key, row in rows:
         try:
             size, changed, folder = map(int, row["mark"])
-            best, best_step, best_eval, best_eval_step, last, spark, last_eval, dead = row["summary"]
+            best, best_step, best_eval, best_eval_step, last, spark, last_eval, dead, whole = row["summary"]
             steps = [None if step is None else int(step) for step in (best_step, best_eval_step, dead)]
             losses = (real(best), steps[0], real(best_eval), steps[1], real(last))
-            summary = Summary(*losses, tuple(map(float, spark)), real(last_eval), steps[2])
+            ends = (tuple(map(float, spark)), real(last_eval), steps[2], Whole(*map(real, whole)))
+            summary = Summary(*losses, *ends)
             kind = RunMetadata(*map(str, row["about"]))
             details = unpack(row["details"], pairs)
             yield key, CachedSummary((size, changed, folder), Known(kind, summary, details))

@@ -78,6 +78,7 @@ def badges_of(view: RunView, known: Known) -> tuple[str, ...]:
 def make_row(view: RunView, known: Known) -> TableRow:
     """The row of a run."""
     about, summary = known.about, known.summary
+    view = view.with_whole(summary.whole)
     progress = view.progress
     words = (
         view.name, about.model, about.stage, about.method, view.output_dir, view.notes.note, *view.notes.tags,

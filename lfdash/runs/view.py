@@ -16,6 +16,7 @@ from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
 from lfdash.runs.metrics.launches import last_launch
 from lfdash.runs.metrics.progress import RECENT, Progress, progress, progress_in
+from lfdash.runs.metrics.whole import Whole
 from lfdash.runs.notes import NONE, Notes
 from lfdash.runs.notes import read as read_notes
 from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths
@@ -157,6 +158,16 @@ class RunView:
             parts += [a.exit.seconds for a in self.record.attempts if a.exit is not None and a.number < self.attempt]
         known = [part for part in parts if part is not None]
         return sum(known) if known else None
+
+    def with_whole(self, whole: Whole) -> RunView:
+        """The same, with what is known of the whole training where that is what counts: the speed of a run that is
+        over, instead of its last one; the time of all launches, where the log alone knows of them."""
+        progress = self.progress
+        if self.state in TERMINAL:
+            progress = replace(progress, tokens_per_s=whole.tokens_per_s)
+        if self.record is None and whole.seconds is not None:
+            progress = replace(progress, elapsed_s=whole.seconds)
+        return self if progress == self.progress else replace(self, progress=progress)
 
     @property
     def past_end(self) -> bool:

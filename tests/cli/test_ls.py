@@ -15,7 +15,7 @@ from tests.support.terminal import DEMO, lfdash
 
 COLUMNS = [
     "id", "name", "state", "kind", "model", "stage", "method", "step", "total", "loss", "eval_loss", "started",
-    "seconds", "folder", "stalled", "dead_step",
+    "seconds", "folder", "stalled", "dead_step", "tokens_per_s",
 ]
 
 

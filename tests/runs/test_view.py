@@ -13,6 +13,7 @@ import pytest
 from lfdash.files import file_mark
 from lfdash.runs.log_reader import read_last
 from lfdash.runs.metrics.progress import Progress, progress
+from lfdash.runs.metrics.whole import Whole
 from lfdash.runs.notes import Notes, save
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Exit, RunRecord, RunState, Status
@@ -212,3 +213,14 @@ def test_a_checkpoint_that_stood_at_the_end_is_told(log: str, attempt: int, stat
     found = progress(read_last(FIXTURES / f"{log}.trainer_log.jsonl"))
     view = RunView("id", "r1", Path("r1"), "saves/r1", state, attempt=attempt, progress=found)
     assert view.past_end is past
+
+
+def test_what_is_known_of_the_whole_counts_for_a_run_that_is_over_or_has_no_record(tmp_path: Path) -> None:
+    whole = Whole(seconds=900.0, steps_per_s=2.0, tokens_per_s=50.0)
+    view = RunView("a", "a", tmp_path, "a", RunState.RUNNING, progress=Progress(elapsed_s=60.0, tokens_per_s=70.0))
+    plain = view.with_whole(whole)
+    assert (plain.elapsed_s, plain.progress.tokens_per_s) == (900.0, 70.0)
+    over = replace(view, state=RunState.SUCCEEDED).with_whole(whole)
+    assert (over.elapsed_s, over.progress.tokens_per_s) == (900.0, 50.0)
+    assert replace(view, state=RunState.LOST).with_whole(Whole()).progress.tokens_per_s is None  # not yet read
+    assert view.with_whole(Whole()) is view

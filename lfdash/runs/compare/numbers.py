@@ -119,13 +119,6 @@ def holds(frame: MetricFrame, name: str) -> bool:
     return name in frame and bool(np.isfinite(frame[name]).any())
 
 
-def median(frame: MetricFrame, name: str) -> float | None:
-    """The usual value of a column."""
-    values = frame[name] if name in frame else np.empty(0)
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else None
-
-
 def largest(frame: MetricFrame, names: Sequence[str]) -> float | None:
     """The largest value of the first of some columns that has one."""
     for name in names:

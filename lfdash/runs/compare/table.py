@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from lfdash.machine.history import MachineColumns
-from lfdash.runs.compare.numbers import best, better, columns_of, common_end, largest, last, median, reached, value_at
+from lfdash.runs.compare.numbers import best, better, columns_of, common_end, largest, last, reached, value_at
 from lfdash.runs.metrics.frame import TRAINED, MetricFrame
+from lfdash.runs.metrics.whole import whole_frame
 
 STEP, LOSS = "step", "loss"
 EVAL = "eval_"  # begins what is measured now and then
@@ -163,8 +164,8 @@ def side_rows(runs: Sequence[Measured]) -> Iterable[NumberRow]:
     yield NumberRow("duration", "duration", tuple(run.duration for run in runs))
     yield each("length", STEP, lambda frame: reached(frame, STEP))
     yield each("tokens", "tokens", lambda frame: reached(frame, "tokens"))
-    yield each("speed", "tokens_per_s", lambda frame: median(frame, "tokens_per_s"))
-    yield each("steps", "steps_per_s", steps_per_s)
+    yield each("speed", "tokens_per_s", lambda frame: whole_frame(frame).tokens_per_s)
+    yield each("steps", "steps_per_s", lambda frame: whole_frame(frame).steps_per_s)
     yield each("memory", "memory", lambda frame: largest(frame, MEMORY))
     yield NumberRow("device_memory", "memory", tuple(run.device_memory for run in runs))
 
@@ -175,16 +176,3 @@ def peak_memory(columns: MachineColumns) -> float | None:
     known = np.concatenate(used) if used else np.empty(0)
     known = known[np.isfinite(known)]
     return float(known.max()) / 1e9 if len(known) else None
-
-
-def steps_per_s(frame: MetricFrame) -> float | None:
-    """How many steps a run makes in a second, evaluations and saving included."""
-    if "seconds" not in frame:
-        return None
-    seconds, steps = frame["seconds"], frame[STEP]
-    known = np.isfinite(seconds) & np.isfinite(steps)
-    if np.count_nonzero(known) < 2:
-        return None
-    took = float(seconds[known][-1] - seconds[known][0])
-    made = float(steps[known][-1] - steps[known][0])
-    return made / took if took > 0 and math.isfinite(made) and made > 0 else None

@@ -156,7 +156,9 @@ def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> d
         "last": config.NumberColumn(names["last"], width=84, format="%.4f"),
         "best": config.NumberColumn(names["best"], width=90, format="%.4f"),
         "best_eval": config.NumberColumn(names["best_eval"], width=112, format="%.4f"),
-        "speed": config.NumberColumn(names["speed"], width=86, format="localized", step=1),
+        "speed": config.NumberColumn(
+            names["speed"], width=86, format="localized", step=1, help=t("ui.runs_speed_help")
+        ),
         "duration": config.TextColumn(names["duration"], width=82, alignment="right"),
         "model": config.TextColumn(names["model"], width=150),
         "dataset": config.TextColumn(names["dataset"], width=120),

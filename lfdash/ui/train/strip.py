@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from lfdash.engine.words import stall_in
 from lfdash.runs.metrics.feed import RunFeed
-from lfdash.runs.record import RunState
+from lfdash.runs.metrics.whole import whole_frame
+from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.page_script import read_aloud
 from lfdash.ui.shared.run_words import LOOKS, duration
@@ -27,7 +28,8 @@ def strip_html(view: RunView | None, feed: RunFeed | None = None) -> str:
         )
     look = LOOKS[view.state]
     facts = "".join(
-        f'<span class="lf-fact"><b>{html.escape(value)}</b><small>{html.escape(name)}</small></span>'
+        f'<span class="lf-fact"{fact_help(name, view)}><b>{html.escape(value)}</b>'
+        f"<small>{html.escape(name)}</small></span>"
         for name, value in strip_facts(view, feed)
     )
     percent = 100.0 if view.state is RunState.SUCCEEDED else view.progress.percent or 0.0
@@ -70,6 +72,13 @@ def stall_html(view: RunView) -> str:
     return f'<span class="lf-state lf-stop" data-stalled="true">{html.escape(stall_in(language(), view.stall))}</span>'
 
 
+def fact_help(name: str, view: RunView) -> str:
+    """What is told of a value to whoever points at it: which speed it is."""
+    if name != t("ui.speed"):
+        return ""
+    return f' title="{html.escape(t("ui.speed_whole" if view.state in TERMINAL else "ui.speed_recent"))}"'
+
+
 def loss_words(loss: float | None) -> str:
     """A loss as it is shown."""
     return "–" if loss is None else f"{loss:.4f}" if math.isfinite(loss) else NOT_A_NUMBER
@@ -78,6 +87,8 @@ def loss_words(loss: float | None) -> str:
 def strip_facts(view: RunView, feed: RunFeed | None = None) -> list[tuple[str, str]]:
     """The labelled values of the strip, in order; a dash where nothing is known yet. feed: what is read of the run's
     files, where that tells more than the last lines of its log."""
+    if feed is not None and feed.reading is None and len(feed.frame):
+        view = view.with_whole(whole_frame(feed.frame))
     p = view.progress
     if feed is not None and feed.dead_since is not None:
         p = replace(p, loss=math.nan)  # transformers logs 0

@@ -18,7 +18,6 @@ from lfdash.runs.compare.numbers import (
     common_end,
     largest,
     last,
-    median,
     ranks,
     reached,
     value_at,
@@ -112,7 +111,6 @@ def test_the_columns_that_any_has_the_usual_ones_first() -> None:
 
 def test_usual_and_largest() -> None:
     run = frame(tokens_per_s=[1.0, math.nan, 3.0, 100.0], vram_allocated=[math.nan] * 4, vram_reserved=[1.0, 5, 2, 3])
-    assert median(run, "tokens_per_s") == 3.0 and median(run, "loss") is None
     assert largest(run, ("vram_allocated", "vram_reserved")) == 5.0 and largest(run, ("loss",)) is None
 
 

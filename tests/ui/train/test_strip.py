@@ -11,6 +11,7 @@ from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import Attempt, Exit, RunRecord, RunState
 from lfdash.runs.view import RunView, Stall
 from lfdash.ui.train.strip import strip_facts, strip_html
+from tests.support.feeds import fed
 
 NEW = RunView("id-a", "a", Path("/w/saves/a"), "saves/a", RunState.STARTING)
 HALF = Progress(step=30, total=60, percent=50.4, epoch=1.5, loss=0.12345, elapsed_s=3725.0, remaining_s=61.0,
@@ -38,6 +39,18 @@ def test_a_resumed_run_has_taken_the_time_of_all_its_attempts() -> None:
     record = RunRecord("id-a", "train", "a", "local", "m", "sft", "lora", (), attempts)
     running = replace(NEW, state=RunState.RUNNING, progress=HALF, record=record, attempt=2)
     assert facts(running)[3] == "2:02:05" and facts(replace(running, attempt=1))[3] == "1:02:05"
+
+
+def test_the_speed_of_a_run_that_is_over_is_that_of_the_whole(tmp_path: Path) -> None:
+    rows = [
+        {"current_steps": step, "loss": 1.0, "total_tokens": 100 * step, "elapsed_time": f"0:00:{when}"}
+        for step, when in ((1, 40), (2, 41), (3, 42), (8, 50))
+    ]
+    feed = fed(tmp_path, rows)
+    told = {RunState.RUNNING: ("12,346 tok/s", "newest"), RunState.STOPPED: ("16 tok/s", "whole run")}
+    for state, (speed, words) in told.items():
+        view = replace(NEW, state=state, progress=HALF)
+        assert strip_facts(view, feed)[-1][1] == speed and words in strip_html(view, feed)
 
 
 @pytest.mark.parametrize(
