@@ -106,12 +106,15 @@ def read_lines(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[li
         return found, cursor.moved(file, rest, cursor.bad)
 
 
-def read_whole(path: Path | str, cursor: Cursor, limit: int, ends: bytes = b"\n") -> tuple[bytes, Cursor, bool]:
+def read_whole(
+    path: Path | str, cursor: Cursor, limit: int, ends: bytes = b"\n", *, rows: bool = False
+) -> tuple[bytes, Cursor, bool]:
     """The whole lines, in one piece, that a file gained since `cursor`, the cursor to go on from, and whether that is
     the file's end; of a line that is not over yet nothing. See `read_lines`; a line of more than `limit` bytes is
     passed over.
 
-    limit: bytes to read at most. ends: the bytes each of which ends a line.
+    limit: bytes to read at most. ends: the bytes each of which ends a line. rows: whether the lines are JSON, so that a
+    last line is over that is a whole object, though its newline is not there (yet).
     """
     file = open_or_none(path)
     if file is None:
@@ -125,9 +128,11 @@ def read_whole(path: Path | str, cursor: Cursor, limit: int, ends: bytes = b"\n"
         if cursor.inside:
             first = min((place for end in ends if (place := data.find(end)) >= 0), default=-1)
         passed = last < 0 and (cursor.inside or len(data) == limit)  # within a line that is too long
+        whole = rows and not passed and (last >= 0 or not cursor.inside) and is_row(data[last + 1 :])
+        last = len(data) - 1 if whole else last
         file.seek(cursor.offset + (len(data) if passed else last + 1))
         moved = replace(cursor.moved(file, bad=cursor.bad), inside=passed)
-        return data[first + 1 : last + 1], moved, len(data) < limit
+        return data[first + 1 : last + 1] + (b"\n" if whole else b""), moved, len(data) < limit
 
 
 def skipped(path: Path, cursor: Cursor) -> Cursor | None:
@@ -147,9 +152,19 @@ def read_new(path: Path, cursor: Cursor, limit: int | None = None) -> tuple[list
     NaN and Infinity are accepted (LLaMA-Factory writes bare ones); garbage is counted, not raised.
     """
     lines, cursor = read_lines(path, cursor, limit)
+    if is_row(cursor.rest):
+        lines, cursor = [*lines, cursor.rest], replace(cursor, rest=b"")  # its newline will be an empty line
     rows: list[LogRow] = []
     bad = parse(lines, rows)
     return rows, replace(cursor, bad=cursor.bad + bad)
+
+
+def is_row(line: bytes) -> bool:
+    """Whether a line without its newline is a whole row: no part of one is valid JSON."""
+    if not line.rstrip(b"\0 \r\t").endswith(b"}"):
+        return False
+    rows: list[LogRow] = []
+    return parse([line], rows) == 0 and bool(rows)
 
 
 def parse(lines: list[bytes], rows: list[LogRow]) -> int:
@@ -179,11 +194,11 @@ def has_null(row: LogRow) -> bool:
 
 
 def read_last(path: Path | str, size: int = 1 << 16) -> list[LogRow]:
-    """The rows in the last `size` bytes of a JSON-lines file; a cut first and an open last line are left out. OSError
-    as `tail_bytes`."""
+    """The rows in the last `size` bytes of a JSON-lines file; a cut first and a last line that is not whole are left
+    out. OSError as `tail_bytes`."""
     rows: list[LogRow] = []
-    lines = tail_bytes(path, size).split(b"\n")
-    parse(lines[:-1], rows)
+    *lines, last = tail_bytes(path, size).split(b"\n")
+    parse([*lines, last] if is_row(last) else lines, rows)
     return rows
 
 

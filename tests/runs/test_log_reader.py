@@ -37,14 +37,16 @@ def test_every_row_comes_once_however_the_file_is_written(tmp_path: Path) -> Non
     assert read_new(path, cursor) == ([], cursor)
 
 
-def test_a_line_without_its_newline_waits(tmp_path: Path) -> None:
+def test_a_line_that_is_not_whole_waits_and_one_that_lacks_its_newline_comes_once(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    path.write_bytes(line(1) + line(2)[:-1])
+    path.write_bytes(line(1) + line(2)[:-2])
     rows, cursor = read_new(path, Cursor())
     assert len(rows) == 1
-    with path.open("ab") as file:
-        file.write(b"\n")
-    assert [row["current_steps"] for row in read_new(path, cursor)[0]] == [2]
+    for more, steps in ((line(2)[-2:-1], [2]), (b"\n", []), (line(3)[:-1], [3]), (b"\n" + line(4), [4]), (b"", [])):
+        with path.open("ab") as file:
+            file.write(more)
+        rows, cursor = read_new(path, cursor)
+        assert [row["current_steps"] for row in rows] == steps and cursor.bad == 0
 
 
 def test_a_missing_file_gives_nothing_and_garbage_is_counted(tmp_path: Path) -> None:

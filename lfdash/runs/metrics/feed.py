@@ -40,7 +40,7 @@ class RunFeed:
         self.reading: float | None = None
         self._reading = threading.Lock()  # held by the one that reads
         self._data = threading.Lock()  # held by the one that changes or draws what was read
-        self._log = Followed(paths.named(LOG), b"\n")
+        self._log = Followed(paths.named(LOG), b"\n", rows=True)
         self._console = Followed(str(paths.console), b"\n\r")
         self._state_path = paths.named(STATE)
         self._checkpoints = Checkpoints(paths)

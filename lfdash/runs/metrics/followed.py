@@ -26,11 +26,11 @@ class Deadline:
 
 
 class Followed:
-    """A file of lines. ends: the bytes each of which ends one. cursor: up to where it was read; size: its bytes, when
-    it was looked at last; through: whether all of it was read then, or reading failed."""
+    """A file of lines. ends: the bytes each of which ends one. rows: see `read_whole`. cursor: up to where it was read;
+    size: its bytes, when it was looked at last; through: whether all of it was read then, or reading failed."""
 
-    def __init__(self, path: str, ends: bytes) -> None:
-        self.path, self._ends = path, ends
+    def __init__(self, path: str, ends: bytes, *, rows: bool = False) -> None:
+        self.path, self._ends, self._rows = path, ends, rows
         self.cursor = Cursor()
         self.size = 0
         self.through = True
@@ -58,7 +58,9 @@ class Followed:
     def read(self) -> bytes:
         """The next whole lines; none where reading fails, which is tried again."""
         try:
-            data, self.cursor, self.through = read_whole(self.path, self.cursor, PIECE, self._ends)
+            data, self.cursor, self.through = read_whole(
+                self.path, self.cursor, PIECE, self._ends, rows=self._rows
+            )
             self._failures = 0
         except OSError:
             data, self.through, self._failures = b"", True, self._failures + 1

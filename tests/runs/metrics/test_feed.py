@@ -184,6 +184,23 @@ def test_a_tail_follows_log_and_console(tmp_path: Path) -> None:
     assert tail.frame["grad_norm"][[0, 1, -1]].tolist() == [0.289, 0.3596, 0.3256]
 
 
+def test_a_last_row_without_its_newline_is_there_once(folder: Path) -> None:
+    """Wherever the line is cut: a row is whole as soon as it is JSON, and its newline adds nothing."""
+    rows = [{"current_steps": step, "total_steps": 3, "loss": 1.0 / step, "epoch": step / 3} for step in (1, 2, 3)]
+    text, last = written(rows[:2]), written(rows[2:])
+    feed = fed(folder, [])
+    for cut in range(len(last) + 1):
+        feed.paths.trainer_log.write_text(text + last[:cut])
+        whole = cut >= len(last) - 1
+        feed.poll()
+        assert feed.frame["step"].tolist() == ([1, 2, 3] if whole else [1, 2]), last[:cut]
+        assert read_last(feed.paths.trainer_log) == (rows if whole else rows[:2])
+    with feed.paths.trainer_log.open("a") as file:
+        file.write(written([{"current_steps": 3, "total_steps": 3, "epoch": 1.0}])[:-1])
+    assert feed.poll() and feed.frame["step"].tolist() == [1, 2, 3] and feed.frame["loss"][-1] == 1 / 3
+    assert feed._log.cursor.bad == 0 and not feed.frame.segments
+
+
 def test_a_long_log_is_read_a_piece_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And gives the same: also when pieces end within rows, and when another log takes its place."""
     monkeypatch.setattr(followed, "PIECE", 100)
@@ -359,7 +376,7 @@ def test_a_file_that_fails_once_is_read_the_next_time(
 def test_nobody_waits_for_ever_for_a_file_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tail = whole_run(folder)
 
-    def fails(*_args: Any) -> None:
+    def fails(*_args: Any, **_more: Any) -> None:
         raise PermissionError(errno.EACCES, "no")
 
     with monkeypatch.context() as broken:

@@ -90,12 +90,12 @@ def test_a_file_without_news_costs_a_stat(tmp_path: Path, monkeypatch: pytest.Mo
     os.utime(path, (old, old))
     file = Followed(str(path), b"\n")
     assert file.look() and file.read() == b"one\n" and file.through
-    monkeypatch.setattr(followed, "read_whole", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr(followed, "read_whole", lambda *_, **__: pytest.fail("it was opened"))
     assert not file.look()
     path.unlink()
     monkeypatch.undo()
     assert file.look() and file.read() == b"" and file.cursor.generation == 1
-    monkeypatch.setattr(followed, "read_whole", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr(followed, "read_whole", lambda *_, **__: pytest.fail("it was opened"))
     assert not file.look() and not file.look()
 
 
@@ -126,7 +126,7 @@ def test_a_disk_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
     os.utime(path, (1, 1))
     file = Followed(str(path), b"\n")
     with monkeypatch.context() as broken:
-        broken.setattr(followed, "read_whole", lambda *_: fail())
+        broken.setattr(followed, "read_whole", lambda *_, **__: fail())
         assert file.look() and file.read() == b"" and file.through
     assert file.look() and file.read() == b"one\n" and not file.look()
 
