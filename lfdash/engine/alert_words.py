@@ -62,10 +62,14 @@ def why_in(code: str, alert: Alert, safe: Safe) -> str:
         return "–"
 
 
-def remedy_in(code: str, alert: Alert) -> str:
-    """What can be done; "" where there is nothing to be done."""
-    key = f"{alert.rule}_do"
-    return in_language(code, f"alerts.{key}") if isinstance(lookup("en", "alerts", key), str) else ""
+def remedy_in(code: str, alert: Alert, *, over: bool = False) -> str:
+    """What can be done; "" where there is nothing to be done. over: the run is over: it need not be stopped any
+    more."""
+    keys = [f"{alert.rule}_do"]
+    if over:
+        keys.insert(0, f"{alert.rule}_do_over")
+    known = next((key for key in keys if isinstance(lookup("en", "alerts", key), str)), None)
+    return in_language(code, f"alerts.{known}") if known else ""
 
 
 def title_in(code: str, alert: Alert) -> str:

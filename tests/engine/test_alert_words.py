@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfdash.cli.alerts import as_json, cells
-from lfdash.engine.alert_words import icon_level, message_in, title_in, what_in
+from lfdash.engine.alert_words import icon_level, message_in, remedy_in, title_in, what_in
 from lfdash.errors import RecordError
 from lfdash.locales import available
 from lfdash.runs.alerts.alert import STOP, Alert
@@ -44,3 +44,13 @@ def test_odd_values_of_another_version_break_no_page(
 def test_what_cannot_be_known_is_said_to_be_unknown(rule: str, params: dict[str, str | float]) -> None:
     said = what_in("en", Alert(rule, "id", "r", 1, "", 3, 1.5e9, params))
     assert "–" in said or "UNKNOWN" in said
+
+
+@pytest.mark.parametrize("code", available())
+def test_who_is_over_is_not_to_be_stopped(code: str) -> None:
+    alert = Alert("nan", "id", "r", 1, "", 5, 0.0)
+    going, over = remedy_in(code, alert), remedy_in(code, alert, over=True)
+    assert going and over and going != over
+    stalled = Alert("stall", "id", "r", 1, "", 5, 0.0)
+    assert remedy_in(code, stalled, over=True) == remedy_in(code, stalled)
+    assert remedy_in(code, Alert("ended", "id", "r", 1, "", 5, 0.0), over=True) == ""

@@ -8,7 +8,7 @@ from lfdash.engine.alert_words import icon_level, remedy_in, rule_in, what_in
 from lfdash.engine.services import Services
 from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.alerts.rules import BY_NAME, RULES
-from lfdash.runs.record import RunState
+from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.alert_panel import dismiss, open_dialog
 from lfdash.ui.shared.text import language, listed, markdown_safe, t
@@ -21,17 +21,17 @@ def draw(services: Services, view: RunView) -> bool:
     """The alerts of the run; whether one of them says that nothing is learned any more."""
     alerts = services.alerts.unread(view)
     for place, alert in enumerate(alerts):
-        draw_alert(services, alert, place)
+        draw_alert(services, alert, place, over=view.state in TERMINAL)
     draw_switch(services, view)
     return any(alert.rule == "nan" for alert in alerts)
 
 
-def draw_alert(services: Services, alert: Alert, place: int) -> None:
-    """One alert: what, since when, what to do; its thresholds, and to read no more of it."""
+def draw_alert(services: Services, alert: Alert, place: int, *, over: bool) -> None:
+    """One alert: what, since when, what to do; its thresholds, and to read no more of it. over: its run is."""
     code, level = language(), icon_level(alert)
     redact = services.registry.redactor()
     said = what_in(code, alert, lambda text: markdown_safe(redact(text)))
-    remedy = remedy_in(code, alert)
+    remedy = remedy_in(code, alert, over=over)
     with st.container(key=f"alert_bar_{place}", gap=None):
         BOXES[level](f"**{rule_in(code, alert.rule)}.** {said} {remedy}".strip(), icon=ICONS[level])
         with st.container(horizontal=True, gap="small", horizontal_alignment="right", key=f"alert_do_{place}"):

@@ -13,6 +13,7 @@ from lfdash.jobs.secret_arguments import hide
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.results import experiment_link
+from lfdash.runs.table import NAN
 from lfdash.runs.view import RunView
 from lfdash.ui.curves.draw import bundle
 from lfdash.ui.form.state import Form
@@ -75,6 +76,16 @@ def marks(services: Services, view: RunView | None, tab: str | None) -> tuple[ob
     feed, alerts = services.feeds.of(view.paths), services.alerts.unread(view)
     machine = file_mark(view.paths.machine) if tab == "curves" else None
     return view, feed.version, feed.reading, file_mark(view.paths.console), alerts, machine, bundle().url()
+
+
+def wrong(services: Services, view: RunView | None) -> tuple[str, ...]:
+    """What is wrong with a run, by the names of the badges in Runs: what makes it useless to let it go on."""
+    if view is None or view.waiting is not None:
+        return ()
+    alerted = {alert.rule for alert in services.alerts.of(view) if alert.attempt == view.attempt}
+    dead = services.feeds.of(view.paths).dead_since is not None
+    told = {"stalled": view.stall is not None, "dead": dead or NAN in alerted, "diverged": "diverged" in alerted}
+    return tuple(name for name, true in told.items() if true)
 
 
 def open_tab(kind: JobKind) -> str | None:

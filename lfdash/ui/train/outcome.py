@@ -6,15 +6,16 @@ from functools import partial
 
 import streamlit as st
 
+from lfdash.engine.words import span_in
 from lfdash.jobs.secret_arguments import hide
 from lfdash.runs.diagnose import Diagnosis
 from lfdash.runs.record import STOPPABLE, RunState
 from lfdash.runs.report import bundle, explain
-from lfdash.runs.view import RunView
+from lfdash.runs.view import RunView, Stall
 from lfdash.ui.form.problems import fix_words
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
-from lfdash.ui.shared.text import markdown_safe, t
+from lfdash.ui.shared.text import language, markdown_safe, t
 
 
 def draw_outcome(form: Form, view: RunView) -> None:
@@ -35,14 +36,29 @@ def draw_outcome(form: Form, view: RunView) -> None:
             st.warning(past_end_words(view), icon=":material/last_page:")
     elif view.state is RunState.LOST:
         st.error(lost_words(view), icon=":material/help:")
-    elif view.state is RunState.STOPPING and view.stalled:
+    else:
+        draw_going(view)
+    if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
+        st.caption(f":material/help: {t('ui.code_unknown')}")
+
+
+def draw_going(view: RunView) -> None:
+    """What a run that goes on waits for."""
+    if view.state is RunState.STOPPING and view.stalled:
         st.warning(t("ui.awaiting_stuck"), icon=":material/hourglass_disabled:")
     elif view.state is RunState.STOPPING:
         st.info(t(f"ui.awaiting_{view.awaiting or 'exit'}"), icon=":material/hourglass_top:")
+    elif view.state is RunState.RUNNING and view.stall is not None:
+        st.warning(stall_words(view.stall, view.progress.step), icon=":material/hourglass_disabled:")
     elif view.progress.step is None and view.state is not RunState.UNKNOWN:
         st.info(t("ui.preparing"), icon=":material/hourglass_top:")
-    if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
-        st.caption(f":material/help: {t('ui.code_unknown')}")
+
+
+def stall_words(stall: Stall, step: int | None) -> str:
+    """That a run does not step any more, since when, and what to do."""
+    quiet, usual = (span_in(language(), seconds) for seconds in (stall.quiet_s, stall.usual_s))
+    said = t("alerts.stall_what", step="–" if step is None else step, quiet=quiet, usual=usual)
+    return f"**{t('alerts.stall')}.** {said} {t('alerts.stall_do')}"
 
 
 def past_end_words(view: RunView) -> str:

@@ -68,7 +68,8 @@ def draw_shown(form: Form, strip: st.delta_generator.DeltaGenerator) -> None:
     monitor.read(form.services, view)
     st.session_state[DRAWN_STATE] = state_of(form, view)
     st.session_state[DRAWN] = monitor.marks(form.services, view, monitor.open_tab(form.kind))
-    strip.html(strip_html(view, monitor.feed_of(form.services, view)) + spoken_state(view))
+    feed, wrong = monitor.feed_of(form.services, view), monitor.wrong(form.services, view)
+    strip.html(strip_html(view, feed, wrong) + spoken_state(view))
     if view is None:
         draw_nothing(form)
     else:

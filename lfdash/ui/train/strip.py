@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lfdash.engine.words import stall_in
@@ -12,14 +13,15 @@ from lfdash.runs.metrics.whole import whole_frame
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.page_script import read_aloud
-from lfdash.ui.shared.run_words import LOOKS, duration
+from lfdash.ui.shared.run_words import BADGE_LOOKS, LOOKS, duration, state_word
 from lfdash.ui.shared.text import isolated, language, t
 
 NOT_A_NUMBER = "NaN"
 
 
-def strip_html(view: RunView | None, feed: RunFeed | None = None) -> str:
-    """State, step, epoch, times, loss and speed as one block of HTML; every value escaped. feed: see `strip_facts`."""
+def strip_html(view: RunView | None, feed: RunFeed | None = None, marks: Sequence[str] = ()) -> str:
+    """State, step, epoch, times, loss and speed as one block of HTML; every value escaped. feed: see `strip_facts`.
+    marks: names of what is wrong with the run (see `monitor.wrong`), which the title of the tab says too."""
     if view is None:
         return (
             f'<div class="lf-strip">{heading(t("ui.no_run"))}'
@@ -34,21 +36,22 @@ def strip_html(view: RunView | None, feed: RunFeed | None = None) -> str:
     )
     percent = 100.0 if view.state is RunState.SUCCEEDED else view.progress.percent or 0.0
     return (
-        f'<div class="lf-strip" data-title="{html.escape(title_words(view))}">{heading(view.name)}'
+        f'<div class="lf-strip" data-title="{html.escape(title_words(view, marks))}">{heading(view.name)}'
         f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'
-        f"{html.escape(t(f'states.{view.state.name}'))}</span>{facts}{stall_html(view)}</div>"
+        f"{html.escape(t(f'states.{view.state.name}'))}</span>{marks_html(marks)}{facts}</div>"
         f'<div class="lf-bar lf-{look}" role="progressbar" '
         f'aria-label="{html.escape(t("ui.progress"))}" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
         f'aria-valuemax="100"><i style="width:{percent:.1f}%"></i></div>'
     )
 
 
-def title_words(view: RunView) -> str:
-    """What the tab of the browser says: how far the run is, or how it stands, and its name."""
+def title_words(view: RunView, marks: Sequence[str] = ()) -> str:
+    """What the tab of the browser says: what is wrong, how far the run is, or how it stands, and its name."""
     percent = view.progress.percent
-    if view.state is RunState.RUNNING and view.stall is None and percent is not None:
-        return f"{percent:.0f} % {view.name}"
-    return f"{t(f'states.{view.state.name}')} {view.name}"
+    known = view.state is RunState.RUNNING and percent is not None
+    how = f"{percent:.0f} %" if known else t(f"states.{view.state.name}")
+    wrong = f"⚠ {' '.join(map(state_word, marks))} " if marks else ""
+    return f"{wrong}{how} {view.name}"
 
 
 def heading(words: str) -> str:
@@ -65,11 +68,12 @@ def spoken_state(view: RunView | None) -> str:
     return read_aloud("run", words)
 
 
-def stall_html(view: RunView) -> str:
-    """That a run does not step any more; nothing for one that does, or of which that is not known."""
-    if view.stall is None:
-        return ""
-    return f'<span class="lf-state lf-stop" data-stalled="true">{html.escape(stall_in(language(), view.stall))}</span>'
+def marks_html(marks: Sequence[str]) -> str:
+    """What is wrong with a run, beside its state; nothing where nothing is."""
+    return "".join(
+        f'<span class="lf-state lf-{BADGE_LOOKS[mark]}" data-mark="{mark}">{html.escape(state_word(mark))}</span>'
+        for mark in marks
+    )
 
 
 def fact_help(name: str, view: RunView) -> str:

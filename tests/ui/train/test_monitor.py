@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.runs.alerts import file
+from lfdash.runs.alerts.alert import Alert
+from lfdash.runs.view import Stall
 from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import t
+from lfdash.ui.train import monitor
 from tests.support import app as pages
 from tests.support.many import add_run
 from tests.support.runs import launch, plan_for
@@ -121,3 +126,15 @@ def test_only_news_has_the_run_drawn_again(services: Services) -> None:
     launch(services.registry, plan_for(services.workspace.root, name="live"))
     services.registry.refresh()
     assert [news(), news()] == [True, True]
+
+
+def test_what_is_wrong_with_a_run_is_what_runs_marks(services: Services) -> None:
+    add_run(services.workspace.root, "one")
+    services.registry.refresh()
+    view = services.registry.get("id-one")
+    assert view is not None and monitor.wrong(services, view) == () == monitor.wrong(services, None)
+    file.append(view.paths.alerts, Alert("nan", "id-one", "one", view.attempt, "", 5, 0.0))
+    file.append(view.paths.alerts, Alert("diverged", "id-one", "one", view.attempt + 1, "", 5, 0.0))  # another
+    file.append(view.paths.alerts, Alert("plateau", "id-one", "one", view.attempt, "", 5, 0.0))
+    stalled = replace(view, stall=Stall(960.0, 9.0))
+    assert monitor.wrong(services, view) == ("dead",) and monitor.wrong(services, stalled) == ("stalled", "dead")

@@ -14,7 +14,7 @@ from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import RunState
-from lfdash.runs.view import RunView
+from lfdash.runs.view import RunView, Stall
 from lfdash.ui.shared.text import t
 from tests.support import app
 from tests.support.runs import FIXTURES, plan_for, record_for
@@ -133,3 +133,13 @@ def test_a_checkpoint_at_the_end_says_that_nothing_was_left(services: Services) 
     said = show(services, state=RunState.SUCCEEDED, progress=Progress(step=3, total=2))
     assert t("ui.past_end", step=3, total=2) in said
     assert "already" not in said.replace(t("ui.past_end", step=3, total=2), "")
+
+
+def test_a_run_that_does_not_step_says_what_to_do(services: Services) -> None:
+    said = show(services, state=RunState.RUNNING, stall=Stall(960.0, 9.0), progress=Progress(step=13, total=40))
+    assert "After step 13, there has been no step for 16 min; usually there is one every 9 s" in said
+    assert t("alerts.stall_do") in said
+
+
+def test_a_run_that_steps_does_not(services: Services) -> None:
+    assert t("alerts.stall_do") not in show(services, state=RunState.RUNNING, progress=Progress(step=13, total=40))

@@ -9,7 +9,7 @@ import pytest
 
 from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import Attempt, Exit, RunRecord, RunState
-from lfdash.runs.view import RunView, Stall
+from lfdash.runs.view import RunView
 from lfdash.ui.train.strip import strip_facts, strip_html
 from tests.support.feeds import fed
 
@@ -72,8 +72,10 @@ def test_without_a_run_it_says_so() -> None:
     assert "No run" in strip_html(None) and 'style="width:0"' in strip_html(None)
 
 
-def test_a_run_that_does_not_step_says_so_beside_its_state() -> None:
-    stalled = replace(NEW, state=RunState.RUNNING, progress=HALF, stall=Stall(960.0, 0.25))
-    drawn = strip_html(stalled)
-    assert "no step for 16 min; usually one every 0.25 s" in drawn and 'data-state="RUNNING"' in drawn
-    assert "no step" not in strip_html(replace(stalled, stall=None))
+def test_what_is_wrong_stands_beside_the_state_and_in_the_title_of_the_tab() -> None:
+    running = replace(NEW, name="one", state=RunState.RUNNING, progress=replace(HALF, percent=47.0))
+    drawn = strip_html(running, marks=("stalled", "dead"))
+    assert 'data-title="⚠ STALLED NaN 47 % one"' in drawn and 'data-state="RUNNING"' in drawn
+    assert 'lf-stop" data-mark="stalled">STALLED<' in drawn and 'lf-fail" data-mark="dead">NaN<' in drawn
+    assert 'data-title="⚠ NaN STOPPED one"' in strip_html(replace(running, state=RunState.STOPPED), marks=("dead",))
+    assert 'data-title="47 % one"' in strip_html(running) and "data-mark" not in strip_html(running)
