@@ -137,6 +137,8 @@ class AlertSender:
         self._right = OnlyOne(store.folder / "sender.lock", is_here)
         self._unwritten: list[Alert] = []  # a full disk takes no file
         self._tests: list[str] = []  # languages of the test messages that were asked for
+        self._entered: list[str] = []  # addresses that nobody has checked yet
+        self._loading: threading.Thread | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -165,6 +167,30 @@ class AlertSender:
         self._tests.append(language)
         self._wake.set()
 
+    def prepare(self) -> None:
+        """Somebody may enter an address: Apprise and its hundred services, which take seconds from a slow disk, are
+        loaded in the background."""
+        if self._loading is None:
+            self._loading = threading.Thread(target=is_address, args=("json://localhost",), daemon=True)
+            self._loading.start()
+
+    def enter(self, url: str) -> bool:
+        """Takes note of an address that somebody entered, before it is used: whether it may be one. Does not wait for
+        Apprise: what only Apprise can tell of it is told by `last`, soon. What waits while there is no address, and
+        nobody else sends, is not sent to it: it is no news to whoever enters one."""
+        if not SCHEME.match(url.strip()):
+            return False
+        self.prepare()
+        if self._loading is not None and not self._loading.is_alive() and not is_address(url):
+            return False
+        if not self._url() and self._right.hold():
+            self._unwritten = []
+            for path, _ in self._store.waiting():
+                self._store.sent(path)
+        self._entered.append(url)
+        self._wake.set()
+        return True
+
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
@@ -177,6 +203,9 @@ class AlertSender:
 
     def _round(self) -> None:
         url = self._url()
+        while self._entered:
+            if not is_address(self._entered.pop(0)):
+                self.delivery = Delivery(time.time(), "address")
         while self._tests:
             code = self._tests.pop(0)
             self._send(url, in_language(code, "alerts.test_title"), in_language(code, "alerts.test_body"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -256,6 +257,52 @@ def test_a_test_message_says_that_it_is_one(receiver: Receiver, start: Callable[
 def test_an_address_is_one_that_apprise_knows() -> None:
     assert is_address("json://127.0.0.1:1") and is_address(" ntfy://topic ")
     assert not is_address("") and not is_address("ftp//x") and not is_address("nobody://x")
+
+
+def test_what_came_before_there_was_an_address_is_not_sent_to_it(store: AlertStore, receiver: Receiver) -> None:
+    urls = [""]
+    sender = AlertSender(store, lambda: urls[0], lambda: "en")
+    sender.start()
+    store.put(alert(run="before"))
+    sender.wake(alert(run="unwritten"))
+    assert sender.enter(receiver.url)
+    urls[0] = receiver.url
+    store.put(alert(run="after"))
+    wait_for(lambda: receiver.got and not store.waiting())
+    sender.close()
+    assert receiver.titles == ["after: Nothing is learned"]
+
+
+def test_another_address_loses_nothing_and_neither_does_who_sends_elsewhere(
+    store: AlertStore, receiver: Receiver
+) -> None:
+    store.put(alert())
+    assert AlertSender(store, lambda: "json://127.0.0.1:1", lambda: "en").enter(receiver.url)
+    assert store.waiting()
+    other = AlertSender(AlertStore(store.folder), lambda: receiver.url, lambda: "en")
+    assert other._right.hold()
+    assert AlertSender(store, lambda: "", lambda: "en").enter(receiver.url)
+    assert store.waiting()
+    other.close()
+
+
+def test_entering_an_address_does_not_wait_for_apprise(store: AlertStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = threading.Event()
+
+    def slow(url: str) -> bool:
+        loaded.wait(20)
+        return is_address(url)
+
+    monkeypatch.setattr(alert_sender, "is_address", slow)
+    sender = AlertSender(store, lambda: "", lambda: "en")
+    sender.start()
+    begun = time.monotonic()
+    assert not sender.enter("no address") and sender.enter("nobody://x")
+    assert time.monotonic() - begun < 5
+    loaded.set()
+    wait_for(lambda: sender.last().error == "address")
+    assert not sender.enter("nobody://x"), "known at once, once Apprise is there"
+    sender.close()
 
 
 def test_nothing_of_an_address_is_shown_but_its_service() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from lfdash.engine.alert_sender import Delivery, is_address, masked
+from lfdash.engine.alert_sender import Delivery, masked
 from lfdash.engine.alert_words import problem_in, rule_in
 from lfdash.engine.services import Services
 from lfdash.engine.words import span_in
@@ -143,6 +143,7 @@ def typed(settings: AlertSettings) -> tuple[AlertSettings, list[Problem]]:
 
 def draw_sending(services: Services) -> None:
     """The address, its test, the language, and this browser."""
+    services.alert_sender.prepare()
     settings = services.alerts.store.settings()[0]
     known = services.registry.secret_store.get(ADDRESS)
     st.session_state.setdefault(SEND, settings.send)
@@ -191,7 +192,7 @@ def delivery_words(last: Delivery) -> tuple[str, str] | None:
     if not last.error:
         return "info", t("alerts.sent", span=span)
     known = lookup("en", "alerts", f"why_{last.error}")
-    reason = t(f"alerts.why_{last.error}") if known else markdown_safe(last.error)
+    reason = t(f"alerts.why_{last.error}") if known else markdown_safe(last.error.rstrip(". "))
     return "error", t("alerts.not_sent", span=span, reason=reason)
 
 
@@ -207,12 +208,12 @@ def draw_browser() -> None:
 def set_address(services: Services) -> None:
     """The typed address is used from now on, and kept in memory only."""
     url = str(st.session_state.get(URL_TYPED, "")).strip()
-    if not is_address(url):
+    if not services.alert_sender.enter(url):
         say(t("alerts.bad_url", value=markdown_safe(masked(url)) or "–"))
         return
     services.registry.set_secret(ADDRESS, url)
     st.session_state[URL_TYPED] = ""
-    say(None)
+    st.session_state[SAID] = ("success", t("alerts.url_saved"))
 
 
 def forget_address(services: Services) -> None:
