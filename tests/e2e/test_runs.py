@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.local import LocalLauncher
@@ -498,3 +498,30 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
     for button in page.locator(".st-key-runs_bar button:visible").all():
         box = button.bounding_box()
         assert box is not None and box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize(("width", "height", "sidebar", "chart"), [(1280, 720, 430, 300), (800, 900, 300, 440)])
+def test_a_run_that_is_over_has_its_buttons_in_one_row_and_its_chart_in_sight(
+    page: Page, width: int, height: int, sidebar: int, chart: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    click_name(page, "half")
+    bar, plot = page.locator(".st-key-run_bar"), page.locator(".lf-plot").first
+    page.wait_for_selector(".lf-canvas canvas")
+    assert box_of(bar)["height"] < 60 and box_of(plot)["y"] < chart
+    assert box_of(page.locator("[data-testid=stSidebar]"))["width"] <= sidebar
+    below = page.locator("[data-testid=stMain] [data-testid=stButtonGroup]").last
+    assert box_of(below)["y"] < height - 100
+    menu = page.locator("[class*=st-key-anew_menu_] button")
+    expect(page.locator(".st-key-take_settings")).to_be_hidden()
+    menu.click()
+    page.get_by_role("button", name="Reuse settings").click()
+    expect(page.get_by_text("Settings loaded from half").first).to_be_visible()
+    expect(menu).to_have_attribute("aria-expanded", "false")
+
+
+def box_of(place: Locator) -> FloatRect:
+    """Where it is on the page."""
+    box = place.bounding_box()
+    assert box is not None
+    return box

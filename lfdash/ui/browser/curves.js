@@ -152,7 +152,8 @@ class Board {
     return [low, high].map((one) => Number(one.toPrecision(Math.min(digits, 15))));
   }
 
-  get height() { return Math.round(Math.min(Math.max(window.innerHeight * 0.38, 240), 460)); }
+  // Leaves room for the beginning of the log on a small screen.
+  get height() { return Math.round(Math.min(Math.max(window.innerHeight / 2 - 116, 230), 460)); }
 
   toggle(label) {
     const {hidden} = this.group;

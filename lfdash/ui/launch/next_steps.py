@@ -81,6 +81,7 @@ def take_settings(
     """Fills the form with a run's settings under a fresh name; with its weights, or with a cure, where wanted."""
     if fill(form, run_id, from_weights):
         form.apply_fix(fix or {})
+    close_menus()
     st.rerun()
 
 
@@ -184,7 +185,8 @@ def more_words(found: MoreEpochs, total: float) -> str:
 
 
 def draw_after(form: Form, view: RunView) -> None:
-    """What comes next for a training that is over."""
+    """What comes next for a training that is over. The new runs that can be made of it stand side by side, or in a menu
+    where there is no room for them (ui/shared/layout.py)."""
     if view.state not in TERMINAL or not form.kind.trains:
         return
     with st.container(horizontal=True, key="after", gap="small"):
@@ -192,16 +194,29 @@ def draw_after(form: Form, view: RunView) -> None:
             draw_more(form, view, "after")
         else:
             draw_resume(form, view, "after")
-        if view.saved.model:
-            st.button(
-                t("ui.from_weights"), key="from_weights", icon=":material/fork_right:", on_click=take_settings,
-                args=(form, view.run_id, True), help=t("ui.from_weights_help"),
-            )
-        if view.paths.training_args.exists():
-            st.button(
-                t("ui.take_settings"), key="take_settings", icon=":material/content_copy:", on_click=take_settings,
-                args=(form, view.run_id, False), help=t("ui.take_settings_help"),
-            )
+        draw_anew(form, view)
+        if anew(view):
+            with st.popover(
+                t("ui.curves_more"), icon=":material/more_horiz:", key=f"anew_menu_{st.session_state.get(TURN, 0)}"
+            ):
+                draw_anew(form, view, "_folded")
+
+
+def anew(view: RunView) -> list[tuple[str, str, bool]]:
+    """The new runs that can be made of one: key, icon, and whether from its weights."""
+    offered = [("from_weights", ":material/fork_right:", True)] if view.saved.model else []
+    if view.paths.training_args.exists():
+        offered.append(("take_settings", ":material/content_copy:", False))
+    return offered
+
+
+def draw_anew(form: Form, view: RunView, place: str = "") -> None:
+    """Their buttons. place: tells them apart from the same ones elsewhere."""
+    for key, icon, weights in anew(view):
+        st.button(
+            t(f"ui.{key}"), key=f"{key}{place}", icon=icon, on_click=take_settings, args=(form, view.run_id, weights),
+            help=t(f"ui.{key}_help"), width="stretch" if place else "content",
+        )
 
 
 def draw_taken(form: Form) -> None:

@@ -105,7 +105,7 @@ CSS = """
 [class*="st-key-runs_chip_"] button p {font-size: .86rem}
 .lf-strip {display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; align-items: baseline;
   font-variant-numeric: tabular-nums; min-height: 2.9rem}
-.lf-name {font-weight: 600; font-size: 1.1rem; min-width: 8rem; overflow-wrap: anywhere}
+.lf-name {font-weight: 600; font-size: 1.1rem; overflow-wrap: anywhere}
 .lf-fact {display: inline-flex; flex-direction: column; min-width: 4.2rem}
 .lf-fact b {font-weight: 500; white-space: nowrap}
 .lf-fact small {opacity: .72; font-size: .74rem}
@@ -117,6 +117,31 @@ CSS = """
 .lf-bar {height: .5rem; border-radius: .25rem; background: rgba(127,127,127,.22); overflow: hidden;
   margin: .35rem 0 .1rem}
 .lf-bar i {display: block; height: 100%; background: currentColor; transition: width .4s linear}
+[data-testid="stLayoutWrapper"]:has(> .st-key-run_bar) {container-type: inline-size}
+.st-key-run_bar > [data-testid="stElementContainer"]:has([data-testid="stSelectbox"]) {flex: 0 1 260px; min-width: 8rem}
+[class*="st-key-anew_menu_"] {display: none}
+[data-testid="stLayoutWrapper"]:has(> .st-key-config_menus) {flex: 0 0 auto; width: auto}
+.st-key-config_menus {flex-wrap: nowrap}
+@container (max-width: 860px) {
+  .st-key-run_bar .st-key-from_weights, .st-key-run_bar .st-key-take_settings {display: none}
+  .st-key-run_bar [class*="st-key-anew_menu_"] {display: block}
+}
+@container (max-width: 560px) {
+  .st-key-run_bar, .st-key-after {flex-wrap: nowrap; gap: .4rem}
+  .st-key-run_bar > [data-testid="stElementContainer"]:has([data-testid="stSelectbox"]) {flex: 1 1 6rem; width: auto;
+    min-width: 6rem}
+  .st-key-run_bar > [data-testid="stLayoutWrapper"]:has(> .st-key-after), .st-key-after > * {flex: 0 0 auto;
+    width: auto}
+  .st-key-run_bar button {padding: 0 .5rem}
+  [class*="st-key-anew_menu_"] button [data-testid="stMarkdownContainer"] {position: absolute; width: 1px; height: 1px;
+    overflow: hidden; clip-path: inset(50%)}
+}
+@container (max-width: 440px) {
+  .st-key-run_bar, .st-key-after {flex-wrap: wrap}
+}
+@media (max-height: 800px) {
+  [data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"]:has(.st-key-run_bar) {gap: .6rem}
+}
 @media (max-height: 600px) {
   [data-testid="stLayoutWrapper"]:has(> .st-key-head) {position: static}
   .st-key-problem_list {max-height: 15vh}
@@ -125,7 +150,15 @@ CSS = """
 }
 @media (max-width: 900px) {
   [data-testid="stMainBlockContainer"] {padding: 3rem .8rem 1rem}
-  .lf-strip {gap: .2rem 1rem}
+  .lf-strip {gap: .1rem .8rem; min-height: 0}
+  .lf-fact {min-width: 3.4rem; font-size: .92rem}
+  [data-testid="stSidebar"] {max-width: 300px; min-width: 0}
+  [data-testid="stSidebarContent"] {padding-left: 0; padding-right: 0}
+  [data-testid="stSidebar"] .st-key-top {flex-wrap: nowrap}
+  [data-testid="stSidebar"] .st-key-top > :has([data-testid="stSelectbox"]) {flex: 0 1 118px; min-width: 5rem}
+  [data-testid="stSidebar"] :is(.st-key-form_menus, .st-key-config_menus, .st-key-bar) {gap: .3rem}
+  [data-testid="stSidebar"] :is(.st-key-form_menus, .st-key-bar) button {padding-left: .35rem; padding-right: .35rem}
+  .st-key-bar kbd {display: none}
 }
 """
 

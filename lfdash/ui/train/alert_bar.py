@@ -6,6 +6,7 @@ import streamlit as st
 
 from lfdash.engine.alert_words import icon_level, remedy_in, rule_in, what_in
 from lfdash.engine.services import Services
+from lfdash.locales import pair_in
 from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.alerts.rules import BY_NAME, RULES
 from lfdash.runs.record import TERMINAL, RunState
@@ -33,7 +34,8 @@ def draw_alert(services: Services, alert: Alert, place: int, *, over: bool) -> N
     said = what_in(code, alert, lambda text: markdown_safe(redact(text)))
     remedy = remedy_in(code, alert, over=over)
     with st.container(key=f"alert_bar_{place}", gap=None):
-        BOXES[level](f"**{rule_in(code, alert.rule)}.** {said} {remedy}".strip(), icon=ICONS[level])
+        head = f"**{rule_in(code, alert.rule)}**"
+        BOXES[level](pair_in(code, head, f"{said} {remedy}".strip()), icon=ICONS[level])
         with st.container(horizontal=True, gap="small", horizontal_alignment="right", key=f"alert_do_{place}"):
             rule = BY_NAME.get(alert.rule)
             if rule is not None and rule.thresholds and st.button(

@@ -8,6 +8,7 @@ import streamlit as st
 
 from lfdash.engine.words import span_in
 from lfdash.jobs.secret_arguments import hide
+from lfdash.locales import pair_in
 from lfdash.runs.diagnose import Diagnosis
 from lfdash.runs.record import STOPPABLE, RunState
 from lfdash.runs.report import bundle, explain
@@ -58,7 +59,7 @@ def stall_words(stall: Stall, step: int | None) -> str:
     """That a run does not step any more, since when, and what to do."""
     quiet, usual = (span_in(language(), seconds) for seconds in (stall.quiet_s, stall.usual_s))
     said = t("alerts.stall_what", step="–" if step is None else step, quiet=quiet, usual=usual)
-    return f"**{t('alerts.stall')}.** {said} {t('alerts.stall_do')}"
+    return pair_in(language(), f"**{t('alerts.stall')}**", f"{said} {t('alerts.stall_do')}")
 
 
 def past_end_words(view: RunView) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lfdash.engine.words import stall_in
+from lfdash.jobs.kinds import named
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics.whole import whole_frame
 from lfdash.runs.record import TERMINAL, RunState
@@ -90,17 +91,23 @@ def loss_words(loss: float | None) -> str:
 
 def strip_facts(view: RunView, feed: RunFeed | None = None) -> list[tuple[str, str]]:
     """The labelled values of the strip, in order; a dash where nothing is known yet. feed: what is read of the run's
-    files, where that tells more than the last lines of its log."""
+    files, where that tells more than the last lines of its log. Of what does not train: its steps while it goes on, and
+    its time."""
     if feed is not None and feed.reading is None and len(feed.frame):
         view = view.with_whole(whole_frame(feed.frame))
     p = view.progress
     if feed is not None and feed.dead_since is not None:
         p = replace(p, loss=math.nan)  # transformers logs 0
+    step = t("ui.step"), f"{p.step if p.step is not None else '–'} / {p.total if p.total else '–'}"
+    left = t("ui.eta"), duration(p.remaining_s) if view.state is RunState.RUNNING else "–"
+    elapsed = t("ui.elapsed"), duration(view.elapsed_s)
+    if not named(view.kind).trains:
+        return [*([step, left] if p.step is not None and view.state not in TERMINAL else []), elapsed]
     return [
-        (t("ui.step"), f"{p.step if p.step is not None else '–'} / {p.total if p.total else '–'}"),
+        step,
         (t("ui.epoch"), "–" if p.epoch is None else f"{p.epoch:.2f}"),
-        (t("ui.eta"), duration(p.remaining_s) if view.state is RunState.RUNNING else "–"),
-        (t("ui.elapsed"), duration(view.elapsed_s)),
+        left,
+        elapsed,
         (t("ui.loss"), loss_words(p.loss)),
         (t("ui.speed"), "–" if p.tokens_per_s is None else t("ui.speed_value", value=f"{p.tokens_per_s:,.0f}")),
     ]

@@ -49,6 +49,15 @@ def test_from_its_weights_the_next_run_starts_where_it_ended(services: Services)
     assert app.session_state["train.output_dir"] not in ("", "old")
 
 
+def test_where_there_is_no_room_the_same_stands_in_a_menu_which_closes(services: Services) -> None:
+    app = visit(services, "old")
+    (menu,) = [block for block in app.get("popover") if block.proto.popover.label == t("ui.curves_more")]
+    assert {button.key for button in menu.button} == {"from_weights_folded", "take_settings_folded"}
+    assert press(app, "from_weights_folded").session_state["top.checkpoint_path"] == ["old"]
+    (after,) = [block for block in app.get("popover") if block.proto.popover.label == t("ui.curves_more")]
+    assert after.proto.id != menu.proto.id
+
+
 def test_a_run_without_a_checkpoint_says_why_it_cannot_be_resumed(services: Services) -> None:
     app = visit(services, "old", state=RunState.FAILED)
     assert resume_menu(app).disabled and resume_menu(app).help == t("outcomes.resume_no_checkpoint")

@@ -33,6 +33,15 @@ def test_what_is_known_is_written_as_people_read_it() -> None:
     assert facts(replace(running, state=RunState.STOPPED))[2] == "–"  # nothing remains of a run that is over
 
 
+def test_what_does_not_train_has_no_epoch_and_no_loss() -> None:
+    scores = replace(NEW, record=RunRecord("id-a", "eval", "a", "local", "m", "sft", "lora", (), ()))
+    assert facts(scores) == ["–"]
+    assert facts(replace(scores, progress=replace(HALF, step=3, total=4), state=RunState.RUNNING)) == [
+        "3 / 4", "0:01:01", "1:02:05"]
+    # what its progress bar printed last is not where it ended
+    assert facts(replace(scores, progress=replace(HALF, step=10, total=12), state=RunState.SUCCEEDED)) == ["1:02:05"]
+
+
 def test_a_resumed_run_has_taken_the_time_of_all_its_attempts() -> None:
     ends = (Exit("id-a", 1, 0, seconds=3600.0), None)
     attempts = tuple(Attempt(number, ("train",), {}, exit=end) for number, end in enumerate(ends, 1))
