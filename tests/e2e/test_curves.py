@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import vl_convert
@@ -251,10 +252,37 @@ def test_what_is_saved_opens(curves: Curves, made: dict[str, GrowingRun]) -> Non
     assert saved(curves, "Picture (PNG)").startswith(b"\x89PNG")
     drawing = saved(curves, "Drawing (SVG)").decode()
     assert drawing.startswith("<svg") and all(word in drawing for word in ("smoothed", "evaluation", ">loss<"))
+    assert ">half · loss<" in drawing, "which run it is"
+    symbols = re.findall(r'role-legend-symbol"[^>]*><path [^>]*stroke="([^"]+)" stroke-width="([^"]+)"', drawing)
+    assert symbols[0][0] == symbols[1][0] and symbols[0][1] != symbols[1][1], "one colour, another width"
     spec = json.loads(saved(curves, "Vega-Lite specification"))
-    assert len(spec["datasets"]["loss/loss"]) == 300 and vl_convert.vegalite_to_png(spec).startswith(b"\x89PNG")
+    assert spec["title"] == "half · loss" and len(spec["datasets"]["loss/loss"]) == 300
+    assert vl_convert.vegalite_to_png(spec).startswith(b"\x89PNG")
     table = saved(curves, "All values (CSV)").decode().splitlines()
     assert len(table) == 1 + 300 and table[0].startswith("step")
+
+
+PLACED = """async ([url, point, text, drawn, taken]) => {
+  const {around, best} = await import(url);
+  return best(around(point, text), {drawn, taken, width: 400, height: 200});
+}"""
+
+
+def test_words_at_a_point_hide_no_line_and_no_other_words(curves: Curves, made: dict[str, GrowingRun]) -> None:
+    page = curves.open(made["half"]).page
+    url = "/_stcore/bidi-components/lfdash.curves/labels.js"
+
+    def placed(point: list[int], drawn: list[list[list[int]]], *taken: dict[str, Any]) -> dict[str, Any]:
+        return dict(page.evaluate(PLACED, [url, point, "best smoothed 1", drawn, list(taken)]))
+
+    alone = placed([100, 100], [])
+    assert (alone["side"], alone["dy"]) == ("left", -10)
+    assert placed([398, 100], [])["side"] == "right", "the chart ends there"
+    assert placed([398, 195], [])["dy"] < 0 < placed([100, 4], [])["dy"]
+    falls = [[0, 0], [300, 92], [400, 100]]  # above the words' usual place
+    assert placed([398, 100], [falls])["dy"] > 0
+    other = placed([100, 100], [], alone)
+    assert other["side"] == "right" or abs(other["dy"] - alone["dy"]) >= 12
 
 
 def test_by_keys(curves: Curves, made: dict[str, GrowingRun]) -> None:

@@ -49,7 +49,11 @@ const smoothing = (parent, {words, settings, tell}) => {
   const name = (span) => span ? words.span.replace("{steps}", span.toLocaleString("en-US")) : words.off;
   Object.assign(field, {type: "range", min: 0, max: steps.length - 1, step: 1, title: words.smoothing_help});
   field.value = Math.max(steps.indexOf(now), 0);
-  const show = () => { said.textContent = name(steps[field.value]); field.setAttribute("aria-valuetext", said.textContent); };
+  const show = () => {
+    field.style.setProperty("--lf-share", `${field.value / Math.max(steps.length - 1, 1) * 100}%`);
+    said.textContent = name(steps[field.value]);
+    field.setAttribute("aria-valuetext", said.textContent);
+  };
   field.oninput = show;
   field.onchange = () => tell({span: steps[field.value]});
   show();

@@ -41,7 +41,7 @@ export const domain = (values, {clip, log}) => {
   let low = least, high = most;
   if (clip && known.length > 4) {
     const far = log ? Math.log : (one) => one, back = log ? Math.exp : (one) => one;
-    const from = far(quantile(known, 0.05)), to = far(quantile(known, 0.95)), more = (to - from) / 2;
+    const from = far(quantile(known, 0.05)), to = far(quantile(known, 0.95)), more = to - from;
     if (to > from) {
       low = Math.max(least, back(from - more));
       high = Math.min(most, back(to + more));

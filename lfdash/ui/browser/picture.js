@@ -2,7 +2,8 @@
 
 import {nearest, within} from "./deltas.js";
 import {domain, place, times, value} from "./numbers.js";
-import {coloured, config} from "./theme.js";
+import {around, best} from "./labels.js";
+import {coloured, config, faint} from "./theme.js";
 
 const EDGE = {left: 56, right: 14, top: 10, bottom: 40};
 const STEP = 1.4;  // of a zoom by a key
@@ -80,7 +81,8 @@ export class Picture {
     const {view} = this;
     if (this.ready !== drawn) return;  // what is there is of another specification
     const [low, high] = this.range, rows = this.rows(low, high);
-    view.signal("x_lo", low).signal("x_hi", high).signal("y_lo", rows.y.low).signal("y_hi", rows.y.high);
+    view.signal("x_lo", low).signal("x_hi", high).signal("y_lo", rows.y.low).signal("y_hi", rows.y.high)
+      .signal("faint", faint(this.board.theme));
     if (this.axis === "seconds") view.signal("x_ticks", times(low, high));
     for (const [id, values] of Object.entries(rows.data)) view.data(id, values);
     view.width(this.width).height(this.height).runAsync();
@@ -103,7 +105,7 @@ export class Picture {
     const canvas = make("div", "lf-canvas");
     canvas.setAttribute("aria-hidden", "true");
     const {view} = await vega(canvas, spec, {
-      mode: "vega-lite", actions: false, renderer: "canvas", tooltip: false, hover: false, defaultStyle: false,
+      mode: "vega-lite", actions: false, logLevel: 1, renderer: "canvas", tooltip: false, hover: false, defaultStyle: false,
     });
     if (drawn !== this.drawn) return view.finalize();
     if (this.view) this.view.finalize();
@@ -114,39 +116,49 @@ export class Picture {
 
   // {data: rows of each set, y: what the axis of values shows}
   rows(low, high) {
-    const data = {dots: [], marks: [], ticks: this.board.state.parts.ticks || []}, seen = [];
+    const ticks = (this.board.state.parts.ticks || []).filter((one) => one.x >= low && one.x <= high);
+    const data = {dots: [], marks: [], ticks}, seen = [], doubled = this.chart.lines.some((line) => line.faint);
     for (const line of this.chart.lines) {
       const points = this.shows(line) ? this.points(line) : {x: [], y: []};
       const [first, end] = within(points.x, low, high), rows = [];
       for (let at = first; at < end; at += 1) {
         if (this.log && !(points.y[at] > 0)) continue;
         rows.push({x: points.x[at], y: points.y[at]});
-        seen.push(points.y[at]);
+        seen.push({y: points.y[at], again: doubled && line.id.endsWith("~")});  // the same, smoothed
       }
       data[line.id] = rows;
       if (rows.length === 1 && !line.points) data.dots.push({...rows[0], label: line.label});
     }
-    const y = domain(seen, {clip: this.board.group.clip, log: this.log});
-    y.out = seen.filter((one) => one < y.low || one > y.high).length;
-    data.marks = this.marks(low, high, y);
+    const y = domain(seen.map((one) => one.y), {clip: this.board.group.clip, log: this.log});
+    const logged = seen.filter((one) => !one.again);
+    y.total = logged.length;
+    y.out = logged.filter((one) => one.y < y.low || one.y > y.high).length;
+    data.marks = this.marks(low, high, y, data);
     return {data, y};
   }
 
-  marks(low, high, y) {
+  // The values that are marked, each with the place of its words where they hide least.
+  marks(low, high, y, data) {
     const words = this.board.state.parts.page.words, shown = [];
-    const far = (one) => [(one.x - low) / (high - low) * this.width, this.share(one.y, y) * this.height];
+    const far = (one) => [(one.x - low) / (high - low) * this.width, (1 - this.share(one.y, y)) * this.height];
     for (const mark of this.board.state.parts[`marks/${this.name}`] || []) {
       const line = this.chart.lines.find((one) => one.id === mark.line);
       if (!line || !this.shows(line) || mark.x < low || mark.x > high || mark.y < y.low || mark.y > y.high) continue;
       const text = mark.kind === "best" ? words.best.replace("{name}", line.label).replace("{value}", value(mark.y)) : value(mark.y);
-      const [x, up] = far(mark);
-      shown.push({...mark, text, side: x > this.width * 0.75 ? "right" : "left", below: up > this.height - 24});
+      shown.push({...mark, text});
     }
-    const best = shown.find((one) => one.kind === "best");
+    const found = shown.find((one) => one.kind === "best");
     for (const mark of shown) {
-      if (mark.kind !== "last" || !best || shown.length > 2) continue;
-      const [x, up] = far(mark), [bestX, bestUp] = far(best);
-      if (Math.abs(x - bestX) < 150 && Math.abs(up - bestUp) < 16) mark.text = "";
+      if (mark.kind !== "last" || !found || shown.length > 2) continue;
+      const [x, down] = far(mark), [bestX, bestDown] = far(found);
+      if (Math.abs(x - bestX) < 150 && Math.abs(down - bestDown) < 16) mark.text = "";
+    }
+    const lines = () => this.chart.lines.map((line) => (data[line.id] || []).map(far)), taken = [];
+    const drawn = shown.some((one) => one.text) ? lines() : [];
+    for (const mark of shown) {
+      const place = best(around(far(mark), mark.text), {drawn, taken, width: this.width, height: this.height});
+      Object.assign(mark, {side: place.side, dy: place.dy});
+      if (mark.text) taken.push(place);
     }
     return shown;
   }
@@ -191,8 +203,11 @@ export class Picture {
     told.push(words.keys);
     const label = told.join(". ");
     if (this.plot.getAttribute("aria-label") !== label) this.plot.setAttribute("aria-label", label);
-    const ends = [y.least < y.low ? value(y.least) : "", y.most > y.high ? value(y.most) : ""].filter(Boolean);
-    this.note.textContent = y.out ? words.clipped.replace("{count}", y.out).replace("{ends}", ends.join(", ")) : "";
+    const ends = [
+      y.least < y.low ? words.least.replace("{value}", value(y.least)) : "",
+      y.most > y.high ? words.most.replace("{value}", value(y.most)) : "",
+    ].filter(Boolean).join(", ");
+    this.note.textContent = y.out ? words.clipped.replace("{count}", y.out).replace("{total}", y.total).replace("{ends}", ends) : "";
   }
 
   // Where on the axis a place of the page lies.

@@ -17,15 +17,18 @@ export const readTheme = (element) => {
   };
 };
 
+export const faint = (theme) => theme.dark ? 0.62 : 0.45;  // opacity of what is drawn behind another
+
 export const PAPER = {background: "#ffffff", dark: false, text: "#262730", font: "sans-serif"};
 
 export const config = (theme, legend) => {
   const faded = theme.dark ? "#c3c7cf" : "#5a5f69", lines = theme.dark ? "#2b2f38" : "#e8eaee";
   return {
-    background: null, font: theme.font, view: {stroke: null}, legend: legend ? {labelColor: theme.text} : {disable: true},
+    background: null, font: theme.font, view: {stroke: null},
+    legend: legend ? {labelColor: theme.text, symbolType: "stroke", symbolSize: 300} : {disable: true},
     axis: {
       labelColor: faded, titleColor: faded, gridColor: lines, domainColor: lines, tickColor: lines, titleFontWeight: "normal",
-      labelFontSize: 11, titleFontSize: 11, labelOverlap: true, titlePadding: 4,
+      labelFontSize: 11, titleFontSize: 11, labelOverlap: true, labelSeparation: 8, titlePadding: 4,
     },
     axisX: {grid: false, tickCount: 8}, axisY: {tickCount: 5, labelLimit: 52, minExtent: 0},
     title: {color: theme.text, fontSize: 13, anchor: "start"}, text: {color: theme.text}, style: {},

@@ -25,11 +25,10 @@ ASKED_CSV = "curves.csv"
 LARGE, SMALL = 300, 190  # px
 WORDS = (
     "bar", "chart", "smoothing", "smoothing_help", "span", "off", "x", "log", "log_help", "clip", "clip_help",
-    "clipped", "reset", "reset_help", "save", "png", "svg", "spec", "csv", "link", "link_help", "copied", "best",
-    "last", "keys", "launch", "saved", "loading",
-    "reading", "more",
+    "clipped", "least", "most", "reset", "reset_help", "save", "png", "svg", "spec", "csv", "link", "link_help",
+    "copied", "best", "last", "keys", "launch", "saved", "loading", "reading", "more",
 )
-PATTERNS = ("name", "value", "x", "count", "ends", "steps", "step", "percent")  # the browser fills them
+PATTERNS = ("name", "value", "x", "count", "total", "ends", "steps", "step", "percent")  # the browser fills them
 
 
 def settings_of(group: str) -> CurveSettings:
@@ -63,7 +62,8 @@ def draw(
     reading = [run.feed.reading for run in runs if run.feed.reading is not None]
     page = {
         "vega": bundle().url(), "group": f"{group}\n{settings.x}", "large": large, "bar": large, "file": file,
-        "words": words(), "dark": DARK, "fields": FIELDS, "shown": shown or {}, "csv": csv is not None,
+        "words": words(), "dark": DARK, "run": runs[0].label if len(runs) == 1 else "",
+        "fields": FIELDS, "shown": shown or {}, "csv": csv is not None,
     }
     parts: dict[str, Any] = {
         "page": page, "settings": bar(settings, span, runs, choices), "order": [one.chart.name for one in drawn],

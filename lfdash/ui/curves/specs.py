@@ -1,8 +1,9 @@
 """The Vega-Lite specification of a chart of curves. It is built once; the data are sent apart.
 
 Data, by name: one set a line, `{x, y}`; `dots`, `{x, y, label}`: the lines of one value; `marks`, `{x, y, label, text,
-side}`: the values that are marked; `ticks`, `{x, kind}`: where a launch began or a checkpoint was saved. Parameters:
-`x_lo`, `x_hi`, `y_lo`, `y_hi`: what the axes show.
+side, dy}`: the values that are marked; `ticks`, `{x, kind}`: where a launch began or a checkpoint was saved; marks and
+ticks only of what is shown. Parameters: `x_lo`, `x_hi`, `y_lo`, `y_hi`: what the axes show; `faint`: opacity of what is
+drawn behind.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lfdash.ui.shared.charts import COLOURS
 
 BEHIND = "#fefefe"  # stands for the colour behind the chart
 GREY = COLOURS["grey"][0]
+FAINT = 0.45  # opacity of what is drawn behind another, on a light page
 CLOCK = (
     "(datum.value < 3600 ? '' : floor(datum.value / 3600) + ':')"
     " + format(floor(datum.value % 3600 / 60), datum.value < 3600 ? 'd' : '02d')"
@@ -48,7 +50,7 @@ class Line:
 
 @lru_cache(maxsize=512)
 def built(
-    lines: tuple[Line, ...], title: str, x: str, x_title: str, *, log: bool = False, number: str = "~g",
+    lines: tuple[Line, ...], title: str, x: str, x_title: str, *, log: bool = False, number: str = ",.6~g",
     height: int = 170,
 ) -> dict[str, Any]:
     """The specification of a chart. x: which axis, a key of AXES; x_title: its word. log: of the axis of values.
@@ -61,7 +63,7 @@ def built(
     legend = alt.Legend(title=None, orient="top", symbolOpacity=1)
     layers: list[alt.Chart] = [launches(across), *(
         alt.Chart(alt.NamedData(line.id)).mark_line(
-            clip=True, strokeWidth=line.width, opacity=0.45 if line.faint else 1.0,
+            clip=True, strokeWidth=line.width, opacity=alt.ExprRef("faint") if line.faint else 1.0,
             strokeDash=list(line.dash) or alt.Undefined,
             point=alt.OverlayMarkDef(aria=False, size=24) if line.points else alt.Undefined,
         ).encode(x=across, y=values, color=alt.ColorDatum(line.label))
@@ -71,6 +73,7 @@ def built(
     dots = alt.Chart(alt.NamedData("dots")).mark_point(clip=True, filled=True, size=60, opacity=1)
     layers += [dots.encode(x=across, y=values, color=coloured), *marks(across, values, coloured), saves(across)]
     chart = alt.layer(*layers, title=title).add_params(*(alt.param(name=name, value=0) for name in PARAMS))
+    chart = chart.add_params(alt.param(name="faint", value=FAINT))
     if x == "seconds":
         chart = chart.add_params(alt.param(name="x_ticks", value=[]))
     finished: dict[str, Any] = chart.properties(width=600, height=height).to_dict()
@@ -103,16 +106,16 @@ def saves(across: alt.X) -> alt.Chart:
     """Where a checkpoint was saved: a small triangle on the axis."""
     base = alt.Chart(alt.NamedData("ticks")).transform_filter(alt.datum.kind == "saved")
     place = {"value": {"expr": "height - 3"}}
-    mark = base.mark_point(shape="triangle-up", filled=True, size=26, color=GREY, opacity=0.9, clip=True)
+    mark = base.mark_point(shape="triangle-up", filled=True, size=26, color=GREY, opacity=0.9)
     return mark.encode(x=across, y=alt.YValue(place["value"]))
 
 
 def marks(across: alt.X, values: alt.Y, coloured: alt.Color) -> list[alt.Chart]:
     """The values that are marked, with a word."""
     base = alt.Chart(alt.NamedData("marks"))
-    point = base.mark_point(filled=True, size=46, opacity=1, clip=True)
+    point = base.mark_point(filled=True, size=46, opacity=1)
     place: dict[str, Any] = {
-        "fontSize": 11, "dy": alt.ExprRef("datum.below ? 14 : -10"), "align": alt.ExprRef("datum.side"), "clip": True,
+        "fontSize": 11, "dy": alt.ExprRef("datum.dy"), "align": alt.ExprRef("datum.side"), "clip": True,
         "dx": alt.ExprRef("datum.side == 'right' ? -2 : 2"),
     }
     halo = base.mark_text(stroke=BEHIND, strokeWidth=3, strokeJoin="round", opacity=0.85, **place)

@@ -70,7 +70,7 @@ class Chart:
     count: str = ""
     scale: Literal["linear", "switch"] = "linear"
     best: Literal["least", "most", ""] = ""
-    number: str = "~g"
+    number: str = ",.6~g"
     height: int = 170
     caption: str = ""
 

@@ -75,4 +75,5 @@ def test_the_axis_has_its_word(axis: str) -> None:
 def test_what_is_emphasised_is_the_smoothed_line() -> None:
     spec = chart_part(picture(BY_NAME["grad_norm"], 1), CurveSettings(), 190)["spec"]
     faint, smoothed = (layer["mark"] for layer in spec["layer"][1:3])
-    assert faint["opacity"] < 0.5 < smoothed["opacity"] and faint["strokeWidth"] < smoothed["strokeWidth"]
+    (opacity,) = (param["value"] for param in spec["params"] if param["name"] == faint["opacity"]["expr"])
+    assert opacity < 0.5 < smoothed["opacity"] and faint["strokeWidth"] < smoothed["strokeWidth"]
