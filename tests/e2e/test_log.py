@@ -276,3 +276,14 @@ def test_it_is_reached_by_the_keyboard_and_can_be_copied(page: Page, served: Ser
         }"""
     )
     assert chosen.split() == ["line", "397", "line", "398", "line", "399"]
+
+
+def test_a_log_without_errors_says_so(page: Page, served: Server, root: Path) -> None:
+    console(root, "fine", b"one\ntwo\n[WARNING|a.py:1] 2026-01-01 00:00:00,000 >> careful\n")
+    page.goto(f"{served.url}/?run=id-fine")
+    box = page.locator(".st-key-console")
+    box.get_by_role("button", name="Errors").click()
+    expect(box.get_by_text("No errors in this log.")).to_be_visible()
+    box.get_by_role("button", name="Warnings 1").click()
+    expect(box.get_by_text("careful")).to_be_visible()
+    expect(box.get_by_text("No errors in this log.")).to_be_hidden()

@@ -33,6 +33,7 @@ class Log {
     this.head();
     this.lines = make("div", this.box, {className: "lines", tabIndex: 0}, {role: "region"});
     this.end = make("button", this.box, {className: "end", hidden: true, onclick: () => this.toEnd()});
+    this.none = make("div", this.lines, {className: "note", hidden: true}, {role: "status"});
     this.list = new List(this.lines, (item) => this.draw(item), () => this.moved());
     window.addEventListener("resize", () => this.fit());
     this.lines.addEventListener("keydown", (event) => this.pressed(event));
@@ -300,6 +301,9 @@ class Log {
     set(this.count, "textContent", this.query ? this.countWords(found) : "");
     set(this.count, "hidden", !this.query);
     this.lines.setAttribute("aria-label", words.log_region);
+    const none = level && told.indexed >= 1 && !this.list.items.length && !this.asks.length;
+    set(this.none, "textContent", none ? words[level === 1 ? "log_no_warnings" : "log_no_errors"] : "");
+    set(this.none, "hidden", !none);
     set(this.end, "hidden", this.list.follows);
     set(this.end, "textContent", this.fresh ? `↓ ${fill(words.log_new, {n: number(this.fresh)})}` : `↓ ${words.log_end}`);
     set(this.where, "textContent", this.whereWords());

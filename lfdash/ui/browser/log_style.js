@@ -43,7 +43,7 @@ mark {background: var(--st-yellow-background-color, #fe6); color: inherit; outli
 .fold {display: block; font: inherit; color: inherit; opacity: .8; background: none; border: 0; border-left: 3px solid transparent;
   padding: 0 .5rem; cursor: pointer; user-select: none; white-space: pre; height: 1.125rem; text-align: left}
 .fold:hover {color: var(--st-primary-color); opacity: 1}
-.note {padding: 0 .6rem; opacity: .7; user-select: none; height: 1.125rem; font-style: italic; white-space: pre}
+.note {padding: .4rem .6rem; opacity: .8; font-family: var(--st-font); font-size: .82rem}
 .end {position: absolute; right: 1.3rem; bottom: .8rem; font-size: .8rem; box-shadow: 0 1px 6px rgba(0,0,0,.3)}
 [hidden] {display: none !important}
 `;

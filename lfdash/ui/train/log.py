@@ -11,6 +11,7 @@ from lfdash.engine.services import Services
 from lfdash.jobs.kinds import BY_NAME
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.output.log import RunLog
+from lfdash.runs.record import TERMINAL
 from lfdash.runs.takeaway import log_bytes
 from lfdash.runs.view import RunView
 from lfdash.ui.shared import browser_part
@@ -23,8 +24,8 @@ FOLLOWED = "page.log"
 CATCH_UP_S = 0.01  # seconds that a tick reads on for the index
 FIRST_S = 0.05  # seconds that the first page may take
 WORDS = (
-    "all", "warnings", "errors", "wrap", "traceback", "search", "previous", "next", "none", "new", "end", "progress",
-    "metrics", "region",
+    "all", "warnings", "errors", "wrap", "traceback", "search", "previous", "next", "none", "no_warnings",
+    "no_errors", "new", "end", "progress", "metrics", "region",
 )
 
 
@@ -33,7 +34,8 @@ def draw_log(services: Services, view: RunView, feed: RunFeed) -> None:
     log = services.logs.of(view.paths.console)
     if not log.size:
         failed = log.failure and t("problems.data_unreadable", file=log.path.name, reason=log.failure)
-        st.caption(failed or t("ui.log_empty"))
+        over = view.state in TERMINAL and t("ui.log_over", file=log.path.name)
+        st.caption(failed or over or t("ui.log_empty"))
         return
     tall = not (BY_NAME[view.kind].trains and len(feed.frame))
     with st.container(key="log_box"):

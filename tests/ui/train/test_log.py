@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
+from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import t
 from lfdash.ui.train.log import message
@@ -104,9 +106,12 @@ def test_a_log_that_was_cut_is_sent_anew(services: Services) -> None:
     assert words(sent(pages.good(app.run()))["page"]["rows"]) == ["second"]
 
 
-def test_without_output_it_says_so(services: Services) -> None:
+def test_without_output_it_says_so(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     app = visit("id-one")
-    assert [item.value for item in app.caption] == [t("ui.log_empty")]
+    assert [item.value for item in app.caption] == [t("ui.log_over", file="console.log")]
+    going = replace(view_of(services, "one"), state=RunState.RUNNING)
+    monkeypatch.setattr(services.registry, "get", lambda _run_id: going)
+    assert [item.value for item in visit("id-one").caption] == [t("ui.log_empty")]
 
 
 class Browser:
