@@ -11,11 +11,11 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from lfdash.engine.alert_words import message_in, title_in
+from lfdash.engine.alert_words import message_in, message_kind, title_in
 from lfdash.engine.only_one import OnlyOne
 from lfdash.files import real_number
 from lfdash.locales import in_language
@@ -35,7 +35,8 @@ REDIRECT = re.compile(r"\berror=3\d\d\b")
 SCHEME = re.compile(r"^[a-z0-9+.-]{1,20}(?=://)", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
-Notify = Callable[[str, str, str], str]  # address, title, text -> "" or why it was not sent
+KINDS = ("failure", "warning", "info", "success")  # of messages, as Apprise calls them, the most urgent first
+Notify = Callable[[str, str, str, str], str]  # address, title, text, kind -> "" or why it was not sent
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Delivery:
     busy: bool = False
 
 
-def by_apprise(url: str, title: str, text: str) -> str:
+def by_apprise(url: str, title: str, text: str, kind: str) -> str:
     """Sends one message; "" or why that was not possible, without the address: "address", "redirect" (none is followed,
     unless the address says so: a message would be lost on the way, or go to another host), "unsure" (it may have been
     sent), "refused", or the service's words."""
@@ -64,7 +65,7 @@ def by_apprise(url: str, title: str, text: str) -> str:
         if target is None:
             return "address"
         target.socket_read_timeout = TIMEOUT_S + LONGER_S
-        done = target.notify(title=title, body=text)  # the service itself: it sends in this thread
+        done = target.notify(title=title, body=text, notify_type=kind)  # the service itself: it sends in this thread
     finally:
         for name in LOGGERS:
             logging.getLogger(name).removeFilter(said)
@@ -101,6 +102,11 @@ def in_words(code: str, alert: Alert) -> tuple[str, str]:
     except Exception:  # what other versions write is not known
         logger.exception("an alert of %s cannot be put into words", alert.rule)
         return f"{alert.run or 'lfdash'}: {alert.rule}", alert.rule
+
+
+def kind_of(alerts: Sequence[Alert]) -> str:
+    """The kind of a message that tells some alerts."""
+    return min(map(message_kind, alerts), key=KINDS.index, default="info")
 
 
 def is_address(url: str) -> bool:
@@ -220,7 +226,7 @@ class AlertSender:
         code = self._language()
         if len(alerts) > MANY:
             lines = "\n".join(f"• {in_words(code, alert)[0]}" for alert in alerts)
-            self._send(url, in_language(code, "alerts.many", count=len(alerts)), lines)
+            self._send(url, in_language(code, "alerts.many", count=len(alerts)), lines, kind_of(alerts))
             for path, _ in waiting:
                 self._store.sent(path)
             return
@@ -228,18 +234,18 @@ class AlertSender:
         for place, alert in enumerate(alerts):
             if self._closing.is_set():
                 return
-            self._send(url, *in_words(code, alert))
+            self._send(url, *in_words(code, alert), kind_of([alert]))
             if place < len(paths):
                 self._store.sent(paths[place])
 
-    def _send(self, url: str, title: str, text: str) -> None:
+    def _send(self, url: str, title: str, text: str, kind: str = "info") -> None:
         """Sends one message in a few tries, and notes how it went."""
         self.delivery = Delivery(self.delivery.time, busy=True)
         error = "none" if not url else ""
         for delay in DELAYS_S if url else ():
             if delay and self._closing.wait(delay):
                 break
-            error = self._try(url, title, text)
+            error = self._try(url, title, text, kind)
             if error in FINAL:
                 break
         self.delivery = Delivery(time.time(), error)
@@ -247,13 +253,13 @@ class AlertSender:
         if error:
             logger.warning("an alert could not be sent: %s", error)
 
-    def _try(self, url: str, title: str, text: str) -> str:
+    def _try(self, url: str, title: str, text: str, kind: str) -> str:
         """One try; whoever does not answer in time is left alone."""
         said: list[str] = []
 
         def act() -> None:
             with suppress(Exception):  # some service's own code, whose words may have the address in them
-                said.append(self._notify(url, title, text))
+                said.append(self._notify(url, title, text, kind))
             said.append("refused")
 
         worker = threading.Thread(target=act, name="lfdash-alert", daemon=True)

@@ -23,7 +23,7 @@ def rule_in(code: str, rule: str) -> str:
 def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
     """What is wrong, in a sentence. safe: makes a value fit for where it is shown."""
     params = {name: safe(str(value)) for name, value in alert.params.items()}
-    params |= {"step": "–" if alert.step is None else f"{alert.step:,}".replace(",", "\u202f"), "run": safe(alert.run)}
+    params |= {"step": "–" if alert.step is None else str(alert.step), "run": safe(alert.run)}
     key = f"{alert.rule}_what"
     if alert.rule == "stall" and alert.occasion == "stop":
         key = "stall_stop"
@@ -41,6 +41,7 @@ def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
         state = str(alert.params.get("state"))
         known = isinstance(lookup("en", "states", state), str)
         params["state"] = in_language(code, f"states.{state if known else 'UNKNOWN'}")
+        key = "ended_plain" if alert.rule == "ended" and alert.step is None else key  # an evaluation has no steps
     elif alert.rule == STOP:
         params["rule"] = rule_in(code, str(alert.params.get("rule", "")))
         key = "auto_stop_refused" if alert.params.get("refused") else key
@@ -87,6 +88,13 @@ def icon_level(alert: Alert) -> str:
     """How bad it is: error, warning or info."""
     rule = BY_NAME.get(alert.rule)
     return rule.level if rule else "info"
+
+
+def message_kind(alert: Alert) -> str:
+    """What Apprise calls how bad it is, or how good: services colour a message by it."""
+    if alert.rule == "ended" and alert.params.get("state") == "SUCCEEDED":
+        return "success"
+    return {"error": "failure", "warning": "warning"}.get(icon_level(alert), "info")
 
 
 def problem_in(code: str, problem: Problem) -> str:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,21 @@ def test_an_alert_reaches_a_real_receiver_in_the_language_that_is_set(
     assert body["title"] == "r1: Обучение остановилось" and "С шага 12" in body["message"]
     wait_for(lambda: not store.waiting())
     assert wait_for(lambda: sender.last().time) and sender.last().error == ""
+
+
+def test_how_bad_it_is_is_sent_too(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    for rule in ("nan", "stall", "ended", "queue"):
+        store.put(replace(alert(rule), params={"state": "SUCCEEDED"}))
+    store.put(replace(alert("ended", run="other"), params={"state": "STOPPED"}))
+    start(receiver.url)
+    wait_for(lambda: len(receiver.got) == 5)
+    kinds = {(body["title"], body["type"]) for body in receiver.got}
+    assert kinds == {
+        ("r1: Nothing is learned", "failure"), ("r1: Stalled", "warning"), ("r1: Run finished", "success"),
+        ("r1: Queue blocked", "warning"), ("other: Run finished", "info"),
+    }
 
 
 def test_two_dashboards_send_one_message(
@@ -165,8 +181,8 @@ def test_a_redirect_is_not_followed_and_is_told(
 def test_nobody_there_is_tried_again(store: AlertStore, start: Callable[..., AlertSender]) -> None:
     tries: list[str] = []
 
-    def counted(url: str, title: str, text: str) -> str:
-        tries.append(by_apprise(url, title, text))
+    def counted(url: str, title: str, text: str, kind: str) -> str:
+        tries.append(by_apprise(url, title, text, kind))
         return tries[-1]
 
     store.put(alert())
@@ -233,7 +249,8 @@ def test_many_at_once_are_one_message(
     start(receiver.url)
     wait_for(lambda: not store.waiting())
     (body,) = receiver.got
-    assert body["title"] == "lfdash: 20 alerts" and body["message"].count("Nothing is learned") == 20
+    assert body["type"] == "failure" and body["title"] == "lfdash: 20 alerts"
+    assert body["message"].count("Nothing is learned") == 20
 
 
 def test_what_nobody_could_send_for_long_is_not_sent_late(

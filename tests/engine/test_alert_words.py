@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -54,3 +55,10 @@ def test_who_is_over_is_not_to_be_stopped(code: str) -> None:
     stalled = Alert("stall", "id", "r", 1, "", 5, 0.0)
     assert remedy_in(code, stalled, over=True) == remedy_in(code, stalled)
     assert remedy_in(code, Alert("ended", "id", "r", 1, "", 5, 0.0), over=True) == ""
+
+
+@pytest.mark.parametrize("code", available())
+def test_a_step_is_written_as_on_the_page_and_left_out_where_there_is_none(code: str) -> None:
+    ended = Alert("ended", "id", "r", 1, "", 6565, 0.0, {"state": "SUCCEEDED"})
+    assert "6565" in what_in(code, ended)
+    assert "–" not in what_in(code, replace(ended, step=None)) and what_in(code, replace(ended, step=None))
