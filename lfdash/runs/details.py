@@ -22,11 +22,12 @@ flags_of: Callable[[RunPaths], tuple[str, ...]] = badges  # the rules that were 
 @dataclass(frozen=True)
 class RunDetails:
     """args: its arguments as single values; scores: the numbers of its result file; flags: the rules whose alerts are
-    told in a list (`runs/alerts`)."""
+    told in a list (`runs/alerts`). unsure: its alerts could not be read, so that there may be other flags."""
 
     args: Mapping[str, Value] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    unsure: bool = False
 
 
 NO_DETAILS = RunDetails()
@@ -47,9 +48,9 @@ def with_flags(found: RunDetails, view: RunView) -> RunDetails:
     """The same with what is noticed by now; the same object where that is no more than before."""
     try:
         flags = flags_of(view.paths)
-    except OSError:  # not known now
-        return found
-    return found if flags == found.flags else replace(found, flags=flags)
+    except OSError:
+        return found if found.unsure else replace(found, unsure=True)
+    return found if flags == found.flags and not found.unsure else replace(found, flags=flags, unsure=False)
 
 
 class Packed:

@@ -102,7 +102,7 @@ class SummaryCache:
                 finished &= self._look(view, end)
             except OSError:  # nothing is known of it then, and it waits for the next look
                 continue
-            if view.output_dir not in self._open:
+            if view.output_dir not in self._open and not self._is_unsure(view.output_dir):
                 del self._waiting[view.output_dir]
         if self._dirty and time.monotonic() - self._saved > SAVE_EVERY_S:
             self.save()
@@ -139,6 +139,10 @@ class SummaryCache:
     def _is_current(self, view: RunView) -> bool:
         entry = self._entries.get(view.output_dir)
         return entry is not None and entry.view is view and view.output_dir not in self._open
+
+    def _is_unsure(self, key: str) -> bool:
+        """Whether a file of the run could not be read, which the next look tries again."""
+        return key in self._entries and self._entries[key].known.details.unsure
 
     def _look(self, view: RunView, end: float) -> bool:
         """Brings one entry up to date; whether its log was read to the end. OSError when a file could not be read."""
@@ -216,7 +220,8 @@ class SummaryCache:
     def save(self) -> None:
         """Keeps what was made. A disk that does not let it costs the next start some reading, nothing else."""
         packed = Packed()
-        rows = {key: to_row(entry, packed) for key, entry in self._entries.items() if key not in self._open}
+        rows = {key: to_row(entry, packed) for key, entry in self._entries.items()
+                if key not in self._open and not self._is_unsure(key)}
         content = {"version": VERSION, "arguments": packed.pairs, "runs": rows}
         with suppress(OSError):
             if self._is_here():

@@ -13,8 +13,11 @@ import pytest
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
-from lfdash.runs import summary_cache
+from lfdash.runs import details, summary_cache
+from lfdash.runs.alerts import file
+from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.metadata import RunMetadata
+from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Handle, RunState
 from lfdash.runs.summary import LogDigest
 from lfdash.runs.summary_cache import SummaryCache
@@ -309,3 +312,35 @@ def test_what_a_folder_tells_is_asked_again_when_it_could_not_be_read(
     known = cache.get(views[0])
     assert known.about.stage == "dpo" and (known.about.model, known.about.method) == ("model", "lora")
     assert known.details.args["lora_rank"] == 8 and known.details.scores["train_loss"] == 0.5
+
+
+def test_badges_that_could_not_be_read_once_are_asked_for_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = bench.begin("a")
+    bench.log(handle, 2.0, 1.0)
+    bench.fake.end(handle, 0)
+    bench.registry.refresh()
+    views = bench.views()
+    file.append(views[0].paths.alerts, Alert("nan", views[0].run_id, "a", views[0].attempt, "", 2, 0.0))
+    fails = [True]
+
+    def failing(paths: RunPaths) -> tuple[str, ...]:
+        if fails[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return file.badges(paths)
+
+    monkeypatch.setattr(details, "flags_of", failing)
+    found = fresh(bench)
+    found.step(views)
+    assert found.get(views[0]).summary.best == 1.0 and found.get(views[0]).details.flags == ()
+    found.save()
+    fails[0] = False
+    found.step(views)
+    assert found.get(views[0]).details.flags == ("nan",), "nothing changed but that it can be read"
+    after = fresh(bench)
+    after.load()
+    after.step(views)
+    assert after.get(views[0]).details.flags == ("nan",), "what was not known was not kept"
+    fails[0] = True
+    found.look_again(views[0].path)
+    found.step(views)
+    assert found.get(views[0]).details.flags == ("nan",), "what was known stays"
