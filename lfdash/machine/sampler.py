@@ -68,7 +68,7 @@ class Machine:
         self._sample = Sample()
         self._looked = -LOOKED_S
         self._rests = False  # until somebody looks
-        self._closing, self._wanted = threading.Event(), threading.Event()
+        self._closing, self._wanted, self._taken = threading.Event(), threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -89,12 +89,15 @@ class Machine:
         if thread is not None:
             thread.join(CLOSE_S)
 
-    def latest(self) -> Sample:
-        """The newest sample; that somebody looks makes the next ones come often. Any thread may call it."""
+    def latest(self, wait_s: float = 0.0) -> Sample:
+        """The newest sample; that somebody looks makes the next ones come often. Any thread may call it. wait_s: how
+        long the first who looks after a rest may wait for one that is not from then."""
         self._looked = time.monotonic()
         if self._rests:
             self._rests = False
+            self._taken.clear()
             self._wanted.set()
+            self._taken.wait(wait_s)
         return self._sample
 
     @property
@@ -126,6 +129,7 @@ class Machine:
         cpu, (used, total) = self._host.cpu(), self._host.memory()
         sample = Sample(time.time(), devices, problems, cpu, used, total, *self._room(problems))
         self._sample = sample
+        self._taken.set()
         if keep:
             self._uses.take(sample)
         return sample

@@ -165,10 +165,26 @@ def test_the_first_who_looks_does_not_wait_for_the_end_of_a_long_rest(
     wait_for(lambda: machine._rests)
     before = len(uses.taken)
     assert before == 2
-    machine.latest()
+    old = machine.latest()
     wait_for(lambda: len(uses.taken) > before)
     wait_for(lambda: not machine._rests)
     machine.close()
+    assert machine.seen is not old
+
+
+def test_who_opens_a_page_after_a_rest_sees_figures_of_now_or_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "SECOND_S", 0.01)
+    machine = Machine(tmp_path, Uses(), [])
+    machine.start()
+    wait_for(lambda: machine._rests)
+    old = machine.seen
+    assert machine.latest(20.0) is not old
+    machine.close()
+    machine._rests = True  # its thread is held up by a driver
+    begun = time.monotonic()
+    assert machine.latest(0.05) is machine.seen and time.monotonic() - begun < 5
 
 
 def test_what_is_old_says_so() -> None:

@@ -19,6 +19,7 @@ from lfdash.ui.shared.looks import SELDOM_S, looks
 from lfdash.ui.shared.text import language, t
 
 LOOKS_S, IDLE_S = 5.0, 15.0  # between two looks while something may change, and on an idle machine without a GPU
+WAIT_S = 0.3  # that the first page after a rest waits for figures of now
 KEY = "machine_line"
 FEW, MANY = 2, 5  # devices up to which each has its figures; from which on each is a bar
 
@@ -75,7 +76,7 @@ def draw(services: Services) -> None:
     """Draws the line, and then again and again by itself."""
     with st.container(key="machine"):
         tabs = streamlit_private.open_tabs()
-        sample = services.machine.latest()
+        sample = services.machine.latest(WAIT_S)
         idle = bool(sample.time) and not sample.devices and not services.registry.watcher.alive
         seconds = (IDLE_S if idle else LOOKS_S) * max(1.0, tabs / 8)
         st.fragment(partial(tick, services, seconds), run_every=max(seconds, 2 * SELDOM_S), key=KEY)()
