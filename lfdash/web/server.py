@@ -32,11 +32,13 @@ from lfdash.engine.services import Services, find_project
 from lfdash.locales import refusal_in
 from lfdash.outcomes import Refused
 from lfdash.ui.runs import columns
+from lfdash.ui.shared.layout import PAGES
 from lfdash.ui.shared.session import install, opened
 from lfdash.ui.shared.streamlit_private import load_config_options, server_settings
 from lfdash.web import connections, error_report, log_limit
 from lfdash.web.browser_cache import BrowserCache
 from lfdash.web.origin_check import OriginCheck
+from lfdash.web.page_base import PageBase
 from lfdash.web.sign_in_page import SignInPage
 from lfdash.workspace.allowed_paths import named
 from lfdash.workspace.folders import path_refusal
@@ -183,11 +185,13 @@ def roots_of(options: argparse.Namespace) -> list[Path]:
 
 def doors(access: Access, sign_in: SignIn | None, private: Path) -> list[Middleware]:
     """What every request passes before Streamlit sees it. private: the workspace's folder of the dashboard itself."""
-    check, cache = Middleware(OriginCheck, access=access), Middleware(BrowserCache)
+    pages = [Path(page).stem for page, _ in PAGES]
+    inner = [Middleware(BrowserCache), Middleware(PageBase, pages=pages)]
+    check = Middleware(OriginCheck, access=access)
     if sign_in is None:
-        return [check, cache]
+        return [check, *inner]
     ended = EndedSignIns(private / "ended-sign-ins")
-    return [check, Middleware(SignInPage, sign_in=sign_in, ended=ended, base=access.path), cache]
+    return [check, Middleware(SignInPage, sign_in=sign_in, ended=ended, base=access.path), *inner]
 
 
 def hide_auth(secret_store: SecretStore, auth: Mapping[str, Any]) -> None:

@@ -490,6 +490,16 @@ def test_a_click_on_a_name_opens_the_run_and_back_goes_through_what_was_shown(pa
     address(page, r"/evaluate\?run=id-scores")
 
 
+def test_nothing_is_asked_for_that_is_not_there(page: Page) -> None:
+    missed: list[str] = []
+    page.on("response", lambda answer: missed.append(answer.url) if answer.status >= 400 else None)
+    page.reload()
+    page.wait_for_selector(IDLE)
+    click_name(page, "half")
+    page.wait_for_selector(".lf-canvas canvas")
+    assert missed == []
+
+
 @pytest.mark.parametrize("width", [800, 1440])
 def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
