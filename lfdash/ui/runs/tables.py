@@ -31,6 +31,7 @@ COLOURS = {
 }
 CURVE = "#4a8fe0"  # seen on white and on black
 ROW, HEAD = 35, 37  # px
+STATES_PX = 150  # of the column of the states: room for a state and a short mark
 TALLEST, TALLEST_GROUP = 606, 387
 MOST_GROUPS = 60  # that are drawn
 SMALLEST = 1e-6  # a number that the table writes without an exponent
@@ -134,6 +135,17 @@ def open_named(services: Services, key: str, ids: Sequence[str]) -> None:
         st.session_state[actions.GO] = (named(found.kind).page, found.run_id)
 
 
+def states_width(data: pa.Table) -> int:
+    """How wide the column of the states is, px: so that all marks of a run are seen."""
+    lengths = pc.list_value_length(data["state"]) if "state" in data.column_names else None
+    if lengths is None or len(lengths) == 0:
+        return STATES_PX
+    marked = data["state"].filter(pc.greater(lengths, 1)).to_pylist()
+    words = {name: state_word(name) for names in marked for name in names}
+    pixels = {name: 22 + sum(15 if letter > "\u2e80" else 8 for letter in word) for name, word in words.items()}
+    return min(max([STATES_PX, *(16 + sum(map(pixels.__getitem__, names)) for names in marked)]), 2 * STATES_PX)
+
+
 def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> dict[str, Any]:
     """How the columns look, in the session's language."""
     config = st.column_config
@@ -145,7 +157,7 @@ def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> d
     own: dict[str, Any] = {
         "state": config.MultiselectColumn(
             names["state"], options=list(states), color=[COLOURS[look] for look in states.values()],
-            format_func=state_word, width=150,
+            format_func=state_word, width=states_width(data),
         ),
         "name": config.ButtonColumn(
             names["name"], width=210, pinned=True, type="tertiary", alignment="left", key=f"{key}.open",

@@ -17,6 +17,7 @@ from lfdash.ui.shared.text import t
 
 PAGE = 20  # rows a page
 SEARCH_S = 0.15  # seconds that a search may take before what it has found so far is shown
+PROMPT, LABEL = 300, 230  # px; the answer has what is left, beside the label
 LOOK_S = 0.4  # seconds between two looks of a search that is not through
 FIND, NUMBER = "eval.find", "eval.page"
 
@@ -99,8 +100,8 @@ def draw_rows(shown: Sequence[Prediction], redact: Callable[[str], str]) -> None
         height=460,
         column_config={
             "number": st.column_config.NumberColumn("#", width=50),
-            "prompt": st.column_config.TextColumn(t("ui.prediction_prompt")),
-            "label": st.column_config.TextColumn(t("ui.prediction_label")),
+            "prompt": st.column_config.TextColumn(t("ui.prediction_prompt"), width=PROMPT),
+            "label": st.column_config.TextColumn(t("ui.prediction_label"), width=LABEL),
             "predict": st.column_config.TextColumn(t("ui.prediction_predict")),
         },
     )
