@@ -123,6 +123,16 @@ def test_the_address_shows_the_same_to_somebody_else(page: Page, server: Server,
     context.close()
 
 
+def test_more_charts_are_there_when_they_are_opened(page: Page, server: Server) -> None:
+    visit(page, server, "?runs=id-tuned,id-preferred")
+    page.locator(".lf-canvas canvas").first.wait_for(timeout=60_000)
+    drawn(page)
+    more = page.locator("[data-testid=stExpander]").filter(has_text=re.compile("more charts?"))
+    more.locator("summary").first.click()
+    expect(more.locator(".lf-chart canvas").first).to_be_visible()
+    expect(more.locator(".lf-chart")).to_have_count(int(more.locator("summary").first.inner_text().split()[-3]))
+
+
 def test_scores_and_predictions_of_two_evaluations(page: Page, server: Server) -> None:
     visit(page, server, "?runs=id-tuned,id-preferred&tab=scores")
     assert row(page, "Scores", "predict_rouge-1") == ["33.0000 −2.9 %, worse", "34.0000 ★"]
