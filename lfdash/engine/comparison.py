@@ -23,9 +23,10 @@ EVALUATION, EXPORT = "eval", "export"  # kinds (lfdash.jobs.kinds)
 @dataclass(frozen=True)
 class Subject:
     """A run that is compared. place: the number of its colour. name: what it is called; its id where nothing tells.
-    view: None for a run that is not there. kind: of job. given: its arguments. remarks: what is to be told of it:
+    view: None for a run that is not there. kind: of job. stage: "" = not known. given: its arguments. remarks: what is to be told of it:
     "missing" (no such run), "deleted" (in the trash), "waits" (in the queue), "evaluation" or "export" (it has no
-    curves), "empty" (nothing logged yet), "spoiled" (its record cannot be read), "unseen" (its folder cannot be read
+    curves), "empty" (nothing
+    logged yet), "spoiled" (its record cannot be read), "unseen" (its folder cannot be read
     now), "card" (of its settings only those in its model card are known), "no_settings", "spoiled_settings"."""
 
     run_id: str
@@ -33,6 +34,7 @@ class Subject:
     name: str
     view: RunView | None = None
     kind: str = ""
+    stage: str = ""
     given: GivenArguments = NOTHING
     remarks: tuple[str, ...] = ()
 
@@ -55,9 +57,10 @@ def subjects_of(services: Services, wanted: Comparison) -> tuple[Subject, ...]:
 
 def subject_of(services: Services, view: RunView, place: int) -> Subject:
     """A run that is there."""
-    kind = services.registry.summaries.get(view).about.kind
+    about = services.registry.summaries.get(view).about
+    kind = about.kind
     given = NOTHING if view.waiting is not None else given_arguments(view.paths)
-    return Subject(view.run_id, place, view.name, view, kind, given, tuple(remarks_of(view, kind, given)))
+    return Subject(view.run_id, place, view.name, view, kind, about.stage, given, tuple(remarks_of(view, kind, given)))
 
 
 def remarks_of(view: RunView, kind: str, given: GivenArguments) -> Iterable[str]:

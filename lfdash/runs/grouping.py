@@ -102,21 +102,32 @@ def rated(value: Value | None, rows: Sequence[TableRow], metric: str, to: float 
     return Group(value, tuple(rows), to, best, fmean(number for number, _ in pairs), run_id)
 
 
+def pairs_of(rows: Sequence[TableRow], column: str) -> list[tuple[float, str]]:
+    """(value, id) of the rows that have a number in a column of their own."""
+    return [(value, row.run_id) for row in rows if (value := real_number(OWN[column](row))) is not None]
+
+
+def marked_id(group: Group) -> str:
+    """The run of a group that is marked as its best; "" where there is nothing to compare: one run, or runs of several
+    stages or of unknown ones."""
+    stages = {row.stage for row in group.rows}
+    return group.best_id if group.best_id and len(group.rows) > 1 and len(stages) == 1 and "" not in stages else ""
+
+
 def best_ids(rows: Sequence[TableRow]) -> frozenset[str]:
-    """The runs that are best among those shown: of each stage (losses of different ones cannot be compared) the one
-    with the smallest evaluation loss, or where none has one the smallest loss; none where there is nothing to compare.
-    """
+    """The runs that are best among those shown: of each stage (losses of different ones cannot be compared, and of a
+    run whose stage is not known nobody can say what it measures) the one with the smallest evaluation loss. Where none
+    was evaluated it is the smallest loss; none where there is nothing to compare: a run without an evaluation is
+    neither better nor worse than an evaluated one."""
     stages: dict[str, list[TableRow]] = {}
     for row in rows:
-        if named(row.kind).trains and row.best is not None:
+        if row.stage and named(row.kind).trains and row.best is not None:
             stages.setdefault(row.stage, []).append(row)
     found = set()
     for part in stages.values():
-        for column in ("best_eval", "best"):
-            pairs = [(value, row.run_id) for row in part if (value := real_number(OWN[column](row))) is not None]
-            if len(pairs) > 1:
-                found.add(min(pairs, key=lambda pair: pair[0])[1])
-                break
+        pairs = pairs_of(part, "best_eval") or pairs_of(part, "best")
+        if len(pairs) > 1:
+            found.add(min(pairs, key=lambda pair: pair[0])[1])
     return frozenset(found)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfdash.runs.details import RunDetails
-from lfdash.runs.grouping import FEW, RANGES, Group, best_ids, can_group, grouped, metric_of
+from lfdash.runs.grouping import FEW, RANGES, Group, best_ids, can_group, grouped, marked_id, metric_of
 from lfdash.runs.table import TableRow
 from tests.runs.test_table import row
 
@@ -77,3 +77,13 @@ def test_the_best_of_each_stage_is_marked_where_there_is_something_to_compare() 
     ]
     assert best_ids(rows) == {"id-c", "id-e"}
     assert best_ids(rows[:1]) == frozenset() and Group(None, ()).best is None
+
+
+def test_best_says_nothing_of_what_cannot_be_compared() -> None:
+    evaluated, plain = row("a", best=1.0, best_eval=2.0), row("b", best=0.5)
+    assert best_ids([evaluated, plain]) == frozenset()  # one was evaluated, the other was not
+    assert best_ids([row("a", stage="", best=1.0), row("b", stage="", best=0.5)]) == frozenset()
+    stages = [row("a", stage="sft", best=1.0), row("b", stage="dpo", best=0.5)]
+    for rows, best in ((stages, ""), (stages[:1], ""), ([plain, row("c", best=0.25)], "id-c")):
+        (group,) = grouped(rows, "model", "best")
+        assert marked_id(group) == best

@@ -134,3 +134,12 @@ def ranks(values: Mapping[str, float | None], way: int) -> frozenset[str]:
         return frozenset()
     top = (max if way > 0 else min)(known.values())
     return frozenset(name for name, value in known.items() if value == top)
+
+
+def ranks_by_stage(values: Sequence[float | None], stages: Sequence[str], way: int) -> frozenset[int]:
+    """The places of the best of each stage; runs of an unknown one ("") are compared with nobody."""
+    found: set[int] = set()
+    for stage in {stage for stage in stages if stage}:
+        part = {str(place): values[place] for place, one in enumerate(stages) if one == stage}
+        found |= {int(place) for place in ranks(part, way)}
+    return frozenset(found)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from lfdash.engine.comparison import Subject, measured
 from lfdash.engine.services import Services
-from lfdash.runs.compare.numbers import better, change, ranks
+from lfdash.runs.compare.numbers import better, change, ranks_by_stage
 from lfdash.runs.compare.table import NumberRow, Numbers, numbers_of
 from lfdash.ui.compare import state
 from lfdash.ui.compare.runs import has_curves, head_of
@@ -34,7 +34,8 @@ def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str],
     base = base_of(subjects)
     heads = [head_of(subject, names, base) for subject in subjects]
     place = next(number for number, subject in enumerate(subjects) if subject.run_id == base)
-    st.html(table(t("ui.compare_numbers"), heads, groups_of(found, place)))
+    stages = [subject.stage for subject in subjects]
+    st.html(table(t("ui.compare_numbers"), heads, groups_of(found, place, stages)))
     draw_place(found, [names[subject.run_id] for subject in subjects])
 
 
@@ -65,16 +66,16 @@ def at_words(found: Numbers) -> str:
     return t(f"ui.compare_at_{found.axis}", value=value)
 
 
-def groups_of(found: Numbers, base: int) -> list[Group]:
-    """The rows by quantity: those of what was learned, then those of what it took."""
+def groups_of(found: Numbers, base: int, stages: Sequence[str]) -> list[Group]:
+    """The rows by quantity: those of what was learned, then those of what it took. stages: of the runs."""
     learned = [row for row in found.rows if row.what in ("best", "at", "last")]
     took = [row for row in found.rows if row not in learned]
     columns = dict.fromkeys(row.column for row in learned)
     groups = [
-        Group(column_word(column), tuple(row_of(row, found, base) for row in learned if row.column == column))
+        Group(column_word(column), tuple(row_of(row, found, base, stages) for row in learned if row.column == column))
         for column in columns
     ]
-    rows = tuple(row_of(row, found, base) for row in took)
+    rows = tuple(row_of(row, found, base, stages) for row in took)
     return [*groups, *([Group(t("ui.compare_took"), rows)] if rows else [])]
 
 
@@ -83,31 +84,32 @@ def column_word(column: str) -> str:
     return t(WORDS[column]) if column in WORDS else column
 
 
-def row_of(row: NumberRow, found: Numbers, base: int) -> Row:
-    """A row as it is drawn."""
+def row_of(row: NumberRow, found: Numbers, base: int, stages: Sequence[str]) -> Row:
+    """A row as it is drawn. Only runs of the same known stage are called better or worse than each other."""
     name = at_words(found) if row.what == "at" else t(f"ui.compare_{row.what}")
     name += f" ({t('ui.series_smooth')})" if row.smoothed else ""
-    tops = ranks({str(place): value for place, value in enumerate(row.values)}, better(row.column))
+    tops = ranks_by_stage(row.values, stages, better(row.column)) if row.what != "length" else frozenset()
     cells = [
-        cell_of(row, place, base, top=str(place) in tops and row.what != "length") for place in range(len(row.values))
+        cell_of(row, place, base, top=place in tops, rated=bool(stages[place]) and stages[place] == stages[base])
+        for place in range(len(row.values))
     ]
     return Row(name, tuple(cells))
 
 
-def cell_of(row: NumberRow, place: int, base: int, *, top: bool) -> Cell:
-    """A number, how it stands to the baseline, and where it was reached."""
+def cell_of(row: NumberRow, place: int, base: int, *, top: bool, rated: bool) -> Cell:
+    """A number, how it stands to the baseline, and where it was reached. rated: whether that is better or worse."""
     value = row.values[place]
     if value is None:
         return Cell(quiet=True)
     notes = []
     if place != base:
-        notes.append(change_words(row.column, value, row.values[base]))
+        notes.append(change_words(row.column, value, row.values[base], rated=rated))
     if row.steps and (step := row.steps[place]) is not None:
         notes.append(t("ui.compare_at_step", value=f"{step:,.0f}"))
     return Cell(number_words(row.column, value), tuple(notes), strong=top, mark=BEST if top else "")
 
 
-def change_words(column: str, value: float | None, base: float | None) -> str:
+def change_words(column: str, value: float | None, base: float | None, *, rated: bool = True) -> str:
     """How a value stands to that of the baseline: -12.3 %, better."""
     told = change(column, value, base)
     if told is None:
@@ -118,7 +120,7 @@ def change_words(column: str, value: float | None, base: float | None) -> str:
         return t("ui.compare_same")
     else:
         words = percent_words(told.percent)
-    if told.way is None or told.way == 0:
+    if told.way is None or told.way == 0 or not rated:
         return words if told.difference else t("ui.compare_same")
     return t("ui.compare_better" if told.way > 0 else "ui.compare_worse", change=words)
 

@@ -17,7 +17,7 @@ import streamlit as st
 from lfdash.engine.services import Services
 from lfdash.jobs.kinds import named
 from lfdash.runs.arguments import words
-from lfdash.runs.grouping import Group, grouped, metric_of
+from lfdash.runs.grouping import Group, grouped, marked_id, metric_of
 from lfdash.runs.table import TableRow
 from lfdash.runs.values import ARG, SCORE
 from lfdash.ui.runs import actions, filters, selection, view
@@ -89,7 +89,7 @@ def draw(
             assert part.group is not None
             with keyed.expander(title(part.group, by, metric), key=open_key(part.place), page=filters.PAGE) as box:
                 if box.open and part.key:
-                    marks = frozenset({part.group.best_id} if part.group.best_id and len(part.rows) > 1 else ())
+                    marks = frozenset(filter(None, (marked_id(part.group),)))
                     draw_table(services, part.key, part.rows, every, columns, marks, TALLEST_GROUP)
     if len(parts) > MOST_GROUPS:
         st.caption(t("ui.runs_groups_more", count=len(parts) - MOST_GROUPS))

@@ -19,6 +19,7 @@ from lfdash.runs.compare.numbers import (
     largest,
     last,
     ranks,
+    ranks_by_stage,
     reached,
     value_at,
 )
@@ -118,3 +119,9 @@ def test_who_is_best() -> None:
     values = {"a": 1.0, "b": 1.0, "c": 2.0, "d": None, "e": math.nan}
     assert ranks(values, -1) == {"a", "b"} and ranks(values, 1) == {"c"} and ranks(values, 0) == frozenset()
     assert ranks({"a": 1.0, "b": 1.0}, 1) == frozenset() and ranks({"a": 1.0}, 1) == frozenset()
+
+
+def test_only_runs_of_one_stage_are_better_than_each_other() -> None:
+    values = (3.0, 2.0, 1.0, 0.5, 0.1, None)
+    assert ranks_by_stage(values, ["sft", "sft", "dpo", "", "", "sft"], -1) == {1}
+    assert ranks_by_stage(values, ["dpo", "sft", "dpo", "sft", "", ""], -1) == {2, 3}
