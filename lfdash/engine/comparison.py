@@ -23,11 +23,11 @@ EVALUATION, EXPORT = "eval", "export"  # kinds (lfdash.jobs.kinds)
 @dataclass(frozen=True)
 class Subject:
     """A run that is compared. place: the number of its colour. name: what it is called; its id where nothing tells.
-    view: None for a run that is not there. kind: of job. stage: "" = not known. given: its arguments. remarks: what is to be told of it:
-    "missing" (no such run), "deleted" (in the trash), "waits" (in the queue), "evaluation" or "export" (it has no
-    curves), "empty" (nothing
-    logged yet), "spoiled" (its record cannot be read), "unseen" (its folder cannot be read
-    now), "card" (of its settings only those in its model card are known), "no_settings", "spoiled_settings"."""
+    view: None for a run that is not there. kind: of job. stage: "" = not known. given: its arguments. remarks: what is
+    to be told of it: "missing" (no such run), "deleted" (in the trash), "waits" (in the queue), "evaluation" or
+    "export" (it has no curves), "empty" (nothing logged yet), "spoiled" (its record cannot be read), "unseen" (its
+    folder cannot be read now), "card" (of its settings only those in its model card are known), "no_settings",
+    "spoiled_settings"."""
 
     run_id: str
     place: int

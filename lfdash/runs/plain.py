@@ -1,7 +1,8 @@
 """Where a run of the plain CLI stands. Nobody here watches its process: only what it left can tell.
 
-What counts, in this order. While the log is young, the run goes on, unless a results file was written after it:
-LLaMA-Factory writes those last. Later it has finished when one of these is true, else it is lost:
+What counts, in this order. While the log is young, the run goes on, unless a results file was written after it
+(LLaMA-Factory writes those last), or results or trainer_state.json tell of the last planned step, at which it stands.
+Later it has finished when one of these is true, else it is lost:
 
 - a results file tells the epoch of the log's last line (without an epoch: it was written after the log);
 - trainer_state.json at top level, which is written at the end, stands at the log's last step;
@@ -19,7 +20,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lfdash.files import look_json, look_mark
+from lfdash.files import look_json, look_mark, read_edges
 from lfdash.runs.log_reader import LogRow
 from lfdash.runs.metrics.launches import last_launch
 from lfdash.runs.metrics.line import number
@@ -33,6 +34,8 @@ TIMES = 3.0  # the same for a log that has a line seldom: that many times the lo
 SLACK_S = 2.0  # files that were copied at once have times in any order
 SAME_EPOCH = 0.011  # older versions round it to two digits
 PREDICTED = 5  # steps of a prediction between two lines (train/callbacks.py, on_prediction_step)
+POINTER = b"version https://git-lfs"  # begins what git-lfs leaves where a file was not fetched
+LARGEST_POINTER = 1024  # bytes
 RESULTS = ("all_results.json", "train_results.json", "predict_results.json", "eval_results.json")
 
 
@@ -65,6 +68,12 @@ def traces_of(paths: RunPaths, rows: Sequence[LogRow]) -> Traces:
     )
 
 
+def is_pointer(log: str) -> bool:
+    """Whether a log that is there is none, but what git-lfs left in its place. OSError when it cannot be read."""
+    mark = look_mark(log)
+    return mark is not None and mark[1] <= LARGEST_POINTER and read_edges(log, len(POINTER))[0].startswith(POINTER)
+
+
 def judge_plain(traces: Traces) -> RunState:
     """RUNNING, SUCCEEDED or LOST; see above."""
     rows = last_launch(traces.rows)
@@ -72,7 +81,8 @@ def judge_plain(traces: Traces) -> RunState:
         traces.log_age is None or traces.results_age <= traces.log_age + SLACK_S
     )
     if is_young(traces.log_age, rows):
-        return RunState.SUCCEEDED if written_last and fits(traces, rows) else RunState.RUNNING
+        finished = bool(rows) and ((written_last and fits(traces, rows)) or is_complete(traces, rows))
+        return RunState.SUCCEEDED if finished else RunState.RUNNING
     told = traces.results_epoch is not None and fits(traces, rows)
     told = told or (written_last and traces.results_epoch is None)
     return RunState.SUCCEEDED if rows and (told or has_ended(traces, rows)) else RunState.LOST
@@ -90,6 +100,16 @@ def fits(traces: Traces, rows: Sequence[LogRow]) -> bool:
         return True
     epochs = [number(row["epoch"]) for row in rows if "epoch" in row]
     return bool(epochs) and abs(epochs[-1] - traces.results_epoch) < SAME_EPOCH
+
+
+def is_complete(traces: Traces, rows: Sequence[LogRow]) -> bool:
+    """Whether the log is at its last planned step, and what is written at the very end is there: results of its epoch,
+    or the state of that step. Then it is over, however young a copy of the log is."""
+    last = rows[-1]
+    step, total = number(last.get("current_steps")), number(last.get("total_steps"))
+    if not step >= total:
+        return False
+    return traces.saved_step == step or (traces.results_epoch is not None and fits(traces, rows))
 
 
 def has_ended(traces: Traces, rows: Sequence[LogRow]) -> bool:

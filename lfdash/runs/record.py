@@ -175,7 +175,7 @@ class RunRecord:
 
 
 Phase = Literal["pending", "starting", "running", "ended", "lost"]
-Why = Literal["gone", "boot", "host", "launcher"]
+Why = Literal["gone", "boot", "host", "launcher", "pointer"]
 
 
 @dataclass(frozen=True)

@@ -276,7 +276,7 @@ class RunScan:
         if view is None:
             self._drop(path)
             return
-        view = self._finish(before, view)
+        view = self._finish(before, touched(entry, files, view))
         if before is not None and view == before:
             view = before
         else:
@@ -299,6 +299,16 @@ class RunScan:
         self._errors.pop(path, None)
         if self._entries.pop(path, None) is not None:
             self._order.drop(path)
+
+
+def touched(entry: Entry | None, files: Signature, view: RunView) -> RunView:
+    """The view of a plain run that was over and whose log was touched since, not grown: that is no news."""
+    if entry is None or view.record is not None or view.state is not RunState.RUNNING:
+        return view
+    before, log, seen = entry.view, files[2], entry.signature[2]
+    if before.state not in TERMINAL or before.record is not None or log is None or seen is None or log[1:] != seen[1:]:
+        return view
+    return replace(view, state=before.state, started=before.started, ended=before.ended)
 
 
 def member(group: set[str], path: str, there: bool) -> None:

@@ -20,7 +20,7 @@ from lfdash.runs.metrics.whole import Whole
 from lfdash.runs.notes import NONE, Notes
 from lfdash.runs.notes import read as read_notes
 from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths
-from lfdash.runs.plain import judge_plain, traces_of
+from lfdash.runs.plain import is_pointer, judge_plain, traces_of
 from lfdash.runs.record import TERMINAL, Exit, RunRecord, RunState, Status, Why
 from lfdash.runs.steps import read_steps
 
@@ -347,7 +347,8 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
     rows = read_last(paths.named(LOG))
     mark = look_mark(paths.trainer_log)
     changed = None if mark is None else mark[0] / 1e9
-    state = judge_plain(traces_of(paths, rows))
+    pointer = is_pointer(paths.named(LOG))
+    state = RunState.LOST if pointer else judge_plain(traces_of(paths, rows))
     found = progress(rows)
     return RunView(
         run_id=plain_id(workspace, paths.root),
@@ -357,6 +358,7 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
         state=state,
         progress=found,
         error=error,
+        lost="pointer" if pointer else None,
         saved=read_saved(paths),
         started=changed - found.elapsed_s if changed is not None and found.elapsed_s is not None else None,
         ended=changed if state in TERMINAL else None,

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from lfdash.runs.log_reader import LogRow, read_last
+from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.plain import YOUNG_S, Traces, judge_plain, traces_of
 from lfdash.runs.record import RunState
+from lfdash.runs.view import view_plain
 from tests.support import FIXTURES
 
 DAY = 86400.0
@@ -58,6 +60,11 @@ def test_the_evaluations_of_several_datasets_are_no_end() -> None:
         (Traces([*steps(20), ENDING], log_age=5.0), RunState.RUNNING),  # it saves, or evaluates once more
         (Traces([*steps(20), ENDING], log_age=-5.0), RunState.RUNNING),  # by a clock that was set back
         (Traces([*steps(20), ENDING], log_age=5.0, results_age=1.0), RunState.SUCCEEDED),
+        (Traces([*steps(20), ENDING], log_age=5.0, results_age=900.0, results_epoch=2.0), RunState.SUCCEEDED),  # copied
+        (Traces([*steps(20), ENDING], log_age=5.0, results_age=900.0, results_epoch=9.0), RunState.RUNNING),
+        (Traces(steps(20), log_age=5.0, saved_step=20), RunState.SUCCEEDED),  # a log that was touched
+        (Traces(steps(20, 40), log_age=5.0, saved_step=20), RunState.RUNNING),  # resumed for longer
+        (Traces([], log_age=1.0, results_age=0.5), RunState.RUNNING),
         (Traces(steps(8), log_age=5.0, results_age=900.0), RunState.RUNNING),  # resumed where another had ended
         (Traces(steps(8), log_age=DAY, results_age=DAY + 900.0), RunState.LOST),  # and lost then
         (Traces(steps(8), log_age=DAY, results_age=DAY - 1.0, results_epoch=2.0), RunState.LOST),  # copied together
@@ -90,3 +97,16 @@ def test_the_traces_of_a_folder(tmp_path: Path) -> None:
     found = traces_of(paths, [])
     assert found.log_age == pytest.approx(100, abs=5) and found.results_age == pytest.approx(200, abs=5)
     assert replace(found, log_age=None, results_age=None) == Traces([], results_epoch=3.0, saved_step=7)
+
+
+def test_a_pointer_of_git_lfs_is_no_log(tmp_path: Path) -> None:
+    """The same at each look, whatever the times of its files."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:9f\nsize 45778\n"
+    for name in ("trainer_log.jsonl", "all_results.json", "trainer_state.json"):
+        (tmp_path / name).write_text(pointer)
+    for age in (0.0, DAY):
+        os.utime(tmp_path / "trainer_log.jsonl", (time.time() - age,) * 2)
+        view = view_plain(tmp_path, RunPaths(tmp_path))
+        assert (view.state, view.lost, view.progress) == (RunState.LOST, "pointer", Progress())
+    (tmp_path / "trainer_log.jsonl").write_text(json.dumps(steps(1)[0]) + "\n")  # fetched
+    assert view_plain(tmp_path, RunPaths(tmp_path)).lost is None

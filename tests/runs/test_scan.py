@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.places import Places
-from lfdash.runs.record import RunState
+from lfdash.runs.record import RunState, Status
 from lfdash.runs.scan import TURNS, RunScan
 from tests.support.asked import Asked, asked_below
 from tests.support.crowd import crowd
@@ -179,3 +180,21 @@ def test_a_run_that_is_lost_is_asked_for_again_at_each_look(world: World) -> Non
     assert world.asked == asked + 1
     world.lose = False
     assert world.scan()[0].state is RunState.RUNNING and handle.paths.record.exists()
+
+
+def test_a_log_that_was_touched_is_no_news_one_that_grew_is(tmp_path: Path) -> None:
+    folder = tmp_path / "saves" / "m" / "lora" / "copied"
+    folder.mkdir(parents=True)
+    log, row = folder / "trainer_log.jsonl", {"current_steps": 3, "total_steps": 4, "loss": 2.0, "epoch": 0.3}
+    log.write_text(json.dumps(row) + "\n" + json.dumps({"current_steps": 4, "total_steps": 4, "epoch": 0.4}) + "\n")
+    os.utime(log, (time.time() - 9000,) * 2)
+    scan = RunScan(tmp_path, lambda paths, record: Status("lost"))
+    scan.look()
+    (ended,) = scan.views
+    assert ended.state is RunState.SUCCEEDED
+    os.utime(log)
+    scan.look()
+    assert scan.views == (ended,)
+    log.write_text(log.read_text() + json.dumps({**row, "current_steps": 1}) + "\n")
+    scan.look()
+    assert [view.state for view in scan.views] == [RunState.RUNNING]

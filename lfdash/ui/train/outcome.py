@@ -70,7 +70,7 @@ def past_end_words(view: RunView) -> str:
 def lost_words(view: RunView) -> str:
     """Why a run is lost, and what lies in its folder."""
     host = markdown_safe(view.record.host) if view.record else ""
-    texts = {"boot": t("ui.lost_boot", saved=saved_words(view))}
+    texts = {"boot": t("ui.lost_boot", saved=saved_words(view)), "pointer": t("ui.lost_pointer")}
     if view.record:
         name = markdown_safe(view.record.launcher)
         texts["launcher"] = t("ui.lost_launcher", launcher=name, saved=saved_words(view))
