@@ -129,6 +129,7 @@ def test_more_charts_are_there_when_they_are_opened(page: Page, server: Server) 
     drawn(page)
     more = page.locator("[data-testid=stExpander]").filter(has_text=re.compile("more charts?"))
     more.locator("summary").first.click()
+    drawn(page)  # not only what the closed box had
     expect(more.locator(".lf-chart canvas").first).to_be_visible()
     expect(more.locator(".lf-chart")).to_have_count(int(more.locator("summary").first.inner_text().split()[-3]))
 
