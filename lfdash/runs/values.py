@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from lfdash.runs.record import RunState
 from lfdash.runs.table import TableRow
 
 ARG, SCORE = "arg.", "score."
@@ -38,8 +39,9 @@ METRICS = ("last", "best", "best_eval")  # the own columns of which the smallest
 NAMED: Mapping[str, Read] = {
     "loss": OWN["last"], "last_loss": OWN["last"], "best_loss": OWN["best"], "eval_loss": OWN["best_eval"],
     "best_eval_loss": OWN["best_eval"], "seconds": OWN["duration"], "tokens_per_s": OWN["speed"],
-    "step": lambda row: row.step, "total_steps": lambda row: row.total, "percent": OWN["progress"],
-    **{name: OWN[name] for name in ("name", "model", "stage", "method", "kind", "state", "dataset", "note", "folder")},
+    "state": lambda row: "SUCCEEDED, FINISHED" if row.state is RunState.SUCCEEDED else row.state.name,  # as it is shown
+    "tag": OWN["tags"], "step": lambda row: row.step, "total_steps": lambda row: row.total, "percent": OWN["progress"],
+    **{name: OWN[name] for name in ("name", "model", "stage", "method", "kind", "tags", "dataset", "note", "folder")},
 }
 
 

@@ -68,3 +68,10 @@ def test_one_that_is_being_typed_is_no_word_yet(text: str) -> None:
 @pytest.mark.parametrize("text", ["qwen", "", "a=1 b", "a=1 b=2", "=3"])
 def test_what_is_no_condition(text: str) -> None:
     assert parse(text) is None
+
+
+def test_states_and_tags_are_named_as_the_page_has_them() -> None:
+    found = row("a", tags=("keep", "paper"))
+    for text in ("state=FINISHED", "state=finished", "state=SUCCEEDED", "tag=keep", "tags=paper", "state!=LOST"):
+        assert (condition := parse(text)) is not None and condition.holds(found), text
+    assert (other := parse("tag=lost")) is not None and not other.holds(found)
