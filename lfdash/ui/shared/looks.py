@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.streamlit_private import FragmentOf
 
-PAUSE_S = 0.5  # between two looks
-SELDOM_S = 15.0  # between two times that a tab asks by itself, which is woken when there is news
+PAUSE_S = 1.0  # between two looks
+SELDOM_S = 30.0  # between two times that a tab asks by itself, which is woken when there is news
 log = logging.getLogger(__name__)
 
 

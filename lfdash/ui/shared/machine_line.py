@@ -7,6 +7,7 @@ value of it moves anything.
 from __future__ import annotations
 
 import html
+import re
 import time
 from functools import partial
 
@@ -20,6 +21,9 @@ from lfdash.ui.shared.text import language, t
 
 LOOKS_S, IDLE_S = 5.0, 15.0  # between two looks while something may change, and on an idle machine without a GPU
 WAIT_S = 0.3  # that the first page after a rest waits for figures of now
+CALM_S = 15.0  # after which a line that says almost the same is drawn anew, too
+LITTLE, SHARE = 3.0, 0.03  # figures that differ by less, or by less of themselves, say almost the same
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 KEY = "machine_line"
 FEW, MANY = 2, 5  # devices up to which each has its figures; from which on each is a bar
 
@@ -83,7 +87,8 @@ def draw(services: Services) -> None:
 
 
 def tick(services: Services, seconds: float) -> None:
-    """The line as it is now; drawn again when it says something else, after so many seconds at the earliest."""
+    """The line as it is now; drawn again when it says something else, after so many seconds at the earliest, later
+    where no figure moved by much: a processor that does nothing is 3 % busy, then 5 %, then 4 %."""
 
     def name_of(run_id: str) -> str:
         view = services.registry.get(run_id)
@@ -92,10 +97,36 @@ def tick(services: Services, seconds: float) -> None:
     def cells() -> list[Cell]:
         return cells_in(code, services.machine.latest(), time.time(), name_of)
 
-    code = language()
+    def news() -> bool:
+        now = cells()
+        return now != drawn and (time.monotonic() - began >= CALM_S or moved(drawn, now))
+
+    code, began = language(), time.monotonic()
     drawn = cells()
     st.html(line_html(drawn, len(services.machine.latest().devices)))
-    looks.keep(streamlit_private.fragment_of(KEY), lambda: cells() != drawn, seconds)
+    looks.keep(streamlit_private.fragment_of(KEY), news, seconds)
+
+
+def moved(before: list[Cell], now: list[Cell]) -> bool:
+    """Whether a line says something else than one before, and not just a figure that is a little different."""
+    return shape(before) != shape(now) or any(
+        abs(old - new) >= max(LITTLE, SHARE * max(old, new))
+        for old, new in zip(figures(before), figures(now), strict=True)
+    )
+
+
+def shape(cells: list[Cell]) -> list[tuple[str, ...]]:
+    """A line without its figures."""
+    return [(cell.name, cell.look, *(NUMBER.sub("#", text) for text in (cell.value, cell.more, cell.told)))
+            for cell in cells]
+
+
+def figures(cells: list[Cell]) -> list[float]:
+    """The figures that a line shows or says."""
+    return [
+        float(number) for cell in cells for text in (cell.value, cell.more, cell.told)
+        for number in NUMBER.findall(text)
+    ]
 
 
 def line_html(cells: list[Cell], devices: int) -> str:

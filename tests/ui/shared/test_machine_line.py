@@ -12,8 +12,8 @@ import pytest
 from lfdash.engine.machine_words import Cell
 from lfdash.engine.services import Services
 from lfdash.machine.sample import Device, Sample
-from lfdash.ui.shared import layout
-from lfdash.ui.shared.machine_line import line_html
+from lfdash.ui.shared import layout, machine_line
+from lfdash.ui.shared.machine_line import line_html, moved
 from tests.support import app as pages
 
 
@@ -61,3 +61,38 @@ def test_each_figure_has_a_name_that_says_it_in_full() -> None:
 def test_many_devices_have_less_room_each(devices: int, size: str, names: list[str]) -> None:
     found = line_html([Cell(f"GPU {number}", "1 %", bars=(1.0,)) for number in range(devices)], devices)
     assert f'class="lf-machine {size}"' in found and re.findall("<b>(.*?)</b>", found) == names
+
+
+def cells(cpu: float, name: str = "GPU 0", memory: str = "71/80 GB", look: str = "run") -> list[Cell]:
+    return [
+        Cell(name, "97 %", memory, (97.0, 88.7), f"{name}: load 97 %, {memory}", look),
+        Cell("CPU", f"{cpu:.0f} %", "", (cpu,), f"CPU: {cpu:.0f} % busy"),
+    ]
+
+
+@pytest.mark.parametrize(("now", "much"), [
+    (cells(5), False), (cells(7), True), (cells(0), True), (cells(4, memory="73/80 GB"), False),
+    (cells(4, memory="76/80 GB"), True), (cells(4, look="old"), True), (cells(4, name="GPU 1"), True),
+    (cells(4, memory="unknown"), True), (cells(4)[:1], True),
+], ids=str)
+def test_a_figure_that_trembles_is_no_news(now: list[Cell], much: bool) -> None:
+    assert moved(cells(4), now) is much
+
+
+def test_what_almost_says_the_same_is_drawn_now_and_then(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    news = []
+    monkeypatch.setattr(machine_line.looks, "keep", lambda _fragment, tells, _seconds: news.append(tells))
+    services.machine._sample = Sample(time.time(), cpu=4.0)
+    line("app.py")
+    (tells, *_) = [one for one in news if one.__module__ == machine_line.__name__]
+    now = time.monotonic()
+    monkeypatch.setattr(machine_line.time, "monotonic", lambda: now)
+    services.machine._sample = Sample(time.time(), cpu=5.0)
+    assert not tells()
+    now += machine_line.CALM_S
+    assert tells()
+    services.machine._sample = Sample(time.time(), cpu=4.0)
+    assert not tells()  # it says the same
+    now -= machine_line.CALM_S
+    services.machine._sample = Sample(time.time(), cpu=40.0)
+    assert tells()
