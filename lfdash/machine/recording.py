@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -77,7 +79,8 @@ class Recording:
         rows = read_rows(self.path)
         self._rows, self._every, self._last = len(rows), self._first_every, float("-inf")
         if rows:
-            self._every = max(self._first_every, real_number(rows[-1].get("every")) or 0.0)
+            told = real_number(rows[-1].get("every")) or 0.0
+            self._every = max(self._first_every, min(told, 2 * usual_pause(rows)))  # a spoiled one may ask for years
             self._last = float(rows[-1]["time"])
         if self._rows >= self._most:
             self._thin()
@@ -92,6 +95,12 @@ class Recording:
         text = b"\n".join(map(msgspec.json.encode, rows)).decode() + "\n"
         write_text_atomic(self.path, text, durable=False)
         self._rows, self._last = len(rows), float(rows[-1]["time"])
+
+
+def usual_pause(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds that usually lie between two rows; 0 where there is one only."""
+    pauses = [float(after["time"]) - float(before["time"]) for before, after in pairwise(rows)]
+    return max(0.0, median(pauses)) if pauses else 0.0
 
 
 def append(path: Path, line: bytes) -> None:

@@ -89,6 +89,16 @@ def test_a_line_that_was_cut_costs_that_line(tmp_path: Path) -> None:
     assert times(path) == [100, 110]
 
 
+@pytest.mark.parametrize("every", ["1e300", "1e9", "-1", "NaN", "true", '"x"'])
+def test_a_spoiled_pause_does_not_end_the_recording(tmp_path: Path, every: str) -> None:
+    path = tmp_path / FILE
+    path.write_text("".join(f'{{"time": {time}, "attempt": 1, "every": 20.0}}\n' for time in (100, 120, 140)))
+    with path.open("a") as file:
+        file.write(f'{{"time": 160, "attempt": 1, "every": {every}}}\n')
+    assert Recording(path).add(row(200)) and times(path)[-1] == 200
+    assert not Recording(path).add(row(203))
+
+
 def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / FILE
     recording = Recording(path)
