@@ -18,6 +18,7 @@ UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u
 TAB = 8
 # the end of a line that is still written may be half of a secret
 BEGUN = re.compile(r"[\w+/=.~-]{6,}$")
+LONGEST_WORD = 4096  # characters at the end of a line that was cut; a secret is not longer
 
 
 def plain_text(raw: bytes, most: int = LOOKED_AT) -> str:
@@ -29,7 +30,20 @@ def plain_text(raw: bytes, most: int = LOOKED_AT) -> str:
 def texts(lines: Sequence[bytes], redact: Redact) -> list[str]:
     """What lines say, as it can be shown; LOOKED_AT bytes of each."""
     plain = [plain_text(raw) for raw in lines]
-    return [harmless(text) for text in without_secrets(plain, redact)]
+    hidden = without_secrets(plain, redact)
+    return [harmless(cut_off(text) if is_cut(raw) else text) for raw, text in zip(lines, hidden, strict=True)]
+
+
+def is_cut(raw: bytes) -> bool:
+    """Whether a line has, or had, more bytes than are looked at."""
+    return len(raw) >= LOOKED_AT and raw[LOOKED_AT - 1] not in b"\r\n"
+
+
+def cut_off(text: str) -> str:
+    """A line that was cut, without its last word, which may be the first half of a secret."""
+    head, end = text[:-LONGEST_WORD], text[-LONGEST_WORD:]
+    words = end.rstrip().rsplit(maxsplit=1)
+    return f"{head}{end[: end.rindex(words[-1])] if len(words) > 1 else ''}…" if words else text
 
 
 def without_secrets(plain: list[str], redact: Redact) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfdash.runs.output.shown import HIDDEN, begun, harmless, plain_text, texts
+from lfdash.runs.output.shown import HIDDEN, LOOKED_AT, begun, harmless, plain_text, texts
 from lfdash.supervisor.mask import redactor
 
 SECRET = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345"
@@ -44,3 +44,21 @@ def test_a_secret_of_several_lines_is_hidden() -> None:
 def test_half_a_secret_at_the_end_of_a_line_that_is_written() -> None:
     assert begun(f"token {SECRET[:20]}") == "token …"
     assert begun(" 12%|# | 3/25 [00:01<00:09, 2.3it/s]") == " 12%|# | 3/25 [00:01<00:09, 2.3it/s]"
+
+
+@pytest.mark.parametrize("before", [b"x " * LOOKED_AT, b"\x1b[31m" * LOOKED_AT, b"y" * 9 + b" y" * LOOKED_AT])
+@pytest.mark.parametrize("inside", [1, 5, 9, len(SECRET) - 1, len(SECRET), len(SECRET) + 1])
+def test_a_secret_at_which_a_line_is_cut_is_not_shown_in_part(before: bytes, inside: int) -> None:
+    def redact(text: str) -> str:
+        return text.replace(SECRET, HIDDEN)
+
+    line = before[: LOOKED_AT - inside - 1] + b" " + SECRET.encode() + b" and more\n"
+    for raw in (line, line[:LOOKED_AT]):
+        (shown,) = texts([raw], redact)
+        assert not any(SECRET[:count] in shown for count in range(2, len(SECRET))) and shown.endswith("…")
+
+
+def test_a_line_that_fits_is_whole() -> None:
+    for end in (b"\n", b"\r"):
+        assert texts([b"a " * (LOOKED_AT // 2 - 1) + b"b" + end], str) == ["a " * (LOOKED_AT // 2 - 1) + "b"]
+    assert texts([b"b" * LOOKED_AT], str) == ["b" * (LOOKED_AT - 4096) + "…"] and texts([b"b" * 9], str) == ["b" * 9]
