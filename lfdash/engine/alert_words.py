@@ -33,6 +33,8 @@ def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
             params[name] = "–" if seconds is None else span_in(code, seconds)
     elif alert.rule == "nan" and alert.occasion:
         key = "nan_gradient"
+    elif alert.rule == "overfit" and alert.params.get("dataset"):
+        key = "overfit_on"
     elif alert.rule == "disk" and not alert.params.get("hours"):
         key = "disk_low"
     elif alert.rule == "queue":

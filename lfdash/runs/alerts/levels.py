@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from lfdash.runs.metrics.frame import OVERFLOWN, TRAINED, Column, MetricFrame, Segment
 
+EVAL_LOSS = "eval_loss"
 BLOCK = 5  # rows of a level
 TAIL = 64  # newest rows that are looked at one by one
 FEW = 10  # losses that make the level beside an evaluation
@@ -71,8 +72,8 @@ class LossLevels:
         self._steps, self._levels, self._spreads = array("d"), array("d"), array("d")
         self._rows = 0  # that blocks were made of
         self._segments: tuple[Segment, ...] = ()
-        self._evaluated: list[Evaluated] = []
-        self._scanned = 0  # rows that were looked through for evaluations
+        self._evaluated: dict[str, list[Evaluated]] = {}  # by column
+        self._scanned: dict[str, int] = {}  # rows of each that were looked through
         self.best, self.best_step, self.first, self.peak = math.nan, math.nan, math.nan, 0.0
 
     def take(self, frame: MetricFrame, dead_since: float | None = None, planned: int | None = None) -> None:
@@ -109,14 +110,16 @@ class LossLevels:
             self.best, self.best_step = float(levels[place]), float(steps[place])
 
     def _scan(self, end: int) -> None:
-        """Looks for evaluations in the rows that nothing more comes to."""
-        if "eval_loss" in self._frame and end > self._scanned:
-            values = self._frame["eval_loss"][self._scanned : end]
-            places = np.flatnonzero(np.isfinite(values)) + self._scanned
-            self._evaluated += [self._at(int(place)) for place in places]
-        self._scanned = max(end, self._scanned)
+        """Looks for evaluations in the rows before the newest, which may still get values. What the console says of
+        several datasets may come later than the rows: it is waited for."""
+        for name in self.evaluated:
+            begin = self._scanned.get(name, 0)
+            places = np.flatnonzero(np.isfinite(self._frame[name][begin:end])) + begin
+            self._evaluated.setdefault(name, []).extend(self._at(name, int(place)) for place in places)
+            found = int(places[-1]) + 1 if len(places) else begin
+            self._scanned[name] = max(end, begin) if name == EVAL_LOSS else found
 
-    def _at(self, place: int) -> Evaluated:
+    def _at(self, name: str, place: int) -> Evaluated:
         """The evaluation in a row."""
         begin = max(0, place + 1 - 2 * FEW)
         level = math.nan
@@ -124,7 +127,7 @@ class LossLevels:
             known = self._frame["loss"][begin : place + 1]
             known = known[np.isfinite(known)][-FEW:]
             level = float(np.median(known)) if len(known) else math.nan
-        return Evaluated(float(self._frame["step"][place]), float(self._frame["eval_loss"][place]), level)
+        return Evaluated(float(self._frame["step"][place]), float(self._frame[name][place]), level)
 
     # -- what the rules ask -----------------------------------------------------------------------------
 
@@ -147,12 +150,17 @@ class LossLevels:
         """Whether a loss says little of what is learned: PPO's, whose reward does."""
         return "reward" in self._frame
 
-    def evaluations(self) -> Iterator[Evaluated]:
-        """All evaluations, the newest first."""
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The columns of evaluation losses: the one, and those of several datasets."""
+        return (*((EVAL_LOSS,) if EVAL_LOSS in self._frame else ()), *self._frame.each_eval)
+
+    def evaluations(self, name: str = EVAL_LOSS) -> Iterator[Evaluated]:
+        """All evaluations whose losses are in a column, the newest first."""
         last = len(self._frame) - 1
-        if last >= 0 and "eval_loss" in self._frame and math.isfinite(self._frame["eval_loss"][last]):
-            yield self._at(last)
-        yield from reversed(self._evaluated)
+        if last >= 0 and name in self._frame and math.isfinite(self._frame[name][last]):
+            yield self._at(name, last)
+        yield from reversed(self._evaluated.get(name, ()))
 
     def newest(self) -> tuple[Column, Column, Column]:
         """(steps, losses, gradient norms) of the last rows of this launch that are of training, NaN where one is no

@@ -8,8 +8,8 @@ from itertools import pairwise, takewhile
 
 import numpy as np
 
-from lfdash.runs.alerts.alert import Facts, Found
-from lfdash.runs.alerts.levels import Evaluated, LossLevels
+from lfdash.runs.alerts.alert import Facts, Found, Value
+from lfdash.runs.alerts.levels import EVAL_LOSS, Evaluated, LossLevels
 from lfdash.runs.metrics.frame import Column
 
 Limits = Mapping[str, float]
@@ -122,10 +122,17 @@ def middle_error(values: Column) -> float:
 
 
 def evaluations_stand_still(levels: LossLevels, begin: float, gain: float) -> bool:
-    """Whether there were evaluations after `begin`, and none of them was better than the best before."""
+    """Whether there were evaluations after `begin`, and none of them was better than the best before; of several
+    datasets, on none."""
+    names = levels.evaluated
+    return bool(names) and all(stand_still_on(name, levels, begin, gain) for name in names)
+
+
+def stand_still_on(name: str, levels: LossLevels, begin: float, gain: float) -> bool:
+    """The same of the losses in one column."""
     losses = {True: math.inf, False: math.inf}
     count = 0
-    for one in levels.evaluations():
+    for one in levels.evaluations(name):
         later = one.step > begin
         count += later
         losses[later] = min(losses[later], one.loss)
@@ -133,14 +140,21 @@ def evaluations_stand_still(levels: LossLevels, begin: float, gain: float) -> bo
 
 
 def overfit(facts: Facts, limits: Limits) -> Found | None:
-    """The evaluations get worse one after the other while the training loss goes on falling."""
+    """The evaluations get worse one after the other while the training loss goes on falling; of several datasets, on
+    any of them."""
     levels = facts.levels
     if levels is None or levels.scores:
         return None
+    found = (overfit_on(name, levels, limits) for name in levels.evaluated)
+    return next((one for one in found if one is not None), None)
+
+
+def overfit_on(name: str, levels: LossLevels, limits: Limits) -> Found | None:
+    """The same of the losses in one column; those of one of several datasets say which."""
     best: Evaluated | None = None
     later: list[Evaluated] = []  # the newest first
     so_far: list[Evaluated] = []
-    for one in levels.evaluations():
+    for one in levels.evaluations(name):
         if best is None or one.loss <= best.loss:
             best, later = one, list(so_far)
         so_far.append(one)
@@ -153,7 +167,10 @@ def overfit(facts: Facts, limits: Limits) -> Found | None:
         for times in (1, 2)  # after twice as many evaluations half of it will do
     )
     if worse and newest.level < best.level - LEARNED * abs(best.level):
-        return Found(int(best.step), {"eval_loss": short(newest.loss), "best": short(best.loss), "at": int(best.step)})
+        told: dict[str, Value] = {"eval_loss": short(newest.loss), "best": short(best.loss), "at": int(best.step)}
+        if name != EVAL_LOSS:
+            told["dataset"] = name.removeprefix("eval_").removesuffix("_loss")
+        return Found(int(best.step), told)
     return None
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from lfdash.engine.alert_words import what_in
+from lfdash.locales import available
 from lfdash.runs.alerts.alert import Facts, Found
 from lfdash.runs.alerts.levels import LossLevels
 from lfdash.runs.alerts.rules import BY_NAME
@@ -166,6 +169,54 @@ def test_overfitting_is_evaluations_that_rise_while_the_training_falls() -> None
     found = first_alerts(evaluated([2.0, 1.5, 1.6, 1.7, 1.9, 2.1], [2.0, 1.5, 1.2, 0.9, 0.6, 0.4]), 60)
     seen, told = found["overfit"]
     assert (seen, told.step, told.params["best"]) == (50, 20, "1.5")
+
+
+def on_datasets(losses: dict[str, list[float]], train: list[float]) -> MetricFrame:
+    """The same with several datasets, as the console tells of them. losses: by dataset."""
+    rows: list[dict[str, float]] = []
+    for place, level in enumerate(train):
+        rows += [{"step": place * 10 + step, "loss": level, "lr": 1e-4} for step in range(1, 11)]
+    frame = columns(rows)
+    told = {}
+    for name, values in losses.items():
+        column = told[f"eval_{name}_loss"] = np.full(len(frame), math.nan)
+        column[9::10] = values
+    return replace(frame, columns={**frame.columns, **told})
+
+
+RISING, FALLING, TRAIN = [2.0, 1.5, 1.6, 1.7, 1.9, 2.1], [2.0, 1.8, 1.6, 1.4, 1.2, 1.0], [2.0, 1.5, 1.2, 0.9, 0.6, 0.4]
+
+
+def test_of_several_datasets_each_is_judged_and_named() -> None:
+    found = first_alerts(on_datasets({"a": FALLING, "wiki_en": RISING}, TRAIN), 60)
+    seen, told = found["overfit"]
+    assert (seen, told.step, told.params["dataset"], told.params["best"]) == (50, 20, "wiki_en", "1.5")
+    alert = told.alert("overfit", None, 0.0)
+    for code in available():
+        assert "wiki_en" in what_in(code, alert) and "1.9" in what_in(code, alert)
+    assert "overfit" not in first_alerts(on_datasets({"a": FALLING, "b": FALLING}, TRAIN), 60)
+    single = first_alerts(evaluated(RISING, TRAIN), 60)["overfit"][1]
+    assert "dataset" not in single.params
+
+
+def test_what_the_console_says_of_datasets_may_come_after_the_rows() -> None:
+    frame, levels = on_datasets({"a": RISING}, TRAIN), LossLevels()
+    known = {name: column for name, column in frame.columns.items() if name != "eval_a_loss"}
+    levels.take(replace(frame, columns=known))
+    for count in (0, 25, 60):  # of the places that the console has told of
+        late = np.where(np.arange(len(frame)) < count, frame["eval_a_loss"], math.nan)
+        levels.take(replace(frame, columns={**known, "eval_a_loss": late}))
+        assert [one.loss for one in levels.evaluations("eval_a_loss")] == RISING[: count // 10][::-1]
+
+
+def test_a_run_stands_still_only_where_it_does_so_on_all_datasets() -> None:
+    rows = [{"step": step, "loss": 3.0 if step < 50 else 1.0, "lr": 1e-4} for step in range(1, 1001)]
+    frame = columns(rows)
+    flat, falling = np.full(1000, math.nan), np.full(1000, math.nan)
+    flat[49::50], falling[49::50] = 1.2, np.linspace(3.0, 1.0, 20)
+    for extra, told in ((flat, ["plateau"]), (falling, [])):
+        more = {**frame.columns, "eval_a_loss": flat, "eval_b_loss": extra}
+        assert list(first_alerts(replace(frame, columns=more), 1000)) == told
 
 
 def test_a_slow_rise_is_seen_after_twice_as_many_evaluations() -> None:
