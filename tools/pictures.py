@@ -202,6 +202,8 @@ def picture_export(page: Page) -> None:
     fill(page, "export-export_dir", f"models/{EXPORTED}")
     fill(page, "export-output_dir", EXPORTED)
     start(page, EXPORTED)
+    page.get_by_role("radio", name="Configuration", exact=True).click()  # the log has paths of this machine
+    page.get_by_text("export_dir: models").wait_for()
     take(page, "export")
 
 
