@@ -124,7 +124,7 @@ def test_the_page_says_what_since_when_and_what_to_do_and_leads_to_the_threshold
     expect(bar).to_contain_text("Since step")
     expect(bar).to_contain_text("lower learning rate")
     expect(page.locator(".st-key-alert_bar_1")).to_contain_text("lfdash asked this run to stop")
-    expect(page).to_have_title("STOPPED too-hot")
+    expect(page).to_have_title("⚠ NaN STOPPED too-hot")
     page.get_by_role("button", name="Thresholds").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.locator('[class*="st-key-alert_rule_"]').first).to_contain_text("Nothing is learned")
