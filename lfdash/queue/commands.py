@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -192,6 +193,14 @@ class QueueCommands:
 
         def put() -> None:
             self.jobs.set_settings(settings)
+
+        return self._change(put)
+
+    def change_settings(self, **changes: Any) -> Refused | None:
+        """Sets some of the settings, by their names; the others stay as somebody may have set them meanwhile."""
+
+        def put() -> None:
+            self.jobs.change_settings(changes)
 
         return self._change(put)
 

@@ -257,6 +257,14 @@ class QueueStore:
             return QueueSettings(paused=True)
         return self._settings[1]
 
+    def change_settings(self, changes: Mapping[str, Any]) -> None:
+        """Sets some of the settings. OSError when the others could not be read, or the disk does not let it."""
+        data = read_json_file(self.folder / SETTINGS)
+        if isinstance(data, Unreadable) and data.failure is not None:
+            raise OSError(data.failure, data.reason, str(self.folder / SETTINGS))
+        known = QueueSettings.from_json(data) if isinstance(data, dict) else QueueSettings()
+        self.set_settings(replace(known, **changes))
+
     def set_settings(self, settings: QueueSettings) -> None:
         """OSError when the disk does not let it."""
         self._make_folder()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from lfdash.files import open_plain
@@ -40,22 +41,17 @@ class ConsoleLines:
         return collapse(self._line.decode("utf-8", "replace"))
 
     def read(self) -> Iterator[str]:
-        """The lines that the file gained since the last time, which must have been read to their end."""
-        try:
-            file = open_plain(self.path)
-        except OSError:
-            return
-        with file:
+        """The lines that the file gained since the last time, which must have been read to their end. Where reading
+        fails it goes on there the next time."""
+        with suppress(OSError), open_plain(self.path) as file:
             self.restarted = not self._cursor.fits(file)
             if self.restarted:
                 self._cursor, self._line = Cursor(), b""
             file.seek(self._cursor.offset)
             while chunk := file.read(CHUNK):
                 *lines, rest = (self._line + chunk).split(b"\n")
-                self._line = shortened(rest)
-                for line in lines:
-                    yield collapse(line.decode("utf-8", "replace"))
-            self._cursor = self._cursor.moved(file)
+                self._cursor, self._line = self._cursor.moved(file), shortened(rest)
+                yield from [collapse(line.decode("utf-8", "replace")) for line in lines]
 
 
 def shortened(line: bytes, most: int = BLOCK) -> bytes:

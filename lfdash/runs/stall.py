@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lfdash.files import FileMark, file_mark
+from lfdash.files import FileMark, look_mark
 from lfdash.runs.log_reader import tail_bytes
 from lfdash.runs.metrics.progress import Progress, Rhythm
 from lfdash.runs.paths import LOG
@@ -122,7 +122,7 @@ class StallDetector:
         if view.awaiting in ("term", "kill"):
             return False
         signs, now = tuple(view.paths.signs()), self._clock()
-        if held is None or held[0] != signs:
+        if held is None or (signs and held[0] != signs):  # none: the folder cannot be listed just now
             held = (signs, now)
         self._since[view.path, view.attempt] = held
         torn = view.ranks is not None and view.ranks[0] < view.ranks[1]
@@ -133,7 +133,11 @@ class StallDetector:
         rhythm = view.progress.rhythm
         if rhythm is None or view.record is None or is_at_end(view.progress):
             return None
-        now, log = self._clock(), file_mark(view.paths.named(LOG))
+        now = self._clock()
+        try:
+            log = look_mark(view.paths.named(LOG))
+        except OSError:
+            log = seen.log if seen is not None else None  # nothing is known of it just now
         if seen is None:
             known = 0.0 if log is None else age_s(log[0] / 1e9, view.progress.elapsed_s, rhythm, self._wall())
             seen = Watched(log, now - known)
@@ -153,6 +157,8 @@ class StallDetector:
         """The same with what the files of its folder say now. Their times are asked once, and not believed where they
         tell more than the log's silence."""
         signs = tuple(view.paths.signs())
+        if not signs:  # the folder cannot be listed just now
+            return seen
         if seen.signs is None:
             newest = max((changed for _, _, changed in signs), default=0.0)
             return replace(seen, signs=signs, alive=max(seen.since, now - max(0.0, self._wall() - newest)))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lfdash.errors import WorkspaceGone
-from lfdash.files import Unreadable, file_mark, read_text_file, write_text_atomic
+from lfdash.files import Unreadable, file_mark, look_mark, read_text_file, write_text_atomic
 from lfdash.jobs.checks import is_invisible
 from lfdash.outcomes import Refused, unchanged_by
 
@@ -52,12 +52,13 @@ class SavedConfigs:
         if refused:
             return refused
         path = self._path(name)
-        if path.exists() and not replace:
-            return Refused("config_exists", {"name": name})
         try:
+            is_there = look_mark(path) is not None
+            if is_there and not replace:
+                return Refused("config_exists", {"name": name})
             self._check()
             self.folder.mkdir(exist_ok=True)
-            if path.exists():
+            if is_there:
                 self._discard(path)
             write_text_atomic(path, text)
         except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lfdash.files import as_record
+from lfdash.files import Unreadable, as_record
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.outcomes import Refused
 from lfdash.queue import store
@@ -172,3 +172,24 @@ def test_a_job_comes_back_from_its_file_as_it_was(workspace: Path) -> None:
     jobs.write(entry)
     assert QueueStore(workspace / "q").entries() == (entry,)
     assert as_record(LaunchPlan, json.loads(json.dumps(entry.plan.__dict__)), "it") == plan
+
+
+def test_a_setting_is_changed_and_the_others_stay_or_nothing_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that has just begun knows nothing of the settings where they fail to be read."""
+    kept = QueueSettings(slots=7, hold_on_failure=True)
+    folder = tmp_path / "queue"
+    QueueStore(folder).set_settings(kept)
+    fresh = QueueStore(folder)
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "read_json_file", lambda *_, **__: Unreadable("too many open files", errno.EMFILE))
+        assert fresh.settings() == QueueSettings(paused=True)
+        with pytest.raises(OSError, match="too many"):
+            fresh.change_settings({"paused": False})
+    assert fresh.settings() == kept
+    fresh.change_settings({"paused": True})
+    assert fresh.settings() == QueueSettings(slots=7, paused=True, hold_on_failure=True)
+    (folder / "settings.json").write_text("spoiled")
+    fresh.change_settings({"slots": 3})
+    assert fresh.settings() == QueueSettings(slots=3)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 from pathlib import Path
 
 import pytest
 
+from lfdash.files import open_plain
+from lfdash.runs import console
 from lfdash.runs.console import ConsoleLines, last_error
 from tests.support import FIXTURES
 
@@ -116,3 +120,30 @@ def test_of_a_chain_the_last_exception_counts_and_a_launcher_only_alone(tmp_path
     assert last_error(path) == "ModuleNotFoundError: No module named x"
     path.write_text(chain + "second attempt\n")
     assert last_error(path, start=len(chain)) is None
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_read_that_fails_loses_no_line_and_gives_none_twice(
+    log: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """after: pieces that are read before it."""
+    text = "".join(f"line {number}\n" for number in range(100))
+    log.write_text(text + "open")
+    monkeypatch.setattr(console, "CHUNK", 400)
+    left = [after]
+
+    class Failing(io.BufferedReader):
+        def read(self, size: int | None = -1, /) -> bytes:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.EIO, "no")
+            return super().read(size)
+
+    lines = ConsoleLines(log)
+    with monkeypatch.context() as broken:
+        broken.setattr(console, "open_plain", lambda path: Failing(io.FileIO(path)))
+        before = list(lines.read())
+    with monkeypatch.context() as broken:
+        broken.setattr(console, "open_plain", lambda path: open_plain(path / "no"))
+        assert list(lines.read()) == []
+    assert [*before, *lines.read()] == text.splitlines() and lines.begun == "open" and bool(before) == bool(after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.runs import stall
 from lfdash.runs.metrics.progress import Rhythm
 from lfdash.runs.paths import BESIDE_RUN
 from lfdash.runs.record import RunState
@@ -234,3 +236,36 @@ def test_without_the_time_of_its_start_only_what_was_seen_counts(training: Train
     assert training.look(progress=replace(found, elapsed_s=None)) is None
     training.pass_(900)
     assert training.look(progress=replace(found, elapsed_s=None)) == Stall(900.0, 1.0)
+
+
+def test_a_look_that_fails_once_is_no_sign_of_life(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    training.steps(30)
+    training.look()
+    training.pass_(120)
+    assert training.look() is not None
+    with monkeypatch.context() as broken:
+        broken.setattr(stall, "look_mark", fails)
+        broken.setattr(os, "scandir", fails)
+        training.pass_(10)
+        assert training.look() is not None
+    training.pass_(10)
+    assert training.look() is not None
+
+
+def test_a_stop_is_stuck_though_its_folder_could_not_be_listed_once(
+    view: RunView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    stall_detector = StallDetector(clock)
+    (view.path / "console.log").write_text("here")
+    stall_detector.look([view])
+    clock.now += QUIET_S
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "scandir", fails)
+        assert not stall_detector.look([view])[0].stalled
+    clock.now += 1
+    assert stall_detector.look([view])[0].stalled
+
+
+def fails(*_args: object) -> None:
+    raise OSError(errno.EMFILE, "too many open files")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from lfdash.workspace import saved_configs
 from lfdash.workspace.identity import WorkspaceIdentity
 from lfdash.workspace.saved_configs import Refused, SavedConfigs
 
@@ -117,3 +119,15 @@ def test_nothing_is_changed_where_the_workspace_is_gone(workspace: Path) -> None
 @pytest.mark.parametrize("name", ["a\u200bb", "\ufeffa", "a\u202eb", "a\u2066b"])
 def test_a_name_that_looks_like_another_is_none(shelf: SavedConfigs, name: str) -> None:
     assert code(shelf.save(name, "1")) == "config_name"
+
+
+def test_one_that_cannot_be_looked_at_is_not_overwritten(shelf: SavedConfigs, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.save("x", "old")
+    with monkeypatch.context() as broken:
+        broken.setattr(saved_configs, "look_mark", fails)
+        assert code(shelf.save("x", "new")) == code(shelf.save("x", "new", replace=True)) == "config_unwritable"
+    assert shelf.load("x") == "old"
+
+
+def fails(*_args: object) -> None:
+    raise OSError(errno.EIO, "input/output error")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -240,8 +239,8 @@ def draw_settings(services: Services) -> None:
     now = queue.jobs.settings()
 
     def keep(name: str) -> None:
-        changed = replace(queue.jobs.settings(), **{name: st.session_state[f"queue.{name}"]})
-        act(lambda: queue.set_settings(changed))
+        changed = {name: st.session_state[f"queue.{name}"]}
+        act(lambda: queue.change_settings(**changed))
 
     for name in ("paused", "on_failure"):
         setting = "hold_on_failure" if name == "on_failure" else name
@@ -262,7 +261,7 @@ def keep_slots(services: Services) -> None:
     slots = slots_of(st.session_state[SLOTS])
     if slots is not None:
         queue = services.registry.queue
-        act(lambda: queue.set_settings(replace(queue.jobs.settings(), slots=slots)))
+        act(lambda: queue.change_settings(slots=slots))
 
 
 def slots_of(text: str) -> int | None:
