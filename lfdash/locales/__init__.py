@@ -108,8 +108,9 @@ def choice_in(code: str, field_id: str, value: object) -> str:
 
 def problem_in(code: str, problem: Problem) -> str:
     """What is wrong, in a sentence. Of its parameters `field` is a field's id and told as its label, `stages` are
-    codes of stages and `role` one of a column, told as their words, `left_out` are rows by reason, and kind, first and
-    second are what a value is."""
+    codes of stages and `role` one of a column, told as their words, `left_out` are rows by reason, `near` may be
+    several names, and kind, first and second are what a value is.
+    """
     params = dict(problem.params)
     if "left_out" in params:
         params["left_out"] = parts_in(code, (part_in(code, part) for part in params["left_out"]))
@@ -120,6 +121,8 @@ def problem_in(code: str, problem: Problem) -> str:
         params["role"] = choice_in(code, "roles", str(params["role"]))
     if "field" in params:
         params["field"] = label_in(code, str(params["field"]))
+    if isinstance(params.get("near"), tuple):
+        params["near"] = list_in(code, params["near"])
     if "stages" in params:
         params["stages"] = list_in(code, (choice_in(code, "train.training_stage", stage) for stage in params["stages"]))
     return in_language(code, f"problems.{problem.code}", **params)

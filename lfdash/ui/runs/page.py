@@ -12,6 +12,7 @@ from lfdash.engine.services import Services
 from lfdash.files import readable
 from lfdash.locales import in_language
 from lfdash.runs.grouping import best_ids
+from lfdash.runs.misread import misread
 from lfdash.runs.order import MOVING, arrange
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.table import TableRow
@@ -26,7 +27,7 @@ from lfdash.ui.shared.answers import MESSAGE, NOTICE
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.run_words import tick_seconds
 from lfdash.ui.shared.session import shared_services
-from lfdash.ui.shared.text import markdown_safe, several, t
+from lfdash.ui.shared.text import markdown_safe, problem_markdown, several, t
 
 ORDER = "runs.order"  # (what was asked for, ids in the order that was shown)
 MOST_UNSEEN = 5  # places that could not be read and are named
@@ -91,8 +92,12 @@ def tick(services: Services) -> None:
     with st.container(horizontal=True, key="runs_bar", vertical_alignment="center", gap="small"):
         run_actions.draw(services, [row.run_id for row in chosen])
         draw_csv(services, shown, columns)
+    problems = misread(filters.read().conditions, rows)
+    for problem in problems:
+        st.warning(problem_markdown(problem), icon=":material/filter_alt:")
     if not shown:
-        st.info(t("ui.runs_no_match"), icon=":material/filter_alt:")
+        if not problems:
+            st.info(t("ui.runs_no_match"), icon=":material/filter_alt:")
         st.button(t("ui.runs_clear"), key="runs_clear_too", on_click=filters.clear)
         return
     with st.container(key="runs_count"):

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
+from lfdash.locales import available
 from lfdash.ui.runs import filters
 from lfdash.ui.shared.text import JOINER
 from tests.support import app as pages
@@ -127,3 +128,11 @@ def best(services: Services) -> str:
     rows = [row for row in services.table.latest if row.best_eval is not None]
     losses = [row.best_eval for row in rows if row.best_eval is not None]
     return f"{min(losses):.4g} · mean {sum(losses) / len(losses):.4g}"
+
+
+@pytest.mark.parametrize("code", available())
+def test_a_condition_that_is_not_understood_says_so(three: Services, code: str) -> None:
+    app = pages.speak(visit({"find": "evalloss>3 loss<abc"}), code)
+    told = " ".join(item.value for item in app.warning).replace("\\", "")
+    assert "evalloss" in told and "eval_loss" in told and "loss < abc" in told
+    assert names(app) == [] and not app.info
