@@ -144,7 +144,7 @@ export class Picture {
     for (const mark of this.board.state.parts[`marks/${this.name}`] || []) {
       const line = this.chart.lines.find((one) => one.id === mark.line);
       if (!line || !this.shows(line) || mark.x < low || mark.x > high || mark.y < y.low || mark.y > y.high) continue;
-      const text = mark.kind === "best" ? words.best.replace("{name}", line.label).replace("{value}", value(mark.y)) : value(mark.y);
+      const text = mark.kind === "best" ? words.best.replace("{name}", mark.label).replace("{value}", value(mark.y)) : value(mark.y);
       shown.push({...mark, text});
     }
     const found = shown.find((one) => one.kind === "best");
@@ -198,7 +198,7 @@ export class Picture {
     for (const mark of this.board.state.parts[`marks/${this.name}`] || []) {
       const line = this.chart.lines.find((one) => one.id === mark.line);
       if (mark.kind === "best" && line)
-        told.push(words.best.replace("{name}", line.label).replace("{value}", value(mark.y)));
+        told.push(words.best.replace("{name}", mark.label).replace("{value}", value(mark.y)));
     }
     told.push(words.keys);
     const label = told.join(". ");

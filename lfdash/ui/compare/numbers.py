@@ -55,6 +55,8 @@ def draw_place(found: Numbers, names: Sequence[str]) -> None:
     if found.lacking:
         lacking = listed(f"**{markdown_safe(names[place])}**" for place in found.lacking)
         words.append(t("ui.compare_lacking", axis=t(f"ui.compare_axis_{found.axis}"), names=lacking))
+    if any(row.smoothed for row in found.rows):
+        words.append(t("ui.compare_raw"))
     if words:
         st.caption(" ".join(words))
 
@@ -87,13 +89,21 @@ def column_word(column: str) -> str:
 def row_of(row: NumberRow, found: Numbers, base: int, stages: Sequence[str]) -> Row:
     """A row as it is drawn. Only runs of the same known stage are called better or worse than each other."""
     name = at_words(found) if row.what == "at" else t(f"ui.compare_{row.what}")
-    name += f" ({t('ui.series_smooth')})" if row.smoothed else ""
+    name = kind_words(name, row, found)
     tops = ranks_by_stage(row.values, stages, better(row.column)) if row.what != "length" else frozenset()
     cells = [
         cell_of(row, place, base, top=place in tops, rated=bool(stages[place]) and stages[place] == stages[base])
         for place in range(len(row.values))
     ]
     return Row(name, tuple(cells))
+
+
+def kind_words(name: str, row: NumberRow, found: Numbers) -> str:
+    """The name of a row, with whether its values are smoothed or as they were logged, where the quantity has both."""
+    if row.smoothed:
+        return t("ui.series_smooth_of", name=name)
+    both = row.what in ("best", "last") and any(one.smoothed for one in found.rows if one.column == row.column)
+    return t("ui.series_plain_of", name=name) if both else name
 
 
 def cell_of(row: NumberRow, place: int, base: int, *, top: bool, rated: bool) -> Cell:

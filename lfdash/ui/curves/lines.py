@@ -177,6 +177,8 @@ def mark(drawn: Picture, lead: str, *, alone: bool) -> None:
     """Marks the best value of a line, where the chart knows which is better, and, of a single run, its last."""
     x, y = drawn.points[lead]
     label = next(line.label for line in drawn.lines if line.id == lead)
+    if not alone and lead.endswith("~"):
+        label = t("ui.series_smooth_of", name=label)
     if alone:
         drawn.marks.append({"x": float(x[-1]), "y": float(y[-1]), "label": label, "kind": "last", "line": lead})
     if drawn.chart.best and (len(y) > 1):

@@ -43,7 +43,8 @@ def test_two_runs_with_their_numbers_and_the_settings_that_differ(several: Servi
     assert text.count("<small>baseline</small>") == 2  # of the numbers and of the settings
     assert cells(app, "learning_rate") == ["1e-05", "0.001"]
     assert cells(app, "Steps")[0] == "60" and cells(app, "Steps")[1].startswith("40")
-    assert "at step 40 (smoothed)" in text and "**fast** goes no further" in words(app)
+    assert all(row in text for row in ("at step 40, smoothed", "Best, raw", "Last, raw"))
+    assert "**fast** goes no further" in words(app) and "Raw: as logged." in words(app)
     assert ">template<" not in text and ">output_dir<" not in text and ">seed<" not in text
     app.session_state[settings.ALL] = True
     app = pages.good(app.run())

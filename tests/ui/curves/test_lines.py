@@ -92,6 +92,7 @@ def test_several_runs_have_a_line_each() -> None:
     ]
     assert [line.id for line in loss(runs, span=0).lines if not line.points] == ["loss/0/loss", "loss/1/loss"]
     assert {mark["kind"] for mark in drawn.marks} == {"best"}
+    assert [mark["label"] for mark in drawn.marks] == ["a · evaluation", "b, smoothed"]
 
 
 def test_twenty_runs_are_told_apart() -> None:
