@@ -239,26 +239,27 @@ def test_a_link_shows_the_same(curves: Curves, made: dict[str, GrowingRun], brow
     context.close()
 
 
-def saved(curves: Curves, entry: str) -> bytes:
-    """What a click in the menu of the large chart downloads."""
+def saved(curves: Curves, entry: str, name: str) -> bytes:
+    """What a click in the menu of the large chart downloads, under this name."""
     curves.page.locator(".lf-large .lf-chart-tools summary").click()
     with curves.page.expect_download() as waiting:
         curves.page.get_by_role("button", name=entry).first.click()
+    assert waiting.value.suggested_filename == name
     return Path(waiting.value.path()).read_bytes()
 
 
 def test_what_is_saved_opens(curves: Curves, made: dict[str, GrowingRun]) -> None:
     curves.open(made["half"])
-    assert saved(curves, "Picture (PNG)").startswith(b"\x89PNG")
-    drawing = saved(curves, "Drawing (SVG)").decode()
+    assert saved(curves, "Picture (PNG)", "half-loss.png").startswith(b"\x89PNG")
+    drawing = saved(curves, "Drawing (SVG)", "half-loss.svg").decode()
     assert drawing.startswith("<svg") and all(word in drawing for word in ("smoothed", "evaluation", ">loss<"))
     assert ">half · loss<" in drawing, "which run it is"
     symbols = re.findall(r'role-legend-symbol"[^>]*><path [^>]*stroke="([^"]+)" stroke-width="([^"]+)"', drawing)
     assert symbols[0][0] == symbols[1][0] and symbols[0][1] != symbols[1][1], "one colour, another width"
-    spec = json.loads(saved(curves, "Vega-Lite specification"))
+    spec = json.loads(saved(curves, "Vega-Lite specification", "half-loss.vl.json"))
     assert spec["title"] == "half · loss" and len(spec["datasets"]["loss/loss"]) == 300
     assert vl_convert.vegalite_to_png(spec).startswith(b"\x89PNG")
-    table = saved(curves, "All values (CSV)").decode().splitlines()
+    table = saved(curves, "All values (CSV)", "half.csv").decode().splitlines()
     assert len(table) == 1 + 300 and table[0].startswith("step")
 
 
@@ -301,7 +302,7 @@ def test_by_keys(curves: Curves, made: dict[str, GrowingRun]) -> None:
 def test_the_first_step_is_a_point_on_an_axis_to_the_planned_end(curves: Curves, made: dict[str, GrowingRun]) -> None:
     page = curves.open(made["first"].touch()).page
     page.wait_for_selector('.st-key-strip .lf-state[data-state="RUNNING"]')
-    spec = json.loads(saved(curves, "Vega-Lite specification"))
+    spec = json.loads(saved(curves, "Vega-Lite specification", "half-loss.vl.json"))
     (dot,) = spec["datasets"]["dots"][:1]
     assert dot["x"] == 1
     ends = {param["name"]: param["value"] for param in spec["params"]}

@@ -85,7 +85,8 @@ def draw(
         del st.session_state[ASKED_CSV]
         values = csv()
         content = values.encode() if isinstance(values, str) else values
-        parts["file"] = {"url": streamlit_private.offer_file(content, "text/csv", key), "name": f"{file}.csv"}
+        name = f"{file}.csv"
+        parts["file"] = {"url": streamlit_private.offer_file(content, "text/csv", key, name), "name": name}
     sent = st.session_state.setdefault(SENT, {}).setdefault(key, Sent())
     message = sent.message((group, settings.x, language()), parts, sent_points)
     browser_part.mount(

@@ -65,10 +65,11 @@ def serve_folder(component: str, folder: Path) -> None:
         manager.register_from_manifest(declared, folder.parent)
 
 
-def offer_file(content: bytes, mime: str, place: str) -> str:
+def offer_file(content: bytes, mime: str, place: str, name: str) -> str:
     """Serves a file to this session until the page is drawn anew; returns its address. place: one a file of a page; a
-    new one there takes its place."""
-    return get_instance().media_file_mgr.add(content, mime, f"lfdash.{place}", is_for_static_download=True)
+    new one there takes its place. name: what it is saved as; the server's word counts, not that of a link."""
+    files = get_instance().media_file_mgr
+    return files.add(content, mime, f"lfdash.{place}", file_name=name, is_for_static_download=True)
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,10 @@ def test_a_fragment_is_drawn_again_once_this_run_is_over() -> None:
 
 def test_a_file_is_offered_to_one_place_of_a_page() -> None:
     with mock.patch.object(streamlit_private, "get_instance") as server:
-        streamlit_private.offer_file(b"a", "text/csv", "main")
-    server().media_file_mgr.add.assert_called_once_with(b"a", "text/csv", "lfdash.main", is_for_static_download=True)
+        streamlit_private.offer_file(b"a", "text/csv", "main", "a.csv")
+    server().media_file_mgr.add.assert_called_once_with(
+        b"a", "text/csv", "lfdash.main", file_name="a.csv", is_for_static_download=True
+    )
 
 
 def test_a_thread_wakes_a_tab_without_touching_its_widgets() -> None:
