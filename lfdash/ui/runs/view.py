@@ -23,7 +23,7 @@ DIFFERING = "differing"  # stands for the columns of the settings in which the r
 MOST_DIFFERING = 6
 MOST = 60  # columns
 DEFAULT = (
-    "state", "progress", "spark", DIFFERING, "best_eval", "best", "last", "model", "dataset", "stage", "method",
+    "state", "progress", "spark", "best_eval", "best", "last", DIFFERING, "model", "dataset", "stage", "method",
     "duration", "speed", "when", "tags", "note",
 )
 OWN_COLUMNS = (*(name for name in OWN if name != "name"), "spark")

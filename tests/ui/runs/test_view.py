@@ -34,7 +34,9 @@ def shown(app: AppTest) -> list[str]:
 def test_what_differs_among_the_runs_shown_is_a_column_by_itself(sweep: Services) -> None:
     app = visit()
     table = app.dataframe[0].value
-    assert shown(app)[:6] == ["name", "state", "progress", "spark", "arg.learning_rate", "arg.lora_rank"]
+    assert shown(app)[:9] == [  # the losses first: they are seen however many arguments differ
+        "name", "state", "progress", "spark", "best_eval", "best", "last", "arg.learning_rate", "arg.lora_rank",
+    ]
     assert list(table["arg.learning_rate"]) == [1e-5, 2e-4, 1e-5, 2e-4] and "arg.seed" not in table
     assert list(table["dataset"]) == ["demo_sft"] * 4
     app.text_input(key=filters.FIND).set_value("lora_rank>8")
