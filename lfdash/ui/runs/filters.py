@@ -10,6 +10,7 @@ from zlib import crc32
 import streamlit as st
 
 from lfdash.jobs.kinds import KINDS
+from lfdash.locales import in_language
 from lfdash.runs.conditions import Condition, parse, split, without
 from lfdash.runs.finding import FILTERS, Wanted, offered
 from lfdash.runs.grouping import can_group
@@ -60,13 +61,26 @@ def seed() -> None:
     said = st.query_params
     st.session_state[FIND] = said.get("find", "")[:LONGEST]
     for name in FILTERS:
-        st.session_state[key(name)] = [value[:LONGEST] for value in dict.fromkeys(said.get_all(name)) if value]
+        values = [value[:LONGEST] for value in said.get_all(name) if value]
+        st.session_state[key(name)] = list(dict.fromkeys(map(state_of, values) if name == "state" else values))
     conditions = [parse(text[:LONGEST]) for text in dict.fromkeys(said.get_all("where"))]
     st.session_state[WHERE] = [str(one) for one in conditions if one is not None][:MOST_WHERE]
     by, group = said.get("sort", DEFAULT_SORT)[:LONGEST], said.get("group", "")[:LONGEST]
     st.session_state[SORT] = by if can_sort(by) else DEFAULT_SORT
     st.session_state[DOWN] = said.get("order", order_word(st.session_state[SORT] in LARGEST_FIRST)) == "desc"
     st.session_state[GROUP] = group if can_group(group) else None
+
+
+def state_of(text: str) -> str:
+    """The state that an address names, by its own name or as the page shows it; any other text as it is."""
+    known = [*(state.name for state in RunState), *BADGES]
+    shown = {word.casefold(): name for name in known for word in (english(name), state_word(name))}
+    return text if text in known else shown.get(text.casefold(), text)
+
+
+def english(name: str) -> str:
+    """The English word for a state, or for what is told beside it."""
+    return in_language("en", f"states.{name}" if name in RunState.__members__ else f"ui.badge_{name}")
 
 
 def address() -> Said:

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import streamlit as st
 
+from lfdash.runs.view import RunView
 from lfdash.ui.shared.answers import SHOWN
 
 RUN = "run"
 TOLD = "page.address_run"  # what this page put into the address last
 
 
-def follow() -> None:
-    """Shows the run that the address names, where somebody else changed the address: the browser went back or forward.
-    """
+def follow(views: Iterable[RunView]) -> None:
+    """Shows the run that the address names, where somebody else changed the address: the browser went back or forward,
+    or a link was typed. A name stands for the id of the one run that has it."""
     asked = st.query_params.get(RUN)
     if asked and asked != st.session_state.get(TOLD):
+        ids = ids_of(asked, views)
+        if len(ids) == 1 and ids[0] != asked:
+            asked = st.query_params[RUN] = ids[0]
         st.session_state[SHOWN] = asked
+
+
+def ids_of(asked: str, views: Iterable[RunView]) -> list[str]:
+    """The ids of the runs that an id or a name means."""
+    by_name = []
+    for view in views:
+        if view.run_id == asked:
+            return [asked]
+        if view.name == asked:
+            by_name.append(view.run_id)
+    return by_name
 
 
 def tell(run_id: str) -> None:

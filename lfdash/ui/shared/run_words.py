@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lfdash.queue.store import Queued
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView
-from lfdash.ui.shared.text import markdown_safe, t
+from lfdash.ui.shared.text import listed, markdown_safe, t
 
 LONGEST_ID = 80  # characters of an id that are repeated
 
@@ -37,9 +37,10 @@ def state_word(name: str) -> str:
     return t(f"ui.badge_{name}" if name in BADGE_LOOKS or name == BEST else f"states.{name}")
 
 
-def not_shown_words(wanted: str | None, views: Iterable[RunView], trash: Iterable[Item], kind: str) -> str:
+def not_shown_words(wanted: str | None, views: Sequence[RunView], trash: Iterable[Item], kind: str) -> str:
     """Why the run that an address or a click asks for cannot be shown on the page of a kind; "" when it can, or none
-    is asked for. wanted: its id. trash: the deleted runs."""
+    is asked for. wanted: its id, or a name that several
+    runs have. trash: the deleted runs."""
     if not wanted:
         return ""
     view = next((view for view in views if view.run_id == wanted), None)
@@ -48,6 +49,9 @@ def not_shown_words(wanted: str | None, views: Iterable[RunView], trash: Iterabl
     deleted = next((item for item in trash if item.run_id == wanted), None)
     if deleted is not None:
         return t("ui.run_in_trash", run=markdown_safe(deleted.title))
+    named = [view for view in views if view.name == wanted]
+    if named:
+        return t("outcomes.run_ambiguous", name=markdown_safe(wanted), told=listed(view.run_id for view in named))
     return t("ui.run_missing", run=markdown_safe(wanted[:LONGEST_ID]))
 
 

@@ -33,7 +33,7 @@ def draw(kind: str) -> None:
     with st.sidebar:
         sidebar.draw(form)
         foot.draw(form)
-    address.follow()
+    address.follow(services.registry.snapshot())
     view = monitor.shown(form)
     if view is not None:
         address.tell(view.run_id)  # a reload shows the same run

@@ -136,3 +136,9 @@ def test_a_condition_that_is_not_understood_says_so(three: Services, code: str) 
     told = " ".join(item.value for item in app.warning).replace("\\", "")
     assert "evalloss" in told and "eval_loss" in told and "loss < abc" in told
     assert names(app) == [] and not app.info
+
+
+@pytest.mark.parametrize("word", ["FINISHED", "finished", "SUCCEEDED"])
+def test_the_address_names_states_as_the_page_shows_them(three: Services, word: str) -> None:
+    app = visit({"state": [word]})
+    assert names(app) == ["cli", "old"] and app.query_params["state"] == "SUCCEEDED"

@@ -58,6 +58,8 @@ def test_a_link_to_a_run_that_is_not_there_says_so() -> None:
     assert said(None) == said("") == said("id-a") == ""
     assert said("id-a", "eval") == t("ui.run_other_kind", run="a")
     assert said("id-b") == t("ui.run_in_trash", run="b\\_b")
+    twin = replace(other, run_id="id-a2")
+    assert "id-a, id-a2" in not_shown_words("a", [other, twin], [], "train")
     assert said("id-c") == t("ui.run_missing", run="id-c") and len(said("x" * 999)) < 200
 
 

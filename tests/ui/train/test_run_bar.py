@@ -68,3 +68,13 @@ def test_a_link_to_a_run_that_is_not_there_shows_no_other_one(services: Services
     pages.good(app.run())
     pages.good(app.run())
     assert app.query_params["run"] == "id-one" and "take_settings" in {button.key for button in app.button}
+
+
+def test_a_link_names_a_run_by_its_name(services: Services) -> None:
+    for name, age in (("one", 90), ("two", 60)):
+        add_run(services.workspace.root, name, age=age)
+    services.registry.refresh()
+    app = pages.start()
+    app.query_params["run"] = "one"
+    pages.good(app.run())
+    assert app.query_params["run"] == "id-one" and not app.warning
