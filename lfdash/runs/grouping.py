@@ -21,8 +21,8 @@ RANGES = 6
 @dataclass(frozen=True)
 class Group:
     """Rows that have something in common. value: what, None = they have no such value; to: where they have numbers in a
-    range, its largest (value is its smallest). best, mean: of the metric, over the rows that have a number; best_id:
-    the id of the row with the best."""
+    range, its largest (value is its smallest). best, mean: of the metric, over the rows that have a number, the
+    mean of two or more; best_id: the id of the row with the best."""
 
     value: Value | None
     rows: tuple[TableRow, ...]
@@ -99,7 +99,8 @@ def rated(value: Value | None, rows: Sequence[TableRow], metric: str, to: float 
     if not pairs:
         return Group(value, tuple(rows), to)
     best, run_id = (max if metric.startswith(SCORE) else min)(pairs, key=lambda pair: pair[0])
-    return Group(value, tuple(rows), to, best, fmean(number for number, _ in pairs), run_id)
+    mean = fmean(number for number, _ in pairs) if len(pairs) > 1 else None
+    return Group(value, tuple(rows), to, best, mean, run_id)
 
 
 def pairs_of(rows: Sequence[TableRow], column: str) -> list[tuple[float, str]]:

@@ -210,10 +210,10 @@ def title(group: Group, by: str, metric: str) -> str:
     """What a group is called: its value, how many runs it has, their best and mean."""
     name = markdown_safe(value_words(group, by)[:LONGEST])
     parts = [f"**{name}**", t("ui.runs_group_count", count=len(group.rows))]
-    if group.best is not None and group.mean is not None:
+    if group.best is not None:
         what = markdown_safe(view.word(metric))
         parts += [t("ui.runs_group_best", name=what, value=f"{group.best:.4g}")]
-        if len(group.rows) > 1:
+        if group.mean is not None:
             parts += [t("ui.runs_group_mean", value=f"{group.mean:.4g}")]
     return " · ".join(parts)
 
