@@ -32,9 +32,9 @@ def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str])
     with st.container(horizontal=True, vertical_alignment="center", key="compare_settings_bar"):
         if same:
             st.toggle(t("ui.compare_settings_same", count=same), key=ALL, persist_state="session")
-        if rows:
-            draw_downloads(rows, [names[subject.run_id] for subject in subjects], redact)
-    shown = [row for row in rows if row.in_effect or st.session_state.get(ALL)]
+        shown = [row for row in rows if row.in_effect or st.session_state.get(ALL)]
+        if shown:
+            draw_downloads(shown, [names[subject.run_id] for subject in subjects], redact)
     if not shown:
         st.caption(t("ui.compare_settings_none"))
         return
@@ -45,7 +45,7 @@ def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str])
 
 
 def draw_downloads(rows: Sequence[SettingRow], names: Sequence[str], redact: Callable[[str], str]) -> None:
-    """All rows as files."""
+    """The rows that are shown, as files."""
     for kind, make, mime in (("csv", to_csv, "text/csv"), ("md", to_markdown, "text/markdown")):
         st.download_button(
             t(f"ui.compare_{kind}"), partial(make, rows, names, redact), file_name=f"settings.{kind}", mime=mime,

@@ -208,3 +208,12 @@ def test_a_run_that_is_not_there_yet_is_waited_for(several: Services, monkeypatc
     several.registry.refresh()
     app = pages.good(app.run())
     assert "Not in this workspace" not in words(app) and len(cells(app, "Steps")) == 2
+
+
+def test_the_files_of_the_settings_hold_what_is_shown(several: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[list[str]] = []
+    monkeypatch.setattr(settings, "draw_downloads", lambda rows, *_rest: taken.append([row.name for row in rows]))
+    app = visit(PAIR)
+    app.session_state[settings.ALL] = True
+    pages.good(app.run())
+    assert "seed" not in taken[0] and "learning_rate" in taken[0] and "seed" in taken[-1]
