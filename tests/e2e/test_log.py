@@ -149,6 +149,14 @@ def test_repeated_lines_are_folded_and_can_be_seen(page: Page, served: Server, r
     expect(lines.locator(".line")).to_have_count(4)
 
 
+# Enter comes before the pause after the last letter
+ENTERED = """(field, text) => {
+  field.value = text;
+  field.dispatchEvent(new Event("input", {bubbles: true}));
+  field.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+}"""
+
+
 def test_search_levels_and_the_first_traceback(page: Page, served: Server, root: Path) -> None:
     filler = "".join(f"[INFO|x.py:1] filler {number}\n" for number in range(3000))
     log = f"needle one\n{filler}[WARNING|x.py:1] careful\n{TRACEBACK}{filler}Needle two\n{filler}"
@@ -167,6 +175,10 @@ def test_search_levels_and_the_first_traceback(page: Page, served: Server, root:
     expect(lines.locator(".line.here")).to_be_in_viewport()
     box.get_by_role("button", name="Next match").click()
     expect(found).to_have_text("2 / 2")
+    box.get_by_placeholder("Search the log").fill("")
+    expect(box.locator("mark")).to_have_count(0)
+    box.get_by_placeholder("Search the log").evaluate(ENTERED, "needle")
+    expect(lines.locator(".line.here mark")).to_have_count(1)
     box.get_by_placeholder("Search the log").fill("nowhere")
     expect(found).to_have_text("No matches")
     box.get_by_role("button", name="First traceback").click()

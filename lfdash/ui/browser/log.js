@@ -199,14 +199,17 @@ class Log {
 
   typed() {
     clearTimeout(this.typing);
-    this.typing = setTimeout(() => {
-      const query = this.search.value.trim();
-      if (query === this.query) return;
-      Object.assign(this, {query, found: null, here: -1});
-      this.list.redraw();
-      if (query) this.find({});
-      this.say();
-    }, PAUSE);
+    this.typing = setTimeout(() => this.takeQuery(), PAUSE);
+  }
+
+  takeQuery() {
+    clearTimeout(this.typing);
+    const query = this.search.value.trim();
+    if (query === this.query) return;
+    Object.assign(this, {query, found: null, here: -1});
+    this.list.redraw();
+    if (query) this.find({});
+    this.say();
   }
 
   find(more) {
@@ -215,6 +218,7 @@ class Log {
   }
 
   next(back) {
+    this.takeQuery();  // Enter may come before the pause after the last letter
     if (!this.query) return;
     const seen = this.list.items[this.list.seen()[back ? 1 : 0]];
     const from = this.here >= 0 ? this.here + (back ? 0 : 1) : seen ? seen.at + (back ? 1 : 0) : 0;
