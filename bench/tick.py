@@ -190,7 +190,7 @@ def open_page(page: Page, url: str, tab: str) -> None:
             print(f"waiting: {type(error).__name__}", file=sys.stderr)
             time.sleep(1)
     page.wait_for_selector(".lf-canvas canvas", timeout=120_000)
-    page.get_by_text(tab, exact=True).first.click()
+    page.get_by_text(tab, exact=True).last.click()  # the chart's bar has a Log, too
     if tab == "Curves":
         page.wait_for_function("count => document.querySelectorAll('.lf-canvas canvas').length === count", arg=CHARTS)
     page.wait_for_timeout(6000)
