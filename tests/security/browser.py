@@ -80,6 +80,7 @@ class Tab:
     session: str = ""
     page: str = ""
     asked: int = 0  # uploads so far
+    sent: list[bytes] = field(default_factory=list)  # every message since it was opened
 
     def open(self, page: str = "", query: str = "") -> Tab:
         """Connects and draws the page once."""
@@ -112,7 +113,7 @@ class Tab:
         self.socket.send(message.SerializeToString())
         for key in [key for key, state in self.states.items() if state.WhichOneof("value") == "trigger_value"]:
             del self.states[key]
-        return self.listen()
+        return self.listen(bool(fragment))
 
     def set(self, key: str, value: Any) -> None:
         """What the front-end would send for a widget; for a choice that is its word (ui/shared/keyed.py)."""
@@ -127,19 +128,24 @@ class Tab:
             state.MergeFrom(value)
         self.states[key] = state
 
-    def listen(self) -> Tab:
-        """Everything until the script has finished (and was not started again)."""
+    def listen(self, fragment: bool = False) -> Tab:
+        """Everything until the script has finished (and was not started again). fragment: whether a fragment was asked
+        for; else those that the server draws anew by itself are passed over."""
         self.seen = []
+        passed = {ForwardMsg.FINISHED_EARLY_FOR_RERUN}
+        if not fragment:
+            passed.add(ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
         while True:
             message = ForwardMsg()
-            message.ParseFromString(self.socket.recv(WAIT))
+            self.sent.append(data := self.socket.recv(WAIT, decode=False))
+            message.ParseFromString(data)
             kind = message.WhichOneof("type")
             if kind == "new_session":
                 self.seen, self.session = [], message.new_session.initialize.session_id
             self.seen.append(message)
             if kind == "delta":
                 self.learn(message)
-            if kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+            if kind == "script_finished" and message.script_finished not in passed:
                 return self
 
     def learn(self, message: ForwardMsg) -> None:
@@ -186,3 +192,8 @@ class Tab:
     def shows(self, text: str) -> bool:
         """Whether a text is in what the last run sent."""
         return text.encode() in self.wire or json.dumps(text)[1:-1].encode() in self.wire  # what a part is sent is JSON
+
+    def has_shown(self, text: str) -> bool:
+        """Whether a text is in what was sent since the tab was opened: a log sends only its new lines, and the server
+        may have drawn them by itself."""
+        return any(text.encode() in data or json.dumps(text)[1:-1].encode() in data for data in self.sent)

@@ -125,7 +125,7 @@ def test_no_page_preview_or_download_has_them(leaking: tuple[Tab, Path]) -> None
     tab, _ = leaking
     for word, shown in (("Log", "HF_TOKEN is"), ("Files", "console.log"), ("Configuration", "model_name_or_path:")):
         tab.run(page__tab_train=[word])
-        assert tab.shows(shown) and not holders(tab.wire), word
+        assert tab.has_shown(shown) and not holders(tab.wire), word
     tab.run(preview=True)
     assert tab.shows('HF_TOKEN="$HF_TOKEN"') and not holders(tab.wire)
     downloads = tab.downloads()
@@ -136,7 +136,7 @@ def test_no_error_has_them(leaky: Server, leaking: tuple[Tab, Path]) -> None:
     tab, folder = leaking
     (folder / "go").touch()
     wait_for(lambda: (folder / "exit.json").exists())
-    wait_for(lambda: tab.run().shows("401 Client Error"))
+    wait_for(lambda: tab.run().has_shown("401 Client Error"))
     assert not holders(tab.wire)
     assert not holders(read(folder / "console.log"))  # hidden before the end was told
     assert not holders("".join(leaky.said).encode())
@@ -152,8 +152,8 @@ def test_where_the_shim_was_killed_the_page_hides_them(leaky: Server, leaking: t
     (folder / "go").touch()
     wait_for(lambda: b"401 Client Error" in read(folder / "console.log"))
     assert TYPED in holders(read(folder / "console.log"))  # nobody is left to hide it in the file
-    wait_for(lambda: tab.run().shows("401 Client Error"))
-    assert tab.shows("•••HF_TOKEN") and not holders(tab.wire)
+    wait_for(lambda: tab.run().has_shown("401 Client Error"))
+    assert tab.has_shown("•••HF_TOKEN") and not holders(tab.wire)
     assert not holders(Tab(leaky.url).open("evaluate").wire)
 
 
