@@ -303,7 +303,7 @@ def test_by_keys(curves: Curves, made: dict[str, GrowingRun]) -> None:
 def test_the_first_step_is_a_point_on_an_axis_to_the_planned_end(curves: Curves, made: dict[str, GrowingRun]) -> None:
     page = curves.open(made["first"].touch()).page
     page.wait_for_selector('.st-key-strip .lf-state[data-state="RUNNING"]')
-    spec = json.loads(saved(curves, "Vega-Lite specification", "half-loss.vl.json"))
+    spec = json.loads(saved(curves, "Vega-Lite specification", "first-loss.vl.json"))
     (dot,) = spec["datasets"]["dots"][:1]
     assert dot["x"] == 1
     ends = {param["name"]: param["value"] for param in spec["params"]}
