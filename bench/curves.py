@@ -23,7 +23,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from curves_tables import Figures, Result, section, write
+from curves_tables import MARKS, Figures, Result, section
+from document import write
 
 ROOT = Path(__file__).resolve().parent.parent
 MB = 1e6
@@ -282,7 +283,7 @@ def main() -> int:
     text = section(results, sizes, given.rounds, (before, os.getloadavg()[0]))
     print(text)
     if given.write:
-        write(text)
+        write(MARKS, text)
     return 0
 
 

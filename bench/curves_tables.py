@@ -11,7 +11,6 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 MARKS = ("<!-- curves: begin, written by bench/curves.py -->", "<!-- curves: end -->")
 PACKAGES = ("msgspec", "numpy", "orjson", "pyarrow", "llamafactory", "gradio", "matplotlib")
 Figures = dict[str, float]
@@ -142,12 +141,3 @@ def section(results: Results, sizes: Sequence[str], rounds: int, load: tuple[flo
         *console_table(results),
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def write(text: str) -> None:
-    """Puts the section into the document, in the place of the one before."""
-    whole = DOCUMENT.read_text() if DOCUMENT.exists() else f"# Benchmarks\n\n{MARKS[0]}\n{MARKS[1]}\n"
-    if MARKS[0] not in whole:
-        whole += f"\n{MARKS[0]}\n{MARKS[1]}\n"
-    begin, end = whole.index(MARKS[0]) + len(MARKS[0]), whole.index(MARKS[1])
-    DOCUMENT.write_text(f"{whole[:begin]}\n{text}{whole[end:]}")

@@ -31,10 +31,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from curves import write_console, write_log  # noqa: E402
+from document import write  # noqa: E402
 from startup import CHROMIUM, FLAGS  # noqa: E402
 from tick import cpu_ms, server  # noqa: E402
 
-DOCUMENT = ROOT / "docs/benchmarks.md"
 MARKS = ("<!-- large: begin, written by bench/large_run.py -->", "<!-- large: end -->")
 LARGE, SMALL = 1_000_000, 1_000  # rows
 BARS = 6  # pictures of the progress bar a row: a console of a gigabyte
@@ -265,9 +265,7 @@ def main() -> None:
     text = table(rounds)
     print(text)
     if options.write:
-        whole = DOCUMENT.read_text(encoding="utf-8")
-        begin, end = whole.index(MARKS[0]) + len(MARKS[0]), whole.index(MARKS[1])
-        DOCUMENT.write_text(f"{whole[:begin]}\n{text}\n{whole[end:]}", encoding="utf-8")
+        write(MARKS, text)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from playwright.sync_api import Page, WebSocket, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from document import write  # noqa: E402
 from startup import CHROMIUM, FLAGS, free_port  # noqa: E402
 
 from tests.support.growing import GrowingRun, row  # noqa: E402
@@ -44,7 +45,6 @@ LINES = {
     ("Curves",): "Five charts", ("Log",): "A chart and the log", ("Curves", "Log"): "Five charts and the log, reckoned",
 }
 NEWS = {"with news": True, "without": False}
-DOCUMENT = ROOT / "docs/benchmarks.md"
 MARKS = ("<!-- tick: begin, written by bench/tick.py -->", "<!-- tick: end -->")
 AIMS = {"with news": (25, 15_000), "without": (3, 1_000)}
 
@@ -222,9 +222,7 @@ def main() -> None:
     text = table(costs(options.ticks, options.rows), options.ticks, options.rows)
     print(text)
     if options.write:
-        whole = DOCUMENT.read_text(encoding="utf-8")
-        begin, end = whole.index(MARKS[0]) + len(MARKS[0]), whole.index(MARKS[1])
-        DOCUMENT.write_text(f"{whole[:begin]}\n{text}\n{whole[end:]}", encoding="utf-8")
+        write(MARKS, text)
 
 
 if __name__ == "__main__":
