@@ -1,8 +1,6 @@
 """Looks for what is to be alerted, in the registry's thread: each run at most every few seconds, no tab needed.
 
-An alert is written once: under a lock that all dashboards of a workspace share, the run's alerts.jsonl is read again
-and the line added. Who added it lets it be sent, and stops the run where that is wanted. What the disk does not take is
-shown here, sent if that is this dashboard's part, and written when the disk lets it.
+Who wrote an alert (see `alert_records`) stops the run where that is wanted.
 """
 
 from __future__ import annotations
@@ -15,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from filelock import Timeout
-
+from lfdash.engine.alert_records import AlertRecords
 from lfdash.engine.alert_sender import AlertSender
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.kinds import named
@@ -24,17 +21,16 @@ from lfdash.locales import from_environment
 from lfdash.machine.sample import STALE_S, Sample
 from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock
-from lfdash.runs.alerts import file
-from lfdash.runs.alerts.alert import STOP, Alert, Disk, Facts, Found, stopped_by
+from lfdash.runs.alerts.alert import Alert, Disk, Facts, Found, stopped_by
 from lfdash.runs.alerts.levels import LossLevels
 from lfdash.runs.alerts.machine import Look, MachineWindow
 from lfdash.runs.alerts.rules import RULES, About, Rule
 from lfdash.runs.alerts.settings import ADDRESS, AlertSettings
 from lfdash.runs.metrics.feeds import Feeds
-from lfdash.runs.paths import RunPaths, private
+from lfdash.runs.paths import private
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
-from lfdash.workspace.alert_store import AlertStore, Seen, looked
+from lfdash.workspace.alert_store import AlertStore
 
 EVERY_S = 5.0  # between two looks at one run
 BUDGET_S = 0.03  # of a round, after which the other runs wait for the next one
@@ -75,12 +71,11 @@ class Followed:
     begun: int | None = None
 
 
-class Alerts:
-    """The alerts of one workspace. One thread calls `step`; any may call the rest.
+class Alerts(AlertRecords):
+    """The alerts of one workspace, and the look for more. One thread calls `step`; any may ask what was alerted.
 
-    feeds: of the runs' columns. machine: how the machine stands now. stop: asks a run to stop. wake: there is
-    something to send; with an alert, one that no file could be written of. noticed: the folder of a run has an alert
-    more.
+    feeds: of the runs' columns. machine: how the machine stands now. stop: asks a run to stop. wake, noticed: see
+    `AlertRecords`.
     """
 
     def __init__(
@@ -89,19 +84,14 @@ class Alerts:
         acts: bool = True, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
         noticed: Callable[[Path], None] = lambda _: None,
     ) -> None:
-        self.store = store
-        self._noticed = noticed
-        self._lock, self._feeds, self._stop, self._machine = lock, feeds, stop, machine
-        self._wake, self._acts, self._clock, self._wall = wake, acts, clock, wall
+        super().__init__(store, lock, wake, noticed)
+        self._feeds, self._stop, self._machine = feeds, stop, machine
+        self._acts, self._clock, self._wall = acts, clock, wall
         self._followed: dict[Key, Followed] = {}
-        self._unwritten: dict[str, tuple[RunPaths | None, Alert]] = {}
-        self._unlogged: dict[str, Alert] = {}  # are in a run's folder, and not in the workspace's log
-        self._files: dict[Path, Seen[tuple[Alert, ...]]] = {}
         self._workspace_due = 0.0
         self._workspace_told: set[tuple[str, int, str]] = set()
         self._views: Sequence[RunView] | None = None  # the last look's
         self._known: set[int] = set()  # ids of these objects
-        self._warned: set[str] = set()
         self._ended: set[Key] = set()  # whose end was looked at
 
     # -- looking ----------------------------------------------------------------------------------------
@@ -112,7 +102,7 @@ class Alerts:
         try:
             settings = self.store.known_settings()[0]
         except OSError as error:  # what is off would be sent
-            self._warn("alerts are not looked for while their settings cannot be read", error)
+            self.warn("alerts are not looked for while their settings cannot be read", error)
             return
         machine = self._machine()
         alive = {key_of(view): view for view in going if is_alive(view)}
@@ -129,13 +119,7 @@ class Alerts:
             day = f"{datetime.fromtimestamp(self._wall()):%Y-%m-%d}"
             disk = Disk(machine.disk_free, machine.disk_hours, day)
             self._check("workspace", Facts(disk=disk, waiting=tuple(waiting)), settings)
-            self._write_again()
-
-    def _warn(self, what: str, error: OSError) -> None:
-        """Says once what cannot be known; it is tried again at each look."""
-        if what not in self._warned:
-            self._warned.add(what)
-            logger.warning("%s: %s", what, error)
+            self.write_again()
 
     def _take_ended(self, views: Sequence[RunView]) -> None:
         """Follows runs of ours that nobody saw alive: they ended while no dashboard ran, or between two looks. Only
@@ -145,7 +129,7 @@ class Alerts:
         try:
             since = max(self.store.since(), self._wall() - NEWS_S)
         except OSError as error:
-            self._warn("which ends are news is not known yet", error)
+            self.warn("which ends are news is not known yet", error)
             return
         for view in [view for view in views if id(view) not in self._known]:
             if is_news(view, since) and key_of(view) not in self._ended:
@@ -183,7 +167,7 @@ class Alerts:
         try:
             told = self._told(view, followed)
         except OSError as error:
-            self._warn(f"what was alerted of {view.name} cannot be read", error)
+            self.warn(f"what was alerted of {view.name} cannot be read", error)
             return
         if followed.unseen and any(rule in ENDS and attempt == view.attempt for rule, attempt, _ in told):
             del self._followed[key_of(view)]
@@ -237,7 +221,7 @@ class Alerts:
         again."""
         alert = found.alert(rule.name, view, self._wall())
         told = self._workspace_told if view is None or followed is None else self._told(view, followed)
-        if alert.id in self._unwritten or alert.key in told:
+        if self.is_kept(alert) or alert.key in told:
             return True
         own = settings.of(rule.name)
         stops = (
@@ -247,7 +231,7 @@ class Alerts:
         if stops:
             alert = replace(alert, params={**alert.params, "stopping": 1})
         paths = view.paths if view is not None and view.record is not None else None
-        written = self._write(alert, paths, send=own.send and settings.send)
+        written = self.write(alert, paths, send=own.send and settings.send)
         if written is None:
             return False
         told.add(alert.key)
@@ -258,148 +242,16 @@ class Alerts:
     def _told(self, view: RunView, followed: Followed) -> set[tuple[str, int, str]]:
         """The keys of what was alerted of a run. OSError when that cannot be read."""
         if followed.told is None:
-            followed.told = {alert.key for alert in (*self._written_of(view), *self._unwritten_of(view))}
+            followed.told = {alert.key for alert in (*self.written_of(view), *self.unwritten_of(view))}
         return followed.told
-
-    def _write(self, alert: Alert, paths: RunPaths | None, *, send: bool) -> bool | None:
-        """Writes an alert where it is not yet, under the lock, and lets it be sent; whether it was not there. None: it
-        cannot be known, or another dashboard writes, and nothing was done. What the disk does not take is kept here.
-        paths: of a run of ours."""
-        try:
-            with self._lock.held(timeout=0):
-                try:
-                    there = self._is_there(alert, paths)
-                except OSError as error:
-                    self._warn(f"it cannot be known whether {alert.rule} was alerted", error)
-                    return None
-                if not there:
-                    self._add(alert, paths, send=send)
-                return not there
-        except Timeout:
-            return None
-        except OSError as error:  # no lock: nothing can be read again either, but something is wrong, and is told
-            self._keep(alert, paths, error)
-            if send:
-                self._wake(alert)
-            return True
-
-    def _is_there(self, alert: Alert, paths: RunPaths | None) -> bool:
-        """Whether an alert is in its file. OSError when that cannot be read."""
-        if paths is None:
-            return any(one.id == alert.id for one in self.store.logged())
-        return any(one.key == alert.key for one in file.read(paths.alerts))
-
-    def _add(self, alert: Alert, paths: RunPaths | None, *, send: bool) -> None:
-        """Writes an alert, and lets it be sent once: as a file, which comes first, so that a dashboard that is killed
-        meanwhile loses nothing; or from here, where the disk takes none. What is in the log has been sent: then only
-        the run's own file lacks it."""
-        if send and not self._is_logged(alert):
-            try:
-                self.store.put(alert)
-            except OSError:
-                self._wake(alert)
-            else:
-                self._wake(None)
-        try:
-            if paths is None:
-                self.store.add(alert)
-                return
-            self._log(alert)
-            file.append(paths.alerts, alert)
-            self._noticed(paths.root)
-        except OSError as error:
-            self._keep(alert, paths, error)
-
-    def _is_logged(self, alert: Alert) -> bool:
-        """Whether the workspace's log has an alert, as far as it can be read."""
-        return any(one.id == alert.id for one in self.store.recent())
-
-    def _keep(self, alert: Alert, paths: RunPaths | None, error: OSError) -> None:
-        """The disk does not take an alert: it is shown, and tried again."""
-        logger.warning("an alert of %s could not be written: %s", alert.run or "the workspace", error)
-        self._unwritten[alert.id] = (paths, alert)
-
-    def _log(self, alert: Alert) -> None:
-        """Adds an alert of a run to the workspace's log; where that is not possible, later."""
-        try:
-            if all(one.id != alert.id for one in self.store.logged()):
-                self.store.add(alert)
-        except OSError:
-            self._unlogged[alert.id] = alert
-        else:
-            self._unlogged.pop(alert.id, None)
 
     def _stop_run(self, alert: Alert, view: RunView) -> None:
         """Asks a run to stop, gracefully, and writes down that lfdash did it, and why."""
         refused = self._stop(view.run_id)
         logger.warning("run %s: %s; asked to stop%s", view.run_id, alert.rule, f": {refused.code}" if refused else "")
         done = stopped_by(alert, refused.code if refused else "")
-        if self._write(done, view.paths, send=False) is None:
-            self._unwritten[done.id] = (view.paths, done)
-
-    def _write_again(self) -> None:
-        """Writes what the disk did not take; it was sent already."""
-        if not self._unwritten and not self._unlogged:
-            return
-        try:
-            with self._lock.held(timeout=0):
-                for key, (paths, alert) in list(self._unwritten.items()):
-                    if not self._is_there(alert, paths):
-                        if paths is None:
-                            self.store.add(alert)
-                        else:
-                            file.append(paths.alerts, alert)
-                            self._noticed(paths.root)
-                    if paths is not None:
-                        self._unlogged[key] = alert
-                    del self._unwritten[key]
-                for alert in list(self._unlogged.values()):
-                    self._log(alert)
-        except (Timeout, OSError):
-            return
-
-    # -- asking -----------------------------------------------------------------------------------------
-
-    def of(self, view: RunView) -> tuple[Alert, ...]:
-        """What was alerted of a run, oldest first, to be shown: while its file cannot be read, as it was read last."""
-        try:
-            written = self._written_of(view)
-        except OSError as error:
-            self._warn(f"what was alerted of {view.name} cannot be read", error)
-            seen = self._files.get(view.path)
-            written = seen.content if seen is not None else ()
-        return (*written, *self._unwritten_of(view))
-
-    def _written_of(self, view: RunView) -> tuple[Alert, ...]:
-        """The alerts in a run's file, read when it changed. OSError when that failed, so that they are not known."""
-        if view.record is None:
-            return tuple(one for one in self.store.logged() if one.run_id == view.run_id)
-        if len(self._files) > 1000:
-            self._files.clear()
-        seen = looked(view.paths.alerts, self._files.get(view.path), file.read)
-        self._files[view.path] = seen
-        return seen.content
-
-    def _unwritten_of(self, view: RunView) -> tuple[Alert, ...]:
-        """The alerts of a run that the disk did not take."""
-        return tuple(one for _, one in list(self._unwritten.values()) if one.run_id == view.run_id)
-
-    def unread(self, view: RunView) -> tuple[Alert, ...]:
-        """What is to be shown of a run's newest attempt, oldest first: what nobody has read, and what lfdash did."""
-        dismissed = self.store.dismissed()
-        lasting = {rule.name for rule in RULES if rule.lasts} | {STOP}
-        return tuple(
-            one for one in self.of(view)
-            if one.attempt == view.attempt and one.rule in lasting and one.id not in dismissed
-        )
-
-    def recent(self) -> tuple[Alert, ...]:
-        """All alerts of the workspace that are kept, oldest first."""
-        logged = self.store.recent()
-        known = {one.id for one in logged}
-        kept = {alert.id: alert for _, alert in list(self._unwritten.values())} | dict(self._unlogged)
-        return (*logged, *(alert for key, alert in kept.items() if key not in known))
-
+        if self.write(done, view.paths, send=False) is None:
+            self.keep(done, view.paths)
 
 def machine_now(sample: Sample) -> MachineNow:
     """What of a sample the rules look at."""

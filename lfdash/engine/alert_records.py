@@ -1,0 +1,190 @@
+"""What was alerted in a workspace: written once, and shown.
+
+Under a lock that all dashboards of a workspace share, the run's alerts.jsonl is read again and the line added; who
+added it lets it be sent. What the disk does not take is shown here, sent if that is this dashboard's part, and written
+when the disk lets it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import Timeout
+
+from lfdash.queue.commands import LaunchLock
+from lfdash.runs.alerts import file
+from lfdash.runs.alerts.alert import STOP, Alert
+from lfdash.runs.alerts.rules import RULES
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.view import RunView
+from lfdash.workspace.alert_store import AlertStore, Seen, looked
+
+logger = logging.getLogger(__name__)
+
+
+class AlertRecords:
+    """The alerts of one workspace. One thread writes; any may ask.
+
+    wake: there is something to send; with an alert, one that no file could be written of. noticed: the folder of a run
+    has an alert more.
+    """
+
+    def __init__(
+        self, store: AlertStore, lock: LaunchLock, wake: Callable[[Alert | None], None],
+        noticed: Callable[[Path], None],
+    ) -> None:
+        self.store = store
+        self._lock, self._wake, self._noticed = lock, wake, noticed
+        self._unwritten: dict[str, tuple[RunPaths | None, Alert]] = {}
+        self._unlogged: dict[str, Alert] = {}  # are in a run's folder, and not in the workspace's log
+        self._files: dict[Path, Seen[tuple[Alert, ...]]] = {}
+        self._warned: set[str] = set()
+
+    # -- writing ----------------------------------------------------------------------------------------
+
+    def write(self, alert: Alert, paths: RunPaths | None, *, send: bool) -> bool | None:
+        """Writes an alert where it is not yet, under the lock, and lets it be sent; whether it was not there. None: it
+        cannot be known, or another dashboard writes, and nothing was done. What the disk does not take is kept here.
+        paths: of a run of ours."""
+        try:
+            with self._lock.held(timeout=0):
+                try:
+                    there = self._is_there(alert, paths)
+                except OSError as error:
+                    self.warn(f"it cannot be known whether {alert.rule} was alerted", error)
+                    return None
+                if not there:
+                    self._add(alert, paths, send=send)
+                return not there
+        except Timeout:
+            return None
+        except OSError as error:  # no lock: nothing can be read again either, but something is wrong, and is told
+            self._fail(alert, paths, error)
+            if send:
+                self._wake(alert)
+            return True
+
+    def _is_there(self, alert: Alert, paths: RunPaths | None) -> bool:
+        """Whether an alert is in its file. OSError when that cannot be read."""
+        if paths is None:
+            return any(one.id == alert.id for one in self.store.logged())
+        return any(one.key == alert.key for one in file.read(paths.alerts))
+
+    def _add(self, alert: Alert, paths: RunPaths | None, *, send: bool) -> None:
+        """Writes an alert, and lets it be sent once: as a file, which comes first, so that a dashboard that is killed
+        meanwhile loses nothing; or from here, where the disk takes none. What is in the log has been sent: then only
+        the run's own file lacks it."""
+        if send and not self._is_logged(alert):
+            try:
+                self.store.put(alert)
+            except OSError:
+                self._wake(alert)
+            else:
+                self._wake(None)
+        try:
+            if paths is None:
+                self.store.add(alert)
+                return
+            self._log(alert)
+            file.append(paths.alerts, alert)
+            self._noticed(paths.root)
+        except OSError as error:
+            self._fail(alert, paths, error)
+
+    def _is_logged(self, alert: Alert) -> bool:
+        """Whether the workspace's log has an alert, as far as it can be read."""
+        return any(one.id == alert.id for one in self.store.recent())
+
+    def _fail(self, alert: Alert, paths: RunPaths | None, error: OSError) -> None:
+        """The disk does not take an alert."""
+        logger.warning("an alert of %s could not be written: %s", alert.run or "the workspace", error)
+        self.keep(alert, paths)
+
+    def keep(self, alert: Alert, paths: RunPaths | None) -> None:
+        """Shows an alert that could not be written, and writes it later."""
+        self._unwritten[alert.id] = (paths, alert)
+
+    def is_kept(self, alert: Alert) -> bool:
+        """Whether an alert waits to be written."""
+        return alert.id in self._unwritten
+
+    def _log(self, alert: Alert) -> None:
+        """Adds an alert of a run to the workspace's log; where that is not possible, later."""
+        try:
+            if all(one.id != alert.id for one in self.store.logged()):
+                self.store.add(alert)
+        except OSError:
+            self._unlogged[alert.id] = alert
+        else:
+            self._unlogged.pop(alert.id, None)
+
+    def write_again(self) -> None:
+        """Writes what the disk did not take; it was sent already."""
+        if not self._unwritten and not self._unlogged:
+            return
+        try:
+            with self._lock.held(timeout=0):
+                for key, (paths, alert) in list(self._unwritten.items()):
+                    if not self._is_there(alert, paths):
+                        if paths is None:
+                            self.store.add(alert)
+                        else:
+                            file.append(paths.alerts, alert)
+                            self._noticed(paths.root)
+                    if paths is not None:
+                        self._unlogged[key] = alert
+                    del self._unwritten[key]
+                for alert in list(self._unlogged.values()):
+                    self._log(alert)
+        except (Timeout, OSError):
+            return
+
+    def warn(self, what: str, error: OSError) -> None:
+        """Says once what cannot be known; it is tried again at each look."""
+        if what not in self._warned:
+            self._warned.add(what)
+            logger.warning("%s: %s", what, error)
+
+    # -- asking -----------------------------------------------------------------------------------------
+
+    def of(self, view: RunView) -> tuple[Alert, ...]:
+        """What was alerted of a run, oldest first, to be shown: while its file cannot be read, as it was read last."""
+        try:
+            written = self.written_of(view)
+        except OSError as error:
+            self.warn(f"what was alerted of {view.name} cannot be read", error)
+            seen = self._files.get(view.path)
+            written = seen.content if seen is not None else ()
+        return (*written, *self.unwritten_of(view))
+
+    def written_of(self, view: RunView) -> tuple[Alert, ...]:
+        """The alerts in a run's file, read when it changed. OSError when that failed, so that they are not known."""
+        if view.record is None:
+            return tuple(one for one in self.store.logged() if one.run_id == view.run_id)
+        if len(self._files) > 1000:
+            self._files.clear()
+        seen = looked(view.paths.alerts, self._files.get(view.path), file.read)
+        self._files[view.path] = seen
+        return seen.content
+
+    def unwritten_of(self, view: RunView) -> tuple[Alert, ...]:
+        """The alerts of a run that the disk did not take."""
+        return tuple(one for _, one in list(self._unwritten.values()) if one.run_id == view.run_id)
+
+    def unread(self, view: RunView) -> tuple[Alert, ...]:
+        """What is to be shown of a run's newest attempt, oldest first: what nobody has read, and what lfdash did."""
+        dismissed = self.store.dismissed()
+        lasting = {rule.name for rule in RULES if rule.lasts} | {STOP}
+        return tuple(
+            one for one in self.of(view)
+            if one.attempt == view.attempt and one.rule in lasting and one.id not in dismissed
+        )
+
+    def recent(self) -> tuple[Alert, ...]:
+        """All alerts of the workspace that are kept, oldest first."""
+        logged = self.store.recent()
+        known = {one.id for one in logged}
+        kept = {alert.id: alert for _, alert in list(self._unwritten.values())} | dict(self._unlogged)
+        return (*logged, *(alert for key, alert in kept.items() if key not in known))
