@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lfdash.llamafactory.ask import ask
@@ -114,7 +115,14 @@ def test_two_runs_do_not_draw_the_same_numbers(quick: Cli, tmp_path: Path) -> No
 
 def gone(pid: int) -> Callable[[], bool]:
     """Whether a process has ended."""
-    return lambda: not os.path.exists(f"/proc/{pid}") or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+
+    def look() -> bool:
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:  # it may go while it is looked at
+            return True
+
+    return look
 
 
 def test_who_kills_the_caller_kills_the_run(quick: Cli, tmp_path: Path) -> None:
