@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.files import Absent, read_json_file, write_text_atomic
+from lfdash.files import Absent, Unreadable, read_json_file, write_text_atomic
 from lfdash.outcomes import Refused, unchanged_by
 from lfdash.runs.paths import RunPaths
 
@@ -37,16 +37,23 @@ NONE = Notes()
 
 
 def read(path: Path | str) -> Notes:
-    """The notes in a file; empty when it is missing, broken or somebody else's. Never raises, never waits."""
-    found = load(path)
+    """The notes in a file; empty when it is missing, broken, somebody else's, or may not be read. OSError when reading
+    failed for another reason, so that nothing is known. Never waits."""
+    try:
+        found = load(path)
+    except PermissionError:  # it stays so: the run is shown all the same
+        return NONE
     return found if isinstance(found, Notes) else NONE
 
 
 def load(path: Path | str) -> Notes | Refused | None:
-    """The notes in a file, None when there is none, Refused("notes_foreign") when it is not ours."""
+    """The notes in a file, None when there is none, Refused("notes_foreign") when it is not ours. OSError when it
+    cannot be read."""
     data = read_json_file(path, limit=LARGEST_FILE)
     if isinstance(data, Absent):
         return None
+    if isinstance(data, Unreadable) and data.failure is not None:
+        raise OSError(data.failure, data.reason, str(path))
     if isinstance(data, dict) and data.keys() <= KEYS:
         note, tags = data.get("note"), data.get("tags")
         if isinstance(note, str) and isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
@@ -83,12 +90,12 @@ def save(paths: RunPaths, notes: Notes, before: Notes | None = None) -> Refused 
         return refused
     if not paths.root.is_dir():
         return Refused("no_folder", {"path": str(paths.root)})
-    held = load(paths.notes)
-    if isinstance(held, Refused):
-        return held
-    if before is not None and (held or NONE) != before:
-        return Refused("notes_changed")
     try:
+        held = load(paths.notes)
+        if isinstance(held, Refused):
+            return held
+        if before is not None and (held or NONE) != before:
+            return Refused("notes_changed")
         if wanted != NONE:
             data = {"version": VERSION, "note": wanted.note, "tags": list(wanted.tags)}
             write_text_atomic(paths.notes, json.dumps(data, indent=1, ensure_ascii=False) + "\n")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from lfdash.files import read_json, write_text_atomic
+from lfdash.files import look_json, write_text_atomic
 from lfdash.jobs.checks import name_code
 from lfdash.outcomes import Refused, unchanged_by
 from lfdash.runs.paths import RunPaths, is_home, marker
@@ -47,23 +48,23 @@ def move(workspace: Path, view: RunView, target: Path) -> None:
     """Moves a run's folder. One that lies outside saves/ is noted at both places before, so that it is never lost."""
     note, draft = elsewhere(workspace) / view.run_id, f"{view.run_id}.renamed"
     noted, home = note.exists(), is_home(view.paths, view.attempt)
+    spec = look_json(view.paths.attempt(view.attempt).spec) if home else {}
     if noted:
         note_elsewhere(workspace, draft, target)
     os.rename(view.path, target)
     sync(target.parent)
     if noted:
         os.replace(elsewhere(workspace) / draft, note)
-    if home:
-        make_home(RunPaths(target), view.attempt)
+    if spec:
+        make_home(RunPaths(target), view.attempt, spec)
 
 
-def make_home(paths: RunPaths, attempt: int) -> None:
+def make_home(paths: RunPaths, attempt: int, spec: Mapping[str, Any]) -> None:
     """Says in the control files of an attempt that is over that it belongs here: of several folders of one run the
-    one that lies at home is the run, the others are copies (`scan.renamed`)."""
-    spec = paths.attempt(attempt).spec
-    found = read_json(spec)
-    if found:
-        with suppress(OSError):
-            write_text_atomic(spec, json.dumps({**found, "marker": marker(paths, attempt)}))
+    one that lies at home is the run, the others are copies (`scan.renamed`). spec: what they say so far."""
+    with suppress(OSError):
+        write_text_atomic(
+            paths.attempt(attempt).spec, json.dumps({**spec, "marker": marker(paths, attempt)})
+        )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.files import Unreadable
 from lfdash.outcomes import Refused
 from lfdash.runs import notes
 from lfdash.runs.notes import NONE, Notes, clean_note, clean_tags, read, save
@@ -57,6 +58,28 @@ def test_a_file_that_is_not_ours_reads_as_empty_and_is_not_overwritten(paths: Ru
     assert code(save(paths, Notes("mine"))) == "notes_foreign"
     assert code(save(paths, NONE)) == "notes_foreign"
     assert paths.notes.read_text(encoding="latin-1") == content
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ESTALE, errno.ENOMEM])
+def test_what_cannot_be_read_is_not_taken_for_no_notes(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    save(paths, Notes("mine"))
+
+    def broken(*_args: object, **_more: object) -> Unreadable:
+        return Unreadable(os.strerror(number), number)
+
+    monkeypatch.setattr(notes, "read_json_file", broken)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        read(paths.notes)
+    assert code(save(paths, Notes("other"), before=Notes("mine"))) == "failed"
+    monkeypatch.undo()
+    assert read(paths.notes) == Notes("mine")
+
+
+def test_notes_that_nobody_may_read_do_not_hide_their_run(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notes, "read_json_file", lambda *_args, **_more: Unreadable("Permission denied", errno.EACCES))
+    assert read(paths.notes) == NONE and code(save(paths, Notes("x"))) == "readonly"
 
 
 def test_a_pipe_a_folder_and_a_link_are_no_notes(paths: RunPaths) -> None:

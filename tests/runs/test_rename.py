@@ -97,6 +97,19 @@ def test_of_a_run_and_its_copy_the_renamed_one_is_still_the_run(runs: Runs) -> N
     assert {view.path.name: view.run_id for view in look(runs)}["z"] == "id-r1"
 
 
+def test_a_read_that_fails_leaves_the_run_where_it_is(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what its control files say, it would be taken for a copy of itself under its new name."""
+    old = runs.add().root
+
+    def broken(path: Path, **_more: object) -> dict[str, object]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr("lfdash.runs.rename.look_json", broken)
+    assert code(runs.registry.archive.rename("id-r1", "r2")) == "failed"
+    monkeypatch.undo()
+    assert runs.view().path == old and not old.with_name("r2").exists()
+
+
 def look(runs: Runs) -> tuple[RunView, ...]:
     """What a process that was just started lists."""
     registry = runs.again().registry

@@ -9,7 +9,7 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.jobs.kinds import named
-from lfdash.outcomes import Refused
+from lfdash.outcomes import Refused, unchanged_by
 from lfdash.runs import notes
 from lfdash.runs.compare.address import MOST_RUNS
 from lfdash.runs.notes import Notes
@@ -291,7 +291,10 @@ def change_tags(services: Services, found: Sequence[RunView], add: bool) -> None
         gone = services.registry.identity.refusal()
         if gone is not None:
             return gone
-        held = notes.load(view.paths.notes)
+        try:
+            held = notes.load(view.paths.notes)
+        except OSError as error:
+            return unchanged_by(error, view.paths.notes)
         if isinstance(held, Refused):
             return held
         held = held or Notes()
