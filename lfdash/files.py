@@ -211,10 +211,13 @@ class Unreadable:
 ABSENT = Absent()
 
 
-def read_text_file(path: Path | str, *, limit: int = MOST_BYTES, follow: bool = False) -> str | Absent | Unreadable:
+def read_text_file(
+    path: Path | str, *, limit: int = MOST_BYTES, follow: bool = False, errors: str = "strict"
+) -> str | Absent | Unreadable:
     """The text of a small plain file in UTF-8. Never raises, never waits for a pipe.
 
-    limit: bytes; a larger file is not read. follow: whether the file may be a link.
+    limit: bytes; a larger file is not read. follow: whether the file may be a link. errors: what is done with bytes
+    that are no text, as for `bytes.decode`.
     """
     try:
         descriptor, size = open_descriptor(path, follow=follow)
@@ -224,7 +227,7 @@ def read_text_file(path: Path | str, *, limit: int = MOST_BYTES, follow: bool = 
             os.close(descriptor)
         if len(content) > limit:
             return Unreadable(f"larger than {limit:,} bytes")
-        return content.decode("utf-8")
+        return content.decode("utf-8", errors)
     except OSError as error:
         if error.errno in NOT_THERE:
             return ABSENT

@@ -120,7 +120,7 @@ def append(path: Path, line: bytes) -> None:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file in order, without broken lines; none where there is no file. OSError when it cannot be read,
     or is too large to be one of ours."""
-    text = read_text_file(path, limit=LARGEST)
+    text = read_text_file(path, limit=LARGEST, errors="replace")  # a spoiled line costs that line only
     if text is ABSENT:
         return []
     if not isinstance(text, str):

@@ -89,6 +89,15 @@ def test_a_line_that_was_cut_costs_that_line(tmp_path: Path) -> None:
     assert times(path) == [100, 110]
 
 
+def test_a_byte_that_is_no_text_costs_its_line(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    Recording(path).add(row(100))
+    with path.open("ab") as file:
+        file.write(b'{"time": 105, "cpu\xff": 1}\n\xfe\xff\n')
+    assert Recording(path).add(row(110))
+    assert times(path)[0] == 100 and times(path)[-1] == 110
+
+
 @pytest.mark.parametrize("every", ["1e300", "1e9", "-1", "NaN", "true", '"x"'])
 def test_a_spoiled_pause_does_not_end_the_recording(tmp_path: Path, every: str) -> None:
     path = tmp_path / FILE
