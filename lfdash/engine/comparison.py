@@ -25,9 +25,9 @@ class Subject:
     """A run that is compared. place: the number of its colour. name: what it is called; its id where nothing tells.
     view: None for a run that is not there. kind: of job. stage: "" = not known. given: its arguments. remarks: what is
     to be told of it: "missing" (no such run), "deleted" (in the trash), "waits" (in the queue), "evaluation" or
-    "export" (it has no curves), "empty" (nothing logged yet), "spoiled" (its record cannot be read), "unseen" (its
-    folder cannot be read now), "card" (of its settings only those in its model card are known), "no_settings",
-    "spoiled_settings"."""
+    "export" (it has no curves), "pointer" (its files are git-lfs pointers), "empty" (nothing logged yet), "spoiled"
+    (its record cannot be read), "unseen" (its folder cannot be read now), "card" (of its settings only those in its
+    model card are known), "no_settings", "spoiled_settings"."""
 
     run_id: str
     place: int
@@ -75,7 +75,7 @@ def remarks_of(view: RunView, kind: str, given: GivenArguments) -> Iterable[str]
     if kind in (EVALUATION, EXPORT):
         yield "evaluation" if kind == EVALUATION else "export"
     elif view.progress.step is None:
-        yield "empty"
+        yield "pointer" if view.lost == "pointer" else "empty"
     if not given.known:
         yield {"card": "card", "spoiled": "spoiled_settings"}.get(given.source, "no_settings")
 

@@ -26,7 +26,8 @@ class Origin:
 @dataclass(frozen=True)
 class Evaluation:
     """The scores of a run. origin: whose weights they are of; None where that is no run of the workspace. model: what
-    it names as model or adapter. data: the datasets that it was measured on."""
+    it names as model or adapter. data: the datasets that it was measured on. stage: in which it was measured: a loss of
+    SFT is another quantity than one of DPO. Both are "" where they are not known."""
 
     run_id: str
     name: str
@@ -34,6 +35,12 @@ class Evaluation:
     model: str = ""
     data: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
+    stage: str = ""
+
+    @property
+    def measure(self) -> tuple[str, str] | None:
+        """What the scores of two have in common that can be called better or worse; None where that is not known."""
+        return (self.stage, self.data) if self.stage and self.data else None
 
 
 class Origins:
@@ -94,7 +101,8 @@ def evaluation(
     adapters = paths_of(args.get("adapter_name_or_path"))
     model = adapters[-1] if adapters else plain_text(args.get("model_name_or_path") or "").strip('"')
     data = plain_text(args.get("eval_dataset") or args.get("dataset") or args.get("task") or "").strip('"')
-    return Evaluation(run_id, name, origin, model, data, scores)
+    stage = str(args.get("stage") or "sft") if args else ""  # as LLaMA-Factory takes it: hparams/finetuning_args.py
+    return Evaluation(run_id, name, origin, model, data, scores, stage)
 
 
 def of_runs(found: Iterable[Evaluation], ids: Sequence[str]) -> tuple[Evaluation, ...]:

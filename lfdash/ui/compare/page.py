@@ -21,7 +21,7 @@ from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import listed, markdown_safe, t
 
 TAB = "compare.tab"
-MISSING = ("missing", "deleted", "spoiled", "unseen")  # remarks that are a warning
+MISSING = ("missing", "deleted", "spoiled", "unseen", "pointer")  # remarks that are a warning
 TOLD = ("waits", "empty", "evaluation", "export", "card", "no_settings", "spoiled_settings")
 LONGEST_LIST = 12  # names in a sentence
 
@@ -35,8 +35,9 @@ def draw() -> None:
     """Draws the page."""
     draw_frame("ui.page_compare")
     services = shared_services()
-    state.take()
-    rows = services.table.rows(services.registry.snapshot())
+    views = services.registry.snapshot()
+    state.take(views)
+    rows = services.table.rows(views)
     subjects = subjects_of(services, state.current())
     names = names_of(subjects)
     st.html(f"<style>{tables.CSS}</style>")

@@ -69,7 +69,8 @@ def head_of(one: Evaluation, names: dict[str, str], places: dict[str, int], is_b
 def row_of(name: str, found: Sequence[Evaluation], base: int) -> Row:
     """One score of each."""
     values = {str(place): one.scores.get(name) for place, one in enumerate(found)}
-    comparable = len({one.data for one in found if one.scores.get(name) is not None}) == 1
+    measures = {one.measure for one in found if one.scores.get(name) is not None}
+    comparable = len(measures) == 1 and None not in measures
     tops = ranks(values, better(name)) if comparable else frozenset()
     cells = []
     for place, one in enumerate(found):
@@ -78,7 +79,8 @@ def row_of(name: str, found: Sequence[Evaluation], base: int) -> Row:
             cells.append(Cell(quiet=True))
             continue
         same_data = place != base and one.data == found[base].data
-        note = change_words(name, value, found[base].scores.get(name)) if same_data else ""
+        rated = one.measure is not None and one.measure == found[base].measure
+        note = change_words(name, value, found[base].scores.get(name), rated=rated) if same_data else ""
         top = str(place) in tops
         cells.append(Cell(number_words(name, value), (note,), strong=top, mark=BEST if top else ""))
     return Row(name, tuple(cells), code=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,22 +10,33 @@ import streamlit as st
 
 from lfdash.runs.compare import address
 from lfdash.runs.compare.address import Comparison
+from lfdash.runs.view import RunView
 from lfdash.ui.curves.draw import SETTINGS, settings_of
 from lfdash.ui.curves.settings import FIELDS, CurveSettings, from_query, query
+from lfdash.ui.shared.address import ids_of
 
 STATE = "compare.state"
 ADDRESS = "compare.address"  # our part of it at the last drawing: another one is a link that was followed
 
 
-def take() -> None:
+def take(views: Iterable[RunView]) -> None:
     """Takes what the address says, where it was not the page that wrote it. One without runs means those of before: it
-    is that of the link in the frame. What the curves write into it by themselves is theirs."""
+    is that of the link in the frame. What the curves write into it by themselves is theirs. views: the runs that there
+    are: a name stands for the id of the one run that has it."""
     said = dict(st.query_params)
     if STATE in st.session_state and (not said.get("runs") or ours(said) == st.session_state.get(ADDRESS)):
         return
-    st.session_state[STATE] = address.read(said)
+    named: dict[str, str] = {name: ids_for(said[name], views) for name in ("runs", "base", "pair") if name in said}
+    st.session_state[STATE] = address.read({**said, **named})
     if any(name in said for name in FIELDS):
         st.session_state[SETTINGS] = (group(), from_query(said))
+
+
+def ids_for(said: str, views: Iterable[RunView]) -> str:
+    """A list of ids and names as a list of ids. What means no run, or several, stays as it is."""
+    views = tuple(views)
+    found = ((part, ids_of(part, views)) for part in said.split(","))
+    return ",".join(ids[0] if len(ids) == 1 else part for part, ids in found)
 
 
 def publish() -> None:

@@ -47,8 +47,20 @@ def test_paths() -> None:
 
 def test_what_is_told_of_an_evaluation() -> None:
     args = {"adapter_name_or_path": ["x", "y"], "eval_dataset": ["en", "zh"], "model_name_or_path": "m"}
-    assert evaluation("e", "eval", args, {"s": 1.0}, None) == Evaluation("e", "eval", None, "y", "en, zh", {"s": 1.0})
+    expected = Evaluation("e", "eval", None, "y", "en, zh", {"s": 1.0}, "sft")
+    assert evaluation("e", "eval", args, {"s": 1.0}, None) == expected
     assert evaluation("e", "eval", {"model_name_or_path": "m", "task": "mmlu_test"}, {}, None).data == "mmlu_test"
+
+
+@pytest.mark.parametrize(
+    ("args", "measure"),
+    [
+        ({"stage": "dpo", "dataset": "pairs"}, ("dpo", "pairs")), ({"dataset": "demo"}, ("sft", "demo")),
+        ({"stage": "dpo"}, None), ({}, None),
+    ],
+)
+def test_only_what_is_measured_alike_is_better_or_worse(args: dict[str, Any], measure: object) -> None:
+    assert evaluation("e", "eval", args, {}, None).measure == measure
 
 
 def test_those_of_the_compared_runs_in_their_order() -> None:

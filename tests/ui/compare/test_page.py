@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
@@ -13,7 +14,7 @@ from lfdash.locales import available
 from lfdash.ui.compare import page, predictions, relation, settings
 from lfdash.ui.curves.settings import CurveSettings
 from tests.support import app as pages
-from tests.support.many import add_run
+from tests.support.many import add_plain, add_run
 from tests.ui.compare.conftest import PAIR, address, html, press, visit, words
 
 
@@ -68,6 +69,11 @@ def test_the_address_says_all_and_gives_it_back(several: Services) -> None:
     assert app.session_state["curves.settings"][1] == CurveSettings(x="epoch", span=20.0, log=True)
     other = visit(address(app))
     assert address(other) == query
+
+
+def test_an_address_may_name_runs(several: Services) -> None:
+    app = visit({"runs": "slow,id-fast", "base": "fast"})
+    assert address(app) == {"runs": "id-slow,id-fast", "base": "id-fast"}
 
 
 def test_runs_come_and_go_and_keep_their_colours(several: Services) -> None:
@@ -135,6 +141,27 @@ def test_scores_of_the_runs_evaluations(several: Services) -> None:
     app = visit({**PAIR, "tab": "scores"})
     assert cells(app, "predict_bleu-4") == ["40.0000", "50.0000 ★ +25.0 %, better"]
     assert "of slow" in html(app) and "of fast" in html(app) and "demo_sft" in html(app)
+
+
+def test_losses_of_other_stages_are_neither_better_nor_worse(several: Services) -> None:
+    for name, stage in (("by-sft", "sft"), ("by-dpo", "dpo"), ("by-dpo-2", "dpo")):
+        paths = add_run(several.workspace.root, name, stage=stage)
+        loss = {"by-sft": 2.0, "by-dpo": 0.5, "by-dpo-2": 0.25}[name]
+        (paths.root / "all_results.json").write_text(json.dumps({"eval_loss": loss}))
+    several.registry.refresh()
+    mixed = cells(visit({"runs": "id-by-sft,id-by-dpo", "tab": "scores"}), "eval_loss")
+    assert mixed == ["2.0000", "0.5000 −75.0 %"]
+    alike = cells(visit({"runs": "id-by-dpo,id-by-dpo-2", "tab": "scores"}), "eval_loss")
+    assert alike == ["0.5000", "0.2500 ★ −50.0 %, better"]
+
+
+def test_files_that_are_pointers_are_told(several: Services) -> None:
+    paths = add_plain(several.workspace.root, "pointed")
+    paths.trainer_log.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12345\n")
+    several.registry.refresh()
+    app = visit({"runs": "id-slow,pointed"})
+    assert "git-lfs pointers" in plain_words(app) and "**pointed**" in plain_words(app)
+    assert "No step logged yet" not in plain_words(app)
 
 
 def test_predictions_that_differ(several: Services) -> None:
