@@ -85,6 +85,8 @@ def draw(
         ranks = np.concatenate(([begin - 1], ranks))
     if end < size:
         ranks = np.concatenate((ranks, [end]))
+    elif len(ranks) and ranks[-1] != end - 1:  # where the run is now, though it is no end of its stretch
+        ranks = np.concatenate((ranks, [end - 1]))
     places = series.places(ranks)
     x = axis[places]
     known = np.isfinite(x)

@@ -193,7 +193,8 @@ class RunFeed:
         hi: float | None = None,
         points: int = 2000,
     ) -> Curve:
-        """At most `points` points of a column, and one more beyond each end of the range, so that the line goes on.
+        """At most `points` points of a column, and one more beyond each end of the range, so that the line goes on;
+        the newest is always there.
 
         x: the axis. span: half-life of the smoothing in steps; 0 = as it was logged. lo, hi: the range of x, None = to
         the end. All values where there are no more than `points`, else the smallest and the largest of each of some

@@ -122,7 +122,8 @@ def test_a_column_that_changes_is_drawn_as_it_is(
         curve = draw(series, ruler.values(), span=span, lo=None, hi=None, points=points)
         ranks = [known.index(at) for at in curve.place.tolist()]
         assert np.allclose(curve.y, [expected[rank] for rank in ranks], rtol=1e-5)
-        assert curve.x.tolist() == curve.place.tolist() and len(curve) <= points
+        assert curve.x.tolist() == curve.place.tolist() and len(curve) <= points + 1
+        assert not known or curve.place[-1] == known[-1]
         assert len(ranks) == len(known) or len(known) > points
         assert not known or min(curve.y) == pytest.approx(min(expected), rel=1e-5)
 
@@ -151,7 +152,7 @@ def test_a_range_has_all_its_values_and_one_beyond_each_end(long: RunFeed) -> No
 
 def test_spikes_survive_and_what_was_drawn_stays(long: RunFeed) -> None:
     curve = long.draw("loss", points=100)
-    assert len(curve) <= 100 and curve.y[curve.x.tolist().index(777)] == 99.0
+    assert len(curve) <= 101 and curve.x[-1] == 9000 and curve.y[curve.x.tolist().index(777)] == 99.0
     few = long.draw("eval_loss", points=100)
     assert few.x.tolist() == [1000 * n for n in range(1, 10)]
 
@@ -160,14 +161,14 @@ def test_spikes_survive_and_what_was_drawn_stays(long: RunFeed) -> None:
 @pytest.mark.parametrize("span", [0.0, 20.0])
 def test_every_axis_ascends(long: RunFeed, axis: Axis, span: float) -> None:
     curve = long.draw("loss", x=axis, span=span, points=300)
-    assert (np.diff(curve.x) >= 0).all() and 100 < len(curve) <= 300
+    assert (np.diff(curve.x) >= 0).all() and 100 < len(curve) <= 301
     part = long.draw("loss", x=axis, lo=float(curve.x[50]), hi=float(curve.x[60]), points=4000)
     assert part.x[0] <= curve.x[50] and part.x[-1] >= curve.x[60] and len(part) < 2000
 
 
 def test_a_column_that_is_not_there_has_no_points(long: RunFeed) -> None:
     assert len(long.draw("kl")) == 0 and long.best("kl") is None and len(long.draw("loss", span=5.0, lo=1e9)) <= 1
-    assert len(long.draw("loss", points=0)) == len(long.draw("loss", points=2)) == 2
+    assert len(long.draw("loss", points=0)) == len(long.draw("loss", points=2)) == 3
     assert long.best("loss", largest=True) == 776 and long.best("loss") == 6
 
 
