@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from lfdash.engine.defaults import Note
 from lfdash.engine.more import MOST_EPOCHS, MoreEpochs, more_epochs, prepare_more
 from lfdash.engine.resume import prepare_resume, stored, weights_of, why_not_resumed
 from lfdash.engine.services import Services
@@ -107,10 +108,27 @@ def fill(form: Form, run_id: str, from_weights: bool) -> bool:
     left_out = ("output_dir", "resume_from_checkpoint", "overwrite_output_dir")
     args = {key: value for key, value in document.args.items() if key not in left_out}
     job = clean(job_from_args(args, document.env, form.kind.name)).job
+    notes: list[Note] = [("ui.taken_from", {"name": view.name})]
     if from_weights:
         job = JobConfig(job.kind, {**job.values, **weights_of(view, job)}, job.extra)
-    form.load_job(job, [("ui.taken_from", {"name": view.name})])
+        if (dead := dead_since(form.services, view)) is not None:
+            notes.append(("ui.weights_dead", {"step": dead}))
+    form.load_job(job, notes)
     return True
+
+
+def dead_since(services: Services, view: RunView) -> int | None:
+    """The step since which the loss of a run has been no number: the weights that it saved after it are useless."""
+    if view.waiting is not None:
+        return None
+    since = services.feeds.of(view.paths).dead_since  # of a run that is shown; the table knows of all others
+    return services.registry.summaries.get(view).summary.dead_step if since is None else int(since)
+
+
+def weights_help(services: Services, view: RunView, usual: str) -> str:
+    """What is said of a start from a run's weights. usual: where nothing is wrong with them."""
+    dead = dead_since(services, view)
+    return usual if dead is None else t("ui.weights_dead", step=dead)
 
 
 def from_weights(form: Form, run_id: str) -> None:
@@ -213,9 +231,11 @@ def anew(view: RunView) -> list[tuple[str, str, bool]]:
 def draw_anew(form: Form, view: RunView, place: str = "") -> None:
     """Their buttons. place: tells them apart from the same ones elsewhere."""
     for key, icon, weights in anew(view):
+        help_ = t(f"ui.{key}_help")
         st.button(
             t(f"ui.{key}"), key=f"{key}{place}", icon=icon, on_click=take_settings, args=(form, view.run_id, weights),
-            help=t(f"ui.{key}_help"), width="stretch" if place else "content",
+            help=weights_help(form.services, view, help_) if weights else help_,
+            width="stretch" if place else "content",
         )
 
 
@@ -232,7 +252,8 @@ def draw_taken(form: Form) -> None:
             st.button(
                 t("ui.from_weights"), key="taken_weights", icon=":material/fork_right:", disabled=not view.saved.model,
                 on_click=from_weights, args=(form, view.run_id),
-                help=t("ui.from_weights_keep") if view.saved.model else t("ui.saved_nothing"),
+                help=weights_help(form.services, view, t("ui.from_weights_keep")) if view.saved.model
+                else t("ui.saved_nothing"),
             )
         with st.popover(
             t("ui.replace"), icon=":material/delete:", disabled=view.state not in TERMINAL, key="replace_menu"

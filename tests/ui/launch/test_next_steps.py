@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 from unittest import mock
 
@@ -47,6 +49,24 @@ def test_from_its_weights_the_next_run_starts_where_it_ended(services: Services)
     app = press(visit(services, "old"), "from_weights")
     assert app.session_state["top.checkpoint_path"] == ["old"]
     assert app.session_state["train.output_dir"] not in ("", "old")
+
+
+def test_of_weights_that_are_useless_it_is_said_before_and_after(services: Services) -> None:
+    paths = add_run(services.workspace.root, "old")
+    rows = paths.trainer_log.read_text().splitlines()
+    paths.trainer_log.write_text("".join(f"{line}\n" for line in (rows[0], *map(with_nan, rows[1:]))))
+    services.registry.refresh()
+    while not services.registry.summaries.step(services.registry.snapshot()):
+        pass
+    app, said = pages.start(), t("ui.weights_dead", step=2)
+    assert app.button(key="from_weights").help == said != app.button(key="take_settings").help
+    app = press(app, "from_weights")
+    assert said in "\n".join(item.value for item in app.caption)
+
+
+def with_nan(line: str) -> str:
+    """A row of the log whose loss is no number."""
+    return json.dumps({**json.loads(line), "loss": math.nan})
 
 
 def test_where_there_is_no_room_the_same_stands_in_a_menu_which_closes(services: Services) -> None:
