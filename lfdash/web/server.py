@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import importlib
 import os
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from lfdash.cli.texts import language, t
 from lfdash.engine.services import Services, find_project
 from lfdash.locales import refusal_in
 from lfdash.outcomes import Refused
+from lfdash.runs.table import Table
+from lfdash.runs.view import RunView
 from lfdash.ui.runs import columns
 from lfdash.ui.shared.layout import PAGES
 from lfdash.ui.shared.session import install, opened
@@ -46,6 +49,7 @@ from lfdash.workspace.secret_store import SecretStore
 
 FIRST_PORT = 8501
 PORTS_TRIED = 50
+MOST_LOADS = "lfdash.ui.train.page"  # with the packages that every page needs (Altair: a third of a second)
 LOCAL = Access()
 
 
@@ -100,13 +104,19 @@ def settings(port: int, access: Access = LOCAL) -> dict[str, object]:
     }
 
 
+def warm(table: Table, views: Sequence[RunView]) -> None:
+    """Loads and makes what the first tab needs, before there is one."""
+    importlib.import_module(MOST_LOADS)
+    columns.warm(table, views)
+
+
 @asynccontextmanager
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Opens the services (registry, adoption of runs) with the server and closes them with it."""
     services = opened()
     services.start()
     views = services.registry.snapshot()
-    threading.Thread(target=columns.warm, args=(services.table, views), name="lfdash-rows", daemon=True).start()
+    threading.Thread(target=warm, args=(services.table, views), name="lfdash-warm", daemon=True).start()
     gc.collect()
     gc.freeze()  # what the imports made never dies: keep later collections short
     try:

@@ -231,10 +231,10 @@ def anew(view: RunView) -> list[tuple[str, str, bool]]:
 def draw_anew(form: Form, view: RunView, place: str = "") -> None:
     """Their buttons. place: tells them apart from the same ones elsewhere."""
     for key, icon, weights in anew(view):
-        help_ = t(f"ui.{key}_help")
+        usual = t(f"ui.{key}_help")
         st.button(
             t(f"ui.{key}"), key=f"{key}{place}", icon=icon, on_click=take_settings, args=(form, view.run_id, weights),
-            help=weights_help(form.services, view, help_) if weights else help_,
+            help=weights_help(form.services, view, usual) if weights else usual,
             width="stretch" if place else "content",
         )
 
