@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from lfdash.engine.alert_words import message_in, message_kind, title_in
 from lfdash.engine.only_one import OnlyOne
@@ -142,6 +143,7 @@ class AlertSender:
         self._store, self._url, self._language, self._notify = store, url, language, notify
         self._right = OnlyOne(store.folder / "sender.lock", is_here)
         self._unwritten: list[Alert] = []  # a full disk takes no file
+        self._old: frozenset[Path] = frozenset()  # what waited when the address was entered: no news to it
         self._tests: list[str] = []  # languages of the test messages that were asked for
         self._entered: list[str] = []  # addresses that nobody has checked yet
         self._loading: threading.Thread | None = None
@@ -182,17 +184,16 @@ class AlertSender:
 
     def enter(self, url: str) -> bool:
         """Takes note of an address that somebody entered, before it is used: whether it may be one. Does not wait for
-        Apprise: what only Apprise can tell of it is told by `last`, soon. What waits while there is no address, and
-        nobody else sends, is not sent to it: it is no news to whoever enters one."""
+        Apprise: what only Apprise can tell of it is told by `last`, soon. What waits while there is no address is not
+        sent to it: it is no news to whoever enters one. It goes on waiting, for another dashboard that has one."""
         if not SCHEME.match(url.strip()):
             return False
         self.prepare()
         if self._loading is not None and not self._loading.is_alive() and not is_address(url):
             return False
-        if not self._url() and self._right.hold():
+        if not self._url():
             self._unwritten = []
-            for path, _ in self._store.waiting():
-                self._store.sent(path)
+            self._old = frozenset(self._store.outbox.glob("*.json"))
         self._entered.append(url)
         self._wake.set()
         return True
@@ -216,10 +217,18 @@ class AlertSender:
             code = self._tests.pop(0)
             self._send(url, in_language(code, "alerts.test_title"), in_language(code, "alerts.test_body"))
         waiting = self._store.waiting()
-        if not url or not (waiting or self._unwritten) or not self._right.hold():
+        is_news = bool(self._unwritten) or any(path not in self._old for path, _ in waiting)
+        if not url or (waiting and not is_news):
+            self._right.release()  # they may be for the address of another dashboard
+        if url and is_news and self._right.hold():
+            self._send_all(url)
+        else:
             self._unwritten = [one for one in self._unwritten if one.time > time.time() - OTHERS_S]
-            return
-        waiting = self._store.waiting()  # another dashboard may have sent some before the right was got
+
+    def _send_all(self, url: str) -> None:
+        """Sends what waits and is news to the address."""
+        # another dashboard may have sent some before the right was got
+        waiting = [(path, alert) for path, alert in self._store.waiting() if path not in self._old]
         alerts = [alert for _, alert in waiting]
         alerts += self._unwritten
         self._unwritten = []

@@ -288,9 +288,42 @@ def test_what_came_before_there_was_an_address_is_not_sent_to_it(store: AlertSto
     assert sender.enter(receiver.url)
     urls[0] = receiver.url
     store.put(alert(run="after"))
-    wait_for(lambda: receiver.got and not store.waiting())
+    wait_for(lambda: receiver.got and len(store.waiting()) == 1)
     sender.close()
     assert receiver.titles == ["after: Nothing is learned"]
+
+
+def test_what_is_old_to_one_that_was_entered_is_sent_by_a_dashboard_that_has_had_its_address(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    urls = [""]
+    store.put(alert(run="before"))
+    entered = AlertSender(store, lambda: urls[0], lambda: "en")
+    assert entered.enter(receiver.url)
+    urls[0] = receiver.url
+    entered.start()
+    store.put(alert(run="after"))
+    wait_for(lambda: receiver.titles == ["after: Nothing is learned"])  # so it has the right to send
+    with receiving() as other:
+        start(other.url)
+        wait_for(lambda: other.titles == ["before: Nothing is learned"])
+    entered.close()
+    assert len(receiver.got) == 1 and not store.waiting()
+
+
+def test_an_address_that_is_taken_away_leaves_the_sending_to_the_others(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    urls = [receiver.url]
+    first = AlertSender(store, lambda: urls[0], lambda: "en")
+    first.start()
+    store.put(alert(run="one"))
+    wait_for(lambda: receiver.got and not store.waiting())
+    urls[0] = ""
+    start(receiver.url)
+    store.put(alert(run="two"))
+    wait_for(lambda: receiver.titles == ["one: Nothing is learned", "two: Nothing is learned"])
+    first.close()
 
 
 def test_another_address_loses_nothing_and_neither_does_who_sends_elsewhere(
