@@ -143,6 +143,7 @@ class AlertSender:
         self._store, self._url, self._language, self._notify = store, url, language, notify
         self._right = OnlyOne(store.folder / "sender.lock", is_here)
         self._unwritten: list[Alert] = []  # a full disk takes no file
+        self._bad = ""  # an address that is none: another dashboard may have a good one
         self._old: frozenset[Path] = frozenset()  # what waited when the address was entered: no news to it
         self._tests: list[str] = []  # languages of the test messages that were asked for
         self._entered: list[str] = []  # addresses that nobody has checked yet
@@ -218,6 +219,8 @@ class AlertSender:
             self._send(url, in_language(code, "alerts.test_title"), in_language(code, "alerts.test_body"))
         waiting = self._store.waiting()
         is_news = bool(self._unwritten) or any(path not in self._old for path, _ in waiting)
+        if url == self._bad:
+            url = ""
         if not url or (waiting and not is_news):
             self._right.release()  # they may be for the address of another dashboard
         if url and is_news and self._right.hold():
@@ -235,20 +238,20 @@ class AlertSender:
         code = self._language()
         if len(alerts) > MANY:
             lines = "\n".join(f"• {in_words(code, alert)[0]}" for alert in alerts)
-            self._send(url, in_language(code, "alerts.many", count=len(alerts)), lines, kind_of(alerts))
-            for path, _ in waiting:
-                self._store.sent(path)
+            if self._send(url, in_language(code, "alerts.many", count=len(alerts)), lines, kind_of(alerts)):
+                for path, _ in waiting:
+                    self._store.sent(path)
             return
         paths = [path for path, _ in waiting]
         for place, alert in enumerate(alerts):
-            if self._closing.is_set():
+            if self._closing.is_set() or not self._send(url, *in_words(code, alert), kind_of([alert])):
                 return
-            self._send(url, *in_words(code, alert), kind_of([alert]))
             if place < len(paths):
                 self._store.sent(paths[place])
 
-    def _send(self, url: str, title: str, text: str, kind: str = "info") -> None:
-        """Sends one message in a few tries, and notes how it went."""
+    def _send(self, url: str, title: str, text: str, kind: str = "info") -> bool:
+        """Sends one message in a few tries, and notes how it went. Whether it has gone anywhere, or could not though
+        its address is one."""
         self.delivery = Delivery(self.delivery.time, busy=True)
         error = "none" if not url else ""
         for delay in DELAYS_S if url else ():
@@ -261,6 +264,9 @@ class AlertSender:
         self._store.delivery.save({"time": self.delivery.time, "error": error})
         if error:
             logger.warning("an alert could not be sent: %s", error)
+        if error == "address":
+            self._bad = url
+        return error != "address"
 
     def _try(self, url: str, title: str, text: str, kind: str) -> str:
         """One try; whoever does not answer in time is left alone."""

@@ -326,6 +326,17 @@ def test_an_address_that_is_taken_away_leaves_the_sending_to_the_others(
     first.close()
 
 
+def test_an_address_that_is_none_leaves_the_sending_to_the_others(
+    store: AlertStore, receiver: Receiver, start: Callable[..., AlertSender]
+) -> None:
+    store.put(alert(run="one"))
+    bad = start("jsno://127.0.0.1")
+    wait_for(lambda: bad.last().error == "address")
+    assert len(store.waiting()) == 1
+    start(receiver.url)
+    wait_for(lambda: receiver.titles == ["one: Nothing is learned"] and not store.waiting())
+
+
 def test_another_address_loses_nothing_and_neither_does_who_sends_elsewhere(
     store: AlertStore, receiver: Receiver
 ) -> None:
