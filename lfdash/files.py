@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import math
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -179,6 +181,28 @@ def open_folder(root: Path, folder: Path, *, make: bool = False) -> Iterator[int
             outer, descriptor = descriptor, os.open(part, FOLDER, dir_fd=descriptor)
             os.close(outer)
         yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def only_writer(folder: Path, seconds: float = 2.0) -> Iterator[None]:
+    """Keeps other processes and threads out that want the same, as long as they ask; for a change of a small file that
+    goes by what it was before. BlockingIOError when another one has not let go in time. Where the file system has no
+    such locks, nobody is kept out."""
+    descriptor, end = os.open(folder, FOLLOWING), time.monotonic() + seconds
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.005)
+            except OSError:
+                break
+        yield
     finally:
         os.close(descriptor)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.files import Absent, Unreadable, read_json_file, write_text_atomic
+from lfdash.files import Absent, Unreadable, only_writer, read_json_file, write_text_atomic
 from lfdash.outcomes import Refused, unchanged_by
 from lfdash.runs.paths import RunPaths
 
@@ -91,18 +91,26 @@ def save(paths: RunPaths, notes: Notes, before: Notes | None = None) -> Refused 
     if not paths.root.is_dir():
         return Refused("no_folder", {"path": str(paths.root)})
     try:
-        held = load(paths.notes)
-        if isinstance(held, Refused):
-            return held
-        if before is not None and (held or NONE) != before:
-            return Refused("notes_changed")
-        if wanted != NONE:
-            data = {"version": VERSION, "note": wanted.note, "tags": list(wanted.tags)}
-            write_text_atomic(paths.notes, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-        else:
-            paths.notes.unlink(missing_ok=True)
+        with only_writer(paths.root):
+            return replace(paths.notes, wanted, before)
+    except BlockingIOError:
+        return Refused("notes_changed")
     except OSError as error:
         return unchanged_by(error, paths.notes)
+
+
+def replace(path: Path, wanted: Notes, before: Notes | None) -> Refused | None:
+    """Writes the notes if they are such as the writer had seen. OSError when reading or writing failed."""
+    held = load(path)
+    if isinstance(held, Refused):
+        return held
+    if before is not None and (held or NONE) != before:
+        return Refused("notes_changed")
+    if wanted != NONE:
+        data = {"version": VERSION, "note": wanted.note, "tags": list(wanted.tags)}
+        write_text_atomic(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    else:
+        path.unlink(missing_ok=True)
     return None
 
 

@@ -19,6 +19,7 @@ from lfdash.files import (
     Unreadable,
     look_json,
     look_mark,
+    only_writer,
     parse_mapping,
     read_json_file,
     read_text_file,
@@ -196,10 +197,13 @@ class AlertStore:
     def dismiss(self, ids: Iterable[str]) -> Refused | None:
         """Marks alerts as read. Refused as `save_settings`."""
         try:
-            kept = dict.fromkeys([*self._read_ids(), *ids])
+            self._check()
+            self.folder.mkdir(exist_ok=True)
+            with only_writer(self.folder):  # other dashboards add theirs
+                kept = dict.fromkeys([*self._read_ids(), *ids])
+                return self._written(self._read_file, {"ids": list(kept)[-KEPT:]})
         except OSError as error:
             return unchanged_by(error, self._read_file)
-        return self._written(self._read_file, {"ids": list(kept)[-KEPT:]})
 
     # -- what is to be sent -----------------------------------------------------------------------------
 

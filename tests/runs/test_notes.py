@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from lfdash.files import Unreadable
+from lfdash.files import Unreadable, only_writer
 from lfdash.outcomes import Refused
 from lfdash.runs import notes
 from lfdash.runs.notes import NONE, Notes, clean_note, clean_tags, read, save
@@ -112,6 +115,32 @@ def test_who_writes_what_somebody_else_changed_meanwhile_is_told(paths: RunPaths
     assert save(paths, Notes("theirs"), before=Notes("mine")) is None
     assert code(save(paths, Notes("mine again"), before=Notes("mine"))) == "notes_changed"
     assert read(paths.notes) == Notes("theirs")
+
+
+def test_of_several_that_write_at_once_each_is_kept_or_told(paths: RunPaths) -> None:
+    """Each adds its own marks to what it has just read, as often as it is told that somebody else was faster."""
+
+    def add(who: str) -> None:
+        for count in range(20):
+            while True:
+                before = read(paths.notes)
+                refused = save(paths, Notes(f"{before.note}\n{who}{count}"), before)
+                if refused is None:
+                    break
+                assert refused.code == "notes_changed"
+
+    writers = [threading.Thread(target=add, args=(who,)) for who in "abc"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(read(paths.notes).note.split()) == sorted(f"{who}{count}" for who in "abc" for count in range(20))
+
+
+def test_who_waits_for_another_that_hangs_is_told(paths: RunPaths) -> None:
+    with only_writer(paths.root), mock.patch.object(notes, "only_writer", partial(only_writer, seconds=0.05)):
+        assert code(save(paths, Notes("mine"))) == "notes_changed"
+    assert save(paths, Notes("mine")) is None
 
 
 def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,20 @@ def test_what_was_read_and_since_when_is_not_forgotten(
         with pytest.raises(OSError):
             again.since()
     assert again.dismiss(["z"]) is None and again.dismissed() == {"x", "y", "z"} and again.since() == 7.0
+
+
+def test_what_several_dashboards_mark_as_read_at_once_is_all_read(store: AlertStore) -> None:
+    def mark(who: str) -> None:
+        dashboard = AlertStore(store.folder)
+        for count in range(30):
+            assert dashboard.dismiss([f"{who}{count}"]) is None
+
+    threads = [threading.Thread(target=mark, args=(who,)) for who in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert AlertStore(store.folder).dismissed() == {f"{who}{count}" for who in "abc" for count in range(30)}
 
 
 def test_a_spoiled_file_of_the_beginning_tells_it_by_its_age(store: AlertStore) -> None:
