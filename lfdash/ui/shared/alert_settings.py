@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -26,6 +27,7 @@ SAID = "alerts.said"  # what the last click in the dialog was answered: (kind of
 URL_TYPED = "alerts.url"
 LANGUAGE = "alerts.language"
 SEND = "alerts.send"
+SEEN = ":seen"  # after the key of a field: what it was filled with
 SERVER = "server"  # stands for no language
 
 
@@ -46,6 +48,19 @@ def say(problem: str | None) -> None:
 def key_of(rule: Rule, name: str) -> str:
     """The key of one value of a rule."""
     return f"alerts.{rule.name}.{name}"
+
+
+def begin(key: str, value: bool | float) -> None:
+    """Fills a field that is new, and remembers with what: only what was changed here is saved, whatever another tab
+    has saved meanwhile."""
+    if key not in st.session_state:
+        st.session_state[key] = st.session_state[key + SEEN] = value
+
+
+def given(key: str, now: Any) -> Any:
+    """What a field has; what is kept now where nobody changed the field."""
+    value = st.session_state.get(key, now)
+    return now if value == st.session_state.get(key + SEEN) else value
 
 
 def draw_rules(services: Services) -> None:
@@ -85,7 +100,7 @@ def draw_rule(rule: Rule, now: RuleSettings) -> None:
 def switch(rule: Rule, name: str, value: bool, words: str, help_text: str | None = None, *, bold: bool = False) -> None:
     """One switch of a rule."""
     key = key_of(rule, name)
-    st.session_state.setdefault(key, value)
+    begin(key, value)
     if bold:
         st.toggle(f"**{words}**", key=key, width="stretch", help=help_text)
     else:
@@ -96,7 +111,7 @@ def draw_threshold(rule: Rule, threshold: Threshold, value: float) -> None:
     """The field of a threshold. It takes any number: what cannot be is named, with what can, when it is saved."""
     key = key_of(rule, threshold.name)
     whole = threshold.whole
-    st.session_state.setdefault(key, int(value) if whole else float(value))
+    begin(key, int(value) if whole else float(value))
     st.number_input(
         t(f"alerts.limit_{threshold.name}"), key=key, step=1 if whole else 0.1, format="%d" if whole else "%g",
         width=170,
@@ -106,34 +121,39 @@ def draw_threshold(rule: Rule, threshold: Threshold, value: float) -> None:
 def put_defaults() -> None:
     """Shows the defaults; nothing is kept until it is saved."""
     for rule in RULES:
-        plain = defaults(rule)
-        for name in ("on", "send", "stop"):
-            st.session_state[key_of(rule, name)] = getattr(plain, name)
-        for one in rule.thresholds:
-            st.session_state[key_of(rule, one.name)] = int(one.default) if one.whole else one.default
+        show(rule, defaults(rule))
+
+
+def show(rule: Rule, settings: RuleSettings, *, seen: bool = False) -> None:
+    """Puts the settings of a rule into its fields. seen: as those that are kept, which nobody has changed."""
+    values = {name: getattr(settings, name) for name in ("on", "send", "stop")}
+    values |= {one.name: (int if one.whole else float)(settings.limits[one.name]) for one in rule.thresholds}
+    for name, value in values.items():
+        st.session_state[key_of(rule, name)] = value
+        st.session_state[key_of(rule, name) + SEEN] = value if seen else None
 
 
 def save_rules(services: Services) -> None:
-    """Keeps what is shown, if all of it can be."""
+    """Keeps what was changed here, if all of it can be, and shows what is kept now."""
     settings, problems = typed(services.alerts.store.settings()[0])
     if problems:
         say("\n".join(f"- {markdown_safe(problem_in(language(), problem))}" for problem in problems))
         return
     refused = services.alerts.store.save_settings(settings)
     say(refusal(refused) if refused else None)
+    for rule in RULES if refused is None else ():
+        show(rule, settings.of(rule.name), seen=True)
 
 
 def typed(settings: AlertSettings) -> tuple[AlertSettings, list[Problem]]:
-    """The settings with what the fields show, and what is wrong with it."""
+    """The settings with what the fields changed, and what is wrong with it."""
     problems: list[Problem] = []
     rules = dict(settings.rules)
     for rule in RULES:
         now = settings.of(rule.name)
-        shown = {name: st.session_state.get(key_of(rule, name), value) for name, value in now.limits.items()}
+        shown = {name: given(key_of(rule, name), value) for name, value in now.limits.items()}
         problems += filter(None, (check(rule, one, shown[one.name]) for one in rule.thresholds))
-        on, send, stop = (
-            bool(st.session_state.get(key_of(rule, name), getattr(now, name))) for name in ("on", "send", "stop")
-        )
+        on, send, stop = (bool(given(key_of(rule, name), getattr(now, name))) for name in ("on", "send", "stop"))
         rules[rule.name] = RuleSettings(on, send, stop, shown)
     return replace(settings, rules=rules), problems
 
@@ -147,7 +167,7 @@ def draw_sending(services: Services) -> None:
     settings = services.alerts.store.settings()[0]
     known = services.registry.secret_store.get(ADDRESS)
     st.session_state.setdefault(SEND, settings.send)
-    st.toggle(t("alerts.send_on"), key=SEND, on_change=save_sending, args=(services,))
+    st.toggle(t("alerts.send_on"), key=SEND, on_change=save_send, args=(services,))
     st.text_input(
         t("alerts.url"), key=URL_TYPED, type="password", help=t("alerts.url_help"), autocomplete="off",
         placeholder=masked(known) or "json://host:8080/path",
@@ -165,7 +185,7 @@ def draw_sending(services: Services) -> None:
     st.session_state.setdefault(LANGUAGE, settings.language or SERVER)
     keyed.select(
         t("alerts.language"), list(words), key=LANGUAGE, page=PAGE, word=words.__getitem__, empty=False, width=260,
-        on_change=save_sending, args=(services,),
+        on_change=save_language, args=(services,),
     )
     draw_browser()
 
@@ -228,11 +248,20 @@ def send_test(services: Services) -> None:
     services.alert_sender.test(language() if code == SERVER else code)
 
 
-def save_sending(services: Services) -> None:
-    """Keeps whether alerts are sent, and in which language."""
+def save_send(services: Services) -> None:
+    """Keeps whether alerts are sent."""
     settings = services.alerts.store.settings()[0]
-    send, code = bool(st.session_state.get(SEND, settings.send)), str(st.session_state.get(LANGUAGE, SERVER))
-    changed = replace(settings, send=send, language="" if code == SERVER else code)
-    refused = services.alerts.store.save_settings(changed)
+    save(services, replace(settings, send=bool(st.session_state.get(SEND, settings.send))))
+
+
+def save_language(services: Services) -> None:
+    """Keeps the language of the messages."""
+    code = str(st.session_state.get(LANGUAGE, SERVER))
+    save(services, replace(services.alerts.store.settings()[0], language="" if code == SERVER else code))
+
+
+def save(services: Services, settings: AlertSettings) -> None:
+    """Keeps settings; why not, where that cannot be."""
+    refused = services.alerts.store.save_settings(settings)
     if refused is not None:
         say(refusal(refused))

@@ -74,6 +74,38 @@ def test_what_is_saved_counts_and_what_cannot_be_is_named_and_changes_nothing(se
     assert json.loads(store.settings_file.read_text())["rules"] == {}
 
 
+def test_of_two_tabs_each_saves_what_was_changed_in_it(services: Services) -> None:
+    store, old, new = services.alerts.store, opened("rules"), opened("rules")
+    for app, rule in ((new, "nan"), (old, "stall")):
+        app.toggle(key=alert_settings.key_of(BY_NAME[rule], "on")).set_value(False)
+        app.button(key="alert_rules_save").click()
+        pages.good(app.run())
+    kept = store.settings()[0]
+    assert not kept.of("nan").on and not kept.of("stall").on
+    assert not old.toggle(key=alert_settings.key_of(BY_NAME["nan"], "on")).value, "it shows what the other one saved"
+    new.toggle(key=alert_settings.key_of(BY_NAME["nan"], "on")).set_value(True)
+    new.button(key="alert_rules_save").click()
+    pages.good(new.run())
+    assert store.settings()[0].of("nan").on and not store.settings()[0].of("stall").on
+    old.button(key="alert_rules_reset").click()
+    pages.good(old.run())
+    old.button(key="alert_rules_save").click()
+    pages.good(old.run())
+    assert store.settings()[0].of("nan").on and store.settings()[0].of("stall").on
+
+
+def test_a_language_that_is_chosen_in_one_tab_switches_nothing_on_or_off(services: Services) -> None:
+    store, old, new = services.alerts.store, opened("send"), opened("send")
+    was = store.settings()[0].send
+    new.toggle(key=alert_settings.SEND).set_value(not was)
+    pages.good(new.run())
+    assert store.settings()[0].send is not was
+    (language,) = old.selectbox
+    language.set_value("zh")
+    pages.good(old.run())
+    assert store.settings()[0].send is not was and store.settings()[0].language == "zh"
+
+
 def test_a_file_that_is_not_understood_is_said(services: Services) -> None:
     store = services.alerts.store
     store.folder.mkdir(exist_ok=True)
