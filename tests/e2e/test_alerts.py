@@ -84,7 +84,7 @@ def test_a_training_that_diverges_is_stopped_and_told_once_with_no_tab_open(
     server: Server, hot: Path, receiver: Receiver
 ) -> None:
     wait_for(lambda: len(receiver.got) >= 2, 60)
-    assert receiver.titles == ["too-hot: Nothing is learned", "too-hot: Run finished"]
+    assert receiver.titles == ["too-hot: NaN loss or zero gradient", "too-hot: Run finished"]
     assert "lfdash asks it to stop" in receiver.got[0]["message"]
     assert [one.rule for one in file.read(RunPaths(hot).alerts)] == ["nan", "auto_stop", "ended"]
     third = start_server(server.workspace, env={"LFDASH_ALERT_WEBHOOK": receiver.url})
@@ -120,14 +120,14 @@ def page(browser: Browser, server: Server, hot: Path) -> Iterator[Page]:
 
 def test_the_page_says_what_since_when_and_what_to_do_and_leads_to_the_thresholds(page: Page) -> None:
     bar = page.locator(".st-key-alert_bar_0")
-    expect(bar).to_contain_text("Nothing is learned")
+    expect(bar).to_contain_text("NaN loss or zero gradient")
     expect(bar).to_contain_text("Since step")
     expect(bar).to_contain_text("lower learning rate")
     expect(page.locator(".st-key-alert_bar_1")).to_contain_text("lfdash asked this run to stop")
     expect(page).to_have_title("⚠ NaN STOPPED too-hot")
     page.get_by_role("button", name="Thresholds").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.locator('[class*="st-key-alert_rule_"]').first).to_contain_text("Nothing is learned")
+    expect(dialog.locator('[class*="st-key-alert_rule_"]').first).to_contain_text("NaN loss or zero gradient")
     rows = dialog.locator(".st-key-alert_rule_nan input[type=number]")
     rows.fill("1")
     rows.press("Tab")

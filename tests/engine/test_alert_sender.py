@@ -64,7 +64,7 @@ def test_an_alert_reaches_a_real_receiver_in_the_language_that_is_set(
     sender = start(receiver.url, "ru")
     wait_for(lambda: receiver.got)
     (body,) = receiver.got
-    assert body["title"] == "r1: Обучение остановилось" and "С шага 12" in body["message"]
+    assert body["title"] == "r1: Loss = NaN или нулевой градиент" and "С шага 12" in body["message"]
     wait_for(lambda: not store.waiting())
     assert wait_for(lambda: sender.last().time) and sender.last().error == ""
 
@@ -79,7 +79,7 @@ def test_how_bad_it_is_is_sent_too(
     wait_for(lambda: len(receiver.got) == 5)
     kinds = {(body["title"], body["type"]) for body in receiver.got}
     assert kinds == {
-        ("r1: Nothing is learned", "failure"), ("r1: Stalled", "warning"), ("r1: Run finished", "success"),
+        ("r1: NaN loss or zero gradient", "failure"), ("r1: Stalled", "warning"), ("r1: Run finished", "success"),
         ("r1: Queue blocked", "warning"), ("other: Run finished", "info"),
     }
 
@@ -93,7 +93,7 @@ def test_two_dashboards_send_one_message(
         for sender in senders:
             sender.wake()
         wait_for(lambda: not store.waiting())
-    assert sorted(receiver.titles) == [f"r{count}: Nothing is learned" for count in (1, 2, 3)]
+    assert sorted(receiver.titles) == [f"r{count}: NaN loss or zero gradient" for count in (1, 2, 3)]
     senders[0].close()
     senders[1].close()
     store.put(alert(run="r9"))
@@ -207,7 +207,7 @@ def test_what_no_file_was_written_of_is_left_to_the_dashboard_that_sends(
     first.close()
     second.wake(alert(run="r2"))
     wait_for(lambda: len(receiver.got) > 1)
-    assert receiver.titles == ["r1: Nothing is learned", "r2: Nothing is learned"]
+    assert receiver.titles == ["r1: NaN loss or zero gradient", "r2: NaN loss or zero gradient"]
 
 
 def test_a_service_whose_code_raises_ends_nothing(store: AlertStore, start: Callable[..., AlertSender]) -> None:
@@ -241,7 +241,7 @@ def test_one_odd_alert_does_not_hold_up_the_others(
     start(receiver.url)
     wait_for(lambda: receiver.got and not store.waiting())
     said = " ".join(f"{body['title']} {body['message']}" for body in receiver.got)
-    assert "odd: nan" in said and "r0: Nothing is learned" in said
+    assert "odd: nan" in said and "r0: NaN loss or zero gradient" in said
 
 
 def test_many_at_once_are_one_message(
@@ -253,7 +253,7 @@ def test_many_at_once_are_one_message(
     wait_for(lambda: not store.waiting())
     (body,) = receiver.got
     assert body["type"] == "failure" and body["title"] == "lfdash: 20 alerts"
-    assert body["message"].count("Nothing is learned") == 20
+    assert body["message"].count("NaN loss or zero gradient") == 20
 
 
 def test_what_nobody_could_send_for_long_is_not_sent_late(
@@ -263,7 +263,7 @@ def test_what_nobody_could_send_for_long_is_not_sent_late(
     store.put(alert(run="new"))
     start(receiver.url)
     wait_for(lambda: receiver.got and not store.waiting())
-    assert receiver.titles == ["new: Nothing is learned"]
+    assert receiver.titles == ["new: NaN loss or zero gradient"]
 
 
 def test_a_test_message_says_that_it_is_one(receiver: Receiver, start: Callable[..., AlertSender]) -> None:
@@ -290,7 +290,7 @@ def test_what_came_before_there_was_an_address_is_not_sent_to_it(store: AlertSto
     store.put(alert(run="after"))
     wait_for(lambda: receiver.got and len(store.waiting()) == 1)
     sender.close()
-    assert receiver.titles == ["after: Nothing is learned"]
+    assert receiver.titles == ["after: NaN loss or zero gradient"]
 
 
 def test_what_is_old_to_one_that_was_entered_is_sent_by_a_dashboard_that_has_had_its_address(
@@ -303,10 +303,10 @@ def test_what_is_old_to_one_that_was_entered_is_sent_by_a_dashboard_that_has_had
     urls[0] = receiver.url
     entered.start()
     store.put(alert(run="after"))
-    wait_for(lambda: receiver.titles == ["after: Nothing is learned"])  # so it has the right to send
+    wait_for(lambda: receiver.titles == ["after: NaN loss or zero gradient"])  # so it has the right to send
     with receiving() as other:
         start(other.url)
-        wait_for(lambda: other.titles == ["before: Nothing is learned"])
+        wait_for(lambda: other.titles == ["before: NaN loss or zero gradient"])
     entered.close()
     assert len(receiver.got) == 1 and not store.waiting()
 
@@ -322,7 +322,7 @@ def test_an_address_that_is_taken_away_leaves_the_sending_to_the_others(
     urls[0] = ""
     start(receiver.url)
     store.put(alert(run="two"))
-    wait_for(lambda: receiver.titles == ["one: Nothing is learned", "two: Nothing is learned"])
+    wait_for(lambda: receiver.titles == ["one: NaN loss or zero gradient", "two: NaN loss or zero gradient"])
     first.close()
 
 
@@ -334,7 +334,7 @@ def test_an_address_that_is_none_leaves_the_sending_to_the_others(
     wait_for(lambda: bad.last().error == "address")
     assert len(store.waiting()) == 1
     start(receiver.url)
-    wait_for(lambda: receiver.titles == ["one: Nothing is learned"] and not store.waiting())
+    wait_for(lambda: receiver.titles == ["one: NaN loss or zero gradient"] and not store.waiting())
 
 
 def test_another_address_loses_nothing_and_neither_does_who_sends_elsewhere(

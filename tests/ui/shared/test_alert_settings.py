@@ -66,7 +66,7 @@ def test_what_is_saved_counts_and_what_cannot_be_is_named_and_changes_nothing(se
     app.number_input(key=rows).set_value(1)
     app.number_input(key=share).set_value(400)
     pages.good(app.button(key="alert_rules_save").click().run())
-    assert "Nothing is learned, Logged losses in a row: 1 is not possible" in words(app).replace("\\", "")
+    assert "NaN loss or zero gradient, Logged losses in a row: 1 is not possible" in words(app).replace("\\", "")
     assert "400 is not possible. Enter a whole number from 5 to 100" in words(app).replace("\\", "")
     assert store.settings()[0].of("nan").limits["rows"] == 5
     pages.good(app.button(key="alert_rules_reset").click().run())
