@@ -55,7 +55,7 @@ def row_of(view: RunView, known: Known) -> RunRow:
         step=view.progress.step,
         total=view.progress.total,
         loss=summary.last,
-        eval_loss=summary.last_eval,
+        eval_loss=summary.last_eval if summary.last_eval is not None else known.eval_at_end,
         started=None if view.waiting else view.started,
         seconds=duration(view),
         folder=view.output_dir,

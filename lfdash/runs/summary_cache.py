@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from lfdash.files import look_mark, read_json_file, write_text_atomic
+from lfdash.files import look_mark, read_json_file, real_number, write_text_atomic
 from lfdash.runs import metadata as about
 from lfdash.runs.arguments import Value
 from lfdash.runs.details import NO_DETAILS, Packed, RunDetails, read_details, unpack, unpacked, with_flags
@@ -49,6 +49,12 @@ class Known:
     about: RunMetadata = NOT_KNOWN
     summary: Summary = NOTHING
     details: RunDetails = NO_DETAILS
+
+    @property
+    def eval_at_end(self) -> float | None:
+        """The evaluation loss among its results: of a run that is evaluated after its training only, its log has
+        none."""
+        return real_number(self.details.scores.get("eval_loss"))
 
 
 UNKNOWN = Known()

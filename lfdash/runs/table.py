@@ -98,7 +98,7 @@ def make_row(view: RunView, known: Known) -> TableRow:
         last=summary.last,
         best=summary.best,
         best_step=summary.best_step,
-        best_eval=summary.best_eval,
+        best_eval=summary.best_eval if summary.best_eval is not None else known.eval_at_end,
         best_eval_step=summary.best_eval_step,
         spark=summary.spark,
         duration=duration(view),

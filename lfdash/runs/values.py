@@ -40,7 +40,8 @@ NAMED: Mapping[str, Read] = {
     "loss": OWN["last"], "last_loss": OWN["last"], "best_loss": OWN["best"], "eval_loss": OWN["best_eval"],
     "best_eval_loss": OWN["best_eval"], "seconds": OWN["duration"], "tokens_per_s": OWN["speed"],
     "state": lambda row: "SUCCEEDED, FINISHED" if row.state is RunState.SUCCEEDED else row.state.name,  # as it is shown
-    "tag": OWN["tags"], "step": lambda row: row.step, "total_steps": lambda row: row.total, "percent": OWN["progress"],
+    "finetuning_type": OWN["method"], "tag": OWN["tags"], "step": lambda row: row.step,
+    "total_steps": lambda row: row.total, "percent": OWN["progress"],
     **{name: OWN[name] for name in ("name", "model", "stage", "method", "kind", "tags", "dataset", "note", "folder")},
 }
 
@@ -69,6 +70,6 @@ def named_value(row: TableRow, name: str) -> Any:
     value = row.details.args.get(name)
     if value is None:
         value = row.details.scores.get(name)
-    if value is None and name in NAMED:
-        value = NAMED[name](row)
+    if value is None and (read := NAMED.get(name.casefold())) is not None:
+        value = read(row)
     return value

@@ -17,8 +17,10 @@ from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs import table as listing
+from lfdash.runs.conditions import split
 from lfdash.runs.details import RunDetails
 from lfdash.runs.finding import FILTERS, Wanted, offered
+from lfdash.runs.listing import row_of
 from lfdash.runs.order import SORTS, arrange, natural
 from lfdash.runs.record import Exit, RunState
 from lfdash.runs.table import Table, TableRow, make_row
@@ -69,6 +71,25 @@ def test_a_run_of_ours_and_one_of_the_plain_cli(registry: ProcessRegistry) -> No
     assert (ours.tags, ours.note) == (("a", "b"), "first line\nsecond")
     assert (theirs.model, theirs.method, theirs.stage, theirs.percent) == ("llama3-8b", "lora", "", 100.0)
     assert theirs.when is not None and theirs.duration is not None
+
+
+def test_an_evaluation_after_the_training_counts_where_the_log_has_none(registry: ProcessRegistry) -> None:
+    paths = add_run(registry.workspace, "ours", steps=10)  # evaluated each twenty steps
+    (paths.root / "all_results.json").write_text(json.dumps({"eval_loss": 0.4695, "train_loss": 1.5}))
+    (row,) = rows_of(registry)
+    assert row.best_eval == 0.4695 and row.best_eval_step is None
+    (view,) = registry.snapshot()
+    assert row_of(view, registry.summaries.get(view)).eval_loss == 0.4695
+
+
+@pytest.mark.parametrize("condition", ["method=lora", "finetuning_type=lora", "Method=lora", "Stage=SFT"])
+def test_a_condition_may_call_a_column_as_llamafactory_or_the_table_does(
+    registry: ProcessRegistry, condition: str
+) -> None:
+    add_plain(registry.workspace, "theirs")
+    add_run(registry.workspace, "ours")
+    named = {row.name for row in rows_of(registry) if split(condition).conditions[0].holds(row)}
+    assert named == ({"ours"} if "S" in condition else {"ours", "theirs"})
 
 
 def test_all_attempts_take_time(registry: ProcessRegistry) -> None:
