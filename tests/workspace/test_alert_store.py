@@ -124,7 +124,8 @@ def test_what_several_dashboards_mark_as_read_at_once_is_all_read(store: AlertSt
     def mark(who: str) -> None:
         dashboard = AlertStore(store.folder)
         for count in range(30):
-            assert dashboard.dismiss([f"{who}{count}"]) is None
+            while dashboard.dismiss([f"{who}{count}"]) is not None:
+                pass  # the others did not let it in, and it was told
 
     threads = [threading.Thread(target=mark, args=(who,)) for who in "abc"]
     for thread in threads:
