@@ -18,7 +18,7 @@ from lfdash.outcomes import Refused, Value
 from lfdash.queue.genuine import ENVIRONMENT
 from lfdash.queue.turns import ORDER, PORT
 from lfdash.runs.plan import make_plan
-from lfdash.runs.record import TERMINAL, RunRecord
+from lfdash.runs.record import TERMINAL, RunRecord, RunState
 from lfdash.runs.view import RunView
 
 GIVEN = frozenset({ORDER, PORT})  # with the devices, for each attempt anew
@@ -38,6 +38,8 @@ def why_not_resumed(view: RunView) -> Refused | None:
         return Refused("resume_plain")
     if view.state not in TERMINAL:
         return Refused("resume_alive")
+    if view.state is RunState.SUCCEEDED:  # LLaMA-Factory would train a step more, and overwrite what it has saved
+        return Refused("resume_finished")
     if not view.saved.checkpoints:
         return Refused("resume_no_checkpoint")
     return None if stored(view) else Refused("no_configuration")

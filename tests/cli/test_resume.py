@@ -41,7 +41,7 @@ def test_why_not(resumable: Path) -> None:
 
     assert refused("bad", "--from", "3") == "no_checkpoint"
     assert "2, 4" in lfdash("resume", "bad", "--from", "3").err
-    assert refused("good") == "resume_no_checkpoint"
+    assert refused("good") == "resume_finished"
     assert lfdash("resume", "bad", "--from", "x").code == 2
     (resumable / FOLDER / "training_args.yaml").unlink()
     assert refused("bad") == "no_configuration"
