@@ -111,10 +111,11 @@ def keep(
 ) -> None:
     """The widget was changed: its value becomes the key's, then whoever waits for it is told.
 
-    A widget that went away, with its words or with its value, may answer once more; that changes nothing.
+    A widget that went away, with its words, its value or all that its page kept, may answer once more; that changes
+    nothing.
     """
     widget = live().get(key)
-    if widget is None or widget.shown != shown:
+    if widget is None or widget.shown != shown or shown not in st.session_state:
         return
     value = read(st.session_state[shown])
     if write is not same:

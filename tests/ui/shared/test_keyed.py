@@ -300,3 +300,12 @@ def test_what_the_program_set_is_not_undone_by_catching_up(monkeypatch: pytest.M
     pages.good(app.run())
     assert app.session_state["looked"] == (set(), "set")
     assert pages.widget(app, "text_input", "text").value == "set"
+
+
+def test_a_widget_whose_values_were_all_forgotten_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dialog that is closed forgets them; a click on one of its lists may come after that."""
+    state: dict[str, Any] = {}
+    monkeypatch.setattr(st, "session_state", state)
+    keyed.live()["number"] = keyed.Live("shown", keyed.same, 1, 1)
+    keyed.keep("number", "shown")
+    assert "number" not in state
