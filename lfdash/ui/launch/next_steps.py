@@ -111,8 +111,7 @@ def fill(form: Form, run_id: str, from_weights: bool) -> bool:
     notes: list[Note] = [("ui.taken_from", {"name": view.name})]
     if from_weights:
         job = JobConfig(job.kind, {**job.values, **weights_of(view, job)}, job.extra)
-        if (dead := dead_since(form.services, view)) is not None:
-            notes.append(("ui.weights_dead", {"step": dead}))
+        notes += dead_told(form.services, view)
     form.load_job(job, notes)
     return True
 
@@ -125,10 +124,19 @@ def dead_since(services: Services, view: RunView) -> int | None:
     return services.registry.summaries.get(view).summary.dead_step if since is None else int(since)
 
 
+def dead_told(services: Services, view: RunView) -> list[Note]:
+    """What is to be told of the weights of a run whose loss was no number in the end, and which of its checkpoints is
+    from before; nothing of any other run."""
+    dead = dead_since(services, view)
+    if dead is None:
+        return []
+    before = max((step for step in view.saved.checkpoints if step < dead), default=None)
+    return [("ui.weights_dead", {"step": dead}), *([("ui.weights_before", {"step": before})] if before else [])]
+
+
 def weights_help(services: Services, view: RunView, usual: str) -> str:
     """What is said of a start from a run's weights. usual: where nothing is wrong with them."""
-    dead = dead_since(services, view)
-    return usual if dead is None else t("ui.weights_dead", step=dead)
+    return " ".join(t(key, **params) for key, params in dead_told(services, view)) or usual
 
 
 def from_weights(form: Form, run_id: str) -> None:

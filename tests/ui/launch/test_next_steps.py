@@ -52,16 +52,18 @@ def test_from_its_weights_the_next_run_starts_where_it_ended(services: Services)
 
 
 def test_of_weights_that_are_useless_it_is_said_before_and_after(services: Services) -> None:
-    paths = add_run(services.workspace.root, "old")
+    paths = add_run(services.workspace.root, "old", checkpoints=(20, 40))
     rows = paths.trainer_log.read_text().splitlines()
-    paths.trainer_log.write_text("".join(f"{line}\n" for line in (rows[0], *map(with_nan, rows[1:]))))
+    paths.trainer_log.write_text("".join(f"{line}\n" for line in (*rows[:30], *map(with_nan, rows[30:]))))
     services.registry.refresh()
     while not services.registry.summaries.step(services.registry.snapshot()):
         pass
-    app, said = pages.start(), t("ui.weights_dead", step=2)
+    app, said = pages.start(), t("ui.weights_dead", step=30)
+    said = f"{said} {t('ui.weights_before', step=20)}"
     assert app.button(key="from_weights").help == said != app.button(key="take_settings").help
     app = press(app, "from_weights")
-    assert said in "\n".join(item.value for item in app.caption)
+    notes = "\n".join(item.value for item in app.caption)
+    assert t("ui.weights_dead", step=30) in notes and t("ui.weights_before", step=20) in notes
 
 
 def with_nan(line: str) -> str:
