@@ -63,8 +63,6 @@ def make_home(paths: RunPaths, attempt: int, spec: Mapping[str, Any]) -> None:
     """Says in the control files of an attempt that is over that it belongs here: of several folders of one run the
     one that lies at home is the run, the others are copies (`scan.renamed`). spec: what they say so far."""
     with suppress(OSError):
-        write_text_atomic(
-            paths.attempt(attempt).spec, json.dumps({**spec, "marker": marker(paths, attempt)})
-        )
+        write_text_atomic(paths.attempt(attempt).spec, json.dumps({**spec, "marker": marker(paths, attempt)}))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from lfdash.runs.compare.address import Comparison
 from lfdash.runs.view import RunView
 from lfdash.ui.curves.draw import SETTINGS, settings_of
 from lfdash.ui.curves.settings import FIELDS, CurveSettings, from_query, query
-from lfdash.ui.shared.address import ids_of
+from lfdash.ui.shared.address import ids_by_word
 
 STATE = "compare.state"
 ADDRESS = "compare.address"  # our part of it at the last drawing: another one is a link that was followed
@@ -26,17 +26,17 @@ def take(views: Iterable[RunView]) -> None:
     said = dict(st.query_params)
     if STATE in st.session_state and (not said.get("runs") or ours(said) == st.session_state.get(ADDRESS)):
         return
-    named: dict[str, str] = {name: ids_for(said[name], views) for name in ("runs", "base", "pair") if name in said}
+    ids = ids_by_word(views)
+    named: dict[str, str] = {name: ids_for(said[name], ids) for name in ("runs", "base", "pair") if name in said}
     st.session_state[STATE] = address.read({**said, **named})
     if any(name in said for name in FIELDS):
         st.session_state[SETTINGS] = (group(), from_query(said))
 
 
-def ids_for(said: str, views: Iterable[RunView]) -> str:
-    """A list of ids and names as a list of ids. What means no run, or several, stays as it is."""
-    views = tuple(views)
-    found = ((part, ids_of(part, views)) for part in said.split(","))
-    return ",".join(ids[0] if len(ids) == 1 else part for part, ids in found)
+def ids_for(said: str, ids: Mapping[str, Sequence[str]]) -> str:
+    """A list of ids and names as a list of ids. What means no run, or several, stays as it is. ids: of each word."""
+    found = ((part, ids.get(part, ())) for part in said.split(","))
+    return ",".join(meant[0] if len(meant) == 1 else part for part, meant in found)
 
 
 def publish() -> None:

@@ -18,21 +18,19 @@ def follow(views: Iterable[RunView]) -> None:
     or a link was typed. A name stands for the id of the one run that has it."""
     asked = st.query_params.get(RUN)
     if asked and asked != st.session_state.get(TOLD):
-        ids = ids_of(asked, views)
+        ids = ids_by_word(views).get(asked, [])
         if len(ids) == 1 and ids[0] != asked:
             asked = st.query_params[RUN] = ids[0]
         st.session_state[SHOWN] = asked
 
 
-def ids_of(asked: str, views: Iterable[RunView]) -> list[str]:
-    """The ids of the runs that an id or a name means."""
-    by_name = []
+def ids_by_word(views: Iterable[RunView]) -> dict[str, list[str]]:
+    """The ids of the runs that a word means: an id itself, else all that have it as their name."""
+    found: dict[str, list[str]] = {}
+    views = tuple(views)
     for view in views:
-        if view.run_id == asked:
-            return [asked]
-        if view.name == asked:
-            by_name.append(view.run_id)
-    return by_name
+        found.setdefault(view.name, []).append(view.run_id)
+    return {**found, **{view.run_id: [view.run_id] for view in views}}
 
 
 def tell(run_id: str) -> None:
