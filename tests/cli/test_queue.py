@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from tests.support.runs import wait_end
 from tests.support.terminal import DEMO, lfdash
 
 
-def test_a_job_that_waits(workspace: Path) -> None:
+def test_a_job_that_waits(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lfdash.engine.defaults.now", partial(datetime, 2026, 1, 2, 3, 4, 5))  # names have the minute
     said = lfdash("queue", DEMO, "--json")
     assert (said.code, list(said.json), said.json["state"]) == (0, [*COLUMNS, "position"], "QUEUED")
     assert said.json["position"] == 1

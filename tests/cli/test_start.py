@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,7 @@ def test_a_name_that_is_taken(workspace: Path, tmp_path: Path) -> None:
 
 
 def test_busy_devices_and_beside(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lfdash.engine.defaults.now", partial(datetime, 2026, 1, 2, 3, 4, 5))  # names have the minute
     monkeypatch.setenv("FAKE_ARGS", SLOW)
     first = lfdash("start", DEMO, "--json").json
     said = lfdash("start", DEMO, "--json")
