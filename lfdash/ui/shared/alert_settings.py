@@ -27,7 +27,7 @@ SAID = "alerts.said"  # what the last click in the dialog was answered: (kind of
 URL_TYPED = "alerts.url"
 LANGUAGE = "alerts.language"
 SEND = "alerts.send"
-SEEN = ":seen"  # after the key of a field: what it was filled with
+SEEN = "alerts.seen"  # what each field was filled with, by its key
 SERVER = "server"  # stands for no language
 
 
@@ -50,17 +50,24 @@ def key_of(rule: Rule, name: str) -> str:
     return f"alerts.{rule.name}.{name}"
 
 
+def seen() -> dict[str, Any]:
+    """What each field was filled with, by its key: only what was changed here is saved, whatever another tab has saved
+    meanwhile."""
+    found: dict[str, Any] = st.session_state.setdefault(SEEN, {})
+    return found
+
+
 def begin(key: str, value: bool | float) -> None:
-    """Fills a field that is new, and remembers with what: only what was changed here is saved, whatever another tab
-    has saved meanwhile."""
+    """Fills a field that is new."""
     if key not in st.session_state:
-        st.session_state[key] = st.session_state[key + SEEN] = value
+        seen()[key] = value
+    st.session_state.setdefault(key, value)
 
 
 def given(key: str, now: Any) -> Any:
     """What a field has; what is kept now where nobody changed the field."""
     value = st.session_state.get(key, now)
-    return now if value == st.session_state.get(key + SEEN) else value
+    return now if value == seen().get(key) else value
 
 
 def draw_rules(services: Services) -> None:
@@ -124,13 +131,13 @@ def put_defaults() -> None:
         show(rule, defaults(rule))
 
 
-def show(rule: Rule, settings: RuleSettings, *, seen: bool = False) -> None:
-    """Puts the settings of a rule into its fields. seen: as those that are kept, which nobody has changed."""
+def show(rule: Rule, settings: RuleSettings, *, kept: bool = False) -> None:
+    """Puts the settings of a rule into its fields. kept: as those that are kept, which nobody has changed."""
     values = {name: getattr(settings, name) for name in ("on", "send", "stop")}
     values |= {one.name: (int if one.whole else float)(settings.limits[one.name]) for one in rule.thresholds}
     for name, value in values.items():
         st.session_state[key_of(rule, name)] = value
-        st.session_state[key_of(rule, name) + SEEN] = value if seen else None
+        seen()[key_of(rule, name)] = value if kept else None
 
 
 def save_rules(services: Services) -> None:
@@ -142,7 +149,7 @@ def save_rules(services: Services) -> None:
     refused = services.alerts.store.save_settings(settings)
     say(refusal(refused) if refused else None)
     for rule in RULES if refused is None else ():
-        show(rule, settings.of(rule.name), seen=True)
+        show(rule, settings.of(rule.name), kept=True)
 
 
 def typed(settings: AlertSettings) -> tuple[AlertSettings, list[Problem]]:
