@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 from statistics import fmean
 from typing import Any
 
@@ -99,8 +100,16 @@ def rated(value: Value | None, rows: Sequence[TableRow], metric: str, to: float 
     if not pairs:
         return Group(value, tuple(rows), to)
     best, run_id = (max if metric.startswith(SCORE) else min)(pairs, key=lambda pair: pair[0])
-    mean = fmean(number for number, _ in pairs) if len(pairs) > 1 else None
+    mean = mean_of([number for number, _ in pairs]) if len(pairs) > 1 else None
     return Group(value, tuple(rows), to, best, mean, run_id)
+
+
+def mean_of(numbers: Sequence[float]) -> float:
+    """The mean of some numbers, of such as a training that diverges logs, too: their sum may be too large for one."""
+    try:
+        return fmean(numbers)
+    except OverflowError:
+        return fsum(number / len(numbers) for number in numbers)
 
 
 def pairs_of(rows: Sequence[TableRow], column: str) -> list[tuple[float, str]]:

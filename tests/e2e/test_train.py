@@ -182,7 +182,7 @@ def test_a_name_that_is_taken_asks_what_is_meant(page: Page, server: Server, fin
     name.press("Tab")
     page.click(".st-key-start button")
     expect(page.locator(".st-key-problems")).to_contain_text(taken)
-    expect(page.locator("[class*=st-key-resume_menu_taken] button")).to_be_enabled()
+    expect(page.locator("[class*=st-key-more_menu_taken] button:visible")).to_be_enabled()  # it has finished
     page.click(".st-key-taken_weights button")
     expect(name).not_to_have_value(taken)
     page.locator("section[data-testid=stSidebar] summary").filter(has_text="Model loading").click()

@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from statistics import fmean
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,11 @@ def test_best_and_mean_are_those_of_a_plain_look(pairs: list[tuple[str, float | 
         losses = [best for model, best in pairs if model == group.value and best is not None]
         assert group.best == (min(losses) if losses else None)
         assert group.mean == (fmean(losses) if len(losses) > 1 else None)
+
+
+def test_losses_that_went_up_to_the_largest_number_have_a_mean() -> None:
+    (group,) = grouped([row("a", best=1e308), row("b", best=1.5e308)], "model", "best")
+    assert group.mean == pytest.approx(1.25e308) and group.best == 1e308
 
 
 def test_the_metric_is_what_the_rows_have() -> None:

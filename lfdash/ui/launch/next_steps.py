@@ -210,16 +210,18 @@ def more_words(found: MoreEpochs, total: float) -> str:
     return t("ui.more_from_checkpoint", step=found.step, total=f"{total:g}")
 
 
+def draw_further(form: Form, view: RunView, place: str) -> None:
+    """How a run goes on: to its end, or, where it has finished, beyond it as a new run. place: as for `draw_resume`."""
+    (draw_more if view.state is RunState.SUCCEEDED else draw_resume)(form, view, place)
+
+
 def draw_after(form: Form, view: RunView) -> None:
     """What comes next for a training that is over. The new runs that can be made of it stand side by side, or in a menu
     where there is no room for them (ui/shared/layout.py)."""
     if view.state not in TERMINAL or not form.kind.trains:
         return
     with st.container(horizontal=True, key="after", gap="small"):
-        if view.state is RunState.SUCCEEDED:
-            draw_more(form, view, "after")
-        else:
-            draw_resume(form, view, "after")
+        draw_further(form, view, "after")
         draw_anew(form, view)
         if anew(view):
             with st.popover(
@@ -256,7 +258,7 @@ def draw_taken(form: Form) -> None:
     st.markdown(t("ui.taken_ask"))
     with st.container(horizontal=True, key="taken", gap="small"):
         if form.kind.trains:
-            draw_resume(form, view, "taken")
+            draw_further(form, view, "taken")
             st.button(
                 t("ui.from_weights"), key="taken_weights", icon=":material/fork_right:", disabled=not view.saved.model,
                 on_click=from_weights, args=(form, view.run_id),

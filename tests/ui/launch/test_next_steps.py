@@ -105,7 +105,9 @@ def test_a_taken_name_offers_the_weights_and_keeps_the_form(services: Services) 
     app.session_state["top.finetuning_type"], app.session_state["train.learning_rate"] = "lora", "7e-7"
     taken = Problem("train.output_dir", "name_taken", {"value": "old"})
     with mock.patch.object(Form, "problems", return_value=(taken,)):
-        press(app, "start")
+        app = press(app, "start")
+        offered = [block.proto.popover.label for block in app.get("popover")]
+        assert offered.count(t("ui.more_epochs")) == 2 and t("ui.resume") not in offered  # it has finished
         press(app, "taken_weights")
     assert app.session_state["top.checkpoint_path"] == ["old"] and app.session_state["train.learning_rate"] == "7e-7"
     assert app.session_state["train.output_dir"] not in ("", "old")
