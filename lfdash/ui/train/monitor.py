@@ -28,7 +28,7 @@ from lfdash.ui.train.outcome import draw_outcome
 
 TAB = "page.tab"
 UNMARKED = ("files", "results", "predictions")  # tabs that show more than the log of a run that goes on
-READ_S = 0.2  # seconds, at most, that a tick reads of the files of a run; the next one goes on
+READ_S = 0.2  # seconds, at most, that a tick reads of the files of a run; a thread reads the rest
 
 
 def shown(form: Form) -> RunView | None:
@@ -65,7 +65,7 @@ def feed_of(services: Services, view: RunView | None) -> RunFeed | None:
 def read(services: Services, view: RunView | None) -> None:
     """Reads what the files of a run have new, or a part of it. For any thread."""
     if view is not None and view.waiting is None:
-        services.feeds.of(view.paths).poll(READ_S)
+        services.feeds.read(view.paths, READ_S)
 
 
 def marks(services: Services, view: RunView | None, tab: str | None) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics.feeds import Feeds
 from lfdash.runs.paths import RunPaths
 from tests.support.feeds import fed, written
+from tests.support.runs import wait_for
 
 ROWS = [{"current_steps": step, "total_steps": 5000, "loss": 1.0 / step} for step in range(1, 2001)]
 
@@ -187,3 +188,65 @@ def test_the_console_of_a_run_whose_state_tells_all_is_not_read_through(
     assert whole["kl"].tolist()[:90] == [2.0] * 90 and whole.series("eval_loss")[1].tolist() == [0.5]
     part = fed(tmp_path / "part", [*rows, closing], said, history[:-1]).frame
     assert part["kl"].tolist() == [2.0] * 99 + [1.0] and sum(read) > 4000
+
+
+def long_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
+    """A run whose log takes several polls, however short a budget is."""
+    monkeypatch.setattr(followed, "PIECE", 4096)
+    folder.mkdir()
+    run = RunPaths(folder)
+    run.trainer_log.write_text(written(ROWS))
+    return run
+
+
+def ended(name: str) -> bool:
+    return all(thread.name != name for thread in threading.enumerate())
+
+
+def test_what_takes_long_is_read_on_by_a_thread_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, feeds = long_log(tmp_path / "run", monkeypatch), Feeds()
+    feeds.read(run, 0.0)
+    first = len(feeds.of(run).frame)
+    assert 0 < first < len(ROWS)
+    wait_for(lambda: feeds.of(run).reading is None)
+    assert len(feeds.of(run).frame) == len(ROWS)
+    wait_for(lambda: ended("lfdash-feeds"))
+    feeds.read(run, 0.0)
+    assert ended("lfdash-feeds")  # nothing is left to read
+
+
+def test_a_run_that_nobody_asks_for_again_is_not_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    run, feeds = long_log(tmp_path / "run", monkeypatch), Feeds()
+    polled: list[float | None] = []
+    real = RunFeed.poll
+
+    def poll(self: RunFeed, budget_s: float | None = None) -> bool:
+        polled.append(budget_s)
+        clock.now += 2 * module.WANTED_S  # the tab is closed meanwhile
+        return real(self, 0.0)
+
+    monkeypatch.setattr(RunFeed, "poll", poll)
+    feeds.read(run, 0.0)
+    wait_for(lambda: ended("lfdash-feeds"))
+    assert polled == [0.0, module.SLICE_S]
+    assert feeds.of(run).reading is not None
+
+
+def test_a_reader_that_fails_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, feeds = long_log(tmp_path / "run", monkeypatch), Feeds()
+    real = RunFeed.poll
+
+    def fails(self: RunFeed, budget_s: float | None = None) -> bool:
+        if threading.current_thread().name == "lfdash-feeds":
+            raise MemoryError
+        return real(self, budget_s)
+
+    monkeypatch.setattr(RunFeed, "poll", fails)
+    monkeypatch.setattr(threading, "excepthook", lambda told: None)
+    feeds.read(run, 0.0)
+    wait_for(lambda: ended("lfdash-feeds"))
+    monkeypatch.setattr(RunFeed, "poll", real)
+    feeds.read(run, 0.0)
+    wait_for(lambda: feeds.of(run).reading is None)
