@@ -1,6 +1,6 @@
 """What ten thousand runs cost: looks of the registry and ticks of the Runs page, beside fewer runs.
 
-    python bench/many_runs.py [--few 1000] [--runs 10000] [--looks 40] [--seconds 30] [--port 8890]
+    python bench/many_runs.py [--few 1000] [--runs 10000] [--looks 40] [--seconds 30] [--port 8890] [--write]
 
 One run of each workspace goes on and logs twice a second. Measured for --few and for --runs runs, in one go:
 
@@ -18,12 +18,14 @@ One run of each workspace goes on and logs twice a second. Measured for --few an
   first tab of a server loads what every page needs (some 500 ms).
 
 The last column is the number for many runs divided by the one for few: with ten times the runs, 10 is in proportion.
+--write puts the table into docs/benchmarks.md, between the marks.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -39,6 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import psutil  # noqa: E402
+from document import write  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from lfdash.engine.registry import WALK_EVERY, ProcessRegistry  # noqa: E402
@@ -52,6 +55,7 @@ from lfdash.runs.table import Table  # noqa: E402
 from tests.support.crowd import crowd  # noqa: E402
 from tests.support.runs import fake_cli, launch, plan_for, wait_for  # noqa: E402
 
+MARKS = ("<!-- runs: begin, written by bench/many_runs.py -->", "<!-- runs: end -->")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 IDLE_S = 2.0  # between two acts
@@ -300,6 +304,28 @@ def measure(bench: Bench, options: argparse.Namespace) -> dict[str, float]:
     return found
 
 
+def comparisons(few: dict[str, float], many: dict[str, float], runs: int) -> list[str]:
+    """What is remembered beside what is done anew, in one run."""
+    naive, anew = many["look, naive ms"], many["rows, all anew ms"]
+    return [
+        f"a look beside a naive one, {runs:,} runs: 1 : {naive / many['look ms']:.0f}",
+        f"a look at everything beside a naive one: 1 : {naive / many['look at everything ms']:.0f}",
+        f"rows after one run changed beside all anew: 1 : {anew / many['rows, one changed ms']:.1f}",
+    ]
+
+
+def in_markdown(few: dict[str, float], many: dict[str, float], options: argparse.Namespace) -> str:
+    """Both workspaces as a table."""
+    where = f"Python {platform.python_version()}, {os.cpu_count()} cores, load of the machine {os.getloadavg()[0]:.1f}"
+    lines = [
+        f"CPU time unless it says s alone; one run of the bench; {where}.", "",
+        f"| | {options.few:,} runs | {options.runs:,} runs | ratio |", "|---|---|---|---|",
+    ]
+    for name in few:
+        lines.append(f"| {name} | {few[name]:,.2f} | {many[name]:,.2f} | {many[name] / max(few[name], 1e-9):.1f} |")
+    return "\n".join([*lines, "", *(f"- {line}" for line in comparisons(few, many, options.runs))])
+
+
 def main() -> None:
     """Measures both workspaces and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -308,6 +334,7 @@ def main() -> None:
     parser.add_argument("--looks", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--port", type=int, default=8890)
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory() as root:
@@ -318,9 +345,9 @@ def main() -> None:
     print(f"{'':28}{options.few:>10} runs{options.runs:>10} runs{'ratio':>10}")
     for name in few:
         print(f"{name:28}{few[name]:>15.2f}{many[name]:>15.2f}{many[name] / max(few[name], 1e-9):>10.1f}")
-    print(f"a look beside a naive one: 1 : {many['look, naive ms'] / many['look ms']:.0f} with {options.runs} runs; "
-          f"one at everything: 1 : {many['look, naive ms'] / many['look at everything ms']:.0f}")
-    print(f"rows beside all anew:      1 : {many['rows, all anew ms'] / many['rows, one changed ms']:.1f}")
+    print("\n".join(comparisons(few, many, options.runs)))
+    if options.write:
+        write(MARKS, in_markdown(few, many, options))
 
 
 if __name__ == "__main__":
