@@ -18,6 +18,7 @@ from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.table import TableRow
 from lfdash.runs.table_csv import to_csv
 from lfdash.runs.values import ARG
+from lfdash.runs.view import RunView
 from lfdash.ui.launch import queue
 from lfdash.ui.runs import actions as run_actions
 from lfdash.ui.runs import details, filters, selection, tables, trash, view
@@ -25,12 +26,15 @@ from lfdash.ui.runs.columns import columns_of
 from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.answers import MESSAGE, NOTICE
 from lfdash.ui.shared.layout import draw_frame
+from lfdash.ui.shared.looks import looks
 from lfdash.ui.shared.run_words import tick_seconds
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, problem_markdown, several, t
 
 ORDER = "runs.order"  # (what was asked for, ids in the order that was shown)
 MOST_UNSEEN = 5  # places that could not be read and are named
+TABLE = "runs_table"  # the fragment
+ROWS_A_SECOND = 200  # of the table, in which one run goes on: each redraw sends all of it, about 1 kB a row
 
 
 def draw() -> None:
@@ -50,7 +54,9 @@ def draw() -> None:
     if rows:
         draw_tools(services, rows)
     filters.publish()
-    st.fragment(partial(tick, services), run_every=seconds, key="runs_table")()
+    asks = max(seconds, len(rows) / ROWS_A_SECOND)
+    st.fragment(partial(tick, services, seconds), run_every=asks, key=TABLE)()
+    watch(services, views, seconds)
     if not waits:  # an empty queue is for those who look for it
         waiting()
     trash.draw(services)
@@ -78,9 +84,25 @@ def draw_answers(services: Services) -> None:
     run_actions.draw_answers(services)
 
 
-def tick(services: Services) -> None:
+def watch(services: Services, drawn: Sequence[RunView], seconds: float) -> None:
+    """Has the table drawn at once when a run comes, goes or gets another state; what moves by itself waits for the next
+    tick. drawn: the runs as they were drawn. seconds: between two redraws, at least."""
+    before = states_of(drawn)
+    looks.keep(
+        streamlit_private.fragment_of(TABLE), lambda: states_of(services.registry.snapshot()) != before, seconds
+    )
+
+
+def states_of(views: Sequence[RunView]) -> list[tuple[object, ...]]:
+    """What is known of runs at a glance."""
+    return [(view.run_id, view.state, view.waiting) for view in views]
+
+
+def tick(services: Services, seconds: float) -> None:
     """The table and what is done with its runs; drawn again and again, at the cost of what changed."""
-    rows = services.table.rows(services.registry.snapshot())
+    views = services.registry.snapshot()
+    watch(services, views, seconds)
+    rows = services.table.rows(views)
     draw_unseen(services)
     if not rows:
         draw_empty(services)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lfdash.engine.services import Services
 from lfdash.locales import available
-from lfdash.ui.runs import columns, filters, selection
+from lfdash.ui.runs import columns, filters, page, selection
 from tests.support import app as pages
 from tests.support.many import add_run, write_notes
 from tests.support.runs_page import button, ids, names, opened, press, select, texts, visit
@@ -54,6 +57,31 @@ def test_rows_do_not_move_while_only_their_values_change(three: Services) -> Non
     app = press(app, "runs_turn")
     app = press(app, "runs_turn")
     assert names(app)[-1] == "old"  # asked again: sorted again
+
+
+def test_a_large_table_is_sent_seldom_but_at_once_when_a_run_comes(
+    three: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every: list[float] = []
+    plain = page.st.fragment
+
+    def fragment(*args: Any, **named: Any) -> Any:
+        if named.get("key") == page.TABLE:
+            every.append(named["run_every"])
+        return plain(*args, **named)
+
+    monkeypatch.setattr(page.st, "fragment", fragment)
+    tells: list[Callable[[], bool]] = []
+    kept = SimpleNamespace(keep=lambda _fragment, news, _seconds: tells.append(news))
+    monkeypatch.setattr(page, "looks", kept)
+    visit()
+    monkeypatch.setattr(page, "ROWS_A_SECOND", 0.01)  # as if there were thousands
+    visit()
+    assert every[0] < 100 and every[1] == pytest.approx(300.0)
+    assert tells and not any(news() for news in tells)
+    add_run(three.workspace.root, "later", age=60)
+    three.registry.refresh()
+    assert all(news() for news in tells)
 
 
 # -- selected -------------------------------------------------------------------------------------------
