@@ -1,8 +1,9 @@
 """What was alerted in a workspace: written once, and shown.
 
 Under a lock that all dashboards of a workspace share, the run's alerts.jsonl is read again and the line added; who
-added it lets it be sent. What the disk does not take is shown here, sent if that is this dashboard's part, and written
-when the disk lets it.
+added it lets it be sent. What is to be sent goes into the outbox first, and nothing else is written of it before: so a
+crash leaves an alert that is told again, and no dashboard takes for new what the outbox has, sent or not. What the
+disk does not take is shown here, sent if that is this dashboard's part, and written when the disk lets it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class AlertRecords:
         self.store = store
         self._lock, self._wake, self._noticed = lock, wake, noticed
         self._unwritten: dict[str, tuple[RunPaths | None, Alert]] = {}
+        self._unput: dict[str, Alert] = {}  # no file says that they are to be sent
         self._unlogged: dict[str, Alert] = {}  # are in a run's folder, and not in the workspace's log
         self._files: dict[Path, Seen[tuple[Alert, ...]]] = {}
         self._warned: set[str] = set()
@@ -63,6 +65,7 @@ class AlertRecords:
         except OSError as error:  # no lock: nothing can be read again either, but something is wrong, and is told
             self._fail(alert, paths, error)
             if send:
+                self._unput[alert.id] = alert
                 self._wake(alert)
             return True
 
@@ -76,22 +79,31 @@ class AlertRecords:
         """Writes an alert, and lets it be sent once: as a file, which comes first, so that a dashboard that is killed
         meanwhile loses nothing; or from here, where the disk takes none. What is in the log has been sent: then only
         the run's own file lacks it."""
-        if send and not self._is_logged(alert):
-            try:
-                self.store.put(alert)
-            except OSError:
-                self._wake(alert)
-            else:
-                self._wake(None)
         try:
-            if paths is None:
-                self.store.add(alert)
-                return
-            self._log(alert)
-            file.append(paths.alerts, alert)
-            self._noticed(paths.root)
+            if send and not self._is_logged(alert):
+                self._unput[alert.id] = alert
+                self._put(alert)
+                self._wake(None)
+            self._write(alert, paths)
         except OSError as error:
             self._fail(alert, paths, error)
+            if alert.id in self._unput:
+                self._wake(alert)
+
+    def _put(self, alert: Alert) -> None:
+        """Writes the file of an alert that has none and is to be sent. OSError when the disk does not let it."""
+        if alert.id in self._unput:
+            self.store.put(alert)
+            del self._unput[alert.id]
+
+    def _write(self, alert: Alert, paths: RunPaths | None) -> None:
+        """Writes an alert into the run's file and the log, or the log alone. OSError when the first is not possible."""
+        if paths is None:
+            self.store.add(alert)
+            return
+        self._log(alert)
+        file.append(paths.alerts, alert)
+        self._noticed(paths.root)
 
     def _is_logged(self, alert: Alert) -> bool:
         """Whether the workspace's log has an alert, as far as it can be read."""
@@ -121,20 +133,18 @@ class AlertRecords:
             self._unlogged.pop(alert.id, None)
 
     def write_again(self) -> None:
-        """Writes what the disk did not take; it was sent already."""
+        """Writes what the disk did not take; what was sent meanwhile is not sent again."""
         if not self._unwritten and not self._unlogged:
             return
         try:
             with self._lock.held(timeout=0):
                 for key, (paths, alert) in list(self._unwritten.items()):
-                    if not self._is_there(alert, paths):
-                        if paths is None:
-                            self.store.add(alert)
-                        else:
-                            file.append(paths.alerts, alert)
-                            self._noticed(paths.root)
-                    if paths is not None:
-                        self._unlogged[key] = alert
+                    there = self._is_there(alert, paths)
+                    if there or self._is_logged(alert):
+                        self._unput.pop(key, None)  # another dashboard has let it be sent
+                    self._put(alert)
+                    if not there:
+                        self._write(alert, paths)
                     del self._unwritten[key]
                 for alert in list(self._unlogged.values()):
                     self._log(alert)

@@ -232,22 +232,27 @@ class AlertSender:
         """Sends what waits and is news to the address."""
         # another dashboard may have sent some before the right was got
         waiting = [(path, alert) for path, alert in self._store.waiting() if path not in self._old]
-        alerts = [alert for _, alert in waiting]
-        alerts += self._unwritten
+        there = {alert.id for _, alert in waiting}
+        unwritten = {alert.id: alert for alert in self._unwritten if not self._store.is_done(alert)}
         self._unwritten = []
+        alerts = [alert for _, alert in waiting] + [one for key, one in unwritten.items() if key not in there]
         code = self._language()
         if len(alerts) > MANY:
             lines = "\n".join(f"• {in_words(code, alert)[0]}" for alert in alerts)
             if self._send(url, in_language(code, "alerts.many", count=len(alerts)), lines, kind_of(alerts)):
-                for path, _ in waiting:
-                    self._store.sent(path)
+                self._sent(alerts, waiting)
             return
-        paths = [path for path, _ in waiting]
         for place, alert in enumerate(alerts):
             if self._closing.is_set() or not self._send(url, *in_words(code, alert), kind_of([alert])):
                 return
-            if place < len(paths):
-                self._store.sent(paths[place])
+            self._sent([alert], waiting[place : place + 1])
+
+    def _sent(self, alerts: Sequence[Alert], waiting: Sequence[tuple[Path, Alert]]) -> None:
+        """Alerts were sent, some of which wait as files."""
+        for alert in alerts:
+            self._store.told(alert)
+        for path, _ in waiting:
+            self._store.sent(path)
 
     def _send(self, url: str, title: str, text: str, kind: str = "info") -> bool:
         """Sends one message in a few tries, and notes how it went. Whether it has gone anywhere, or could not though

@@ -39,6 +39,7 @@ LARGEST_LOG = 1 << 20  # bytes; then its older half goes
 KEPT = 500  # alerts that are left of it, and marks of those that were read
 SENT_WITHIN_S = 6 * 3600.0  # an alert that nobody could send for so long is not news
 MOST_WAITING = 200  # messages
+WAITS, SENT = ".json", ".sent"  # how the names in the outbox end
 SURE_S = 600.0  # an alert is too old for so long, by another clock, before it is given up: a clock may be put right
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class AlertStore:
         self._settings: Seen[tuple[AlertSettings, tuple[Problem, ...]]] | None = None
         self._log: Seen[tuple[Alert, ...]] | None = None
         self._read: Seen[tuple[str, ...]] | None = None
-        self._sent: set[Path] = set()  # of which the file could not be removed
+        self._done: set[str] = set()  # marks of the alerts that this process has sent or given up
         self._old: dict[Path, float] = {}  # alerts that seem too old, since when (monotonic)
         self.delivery = Memo(folder / "delivery.json", self._is_here)
 
@@ -209,23 +210,26 @@ class AlertStore:
 
     @property
     def outbox(self) -> Path:
-        """A file an alert that is to be sent; whoever has sent it removes it."""
+        """A file an alert that is to be sent. Whoever has sent it renames it to .sent, which takes no space: that stays
+        until the log has the alert, so that nobody takes it for a new one where the disk did not take more."""
         return self.folder / "outbox"
 
     def put(self, alert: Alert) -> None:
         """Lets an alert be sent, once. OSError when the disk does not let it. To be called under the lock."""
         self.outbox.mkdir(exist_ok=True)
-        end = f"-{sha256(alert.id.encode()).hexdigest()[:16]}.json"
-        if not any(name.endswith(end) for name in os.listdir(self.outbox)):
-            write_text_atomic(self.outbox / f"{alert.time:.3f}{end}", line_of(alert))
+        mark = mark_of(alert)
+        if mark not in self._done and all(mark_in(name) != mark for name in os.listdir(self.outbox)):
+            write_text_atomic(self.outbox / f"{alert.time:.3f}-{mark}{WAITS}", line_of(alert))
 
     def waiting(self) -> list[tuple[Path, Alert]]:
-        """The alerts that are to be sent, the oldest first; others than the newest, and what is none, is removed. What
+        """The alerts that are to be sent, the oldest first; others than the newest, and what is none, is given up. What
         cannot be read now stays for later."""
         try:
-            names = sorted(name for name in os.listdir(self.outbox) if name.endswith(".json"))
+            found = sorted(os.listdir(self.outbox))
         except OSError:
             return []
+        self._tidy([name for name in found if name.endswith(SENT)])
+        names = [name for name in found if name.endswith(WAITS)]
         for name in names[:-MOST_WAITING]:
             self.sent(self.outbox / name)
         paths = [self.outbox / name for name in names[-MOST_WAITING:]]
@@ -234,7 +238,7 @@ class AlertStore:
 
     def _waits(self, path: Path) -> Alert | None:
         """The alert in a file, if it is to be sent now."""
-        if path in self._sent:
+        if mark_in(path.name) in self._done:
             self.sent(path)
             return None
         text = read_text_file(path)
@@ -253,12 +257,36 @@ class AlertStore:
         return alert
 
     def sent(self, path: Path) -> None:
-        """An alert is not to be sent any more, also where its file cannot be removed now."""
-        try:
-            path.unlink(missing_ok=True)
-            self._sent.discard(path)
-        except OSError:
-            self._sent.add(path)
+        """The alert of a file is not to be sent any more, also where the file cannot be renamed now."""
+        self._done.add(mark_in(path.name))
+        with suppress(OSError):
+            path.rename(path.with_suffix(SENT))
+
+    def told(self, alert: Alert) -> None:
+        """An alert was sent, whether or not a file was written of it."""
+        self._done.add(mark_of(alert))
+
+    def is_done(self, alert: Alert) -> bool:
+        """Whether this process has sent an alert, or given it up."""
+        return mark_of(alert) in self._done
+
+    def _tidy(self, names: list[str]) -> None:
+        """Removes what tells of alerts that were sent, where the log tells of them too; of others the newest stay."""
+        logged = {mark_of(one) for one in self.recent()} if names else set()
+        for place, name in enumerate(names):
+            if mark_in(name) in logged or place < len(names) - MOST_WAITING:
+                with suppress(OSError):
+                    (self.outbox / name).unlink()
+
+
+def mark_of(alert: Alert) -> str:
+    """What an alert's file in the outbox is known by, whoever wrote it and when."""
+    return sha256(alert.id.encode()).hexdigest()[:16]
+
+
+def mark_in(name: str) -> str:
+    """The same, of a file's name."""
+    return name.rpartition(".")[0].rpartition("-")[2]
 
 
 def read_ids(path: Path) -> tuple[str, ...]:

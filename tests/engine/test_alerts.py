@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.engine.alert_sender import AlertSender
 from lfdash.engine.alerts import MachineNow
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.fake import FakeLauncher
@@ -246,8 +247,9 @@ def test_what_was_read_is_not_shown_again_also_after_a_restart(workspace: Path) 
 # -- the disk and the machine -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("was_sent", [True, False])
 def test_a_disk_that_takes_nothing_hides_no_alert_and_sends_it_once(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, was_sent: bool
 ) -> None:
     watch, _, handle = started(workspace)
     log(handle, FALLING + DEAD)
@@ -260,11 +262,14 @@ def test_a_disk_that_takes_nothing_hides_no_alert_and_sends_it_once(
         for _ in range(3):
             watch.look()
         assert watch.rules(handle) == ["nan"] and [one.rule for one in watch.sent if one] == ["nan"]
-        assert [one.rule for one in watch.alerts.recent()] == ["nan"]
+        (alert,) = watch.alerts.recent()
+        assert alert.rule == "nan"
+        if was_sent:
+            watch.store.told(alert)  # as whoever sends does
     for _ in range(3):
         watch.look()
     assert [one.rule for one in file.read(handle.paths.alerts)] == ["nan"] and len(watch.sent) == 1
-    assert watch.rules(handle) == ["nan"] and watch.store.waiting() == []
+    assert watch.rules(handle) == ["nan"] and waiting_to_be_sent(watch) == ([] if was_sent else ["nan"])
 
 
 def full_disk(*_: object) -> None:
@@ -316,6 +321,64 @@ def test_while_it_cannot_be_known_nothing_is_written_or_sent(
     assert sum(record.levelname == "WARNING" for record in caplog.records) == 1, "said once"
     again.look()
     assert again.rules(handle) == ["nan", "ended"] and again.store.waiting() == []
+
+
+WRITES = [(AlertStore, "put"), (AlertStore, "add"), (file, "append")]
+
+
+@pytest.mark.parametrize("second_fails", range(2 ** len(WRITES)))
+@pytest.mark.parametrize("first_fails", range(2 ** len(WRITES)))
+@pytest.mark.parametrize("sends_between", [True, False])
+def test_two_dashboards_on_a_nearly_full_disk_send_an_alert_once(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, first_fails: int, second_fails: int, sends_between: bool
+) -> None:
+    """Each of the writes may fail, of either dashboard; the first one has the right to send."""
+    watch, fake, handle = started(workspace)
+    log(handle, FALLING + DEAD)
+    said: list[str] = []
+
+    def notify(*words: str) -> str:
+        said.append(words[1])
+        return ""
+
+    pairs = []
+    for one in (watch, Watch(ProcessRegistry(workspace, fake, interval=60))):
+        sender = AlertSender(one.store, lambda: "json://127.0.0.1:9", lambda: "en", notify)
+        monkeypatch.setattr(one.alerts, "_wake", sender.wake)
+        pairs.append((one, sender))
+    pairs[0][0].store.folder.mkdir(parents=True)
+    assert pairs[0][1]._right.hold()
+    for (one, _), fails in zip(pairs, (first_fails, second_fails), strict=True):
+        with monkeypatch.context() as patch:
+            for place, (owner, name) in enumerate(WRITES):
+                if fails >> place & 1:
+                    patch.setattr(owner, name, full_disk)
+            one.look()
+        for _, sender in pairs if sends_between else ():
+            sender._round()
+    for _ in range(3):
+        for one, sender in pairs:
+            one.look()
+            sender._round()
+    assert said == ["r1: NaN loss or zero gradient"]
+    assert [one.rule for one in file.read(handle.paths.alerts)] == ["nan"]
+    assert [one.rule for one in watch.store.logged()] == ["nan"] and os.listdir(watch.store.outbox) == []
+    for _, sender in pairs:
+        sender._right.release()
+
+
+def test_a_dashboard_that_is_killed_before_it_has_sent_what_no_file_was_written_of_loses_nothing(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, fake, handle = started(workspace)
+    log(handle, FALLING + DEAD)
+    with monkeypatch.context() as patch:
+        patch.setattr(AlertStore, "put", full_disk)
+        watch.look()
+    again = Watch(ProcessRegistry(workspace, fake, interval=60))
+    for _ in range(3):
+        again.look()
+    assert again.rules(handle) == ["nan"] and waiting_to_be_sent(again) == ["nan"]
 
 
 class Killed(BaseException):

@@ -17,7 +17,7 @@ from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.alerts.file import line_of
 from lfdash.runs.alerts.settings import AlertSettings
 from lfdash.workspace import alert_store
-from lfdash.workspace.alert_store import KEPT, LARGEST_LOG, SENT_WITHIN_S, SURE_S, AlertStore
+from lfdash.workspace.alert_store import KEPT, LARGEST_LOG, MOST_WAITING, SENT_WITHIN_S, SURE_S, AlertStore
 from tests.support.alerts import unreadable
 
 FAILURES = (errno.EMFILE, errno.EIO, errno.EACCES)
@@ -49,7 +49,7 @@ def test_an_alert_whose_file_fails_to_be_read_waits_on(
 def test_what_is_no_alert_hides_none(store: AlertStore) -> None:
     store.put(alert())
     (store.outbox / "0.json").write_bytes(b"\xff{")
-    assert runs(store) == ["r1"] and len(os.listdir(store.outbox)) == 1
+    assert runs(store) == ["r1"] and len(list(store.outbox.glob("*.json"))) == 1
 
 
 def test_an_alert_is_put_once_and_not_sent_again_when_its_file_stays(
@@ -63,10 +63,31 @@ def test_an_alert_is_put_once_and_not_sent_again_when_its_file_stays(
         raise OSError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", kept)
+        patch.setattr(Path, "rename", kept)
         store.sent(path)
         assert store.waiting() == []
-    assert store.waiting() == [] and os.listdir(store.outbox) == []
+        store.put(alert())
+        assert store.waiting() == [] and len(os.listdir(store.outbox)) == 1
+    assert store.waiting() == [] and list(store.outbox.glob("*.json")) == []
+
+
+def test_what_was_sent_is_put_again_by_nobody_until_the_log_has_it(store: AlertStore) -> None:
+    store.put(alert())
+    store.sent(store.waiting()[0][0])
+    other = AlertStore(store.folder)
+    for one in (other, store):
+        one.put(alert())
+        assert one.waiting() == [] and len(os.listdir(store.outbox)) == 1
+    store.add(alert())
+    assert other.waiting() == [] and os.listdir(store.outbox) == []
+
+
+def test_the_marks_of_what_was_sent_are_bounded(store: AlertStore) -> None:
+    store.outbox.mkdir()
+    for count in range(MOST_WAITING + 5):
+        (store.outbox / f"{count:05}-{count}.sent").touch()
+    assert store.waiting() == []
+    assert min(os.listdir(store.outbox)) == "00005-5.sent" and len(os.listdir(store.outbox)) == MOST_WAITING
 
 
 def test_a_clock_that_is_ahead_for_a_moment_loses_no_alert(
@@ -84,7 +105,7 @@ def test_a_clock_that_is_ahead_for_a_moment_loses_no_alert(
         assert store.waiting() == []
         patch.setattr(alert_store.time, "monotonic", lambda: later)
         assert store.waiting() == []
-    assert os.listdir(store.outbox) == [], "too old for long"
+    assert list(store.outbox.glob("*.json")) == [], "too old for long"
 
 
 @pytest.mark.parametrize("failure", FAILURES)
