@@ -30,7 +30,7 @@ from lfdash.runs.metrics.feeds import Feeds
 from lfdash.runs.paths import private
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
-from lfdash.workspace.alert_store import AlertStore
+from lfdash.workspace.alert_store import AlertStore, Began, end_mark
 
 EVERY_S = 5.0  # between two looks at one run
 BUDGET_S = 0.03  # of a round, after which the other runs wait for the next one
@@ -38,6 +38,7 @@ READ_S = 0.05  # of reading one run's files
 UNSURE_S = 15.0  # a run that nobody saw end may be found again
 COPIED_S = 300.0  # between what a file tells and when this disk got it; clocks differ
 NEWS_S = 24 * 3600.0  # what ended longer ago, while no dashboard ran, is no news
+JUMP_S = 60.0  # of the clock, after which ends are looked at again
 
 ENDS = tuple(rule.name for rule in RULES if rule.about == "end")
 
@@ -93,6 +94,7 @@ class Alerts(AlertRecords):
         self._views: Sequence[RunView] | None = None  # the last look's
         self._known: set[int] = set()  # ids of these objects
         self._ended: set[Key] = set()  # whose end was looked at
+        self._ahead = wall() - clock()  # by what the calendar's clock is ahead of the one that never jumps
 
     # -- looking ----------------------------------------------------------------------------------------
 
@@ -124,15 +126,18 @@ class Alerts(AlertRecords):
     def _take_ended(self, views: Sequence[RunView]) -> None:
         """Follows runs of ours that nobody saw alive: they ended while no dashboard ran, or between two looks. Only
         those of the last day, since alerts are looked for here; of whose end somebody was told is seen later."""
+        now, ahead = self._wall(), self._wall() - self._clock()
+        if abs(ahead - self._ahead) > JUMP_S:
+            self._ahead, self._views, self._known = ahead, None, set()  # by another clock an end is older, or is not
         if views is self._views:
             return
         try:
-            since = max(self.store.since(), self._wall() - NEWS_S)
+            began = self.store.began(lambda: [attempt_of(one) for one in views if not is_alive(one)])
         except OSError as error:
             self.warn("which ends are news is not known yet", error)
             return
         for view in [view for view in views if id(view) not in self._known]:
-            if is_news(view, since) and key_of(view) not in self._ended:
+            if is_news(view, began, now) and key_of(view) not in self._ended:
                 self._ended.add(key_of(view))
                 self._followed.setdefault(key_of(view), Followed(LossLevels(), MachineWindow(), unseen=True))
         self._views, self._known = views, set(map(id, views))
@@ -302,12 +307,22 @@ def is_alive(view: RunView) -> bool:
     return view.waiting is None and view.state in (RunState.STARTING, RunState.RUNNING, RunState.STOPPING)
 
 
-def is_news(view: RunView, since: float) -> bool:
-    """Whether a run of ours is over, and ended after `since` (epoch seconds); of an end that nobody saw, whether it
-    began after."""
+def attempt_of(view: RunView) -> str:
+    """What an attempt is noted by, wherever its folder is."""
+    return f"{view.run_id}/{view.attempt}"
+
+
+def is_news(view: RunView, began: Began, now: float) -> bool:
+    """Whether a run of ours is over, and its end is none of those that were there when alerts began to be looked for:
+    by which they were, since clocks are put right; where that was not noted, by the clock, as long as it does not say
+    of the beginning that it is to come. now: epoch seconds; what ended NEWS_S before is no news."""
     ours = view.record is not None and view.lost != "host" and view.state in TERMINAL
     when = view.started if view.ended is None else view.ended
-    return ours and when is not None and when > since and not was_copied(view)
+    if not ours or when is None or when <= now - NEWS_S or was_copied(view):
+        return False
+    if began.over is None:
+        return when > began.since or began.since > now
+    return end_mark(attempt_of(view)) not in began.over
 
 
 def was_copied(view: RunView) -> bool:

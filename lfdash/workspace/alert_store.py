@@ -54,6 +54,28 @@ class Seen(Generic[T]):
     content: T
 
 
+@dataclass(frozen=True)
+class Began:
+    """When alerts began to be looked for, epoch seconds by the clock of then, which may have been wrong; and the marks
+    (`end_mark`) of the attempts that were over then. None: an earlier version has not noted them."""
+
+    since: float
+    over: frozenset[str] | None = None
+
+
+def end_mark(attempt: str) -> str:
+    """What an attempt is noted by as one that was over; short, since there may be ten thousand. attempt: its run and
+    number."""
+    return sha256(attempt.encode()).hexdigest()[:12]
+
+
+def began_in(data: Mapping[str, Any], written: float) -> Began:
+    """What a file tells. written: when it was, which tells it of a spoiled one."""
+    since, over = real_number(data.get("since")), data.get("over")
+    marks = frozenset(one for one in over if isinstance(one, str)) if isinstance(over, list) else None
+    return Began(written if since is None else since, marks)
+
+
 def looked(path: Path, seen: Seen[T] | None, read: Callable[[Path], T]) -> Seen[T]:
     """A file read again if it changed. OSError when that failed: nothing of it is kept, so that the next look tries
     again."""
@@ -71,6 +93,7 @@ class AlertStore:
         self._settings: Seen[tuple[AlertSettings, tuple[Problem, ...]]] | None = None
         self._log: Seen[tuple[Alert, ...]] | None = None
         self._read: Seen[tuple[str, ...]] | None = None
+        self._began: Seen[Began] | None = None
         self._done: set[str] = set()  # marks of the alerts that this process has sent or given up
         self._old: dict[Path, float] = {}  # alerts that seem too old, since when (monotonic)
         self.delivery = Memo(folder / "delivery.json", self._is_here)
@@ -161,20 +184,23 @@ class AlertStore:
             write_text_atomic(self.log_file, "".join(f"{line}\n" for line in whole[-KEPT:]))
         append(self.log_file, alert)
 
-    def since(self) -> float:
-        """When alerts began to be looked for here, epoch seconds: what ended before is nobody's news. OSError when it
-        cannot be read."""
+    def began(self, over: Callable[[], Iterable[str]]) -> Began:
+        """How alerts began to be looked for here. over: which ends there are, asked for when that is only now. OSError
+        when it cannot be read."""
         path = self.folder / "since.json"
         mark = look_mark(path)
         if mark is not None:
-            began = real_number(look_json(path).get("since"))
-            return mark[0] / 1e9 if began is None else began  # what a spoiled one was is told by when it was written
-        now = time.time()
+            if self._began is None or self._began.mark != mark:
+                self._began = Seen(mark, began_in(look_json(path), mark[0] / 1e9))
+            return self._began.content
+        if self._began is None:  # kept also where the disk does not take it: what ends later is news
+            self._began = Seen(None, Began(time.time(), frozenset(map(end_mark, over()))))
         with suppress(OSError):
             self._check()
             self.folder.mkdir(exist_ok=True)
-        Memo(path, self._is_here).save({"since": now})
-        return now
+        found = self._began.content
+        Memo(path, self._is_here).save({"since": found.since, "over": sorted(found.over or ())})
+        return found
 
     # -- what was read ----------------------------------------------------------------------------------
 

@@ -121,7 +121,7 @@ def test_a_run_that_ended_while_no_dashboard_ran_is_alerted_and_an_older_one_is_
     later = Watch(ProcessRegistry(workspace, fake, interval=60))
     later.look()
     assert later.rules(handle) == ["ended"] and later.rules(old) == []
-    assert Watch(later.registry).store.since() == ended.ended + 0.001
+    assert Watch(later.registry).store.began(list).since == ended.ended + 0.001
 
 
 def test_what_is_over_and_told_is_not_looked_at_again_after_a_restart(workspace: Path) -> None:
@@ -493,6 +493,43 @@ def test_a_run_that_was_copied_here_after_its_end_is_no_news(workspace: Path) ->
     for _ in range(3):
         watch.look()
     assert watch.view(handle).state is RunState.FAILED and watch.rules(handle) == [] and watch.sent == []
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_clock_that_was_ahead_when_alerts_began_loses_no_end(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, noted: bool
+) -> None:
+    """noted: the ends of then; an earlier version noted the time only."""
+    fake = FakeLauncher()
+    first = Watch(ProcessRegistry(workspace, fake, interval=60))
+    old = short_run(first, fake, workspace, "old")
+    with monkeypatch.context() as patch:
+        ahead = time.time() + 7200
+        patch.setattr("lfdash.workspace.alert_store.time.time", lambda: ahead)
+        first.look()
+    since = workspace / ".lfdash" / "alerts" / "since.json"
+    assert json.loads(since.read_text())["since"] == ahead
+    if not noted:
+        since.write_text(json.dumps({"since": ahead}))
+    handle = short_run(first, fake, workspace, "f")
+    later = Watch(ProcessRegistry(workspace, fake, interval=60))
+    later.look()
+    assert later.rules(handle) == ["failed"] and later.rules(old) == ([] if noted else ["failed"])
+
+
+def test_an_end_that_looks_old_is_told_when_the_clock_is_put_right(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeLauncher()
+    watch = Watch(ProcessRegistry(workspace, fake, interval=60))
+    watch.look()
+    handle = short_run(watch, fake, workspace, "f")
+    with monkeypatch.context() as patch:
+        patch.setattr(watch.alerts, "_wall", lambda: time.time() + 3 * 24 * 3600)
+        watch.look()
+        assert watch.rules(handle) == []
+    watch.look()
+    assert watch.rules(handle) == ["failed"]
 
 
 def plain_run(folder: Path, count: int) -> None:

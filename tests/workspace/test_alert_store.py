@@ -16,8 +16,17 @@ from lfdash.outcomes import Refused
 from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.alerts.file import line_of
 from lfdash.runs.alerts.settings import AlertSettings
-from lfdash.workspace import alert_store
-from lfdash.workspace.alert_store import KEPT, LARGEST_LOG, MOST_WAITING, SENT_WITHIN_S, SURE_S, AlertStore
+from lfdash.workspace import alert_store, memo
+from lfdash.workspace.alert_store import (
+    KEPT,
+    LARGEST_LOG,
+    MOST_WAITING,
+    SENT_WITHIN_S,
+    SURE_S,
+    AlertStore,
+    Began,
+    end_mark,
+)
 from tests.support.alerts import unreadable
 
 FAILURES = (errno.EMFILE, errno.EIO, errno.EACCES)
@@ -137,8 +146,8 @@ def test_what_was_read_and_since_when_is_not_forgotten(
         assert isinstance(again.dismiss(["z"]), Refused)
         again.dismissed()
         with pytest.raises(OSError):
-            again.since()
-    assert again.dismiss(["z"]) is None and again.dismissed() == {"x", "y", "z"} and again.since() == 7.0
+            again.began(list)
+    assert again.dismiss(["z"]) is None and again.dismissed() == {"x", "y", "z"} and again.began(list) == Began(7.0)
 
 
 def test_what_several_dashboards_mark_as_read_at_once_is_all_read(store: AlertStore) -> None:
@@ -160,7 +169,21 @@ def test_a_spoiled_file_of_the_beginning_tells_it_by_its_age(store: AlertStore) 
     path = store.folder / "since.json"
     path.write_text("{")
     os.utime(path, (1000.0, 1000.0))
-    assert store.since() == 1000.0 and path.read_text() == "{"
+    assert store.began(list) == Began(1000.0) and path.read_text() == "{"
+
+
+def test_which_ends_there_were_is_asked_once_also_where_the_disk_does_not_take_it(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memo, "write_text_atomic", full)
+        began = store.began(lambda: ["old/1"])
+        assert store.began(lambda: ["old/1", "new/1"]) == began
+    assert store.began(lambda: ["old/1", "new/1"]) == began == AlertStore(store.folder).began(list)
+    assert began.over == {end_mark("old/1")}
 
 
 @pytest.mark.parametrize("failure", FAILURES)
