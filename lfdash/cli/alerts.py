@@ -9,15 +9,17 @@ from lfdash.cli.commands import command, run_argument
 from lfdash.cli.runs import chosen
 from lfdash.cli.terminal import FINE, Terminal, local_time, table, utc
 from lfdash.cli.texts import language, t
-from lfdash.engine.alert_words import rule_in, what_in
+from lfdash.engine.alert_words import elsewhere_in, rule_in, what_in
 from lfdash.runs.alerts.alert import Alert
 
 
 @command("alerts", run_argument)
 def alerts(terminal: Terminal, run: str | None) -> int:
-    """A row an alert, oldest first. Without a run: of all runs, and of the workspace."""
+    """A row an alert, oldest first. Without a run: of all runs, and of the workspace. How many wait for the dashboard
+    that has the right to send them stands beside it, on standard error."""
     if run is None:
-        listed: Sequence[Alert] = terminal.open().services.alerts.recent()
+        workspace = terminal.open()
+        listed: Sequence[Alert] = workspace.services.alerts.recent()
     else:
         workspace, found = chosen(terminal, run)
         listed = workspace.services.alerts.of(found.view)
@@ -28,6 +30,9 @@ def alerts(terminal: Terminal, run: str | None) -> int:
         terminal.say(table(head, map(cells, listed)))
     else:
         terminal.note(t("alerts.none"))
+    elsewhere = workspace.services.alert_sender.elsewhere()
+    if elsewhere is not None and elsewhere.waiting:
+        terminal.note(elsewhere_in(language(), elsewhere))
     return FINE
 
 

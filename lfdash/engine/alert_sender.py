@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lfdash.engine.alert_turn import Elsewhere, Turn
 from lfdash.engine.alert_words import message_in, message_kind, title_in
-from lfdash.engine.only_one import OnlyOne
 from lfdash.files import real_number
 from lfdash.locales import in_language
 from lfdash.runs.alerts.alert import Alert
@@ -141,7 +141,7 @@ class AlertSender:
     ) -> None:
         self.delivery = Delivery()
         self._store, self._url, self._language, self._notify = store, url, language, notify
-        self._right = OnlyOne(store.folder / "sender.lock", is_here)
+        self._turn = Turn(store, is_here)
         self._unwritten: list[Alert] = []  # a full disk takes no file
         self._bad = ""  # an address that is none: another dashboard may have a good one
         self._old: frozenset[Path] = frozenset()  # what waited when the address was entered: no news to it
@@ -199,6 +199,10 @@ class AlertSender:
         self._wake.set()
         return True
 
+    def elsewhere(self) -> Elsewhere | None:
+        """The dashboard that has the right to send, if it is another one."""
+        return self._turn.elsewhere()
+
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
@@ -207,7 +211,7 @@ class AlertSender:
                 logger.exception("sending alerts failed")
             self._wake.wait(LOOK_S)
             self._wake.clear()
-        self._right.release()
+        self._turn.release()
 
     def _round(self) -> None:
         url = self._url()
@@ -222,8 +226,8 @@ class AlertSender:
         if url == self._bad:
             url = ""
         if not url or (waiting and not is_news):
-            self._right.release()  # they may be for the address of another dashboard
-        if url and is_news and self._right.hold():
+            self._turn.release()  # they may be for the address of another dashboard
+        if url and is_news and self._turn.hold():
             self._send_all(url)
         else:
             self._unwritten = [one for one in self._unwritten if one.time > time.time() - OTHERS_S]

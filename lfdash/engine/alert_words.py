@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+from lfdash.engine.alert_turn import Elsewhere
 from lfdash.engine.words import reason_in, span_in
 from lfdash.files import real_number
 from lfdash.locales import in_language, lookup, pair_in
@@ -54,6 +56,21 @@ def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
     if alert.params.get("stopping"):
         said = f"{said} {in_language(code, 'alerts.stopping')}"
     return said
+
+
+def elsewhere_in(code: str, found: Elsewhere) -> str:
+    """That another dashboard has the right to send, which one, and how many alerts wait for it."""
+    who = in_language(code, "alerts.turn_unknown")
+    if found.pid:
+        who = in_language(code, "alerts.turn_who", pid=found.pid, host=found.host)
+    span = None if found.since is None else span_in(code, max(1.0, time.time() - found.since))
+    said = [in_language(code, "alerts.turn", who=who) if span is None
+            else in_language(code, "alerts.turn_since", who=who, span=span)]
+    if found.waiting:
+        said.append(in_language(code, "alerts.turn_waiting", waiting=found.waiting))
+    if found.is_overdue:
+        said.append(in_language(code, "alerts.turn_overdue"))
+    return " ".join(said)
 
 
 def why_in(code: str, alert: Alert, safe: Safe) -> str:

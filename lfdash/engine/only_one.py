@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
+
+from lfdash.files import PLAIN
 
 
 class OnlyOne:
@@ -30,6 +35,23 @@ class OnlyOne:
         except (OSError, NotImplementedError):  # Timeout is an OSError: another one holds it
             return False
         return True
+
+    def is_elsewhere(self) -> bool:
+        """Whether another one has it now. Asked beside it, so that this one does not get it. False where that cannot be
+        known."""
+        if self._lock.is_locked:
+            return False
+        try:
+            descriptor = os.open(self._lock.lock_file, PLAIN | os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno == errno.EWOULDBLOCK
+        finally:
+            os.close(descriptor)
+        return False
 
     def release(self) -> None:
         """Lets another one do it."""

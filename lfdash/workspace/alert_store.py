@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -41,6 +42,7 @@ SENT_WITHIN_S = 6 * 3600.0  # an alert that nobody could send for so long is not
 MOST_WAITING = 200  # messages
 WAITS, SENT = ".json", ".sent"  # how the names in the outbox end
 SURE_S = 600.0  # an alert is too old for so long, by another clock, before it is given up: a clock may be put right
+WRITTEN = re.compile(r"(\d{1,12}\.\d{3})-[^.]*\.json\Z")  # the name of one that waits
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -261,6 +263,15 @@ class AlertStore:
         paths = [self.outbox / name for name in names[-MOST_WAITING:]]
         self._old = {path: since for path, since in self._old.items() if path in paths}
         return [(path, alert) for path in paths if (alert := self._waits(path)) is not None]
+
+    def waiting_since(self) -> list[float]:
+        """When each alert that is to be sent was written, epoch seconds, the oldest first. Changes nothing."""
+        try:
+            names = os.listdir(self.outbox)
+        except OSError:
+            return []
+        found = [WRITTEN.match(name) for name in names if mark_in(name) not in self._done]
+        return sorted(float(match[1]) for match in found if match)
 
     def _waits(self, path: Path) -> Alert | None:
         """The alert in a file, if it is to be sent now."""

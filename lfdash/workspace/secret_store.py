@@ -39,6 +39,10 @@ class SecretStore:
         """What was typed, else what the environment says; "" when neither does."""
         return self._held.get(name) or os.environ.get(name, "")
 
+    def is_typed(self, name: str) -> bool:
+        """Whether a secret was typed, so that it can be forgotten here."""
+        return name in self._held
+
     def known(self) -> list[tuple[str, str]]:
         """(variable, value) of every secret that this process has seen."""
         return [*list(self._seen), *mask.values(os.environ, mask.names(os.environ, NAMES))]

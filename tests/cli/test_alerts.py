@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
+from lfdash.engine.alert_turn import Turn
 from lfdash.runs.alerts import file
 from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.paths import RunPaths
@@ -41,6 +44,20 @@ def test_of_all_and_of_one_run(copied: Path) -> None:
     assert "Disk nearly full" in lines[2] and "1.0 GB are free" in lines[2]
     assert len(lfdash("alerts", "good").out.splitlines()) == 2
     assert lfdash("alerts", "bad").out == ""
+
+
+def test_who_should_send_what_waits(seen: Path) -> None:
+    store = AlertStore(seen / ".lfdash" / "alerts")
+    store.folder.mkdir(parents=True, exist_ok=True)
+    turn = Turn(store)
+    assert turn.hold()
+    assert "another dashboard" not in lfdash("alerts").err, "nothing waits"
+    store.put(Alert("disk", "", "", 0, "2026-11-26", None, time.time(), {}))
+    said = lfdash("alerts")
+    assert f"process {os.getpid()} on" in said.err and "to be sent: 1." in said.err and said.code == 0
+    assert lfdash("alerts", "--json").json == []
+    turn.release()
+    assert "another dashboard" not in lfdash("alerts").err
 
 
 def test_for_a_program(copied: Path) -> None:

@@ -344,7 +344,7 @@ def test_another_address_loses_nothing_and_neither_does_who_sends_elsewhere(
     assert AlertSender(store, lambda: "json://127.0.0.1:1", lambda: "en").enter(receiver.url)
     assert store.waiting()
     other = AlertSender(AlertStore(store.folder), lambda: receiver.url, lambda: "en")
-    assert other._right.hold()
+    assert other._turn.hold()
     assert AlertSender(store, lambda: "", lambda: "en").enter(receiver.url)
     assert store.waiting()
     other.close()

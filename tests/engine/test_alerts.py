@@ -347,7 +347,7 @@ def test_two_dashboards_on_a_nearly_full_disk_send_an_alert_once(
         monkeypatch.setattr(one.alerts, "_wake", sender.wake)
         pairs.append((one, sender))
     pairs[0][0].store.folder.mkdir(parents=True)
-    assert pairs[0][1]._right.hold()
+    assert pairs[0][1]._turn.hold()
     for (one, _), fails in zip(pairs, (first_fails, second_fails), strict=True):
         with monkeypatch.context() as patch:
             for place, (owner, name) in enumerate(WRITES):
@@ -364,7 +364,7 @@ def test_two_dashboards_on_a_nearly_full_disk_send_an_alert_once(
     assert [one.rule for one in file.read(handle.paths.alerts)] == ["nan"]
     assert [one.rule for one in watch.store.logged()] == ["nan"] and os.listdir(watch.store.outbox) == []
     for _, sender in pairs:
-        sender._right.release()
+        sender._turn.release()
 
 
 def test_a_dashboard_that_is_killed_before_it_has_sent_what_no_file_was_written_of_loses_nothing(

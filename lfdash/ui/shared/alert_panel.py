@@ -103,6 +103,7 @@ def draw(services: Services) -> None:
 
 def draw_list(services: Services) -> None:
     """All alerts, the newest first."""
+    alert_settings.draw_elsewhere(services, overdue=True)
     alerts = list(reversed(services.alerts.recent()))[:LISTED]
     if not alerts:
         st.caption(t("alerts.none"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from lfdash.engine.alert_sender import Delivery, masked
-from lfdash.engine.alert_words import problem_in, rule_in
+from lfdash.engine.alert_words import elsewhere_in, problem_in, rule_in
 from lfdash.engine.services import Services
 from lfdash.engine.words import span_in
 from lfdash.locales import available, lookup, name_of
@@ -186,7 +187,12 @@ def draw_sending(services: Services) -> None:
             args=(services,),
         )
         if known:
-            st.button(t("alerts.url_forget"), key="alert_url_forget", on_click=forget_address, args=(services,))
+            fixed = not services.registry.secret_store.is_typed(ADDRESS)
+            behind = os.environ.get(ADDRESS, "") and t("alerts.url_behind", name=ADDRESS)
+            st.button(
+                t("alerts.url_forget"), key="alert_url_forget", on_click=forget_address, args=(services,),
+                disabled=fixed, help=t("alerts.url_fixed", name=ADDRESS) if fixed else behind or None,
+            )
     st.fragment(draw_delivery, run_every=1.0)(services)
     words = {SERVER: t("alerts.language_server")} | {code: name_of(code) for code in available()}
     st.session_state.setdefault(LANGUAGE, settings.language or SERVER)
@@ -199,14 +205,29 @@ def draw_sending(services: Services) -> None:
 
 def draw_delivery(services: Services) -> None:
     """Whether there is an address, and how the last message went."""
-    known = services.registry.secret_store.get(ADDRESS)
-    st.caption(t("alerts.url_known", address=markdown_safe(masked(known))) if known else t("alerts.url_none"))
+    secret_store = services.registry.secret_store
+    known = secret_store.get(ADDRESS)
+    text = "url_none" if not known else "url_known" if secret_store.is_typed(ADDRESS) else "url_known_fixed"
+    st.caption(t(f"alerts.{text}", address=markdown_safe(masked(known)), name=ADDRESS))
+    draw_elsewhere(services)
     words = delivery_words(services.alert_sender.last())
     if words is not None:
         if words[0] == "error":
             st.error(words[1])
         else:
             st.caption(words[1])
+
+
+def draw_elsewhere(services: Services, *, overdue: bool = False) -> None:
+    """That another dashboard has the right to send. overdue: only where alerts wait for it that it should have sent."""
+    found = services.alert_sender.elsewhere()
+    if found is None or (overdue and not found.is_overdue):
+        return
+    words = markdown_safe(elsewhere_in(language(), found))
+    if found.is_overdue:
+        st.warning(words, icon=":material/schedule_send:")
+    else:
+        st.caption(words)
 
 
 def delivery_words(last: Delivery) -> tuple[str, str] | None:

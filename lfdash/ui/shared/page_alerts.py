@@ -23,6 +23,8 @@ ALERTS = """
 
   const permission = () => ("Notification" in window && window.isSecureContext) ? Notification.permission
     : "unsupported";
+  if (navigator.permissions && navigator.permissions.query)  // it may be changed while the page is open
+    navigator.permissions.query({name: "notifications"}).then((now) => { now.onchange = soon; }, () => {});
   const shown = "lfdash.alerts";
   const newest = () => Number(localStorage.getItem(shown)) || 0;
   let seen = null;
@@ -30,6 +32,11 @@ ALERTS = """
     for (const part of document.querySelectorAll("[data-permission]")) {
       const words = part.dataset[permission()];
       if (part.textContent !== words) part.textContent = words;
+      for (const button of document.querySelectorAll(".st-key-alerts_allow button")) {
+        const off = permission() !== "default";  // only then does the browser ask
+        if (button.disabled !== off) button.disabled = off;
+        if (button.title !== (off ? words : "")) button.title = off ? words : "";
+      }
     }
     const part = document.querySelector("[data-alerts]");
     if (!part || part.dataset.alerts === seen) return;

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lfdash.engine.alert_turn import OVERDUE_S, Turn
 from lfdash.engine.services import Services
+from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.alerts.rules import BY_NAME, RULES
 from lfdash.runs.alerts.settings import ADDRESS
 from lfdash.ui.shared import alert_panel, alert_settings
+from lfdash.workspace.alert_store import AlertStore
 from tests.support import app as pages
 
 SECRET = "json://person:hush-hush@127.0.0.1:1/secret-path"
@@ -128,6 +132,36 @@ def test_an_address_is_kept_in_memory_and_shown_by_its_service_only(services: Se
         assert not path.is_file() or b"hush-hush" not in path.read_bytes()
     pages.good(app.button(key="alert_url_forget").click().run())
     assert services.registry.secret_store.get(ADDRESS) == ""
+
+
+def test_an_address_of_the_environment_cannot_be_forgotten_here(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ADDRESS, SECRET)
+    app = opened("send")
+    forget = app.button(key="alert_url_forget")
+    assert forget.disabled and ADDRESS in forget.help and "Remove it there" in forget.help
+    assert f"Sent to json://***, which {ADDRESS}" in words(app).replace("\\", "").replace("\u2060", "")
+    app.text_input(key=alert_settings.URL_TYPED).set_value("json://127.0.0.1:2/typed")
+    pages.good(app.button(key="alert_url_set").click().run())
+    forget = app.button(key="alert_url_forget")
+    assert not forget.disabled and "is used again" in forget.help and "which" not in words(app)
+    pages.good(forget.click().run())
+    assert app.button(key="alert_url_forget").disabled and services.registry.secret_store.get(ADDRESS) == SECRET
+
+
+def test_another_dashboard_that_does_not_send_is_said_where_alerts_are_listed(services: Services) -> None:
+    store = services.alerts.store
+    store.folder.mkdir(exist_ok=True)
+    other = Turn(AlertStore(store.folder))
+    assert other.hold()
+    store.put(Alert("nan", "id-x", "x", 1, "", 1, time.time(), {}))
+    assert "another dashboard" not in words(opened("list"))
+    assert "another dashboard" in words(opened("send")) and "to be sent: 1" in words(opened("send"))
+    store.put(Alert("nan", "id-y", "y", 1, "", 1, time.time() - OVERDUE_S - 1, {}))
+    for tab in ("list", "send"):
+        assert "may be stopped" in words(opened(tab)), tab
+    other.release()
 
 
 def test_the_list_is_empty_at_first(services: Services) -> None:
