@@ -42,6 +42,7 @@ class Columns:
         self._room = FIRST
         self._buffers: dict[str, Column] = {"step": np.empty(FIRST)}
         self._marks: Marks = np.zeros(FIRST, np.uint8)
+        self._valued: dict[str, int] = {}  # where a column has a value
         self._watchers: dict[str, list[Watcher]] = {}
         self._walkers: list[Walker] = []
         self._shared = False  # whether a frame has been given of these buffers
@@ -68,12 +69,30 @@ class Columns:
         return self._buffers[name][: self._size]
 
     def frame(self, segments: tuple[Segment, ...]) -> MetricFrame:
-        """All of it, as it is."""
+        """All of it, as it is, but what has no value any more: those it had were cut off, or taken out again."""
         self._shared = True
-        columns = {name: locked(buffer[: self._size]) for name, buffer in self._buffers.items()}
+        columns = {
+            name: locked(buffer[: self._size]) for name, buffer in self._buffers.items()
+            if name == "step" or self._has_value(name)
+        }
         marks = self.marks
         marks.flags.writeable = False
         return MetricFrame(columns, segments, marks, self._origin)
+
+    def _has_value(self, name: str) -> bool:
+        """Whether a column has a value; looks where its first one was, before it looks through it."""
+        column = self.view(name)
+        place = self._valued.get(name, 0)
+        if place < len(column) and not np.isnan(column[place]):
+            return True
+        begin, width = 0, FIRST
+        while begin < len(column):
+            known = np.flatnonzero(~np.isnan(column[begin : begin + width]))
+            if len(known):
+                self._valued[name] = begin + int(known[0])
+                return True
+            begin, width = begin + width, width * 4
+        return False
 
     def watch(self, name: str, watcher: Watcher) -> None:
         """Tells `watcher` of every change of a column."""

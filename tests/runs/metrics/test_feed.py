@@ -144,6 +144,27 @@ def test_a_resume_replaces_the_steps_it_trains_again(folder: Path) -> None:
     assert frame.segments == (Segment(2, 4),)
 
 
+def test_a_quantity_whose_values_a_resume_cut_off_is_no_column_until_it_is_logged_again(folder: Path) -> None:
+    old = [{"current_steps": step, "total_steps": 9, "loss": 9.0, "lr": 1.0} for step in (1, 2, 3, 4)]
+    old[2]["reward"] = 7.0
+    feed = fed(folder, old)
+    assert "reward" in feed.frame and feed.draw("reward").y.tolist() == [7.0]
+
+    def more(step: int, **values: float) -> None:
+        with feed.paths.trainer_log.open("a") as log:
+            log.write(json.dumps({"current_steps": step, "total_steps": 9, "loss": 1.0, **values}) + "\n")
+        assert feed.poll()
+
+    more(3)
+    assert feed.frame["step"].tolist() == [1, 2, 3]
+    assert set(feed.frame.columns) == {"step", "loss", "learning_rate"}, "the same as whoever reads it now sees"
+    assert np.isnan(feed.frame["reward"]).all() and not len(feed.draw("reward").y)
+    more(4, reward=5.0)
+    assert feed.frame.series("reward")[1].tolist() == [5.0] == feed.draw("reward").y.tolist()
+    more(1)
+    assert set(feed.frame.columns) == {"step", "loss"}, "a start over"
+
+
 def test_tokens_a_second_are_told_between_lines_also_after_a_resume(folder: Path) -> None:
     """R1 and R6 log throughputs of millions: all tokens since step 0 over the time of the last launch."""
     logged = max(row["throughput"] for row in resumed(1) if "throughput" in row)
