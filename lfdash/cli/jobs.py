@@ -81,8 +81,9 @@ def hand_over(terminal: Terminal, file: str, changes: Mapping[str, Any], how: Ho
     workspace, job = opened(terminal, file, changes, create=True)
     if isinstance(job, Refused):
         return terminal.refuse(job)
+    warned = () if terminal.as_json else workspace.problems(job)  # before: the run itself takes the name
     outcome = workspace.submit(job, how)
-    problems = outcome.params.get("problems", ()) if isinstance(outcome, Refused) else ()
+    problems = outcome.params.get("problems", ()) if isinstance(outcome, Refused) else warned
     if isinstance(outcome, Refused) and terminal.as_json:
         more = {"problems": [problem_json(job.job, problem) for problem in problems]} if problems else {}
         return terminal.refuse(outcome, **more)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lfdash.data.usable import Usable
 from lfdash.engine import on_disk
+from lfdash.engine.dead_weights import dead_weights
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.environment import Facts
@@ -52,6 +53,7 @@ def of(services: Services, job: JobConfig) -> Facts:
         roots=services.roots.names,
         outside=dict(services.roots.outside({"output_dir": job.folder, **args})),
         missing=on_disk.missing(services, args) if here else {},
+        dead_weights=dead_weights(services, args) if here else {},
         gpus=services.devices.gpu_count if here else None,
         gpu_names=tuple(str(gpu.index) for gpu in services.devices.gpus),
         request=request_of(args, build_env(job, args)),

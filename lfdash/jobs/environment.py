@@ -34,6 +34,16 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class DeadWeights:
+    """Weights that an argument names, of a run whose loss was no number when it saved them. value: as named. step:
+    since which it was none. earlier: the newest checkpoint from before, as the argument would name it, "" = none."""
+
+    value: str
+    step: int
+    earlier: str = ""
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """What the config.json of a model on this machine says. experts: how many each layer has (0 = no mixture);
     quantized: the method by which its weights are quantized, "" = none; pictures: whether it takes them."""
@@ -59,7 +69,8 @@ class Facts:
     that file cannot be read. unfit: dataset -> why its entry cannot be used. ranking: dataset -> whether its rows are
     ranked pairs. run_exists: a folder of the run's name exists. export_taken: the export folder holds something.
     outside: argument -> its path, for those that lead where they may not. roots: absolute folders below which
-    output may lie. missing: argument -> what it names and is not there. gpus: GPUs found, None = not known;
+    output may lie. missing: argument -> what it names and is not there. dead_weights: argument -> what it names and is
+    useless. gpus: GPUs found, None = not known;
     gpu_names: as CUDA_VISIBLE_DEVICES names them. request: the devices that the job asks for.
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known. python: the
     interpreter of that environment, "" = not known.
@@ -82,6 +93,7 @@ class Facts:
     roots: tuple[str, ...] = ()
     outside: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, tuple[Missing, ...]] = field(default_factory=dict)
+    dead_weights: Mapping[str, tuple[DeadWeights, ...]] = field(default_factory=dict)
     gpus: int | None = None
     gpu_names: tuple[str, ...] = ()
     request: ResourceRequest = field(default_factory=ResourceRequest)

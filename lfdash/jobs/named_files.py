@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
-from lfdash.jobs.environment import Facts, Missing
+from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_KIND_ARG
 from lfdash.jobs.kinds import JobKind
 from lfdash.jobs.rules import EXTRA, Args, Finding
@@ -92,14 +93,25 @@ def absent(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
             code = ("named_unfit" if field else "argument_unfit") if gone.lacks else row.code
             if code == "named_absent" and field is None:  # its name is nowhere else
                 code = "argument_absent"
-            fix = {row.argument: replaced(args[row.argument], gone)} if gone.near else None
+            fix = {row.argument: replaced(args[row.argument], gone.value, gone.near)} if gone.near else None
             level: Level = "warning" if looks_like_an_id(row, gone.value) and not gone.lacks else row.level
             yield Finding(field.id if field else EXTRA, code, params, level, fix)
 
 
-def replaced(value: Any, gone: Missing) -> Any:
-    """An argument with the path that lies in the workspace in place of the one that is not there."""
+def useless(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
+    """Weights that a job names, of a run whose loss was no number."""
+    for argument, found in facts.dead_weights.items():
+        field = BY_KIND_ARG[kind.name].get(argument)
+        for dead in found:
+            params = {"value": dead.value, "step": dead.step, "earlier": PurePosixPath(dead.earlier).name}
+            code = "weights_dead_earlier" if dead.earlier else "weights_dead"
+            fix = {argument: replaced(args[argument], dead.value, dead.earlier)} if dead.earlier else None
+            yield Finding(field.id if field else EXTRA, code, params, "warning", fix)
+
+
+def replaced(value: Any, name: str, better: str) -> Any:
+    """An argument with another path in place of one that it names."""
     if isinstance(value, list):
-        return [gone.near if item == gone.value else item for item in value]
-    parts: Mapping[str, str] = {gone.value: gone.near}
+        return [better if item == name else item for item in value]
+    parts: Mapping[str, str] = {name: better}
     return ",".join(parts.get(part.strip(), part.strip()) for part in str(value).split(","))

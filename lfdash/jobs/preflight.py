@@ -38,6 +38,7 @@ def problems(kind: JobKind, args: Args, facts: Facts) -> Iterator[Problem]:
 def findings(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
     """The same where the cure is a change of arguments, and so may concern those without a field."""
     yield from named_files.absent(kind, args, facts)
+    yield from named_files.useless(kind, args, facts)
     yield from packages.missing(kind, args, facts)
     yield from known_bad.met(kind, args, facts)
     if kind.trains:

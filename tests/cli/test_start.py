@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -47,6 +48,19 @@ def test_problems_keep_it_from_starting(workspace: Path, tmp_path: Path) -> None
     assert (words.code, words.out) == (1, "")
     assert "error: dataset: " in words.err and words.err.endswith("block the job: 1.\n")
     assert lfdash("ls", "--json").json == []
+
+
+def test_warnings_are_told_beside_the_run_that_was_started(workspace: Path, tmp_path: Path) -> None:
+    old = workspace / "saves" / "m" / "lora" / "old"
+    old.mkdir(parents=True)
+    (old / "adapter_config.json").write_text("{}")
+    dead = [{"current_steps": step, "total_steps": 9, "loss": math.nan} for step in range(3, 10)]
+    (old / "trainer_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in dead))
+    warned = job(tmp_path, adapter_name_or_path="saves/m/lora/old")
+    assert "since step 3, the loss" in lfdash("check", warned).out
+    said = lfdash("start", warned)
+    assert said.code == 0 and "r1" in said.out and "warning: adapter_name_or_path: " in said.err
+    assert "since step 3, the loss of that run was not a number" in said.err
 
 
 def test_a_name_that_is_taken(workspace: Path, tmp_path: Path) -> None:

@@ -111,7 +111,6 @@ def fill(form: Form, run_id: str, from_weights: bool) -> bool:
     notes: list[Note] = [("ui.taken_from", {"name": view.name})]
     if from_weights:
         job = JobConfig(job.kind, {**job.values, **weights_of(view, job)}, job.extra)
-        notes += dead_told(form.services, view)
     form.load_job(job, notes)
     return True
 

@@ -17,6 +17,7 @@ from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.many import add_run
+from tests.support.pseudo import ESCAPED
 
 
 def visit(services: Services, name: str, **about: Any) -> AppTest:
@@ -53,6 +54,8 @@ def test_from_its_weights_the_next_run_starts_where_it_ended(services: Services)
 
 def test_of_weights_that_are_useless_it_is_said_before_and_after(services: Services) -> None:
     paths = add_run(services.workspace.root, "old", checkpoints=(20, 40))
+    for folder in (paths.root, paths.root / "checkpoint-20"):
+        (folder / "adapter_config.json").write_text("{}")
     rows = paths.trainer_log.read_text().splitlines()
     paths.trainer_log.write_text("".join(f"{line}\n" for line in (*rows[:30], *map(with_nan, rows[30:]))))
     services.registry.refresh()
@@ -62,8 +65,10 @@ def test_of_weights_that_are_useless_it_is_said_before_and_after(services: Servi
     said = f"{said} {t('ui.weights_before', step=20)}"
     assert app.button(key="from_weights").help == said != app.button(key="take_settings").help
     app = press(app, "from_weights")
-    notes = "\n".join(item.value for item in app.caption)
-    assert t("ui.weights_dead", step=30) in notes and t("ui.weights_before", step=20) in notes
+    before = t("problems.weights_dead_earlier", value="saves/demo-llama/lora/old", step=30, earlier="checkpoint-20")
+    for _ in range(2):
+        assert before in ESCAPED.sub(r"\1", "\n".join(str(item.value) for item in app.sidebar.markdown))
+        app = pages.start()  # also after the page was opened anew
 
 
 def with_nan(line: str) -> str:
