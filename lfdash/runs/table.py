@@ -100,7 +100,7 @@ def make_row(view: RunView, known: Known) -> TableRow:
         best_step=summary.best_step,
         best_eval=summary.best_eval if summary.best_eval is not None else known.eval_at_end,
         best_eval_step=summary.best_eval_step,
-        spark=summary.spark,
+        spark=summary.spark if summary.dead_step is None else (),  # the line of a cell can have no gap
         duration=duration(view),
         when=None if view.waiting else view.started or view.ended,
         tags=view.notes.tags,

@@ -73,6 +73,17 @@ def test_a_run_of_ours_and_one_of_the_plain_cli(registry: ProcessRegistry) -> No
     assert theirs.when is not None and theirs.duration is not None
 
 
+@pytest.mark.parametrize("losses", [(math.nan,) * 20, (math.inf,) * 20])
+def test_a_run_whose_loss_is_no_number_has_no_small_curve(registry: ProcessRegistry, losses: tuple[float, ...]) -> None:
+    """It would be drawn from the losses before, or flat, as if it were fine."""
+    paths = add_run(registry.workspace, "ours", steps=40)
+    with paths.trainer_log.open("a") as log:
+        for step, loss in enumerate(losses, 41):
+            log.write(json.dumps({"current_steps": step, "total_steps": 60, "loss": loss}) + "\n")
+    (row,) = rows_of(registry)
+    assert row.spark == () and "dead" in row.badges and row.best is not None
+
+
 def test_an_evaluation_after_the_training_counts_where_the_log_has_none(registry: ProcessRegistry) -> None:
     paths = add_run(registry.workspace, "ours", steps=10)  # evaluated each twenty steps
     (paths.root / "all_results.json").write_text(json.dumps({"eval_loss": 0.4695, "train_loss": 1.5}))

@@ -51,8 +51,8 @@ def title_words(view: RunView, marks: Sequence[str] = ()) -> str:
     percent = view.progress.percent
     known = view.state is RunState.RUNNING and percent is not None
     how = f"{percent:.0f} %" if known else t(f"states.{view.state.name}")
-    wrong = f"⚠ {' '.join(map(state_word, marks))} " if marks else ""
-    return f"{wrong}{how} {view.name}"
+    wrong = "⚠ " if marks or view.state in (RunState.FAILED, RunState.LOST) else ""
+    return wrong + " ".join([*map(state_word, marks), how, view.name])
 
 
 def heading(words: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import Attempt, Exit, RunRecord, RunState
 from lfdash.runs.view import RunView
-from lfdash.ui.train.strip import strip_facts, strip_html
+from lfdash.ui.shared.run_words import state_word
+from lfdash.ui.train.strip import strip_facts, strip_html, title_words
 from tests.support.feeds import fed
 
 NEW = RunView("id-a", "a", Path("/w/saves/a"), "saves/a", RunState.STARTING)
@@ -88,3 +89,9 @@ def test_what_is_wrong_stands_beside_the_state_and_in_the_title_of_the_tab() -> 
     assert 'lf-stop" data-mark="stalled">STALLED<' in drawn and 'lf-fail" data-mark="dead">NaN<' in drawn
     assert 'data-title="⚠ NaN STOPPED one"' in strip_html(replace(running, state=RunState.STOPPED), marks=("dead",))
     assert 'data-title="47 % one"' in strip_html(running) and "data-mark" not in strip_html(running)
+
+
+@pytest.mark.parametrize("state", list(RunState))
+def test_the_title_of_the_tab_warns_of_a_run_that_failed(state: RunState) -> None:
+    words = title_words(replace(NEW, name="one", state=state))
+    assert words == f"{'⚠ ' if state.name in ('FAILED', 'LOST') else ''}{state_word(state.name)} one"
