@@ -4,6 +4,7 @@ notifications of the browser."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -152,8 +153,11 @@ def test_the_browser_is_asked_by_a_click_only_and_shows_what_is_new_once(page: P
     assert page.evaluate("window.asked") == 0
     page.locator(".st-key-alerts_open button").click()
     page.get_by_role("dialog").get_by_text("Where it is sent").click()
-    page.get_by_role("button", name="Allow notifications").click()
+    allow = page.get_by_role("button", name="Allow notifications")
+    expect(allow).to_be_enabled()
+    allow.click()
     expect(page.get_by_text("shows alerts as notifications")).to_be_visible()
+    expect(allow).to_be_disabled()
     assert page.evaluate("window.asked") == 1 and page.evaluate("window.notified") == []
     line = {"rule": "overfit", "run_id": "id-x", "run": "run-x", "attempt": 1, "occasion": "", "step": 7}
     line |= {"time": time.time(), "params": {"eval_loss": "2", "best": "1", "at": 7}}
@@ -166,3 +170,21 @@ def test_the_browser_is_asked_by_a_click_only_and_shows_what_is_new_once(page: P
     second.wait_for_selector("[data-alerts]", state="attached", timeout=60_000)
     drawn(second)
     assert second.evaluate("window.notified") == [], "another tab shows it not again"
+
+
+def test_what_cannot_be_done_in_the_dialog_says_why(page: Page) -> None:
+    """The browser forbids notifications, until that is changed; the address is one of the server's environment."""
+    page.evaluate("() => { Notification.permission = 'denied'; }")
+    page.locator(".st-key-alerts_open button").click()
+    page.get_by_role("dialog").get_by_text("Where it is sent").click()
+    allow = page.get_by_role("button", name="Allow notifications")
+    expect(allow).to_be_disabled()
+    expect(allow).to_have_attribute("title", re.compile("^This browser forbids notifications"))
+    allow.click(force=True)
+    assert page.evaluate("window.asked") == 0
+    page.evaluate("() => { Notification.permission = 'default'; document.body.append('.'); }")
+    expect(allow).to_be_enabled()
+    forget = page.get_by_role("button", name="Forget the address").first
+    expect(forget).to_be_disabled()
+    forget.hover(force=True)
+    expect(page.get_by_text("it is LFDASH_ALERT_WEBHOOK of the server's environment")).to_be_visible()
