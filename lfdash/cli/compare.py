@@ -47,7 +47,7 @@ def compare(terminal: Terminal, runs: tuple[str, ...]) -> int:
     else:
         terminal.say(t("ui.compare_settings_none"))
     if found.rows:
-        lines = [[row_name(row, found.where), *(cell(row, value) for value in row.values)] for row in found.rows]
+        lines = [[row_name(row, found.where), *cells(row, found.where)] for row in found.rows]
         terminal.say("\n" + table([t("ui.compare_numbers"), *names], lines))
     return FINE
 
@@ -72,7 +72,8 @@ def setting_json(row: SettingRow) -> dict[str, Any]:
 
 def number_json(row: NumberRow) -> dict[str, Any]:
     """A number for a program."""
-    return {"column": row.column, "what": row.what, "values": row.values, "steps": row.steps or None}
+    return {"column": row.column, "what": row.what, "values": row.values, "steps": row.steps or None,
+            "half_life": row.span or None}
 
 
 def setting_cells(row: SettingRow) -> list[str]:
@@ -90,9 +91,22 @@ def setting_words(cell: Cell) -> str:
 def row_name(row: NumberRow, where: float | None) -> str:
     """The name of a number's row."""
     if row.what == "at":
-        return f"{row.column}, {t('ui.compare_at_step', value=f'{where or 0:,.0f}')}"
+        name = f"{row.column}, {t('ui.compare_at_step', value=f'{where or 0:,.0f}')}"
+        return t("ui.compare_smoothed", name=name, count=int(row.span)) if row.smoothed else name
     words = t(f"ui.compare_{row.what}")
     return f"{row.column}, {words}" if row.what in ("best", "last") else words
+
+
+def cells(row: NumberRow, where: float | None) -> list[str]:
+    """The numbers of a row for a person; with the step of one that was logged before the place where all are compared.
+    """
+    words = [cell(row, value) for value in row.values]
+    if row.what != "at":
+        return words
+    return [
+        word if step is None or step == where else f"{word} ({t('ui.compare_at_step', value=f'{step:,.0f}')})"
+        for word, step in zip(words, row.steps, strict=True)
+    ]
 
 
 def cell(row: NumberRow, value: float | None) -> str:

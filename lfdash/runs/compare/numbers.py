@@ -16,15 +16,15 @@ Column = npt.NDArray[np.float64]
 # the end of a name -> which way is better; the first that fits (names of transformers, trl and LLaMA-Factory)
 ENDS: tuple[tuple[str, int], ...] = (
     ("loss", -1), ("perplexity", -1), ("accuracy", 1), ("accuracies", 1), ("margins", 1), ("reward", 1),
-    ("rewards/chosen", 1), ("bleu-4", 1), ("rouge-1", 1), ("rouge-2", 1), ("rouge-l", 1), ("_per_second", 1),
-    ("_per_s", 1), ("runtime", -1), ("preparation_time", -1), ("vram_allocated", -1), ("vram_reserved", -1),
+    ("rewards/chosen", 1), ("bleu-4", 1), ("rouge-1", 1), ("rouge-2", 1), ("rouge-l", 1),
 )
-# of the benchmarks of `llamafactory-cli eval`, and our own
-NAMES = {"average": 1, "stem": 1, "humanities": 1, "social sciences": 1, "other": 1, "duration": -1, "memory": -1}
+# of the benchmarks of `llamafactory-cli eval`
+NAMES = {"average": 1, "stem": 1, "humanities": 1, "social sciences": 1, "other": 1}
 
 
 def better(name: str) -> int:
-    """Which way a quantity is better: 1 = the higher, -1 = the lower, 0 = neither, as far as is known."""
+    """Which way a quantity is better: 1 = the higher, -1 = the lower, 0 = neither, as far as is known. Time, speed and
+    memory are neither: they say what a run took, on that machine and for that many steps, not what came of it."""
     folded = name.casefold()
     return NAMES.get(folded) or next((way for end, way in ENDS if folded.endswith(end)), 0)
 
@@ -79,12 +79,10 @@ def last(frame: MetricFrame, name: str) -> float | None:
     return float(values[int(np.argmax(steps))])
 
 
-def value_at(x: Column, y: Column, where: float) -> float | None:
-    """The value of a curve at a place of its x (ascending), as a straight line between two points tells it; None
-    outside of the curve."""
-    if len(x) == 0 or not (x[0] <= where <= x[-1]):
-        return None
-    return float(np.interp(where, x, y))
+def logged_at(x: Column, where: float) -> int | None:
+    """The place of the last value that was logged at a place of x (ascending), or before; None where none was."""
+    place = int(np.searchsorted(x, where, side="right")) - 1
+    return place if place >= 0 else None
 
 
 def reached(frame: MetricFrame, axis: str) -> float | None:

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from lfdash.machine.history import MachineColumns
-from lfdash.runs.compare.numbers import best, better, columns_of, common_end, largest, last, reached, value_at
+from lfdash.runs.compare.numbers import best, better, columns_of, common_end, largest, last, logged_at, reached
 from lfdash.runs.metrics.frame import TRAINED, MetricFrame
+from lfdash.runs.metrics.smoothing import default_span
 from lfdash.runs.metrics.whole import whole_frame
 
 STEP, LOSS = "step", "loss"
@@ -32,6 +33,10 @@ class Curve(Protocol):
     @property
     def y(self) -> Any:
         """Their values."""
+
+    @property
+    def place(self) -> Any:
+        """Their places in the run's columns."""
 
 
 class Feed(Protocol):
@@ -74,16 +79,21 @@ class Measured:
 
 @dataclass(frozen=True)
 class NumberRow:
-    """A number of each run. what: "best", "at" (the same place), "last", "duration", "speed", "steps", "memory",
-    "device_memory", "length", "tokens". column: the quantity, of which is known which way is better. values: NaN where
-    it is no number, None where there is none. steps: where it was reached. smoothed: whether the values are those of
-    smoothed lines."""
+    """A number of each run. what: "best", "at" (logged last at the same place or before), "last", "duration", "speed",
+    "steps", "memory", "device_memory", "length", "tokens". column: the quantity, of which is known which way is better.
+    values: NaN where it is no number, None where there is none. steps: where it was logged. span: half-life in steps
+    of the mean over what was logged until then, 0 = the value itself."""
 
     what: str
     column: str
     values: tuple[float | None, ...]
     steps: tuple[float | None, ...] = ()
-    smoothed: bool = False
+    span: float = 0.0
+
+    @property
+    def smoothed(self) -> bool:
+        """Whether the values are means over what was logged until then."""
+        return self.span > 0
 
 
 @dataclass(frozen=True)
@@ -98,15 +108,15 @@ class Numbers:
     lacking: tuple[int, ...] = ()
 
 
-def numbers_of(runs: Sequence[Measured], axis: str = STEP, span: float = 0.0) -> Numbers:
-    """The table of some runs. axis: on which they are compared at the same place; the steps where no run has it. span:
-    half-life of the smoothing of what is told there, in steps."""
+def numbers_of(runs: Sequence[Measured], axis: str = STEP) -> Numbers:
+    """The table of some runs. axis: on which they are compared at the same place; the steps where no run has it."""
     frames = [run.frame for run in runs]
     known = [frame for frame in frames if frame is not None]
     if not any(reached(frame, axis) for frame in known):
         axis = STEP
     ends = [None if frame is None else trained_to(frame, axis) for frame in frames]
     where = common_end(ends)
+    span = 0.0 if where is None else common_span(known, axis, where)
     columns = [name for name in columns_of(known) if name not in ASIDE][:MOST_COLUMNS]
     rows = [row for name in columns for row in rows_of(name, runs, axis, where, span)]
     return Numbers(
@@ -123,6 +133,20 @@ def trained_to(frame: MetricFrame, axis: str) -> float | None:
     return float(known.max()) if len(known) else reached(frame, axis)
 
 
+def common_span(frames: Sequence[MetricFrame], axis: str, where: float) -> float:
+    """The half-life in steps of what is told of all runs at a place of an axis: the usual one of a run that ends there,
+    of that with the fewest steps; no shorter than two values of the run that logs most seldom. So it is the same for
+    all runs, however far they went on, and whatever is chosen for the curves."""
+    lengths, intervals = [], []
+    for frame in frames:
+        trained = frame.marks & TRAINED > 0 if (frame.marks & TRAINED).any() else np.ones(len(frame), bool)
+        steps = frame[STEP][trained & (frame[axis] <= where)] if axis in frame else np.empty(0)
+        if len(steps):
+            lengths.append(float(steps[-1]))
+            intervals.append(float(steps[-1] - steps[0]) / max(len(steps) - 1, 1))
+    return default_span(None, min(lengths), max(intervals)) if lengths else 0.0
+
+
 def rows_of(name: str, runs: Sequence[Measured], axis: str, where: float | None, span: float) -> Iterable[NumberRow]:
     """The rows of one quantity."""
     if better(name):
@@ -131,7 +155,9 @@ def rows_of(name: str, runs: Sequence[Measured], axis: str, where: float | None,
         yield NumberRow("best", name, tuple(values), tuple(steps))
     if where is not None:
         own = 0.0 if name.startswith(EVAL) else span  # few and far between: as they are
-        yield NumberRow("at", name, tuple(at(run, name, axis, where, own) for run in runs), smoothed=own > 0)
+        there = [at(run, name, axis, where, own) for run in runs]
+        values, steps = ([None if pair is None else pair[part] for pair in there] for part in (0, 1))
+        yield NumberRow("at", name, tuple(values), tuple(steps), own)
     yield NumberRow("last", name, tuple(newest(run, name) for run in runs))
 
 
@@ -142,16 +168,18 @@ def newest(run: Measured, name: str) -> float | None:
     return math.nan if name == LOSS and run.dead_since is not None else last(run.frame, name)
 
 
-def at(run: Measured, name: str, axis: str, where: float, span: float) -> float | None:
-    """The value of a run's curve at a place; None where it has none there."""
+def at(run: Measured, name: str, axis: str, where: float, span: float) -> tuple[float, float | None] | None:
+    """(value, step) of what a run has logged last at a place or before, NaN without a step where it learned nothing any
+    more; None where it has logged nothing until there. span: half-life in steps of the mean up to it, 0 = as logged."""
     if run.feed is None or run.frame is None or name not in run.frame:
         return None
     if name == LOSS and run.dead_since is not None:
         learned = run.frame[axis][run.frame[STEP] < run.dead_since]
         if not np.any(learned >= where):
-            return math.nan
+            return math.nan, None
     curve = run.feed.draw(name, x=axis, span=span, lo=where, hi=where)
-    return value_at(np.asarray(curve.x), np.asarray(curve.y), where)
+    place = logged_at(np.asarray(curve.x), where)
+    return None if place is None else (float(curve.y[place]), float(run.frame[STEP][curve.place[place]]))
 
 
 def side_rows(runs: Sequence[Measured]) -> Iterable[NumberRow]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,21 @@ EVERY = 4096  # values between two states that are kept, and that are summed at 
 STEEPEST = 600.0  # exponent of e up to which a stretch is summed in one go
 NOTHING = 1e-18  # a weight that adds nothing any more
 SHORTEST = 1e-3  # steps; a shorter half-life is none
+SHARE = 50  # of a run's steps, one part of which is the usual half-life
+
+
+def default_span(planned: float | None, last: float, logged: float = 1.0) -> float:
+    """The half-life in steps where nobody chose one. planned: the run's last step, if known; last: the newest; logged:
+    steps between two values."""
+    return ladder_at(max((planned or last) / SHARE, 2 * logged))
+
+
+def ladder_at(span: float) -> float:
+    """The nearest value of 1, 2, 5, 10, 20 ... to a half-life; at least 1."""
+    if not span > 1:
+        return 1.0
+    ten = 10.0 ** math.floor(math.log10(span))
+    return min((ten * step for step in (1, 2, 5, 10)), key=lambda value: abs(math.log(value / span)))
 
 
 class Mean:

@@ -10,7 +10,7 @@ import streamlit as st
 from lfdash.engine.comparison import Subject, measured
 from lfdash.engine.services import Services
 from lfdash.runs.compare.numbers import better, change, ranks_by_stage
-from lfdash.runs.compare.table import NumberRow, Numbers, numbers_of
+from lfdash.runs.compare.table import STEP, NumberRow, Numbers, numbers_of
 from lfdash.ui.compare import state
 from lfdash.ui.compare.runs import has_curves, head_of
 from lfdash.ui.compare.tables import Cell, Group, Row, table
@@ -23,11 +23,11 @@ WORDS = {"loss": "cli.loss", "eval_loss": "cli.eval_loss"}
 AXIS_FORMATS = {"step": "{:,.0f}", "epoch": "{:.4g}", "tokens": "{:,.0f}"}
 
 
-def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str], span: float) -> None:
+def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str]) -> None:
     """The table of the runs that train; subjects: those that are there."""
     subjects = [subject for subject in subjects if has_curves(subject)]
     runs = [measured(services, subject.view) for subject in subjects if subject.view is not None]
-    found = numbers_of(runs, state.curves().x, span)
+    found = numbers_of(runs, state.curves().x)
     if not found.rows:
         st.caption(t("ui.compare_no_numbers"))
         return
@@ -55,10 +55,18 @@ def draw_place(found: Numbers, names: Sequence[str]) -> None:
     if found.lacking:
         lacking = listed(f"**{markdown_safe(names[place])}**" for place in found.lacking)
         words.append(t("ui.compare_lacking", axis=t(f"ui.compare_axis_{found.axis}"), names=lacking))
+    if any(is_earlier(row, place, found) for row in found.rows for place in range(len(row.values))):
+        words.append(t("ui.compare_at_logged"))
     if any(row.smoothed for row in found.rows):
         words.append(t("ui.compare_raw"))
     if words:
         st.caption(" ".join(words))
+
+
+def is_earlier(row: NumberRow, place: int, found: Numbers) -> bool:
+    """Whether the value of a run at the place where all are compared was logged at another step."""
+    step = row.steps[place] if row.what == "at" else None
+    return step is not None and (found.axis != STEP or step != found.where)
 
 
 def at_words(found: Numbers) -> str:
@@ -92,7 +100,7 @@ def row_of(row: NumberRow, found: Numbers, base: int, stages: Sequence[str]) -> 
     name = kind_words(name, row, found)
     tops = ranks_by_stage(row.values, stages, better(row.column)) if row.what != "length" else frozenset()
     cells = [
-        cell_of(row, place, base, top=place in tops, rated=bool(stages[place]) and stages[place] == stages[base])
+        cell_of(row, place, base, found, top=place in tops, rated=bool(stages[place]) and stages[place] == stages[base])
         for place in range(len(row.values))
     ]
     return Row(name, tuple(cells))
@@ -101,12 +109,12 @@ def row_of(row: NumberRow, found: Numbers, base: int, stages: Sequence[str]) -> 
 def kind_words(name: str, row: NumberRow, found: Numbers) -> str:
     """The name of a row, with whether its values are smoothed or as they were logged, where the quantity has both."""
     if row.smoothed:
-        return t("ui.series_smooth_of", name=name)
+        return t("ui.compare_smoothed", name=name, count=int(row.span))
     both = row.what in ("best", "last") and any(one.smoothed for one in found.rows if one.column == row.column)
     return t("ui.series_plain_of", name=name) if both else name
 
 
-def cell_of(row: NumberRow, place: int, base: int, *, top: bool, rated: bool) -> Cell:
+def cell_of(row: NumberRow, place: int, base: int, found: Numbers, *, top: bool, rated: bool) -> Cell:
     """A number, how it stands to the baseline, and where it was reached. rated: whether that is better or worse."""
     value = row.values[place]
     if value is None:
@@ -114,7 +122,8 @@ def cell_of(row: NumberRow, place: int, base: int, *, top: bool, rated: bool) ->
     notes = []
     if place != base:
         notes.append(change_words(row.column, value, row.values[base], rated=rated))
-    if row.steps and (step := row.steps[place]) is not None:
+    told = row.what != "at" or is_earlier(row, place, found)
+    if told and row.steps and (step := row.steps[place]) is not None:
         notes.append(t("ui.compare_at_step", value=f"{step:,.0f}"))
     return Cell(number_words(row.column, value), tuple(notes), strong=top, mark=BEST if top else "")
 

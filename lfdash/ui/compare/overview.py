@@ -90,7 +90,7 @@ def draw_body(services: Services, subjects: Sequence[Subject], names: dict[str, 
     if runs:
         draw_curves(runs)
     st.html(heading(t("ui.compare_numbers")))
-    numbers.draw(services, subjects, names, lines.span_of(runs, state.curves()))
+    numbers.draw(services, subjects, names)
     st.session_state[DRAWN] = marks(runs)
 
 

@@ -12,8 +12,9 @@ from lfdash.engine.machine_feed import MachineFeed
 from lfdash.runs.metrics.drawing import Curve
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics.frame import MetricFrame
+from lfdash.runs.metrics.smoothing import default_span
 from lfdash.ui.curves.deltas import Points
-from lfdash.ui.curves.settings import Axis, CurveSettings, default_span
+from lfdash.ui.curves.settings import Axis, CurveSettings
 from lfdash.ui.curves.specs import Line
 from lfdash.ui.shared.charts import CHARTS, COLOURS, Chart, Series, each_eval, others
 from lfdash.ui.shared.text import t

@@ -12,7 +12,6 @@ from lfdash.ui.shared.charts import MAIN
 Axis = Literal["step", "epoch", "tokens", "seconds"]
 AXES: tuple[Axis, ...] = ("step", "epoch", "tokens", "seconds")
 FIELDS = ("x", "smooth", "chart", "log", "clip", "hide", "zoom")  # of the address
-SHARE = 50  # of the planned steps, one part of which is the half-life of the smoothing
 LONGEST = 200  # characters of a name that an address may hold
 MOST_HIDDEN = 50
 
@@ -33,20 +32,6 @@ class CurveSettings:
 
 
 INITIAL = CurveSettings()
-
-
-def default_span(planned: float | None, last: float, logged: float = 1.0) -> float:
-    """The half-life in steps where nobody chose one. planned: the run's last step, if known; last: the newest; logged:
-    steps between two values."""
-    return ladder_at(max((planned or last) / SHARE, 2 * logged))
-
-
-def ladder_at(span: float) -> float:
-    """The nearest value of 1, 2, 5, 10, 20 ... to a half-life; at least 1."""
-    if not span > 1:
-        return 1.0
-    ten = 10.0 ** math.floor(math.log10(span))
-    return min((ten * step for step in (1, 2, 5, 10)), key=lambda value: abs(math.log(value / span)))
 
 
 def query(settings: CurveSettings) -> dict[str, str]:

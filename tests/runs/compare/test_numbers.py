@@ -18,10 +18,10 @@ from lfdash.runs.compare.numbers import (
     common_end,
     largest,
     last,
+    logged_at,
     ranks,
     ranks_by_stage,
     reached,
-    value_at,
 )
 from lfdash.runs.metrics.frame import MetricFrame
 
@@ -39,8 +39,9 @@ def frame(**columns: list[float]) -> MetricFrame:
     [
         ("loss", -1), ("eval_loss", -1), ("eval_en_loss", -1), ("rewards/margins", 1), ("eval_rewards/accuracies", 1),
         ("rewards/rejected", 0), ("kl", 0), ("learning_rate", 0), ("grad_norm", 0), ("predict_bleu-4", 1),
-        ("predict_rouge-l", 1), ("train_samples_per_second", 1), ("tokens_per_s", 1), ("eval_runtime", -1),
-        ("duration", -1), ("perplexity", -1), ("STEM", 1), ("ecosystem", 0), ("total_flos", 0), ("vram_reserved", -1),
+        ("predict_rouge-l", 1), ("train_samples_per_second", 0), ("tokens_per_s", 0), ("eval_runtime", 0),
+        ("duration", 0), ("perplexity", -1), ("STEM", 1), ("ecosystem", 0), ("total_flos", 0), ("vram_reserved", 0),
+        ("train_steps_per_second", 0), ("predict_model_preparation_time", 0), ("memory", 0),
     ],
 )
 def test_which_way_is_better(name: str, way: int) -> None:
@@ -79,19 +80,12 @@ def test_best_and_last() -> None:
     assert nothing is not None and math.isnan(nothing)
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), NUMBERS), min_size=1, max_size=20), st.floats(-5, 55))
-def test_a_value_at_a_place_is_on_the_line(points: list[tuple[int, float]], where: float) -> None:
-    known = dict(points)
-    xs = sorted(known)
-    ys = [known[x] for x in xs]
-    got = value_at(np.array(xs, float), np.array(ys, float), where)
-    if not xs[0] <= where <= xs[-1]:
-        assert got is None
-        return
-    right = next(place for place, x in enumerate(xs) if x >= where)
-    left = max(0, right - 1) if xs[right] != where else right
-    share = 0.0 if left == right else (where - xs[left]) / (xs[right] - xs[left])
-    assert got == pytest.approx(ys[left] + share * (ys[right] - ys[left]), rel=1e-9, abs=1e-6)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=20, unique=True), st.floats(-5, 55))
+def test_what_counts_at_a_place_was_logged_there_or_last_before(steps: list[int], where: float) -> None:
+    steps.sort()
+    place = logged_at(np.array(steps, float), where)
+    before = [step for step in steps if step <= where]
+    assert place == (len(before) - 1 if before else None)
 
 
 def test_the_common_end_is_that_of_the_shortest() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfdash.machine.history import columns_of
-from lfdash.runs.compare.table import Measured, Numbers, numbers_of, peak_memory
+from lfdash.runs.compare.table import Measured, NumberRow, Numbers, numbers_of, peak_memory
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.paths import RunPaths
 from tests.support.feeds import fed
@@ -45,14 +45,14 @@ def row(found: Numbers, what: str, column: str = "loss") -> tuple[float | None, 
     return values
 
 
-def on_the_line(log: Log, where: float) -> float | None:
-    """The slow way: between the two points around a place."""
+def mean_until(log: Log, where: float, span: float) -> tuple[float | None, float | None]:
+    """The slow way: each value halved for every `span` steps that it is older than the last one until there."""
     before = [point for point in log if point[0] <= where]
-    after = [point for point in log if point[0] >= where]
-    if not before or not after:
-        return None
-    (x0, y0), (x1, y1) = before[-1], after[0]
-    return y0 if x0 == x1 else y0 + (y1 - y0) * (where - x0) / (x1 - x0)
+    if not before:
+        return None, None
+    end = before[-1][0]
+    weights = [0.5 ** ((end - step) / span) for step, _ in before]
+    return sum(w * loss for w, (_, loss) in zip(weights, before, strict=True)) / sum(weights), end
 
 
 @settings(max_examples=30)  # each writes and reads files
@@ -68,8 +68,11 @@ def test_numbers_are_those_of_a_plain_look(logs: list[Log]) -> None:
     assert row(found, "best") == tuple(min(loss for _, loss in log) for log in logs)
     assert row(found, "last") == tuple(log[-1][1] for log in logs)
     assert row(found, "length", "step") == tuple(log[-1][0] for log in logs)
-    for value, wanted in zip(row(found, "at"), (on_the_line(log, where) for log in logs), strict=True):
-        assert value == (None if wanted is None else pytest.approx(wanted))
+    there = next((one for one in found.rows if one.what == "at"), None)
+    wanted = [mean_until(log, where, there.span if there else 1.0) for log in logs]
+    assert there is not None and there.steps == tuple(step for _, step in wanted)
+    for value, (mean, _) in zip(there.values, wanted, strict=True):
+        assert value == (None if mean is None else pytest.approx(mean, rel=1e-5))
 
 
 def test_equal_tokens_and_who_has_logged_none(tmp_path: Path) -> None:
@@ -82,23 +85,51 @@ def test_equal_tokens_and_who_has_logged_none(tmp_path: Path) -> None:
     ]
     found = numbers_of(runs, "tokens")
     assert (found.axis, found.where, found.shortest, found.lacking) == ("tokens", 600.0, (1,), (2,))
-    assert row(found, "at") == (4.0, 7.0, None, None)
+    assert at_row(found).steps == (6.0, 3.0, None, None) and at_row(found).span == 2.0
+    means = [mean_until([(n, 10.0 - n) for n in range(1, last + 1)], last, 2.0)[0] for last in (6, 3)]
+    assert row(found, "at") == (*(pytest.approx(mean) for mean in means), None, None)
     assert row(found, "tokens", "tokens") == (800.0, 600.0, None, None)
     assert row(found, "duration", "duration") == (None, None, None, 5.0)
     assert numbers_of(runs[2:], "tokens").axis == "step"
 
 
-def test_a_smoothed_curve_is_told_smoothed_and_an_evaluation_as_it_is(tmp_path: Path) -> None:
+def at_row(found: Numbers, column: str = "loss") -> NumberRow:
+    (one,) = [one for one in found.rows if (one.what, one.column) == ("at", column)]
+    return one
+
+
+def test_the_training_loss_is_told_smoothed_and_an_evaluation_as_it_was_logged(tmp_path: Path) -> None:
     rows = [{"current_steps": n, "loss": float(n % 2)} for n in range(1, 101)]
-    rows += [{"current_steps": n, "eval_loss": float(n)} for n in (20, 100)]
-    run = measured(tmp_path / "a", sorted(rows, key=lambda one: one["current_steps"]))
-    assert row(numbers_of([run]), "at") == (0.0,)
-    (smooth,) = row(numbers_of([run], span=10.0), "at")
-    assert smooth == pytest.approx(0.5, abs=0.05)
-    assert row(numbers_of([run], span=10.0), "at", "eval_loss") == (100.0,)
-    for span, names in ((0.0, set()), (10.0, {("at", "loss")})):
-        found = numbers_of([run], span=span)
-        assert {(one.what, one.column) for one in found.rows if one.smoothed} == names
+    rows += [{"current_steps": n, "eval_loss": float(n)} for n in (20, 90)]
+    found = numbers_of([measured(tmp_path / "a", sorted(rows, key=lambda one: one["current_steps"]))])
+    loss, evaluation = at_row(found), at_row(found, "eval_loss")
+    assert loss.values == (pytest.approx(0.5, abs=0.2),) and (loss.steps, loss.span) == ((100.0,), 2.0)
+    assert (evaluation.values, evaluation.steps, evaluation.span) == ((90.0,), (90.0,), 0.0)
+    assert {(one.what, one.column) for one in found.rows if one.smoothed} == {("at", "loss")}
+
+
+def test_between_two_evaluations_it_is_the_one_before(tmp_path: Path) -> None:
+    """Nothing was measured at step 50: a value between those of 40 and 80 is nobody's."""
+    def evaluated(steps: int) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for n in range(10, steps + 1, 10):
+            rows.append({"current_steps": n, "loss": 1.0})
+            rows += [{"current_steps": n, "eval_loss": 9.0 - n / 10}] if n % 40 == 0 else []
+        return rows
+
+    found = numbers_of([measured(tmp_path / "a", evaluated(50)), measured(tmp_path / "b", evaluated(80))])
+    assert found.where == 50.0
+    assert (at_row(found, "eval_loss").values, at_row(found, "eval_loss").steps) == ((5.0, 5.0), (40.0, 40.0))
+
+
+def test_one_half_life_for_all_by_the_shortest(tmp_path: Path) -> None:
+    """That of the longest would make a mean over all of the shortest."""
+    def trained(steps: int, every: int) -> list[dict[str, Any]]:
+        return [{"current_steps": n, "loss": 1.0} for n in range(every, steps + 1, every)]
+
+    short, long = measured(tmp_path / "a", trained(500, 1)), measured(tmp_path / "b", trained(10_000, 10))
+    assert at_row(numbers_of([short])).span == 10.0 and at_row(numbers_of([long])).span == 200.0
+    assert at_row(numbers_of([short, long])).span == at_row(numbers_of([long, short])).span == 20.0  # 2 values of it
 
 
 def test_what_runs_took(tmp_path: Path) -> None:
@@ -139,10 +170,11 @@ def test_a_run_that_learns_nothing_does_not_win(tmp_path: Path) -> None:
     assert dead.dead_since == 3
     found = numbers_of([dead, good])
     assert row(found, "best") == (6.25, pytest.approx(2.4))
-    for what in ("at", "last"):
-        assert math.isnan(row(found, what)[0] or 0) and row(found, what)[1] == pytest.approx(2.4)
+    for what, wanted in (("at", 2.556), ("last", 2.4)):
+        assert math.isnan(row(found, what)[0] or 0) and row(found, what)[1] == pytest.approx(wanted, abs=1e-3)
     shorter = measured(tmp_path / "shorter", [{"current_steps": n, "loss": 3.0} for n in range(1, 3)])
-    assert row(numbers_of([dead, shorter]), "at") == (6.25, 3.0)
+    there = at_row(numbers_of([dead, shorter]))
+    assert there.values == (pytest.approx(6.35, abs=0.05), 3.0) and there.steps == (2.0, 2.0)
 
 
 def test_the_run_that_sets_the_length_has_a_value_there(tmp_path: Path) -> None:
@@ -152,5 +184,6 @@ def test_the_run_that_sets_the_length_has_a_value_there(tmp_path: Path) -> None:
     short = measured(tmp_path / "a", [*trained, closing])
     long = measured(tmp_path / "b", [{"current_steps": n, "total_steps": 40, "loss": n / 10} for n in range(5, 45, 5)])
     found = numbers_of([short, long])
-    assert (found.where, found.shortest, row(found, "at")) == (10.0, (0,), (2.0, 1.0))
+    assert (found.where, found.shortest, at_row(found).steps) == (10.0, (0,), (10.0, 10.0))
+    assert row(found, "at") == (2.0, pytest.approx(0.793, abs=1e-3))
     assert row(found, "length", "step") == (12.0, 40.0)

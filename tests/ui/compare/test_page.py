@@ -44,13 +44,34 @@ def test_two_runs_with_their_numbers_and_the_settings_that_differ(several: Servi
     assert text.count("<small>baseline</small>") == 2  # of the numbers and of the settings
     assert cells(app, "learning_rate") == ["1e-05", "0.001"]
     assert cells(app, "Steps")[0] == "60" and cells(app, "Steps")[1].startswith("40")
-    assert all(row in text for row in ("at step 40, smoothed", "Best, raw", "Last, raw"))
+    assert all(row in text for row in ("at step 40, smoothed (half-life 2 steps)", "Best, raw", "Last, raw"))
     assert "**fast** goes no further" in words(app) and "Raw: as logged." in words(app)
     assert ">template<" not in text and ">output_dir<" not in text and ">seed<" not in text
     app.session_state[settings.ALL] = True
     app = pages.good(app.run())
     assert cells(app, "seed") == ["42", "42 default"] and cells(app, "lora_rank") == ["8", "8 default"]
     assert len(app.get("bidi_component")) == 1 and not app.exception
+
+
+def test_a_value_of_an_earlier_step_names_it(several: Services) -> None:
+    """Nothing was evaluated at step 30, and no value stands between those of 20 and 40."""
+    add_run(several.workspace.root, "short", steps=30, total=30)
+    several.registry.refresh()
+    several.registry.summaries.step(several.registry.snapshot(), budget=60)
+    app = visit({"runs": "id-slow,id-short"})
+    (earlier,) = [row for row in re.findall("<tr>.*?</tr>", html(app)) if "at step 20" in row and "at step 30" in row]
+    assert earlier.count("<small>at step 20</small>") == 2 and "last value logged there or before" in words(app)
+    assert "last value logged there or before" not in words(visit(PAIR))
+
+
+def test_the_half_life_of_the_table_is_not_that_of_the_curves(several: Services) -> None:
+    rows = [re.findall("at step 40[^<]*<.*?</tr>", html(visit(query))) for query in (PAIR, {**PAIR, "smooth": "20"})]
+    assert rows[0] == rows[1] and "half-life 2 steps" in rows[0][0]
+
+
+def test_time_speed_and_memory_are_neither_better_nor_worse(several: Services) -> None:
+    took = html(visit({**PAIR, "base": "id-fast"})).partition("Time, speed, memory")[2].partition("</table>")[0]
+    assert re.search(r"[+−][\d.]+ %", took) and not re.search("better|worse|★", took)
 
 
 def test_better_and_worse_are_said_in_words(several: Services) -> None:

@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfdash.runs.metrics.smoothing import default_span, ladder_at
 from lfdash.ui.curves.settings import (
     AXES,
     FIELDS,
     INITIAL,
     CurveSettings,
-    default_span,
     from_query,
-    ladder_at,
     query,
     told,
 )
