@@ -213,7 +213,7 @@ def test_a_link_shows_the_same(curves: Curves, made: dict[str, GrowingRun], brow
     expect(page.locator(f"{MAIN}")).to_have_attribute("aria-label", re.compile("training time"))
     page.get_by_label("X axis").select_option("epoch")
     expect(page.locator(f"{MAIN}")).to_have_attribute("aria-label", re.compile("epoch"))
-    page.get_by_role("button", name="Log", exact=True).click()
+    page.get_by_role("button", name="Log scale", exact=True).click()
     slider = page.get_by_role("slider")
     slider.focus()
     page.keyboard.press("Home")
@@ -229,7 +229,7 @@ def test_a_link_shows_the_same(curves: Curves, made: dict[str, GrowingRun], brow
     other = Curves(context.new_page(), "")
     other.page.goto(link)
     expect(other.page.locator(f"{MAIN} canvas")).to_be_visible(timeout=60_000)
-    expect(other.page.get_by_role("button", name="Log", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(other.page.get_by_role("button", name="Log scale", exact=True)).to_have_attribute("aria-pressed", "true")
     expect(other.page.get_by_label("X axis")).to_have_value("epoch")
     expect(other.page.locator(RESET)).to_be_enabled()
     for share in (0.0, 1.0):

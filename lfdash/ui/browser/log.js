@@ -178,7 +178,7 @@ class Log {
   }
 
   filter(level) {
-    Object.assign(this, {level, found: null, here: -1});
+    Object.assign(this, {level, found: null, here: -1, around: ""});
     if (this.query) this.find({});
     this.ask({what: "end"});
     this.say();
@@ -206,7 +206,7 @@ class Log {
     clearTimeout(this.typing);
     const query = this.search.value.trim();
     if (query === this.query) return;
-    Object.assign(this, {query, found: null, here: -1});
+    Object.assign(this, {query, found: null, here: -1, around: ""});
     this.list.redraw();
     if (query) this.find({});
     this.say();
@@ -228,8 +228,12 @@ class Log {
   matched(asked, found) {
     if (asked.query !== this.query) return;
     this.found = {...this.found, ...found};
-    if (found.place !== undefined && found.place !== null) this.point(found.place, true);
-    else if (found.place === null && found.reached > 0 && found.reached < this.told.size) this.find({place: found.reached, back: asked.back});
+    const {back, wrapped} = asked;
+    if (found.place !== undefined && found.place !== null) {
+      this.around = wrapped ? (back ? "log_wrapped_end" : "log_wrapped_start") : "";
+      this.point(found.place, true);
+    } else if (found.place === null && found.reached > 0 && found.reached < this.told.size) this.find({place: found.reached, back, wrapped});
+    else if (found.place === null && !wrapped) this.find({place: back ? this.told.size : 0, back, wrapped: true});  // once around
     clearTimeout(this.looking);
     if (!found.done) this.looking = setTimeout(() => this.query === asked.query && this.find({}), 400);
     this.say();
@@ -317,7 +321,8 @@ class Log {
     if (!found) return "…";
     const many = number(found.count) + (found.done ? "" : ` · ${Math.floor(100 * found.share)} %`);
     if (!found.count && found.done) return words.log_none;
-    return found.number === undefined || found.number === null ? many : `${number(found.number + 1)} / ${many}`;
+    const here = found.number === undefined || found.number === null ? many : `${number(found.number + 1)} / ${many}`;
+    return this.around ? `${here} · ${words[this.around]}` : here;
   }
 
   whereWords() {

@@ -25,7 +25,7 @@ CATCH_UP_S = 0.01  # seconds that a tick reads on for the index
 FIRST_S = 0.05  # seconds that the first page may take
 WORDS = (
     "all", "warnings", "errors", "wrap", "traceback", "search", "previous", "next", "none", "no_warnings",
-    "no_errors", "new", "end", "progress", "metrics", "region",
+    "no_errors", "wrapped_start", "wrapped_end", "new", "end", "progress", "metrics", "region",
 )
 
 
