@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.errors import ConfigError
-from lfdash.files import is_absent, open_plain
+from lfdash.files import is_absent, look_mark, open_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.converters import SAVES
 from lfdash.jobs.kinds import DEFAULT, kind_of
 from lfdash.jobs.stages import METHODS
-from lfdash.runs.paths import RunPaths
+from lfdash.runs.paths import STATE, RunPaths
 from lfdash.runs.record import RunRecord
 
 CARD_BYTES = 1 << 14  # of a model card, which begins with what is read here
 CONFIG_BYTES = 1 << 20
+EVALUATION = kind_of({"do_predict": True}).name
+MEASURED = ("predict_results.json", "eval_results.json", "generated_predictions.jsonl")
+TRAINED = ("train_results.json", STATE, "adapter_config.json", "config.json")
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,21 @@ def of_plain(paths: RunPaths) -> RunMetadata:
     and where it lies (saves/<model>/<method>/<run>). OSError when one of them could not be read.
     """
     told = from_arguments(paths)
+    kind = EVALUATION if not told.model and only_measured(paths) else told.kind
     found = [told, from_adapter(paths.root), from_card(paths.root), from_place(paths.root)]
     model, stage, method = (
         next((value for about in found if (value := getattr(about, name))), "") for name in ("model", "stage", "method")
     )
-    return RunMetadata(told.kind, model, stage, method)
+    return RunMetadata(kind, model, stage, method)
+
+
+def only_measured(paths: RunPaths) -> bool:
+    """Whether a folder has results, and nothing of what a training leaves at its end (llamafactory: train/sft,
+    workflow.py). OSError when that cannot be seen."""
+    measured, trained = (
+        any(look_mark(paths.named(name)) is not None for name in names) for names in (MEASURED, TRAINED)
+    )
+    return measured and not trained
 
 
 def from_arguments(paths: RunPaths) -> RunMetadata:

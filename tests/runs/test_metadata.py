@@ -84,3 +84,21 @@ def test_a_link_to_a_plain_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "adapter_config.json").symlink_to(tmp_path / "blob")
     assert of_plain(RunPaths(tmp_path / "run")).model == "Llama-3-8B"
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [
+        (["predict_results.json", "all_results.json"], "eval"), (["eval_results.json"], "eval"),
+        (["eval_results.json", "train_results.json"], "train"), (["predict_results.json", "adapter_config.json"], "train"),
+        (["all_results.json"], "train"), ([], "train"),
+    ],
+)
+def test_a_copied_evaluation_is_known_by_what_a_training_would_have_left(
+    tmp_path: Path, files: list[str], kind: str
+) -> None:
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    assert of_plain(RunPaths(tmp_path)).kind == kind
+    (tmp_path / "training_args.yaml").write_text("model_name_or_path: m\ndo_train: true\n")
+    assert of_plain(RunPaths(tmp_path)).kind == "train"

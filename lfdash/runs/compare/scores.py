@@ -120,6 +120,12 @@ def of_runs(found: Iterable[Evaluation], ids: Sequence[str]) -> tuple[Evaluation
     return tuple(sorted(wanted.values(), key=order))
 
 
+def is_of_training(one: Evaluation) -> bool:
+    """Whether scores are known to be what a training measured at its end: then its own results stand beside them
+    (transformers, Trainer.save_metrics: all_results.json)."""
+    return any(name in one.scores for name in ("train_loss", "train_runtime"))
+
+
 def score_names(found: Sequence[Evaluation]) -> tuple[str, ...]:
     """The scores that any has: those that say how good it was, then those that say how fast."""
     names = {name for one in found for name in one.scores if name not in NOT_SCORES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -44,7 +45,7 @@ def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str])
     if len(found) < 2:
         st.caption(t("ui.compare_no_predictions"))
         return
-    words = {one.run_id: words_of(one, names) for one in found}
+    words = distinct_words(services, found, names)
     pair = choose(list(words), words)
     if pair[0] == pair[1]:
         st.caption(t("ui.compare_same_evaluation"))
@@ -77,6 +78,22 @@ def words_of(one: Evaluation, names: dict[str, str]) -> str:
     step = one.origin.step if one.origin else None
     owner = owner if step is None else f"{owner}, {t('ui.compare_checkpoint', step=step)}"
     return f"{one.name} ({owner})"
+
+
+def distinct_words(services: Services, found: Sequence[Evaluation], names: dict[str, str]) -> dict[str, str]:
+    """Run id -> what its evaluation is called; where several would be called the same, with their datasets, folders or,
+    at last, ids."""
+    words = {one.run_id: words_of(one, names) for one in found}
+    for more in (
+        lambda one: one.data,
+        lambda one: view.output_dir if (view := services.registry.get(one.run_id)) is not None else "",
+        lambda one: one.run_id,
+    ):
+        counts = Counter(words.values())
+        for one in found:
+            if counts[words[one.run_id]] > 1 and (part := more(one)):
+                words[one.run_id] = f"{words[one.run_id]} · {part}"
+    return words
 
 
 def choose(ids: Sequence[str], words: dict[str, str]) -> tuple[str, str]:

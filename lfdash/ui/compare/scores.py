@@ -9,7 +9,7 @@ import streamlit as st
 from lfdash.engine.comparison import EVALUATION, Subject, evaluations_of
 from lfdash.engine.services import Services
 from lfdash.runs.compare.numbers import better, ranks
-from lfdash.runs.compare.scores import Evaluation, score_names
+from lfdash.runs.compare.scores import Evaluation, is_of_training, score_names
 from lfdash.runs.compare.settings import cut_middle
 from lfdash.ui.compare.numbers import BEST, base_of, change_words, number_words
 from lfdash.ui.compare.runs import swatch
@@ -20,7 +20,8 @@ LONGEST_MODEL = 40  # characters of a path in a head
 
 
 def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str]) -> None:
-    """The evaluations; then what the trainings themselves have measured at their ends."""
+    """The evaluations; then what lies in the folders of the trainings: what they have measured at their ends, where
+    that is known."""
     found = [one for one in evaluations_of(services, subjects) if one.scores]
     trained = {subject.run_id for subject in subjects if subject.kind != EVALUATION}
     evaluated = [one for one in found if one.run_id not in trained]
@@ -29,9 +30,11 @@ def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str])
     else:
         st.caption(t("ui.compare_no_scores"))
     own = [one for one in found if one.run_id in trained]
-    if own:
-        st.html(heading(t("ui.compare_own_results")))
-        draw_table(t("ui.compare_own_results"), own, subjects, names)
+    for words, known in (("ui.compare_own_results", True), ("ui.compare_found_results", False)):
+        part = [one for one in own if is_of_training(one) == known]
+        if part:
+            st.html(heading(t(words)))
+            draw_table(t(words), part, subjects, names)
 
 
 def draw_table(title: str, found: Sequence[Evaluation], subjects: Sequence[Subject], names: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from lfdash.ui.compare import page, predictions, relation, settings
 from lfdash.ui.curves.settings import CurveSettings
 from tests.support import app as pages
 from tests.support.many import add_plain, add_run
-from tests.ui.compare.conftest import PAIR, address, html, press, visit, words
+from tests.ui.compare.conftest import PAIR, address, html, predict, press, visit, words
 
 
 def cells(app: AppTest, name: str) -> list[str]:
@@ -197,6 +197,33 @@ def test_predictions_that_differ(several: Services) -> None:
     app.session_state[predictions.FIND] = "dog"
     app = pages.good(app.run())
     assert "<ins>dog</ins>" in html(app) and "only here" not in html(app)
+
+
+def test_two_evaluations_of_one_name_are_called_differently(several: Services) -> None:
+    """As folders are called that were copied from elsewhere."""
+    for model, answer in (("one", "a"), ("two", "b")):
+        paths = add_plain(several.workspace.root, "predict", model=model)
+        (paths.root / "predict_results.json").write_text('{"predict_bleu-4": 1.0}')
+        predict(paths.root, {"one": answer})
+    several.registry.refresh()
+    several.registry.summaries.step(several.registry.snapshot(), budget=60)
+    ids = [view.run_id for view in several.registry.snapshot() if view.name == "predict"]
+    app = visit({"runs": ",".join(ids), "tab": "predictions"})
+    heads = re.findall('<div class="lf-what">(predict[^<]*)</div>', html(app))
+    assert sorted(heads) == ["predict · saves/one/lora/predict", "predict · saves/two/lora/predict"]
+
+
+def test_scores_whose_origin_is_not_known_are_not_said_to_be_of_the_training(several: Services) -> None:
+    folder = several.workspace.root / "saves" / "demo-llama" / "lora"
+    (folder / "slow" / "all_results.json").write_text('{"train_loss": 1.0, "eval_loss": 2.0}')
+    (folder / "fast" / "eval_results.json").write_text('{"eval_loss": 2.0}')
+    text = html(visit({**PAIR, "tab": "scores"}))
+    own, found = (text.partition(f">{title}<")[2].partition("</table>")[0] for title in (
+        "Measured at the end of training",
+        "Results in the folders of these runs (when they were measured is not known)",
+    ))
+    assert "slow" in own and "fast" not in own.replace("eval-fast", "") and "train_loss" in own.replace("<wbr>", "")
+    assert "fast" in found and "slow" not in found
 
 
 def test_what_a_model_answers_is_text() -> None:
