@@ -9,10 +9,10 @@ from typing import Any
 from lfdash.engine.services import Services
 from lfdash.runs.arguments import LONGEST
 from lfdash.runs.compare.address import Comparison
-from lfdash.runs.compare.arguments import NOTHING, GivenArguments, given_arguments
 from lfdash.runs.compare.scores import Evaluation, Origins, evaluation, of_runs
 from lfdash.runs.compare.settings import SettingRow, differing
 from lfdash.runs.compare.table import Measured, peak_memory
+from lfdash.runs.given import NOTHING, GivenArguments, given_arguments, of_text
 from lfdash.runs.results import read_scores
 from lfdash.runs.table import duration
 from lfdash.runs.view import RunView
@@ -59,7 +59,7 @@ def subject_of(services: Services, view: RunView, place: int) -> Subject:
     """A run that is there."""
     about = services.registry.summaries.get(view).about
     kind = about.kind
-    given = NOTHING if view.waiting is not None else given_arguments(view.paths)
+    given = of_text(view.waiting.settings) if view.waiting is not None else given_arguments(view.paths)
     return Subject(view.run_id, place, view.name, view, kind, about.stage, given, tuple(remarks_of(view, kind, given)))
 
 

@@ -13,7 +13,7 @@ from lfdash.jobs.resources import VISIBLE, ResourceRequest
 from lfdash.queue.placement import Allocation, DevicePool, Inventory, NoRoom
 from lfdash.queue.ports import master_port
 from lfdash.queue.store import QueueEntry
-from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
 from lfdash.runs.view import Reason, RunView, Stall, Waiting
 from lfdash.supervisor.processes import marked_folder
@@ -141,7 +141,8 @@ def queue_status(
                 place = answer
                 pool.take(entry.record.name, answer)
         still = tuple((run, stall) for run in behind if (stall := (stalls or {}).get(run)) is not None)
-        found.append((entry, Waiting(number + 1, entry.request, held, waits, still), place))
+        settings = entry.plan.files.get(ARGS_FILE, "")
+        found.append((entry, Waiting(number + 1, entry.request, held, waits, still, settings), place))
     return found
 
 

@@ -52,6 +52,11 @@ def parse(text: str) -> dict[str, Value]:
     args = plain(text)
     if args is None:
         args = yaml_format.load(text).args
+    return singles(args)
+
+
+def singles(args: Mapping[str, Any]) -> dict[str, Value]:
+    """Arguments as single values, see `parse`."""
     named = list(args.items())[:MOST]
     return {intern(name): value for name, raw in named if not is_secret(name) and (value := single(raw)) is not None}
 

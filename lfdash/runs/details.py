@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from sys import intern
 from typing import Any
 
+from lfdash.errors import ConfigError
 from lfdash.runs.alerts.file import badges
-from lfdash.runs.arguments import Value, read_arguments
+from lfdash.runs.arguments import Value, parse, read_arguments, singles
+from lfdash.runs.given import left_arguments
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.results import look_scores
@@ -22,26 +25,45 @@ flags_of: Callable[[RunPaths], tuple[str, ...]] = badges  # the rules that were 
 @dataclass(frozen=True)
 class RunDetails:
     """args: its arguments as single values; scores: the numbers of its result file; flags: the rules whose alerts are
-    told in a list (`runs/alerts`). unsure: its alerts could not be read, so that there may be other flags."""
+    told in a list (`runs/alerts`). unsure: its alerts could not be read, so that there may be other flags. partial:
+    others than `args` may have been given, for its training_args.yaml is not there."""
 
     args: Mapping[str, Value] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     unsure: bool = False
+    partial: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether an argument that is not in `args` was not given, so that LLaMA-Factory's default was taken."""
+        return bool(self.args) and not self.partial
 
 
 NO_DETAILS = RunDetails()
 
 
 def read_details(view: RunView) -> RunDetails:
-    """What its files tell now. A job that waits has none yet; a run that goes on has no results. OSError when
-    a file could not be read."""
-    if view.waiting is not None:
-        return NO_DETAILS
+    """What its files tell now; of a job that waits, what it will be started with. A run that goes on has no results.
+    OSError when a file could not be read."""
+    if view.waiting is not None and view.attempt == 1:
+        return of_job(view.waiting.settings)
     args = read_arguments(view.paths.training_args)
+    partial = not args
+    if partial:
+        args = singles(left_arguments(view.paths))
     numbers = look_scores(view.path) if view.state in TERMINAL else {}
     scores = {intern(name): value for name, value in list(numbers.items())[:MOST_SCORES] if math.isfinite(value)}
-    return with_flags(RunDetails(args, scores), view)
+    return with_flags(RunDetails(args, scores, partial=partial), view)
+
+
+@lru_cache(maxsize=1024)
+def of_job(settings: str) -> RunDetails:
+    """What a job will be started with. settings: the text of its training_args.yaml."""
+    try:
+        return RunDetails(parse(settings))
+    except ConfigError:
+        return NO_DETAILS
 
 
 def with_flags(found: RunDetails, view: RunView) -> RunDetails:
@@ -62,7 +84,7 @@ class Packed:
 
     def pack(self, found: RunDetails) -> list[Any]:
         """One run's as JSON; the pairs that it names are in `pairs`."""
-        return [[self._place(pair) for pair in found.args.items()], found.scores, found.flags]
+        return [[self._place(pair) for pair in found.args.items()], found.scores, found.flags, found.partial]
 
     def _place(self, pair: tuple[str, Value]) -> int:
         key = (pair[0], type(pair[1]), pair[1])
@@ -85,6 +107,6 @@ def unpacked(pairs: Iterable[Any]) -> list[tuple[str, Value]]:
 
 def unpack(row: Sequence[Any], pairs: Sequence[tuple[str, Value]]) -> RunDetails:
     """One run's details. TypeError, ValueError, IndexError for what `Packed` does not write."""
-    places, scores, flags = row
+    places, scores, flags, partial = row
     numbers = {intern(name): float(value) for name, value in scores.items()}
-    return RunDetails(dict([pairs[place] for place in places]), numbers, tuple(map(str, flags)))
+    return RunDetails(dict([pairs[place] for place in places]), numbers, tuple(map(str, flags)), partial=bool(partial))

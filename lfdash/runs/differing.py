@@ -65,6 +65,7 @@ class ArgumentMatrix:
         self._vocabularies: dict[str, Vocabulary] = {}
         self._coded: dict[int, Coded] = {}  # by the identity of the arguments, which are kept
         self._codes = np.zeros((0, 0), np.int32)
+        self._complete = np.zeros(0, bool)  # rows of which it is known what was not given
 
     def take(self, rows: Sequence[TableRow]) -> None:
         """Takes rows in place of those before; arguments that were seen before cost next to nothing."""
@@ -78,6 +79,7 @@ class ArgumentMatrix:
             columns, values = (np.concatenate([one[part] for one in each]) for part in (1, 2))
             codes[np.repeat(np.arange(len(each)), counts), columns] = values
         self._codes, self._coded = codes, kept
+        self._complete = np.fromiter((row.details.complete for row in rows), bool, len(rows))
 
     def _code(self, args: Mapping[str, Value]) -> Coded:
         columns, codes = [], []
@@ -106,15 +108,16 @@ class ArgumentMatrix:
     def differing(self, places: Places) -> list[str]:
         """The arguments in which these rows differ: those with two given values or more, by `rank`, then those that
         some have given and some have not among runs of one sort (a DPO run has arguments that no SFT run has). Rows of
-        which no argument is known do not count."""
-        codes = self._codes[places]
-        codes = codes[codes.any(axis=1)]
+        which no argument is known do not count, and what is unknown of a run was not left out by it."""
+        codes, complete = self._codes[places], self._complete[places]
+        known = codes.any(axis=1)
+        codes, complete = codes[known], complete[known]
         if len(codes) < 2:
             return []
         largest = codes.max(axis=0)
         smallest = np.where(codes == 0, np.iinfo(np.int32).max, codes).min(axis=0)
         several, absent = smallest < largest, np.zeros(len(self.names), bool)
-        for part in self._sorts(codes):
+        for part in self._sorts(codes[complete]):
             absent |= (part == 0).any(axis=0) & part.any(axis=0)
         names = [[self.names[place] for place in np.flatnonzero(one)] for one in (several, absent & ~several)]
         return [name for part in names for name in sorted(part, key=rank) if name not in NO_SETTINGS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
 from statistics import fmean
 from typing import Any
@@ -23,7 +23,8 @@ RANGES = 6
 class Group:
     """Rows that have something in common. value: what, None = they have no such value; to: where they have numbers in a
     range, its largest (value is its smallest). best, mean: of the metric, over the rows that have a number, the
-    mean of two or more; best_id: the id of the row with the best."""
+    mean of two or more; best_id: the id of the row with the best. unknown: nothing tells whether these rows have such a
+    value; without it an argument was not given, so that LLaMA-Factory's default was taken."""
 
     value: Value | None
     rows: tuple[TableRow, ...]
@@ -31,6 +32,7 @@ class Group:
     best: float | None = None
     mean: float | None = None
     best_id: str | None = None
+    unknown: bool = False
 
 
 
@@ -48,7 +50,7 @@ def is_range(column: str) -> bool:
 
 
 def grouped(rows: Sequence[TableRow], by: str, metric: str) -> list[Group]:
-    """The groups in the order of their values, the one without a value last; rows keep their order.
+    """The groups in the order of their values, those without a value last; rows keep their order.
 
     by: a column; its numbers are put into ranges of about as many rows each where there are many. metric: see
     `metric_of`; of a score the largest is the best, of a loss the smallest.
@@ -61,13 +63,21 @@ def grouped(rows: Sequence[TableRow], by: str, metric: str) -> list[Group]:
         if value == "" or value is None or (is_range(by) and real_number(value) is None):
             value = None
         found.setdefault(None if value is None else same(value), (value, []))[1].append(row)
-    none = found.pop(None, None)
+    _, without = found.pop(None, (None, []))
     known = sorted(found.values(), key=lambda one: order(one[0]))
     if is_range(by) and len(known) > FEW:
         groups = [rated(low, part, metric, high) for low, part, high in ranges(known)]
     else:
         groups = [rated(value, part, metric) for value, part in known]
-    return [*groups, *([] if none is None else [rated(None, none[1], metric)])]
+    for unknown in (False, True):
+        part = [row for row in without if is_unknown(row, by) == unknown]
+        groups += [replace(rated(None, part, metric), unknown=unknown)] if part else []
+    return groups
+
+
+def is_unknown(row: TableRow, by: str) -> bool:
+    """Whether nothing tells if a run without a value of an argument was given one."""
+    return by.startswith(ARG) and not row.details.complete
 
 
 def order(value: Value | None) -> tuple[Any, ...]:

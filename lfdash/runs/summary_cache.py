@@ -31,7 +31,7 @@ from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.summary import NOTHING, LogDigest, Summary
 from lfdash.runs.view import RunView
 
-VERSION = 5
+VERSION = 6
 LARGEST_FILE = 64 << 20  # bytes; 10,000 runs take some 7 MB
 MEGABYTE = 1 << 20  # bytes of a log read at once
 BUDGET_S = 0.05  # of each look, spent on logs that were not read yet
@@ -156,7 +156,7 @@ class SummaryCache:
         held = self._entries.get(key)
         kind = self._about(view, held, seen)
         if held is not None and held.mark[:2] == seen[:2] and key not in self._open and view.state not in ALIVE:
-            details = held.known.details if held.mark == seen else read_details(view)
+            details = held.known.details if held.mark == seen and view.waiting is None else read_details(view)
             if held.view is not None:  # what was noticed as it ended may have been written since
                 details = with_flags(details, view)
             self._put(key, CachedSummary(seen, Known(kind, held.known.summary, details), view))

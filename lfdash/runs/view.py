@@ -57,13 +57,14 @@ FROM_ELSEWHERE = ("other_workspace", "other_cli")  # reasons of a job that anoth
 @dataclass(frozen=True)
 class Waiting:
     """How a job stands in the queue. position: 1 is next; held: why it is not to be started; waits: what it waits
-    for; behind: the runs it waits for that do not step any more."""
+    for; behind: the runs it waits for that do not step any more. settings: the training_args.yaml that it will have."""
 
     position: int
     ask: ResourceRequest
     held: Reason | None = None
     waits: Reason | None = None
     behind: tuple[tuple[str, Stall], ...] = ()
+    settings: str = ""
 
     @property
     def can_release(self) -> bool:

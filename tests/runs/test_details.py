@@ -11,12 +11,14 @@ import pytest
 
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.queue.store import QueueSettings
 from lfdash.runs import details
 from lfdash.runs.alerts.alert import Alert
 from lfdash.runs.alerts.file import append
 from lfdash.runs.details import NO_DETAILS, Packed, RunDetails, read_details, unpack, unpacked
 from lfdash.runs.table import BADGES, Table
-from tests.support.many import add_run
+from tests.support.many import add_plain, add_run
+from tests.support.runs import plan_for, record_for
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_arguments_and_results_of_a_run(registry: ProcessRegistry, monkeypatch: 
 def test_what_was_kept_is_what_was_found_and_common_values_are_written_once() -> None:
     many = [
         RunDetails({"seed": n % 2, "packing": True, "lr": 1.0, "one": 1, "text": "1"}, {"acc": n / 2},
-            ("dead",) * (n % 2))
+            ("dead",) * (n % 2), partial=n % 3 == 0)
         for n in range(9)
     ]
     packed = Packed()
@@ -52,7 +54,7 @@ def test_what_was_kept_is_what_was_found_and_common_values_are_written_once() ->
     assert [type(value) for value in back[0].args.values()] == [int, bool, float, int, str]
 
 
-@pytest.mark.parametrize("broken", [[[9], {}, []], [["x"], {}, []], [[], {"a": "x"}, []], [[]], 5, [[0], [], []]])
+@pytest.mark.parametrize("broken", [[[9], {}, [], 0], [["x"], {}, [], 0], [[], {"a": "x"}, [], 0], [[]], 5, [[0], [], [], 0]])
 def test_what_was_not_written_here_raises(broken: object) -> None:
     with pytest.raises((TypeError, ValueError, IndexError, AttributeError)):
         unpack(broken, [("a", 1)])  # type: ignore[arg-type]
@@ -95,3 +97,28 @@ def test_what_the_alerts_noticed_is_a_badge(registry: ProcessRegistry) -> None:
     assert badges() == ()  # the run is over, and as it was
     registry.summaries.look_again(paths.root)
     assert badges() == ("dead", "diverged", "overfit") == tuple(name for name in BADGES if name in badges())
+
+
+def test_a_job_that_waits_has_the_settings_it_will_be_started_with(registry: ProcessRegistry) -> None:
+    registry.queue.set_settings(QueueSettings(paused=True))
+    plan = plan_for(registry.workspace, name="later", learning_rate=0.01, dataset="demo", hf_hub_token="hf_x")
+    registry.enqueue(plan, record_for(plan))
+    registry.refresh()
+    registry.summaries.step(registry.snapshot(), budget=60)
+    (one,) = Table(registry.summaries).rows(registry.snapshot())
+    assert one.details == RunDetails({"learning_rate": 0.01, "dataset": "demo"}) and one.details.complete
+    assert one.datasets == ("demo",)
+
+
+def test_of_a_copied_run_a_part_is_known(registry: ProcessRegistry) -> None:
+    paths = add_plain(registry.workspace, "copied")
+    registry.refresh()
+    (view,) = registry.snapshot()
+    assert read_details(view).args == {} and not read_details(view).complete
+    (paths.root / "README.md").write_text("### Training hyperparameters\n\n- learning_rate: 0.002\n")
+    (paths.root / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 16, "lora_alpha": 32, "bias": "none"}')
+    found = read_details(view)
+    assert found.args == {"learning_rate": 0.002, "lora_rank": 16, "lora_alpha": 32} and found.partial
+    assert not found.complete
+    paths.training_args.write_text("seed: 1\n")
+    assert read_details(view) == RunDetails({"seed": 1}) and read_details(view).complete

@@ -75,3 +75,13 @@ def test_what_is_tried_most_comes_first() -> None:
     assert sorted(["own", "seed", "val_size", "learning_rate", "lora_rank"], key=rank) == [
         "learning_rate", "lora_rank", "seed", "val_size", "own",
     ]
+
+
+def test_what_is_unknown_of_a_run_is_not_what_it_left_out() -> None:
+    """A model card names a few of the arguments: it does not say that the others were not given."""
+    told: dict[str, Value] = {"learning_rate": 1e-4, "seed": 1}
+    for partial, names in ((True, []), (False, ["learning_rate"])):
+        matrix = ArgumentMatrix()
+        rows = [row("a", details=RunDetails(told)), row("b", details=RunDetails({"seed": 1}, partial=partial))]
+        matrix.take(rows)
+        assert matrix.differing(np.arange(2)) == names

@@ -33,6 +33,17 @@ def test_a_sweep_by_its_learning_rate() -> None:
     assert groups[1].rows == (rows[0], rows[2])
 
 
+def test_unknown_is_not_the_same_as_not_given() -> None:
+    details = (RunDetails({"seed": 1}), RunDetails({"seed": 1}, partial=True), RunDetails())
+    rows = [row(f"r{n}", details=one) for n, one in enumerate(details)]
+    groups = grouped(rows, "arg.learning_rate", "best")
+    assert [(one.value, one.unknown, one.rows) for one in groups] == [
+        (None, False, (rows[0],)), (None, True, (rows[1], rows[2])),
+    ]
+    assert [(one.value, one.unknown) for one in grouped(rows, "arg.seed", "best")] == [(1, False), (None, True)]
+    assert [(one.value, one.unknown) for one in grouped(rows, "tags", "best")] == [(None, False)]
+
+
 def test_of_a_score_the_largest_is_the_best() -> None:
     rows = [row(f"r{n}", details=RunDetails({}, {"acc": value})) for n, value in enumerate((0.5, 0.75))]
     (group,) = grouped(rows, "model", "score.acc")

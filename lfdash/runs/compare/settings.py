@@ -13,7 +13,7 @@ from lfdash.jobs.args import same
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.fields import FIELDS, arguments
 from lfdash.jobs.yaml_format import SECTIONS, section_of
-from lfdash.runs.compare.arguments import GivenArguments
+from lfdash.runs.given import GivenArguments
 from lfdash.runs.spreadsheet import harmless
 
 ENVIRONMENT = "environment"  # the group of what is set there

@@ -9,10 +9,10 @@ from typing import Any
 
 import streamlit as st
 
+from lfdash.runs.metrics.smoothing import ladder_at
 from lfdash.ui.curves import lines, specs
 from lfdash.ui.curves.deltas import Points, Sent
 from lfdash.ui.curves.lines import DARK, CurveRun, Picture
-from lfdash.runs.metrics.smoothing import ladder_at
 from lfdash.ui.curves.settings import AXES, FIELDS, CurveSettings, from_query, query, told
 from lfdash.ui.curves.vega import Bundle, cache_folder
 from lfdash.ui.shared import browser_part, streamlit_private

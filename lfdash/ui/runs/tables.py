@@ -57,7 +57,8 @@ def parts_of(rows: Sequence[TableRow]) -> list[Part]:
         return [Part("", rows, None, selection.prepare([row.run_id for row in rows]))] if rows else []
     found = []
     for group in grouped(rows, by, metric_of(rows, filters.order()[0])):
-        place = f"{crc32(f'{by}={group.value!r}'.encode()):08x}."
+        what = f"{by}={group.value!r}{'?' * group.unknown}"
+        place = f"{crc32(what.encode()):08x}."
         is_open = bool(st.session_state.get(open_key(place)))
         key = selection.prepare([row.run_id for row in group.rows], place) if is_open else ""
         found.append(Part(place, group.rows, group, key))
@@ -187,13 +188,16 @@ def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> d
     for name in data.column_names:
         if name not in own:
             plain = pa.types.is_floating(data.schema.field(name).type)
-            own[name] = number_column(names[name], data[name]) if plain else config.TextColumn(names[name])
+            told = t("ui.runs_argument_help") if name.startswith(ARG) else None
+            own[name] = (
+                number_column(names[name], data[name], told) if plain else config.TextColumn(names[name], help=told)
+            )
     return own
 
 
-def number_column(title: str, values: pa.ChunkedArray) -> Any:
-    """How a column of numbers that may be of any size looks."""
-    return st.column_config.NumberColumn(title, format=NUMBER, width=number_width(title, values))
+def number_column(title: str, values: pa.ChunkedArray, told: str | None = None) -> Any:
+    """How a column of numbers that may be of any size looks. told: its help."""
+    return st.column_config.NumberColumn(title, format=NUMBER, width=number_width(title, values), help=told)
 
 
 def number_width(title: str, values: pa.ChunkedArray) -> int:
@@ -222,11 +226,16 @@ def value_words(group: Group, by: str) -> str:
     """The value of a group, with the name of a setting or a result before it."""
     label = f"{view.word(by)} " if by.startswith((ARG, SCORE)) else ""
     if group.value is None:
-        return label + t("ui.runs_group_without")
+        return label + t(f"ui.runs_group_{without_word(group, by)}")
     if by == "when":
         return label + when_words(group)
     ends = [group.value, *([] if group.to is None or group.to == group.value else [group.to])]
     return label + " – ".join(end_words(end, by) for end in ends)
+
+
+def without_word(group: Group, by: str) -> str:
+    """Which word stands for no value: nothing tells of one, LLaMA-Factory's default was taken, or there is none."""
+    return "unknown" if group.unknown else "not_given" if by.startswith(ARG) else "without"
 
 
 def end_words(value: Any, by: str) -> str:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfdash.jobs.environment import ArgumentType
-from lfdash.runs.compare.arguments import GivenArguments
 from lfdash.runs.compare.settings import (
     OF_EACH_RUN,
     Cell,
@@ -22,6 +21,7 @@ from lfdash.runs.compare.settings import (
     to_csv,
     to_markdown,
 )
+from lfdash.runs.given import GivenArguments
 
 NAMES = st.sampled_from(["learning_rate", "lora_rank", "dataset", "bf16", "my_own", "output_dir", "template"])
 VALUES = st.one_of(

@@ -68,7 +68,9 @@ def test_a_group_is_called_by_its_value() -> None:
     words = tables.value_words
     assert words(Group(0.0001, ()), "arg.learning_rate") == "learning_rate 0.0001"
     assert words(Group(5e-05, ()), "arg.learning_rate") == "learning_rate 0.00005"  # as the table has it
-    assert words(Group(None, ()), "arg.seed") == "seed (none)" and words(Group("SUCCEEDED", ()), "state") == "FINISHED"
+    assert words(Group(None, ()), "arg.seed") == "seed not given (LLaMA-Factory's default)"
+    assert words(Group(None, (), unknown=True), "arg.seed") == "seed not known (no training_args.yaml)"
+    assert words(Group(None, ()), "tags") == "(none)" and words(Group("SUCCEEDED", ()), "state") == "FINISHED"
     assert words(Group(1.25, (), to=2.5), "best") == "1.25 – 2.5" and words(Group(60.0, (), to=60.0),
         "duration") == "0:01:00"
     assert words(Group("eval", ()), "kind") == "Evaluation" and words(Group(True, ()), "arg.packing") == "packing true"

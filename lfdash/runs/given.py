@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.errors import ConfigError
-from lfdash.files import FileMark, is_absent, look_mark, open_plain
+from lfdash.files import FileMark, is_absent, look_json, look_mark, open_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.secret_arguments import HIDDEN, is_secret, looks_secret
 from lfdash.runs.paths import RunPaths
 
-CARD = "README.md"
+CARD, ADAPTER = "README.md", "adapter_config.json"
 CARD_BYTES = 1 << 15  # of a model card: what was given stands behind its usual text
 KEPT = 4096  # runs whose arguments are held
 LINE = re.compile(r"^- (\w+): (.+)$", re.MULTILINE)
@@ -28,12 +28,18 @@ CARD_NAMES = {
     "lr_scheduler_warmup_steps": "warmup_steps", "lr_scheduler_warmup_ratio": "warmup_ratio",
     "num_epochs": "num_train_epochs", "training_steps": "max_steps", "label_smoothing_factor": "label_smoothing_factor",
 }
+# what peft writes into an adapter_config.json -> LLaMA-Factory's argument (llamafactory/model/adapter.py)
+ADAPTER_NAMES = {
+    "r": "lora_rank", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout", "use_rslora": "use_rslora",
+    "use_dora": "use_dora",
+}
 
 
 @dataclass(frozen=True)
 class GivenArguments:
     """args: argument -> value. env: what its file says about the environment. source: "file" (training_args.yaml: all
-    that was given), "card" (the model card: a part), "spoiled" (a file that cannot be read), "" (nothing tells)."""
+    that was given), "card" (the model card and the adapter's configuration: a part), "spoiled" (a file that cannot be
+    read), "" (nothing tells)."""
 
     args: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
@@ -54,36 +60,60 @@ def given_arguments(paths: RunPaths) -> GivenArguments:
         mark = look_mark(paths.training_args)
         if mark is not None:
             return from_file(paths.training_args, mark)
-        card = paths.root / CARD
-        mark = look_mark(card)
-        return from_card(card, mark) if mark is not None else NOTHING
+        args = left_arguments(paths)
+        return GivenArguments(args, {}, "card") if args else NOTHING
     except OSError:
         return GivenArguments(source="spoiled")
 
 
-@lru_cache(maxsize=KEPT)
-def from_file(path: Path, _mark: FileMark) -> GivenArguments:
-    """The arguments of a training_args.yaml. OSError when reading failed: that is not kept."""
+def left_arguments(paths: RunPaths) -> dict[str, Any]:
+    """What a run without a training_args.yaml was given, as far as what it left tells: the model card, and the
+    adapter's configuration. OSError when reading failed."""
+    found: dict[str, Any] = {}
+    for name, read in ((CARD, from_card), (ADAPTER, from_adapter)):
+        path = paths.root / name
+        mark = look_mark(path)
+        found |= read(path, mark) if mark is not None else {}
+    return found
+
+
+def of_text(text: str) -> GivenArguments:
+    """What a job that waits will be given. text: of its training_args.yaml."""
     try:
-        document = yaml_format.load(head_of(path, yaml_format.MAX_BYTES + 1))
+        document = yaml_format.load(text)
     except ConfigError:
         return GivenArguments(source="spoiled")
     return GivenArguments(hidden(document.args), hidden(document.env), "file")
 
 
 @lru_cache(maxsize=KEPT)
-def from_card(path: Path, _mark: FileMark) -> GivenArguments:
+def from_file(path: Path, _mark: FileMark) -> GivenArguments:
+    """The arguments of a training_args.yaml. OSError when reading failed: that is not kept."""
+    return of_text(head_of(path, yaml_format.MAX_BYTES + 1))
+
+
+@lru_cache(maxsize=KEPT)
+def from_card(path: Path, _mark: FileMark) -> dict[str, Any]:
     """What a model card tells: the hyper-parameters that transformers notes there. OSError when reading failed: that is
     not kept."""
     try:
         text = head_of(path, CARD_BYTES).partition(HEADING)[2].partition("\n###")[0]
     except OSError as error:
         if is_absent(error):
-            return NOTHING
+            return {}
         raise
     told = {CARD_NAMES[name]: value for name, value in LINE.findall(text) if name in CARD_NAMES}
-    args = {name: yaml_format.spoken(value) for name, value in told.items()}
-    return GivenArguments(hidden(args), {}, "card") if args else NOTHING
+    return hidden({name: yaml_format.spoken(value) for name, value in told.items()})
+
+
+@lru_cache(maxsize=KEPT)
+def from_adapter(path: Path, _mark: FileMark) -> dict[str, Any]:
+    """What the configuration of a LoRA adapter tells. OSError when reading failed: that is not kept."""
+    told = look_json(path)
+    if told.get("peft_type") != "LORA":
+        return {}
+    return {argument: value for name, argument in ADAPTER_NAMES.items()
+            if isinstance(value := told.get(name), int | float)}
 
 
 def head_of(path: Path, size: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lfdash.jobs.secret_arguments import HIDDEN
-from lfdash.runs.compare.arguments import GivenArguments, given_arguments
+from lfdash.runs.given import GivenArguments, given_arguments
 from lfdash.runs.paths import RunPaths
 
 CARD = """---
@@ -86,3 +86,14 @@ def test_a_file_that_fails_once_is_read_the_next_time(
         broken.setattr(os, called, fails)
         assert given_arguments(RunPaths(tmp_path)).source == "spoiled"
     assert given_arguments(RunPaths(tmp_path)).args["learning_rate"] == 0.002
+
+
+def test_the_configuration_of_an_adapter_tells_its_rank(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8, "lora_alpha": "x", "use_dora": true}')
+    found = given_arguments(RunPaths(tmp_path))
+    assert (found.args, found.source) == ({"lora_rank": 8, "use_dora": True}, "card")
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "OFT", "r": 8, "oft_block_size": 32}')
+    assert given_arguments(RunPaths(tmp_path)) == GivenArguments()
+    (tmp_path / "README.md").write_text(CARD)
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8}')
+    assert {"learning_rate": 0.002, "lora_rank": 8}.items() <= given_arguments(RunPaths(tmp_path)).args.items()
