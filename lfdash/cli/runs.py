@@ -10,6 +10,7 @@ import click
 from lfdash.cli.terminal import Terminal, local_time, number, pairs, seconds, utc
 from lfdash.cli.texts import language, t
 from lfdash.engine.facade import Run, Workspace
+from lfdash.engine.more import past_end_in
 from lfdash.engine.words import stall_in, waiting_in
 from lfdash.outcomes import Refused
 from lfdash.runs.listing import RunRow
@@ -88,7 +89,7 @@ def speed_words(row: RunRow) -> str:
 
 def past_end(view: RunView) -> str:
     """That nothing was left to train."""
-    return t("ui.past_end", step=view.progress.step, total=view.progress.total)
+    return past_end_in(language(), view)
 
 
 def state_words(row: RunRow, view: RunView) -> str:

@@ -21,6 +21,7 @@ from lfdash.jobs import yaml_format
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import request_of
 from lfdash.jobs.stages import ADAPTER_METHODS
+from lfdash.locales import in_language, refusal_in
 from lfdash.outcomes import Refused
 from lfdash.runs.plan import make_plan
 from lfdash.runs.record import TERMINAL, RunRecord
@@ -60,6 +61,15 @@ def more_epochs(view: RunView) -> MoreEpochs | Refused:
     if step is None and view.saved.model is None:
         return Refused("more_nothing")
     return MoreEpochs(done, step)
+
+
+def past_end_in(code: str, view: RunView) -> str:
+    """That the checkpoint of a resumed run stood at its end already; then how it can be trained further, or why it
+    cannot."""
+    told = in_language(code, "ui.past_end", step=view.progress.step, total=view.progress.total)
+    further = more_epochs(view)
+    more = refusal_in(code, further) if isinstance(further, Refused) else in_language(code, "ui.past_end_more")
+    return f"{told} {more}"
 
 
 def number(value: object, default: float) -> float:

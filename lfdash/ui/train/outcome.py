@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from lfdash.engine.more import past_end_in
 from lfdash.engine.words import span_in
 from lfdash.jobs.secret_arguments import hide
 from lfdash.locales import pair_in
@@ -64,7 +65,7 @@ def stall_words(stall: Stall, step: int | None) -> str:
 
 def past_end_words(view: RunView) -> str:
     """That the checkpoint of a resumed run stood at its end already."""
-    return t("ui.past_end", step=view.progress.step, total=view.progress.total)
+    return past_end_in(language(), view)
 
 
 def lost_words(view: RunView) -> str:

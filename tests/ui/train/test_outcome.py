@@ -14,7 +14,7 @@ from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import RunState
-from lfdash.runs.view import RunView, Stall
+from lfdash.runs.view import RunView, Saved, Stall
 from lfdash.ui.shared.text import t
 from tests.support import app
 from tests.support.runs import FIXTURES, plan_for, record_for
@@ -129,9 +129,12 @@ def test_a_run_that_is_over_whose_record_is_spoiled_says_so_too(
     assert (t("ui.record_spoiled_over", reason="run.json is torn.") in words) is told
 
 
-def test_a_checkpoint_at_the_end_says_that_nothing_was_left(services: Services) -> None:
-    said = show(services, state=RunState.SUCCEEDED, progress=Progress(step=3, total=2))
+@pytest.mark.parametrize(("saved", "key"), [(None, "outcomes.more_nothing"), ("adapter", "ui.past_end_more")])
+def test_a_checkpoint_at_the_end_says_that_nothing_was_left(services: Services, saved: str | None, key: str) -> None:
+    """And only then to press a button when that is not disabled."""
+    said = show(services, state=RunState.SUCCEEDED, progress=Progress(step=3, total=2), saved=Saved(saved))
     assert t("ui.past_end", step=3, total=2) in said
+    assert t(key) in said and (t("ui.past_end_more") in said) is (saved is not None)
     assert "already" not in said.replace(t("ui.past_end", step=3, total=2), "")
 
 
