@@ -89,7 +89,8 @@ def test_r07_a_checkpoint_that_was_at_its_end(tmp_path: Path, monkeypatch: pytes
         (view,) = services.registry.snapshot()
         assert view.state is RunState.SUCCEEDED
         app = pages.start()
-        assert [item.value for item in app.warning] == [f"{t('ui.past_end', step=3, total=2)} {t('outcomes.resume_plain')}"]
+        told = f"{t('ui.past_end', step=3, total=2)} {t('outcomes.resume_plain')}"
+        assert [item.value for item in app.warning] == [told]
 
 
 # -- causes of failures -----------------------------------------------------------------------------------

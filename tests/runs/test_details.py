@@ -54,7 +54,9 @@ def test_what_was_kept_is_what_was_found_and_common_values_are_written_once() ->
     assert [type(value) for value in back[0].args.values()] == [int, bool, float, int, str]
 
 
-@pytest.mark.parametrize("broken", [[[9], {}, [], 0], [["x"], {}, [], 0], [[], {"a": "x"}, [], 0], [[]], 5, [[0], [], [], 0]])
+@pytest.mark.parametrize(
+    "broken", [[[9], {}, [], 0], [["x"], {}, [], 0], [[], {"a": "x"}, [], 0], [[]], 5, [[0], [], [], 0]]
+)
 def test_what_was_not_written_here_raises(broken: object) -> None:
     with pytest.raises((TypeError, ValueError, IndexError, AttributeError)):
         unpack(broken, [("a", 1)])  # type: ignore[arg-type]

@@ -90,8 +90,8 @@ def test_a_link_to_a_plain_file_is_read(tmp_path: Path) -> None:
     ("files", "kind"),
     [
         (["predict_results.json", "all_results.json"], "eval"), (["eval_results.json"], "eval"),
-        (["eval_results.json", "train_results.json"], "train"), (["predict_results.json", "adapter_config.json"], "train"),
-        (["all_results.json"], "train"), ([], "train"),
+        (["eval_results.json", "train_results.json"], "train"), (["all_results.json"], "train"), ([], "train"),
+        (["predict_results.json", "adapter_config.json"], "train"),
     ],
 )
 def test_a_copied_evaluation_is_known_by_what_a_training_would_have_left(

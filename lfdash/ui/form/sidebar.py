@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -19,7 +20,7 @@ from lfdash.jobs.args import build_args
 from lfdash.jobs.converters import SAVES, model_name
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID, GROUPS, arguments
-from lfdash.jobs.job import JobConfig
+from lfdash.jobs.job import JobConfig, coerce
 from lfdash.jobs.presets import Preset
 from lfdash.jobs.secret_arguments import HIDDEN
 from lfdash.jobs.stages import BY_CODE
@@ -33,6 +34,7 @@ from lfdash.workspace.folders import weights_in
 ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export")
 FILTER = "page.filter"
 MORE = "more"  # the group of arguments without a row
+LONGEST_EXTRA = 60  # characters of a value that stands there, shown at its field
 GO_TO, GONE = "page.go_to", "page.gone"  # the key of what is to be shown; how often something was
 
 
@@ -305,6 +307,7 @@ class FieldContext:
         """How a field appears now."""
         services = self.form.services
         argument = services.upstream.arguments.get(argument_of(row))
+        value = self.sent_instead(row)
         return widgets.Appearance(
             page=self.form.page,
             options=options(services, self.job, row),
@@ -312,7 +315,14 @@ class FieldContext:
             upstream_help=(argument.help or "") if argument and not help_text(row.id) else "",
             problems=self.problems.get(row.id, ()),
             reason="" if self.shows(row) else t("ui.not_now"),
+            extra="" if value is None else extra_arguments.written(value)[:LONGEST_EXTRA],
+            refused=value is not None and coerce(row, value).status == "refused",
         )
+
+    def sent_instead(self, row: Field) -> Any:
+        """The value that the field's argument has under *More arguments*, while the field itself is empty; None where
+        it has none."""
+        return self.job.extra.get(argument_of(row)) if row.id not in self.job.values and self.shows(row) else None
 
 
 def options(services: Services, job: JobConfig, row: Field) -> list[str]:

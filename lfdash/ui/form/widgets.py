@@ -19,7 +19,7 @@ from lfdash.jobs.fields import arguments
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.scripts import css_class
-from lfdash.ui.shared.text import choice, help_text, label, problem_markdown, t
+from lfdash.ui.shared.text import choice, help_text, label, markdown_safe, problem_markdown, t
 
 HALF_WIDTH = {"int", "float", "choice", "text"}
 
@@ -29,7 +29,8 @@ class Appearance:
     """How one field appears now.
 
     page: a name of the page that shows it; options: what a choice offers; default: LLaMA-Factory's own default, shown
-    as placeholder; problems: what is wrong with it, told below; reason: why it is disabled.
+    as placeholder; problems: what is wrong with it, told below; reason: why it is disabled. extra: the value that its
+    argument has under *More arguments*, as it is written; refused: whether the field could not hold that.
     """
 
     page: str
@@ -38,6 +39,8 @@ class Appearance:
     upstream_help: str = ""
     problems: tuple[Problem, ...] = ()
     reason: str = ""
+    extra: str = ""
+    refused: bool = False
 
 
 def number_text(value: float) -> str:
@@ -77,7 +80,9 @@ def shown_help(row: Field, look: Appearance) -> str:
 
 
 def placeholder(row: Field, look: Appearance) -> str:
-    """What an empty widget shows: the default that LLaMA-Factory will use."""
+    """What an empty widget shows: the value that is sent from elsewhere, or the default that LLaMA-Factory will use."""
+    if look.extra:
+        return t("ui.field_more_value", value=look.extra, more=t("groups.more"))
     if look.default is None or look.default == "" or look.default == []:
         return t("ui.not_set")
     default = look.default
@@ -97,6 +102,10 @@ def draw(row: Field, look: Appearance, on_change: Callable[..., None], args: tup
     }
     DRAWERS.get(row.kind, draw_text)(row, look, common)
     draw_problems(look.problems)
+    if look.extra:
+        reason = t("ui.field_more_unfit" if look.refused else "ui.field_more_fits")
+        words = t("ui.field_in_more", value=markdown_safe(look.extra), more=t("groups.more"), reason=reason)
+        st.caption(f":orange[:material/warning: {words}]")
 
 
 def draw_problems(found: Sequence[Problem]) -> None:
@@ -118,8 +127,9 @@ def draw_text(row: Field, look: Appearance, common: dict[str, Any]) -> None:
 
 def draw_bool(row: Field, look: Appearance, common: dict[str, Any]) -> None:
     if st.session_state.get(row.id) is None:
-        default = t("ui.on") if look.default is True else t("ui.off")
-        common["label"] += f" :gray[{t('ui.default_is', value=default)}]"
+        default = t("ui.default_is", value=t("ui.on") if look.default is True else t("ui.off"))
+        told = markdown_safe(placeholder(row, look)) if look.extra else default
+        common["label"] += f" :gray[{told}]"
     with st.container(key=f"flag_{row.id}"):
         keyed.segments(
             **common, options=[False, True], page=look.page, word=lambda on: t("ui.on") if on else t("ui.off")

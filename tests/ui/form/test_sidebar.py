@@ -11,7 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash import locales
 from lfdash.jobs.fields import BY_ID, FIELDS
+from lfdash.jobs.kinds import DEFAULT
 from lfdash.ui.form import extra_arguments, sidebar
+from lfdash.ui.form.keys import scoped
 from lfdash.ui.form.state import PRESET, PRESET_PICK
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
@@ -90,6 +92,24 @@ def test_a_field_that_does_not_apply_says_so(app: AppTest) -> None:
     pages.good(app.run())
     rank = pages.widget(app, "text_input", "train.galore_rank")
     assert not rank.disabled and t("ui.not_now") not in rank.help
+
+
+def test_a_value_that_a_field_refuses_is_told_at_the_field(app: AppTest) -> None:
+    """The preview has it; "default" stood in the field."""
+    rate = "train.learning_rate"
+    for value, told in (("1000.0", "this field cannot hold it"), ("0.0001", "take it out there")):
+        app.session_state[rate] = ""
+        app.session_state[scoped(DEFAULT, extra_arguments.NAMES)] = ["learning_rate"]
+        app.session_state[extra_arguments.key(DEFAULT, "learning_rate")] = value
+        pages.good(app.run())
+        field = pages.widget(app, "text_input", rate)
+        words = [item.value.replace("\\", "") for item in app.caption if value in item.value]
+        assert field.placeholder == f"{value} (More arguments)" and len(words) == 1 and told in words[0]
+    app.session_state[extra_arguments.key(DEFAULT, "learning_rate")] = "1e-4"
+    app.session_state[rate] = "5e-5"  # then both are given, and that is an error of its own
+    pages.good(app.run())
+    assert pages.widget(app, "text_input", rate).placeholder.startswith("default")
+    app.session_state[scoped(DEFAULT, extra_arguments.NAMES)] = []
 
 
 def test_the_group_of_a_field_is_the_one_to_open() -> None:
