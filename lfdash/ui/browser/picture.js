@@ -15,6 +15,16 @@ const make = (tag, className, parent) => {
   return element;
 };
 
+// A short piece of a line, with its dashes.
+const swatch = (line, className, parent, colour) => {
+  const piece = make("i", className, parent);
+  piece.style.setProperty("--line", colour);
+  if (!line.dash.length) return;
+  let done = 0;
+  const parts = line.dash.map((length, place) => `${place % 2 ? "transparent" : "var(--line)"} ${done}px ${done += length}px`);
+  piece.style.borderImage = `repeating-linear-gradient(90deg, ${parts.join(", ")}) 3`;
+};
+
 export class Picture {
   // name: of the chart; board: the place of the page that it belongs to (curves.js).
   constructor(name, board) {
@@ -178,8 +188,7 @@ export class Picture {
       const button = make("button", "lf-legend-entry", this.legend), line_colour = (dark && dark[line.colour]) || line.colour;
       button.type = "button";
       button.setAttribute("aria-pressed", String(this.shows(line)));
-      const swatch = make("i", line.points ? "lf-swatch lf-dotted" : line.faint ? "lf-swatch lf-faint" : "lf-swatch", button);
-      swatch.style.setProperty("--line", line_colour);
+      swatch(line, line.points ? "lf-swatch lf-dotted" : line.faint ? "lf-swatch lf-faint" : "lf-swatch", button, line_colour);
       button.append(line.label);
       button.onclick = () => this.board.toggle(line.label);
     }
@@ -255,8 +264,8 @@ export class Picture {
       if (!this.shows(line)) continue;
       const points = this.points(line), at = nearest(points.x, x);
       if (at < 0) continue;
-      const row = make("span", "lf-tip-row"), swatch = make("i", line.faint ? "lf-swatch lf-faint" : "lf-swatch", row);
-      swatch.style.setProperty("--line", (dark && dark[line.colour]) || line.colour);
+      const row = make("span", "lf-tip-row");
+      swatch(line, line.faint ? "lf-swatch lf-faint" : "lf-swatch", row, (dark && dark[line.colour]) || line.colour);
       make("span", "lf-tip-name", row).textContent = line.label;
       const other = points.x[at] !== x ? ` (${place(this.axis, points.x[at])})` : "";
       make("span", "lf-tip-value", row).textContent = value(points.y[at]) + other;

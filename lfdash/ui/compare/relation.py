@@ -37,11 +37,13 @@ FIRST = ("learning_rate", "lora_rank")  # the settings that are looked at first
 
 @dataclass(frozen=True)
 class Point:
-    """A run in the view. settings: setting -> what stands for it; metrics: metric -> its number."""
+    """A run in the view. shape: of its point, by which runs of one colour differ. settings: setting -> what stands for
+    it; metrics: metric -> its number."""
 
     run_id: str
     name: str
     colour: str
+    shape: str
     settings: Mapping[str, Any]
     metrics: Mapping[str, float]
 
@@ -109,7 +111,9 @@ def points_of(
         known = {row.name: row.cells[place].value for row in rows if row.cells[place].how in ("given", "default")}
         numbers = {**own_numbers(table.get(subject.run_id)), **scores.get(subject.run_id, {})}
         finite = {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
-        found.append(Point(subject.run_id, names[subject.run_id], colour_words(subject.place), known, finite))
+        own = colour_of(subject.place)
+        shape = own.shape if own is not None else ""
+        found.append(Point(subject.run_id, names[subject.run_id], colour_words(subject.place), shape, known, finite))
     return found
 
 
@@ -154,6 +158,7 @@ def draw_scatter(points: Sequence[Point], setting: str, metric: str, *, coloured
         {
             "run": point.name, "x": placed(across, value, short), "y": point.metrics[metric],
             "x_text": across.word(value), "y_text": metric_text(metric, point.metrics[metric]), "colour": point.colour,
+            "shape": point.shape,
         }
         for point in points if (value := point.settings.get(setting)) is not None
     ])
@@ -190,7 +195,7 @@ def draw_parallel(points: Sequence[Point], settings: Sequence[str], metric: str,
     lines = [
         {
             "kind": "line", "run": point.name, "id": point.run_id, "axis": axis.name, "place": place, "text": text,
-            "colour": point.colour, "value": point.metrics[metric],
+            "colour": point.colour, "shape": point.shape, "value": point.metrics[metric],
         }
         for point in points for axis in axes for place, text in [on_axis(axis, point, metric)]
     ]

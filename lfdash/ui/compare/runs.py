@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 from lfdash.engine.comparison import Subject
 from lfdash.engine.services import Services
@@ -13,8 +14,6 @@ from lfdash.runs.record import TERMINAL
 from lfdash.ui.compare.tables import Head
 from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, RunColour
 from lfdash.ui.shared.text import isolated, t
-
-DOT = 3  # px; longer dashes are dashes
 
 
 def names_of(subjects: Sequence[Subject]) -> dict[str, str]:
@@ -42,8 +41,10 @@ def swatch(place: int) -> str:
     colour = colour_of(place)
     if colour is None:
         return ""
-    line = "solid" if not colour.dash else "dotted" if colour.dash[0] <= DOT else "dashed"
-    style = f"border-top:3px {line} light-dark({colour.light},{colour.dark})"
+    own = f"light-dark({colour.light},{colour.dark})"
+    ends = list(accumulate(colour.dash or (1,), initial=0))
+    parts = [f"{'transparent' if n % 2 else own} {a}px {b}px" for n, (a, b) in enumerate(pairwise(ends))]
+    style = f"height:3px;background:repeating-linear-gradient(90deg,{','.join(parts)})"
     return f'<span class="lf-swatch" style="{html.escape(style)}" aria-hidden="true"></span>'
 
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import altair as alt
 
+from lfdash.ui.curves.lines import STYLES
+
 PLAIN = "#0072b2"  # of many runs, which have no colour of their own
 GREY = "#8b949e"  # seen on white and on black
 HEIGHT = 380
+DASHES = {shape: dash or (1, 0) for dash, shape in STYLES}  # by the shape of the points
 BELOW = -0.1  # place of the runs that have no such setting
 WIDTH = 132  # px between two axes of many
 ROOM = 24  # px between the outermost points and the ends of their axis
@@ -23,8 +26,8 @@ def scatter(
     setting: str, setting_kind: str, metric: str, metric_kind: str, *, ticks: tuple[str, ...] = (),
     coloured: bool = True,
 ) -> dict[str, Any]:
-    """A point a run. Data `source`: run (its name), x, y, x_text, y_text, colour. kinds: those of axes.Axis; ticks: of
-    an axis of words. coloured: whether `colour` is that of the run."""
+    """A point a run. Data `source`: run (its name), x, y, x_text, y_text, colour, shape. kinds: those of axes.Axis;
+    ticks: of an axis of words. coloured: whether `colour` and `shape` are those of the run."""
     tooltip = [
         alt.Tooltip("run:N", title=" "), alt.Tooltip("x_text:N", title=setting), alt.Tooltip("y_text:N", title=metric),
     ]
@@ -37,6 +40,7 @@ def scatter(
     base = alt.Chart(alt.NamedData("source")).encode(x=across, y=upright, color=colour, tooltip=tooltip)
     layers = [base.mark_circle(size=110, opacity=0.85)]
     if coloured:
+        layers = [base.mark_point(size=110, opacity=0.85, filled=True).encode(shape=alt.Shape("shape:N", scale=None))]
         layers.append(base.mark_text(align="left", dx=9, fontSize=11, limit=130).encode(text="run:N"))
     finished: dict[str, Any] = alt.layer(*layers).properties(width="container", height=HEIGHT).to_dict()
     return finished
@@ -51,7 +55,8 @@ def scale_of(kind: str) -> alt.Scale:
 def parallel(axes: tuple[str, ...], metric: str, *, coloured: bool = True) -> dict[str, Any]:
     """A line a run over several upright axes, the last of which is the metric. Data `source`: kind ("line", "tick": a
     value that is written beside its axis), axis, place (0..1, or BELOW), text, and of lines: run (its name), id,
-    colour, and value: the metric, by which lines are coloured where there are too many runs for colours of their own.
+    colour, shape (of its points, by which its dashes are known), and value: the metric, by which lines are coloured
+    where there are too many runs for colours of their own.
     """
     across = alt.X(
         "axis:N", sort=list(axes), title=None, scale=alt.Scale(domain=list(axes), padding=0.5),
@@ -72,6 +77,12 @@ def parallel(axes: tuple[str, ...], metric: str, *, coloured: bool = True) -> di
         strokeWidth=alt.when(hover).then(alt.value(4)).otherwise(alt.value(2)),
         tooltip=[alt.Tooltip("run:N", title=" "), alt.Tooltip("axis:N", title="·"), alt.Tooltip("text:N", title="=")],
     ).add_params(hover)
+    if coloured:
+        dashes = alt.Scale(domain=list(DASHES), range=[list(dash) for dash in DASHES.values()])
+        lines = lines.encode(
+            strokeDash=alt.StrokeDash("shape:N", scale=dashes, legend=None),
+            shape=alt.Shape("shape:N", scale=alt.Scale(domain=list(DASHES), range=list(DASHES)), legend=None),
+        )
     ticks = source.transform_filter(alt.datum.kind == "tick").mark_text(
         align="right", dx=-8, dy=-7, fontSize=11, color=GREY, limit=WIDTH - 24
     ).encode(x=across, y=upright, text="text:N")

@@ -124,7 +124,7 @@ def chart_part(one: Picture, settings: CurveSettings, height: int) -> dict[str, 
         "title": title, "spec": spec, "log": log, "height": height,
         "lines": [
             {"id": line.id, "label": line.label, "colour": line.colour, "faint": line.faint, "points": line.points,
-             "follows": line.follows}
+             "follows": line.follows, "dash": line.dash}
             for line in one.lines
         ],
     }

@@ -28,11 +28,13 @@ FURTHEST = np.finfo("float32").max  # a spoiled row of the log may say anything
 
 @dataclass(frozen=True)
 class RunColour:
-    """Of a run among several: on a light page, on a dark one, and the dashes of its lines."""
+    """Of a run among several: on a light page, on a dark one, the dashes of its lines and the shape of its points
+    (Vega's name): runs of one colour differ by both."""
 
     light: str
     dark: str
     dash: tuple[int, ...] = ()
+    shape: str = "circle"
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,16 @@ class Picture:
     marks: list[dict[str, Any]] = field(default_factory=list)
 
 
+# on a light page, on a dark one: few, so that they can be told apart by whoever sees no red, no green or no blue, too
 HUES = (
-    ("#0072b2", "#56b4e9"), ("#d55e00", "#ff9a57"), ("#009e73", "#33c79f"), ("#aa4a86", "#e59ac9"),
-    ("#8a6d00", "#f0e442"), ("#4b5563", "#c4cad4"), ("#5b3fd6", "#a99bff"),
+    ("#0a6fb0", "#3f9df5"), ("#d05a00", "#ff7a3d"), ("#0b9e6e", "#3ddcb0"), ("#8a2f73", "#c85aa8"),
+    ("#20252c", "#f4f5f7"),
 )
 MOST_MARKED = 3  # runs whose best values are marked: of more, the words would lie over each other
-DASHES: tuple[tuple[int, ...], ...] = ((), (7, 3), (2, 2))
-RUN_COLOURS = tuple(RunColour(light, dark, dash) for dash in DASHES for light, dark in HUES)[:20]
+STYLES: tuple[tuple[tuple[int, ...], str], ...] = (
+    ((), "circle"), ((7, 3), "square"), ((2, 2), "triangle-up"), ((9, 2, 2, 2), "diamond"),
+)
+RUN_COLOURS = tuple(RunColour(light, dark, dash, shape) for dash, shape in STYLES for light, dark in HUES)
 DARK = dict(COLOURS.values()) | dict(HUES)
 
 
@@ -160,6 +165,7 @@ def styled(chart: Chart, run: CurveRun, series: Series, own: str, place: int | N
         return Line(
             f"{chart.name}/{place}/{own}", label if alone else f"{label} · {word}", run.colour.light, width=1.8,
             points=series.points, dash=run.colour.dash if alone else (1, 3), follows="" if alone else label,
+            shape=run.colour.shape,
         )
     several_smooth, follows = sum(one.smooth for one in chart.lines) > 1, ""
     word = series.label or (t("ui.series_plain") if faint else chart.words)

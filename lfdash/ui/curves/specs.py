@@ -36,7 +36,7 @@ AXES: dict[str, dict[str, Any]] = {
 class Line:
     """A line as it is drawn. id: of its data. label: in the legend. colour: on a light page. faint: drawn behind
     another that shows the same, smoothed; follows: the label of
-    that one, where the legend has no place for both."""
+    that one, where the legend has no place for both. shape: of its points, Vega's name."""
 
     id: str
     label: str
@@ -46,6 +46,7 @@ class Line:
     points: bool = False
     follows: str = ""
     dash: tuple[int, ...] = ()
+    shape: str = "circle"
 
 
 @lru_cache(maxsize=512)
@@ -65,7 +66,7 @@ def built(
         alt.Chart(alt.NamedData(line.id)).mark_line(
             clip=True, strokeWidth=line.width, opacity=alt.ExprRef("faint") if line.faint else 1.0,
             strokeDash=list(line.dash) or alt.Undefined,
-            point=alt.OverlayMarkDef(aria=False, size=24) if line.points else alt.Undefined,
+            point=points_of(line) if line.points else alt.Undefined,
         ).encode(x=across, y=values, color=alt.ColorDatum(line.label))
         for line in lines
     )]
@@ -78,6 +79,12 @@ def built(
         chart = chart.add_params(alt.param(name="x_ticks", value=[]))
     finished: dict[str, Any] = chart.properties(width=600, height=height).to_dict()
     return finished
+
+
+def points_of(line: Line) -> alt.OverlayMarkDef:
+    """The points on a line; a circle is what Vega draws by itself."""
+    shape = alt.Undefined if line.shape == "circle" else line.shape
+    return alt.OverlayMarkDef(aria=False, size=24, shape=shape)
 
 
 def value_axis(number: str) -> alt.Axis:

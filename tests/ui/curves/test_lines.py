@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 
+from lfdash.runs.compare.address import MOST_CURVES
 from lfdash.ui.curves import lines
-from lfdash.ui.curves.lines import DASHES, HUES, RUN_COLOURS, CurveRun, charts_of, picture, reach, span_of, ticks
+from lfdash.ui.curves.lines import HUES, RUN_COLOURS, STYLES, CurveRun, charts_of, picture, reach, span_of, ticks
 from lfdash.ui.curves.settings import INITIAL, CurveSettings
 from lfdash.ui.shared.charts import CHARTS, each_eval
 from tests.ui.curves.feeds import feed
 
+Array = npt.NDArray[np.float64]
 LOSS = CHARTS[0]
 ROWS = [
     {
@@ -95,9 +100,51 @@ def test_several_runs_have_a_line_each() -> None:
     assert [mark["label"] for mark in drawn.marks] == ["a · evaluation", "b, smoothed"]
 
 
+def matrix(*numbers: float) -> Array:
+    return np.array(numbers).reshape(3, 3)
+
+
+# what is left of linear RGB for whoever sees no red, no green, no blue (Machado, Oliveira, Fernandes 2009, severity 1)
+SIGHTS = {
+    "usual": np.eye(3),
+    "protan": matrix(0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882, -0.048116, 1.051998),
+    "deutan": matrix(0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.011820, 0.042940, 0.968881),
+    "tritan": matrix(1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.303900),
+}
+TO_XYZ = matrix(0.4124564, 0.3575761, 0.1804375, 0.2126729, 0.7151522, 0.0721750, 0.0193339, 0.1191920, 0.9503041)
+LUMINANCE = TO_XYZ[1]
+
+
+def linear(colour: str) -> Array:
+    """#rrggbb as linear RGB (IEC 61966-2-1)."""
+    part = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    return np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: Array) -> Array:
+    """Linear RGB in CIELAB, whose distances are those that are seen."""
+    x = TO_XYZ @ np.clip(rgb, 0, 1) / TO_XYZ.sum(axis=1)
+    f = np.where(x > (6 / 29) ** 3, np.cbrt(x), x / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
 def test_twenty_runs_are_told_apart() -> None:
-    assert len(RUN_COLOURS) == len({(colour.light, colour.dash) for colour in RUN_COLOURS}) == 20
-    assert len(HUES) * len(DASHES) >= 20 and not any(colour.dash for colour in RUN_COLOURS[: len(HUES)])
+    assert len(RUN_COLOURS) == MOST_CURVES
+    for look in ("dash", "shape"):  # of lines, of points
+        for page in ("light", "dark"):
+            assert len({(getattr(colour, page), getattr(colour, look)) for colour in RUN_COLOURS}) == MOST_CURVES
+    assert not any(colour.dash for colour in RUN_COLOURS[: len(HUES)]) and len(dict(STYLES)) == len(STYLES)
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+@pytest.mark.parametrize(("page", "ground"), [(0, "#ffffff"), (1, "#15181d")])
+def test_the_colours_of_runs_are_told_apart_by_everybody(sight: str, page: int, ground: str) -> None:
+    """Lines of one style differ by their colour alone: by 15 of CIELAB, 2.3 of which are just seen."""
+    seen = [lab(SIGHTS[sight] @ linear(hues[page])) for hues in HUES]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 15
+    for hues in HUES:  # against what is behind (WCAG 2.1, 1.4.11)
+        dark, light = sorted(float(LUMINANCE @ linear(colour)) for colour in (hues[page], ground))
+        assert (light + 0.05) / (dark + 0.05) > 3
 
 
 def test_the_axis_goes_to_the_planned_end_while_a_run_goes_on() -> None:
