@@ -14,7 +14,7 @@ from lfdash.runs.compare.address import MOST_CURVES, TABS
 from lfdash.runs.table import TableRow
 from lfdash.ui.compare import overview, picker, predictions, relation, scores, state, tables
 from lfdash.ui.compare.runs import is_alive, names_of
-from lfdash.ui.shared import keyed, streamlit_private
+from lfdash.ui.shared import dialogs, keyed, streamlit_private
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.run_words import tick_seconds
 from lfdash.ui.shared.session import shared_services
@@ -63,7 +63,7 @@ def watch(services: Services, subjects: Sequence[Subject]) -> None:
     alive = next((subject.view for subject in subjects if is_alive(subject)), None)
 
     def look() -> None:
-        if states_of(services, subjects) != drawn:
+        if states_of(services, subjects) != drawn and not dialogs.is_open():
             st.rerun()
 
     st.fragment(look, run_every=tick_seconds(alive, streamlit_private.open_tabs()))()

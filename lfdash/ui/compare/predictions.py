@@ -17,7 +17,7 @@ from lfdash.runs.compare.scores import Evaluation
 from lfdash.runs.compare.words import difference
 from lfdash.runs.predictions import PREDICTIONS, Prediction, Predictions, Search
 from lfdash.ui.compare import state
-from lfdash.ui.shared import keyed
+from lfdash.ui.shared import dialogs, keyed
 from lfdash.ui.shared.text import t
 
 PAGE = 10  # pairs a page
@@ -165,7 +165,7 @@ def draw_found(
     """A page of the rows; while the files are read, how far that is."""
     if going_on:
         look(pairs, searches)
-        if pairs.done and all(search.done for search in searches):
+        if pairs.done and all(search.done for search in searches) and not dialogs.is_open():
             st.rerun()
         st.progress(pairs.share, text=t("ui.compare_reading", share=f"{pairs.share:.0%}"))
     if not pairs.done:

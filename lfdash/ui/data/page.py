@@ -22,6 +22,7 @@ from lfdash.ui.data import lengths, new, outcome, repair, train_with
 from lfdash.ui.data.tables import HEADER, ROW, draw_table
 from lfdash.ui.data.train_with import PICK
 from lfdash.ui.form.state import Form
+from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, problem_words, t
@@ -126,7 +127,7 @@ def draw_counted(
     """The facts, with the counts as far as they are; once they are there, the page is drawn anew and rests."""
     count = services.data.count(path)
     looked = services.data.check(path, name, entry, stage)
-    if ticking and count.found is not None and looked.found is not None:
+    if ticking and count.found is not None and looked.found is not None and not dialogs.is_open():
         st.rerun()
     draw_facts(entry, count)
     if looked.found is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from lfdash.engine import plans
@@ -19,9 +21,9 @@ from lfdash.ui.shared.text import label, markdown_safe, problem_markdown, t
 PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
 
 
-def show(form: Form) -> None:
-    """Opens the preview of the form as it is."""
-    st.dialog(t("ui.preview_title"), width="large")(draw)(form)
+def show(form: Form, on_close: Callable[[], None]) -> None:
+    """Opens the preview of the form as it is. on_close: called when somebody closes it."""
+    st.dialog(t("ui.preview_title"), width="large", on_dismiss=on_close)(draw)(form)
 
 
 def draw(form: Form) -> None:

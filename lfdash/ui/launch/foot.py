@@ -16,12 +16,11 @@ from lfdash.outcomes import Problem
 from lfdash.ui.form import preview, problems
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, next_steps, queue
-from lfdash.ui.shared import keyed
+from lfdash.ui.shared import dialogs, keyed
 from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, refusal
 from lfdash.ui.shared.page_script import read_aloud
 from lfdash.ui.shared.text import choice, label, markdown_safe, pair, problem_words, t
 
-WISHED = "form.preview"  # whether the preview is to be shown
 TOLD = "form.problems_told"  # (field, code) of the errors that were listed last
 SAID = "form.problems_said"  # what was read aloud of them last: (voice, words, number of refused clicks on Start)
 MOST_SAID = 3  # errors that are read aloud; all are counted
@@ -124,7 +123,20 @@ def summary_words(form: Form) -> str:
 
 def wish_preview() -> None:
     """Preview was pressed."""
-    st.session_state[WISHED] = True
+    st.session_state[dialogs.PREVIEW] = True
+
+
+def draw_preview(form: Form) -> None:
+    """The preview, at each drawing until somebody closes it. Streamlit has one dialog at a time."""
+    if dialogs.ALERTS in st.session_state:
+        close_preview()
+    elif dialogs.PREVIEW in st.session_state:
+        preview.show(form, on_close=close_preview)
+
+
+def close_preview() -> None:
+    """Somebody has closed the preview."""
+    st.session_state.pop(dialogs.PREVIEW, None)
 
 
 def rows_words(told: Summary) -> str:
@@ -153,8 +165,7 @@ def draw_bar(form: Form) -> None:
             )
         # as a callback: a value that was typed and is confirmed by this very click draws the page anew
         st.button(t("ui.preview"), key="preview", help=t("ui.preview_help"), on_click=wish_preview)
-        if st.session_state.pop(WISHED, False):
-            preview.show(form)
+        draw_preview(form)
         words = t("ui.job_download_help")
         with st.popover(words, icon=":material/download:", key="job_menu", help=words):
             preview.draw_downloads(form, "bar")

@@ -17,11 +17,11 @@ from lfdash.locales import available, lookup, name_of
 from lfdash.outcomes import Problem
 from lfdash.runs.alerts.rules import RULES, Rule, Threshold
 from lfdash.runs.alerts.settings import ADDRESS, AlertSettings, RuleSettings, check, defaults
-from lfdash.ui.shared import keyed
+from lfdash.ui.shared import dialogs, keyed
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import language, markdown_safe, t
 
-OPEN = "alerts.open"  # while the dialog is open: the rule that was asked for, or ""
+OPEN = dialogs.ALERTS  # while the dialog is open: the rule that was asked for, or ""
 PAGE = "alerts"  # the dialog, as `keyed` names pages
 TAB = "alerts.tab"
 SAID = "alerts.said"  # what the last click in the dialog was answered: (kind of box, words)

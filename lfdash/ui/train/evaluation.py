@@ -13,6 +13,7 @@ import streamlit as st
 from lfdash.runs.predictions import PREDICTIONS, Prediction, Predictions, Search
 from lfdash.runs.results import read_scores
 from lfdash.runs.view import RunView
+from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.text import t
 
 PAGE = 20  # rows a page
@@ -64,7 +65,7 @@ def draw_found(rows: Predictions, search: Search | None, redact: Callable[[str],
     """A page of the rows, or of those that a search has found so far; once it is through, the page rests."""
     if search is not None and going_on:
         look(search)
-        if search.done:
+        if search.done and not dialogs.is_open():
             st.rerun()
     total = len(rows) if search is None else len(search.hits)
     words, number = st.columns([5, 1.4], vertical_alignment="center")

@@ -9,7 +9,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import PRESET, Form
 from lfdash.ui.launch import foot, queue
-from lfdash.ui.shared import address, streamlit_private
+from lfdash.ui.shared import address, dialogs, streamlit_private
 from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.looks import SELDOM_S, looks
@@ -89,9 +89,10 @@ def watch(form: Form, view: RunView | None) -> None:
 
 def look(form: Form, shown_id: str | None) -> None:
     """Draws nothing: looks whether there is news, and has drawn again what it changes; the whole page where another
-    state means other buttons."""
+    state means other buttons, but not below a dialog: closing that draws the page."""
     view = monitor.shown(form)
-    if shown_id != (view.run_id if view else None) or st.session_state.get(DRAWN_STATE) != state_of(form, view):
+    other = shown_id != (view.run_id if view else None) or st.session_state.get(DRAWN_STATE) != state_of(form, view)
+    if other and not dialogs.is_open():
         st.rerun()
     if streamlit_private.draws_page():  # what it asked for would end the drawing of the page here
         return
