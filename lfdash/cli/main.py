@@ -13,7 +13,7 @@ from lfdash.cli.texts import t
 
 COMMANDS = (
     "check", "preview", "start", "queue", "ls", "show", "logs", "metrics", "compare", "alerts", "machine", "stop",
-    "resume", "diagnose",
+    "resume", "diagnose", "memory",
     "data", "convert",
 )
 SERVE = "serve"

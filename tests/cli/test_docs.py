@@ -34,6 +34,7 @@ def test_the_examples_have_the_keys_of_the_answers(seen: Path, tmp_path: Path) -
         "check": lfdash("check", path, "--json").json, "preview": lfdash("preview", path, "--json").json,
         "show": lfdash("show", "good", "--json").json, "diagnose": lfdash("diagnose", "bad", "--json").json,
         "data": lfdash("data", "demo_sft", "--json").json, "machine": lfdash("machine", "--json").json,
+        "memory": lfdash("memory", path, "--json", "--set", "model_name_or_path=any/any-7B").json,
         "compare": lfdash("compare", "good", "bad", "--json").json,
     }
     for command, answer in answers.items():

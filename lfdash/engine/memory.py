@@ -1,0 +1,196 @@
+"""How much GPU memory a job will take: its model's shape, its arguments, the processes that it will have."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lfdash.engine import models
+from lfdash.engine.context import known_model
+from lfdash.engine.on_disk import CONFIG_BYTES, read_mapping
+from lfdash.engine.services import Services
+from lfdash.jobs.args import build_args, build_env
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import named
+from lfdash.jobs.resources import request_of
+from lfdash.memory.architecture import Architecture, from_config
+from lfdash.memory.cards import Verdict, fits_on, verdict
+from lfdash.memory.estimate import Estimate, estimate
+from lfdash.memory.shapes import Shapes, load
+from lfdash.memory.subject import Subject
+from lfdash.outcomes import Refused
+
+CONFIG = "config.json"
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+SETTINGS_BYTES = 1 << 20  # of DeepSpeed's
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model's shape. found: where: the path of its config.json, its name in the table, or the name of a model of
+    about its size."""
+
+    architecture: Architecture
+    found: str
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What a job will take on each of its GPUs. measured: by a dry run, not by the closed form. devices: GPU of this
+    machine -> whether it fits into what is free there now."""
+
+    subject: Subject
+    estimate: Estimate
+    model: Model
+    measured: bool = False
+    devices: Mapping[str, Verdict] | None = None
+
+
+def of_job(
+    services: Services, job: JobConfig, *, world: int | None = None, lengths: tuple[int, ...] = (),
+    config: Path | None = None,
+) -> Foretold | Refused:
+    """What a training takes, in closed form; some milliseconds.
+
+    world: processes, one on each GPU; None: as many as the job will get here. lengths: tokens of the dataset's rows, ()
+    when they are not known. config: a config.json to be used in place of the model's own.
+    Refused: memory_kind (it trains nothing), memory_model (the model's shape is not known), memory_config (`config` is
+    no config.json).
+    """
+    subject = subject_of(services, job, world=world, lengths=lengths, config=config)
+    return subject if isinstance(subject, Refused) else foretell(services, *subject)
+
+
+def subject_of(
+    services: Services, job: JobConfig, *, world: int | None = None, lengths: tuple[int, ...] = (),
+    config: Path | None = None,
+) -> tuple[Subject, Model] | Refused:
+    """What memory is told of a job, and where its model's shape comes from. Arguments and refusals as `of_job`."""
+    if not named(job.kind).trains:
+        return Refused("memory_kind")
+    args = build_args(job)
+    model = read_config(config) if config else find_model(services, args, job.model_name)
+    if isinstance(model, Refused):
+        return model
+    named_files = {name: settings(services, args[name]) for name in ("deepspeed", "fsdp_config") if args.get(name)}
+    count = world_of(services, job) if world is None else world
+    return Subject(model.architecture, {**args, **named_files}, max(1, count), lengths), model
+
+
+def foretell(services: Services, subject: Subject, model: Model) -> Foretold:
+    """The closed form's answer, and which of the machine's GPUs it fits on."""
+    found = estimate(subject)
+    return Foretold(subject, found, model, devices=fits_here(services, found))
+
+
+def fits_here(services: Services, found: Estimate) -> dict[str, Verdict]:
+    """GPU -> whether it fits into what is free there, of those whose memory was read."""
+    sample = services.machine.seen
+    devices = sample.devices if sample is not None else ()
+    return {
+        device.key: verdict(found, int(device.memory_total - device.memory_used))
+        for device in devices
+        if device.memory_total is not None and device.memory_used is not None
+    }
+
+
+def world_of(services: Services, job: JobConfig) -> int:
+    """How many processes a job has: one on each of its GPUs (llamafactory/launcher.py), one without any."""
+    args = build_args(job)
+    request = request_of(args, build_env(job, args))
+    if request.cpu:
+        return 1
+    return len(request.devices) or request.count or services.devices.gpu_count or 1
+
+
+# -- the model --------------------------------------------------------------------------------------------
+
+
+def find_model(services: Services, args: Mapping[str, Any], name: str = "") -> Model | Refused:
+    """The shape of a job's model: of the config.json on this disk or in a hub's cache, else of the table, else of a
+    model whose size its name says. name: LLaMA-Factory's name of it. Refused("memory_model")."""
+    path = str(args.get("model_name_or_path") or "")
+    for file in config_files(services, path, args.get("cache_dir")):
+        shape = from_config(read_mapping(file, CONFIG_BYTES))
+        if shape is not None:
+            return Model(shape, str(file))
+    known = known_model(services, path)
+    listed = known[0] if known else models.like(services, path).name or name
+    table = shapes(services.project.configs / "architectures.json")
+    if listed in table.by_name:
+        return Model(table.by_name[listed], listed)
+    billions = models.parameters(listed)[1] or models.parameters(models.last(path))[1]
+    shape = table.nearest(billions)
+    if shape is None:
+        return Refused("memory_model", {"model": path or name or "–"})
+    return Model(shape, listed or path)
+
+
+def config_files(services: Services, path: str, cache: object) -> list[Path]:
+    """Where a model's config.json may lie: in the folder that a path names, or in the cache of a hub."""
+    if not path:
+        return []
+    folder = services.roots.readable(path)
+    found = [folder / CONFIG] if folder else []
+    if not REPOSITORY.fullmatch(path) or ".." in path:
+        return found
+    hugging_face = [Path(str(cache))] if cache else []
+    hugging_face.append(hub_cache())
+    for root in hugging_face:
+        snapshots = root / f"models--{path.replace('/', '--')}" / "snapshots"
+        try:
+            found += sorted(snapshots.glob(f"*/{CONFIG}"), key=lambda file: file.lstat().st_mtime, reverse=True)
+        except OSError:
+            continue  # a cache that cannot be read says nothing
+    scope = Path(os.environ.get("MODELSCOPE_CACHE") or Path.home() / ".cache" / "modelscope" / "hub")
+    owner, _, name = path.partition("/")
+    return [*found, *(scope / part / owner / name.replace(".", "___") / CONFIG for part in ("", "models"))]
+
+
+def hub_cache() -> Path:
+    """Where huggingface_hub keeps what it has downloaded (huggingface_hub/constants.py)."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or Path(home) / "hub")
+
+
+def read_config(path: Path) -> Model | Refused:
+    """The shape that a file says. Refused("memory_config")."""
+    shape = from_config(read_mapping(path, CONFIG_BYTES))
+    return Refused("memory_config", {"path": str(path)}) if shape is None else Model(shape, str(path))
+
+
+@lru_cache(maxsize=4)
+def shapes(path: Path) -> Shapes:
+    """The table of published shapes, read once."""
+    return load(path)
+
+
+def settings(services: Services, value: Any) -> Any:
+    """What the file holds that `deepspeed` or `fsdp_config` names; the value itself where it cannot be read."""
+    path = services.roots.readable(value) if isinstance(value, str) else None
+    return (read_mapping(path, SETTINGS_BYTES) if path else {}) or value
+
+
+# -- for programs -----------------------------------------------------------------------------------------
+
+
+def as_json(foretold: Foretold) -> dict[str, Any]:
+    """The answer for a program; bytes, of one GPU."""
+    found, model = foretold.estimate, foretold.model
+    return {
+        "allocated": found.allocated, "reserved": found.reserved, "driver": found.driver,
+        "terms": dict(found.terms), "unknown": list(found.unknown), "fits": fits_on(found),
+        "devices": dict(foretold.devices or {}), "band": found.band, "world_size": foretold.subject.world_size,
+        "trained": found.trained, "parameters": model.architecture.total,
+        "model": {"source": model.architecture.source, "found": model.found}, "measured": foretold.measured,
+    }
+
+
+def replaced(foretold: Foretold, found: Estimate) -> Foretold:
+    """The same with another estimate, one of a dry run or of past runs."""
+    return replace(foretold, estimate=found)

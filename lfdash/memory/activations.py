@@ -1,0 +1,150 @@
+"""What one forward and backward take: what layers keep for the backward, and logits. Pure.
+
+Files are LLaMA-Factory's (llamafactory/), transformers', peft's, torch's, liger's and DeepSpeed's own. t: the tokens of
+a forward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lfdash.memory.subject import Subject
+from lfdash.memory.weights import Weights, targets
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes a token. inside: what one layer keeps for its backward; beside: what that backward takes besides."""
+
+    inside: float
+    beside: float
+
+
+def kept(subject: Subject, each: int) -> Kept:
+    """Of one layer (transformers/models/*/modeling_*.py). each: bytes of a trained weight."""
+    shape = subject.architecture
+    hidden, narrow = block_inputs(subject, each)
+    if shape.has_qk_norm:
+        wide = 2 if subject.liger else 6 if fully(subject) else 4
+        hidden += (shape.queries + shape.keys) * wide
+    hidden += 4 * shape.queries + 4 * shape.keys + 4 * shape.heads  # q and the output, k and v, a float a head
+    width = mlp_width(subject)
+    if subject.padded:  # no GQA with a mask (integrations/sdpa_attention.py), which each layer keeps in 16 bit
+        hidden += 4 * (shape.queries - shape.keys) + 2 * subject.length
+    full = fully(subject)
+    many = (2.0 if full else 6.0) if subject.liger else (4.0 if full else 8.0)
+    beside = many * width + 8 * shape.hidden  # the gradients of an MLP's parts
+    if subject.eager:  # eager_attention_forward: probabilities in fp32 and 16 bit; keys and values repeated
+        scores = shape.heads * subject.length
+        hidden += 4 * (shape.queries - shape.keys) + scores * (8 if shape.softcap else 6)
+        beside = max(beside, scores * 6.0 - narrow)  # those of the probabilities, when the MLP's are gone
+    return Kept(hidden + narrow, beside)
+
+
+def fully(subject: Subject) -> bool:
+    """Whether the layers' own weights are trained."""
+    return not subject.adapts and not subject.badam
+
+
+def mlp_width(subject: Subject) -> int:
+    """Width of the MLPs that one token passes in a layer."""
+    shape = subject.architecture
+    if not shape.experts:
+        return shape.intermediate
+    return max(shape.active * shape.expert_intermediate + shape.shared_intermediate,
+               shape.intermediate if shape.dense_layers else 0)
+
+
+def block_inputs(subject: Subject, each: int) -> tuple[float, float]:
+    """Bytes a token that norms and linear layers keep of their inputs, and those that the MLP keeps."""
+    shape, width = subject.architecture, mlp_width(subject)
+    norms = shape.norms // shape.hidden
+    if subject.badam:  # frozen layers behind the one that is trained
+        return norms * (2 if subject.liger else 4) * shape.hidden, 6 * width
+    if fully(subject):  # a norm keeps its input in fp32 and its normed one; where hidden states are in fp32, each
+        copies = 10 * shape.hidden * (each == 4)  # linear layer keeps a 16-bit copy
+        return norms * (4 if subject.liger else 8) * shape.hidden + copies, (6 if subject.liger else 8) * width
+    narrow = (4 if subject.liger else 6) * width
+    return norms * (2 if subject.liger else 4) * shape.hidden + adapter_copies(subject, width), narrow
+
+
+def adapter_copies(subject: Subject, width: int) -> float:
+    """Bytes a token of the inputs that adapters keep: each its own copy (peft/tuners/lora/layer.py:_cast_input_dtype);
+    under 4 bit the layer's own input (lora/bnb.py)."""
+    found, hidden = targets(subject), subject.architecture.hidden
+    shared = subject.bits > 0 if subject.mixed else subject.sharding == "z2"
+    if shared:
+        copies = 4.0 * hidden * bool(found) + 2 * width * ("down_proj" in found)
+    else:
+        copies = sum(inputs for inputs, _ in found.values()) * (2.0 if subject.mixed else 4.0)
+    if subject.number("lora_dropout", 0) > 0:  # native_dropout keeps a byte an input
+        copies += sum(inputs for inputs, _ in found.values())
+    if subject.sharding == "z3":  # zero/linear.py:LinearFunctionForZeroStage3 keeps every input
+        copies += 4 * hidden + 2 * width
+    return copies
+
+
+@dataclass(frozen=True)
+class Held:
+    """Bytes. checkpoints: what is kept from the forward to the backward; layer: what the backward of one layer takes
+    besides (with gradient checkpointing the layer's own forward, too)."""
+
+    checkpoints: float
+    layer: float
+
+
+def held(subject: Subject, trained: Weights) -> Held:
+    """Of all layers (llamafactory/model/model_utils/checkpointing.py)."""
+    shape, t, found = subject.architecture, subject.tokens, kept(subject, trained.each)
+    wide = 4 if subject.trains_head and trained.each == 4 else 2  # hidden states are of the embedding's type
+    # Layers below the first that is trained keep nothing; use_unsloth_gc moves what is kept to the machine's memory.
+    layers = 1 if subject.checkpointing and subject.on("use_unsloth_gc") else trained.trained_layers
+    size = layers * t * (shape.hidden * wide if subject.checkpointing else found.inside)
+    if subject.badam:  # only a layer that is trained is checkpointed: those behind it keep everything
+        size = (shape.layers - 1) * t * found.inside
+    size += t * shape.hidden * (8 if subject.trains_head else 4)  # the last norm's
+    if subject.padded:
+        size += subject.sequences * subject.length**2  # masking_utils.py: a byte for each pair of tokens
+    layer = t * found.beside + (t * found.inside if subject.checkpointing else 0)
+    if subject.on("use_dora"):  # peft/tuners/lora/dora.py: a unit matrix and the whole weight, of the widest layer
+        layer += max((6 * i**2 + 14 * i * o for i, o in targets(subject).values()), default=0)
+    return Held(size, layer)
+
+
+@dataclass(frozen=True)
+class Logits:
+    """Bytes of logits and what is made of them. forward, backward: at the end of the one, at the start of the other;
+    gradient: of what their gradient takes while the head's is computed; chunk: whether liger makes no logits."""
+
+    forward: float
+    backward: float
+    gradient: float
+    one: float  # 16-bit logits
+    chunked: bool = False
+
+
+def logits(subject: Subject, found: Weights) -> Logits:
+    """By stage (transformers/loss/loss_utils.py:ForCausalLMLoss, accelerate's convert_outputs_to_fp32)."""
+    shape = subject.architecture
+    size, cap = subject.tokens * shape.vocabulary, 2 * shape.softcap
+    if subject.stage in ("dpo", "kto"):
+        # Logits and log-softmax of the policy are kept, then those of the reference and a contiguous copy of its slice
+        # (train/dpo/trainer.py, train/trainer_utils.py:get_batch_logps, native/cuda/SoftMax.cu).
+        ahead = 20 if subject.reference else 16
+        return Logits(size * (ahead + cap), size * (16 + cap), 2 * size, 2 * size)
+    if subject.stage == "rm":  # labels are in the batch: a loss that nobody uses (train/rm/trainer.py)
+        return Logits(size * (10 + cap), 0, 2 * size, 2 * size)
+    if not subject.fused_loss:  # log-softmax and two gradients in fp32; before, 16 bit and two in fp32
+        return Logits(size * (10 + cap), size * (12 + cap), 2 * size, 2 * size)
+    return chunked(subject, found)
+
+
+def chunked(subject: Subject, found: Weights) -> Logits:
+    """Liger's: logits of a chunk of tokens, and the gradients that are made of them in the forward
+    (ops/fused_linear_cross_entropy.py)."""
+    shape, t = subject.architecture, subject.tokens
+    wide = 4 if subject.trains_head and found.each == 4 else 2
+    part = min(t, 1 << (-(-t // -(-shape.vocabulary // shape.hidden)) - 1).bit_length())
+    head = shape.embedding * (found.each + 2 * (found.each == 4)) if subject.trains_head else 0
+    size = part * shape.vocabulary * 2 + t * shape.hidden * wide + head
+    return Logits(size, size, 0, 2 * t * shape.vocabulary, chunked=True)

@@ -1,0 +1,269 @@
+"""The shape of a model: the numbers of its config.json that memory depends on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Source = Literal["config", "table", "name"]
+
+# Keys that models give the same number under (transformers/models/*/configuration_*.py).
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
+    "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
+    "vocabulary": ("vocab_size", "padded_vocab_size"),
+    "heads": ("num_attention_heads", "n_head", "n_heads"),
+    "kv_heads": ("num_key_value_heads", "multi_query_group_num", "num_kv_heads"),
+    "head_dim": ("head_dim", "kv_channels"),
+    "intermediate": ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim"),
+    "experts": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
+    "active": ("num_experts_per_tok", "moe_k", "moe_topk", "num_experts_per_token"),
+    "expert_intermediate": ("moe_intermediate_size",),
+    "dense_layers": ("first_k_dense_replace", "moe_layer_start_index"),
+    "shared_intermediate": ("shared_expert_intermediate_size", "shared_intermediate_size"),
+}
+EXPERTS = ("experts", "active", "expert_intermediate", "dense_layers", "shared_intermediate")
+SHARED_EXPERTS = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")  # as wide as the others
+TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
+VISION_PARTS = ("vision_config", "visual", "vision_tower_config")
+# Their configuration classes tie the embeddings unless the file says otherwise.
+TIED = ("gemma", "cohere", "bloom", "falcon", "gpt2", "gptbigcode", "starcoder2", "opt", "glm_edge", "phi4mm")
+# The closed form was held against these (measured, or by a dry run): RMS norms, separate projections, a gated MLP.
+LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "qwen3moe", "gemma2", "ministral", "smollm3")
+UNGATED = ("phi", "gpt2", "bloom", "falcon", "gptneox", "gptbigcode", "starcoder2", "opt", "nemotron")  # two matrices
+QK_NORM = ("qwen3", "gemma3", "olmo2", "hunyuan", "exaone4")
+BIASED = ("qwen2",)  # biases of q, k, v whatever the file says (modeling_qwen2.py)
+FOUR_NORMS = ("gemma2", "gemma3", "glm4")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model's shape.
+
+    kind: model_type without underscores. intermediate: width of a dense layer's MLP; expert_intermediate: of one
+    expert; shared_intermediate: of the experts that every token passes. dense_layers: layers before the first one with
+    experts. quantized: bits that the files' weights have already, 0 for none. tower: parameters of a vision or audio
+    tower. source: where the numbers come from; band: how far off, as a share, the weights may be for that reason.
+    config: the config.json itself, {} when there is none.
+    """
+
+    kind: str
+    hidden: int
+    layers: int
+    vocabulary: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    tied: bool = False
+    experts: int = 0
+    active: int = 0
+    expert_intermediate: int = 0
+    shared_intermediate: int = 0
+    dense_layers: int = 0
+    bias: bool = False
+    quantized: float = 0
+    tower: int = 0
+    multimodal: bool = False
+    latent: tuple[int, ...] = ()  # MLA: ranks of q and of kv, head widths without and with rotation, of values
+    softcap: bool = False
+    source: Source = "config"
+    band: float = 0.0
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the closed form was held against models of this kind."""
+        return self.kind in LLAMA_LIKE and not self.latent and not self.shared_intermediate and not self.dense_layers
+
+    @property
+    def gated(self) -> bool:
+        return self.kind not in UNGATED
+
+    @property
+    def queries(self) -> int:
+        """Width of all query heads."""
+        return self.heads * self.head_dim
+
+    @property
+    def keys(self) -> int:
+        """Width of all key heads, and of all value heads."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def linear(self) -> dict[str, tuple[int, int]]:
+        """The linear layers of one decoder layer that may get an adapter or be quantized: name -> (inputs, outputs).
+
+        Experts are not among them: transformers keeps those of a layer in one nn.Parameter, which bitsandbytes and
+        `lora_target: all` leave alone.
+        """
+        found = attention(self)
+        if self.experts:
+            return found
+        return {**found, **mlp("", self.hidden, self.intermediate, self.gated)}
+
+    @property
+    def norms(self) -> int:
+        """Parameters of one layer's norms."""
+        widths = (4 if self.kind in FOUR_NORMS else 2) * self.hidden
+        return widths + (2 * self.head_dim if self.has_qk_norm else 0)
+
+    @property
+    def has_qk_norm(self) -> bool:
+        """Whether queries and keys are normed, each in its head."""
+        return self.kind.startswith(QK_NORM)
+
+    @property
+    def embedding(self) -> int:
+        """Parameters of the input embedding, and of the head where it has its own."""
+        return self.vocabulary * self.hidden
+
+    @property
+    def quantizable(self) -> int:
+        """Parameters of one layer that bitsandbytes quantizes."""
+        return sum(inputs * outputs for inputs, outputs in self.linear.values())
+
+    @property
+    def layer(self) -> int:
+        """Parameters of one layer (of those with experts, where there are some)."""
+        matrices = 3 if self.gated else 2
+        biases = self.queries + 2 * self.keys if self.bias else 0
+        experts = self.experts * (matrices * self.hidden * self.expert_intermediate + self.hidden)
+        shared = matrices * self.hidden * self.shared_intermediate
+        return self.quantizable + self.norms + biases + experts + shared
+
+    @property
+    def total(self) -> int:
+        """All parameters."""
+        dense = 0
+        if self.dense_layers:
+            own = sum(a * b for a, b in (*attention(self).values(), *mlp("", self.hidden, self.intermediate).values()))
+            dense = self.dense_layers * (own + self.norms - self.layer)
+        tables = self.embedding * (1 if self.tied else 2)
+        return self.layers * self.layer + dense + tables + self.hidden + self.tower
+
+
+def attention(shape: Architecture) -> dict[str, tuple[int, int]]:
+    """The projections of one attention: name -> (inputs, outputs)."""
+    if shape.latent:  # transformers/models/deepseek_v3/modeling_deepseek_v3.py
+        q_rank, kv_rank, plain, rotated, values = shape.latent
+        queries = shape.heads * (plain + rotated)
+        first = {"q_a_proj": (shape.hidden, q_rank), "q_b_proj": (q_rank, queries)}
+        return {
+            **(first if q_rank else {"q_proj": (shape.hidden, queries)}),
+            "kv_a_proj_with_mqa": (shape.hidden, kv_rank + rotated),
+            "kv_b_proj": (kv_rank, shape.heads * (plain + values)),
+            "o_proj": (shape.heads * values, shape.hidden),
+        }
+    return {
+        "q_proj": (shape.hidden, shape.queries), "k_proj": (shape.hidden, shape.keys),
+        "v_proj": (shape.hidden, shape.keys), "o_proj": (shape.queries, shape.hidden),
+    }
+
+
+def mlp(prefix: str, hidden: int, intermediate: int, gated: bool = True) -> dict[str, tuple[int, int]]:
+    """The matrices of an MLP: name -> (inputs, outputs)."""
+    gate = {f"{prefix}gate_proj": (hidden, intermediate)} if gated else {}
+    return {**gate, f"{prefix}up_proj": (hidden, intermediate), f"{prefix}down_proj": (intermediate, hidden)}
+
+
+def from_config(config: Mapping[str, Any], *, source: Source = "config", band: float = 0.0) -> Architecture | None:
+    """The shape that a config.json describes; None where a number is missing, or is none.
+
+    Beside transformers' own keys it takes "kind": the name of the configuration's class.
+    """
+    text = part(config, TEXT_PARTS) or config
+    text = part(text, TEXT_PARTS) or text  # Qwen2.5-Omni: thinker_config, in it text_config
+    numbers = {name: first(text, keys) for name, keys in KEYS.items()}
+    if not all(numbers[name] for name in ("hidden", "layers", "vocabulary", "heads")):
+        return None
+    hidden, heads = numbers["hidden"], numbers["heads"]
+    kind = kind_of(text) or kind_of(config)
+    tower = part(config, VISION_PARTS)
+    numbers["head_dim"] = numbers["head_dim"] or hidden // heads
+    numbers["kv_heads"] = numbers["kv_heads"] or (1 if text.get("multi_query") else heads)
+    numbers["intermediate"] = numbers["intermediate"] or 4 * hidden
+    return Architecture(
+        kind=kind,
+        **{**numbers, **experts_of(text, numbers)},
+        tied=is_tied(kind, config, text),
+        bias=kind in BIASED or bool(text.get("attention_bias") or text.get("qkv_bias")),
+        quantized=quantized_bits(config),
+        tower=tower_size(tower, hidden),
+        multimodal=bool(tower) or any("audio" in key for key in config),
+        latent=latent_of(text),
+        softcap=bool(text.get("final_logit_softcapping", kind == "gemma2")),
+        source=source, band=band, config=config,
+    )
+
+
+def part(config: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
+    """The first of the named parts that a configuration has; {} for none."""
+    return next((found for name in names if isinstance(found := config.get(name), Mapping)), {})
+
+
+def first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:
+    """The first whole number under one of the keys; 0 for none (of a list, its largest)."""
+    for key in keys:
+        value = config.get(key)
+        if isinstance(value, list):
+            value = max((item for item in value if isinstance(item, int)), default=None)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40:
+            return value
+    return 0
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """model_type without underscores, also of a class ("Qwen2Config")."""
+    kind = str(config.get("model_type") or config.get("kind") or "").lower()
+    return kind.removesuffix("config").replace("_", "").removesuffix("text")
+
+
+def is_tied(kind: str, config: Mapping[str, Any], text: Mapping[str, Any]) -> bool:
+    """Whether head and input embedding are one matrix."""
+    for part_ in (text, config):
+        if isinstance(part_.get("tie_word_embeddings"), bool):
+            return bool(part_["tie_word_embeddings"])
+    return kind.startswith(TIED)
+
+
+def experts_of(text: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, int]:
+    """What a configuration says of its experts; a model with one expert has none."""
+    if numbers["experts"] < 2:
+        return dict.fromkeys(EXPERTS, 0)
+    own = numbers["expert_intermediate"] or numbers["intermediate"]
+    shared = numbers["shared_intermediate"] or first(text, SHARED_EXPERTS) * own
+    return {"expert_intermediate": own, "shared_intermediate": shared, "active": numbers["active"] or 1}
+
+
+def latent_of(text: Mapping[str, Any]) -> tuple[int, ...]:
+    """The widths of multi-head latent attention; () for another one."""
+    if not first(text, ("kv_lora_rank",)):
+        return ()
+    names = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+    return tuple(first(text, (name,)) for name in names)
+
+
+def quantized_bits(config: Mapping[str, Any]) -> float:
+    """Bits of a weight in files that are quantized already; 0 for others. 16 where the method is not one we know."""
+    found = config.get("quantization_config")
+    if not isinstance(found, Mapping):
+        return 0
+    method = str(found.get("quant_method") or "").lower()
+    if method == "bitsandbytes":
+        return 4 if found.get("load_in_4bit") else 8
+    if method in ("gptq", "awq", "aqlm", "hqq"):
+        return first(found, ("bits", "w_bit")) or 4
+    return {"fp8": 8, "mxfp4": 4.25}.get(method, 16)
+
+
+def tower_size(tower: Mapping[str, Any], hidden: int) -> int:
+    """Parameters of a vision tower, by its layers alone (attention and MLP), and of the layer that projects to the
+    text's width; 0 for none."""
+    if not tower:
+        return 0
+    depth = first(tower, ("depth", "num_hidden_layers", "layers"))
+    own = first(tower, ("embed_dim", "hidden_size", "width"))
+    inner = first(tower, ("intermediate_size",)) or 4 * own
+    return depth * (4 * own * own + 2 * own * inner) + own * hidden

@@ -1,0 +1,78 @@
+"""How much memory a training takes on each GPU, in closed form: some microseconds, no GPU, no torch. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lfdash.memory.phases import Parts, Terms, parts, phases
+from lfdash.memory.subject import Subject
+from lfdash.memory.unknown import unknown_of
+
+GIB = 2**30
+NAMES = ("weights", "optimizer", "gradients", "checkpoints", "layer", "logits", "holes", "driver")
+# Of the driver and the CUDA context, beside what torch reserves; measured on an H200 (docs/benchmarks.md), other cards
+# differ.
+CONTEXT = {"": 0.74, "z2": 1.67, "z3": 1.29, "fsdp": 0.74}
+# Fitted on the measured rows: what torch reserves against the sum of what can share no room; under DeepSpeed, whose
+# segments can grow, against the peak.
+SLACK, SLACK_ZERO = 1.02, 1.10
+BAND = 0.06  # share of the driver's figure that 19 of 20 measured trainings lay within
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Memory of one GPU, in bytes.
+
+    allocated, reserved: torch's peaks. driver: what must be free on the card. terms: what the driver's figure is made
+    of at the peak, by NAMES (weights with their copies; layer: what the backward of one layer takes, and cuBLAS; holes:
+    what torch reserves and cannot use; driver: the CUDA context). unknown: codes of what nothing is known of, or was
+    never measured. band: share that the driver's figure may be off by. phases: bytes allocated by moment of a step.
+    trained: parameters that are trained.
+    """
+
+    allocated: int
+    reserved: int
+    driver: int
+    terms: Mapping[str, int]
+    unknown: tuple[str, ...] = ()
+    band: float = BAND
+    phases: Mapping[str, int] = field(default_factory=dict)
+    trained: int = 0
+
+
+def estimate(subject: Subject) -> Estimate:
+    """What a training takes on each of its GPUs."""
+    has = parts(subject)
+    found = phases(subject, has)
+    sums = {name: sum(terms.values()) for name, terms in found.items()}
+    peak = max(sums, key=lambda name: sums[name])
+    reserved = reserved_size(subject, has, sums[peak])
+    codes, band = unknown_of(subject)
+    return made(found[peak], sums[peak], reserved, CONTEXT[subject.sharding] * GIB, tuple(codes),
+                max(BAND, band), {name: int(size) for name, size in sums.items()}, has.found.trained)
+
+
+def made(
+    terms: Terms, allocated: float, reserved: float, context: float, unknown: tuple[str, ...], band: float,
+    by_phase: Mapping[str, int], trained: int,
+) -> Estimate:
+    """Whole bytes, of which the terms add up to the driver's figure."""
+    whole = {name: int(terms.get(name, 0)) for name in NAMES}
+    whole["weights"] += int(allocated) - sum(whole.values())  # what rounding left
+    whole["holes"], whole["driver"] = int(reserved) - int(allocated), int(context)
+    return Estimate(
+        int(allocated), int(reserved), sum(whole.values()), whole, unknown, band, by_phase, trained
+    )
+
+
+def reserved_size(subject: Subject, has: Parts, peak: float) -> float:
+    """What torch's allocator has taken from the driver at its peak (c10/cuda/CUDACachingAllocator.cpp): the room of
+    16-bit logits fits none in fp32, and that of gradients no logits."""
+    if subject.sharding:
+        return peak * SLACK_ZERO
+    found, base = has.logits, sum(has.base.values())
+    small = max(has.gradients + has.twice, has.casts + has.held.checkpoints)
+    large = found.forward if found.chunked else max(found.forward, found.backward) + found.one
+    large = max(large, has.step) + (has.held.layer if subject.eager else 0)  # nor do probabilities
+    return max(peak, base + small + large) * SLACK

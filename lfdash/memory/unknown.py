@@ -1,0 +1,78 @@
+"""What an estimate does not know, or nobody has measured: a table. Pure.
+
+A row's text is `memory.unknown_<code>` of the locales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lfdash.memory.subject import Subject
+
+STAGES = ("sft", "pt", "rm", "dpo", "kto")
+METHODS = ("full", "freeze", "lora", "oft")
+OPTIMIZERS = ("adamw", "adam", "adafactor", "sgd", "lion", "rmsprop", "adagrad")
+LOSSES = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "compute_accuracy")
+ENGINES = ("use_kt", "use_mca", "use_hyper_parallel", "mixture_of_depths")
+PAGED = "paged"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """One thing that is not known. holds: whether it is so; band: share that the figures may be off by for it."""
+
+    code: str
+    holds: Callable[[Subject], bool]
+    band: float
+
+
+def odd_targets(subject: Subject) -> bool:
+    """Whether an adapter is wanted where the model's shape has no such layer."""
+    named = subject.arguments.get("lora_target") or "all"
+    names = named if isinstance(named, list) else [name.strip() for name in str(named).split(",")]
+    return subject.adapts and "all" not in names and not set(names) <= set(subject.architecture.linear)
+
+
+def odd_optimizer(subject: Subject) -> bool:
+    """Whether nothing is known of the optimizer's states."""
+    special = ("use_adam_mini", "use_muon", "use_galore")
+    return not subject.optimizer.startswith((*OPTIMIZERS, PAGED)) or any(map(subject.on, special))
+
+
+def odd_quantization(subject: Subject) -> bool:
+    """Whether weights are quantized by something else than bitsandbytes."""
+    other = str(subject.arguments.get("quantization_method") or "bnb").lower() not in ("bnb", "bitsandbytes")
+    return bool(subject.architecture.quantized) or (other and subject.on("quantization_bit"))
+
+
+ROWS = (
+    Unknown("by_name", lambda s: s.architecture.source == "name", 0.40),
+    Unknown("architecture", lambda s: not s.architecture.is_known, 0.20),
+    Unknown("stage", lambda s: s.stage not in STAGES, 0.50),
+    Unknown("method", lambda s: s.method not in METHODS, 0.50),
+    Unknown("multimodal", lambda s: s.architecture.multimodal, 0.25),
+    Unknown("several_gpus", lambda s: s.world_size > 1, 0.15),
+    Unknown("fsdp", lambda s: s.sharding == "fsdp", 0.30),
+    Unknown("deepspeed", lambda s: s.sharding in ("z2", "z3") and s.zero_stage not in (2, 3), 0.30),
+    Unknown("fp16", lambda s: s.on("fp16"), 0.10),
+    Unknown("optimizer", odd_optimizer, 0.20),
+    Unknown("paged", lambda s: s.optimizer.startswith(PAGED), 0.20),
+    Unknown("quantization", odd_quantization, 0.20),
+    Unknown("lora_target", odd_targets, 0.10),
+    Unknown("additional_target", lambda s: s.adapts and (s.on("additional_target") or s.on("resize_vocab")), 0.20),
+    Unknown("padding", lambda s: s.padded, 0.10),
+    Unknown("lengths", lambda s: not s.lengths and not s.packed, 0.0),
+    Unknown("evaluation", lambda s: s.evaluates, 0.10),
+    Unknown("loss", lambda s: any(map(s.on, LOSSES)), 0.20),
+    Unknown("reference_free", lambda s: s.stage == "dpo" and not s.reference, 0.10),
+    Unknown("unsloth", lambda s: s.on("use_unsloth") or s.on("use_unsloth_gc"), 0.30),
+    Unknown("flash_attention", lambda s: str(s.arguments.get("flash_attn")) in ("fa2", "fa3"), 0.10),
+    Unknown("other_engine", lambda s: any(map(s.on, ENGINES)), 0.50),
+)
+
+
+def unknown_of(subject: Subject) -> tuple[list[str], float]:
+    """The codes of what is not known of a training, and the largest share that its figures may be off by."""
+    found = [row for row in ROWS if row.holds(subject)]
+    return [row.code for row in found], max((row.band for row in found), default=0.0)

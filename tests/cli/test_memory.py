@@ -1,0 +1,117 @@
+"""`lfdash memory`: a training's memory, without a GPU, a workspace or a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash.memory.estimate import NAMES, estimate
+from tests.support.memory import LORA, QWEN_7B, subject
+from tests.support.terminal import Said, lfdash
+
+TRAINING = {
+    **LORA, "do_train": True, "model_name_or_path": "Qwen/Qwen2.5-7B-Instruct", "dataset": "any", "template": "qwen",
+}
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No workspace, no hub's cache, no GPU, an English terminal."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "MODELSCOPE_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("LFDASH_WORKSPACE", str(tmp_path / "none"))
+    monkeypatch.setattr("lfdash.workspace.devices.read_gpus", lambda: ((), None))
+
+
+def told(folder: Path, *words: str | Path, **arguments: Any) -> Said:
+    """What the command says of a training."""
+    file = folder / "job.json"
+    file.write_text(json.dumps({**TRAINING, **arguments}))
+    return lfdash("memory", file, *words)
+
+
+def test_for_a_program(tmp_path: Path) -> None:
+    said = told(tmp_path, "--json")
+    answer, expected = said.json, estimate(subject())
+    assert said.code == 0
+    figures = ("allocated", "reserved", "driver", "band", "trained")
+    assert [answer[name] for name in figures] == [getattr(expected, name) for name in figures]
+    assert answer["terms"] == dict(expected.terms) and list(answer["terms"]) == list(NAMES)
+    assert answer["unknown"] == ["lengths"] and answer["world_size"] == 1
+    assert answer["fits"]["8 GB"] == "does_not" and answer["fits"]["192 GB"] == "fits"
+    assert answer["model"] == {"source": "table", "found": "Qwen2.5-7B-Instruct"}
+    assert not (tmp_path / "none").exists(), "a question makes no workspace"
+
+
+def test_for_a_person(tmp_path: Path) -> None:
+    said = told(tmp_path)
+    assert said.code == 0
+    for words in ("Optimizer states", "Needed on each GPU", "GiB", "Does not fit", "cutoff length", "Qwen2.5-7B"):
+        assert words in said.out
+
+
+def test_what_is_set_on_top_counts(tmp_path: Path) -> None:
+    less, more = told(tmp_path, "--json"), told(tmp_path, "--json", "--set", "per_device_train_batch_size=4")
+    assert more.json["allocated"] > less.json["allocated"]
+
+
+def test_a_config_of_ones_own(tmp_path: Path) -> None:
+    small = tmp_path / "small.json"
+    small.write_text(json.dumps({**QWEN_7B, "num_hidden_layers": 2}))
+    answer = told(tmp_path, "--json", "--architecture", small).json
+    assert answer["model"] == {"source": "config", "found": str(small)}
+    assert answer["parameters"] < 2e9
+
+
+@pytest.mark.parametrize("content", ["{}", '{"hidden_size": 8}', "no json", '{"hidden_size": "8", "vocab_size": -1}'])
+def test_a_config_that_is_none(tmp_path: Path, content: str) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text(content)
+    said = told(tmp_path, "--architecture", bad)
+    assert said.code == 1 and "bad.json" in said.err and "hidden_size" in said.err
+
+
+def test_the_config_of_a_folder_and_of_the_hubs_cache(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**QWEN_7B, "num_hidden_layers": 3}))
+    answer = told(tmp_path, "--json", model_name_or_path=str(folder)).json
+    assert answer["model"] == {"source": "config", "found": str(folder / "config.json")}
+    kept = tmp_path / "hf/hub/models--Qwen--Qwen2.5-7B-Instruct/snapshots/abc"
+    kept.mkdir(parents=True)
+    (kept / "config.json").symlink_to(folder / "config.json")
+    assert told(tmp_path, "--json").json["model"] == {"source": "config", "found": str(kept / "config.json")}
+
+
+def test_a_model_of_which_only_the_size_is_known(tmp_path: Path) -> None:
+    answer = told(tmp_path, "--json", model_name_or_path="who/ever-8B-it").json
+    assert answer["model"]["source"] == "name" and answer["band"] == 0.4 and "by_name" in answer["unknown"]
+    assert 4e9 < answer["parameters"] < 12e9
+
+
+def test_a_model_of_which_nothing_is_known(tmp_path: Path) -> None:
+    said = told(tmp_path, "--json", model_name_or_path="who/ever")
+    assert said.code == 1 and said.json["refused"] == "memory_model" and "who/ever" in said.json["message"]
+
+
+def test_several_processes_and_a_deepspeed_file(tmp_path: Path) -> None:
+    zero = tmp_path / "any_name.json"
+    zero.write_text(json.dumps({"zero_optimization": {"stage": 3}}))
+    full = {"finetuning_type": "full", "deepspeed": str(zero), "lora_rank": None}
+    one, eight = (told(tmp_path, "--json", "--world-size", n, **full).json for n in ("1", "8"))
+    assert eight["world_size"] == 8 and "several_gpus" in eight["unknown"] and "deepspeed" not in eight["unknown"]
+    assert eight["allocated"] < one["allocated"] / 3
+
+
+def test_only_a_training_has_an_estimate(tmp_path: Path) -> None:
+    said = told(tmp_path, "--json", do_train=None, do_predict=True, stage="sft", eval_dataset="any")
+    assert said.code == 1 and said.json["refused"] == "memory_kind"
+
+
+def test_wrong_use() -> None:
+    assert lfdash("memory", "/none.yaml").code == 2
+    assert lfdash("memory", __file__, "--world-size", "0").code == 2
