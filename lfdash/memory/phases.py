@@ -96,7 +96,8 @@ def evaluation(subject: Subject, has: Parts) -> Terms:
     """An evaluation between two steps: nothing is kept for a backward, but the batch is per_device_eval_batch_size.
 
     With predict_with_generate keys and values of all layers, and logits of one token
-    (transformers/generation/utils.py); else logits, of which a loss is computed (llamafactory/train/sft/trainer.py:prediction_step).
+    (transformers/generation/utils.py); else logits, of which a loss is computed (llamafactory/train/sft/trainer.py:
+    prediction_step).
     """
     shape = subject.architecture
     sequences = int(subject.number("per_device_eval_batch_size", EVAL_BATCH)) * (subject.sequences // subject.batch)

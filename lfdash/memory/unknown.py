@@ -37,6 +37,8 @@ def odd_targets(subject: Subject) -> bool:
 def odd_optimizer(subject: Subject) -> bool:
     """Whether nothing is known of the optimizer's states."""
     special = ("use_adam_mini", "use_muon", "use_galore")
+    if subject.sharding in ("z2", "z3") and "adamw_torch" not in subject.optimizer:  # counted as fp32 AdamW
+        return True
     return not subject.optimizer.startswith((*OPTIMIZERS, PAGED)) or any(map(subject.on, special))
 
 

@@ -1,0 +1,153 @@
+"""Settings that take less memory, and the smallest change that makes a training fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lfdash.jobs.converters import DEEPSPEED
+from lfdash.memory.cards import CARDS, fits_on, smallest, verdict
+from lfdash.memory.estimate import GIB, estimate
+from lfdash.memory.knobs import KNOBS, OFFERED, ZERO2, ZERO3, ZERO3_OFFLOAD, Fit, make_it_fit, turned
+from lfdash.memory.subject import Subject
+from tests.memory.test_estimate import subjects
+from tests.support.memory import subject
+
+
+def effective(made: Subject) -> int:
+    return made.batch * made.accumulation
+
+
+def with_changes(made: Subject, fit: Fit) -> Subject:
+    return made.changed(**fit.changes)
+
+
+@given(subjects(), st.integers(2, 200))
+def test_what_is_said_to_fit_fits_and_learns_of_as_many_rows(made: Subject, gigabytes: int) -> None:
+    fit = make_it_fit(made, gigabytes * GIB)
+    if fit is None:
+        return
+    after = with_changes(made, fit)
+    assert estimate(after) == fit.estimate and fit.estimate.driver <= gigabytes * GIB
+    assert effective(after) == effective(made)
+    assert set(fit.names) <= set(KNOBS) and bool(fit.names) == bool(fit.changes)
+    assert {"cutoff_len", "lora_rank", "finetuning_type", "stage"}.isdisjoint(fit.changes)
+
+
+@given(subjects(), st.integers(2, 200))
+def test_nothing_is_changed_that_need_not_be(made: Subject, gigabytes: int) -> None:
+    fit = make_it_fit(made, gigabytes * GIB)
+    if estimate(made).driver <= gigabytes * GIB:
+        assert fit is not None and fit.names == ()
+    if fit is None or "deepspeed" in fit.changes:
+        return
+    for name in fit.changes:
+        if name in ("gradient_accumulation_steps", "quantization_method"):
+            continue
+        partner = {"per_device_train_batch_size": "gradient_accumulation_steps"}.get(name)
+        fewer = {key: value for key, value in fit.changes.items() if key not in (name, partner)}
+        assert estimate(made.changed(**fewer)).driver > gigabytes * GIB, name
+
+
+@given(subjects())
+def test_what_a_knob_saves_is_the_difference(made: Subject) -> None:
+    found = turned(made)
+    assert [knob.saves for knob in found] == sorted((knob.saves for knob in found), reverse=True)
+    for knob in found:
+        assert estimate(made).driver - estimate(made.changed(**knob.changes)).driver == knob.saves
+        if knob.name != "cutoff":
+            assert effective(made.changed(**knob.changes)) == effective(made)
+
+
+BIG = subject(per_device_train_batch_size=8, disable_gradient_checkpointing=True)
+
+
+@pytest.mark.parametrize(
+    ("free", "names"),
+    [
+        (190, ()), (105, ("liger",)), (30, ("liger", "checkpointing")),
+        (18.2, ("liger", "checkpointing", "batch")),
+    ],
+)
+def test_what_keeps_what_is_learned_comes_first(free: float, names: tuple[str, ...]) -> None:
+    fit = make_it_fit(BIG, int(free * GIB))
+    assert fit is not None and fit.names == names
+
+
+def test_the_batch_gets_no_smaller_than_it_must() -> None:
+    made = subject(per_device_train_batch_size=12, enable_liger_kernel=True)
+    free = estimate(made.changed(per_device_train_batch_size=6, gradient_accumulation_steps=2)).driver
+    fit = make_it_fit(made, free)
+    assert fit is not None and fit.changes == {"per_device_train_batch_size": 6, "gradient_accumulation_steps": 2}
+
+
+def test_a_model_too_large_for_a_card_is_quantized() -> None:
+    fit = make_it_fit(subject(), 12 * GIB)
+    assert fit is not None and fit.changes["quantization_bit"] == 4
+
+
+def test_a_full_training_gets_an_optimizer_of_eight_bits_before_deepspeed() -> None:
+    full = subject(finetuning_type="full", enable_liger_kernel=True)
+    sizes = [estimate(full.changed(**changes)).driver for changes in ({}, {"optim": "adamw_8bit"})]
+    assert make_it_fit(full, sizes[1]).names == ("optimizer_8bit",)
+    shared = make_it_fit(replace(full, world_size=8), 60 * GIB)
+    assert shared is not None and shared.changes["deepspeed"] in (ZERO2, ZERO3) and "optim" not in shared.changes
+    alone = make_it_fit(full, 30 * GIB)
+    assert alone is not None and alone.changes["deepspeed"] == ZERO3_OFFLOAD
+
+
+def test_weights_that_are_quantized_cannot_be_shared_so_they_are_not_quantized() -> None:
+    """Of a model of 70 billion, on eight cards of 24 GB."""
+    large = replace(subject({"num_hidden_layers": 80, "hidden_size": 8192, "intermediate_size": 29568,
+                             "num_attention_heads": 64, "num_key_value_heads": 8}), world_size=8)
+    fit = make_it_fit(large, 28 * GIB)
+    assert fit is not None and "quantize_4bit" not in fit.names and fit.changes["deepspeed"] in (ZERO3, ZERO3_OFFLOAD)
+
+
+def test_nothing_is_enough() -> None:
+    assert make_it_fit(subject(), 1 * GIB) is None
+
+
+def test_names_of_deepspeeds_files_are_those_of_the_form() -> None:
+    assert all(DEEPSPEED.fullmatch(path) for path in (ZERO2, ZERO3, ZERO3_OFFLOAD))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ({"enable_liger_kernel": True}, "liger"), ({}, "batch"), ({"finetuning_type": "full"}, "quantize_4bit"),
+        ({"quantization_bit": 4}, "quantize_4bit"), ({"quantization_bit": 4}, "offload"), ({}, "checkpointing"),
+        ({"optim": "adamw_8bit"}, "optimizer_8bit"), ({"use_badam": True, "finetuning_type": "full"}, "offload"),
+        ({}, "zero2"), ({"cutoff_len": 256}, "cutoff"),
+    ],
+)
+def test_a_knob_that_is_turned_or_cannot_be_is_not_offered(arguments: dict[str, Any], missing: str) -> None:
+    names = {knob.name for knob in turned(subject(**arguments))}
+    assert missing not in names and names <= set(OFFERED)
+
+
+# -- cards ------------------------------------------------------------------------------------------------
+
+
+def test_cards_are_in_order_and_go_from_8_to_192() -> None:
+    assert [card.total for card in CARDS] == sorted(card.total for card in CARDS)
+    assert (CARDS[0].name, CARDS[-1].name) == ("8 GB", "192 GB")
+
+
+@pytest.mark.parametrize(("share", "answer"), [(0.91, "fits"), (0.93, "tight"), (1.07, "tight"), (1.09, "does_not")])
+def test_within_eight_percent_nobody_can_tell(share: float, answer: str) -> None:
+    found = replace(estimate(subject()), driver=int(share * 1e10))
+    assert verdict(found, int(1e10)) == answer
+    assert verdict(replace(found, band=0.4), int(1e10)) == "tight"
+
+
+def test_on_which_cards_it_fits() -> None:
+    found = estimate(subject())
+    answers = list(fits_on(found).values())
+    order = ["does_not", "tight", "fits"]
+    assert answers == sorted(answers, key=order.index)
+    assert smallest(found).name == "24 GB" and smallest(replace(found, driver=10**12)) is None
