@@ -12,7 +12,7 @@ from lfdash.cli.commands import command, file_argument, set_option
 from lfdash.cli.jobs import config_of, notes_of
 from lfdash.cli.terminal import FINE, Terminal, pairs
 from lfdash.cli.texts import t
-from lfdash.engine.memory import Foretold, as_json, of_job
+from lfdash.engine.memory import Foretold, as_json, measure, of_job
 from lfdash.memory.cards import fits_on
 from lfdash.memory.estimate import GIB
 from lfdash.outcomes import Refused
@@ -30,17 +30,25 @@ def world_option() -> click.Option:
     return click.Option(["--world-size", "world"], type=kind, metavar="N", help=t("cli.opt_world_size"))
 
 
-@command("memory", file_argument, set_option, architecture_option, world_option)
+def dry_run_option() -> click.Option:
+    """--dry-run."""
+    return click.Option(["--dry-run", "dry_run"], is_flag=True, help=t("cli.opt_dry_run"))
+
+
+@command("memory", file_argument, set_option, architecture_option, world_option, dry_run_option)
 def memory(
-    terminal: Terminal, file: str, changes: Mapping[str, Any], architecture: Path | None, world: int | None
+    terminal: Terminal, file: str, changes: Mapping[str, Any], architecture: Path | None, world: int | None,
+    dry_run: bool,
 ) -> int:
-    """Memory of each GPU, by what takes it. Needs no workspace and no GPU; starts nothing."""
+    """Memory of each GPU, by what takes it. Needs no workspace and no GPU; trains nothing."""
     workspace = terminal.open(needed=False)
     job = workspace.read(config_of(file), changes)
     if isinstance(job, Refused):
         return terminal.refuse(job)
     workspace.services.machine.look(keep=False)
     foretold = of_job(workspace.services, job.job, world=world, config=architecture)
+    if dry_run and not isinstance(foretold, Refused):
+        foretold = measure(workspace.services, foretold)
     if isinstance(foretold, Refused):
         return terminal.refuse(foretold)
     if terminal.as_json:
@@ -58,7 +66,8 @@ def words(foretold: Foretold) -> str:
     terms = [(t(f"memory.term_{name}"), gib(size)) for name, size in found.terms.items() if size]
     source = foretold.model.architecture.source
     sums = [(t(f"memory.{name}"), gib(getattr(found, name))) for name in ("allocated", "reserved", "driver")]
-    known = [t(f"memory.from_{source}", found=foretold.model.found), t("memory.band", share=f"{found.band:.0%}")]
+    known = [t("memory.measured")] if foretold.measured else []
+    known += [t(f"memory.from_{source}", found=foretold.model.found), t("memory.band", share=f"{found.band:.0%}")]
     fits: dict[str, list[str]] = {}
     for card, answer in fits_on(found).items():
         fits.setdefault(answer, []).append(card)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -18,16 +20,25 @@ from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import request_of
+from lfdash.llamafactory.ask import ask_json
+from lfdash.llamafactory.locate import Cli
 from lfdash.memory.architecture import Architecture, from_config
 from lfdash.memory.cards import Verdict, fits_on, verdict
 from lfdash.memory.estimate import Estimate, estimate
 from lfdash.memory.shapes import Shapes, load
+from lfdash.memory.simulated import NOT_SHOWN, from_points, payload
 from lfdash.memory.subject import Subject
 from lfdash.outcomes import Refused
+from lfdash.workspace.memo import Memo
 
 CONFIG = "config.json"
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 SETTINGS_BYTES = 1 << 20  # of DeepSpeed's
+DRY_RUN = "simulation/dry_run"
+DRY_RUN_S = 120  # seconds that a dry run may take; idle it takes 10, of which the imports take 7
+DRY_RUN_BYTES = 8 << 30  # of the machine's memory; it takes one
+KEPT = "dry_runs.json"
+MOST_KEPT = 100  # dry runs that are remembered
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,47 @@ def world_of(services: Services, job: JobConfig) -> int:
     if request.cpu:
         return 1
     return len(request.devices) or request.count or services.devices.gpu_count or 1
+
+
+# -- a dry run --------------------------------------------------------------------------------------------
+
+
+def measure(services: Services, foretold: Foretold) -> Foretold | Refused:
+    """The same by a dry run of LLaMA-Factory's own code on a few layers, outside of this process, on no GPU. What it
+    answers is kept in the workspace by the model's configuration, the arguments and the packages' versions.
+
+    Refused: memory_no_dry_run (it does not show such a training; `params["codes"]` say why), memory_config_needed (only
+    the size of the model is known), memory_time, and as `ask`; the cli's own refusal where there is none.
+    """
+    subject = foretold.subject
+    codes = [code for code in foretold.estimate.unknown if code in NOT_SHOWN]
+    if codes:
+        return Refused("memory_no_dry_run", {"codes": ", ".join(codes)})
+    if subject.architecture.source == "name":
+        return Refused("memory_config_needed")
+    if isinstance(services.cli, Refused):
+        return services.cli
+    points = points_of(services, services.cli, payload(subject))
+    if isinstance(points, Refused):
+        return points
+    found = from_points(subject, estimate(subject), points)
+    return replace(foretold, estimate=found, measured=True, devices=fits_here(services, found))
+
+
+def points_of(services: Services, cli: Cli, job: Mapping[str, Any]) -> list[dict[str, Any]] | Refused:
+    """What the dry run answers; a kept answer where there is one."""
+    memo = Memo(services.workspace.private / KEPT, services.registry.identity.is_here)
+    versions = [services.upstream.llamafactory, services.upstream.transformers, cli.path]
+    key = hashlib.sha256(json.dumps([versions, job], sort_keys=True, default=str).encode()).hexdigest()[:32]
+    kept = memo.load()
+    if isinstance(kept.get(key), list):
+        return list(kept[key])
+    answer = ask_json(cli, DRY_RUN, {**job, "memory": DRY_RUN_BYTES}, timeout=DRY_RUN_S)
+    if isinstance(answer, Refused):
+        return Refused("memory_time", {"seconds": DRY_RUN_S}) if answer.code == "asked_time" else answer
+    points: list[dict[str, Any]] = answer["points"]
+    memo.save(dict([*memo.load().items(), (key, points)][-MOST_KEPT:]))
+    return points
 
 
 # -- the model --------------------------------------------------------------------------------------------
@@ -189,8 +241,3 @@ def as_json(foretold: Foretold) -> dict[str, Any]:
         "trained": found.trained, "parameters": model.architecture.total,
         "model": {"source": model.architecture.source, "found": model.found}, "measured": foretold.measured,
     }
-
-
-def replaced(foretold: Foretold, found: Estimate) -> Foretold:
-    """The same with another estimate, one of a dry run or of past runs."""
-    return replace(foretold, estimate=found)

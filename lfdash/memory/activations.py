@@ -12,6 +12,10 @@ from lfdash.memory.subject import Subject
 from lfdash.memory.weights import Weights, targets
 
 
+QUERIES = frozenset({"q_proj", "k_proj", "v_proj", "q_a_proj", "kv_a_proj_with_mqa"})  # of one norm's output
+GATES = frozenset({"gate_proj", "up_proj"})
+
+
 @dataclass(frozen=True)
 class Kept:
     """Bytes a token. inside: what one layer keeps for its backward; beside: what that backward takes besides."""
@@ -31,14 +35,28 @@ def kept(subject: Subject, each: int) -> Kept:
     width = mlp_width(subject)
     if subject.padded:  # no GQA with a mask (integrations/sdpa_attention.py), which each layer keeps in 16 bit
         hidden += 4 * (shape.queries - shape.keys) + 2 * subject.length
-    full = fully(subject)
-    many = (2.0 if full else 6.0) if subject.liger else (4.0 if full else 8.0)
-    beside = many * width + 8 * shape.hidden  # the gradients of an MLP's parts
+    beside = gradients_of_mlp(subject, width)
     if subject.eager:  # eager_attention_forward: probabilities in fp32 and 16 bit; keys and values repeated
         scores = shape.heads * subject.length
         hidden += 4 * (shape.queries - shape.keys) + scores * (8 if shape.softcap else 6)
         beside = max(beside, scores * 6.0 - narrow)  # those of the probabilities, when the MLP's are gone
     return Kept(hidden + narrow, beside)
+
+
+def gradients_of_mlp(subject: Subject, width: int) -> float:
+    """Bytes a token of the gradients of an MLP's parts while it is gone back through. Liger writes two of them over what
+    the layer has kept. Of layers that are frozen, held against dry runs."""
+    hidden = subject.architecture.hidden
+    if not subject.adapts:
+        return (4.0 - 2 * subject.liger) * width + 8 * hidden
+    if "down_proj" in targets(subject) and not shares_input(subject):  # its input has one in fp32, too
+        return (8.0 - 2 * subject.liger) * width + (8 * hidden if subject.liger else 0)
+    return 2.0 * width if subject.liger else 4.0 * width + 4 * hidden
+
+
+def shares_input(subject: Subject) -> bool:
+    """Whether an adapter takes its layer's own input, not a copy in another type (peft/tuners/lora/bnb.py)."""
+    return subject.bits > 0 if subject.mixed else subject.sharding == "z2"
 
 
 def fully(subject: Subject) -> bool:
@@ -72,9 +90,9 @@ def adapter_copies(subject: Subject, width: int) -> float:
     """Bytes a token of the inputs that adapters keep: each its own copy (peft/tuners/lora/layer.py:_cast_input_dtype);
     under 4 bit the layer's own input (lora/bnb.py)."""
     found, hidden = targets(subject), subject.architecture.hidden
-    shared = subject.bits > 0 if subject.mixed else subject.sharding == "z2"
-    if shared:
-        copies = 4.0 * hidden * bool(found) + 2 * width * ("down_proj" in found)
+    if shares_input(subject):  # that of the output projection is kept by the attention anyway
+        of_norms = sum(not names.isdisjoint(found) for names in (QUERIES, GATES))
+        copies = 2.0 * hidden * of_norms + 2 * width * ("down_proj" in found)
     else:
         copies = sum(inputs for inputs, _ in found.values()) * (2.0 if subject.mixed else 4.0)
     if subject.number("lora_dropout", 0) > 0:  # native_dropout keeps a byte an input
@@ -101,14 +119,23 @@ def held(subject: Subject, trained: Weights) -> Held:
     layers = 1 if subject.checkpointing and subject.on("use_unsloth_gc") else trained.trained_layers
     size = layers * t * (shape.hidden * wide if subject.checkpointing else found.inside)
     if subject.badam:  # only a layer that is trained is checkpointed: those behind it keep everything
-        size = (shape.layers - 1) * t * found.inside
+        size = (shape.layers - subject.checkpointing) * t * found.inside
     size += t * shape.hidden * (8 if subject.trains_head else 4)  # the last norm's
+    if subject.stage == "rm":
+        size += t * shape.hidden * (5 + 2 * hidden_states(subject, layers))
     if subject.padded:
         size += subject.sequences * subject.length**2  # masking_utils.py: a byte for each pair of tokens
     layer = t * found.beside + (t * found.inside if subject.checkpointing else 0)
     if subject.on("use_dora"):  # peft/tuners/lora/dora.py: a unit matrix and the whole weight, of the widest layer
         layer += max((6 * i**2 + 14 * i * o for i, o in targets(subject).values()), default=0)
     return Held(size, layer)
+
+
+def hidden_states(subject: Subject, checkpointed: int) -> int:
+    """Layers whose input is kept for reward modeling alone: it asks for all of them (train/rm/trainer.py), and those
+    that are checkpointed are there already. Beside them trl's value head keeps a dropout's mask and an input in fp32
+    (trl/models/modeling_value_head.py)."""
+    return subject.architecture.layers - (checkpointed if subject.checkpointing else 0)
 
 
 @dataclass(frozen=True)
@@ -130,7 +157,9 @@ def logits(subject: Subject, found: Weights) -> Logits:
     if subject.stage in ("dpo", "kto"):
         # Logits and log-softmax of the policy are kept, then those of the reference and a contiguous copy of its slice
         # (train/dpo/trainer.py, train/trainer_utils.py:get_batch_logps, native/cuda/SoftMax.cu).
+        # KTO copies the policy's by tag; one sequence has a slice that is contiguous as it is.
         ahead = 20 if subject.reference else 16
+        ahead += 4 if subject.stage == "kto" and subject.sequences > 1 else 0
         return Logits(size * (ahead + cap), size * (16 + cap), 2 * size, 2 * size)
     if subject.stage == "rm":  # labels are in the batch: a loss that nobody uses (train/rm/trainer.py)
         return Logits(size * (10 + cap), 0, 2 * size, 2 * size)

@@ -78,13 +78,27 @@ def phases(subject: Subject, has: Parts) -> dict[str, Terms]:
         "loss": plus(before, {"weights": has.head_casts, "logits": found.backward}),
         "head": plus(before, {"logits": found.gradient, "gradients": head_gradient}),
         "last layer": plus(before, {"layer": has.held.layer}),
-        "first layer": {"gradients": max(has.earlier, has.gradients - fewer), "layer": has.held.layer},
+        "first layer": {"gradients": max(has.earlier, has.gradients - fewer - own_gradients(subject, has)),
+                        "layer": has.held.layer},
         "end": {"gradients": has.gradients + has.twice + (has.twice if has.earlier else 0)},
         "optimizer": {"gradients": 0.0 if sharded else has.gradients, "optimizer": has.step},
     }
+    if subject.stage == "kto":  # the answers that belong to other questions, before those that are learned are copied
+        again = has.casts + (has.casts if not subject.checkpointing and not subject.adapts else 0)
+        logits_of_others = found.forward - 2 * found.one
+        taken["unrelated"] = plus(before, {"weights": again, "logits": logits_of_others})
     if subject.evaluates:
         taken["evaluation"] = evaluation(subject, has)
     return {name: plus(has.base, terms) for name, terms in taken.items()}
+
+
+def own_gradients(subject: Subject, has: Parts) -> float:
+    """Gradients of the first trained layer that are not there yet when most is taken for it: all but the last matrix's.
+    """
+    shape = subject.architecture
+    if subject.adapts or subject.badam or subject.sharding:
+        return 0.0
+    return max(0.0, float(shape.layer - shape.hidden * shape.intermediate)) * has.found.each
 
 
 def live(subject: Subject, has: Parts) -> float:
