@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lfdash.memory.activations import Held, Logits, held, kept, logits
 from lfdash.memory.sharded import share
 from lfdash.memory.subject import EVAL_BATCH, Subject
-from lfdash.memory.weights import Optimizer, Weights, optimizer, weights
+from lfdash.memory.weights import Optimizer, Weights, idle_head, optimizer, weights
 
 MIB = 2**20
 CUBLAS = 2 * 32 * MIB  # of two threads, on Hopper (aten/cuda/CublasHandlePool.cpp); 2 x 8 MiB on older cards
@@ -40,7 +40,7 @@ def parts(subject: Subject) -> Parts:
     shape, found = subject.architecture, weights(subject)
     states, each, head = optimizer(subject, found), found.each, subject.trains_head
     autocast = each == 4 and (subject.on("bf16") or subject.on("fp16"))
-    own_head = shape.embedding if head and not shape.tied else 0
+    own_head = shape.embedding - idle_head(subject) if head and not shape.tied else 0
     casts = 2.0 * (found.trained - own_head) * autocast
     graph_keeps = not subject.checkpointing and not subject.adapts  # then the graph holds all of them
     gradients = float(found.trained * each)

@@ -66,7 +66,7 @@ def weights(subject: Subject) -> Weights:
     """Model and adapters (llamafactory/model/adapter.py:init_adapter turns what is trained into fp32)."""
     shape, each = subject.architecture, 2 if subject.half else 4
     if subject.method == "full":
-        count = shape.layer if subject.badam else shape.total
+        count = shape.layer if subject.badam else shape.total - idle_head(subject)
         return Weights(shape.total * each, count, shape.layers, each)
     if subject.method == "freeze":
         layers = min(shape.layers, abs(int(subject.number("freeze_trainable_layers", 2))))
@@ -74,6 +74,12 @@ def weights(subject: Subject) -> Weights:
         return Weights(frozen_size(subject) + count * (each - 2), count, layers, each)
     count, each = adapter(subject) * shape.layers, 2 if subject.sharding == "z2" else 4
     return Weights(frozen_size(subject) + count * each, count, shape.layers, each)  # pure_bf16 leaves adapters in fp32
+
+
+def idle_head(subject: Subject) -> int:
+    """Parameters of a head of its own that a reward model leaves idle: no loss reaches it, so it has no gradient and the
+    optimizer no states of it. DeepSpeed has some for all."""
+    return 0 if subject.stage != "rm" or subject.architecture.tied or subject.sharding else subject.architecture.embedding
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""The closed form beside a dry run of LLaMA-Factory's own code, on models that nobody has published."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from lfdash.memory.estimate import estimate
+from lfdash.memory.simulated import from_points, layers_of, payload
+from lfdash.memory.subject import Subject
+from tests.support import PROGRAMS
+from tests.support.generated_jobs import drawn
+from tests.support.memory import subject
+
+pytestmark = pytest.mark.train_env
+ALLOWED = 0.05  # share by which the two may differ
+FEW, MANY = range(12), range(12, 72)
+
+
+def differences(jobs: dict[int, Subject]) -> dict[int, float]:
+    """Seed -> how far the closed form's peak is from the dry run's, as a share."""
+    asked = json.dumps([payload(job) for job in jobs.values()])
+    program = [sys.executable, str(PROGRAMS / "dry_runs.py")]
+    done = subprocess.run(program, input=asked, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = {}
+    for (seed, job), points in zip(jobs.items(), json.loads(done.stdout), strict=True):
+        assert isinstance(points, list), f"{seed}: {points}"
+        closed = estimate(job)
+        found[seed] = closed.allocated / from_points(job, closed, points).allocated - 1
+    return found
+
+
+def test_they_agree_on_a_dozen() -> None:
+    found = differences({seed: drawn(seed) for seed in FEW})
+    assert {seed: error for seed, error in found.items() if abs(error) > ALLOWED} == {}
+
+
+@pytest.mark.slow
+def test_they_agree_on_sixty_more() -> None:
+    found = differences({seed: drawn(seed) for seed in MANY})
+    assert len(found) == 60 and {seed: error for seed, error in found.items() if abs(error) > ALLOWED} == {}
+
+
+def test_many_layers_follow_on_a_line() -> None:
+    """Two points stand for a model of which all layers are run, too."""
+    deep = drawn(1)
+    deep = replace(deep, architecture=replace(deep.architecture, layers=14))
+    whole = {**payload(deep), "layers": [14]}
+    asked = json.dumps([payload(deep), whole])
+    done = subprocess.run([sys.executable, str(PROGRAMS / "dry_runs.py")], input=asked, capture_output=True, text=True)
+    line, run = (from_points(deep, estimate(deep), points).allocated for points in json.loads(done.stdout))
+    assert layers_of(deep) == [4, 8] and line == pytest.approx(run, rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "layers"), [({}, [4, 8]), ({"finetuning_type": "freeze", "freeze_trainable_layers": -6}, [7, 14])]
+)
+def test_layers_that_are_run(arguments: dict[str, object], layers: list[int]) -> None:
+    assert layers_of(subject(**arguments)) == layers
+    assert layers_of(subject({"num_hidden_layers": 8})) == [8]
