@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from lfdash.memory.subject import Subject
 from lfdash.memory.weights import Weights, targets
 
-
 QUERIES = frozenset({"q_proj", "k_proj", "v_proj", "q_a_proj", "kv_a_proj_with_mqa"})  # of one norm's output
 GATES = frozenset({"gate_proj", "up_proj"})
 
@@ -44,8 +43,8 @@ def kept(subject: Subject, each: int) -> Kept:
 
 
 def gradients_of_mlp(subject: Subject, width: int) -> float:
-    """Bytes a token of the gradients of an MLP's parts while it is gone back through. Liger writes two of them over what
-    the layer has kept. Of layers that are frozen, held against dry runs."""
+    """Bytes a token of the gradients of an MLP's parts while it is gone back through. Liger writes two of them over
+    what the layer has kept. Of layers that are frozen, held against dry runs."""
     hidden = subject.architecture.hidden
     if not subject.adapts:
         return (4.0 - 2 * subject.liger) * width + 8 * hidden

@@ -77,9 +77,10 @@ def weights(subject: Subject) -> Weights:
 
 
 def idle_head(subject: Subject) -> int:
-    """Parameters of a head of its own that a reward model leaves idle: no loss reaches it, so it has no gradient and the
-    optimizer no states of it. DeepSpeed has some for all."""
-    return 0 if subject.stage != "rm" or subject.architecture.tied or subject.sharding else subject.architecture.embedding
+    """Parameters of a head of its own that a reward model leaves idle: no loss reaches it, so it has no gradient and
+    the optimizer no states of it. DeepSpeed has some for all."""
+    shape = subject.architecture
+    return 0 if subject.stage != "rm" or shape.tied or subject.sharding else shape.embedding
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class QuantizedLinear(nn.Linear):
 
 
 class LigerLoss(torch.autograd.Function):
-    """liger_kernel/ops/fused_linear_cross_entropy.py makes the gradients in the forward, a chunk of tokens at a time."""
+    """liger_kernel/ops/fused_linear_cross_entropy.py: gradients are made in the forward, by chunks of tokens."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any) -> Any:
