@@ -59,6 +59,7 @@ pictures: setup-dev  ## take the pictures of docs/guide.md from the real page, i
 
 bench: setup-dev  ## beside LlamaBoard: reading and drawing runs (docs/benchmarks.md), then time to a usable page
 	$(BIN)/python bench/curves.py --write $(ARGS)
+	$(BIN)/python bench/memory.py --write
 	$(BIN)/python bench/startup.py
 
 upstream: setup-dev  ## rewrite configs/upstream.json from the installed LLaMA-Factory
