@@ -133,7 +133,7 @@ def section(rows: list[Row]) -> str:
         estimate(row.subject)
     each = (time.perf_counter() - began) / len(rows)
     lines = [
-        (f"{len(rows)} trainings, each with full rows, on one H200. Share that an estimate is off by: median / largest. "
+        (f"{len(rows)} trainings, each with full rows, on one H200. Off by (share): median / largest. "
          f"The terms were found with these rows, so they are no test of other models. An estimate takes "
          f"{each * 1e6:.0f} µs."), "", "| trainings | rows | allocated | reserved | driver |", "|---|---|---|---|---|",
     ]
