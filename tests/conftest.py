@@ -23,6 +23,8 @@ from tests.support.preloaded import preload
 os.environ["OMP_NUM_THREADS"] = "1"
 # No test may talk to a hub; a model or data set that is not local is a mistake to be seen at once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Nobody who opens a page here waits for a GB of memory; the tests of it make their own.
+os.environ["LFDASH_WARM"] = "never"
 # What the developer's shell says must not decide how a test ends.
 for name in ("LFDASH_CLI", "LFDASH_WORKSPACE"):
     os.environ.pop(name, None)

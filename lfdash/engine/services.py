@@ -23,9 +23,11 @@ from lfdash.launchers.base import Launcher
 from lfdash.llamafactory import probe
 from lfdash.llamafactory.catalogue import Upstream, load_snapshot
 from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.llamafactory.warm import VARIABLE, Warm
 from lfdash.machine.history import Histories
 from lfdash.machine.sampler import Machine
 from lfdash.outcomes import Refused
+from lfdash.runs.alerts.settings import ADDRESS
 from lfdash.runs.metrics.feeds import Feeds
 from lfdash.runs.output.logs import Logs
 from lfdash.runs.table import Table
@@ -78,6 +80,7 @@ class Services:
         self.roots = Roots.of(workspace, roots, shared=shared)
         self.presets: dict[str, Preset] = {p.name: p for p in list_presets(project.configs / "presets")}
         self.cli = find_cli(os.environ)
+        self.warm = Warm(self.cli, workspace, os.environ.get(VARIABLE, ""), hidden=(ADDRESS,))
         self.preview_only = os.environ.get("LFDASH_PREVIEW_ONLY", "") not in ("", "0")
         self.devices = devices.probe()
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
@@ -124,6 +127,7 @@ class Services:
 
     def close(self) -> None:
         """Stops the threads of the machine and of the registry. Runs go on."""
+        self.warm.close()
         self.machine.close()
         self._machine_use.close()
         self.registry.close()

@@ -19,6 +19,7 @@ from lfdash import supervisor
 from lfdash.files import NOT_THERE, look_json, look_mark, real_number
 from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
+from lfdash.launchers.forked import Forked, Forks, Supervisor
 from lfdash.outcomes import DISK_FULL, NO_LOCKS, NOT_WRITABLE, Refused, refused_by
 from lfdash.runs import paths as paths_module
 from lfdash.runs.alerts.settings import ADDRESS
@@ -70,7 +71,8 @@ class LocalLauncher:
 
     def __init__(self, machine: MachineIdentity = THIS) -> None:
         self.machine = machine
-        self._shims: dict[Handle, subprocess.Popen[bytes]] = {}  # of the attempts that were started here
+        self.forks: Forks | None = None  # who may start a supervisor that has a trainer already
+        self._shims: dict[Handle, Supervisor] = {}  # of the attempts that were started here
 
     def plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan as it is: nothing is added on this machine."""
@@ -87,7 +89,7 @@ class LocalLauncher:
         paths = folder.make(plan, replace(record, launcher=self.name), self.machine)
         if isinstance(paths, Refused):
             return paths
-        shim = start(paths, plan, secrets)
+        shim = start(paths, plan, secrets, self.forks)
         if isinstance(shim, Refused):
             return shim
         handle = Handle(plan.run_id, plan.attempt, paths)
@@ -100,7 +102,7 @@ class LocalLauncher:
         root = os.path.realpath(os.path.join(plan.cwd, plan.output_dir))
         return Refused("runs_already", {"run": plan.output_dir}) if anybody_for(root) else None
 
-    def shim(self, handle: Handle) -> subprocess.Popen[bytes] | None:
+    def shim(self, handle: Handle) -> Supervisor | None:
         """The supervisor of an attempt that was started here; None for one that was adopted."""
         return self._shims.get(handle)
 
@@ -261,8 +263,13 @@ def check(plan: LaunchPlan) -> Refused | None:
     return None
 
 
-def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> subprocess.Popen[bytes] | Refused:
-    """Starts the shim of a folder that was just made; takes the folder away when that fails."""
+def start(
+    paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str], forks: Forks | None = None
+) -> Supervisor | Refused:
+    """Starts the shim of a folder that was just made; takes the folder away when that fails.
+
+    forks: is asked first. Should it start one after all, late, exactly one of both has the right to go on.
+    """
     control = paths.attempt(plan.attempt)
     env = {name: value for name, value in os.environ.items() if name not in (*plan.unset, MARKER, ADDRESS)}
     if plan.path:
@@ -271,10 +278,11 @@ def start(paths: RunPaths, plan: LaunchPlan, secrets: Mapping[str, str]) -> subp
     try:
         try_lock(control.lock)
         failpoints.hit("launch.before_popen")
+        env |= {**plan.env, **secrets}
         with control.shim_log.open("ab") as log:
-            process = subprocess.Popen(
-                command, env={**env, **plan.env, **secrets}, cwd="/", stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True,
+            forked = forks.supervise(command, env, plan.argv[0], log.fileno()) if forks is not None else None
+            process: Supervisor = Forked(*forked) if forked is not None else subprocess.Popen(
+                command, env=env, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument or a value
         folder.undo(paths, plan)

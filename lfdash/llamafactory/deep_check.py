@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.jobs.fields import BY_ARG
-from lfdash.llamafactory.ask import ask_json
+from lfdash.llamafactory.ask import Answers, ask_json
 from lfdash.llamafactory.locate import Cli
 from lfdash.outcomes import Refused
 
@@ -25,13 +25,15 @@ class Verdict:
 
 
 def deep_check(
-    cli: Cli, workspace: Path, jobs: Sequence[Mapping[str, Any]], env: Mapping[str, str] | None = None
+    cli: Cli, workspace: Path, jobs: Sequence[Mapping[str, Any]], env: Mapping[str, str] | None = None,
+    warm: Answers | None = None,
 ) -> list[Verdict] | Refused:
     """The verdict on each job (LLaMA-Factory's arguments), in one subprocess started in the workspace.
 
-    env: what the jobs ask of the environment. Refused: as `ask`; then the check itself did not work.
+    env: what the jobs ask of the environment. warm: is asked first.
+    Refused: as `ask`; then the check itself did not work.
     """
-    answer = ask_json(cli, "check", [dict(job) for job in jobs], timeout=TIMEOUT, cwd=workspace, env=env)
+    answer = ask_json(cli, "check", [dict(job) for job in jobs], timeout=TIMEOUT, cwd=workspace, env=env, warm=warm)
     return answer if isinstance(answer, Refused) else [Verdict(text, named_field(text)) for text in answer]
 
 

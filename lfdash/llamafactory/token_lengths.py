@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lfdash.llamafactory.ask import ask_json
+from lfdash.llamafactory.ask import Answers, ask_json
 from lfdash.llamafactory.locate import Cli
 from lfdash.outcomes import Refused
 
@@ -33,13 +33,14 @@ class Lengths:
 
 
 def count_tokens(
-    cli: Cli, workspace: Path, job: Mapping[str, Any], env: Mapping[str, str] | None = None
+    cli: Cli, workspace: Path, job: Mapping[str, Any], env: Mapping[str, str] | None = None,
+    warm: Answers | None = None,
 ) -> Lengths | Refused:
     """Counts the tokens of at most SAMPLE rows of each dataset of a job (LLaMA-Factory's arguments).
 
-    Refused: as `ask`.
+    warm: is asked first. Refused: as `ask`.
     """
     args = {name: job[name] for name in NEEDED if name in job}
     args |= {"do_train": True, "use_cpu": True, "max_samples": SAMPLE, "preprocessing_num_workers": 1}
-    answer = ask_json(cli, "lengths", args, timeout=TIMEOUT, cwd=workspace, env=env)
+    answer = ask_json(cli, "lengths", args, timeout=TIMEOUT, cwd=workspace, env=env, warm=warm)
     return answer if isinstance(answer, Refused) else Lengths(tuple(answer["lengths"]))

@@ -1,4 +1,5 @@
-"""`python -I -S lfdash/supervisor/__main__.py ATTEMPT_DIR` supervises one attempt of a run (see shim.py).
+"""`python -I -S lfdash/supervisor/__main__.py ATTEMPT_DIR` supervises one attempt of a run (see shim.py). With
+`--warm=DESCRIPTOR:PID` it has a child already that waits to be the trainer (see warm_child.py).
 
 Without installed packages: one that is broken, or changed while a run goes on, must not end it. The folder that holds
 lfdash is put behind the standard library's, so that nothing in it takes the place of a module of that.
@@ -11,5 +12,6 @@ if __name__ == "__main__":
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path[:] = [*sys.path[1:], os.path.dirname(package)]
     from lfdash.supervisor.shim import Shim
+    from lfdash.supervisor.warm_child import named
 
-    Shim(sys.argv[1]).main()
+    Shim(sys.argv[1], named(sys.argv[2:])).main()

@@ -1,6 +1,7 @@
 """The tiny parent of one local run: starts it, passes stop wishes on, sweeps what it leaves, records its end.
 
-    python -I -S lfdash/supervisor/__main__.py ATTEMPT_DIR      (started by launchers/local.py; standard library only)
+    python -I -S lfdash/supervisor/__main__.py ATTEMPT_DIR [--warm=DESCRIPTOR:PID]
+        (started by launchers/local.py, or for it by llamafactory/scripts/warm.py; standard library only)
 
 It outlives the dashboard. While it lives it holds a POSIX record lock on ATTEMPT_DIR/lock: the kernel
 releases that with the process and `F_GETLK` asks for it, so liveness needs neither pids nor clocks. As a
@@ -47,6 +48,7 @@ from lfdash.supervisor.processes import (
 )
 from lfdash.supervisor.rank_watch import RankWatch
 from lfdash.supervisor.records import RESERVE, TAKEN, fill, is_given_up, take_right, wished
+from lfdash.supervisor.warm_child import WarmChild
 
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.5  # how often a stop wish is looked for
@@ -83,9 +85,10 @@ class Shim:
     It stays in that folder and names its files from there, so that it also ends a run that was moved meanwhile.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, warm: WarmChild | None = None) -> None:
         os.chdir(folder)
         self.folder = "."
+        self.warm = warm
         with open(self.file("spec.json"), encoding="utf-8") as file:
             self.spec: dict[str, Any] = json.load(file)
         self.child = 0
@@ -175,21 +178,26 @@ class Shim:
         """
         try:
             log = os.open(self.spec["console"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            process = subprocess.Popen(
-                self.spec["argv"],
-                cwd=self.spec["cwd"],
-                env={**os.environ, MARKER: self.spec["marker"]},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            warm = self.warm is not None and self.warm.start(self.spec, log)
+            self.child = self.warm.pid if warm and self.warm is not None else self.start_cold(log)
             os.close(log)
         except OSError as error:
             return f"{type(error).__name__}: {error}"
-        self.child = process.pid
-        process.returncode = 0  # reaped here, by pid; keeps subprocess from waiting for it
         return None
+
+    def start_cold(self, log: int) -> int:
+        """Starts the program itself; its pid. OSError when that cannot be done."""
+        process = subprocess.Popen(
+            self.spec["argv"],
+            cwd=self.spec["cwd"],
+            env={**os.environ, MARKER: self.spec["marker"]},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        process.returncode = 0  # reaped here, by pid; keeps subprocess from waiting for it
+        return process.pid
 
     def announce(self) -> None:
         """Writes who was started. Liveness does not need it, so a failing disk is no reason to stop the run."""

@@ -45,7 +45,7 @@ def draw(form: Form, directory: str, dataset: str, looked: Usable | None) -> Non
         st.warning(markdown_safe(t("problems.path_outside", name=outside[0], value=outside[1])))
     elif clicked:
         with st.spinner(t("ui.lengths_counting")):
-            found = count_tokens(services.cli, services.workspace.root, args, build_env(job))
+            found = count_tokens(services.cli, services.workspace.root, args, build_env(job), services.warm)
         st.session_state[RESULT] = (key, found)
     held = st.session_state.get(RESULT)
     if held is not None and held[0] == key:

@@ -36,6 +36,7 @@ def draw() -> None:
     """Draws the page."""
     draw_frame("ui.page_data")
     services = shared_services()
+    services.warm.want()
     form = Form(services, DEFAULT)  # lengths are measured with the model and template of the training form
     form.seed()
     train_with.go(form)

@@ -55,7 +55,7 @@ def draw_deep_check(services: Services, job: JobConfig) -> None:
     if not st.button(t("ui.deep_check"), key="deep_check", icon=":material/fact_check:", help=t("ui.deep_check_help")):
         return
     with st.spinner(t("ui.deep_checking")):
-        found = deep_check(services.cli, services.workspace.root, [build_args(job)], build_env(job))
+        found = deep_check(services.cli, services.workspace.root, [build_args(job)], build_env(job), services.warm)
     redact = services.registry.redactor()
     if isinstance(found, Refused):
         st.warning(t("ui.deep_failed", reason=markdown_safe(redact(refusal(found)))))
