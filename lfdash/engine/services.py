@@ -20,6 +20,7 @@ from lfdash.jobs.presets import Preset, list_presets
 from lfdash.jobs.versions import load as load_by_version
 from lfdash.launchers import table as launchers
 from lfdash.launchers.base import Launcher
+from lfdash.launchers.local import LocalLauncher
 from lfdash.llamafactory import probe
 from lfdash.llamafactory.catalogue import Upstream, load_snapshot
 from lfdash.llamafactory.locate import Cli, find_cli
@@ -85,9 +86,11 @@ class Services:
         self.devices = devices.probe()
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
         self.by_version = load_by_version(project.configs / "arguments_by_version.json")
+        launcher = launchers.get(launchers.DEFAULT)
+        if isinstance(launcher, LocalLauncher):
+            launcher.forks = self.warm
         self.registry = ProcessRegistry(
-            workspace, launchers.get(launchers.DEFAULT), roots=self.roots, cli=self.cli_path,
-            starts_jobs=not self.preview_only,
+            workspace, launcher, roots=self.roots, cli=self.cli_path, starts_jobs=not self.preview_only,
         )
         if create:
             self.registry.identity.check()

@@ -34,7 +34,7 @@ class WarmChild:
         """Makes it the trainer; False when it is not, and is gone. log: descriptor for all that it prints."""
         why = self._prepare(spec, log)
         if not why:
-            hit("shim.warm_ready")
+            hit("warm.shim_ready")
             try:
                 self.channel.sendall(b"!")
             except OSError as error:
@@ -51,7 +51,7 @@ class WarmChild:
         self.channel.settimeout(READY_S)
         try:
             socket.send_fds(self.channel, [json.dumps(order).encode() + b"\n"], [log])
-            hit("shim.warm_told")
+            hit("warm.shim_told")
             answer = b""
             while not answer.endswith(b"\n"):
                 part = self.channel.recv(4096)
@@ -60,7 +60,7 @@ class WarmChild:
                 answer += part
         except OSError as error:  # among them the end of the patience
             return f"{type(error).__name__}: {error}"
-        return "" if answer == b"ready\n" else answer.decode("utf-8", "replace").strip()
+        return "" if answer == b"ready\n" else answer.decode("utf-8", "replace").removeprefix("cold ").strip()
 
     def _end(self) -> None:
         """Ends it; afterwards it is not there. It is a child of this process, so its number is nobody else's."""

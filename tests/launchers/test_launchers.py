@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,25 @@ import pytest
 from lfdash.launchers import folder, table
 from lfdash.launchers.base import Launched, Launcher
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.launchers.local import LocalLauncher
+from lfdash.llamafactory.locate import Cli
+from lfdash.llamafactory.warm import Warm
 from lfdash.outcomes import Refused
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunRecord
 from tests.support.runs import ended, plan_for, record_for, wait_for
+from tests.support.warm import kept_warm, warmable_cli
 
 
 class Driver:
     """Makes the runs of a launcher begin and end, whatever that takes."""
 
-    def __init__(self, launcher: Launcher) -> None:
+    def __init__(self, launcher: Launcher, cli: str | None = None) -> None:
         self.launcher = launcher
+        self.cli = cli
 
     def plan(self, workspace: Path, code: int) -> LaunchPlan:
-        return plan_for(workspace, load=0.2, fail=f"exit:{code}")
+        return plan_for(workspace, load=0.2, fail=f"exit:{code}", cli=self.cli)
 
     def submit(self, plan: LaunchPlan) -> Handle:
         outcome = self.launcher.submit(plan, record_for(plan), {})
@@ -38,9 +44,26 @@ class Driver:
             self.launcher.end(handle, code)
 
 
-@pytest.fixture(params=[*table.TABLE, "fake"])  # the stand-in keeps the same contract
-def driver(request: pytest.FixtureRequest) -> Driver:
-    return Driver(FakeLauncher() if request.param == "fake" else table.get(request.param))
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Warm, Cli]]:
+    folder = tmp_path_factory.mktemp("warm")
+    cli = warmable_cli(folder)
+    with kept_warm(cli, folder) as found:
+        yield found, cli
+
+
+# the stand-in keeps the same contract, and so does a start from a LLaMA-Factory that is kept warm
+@pytest.fixture(params=[*table.TABLE, "warm", "fake"])
+def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
+    if request.param != "warm":
+        yield Driver(FakeLauncher() if request.param == "fake" else table.get(request.param))
+        return
+    launcher = LocalLauncher()
+    launcher.forks, cli = request.getfixturevalue("warm")
+    yield Driver(launcher, cli.path)
+    for log in tmp_path.rglob("shim.log"):
+        assert "without" not in log.read_text(), "it was started cold"
+    assert launcher.forks.state == "ready"
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -86,7 +109,7 @@ def test_a_plan_may_get_more_and_stays_the_same_run(driver: Driver, workspace: P
 
 
 def test_another_instance_adopts_and_stops(driver: Driver, workspace: Path) -> None:
-    plan = plan_for(workspace, load=600)
+    plan = plan_for(workspace, load=600, cli=driver.cli)
     handle = driver.submit(plan)
     other = Driver(type(driver.launcher)())
     adopted = other.launcher.adopt(handle.paths, RunRecord.from_json(handle.paths.record.read_text()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.launchers.base import Launched
+from lfdash.launchers.forked import Forked
+from lfdash.launchers.local import LocalLauncher
 from lfdash.llamafactory import warm as warm_module
 from lfdash.llamafactory.ask import ask
 from lfdash.llamafactory.deep_check import deep_check
@@ -19,10 +23,11 @@ from lfdash.llamafactory.locate import Cli, find_cli
 from lfdash.llamafactory.token_lengths import Lengths, count_tokens
 from lfdash.llamafactory.warm import MODULES, Warm
 from lfdash.outcomes import Refused
+from lfdash.runs.plan import make_plan
 from lfdash.supervisor.processes import start_ticks
 from tests.support import ROOT
 from tests.support.page import DEMO
-from tests.support.runs import wait_for
+from tests.support.runs import ended, record_for, wait_for
 from tests.support.warm import SECONDS, kept_warm, warmable_cli
 
 IDENTITY = ("--identity",)
@@ -245,3 +250,47 @@ def test_the_installed_one_says_the_same_warm(demo_workspace: Path, tmp_path: Pa
     assert said == deep_check(cli, demo_workspace, jobs)
     assert not isinstance(said, Refused) and said[0].text == "" and any(verdict.text for verdict in said[1:])
     assert isinstance(lengths, Lengths) and lengths == count_tokens(cli, demo_workspace, job)
+
+
+UNTIMED = ("adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "README.md")
+OF_TIME = ("runtime", "per_second", "elapsed_time", "remaining_time", "throughput", "total_flos")
+
+
+def untimed(row: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if not any(word in name for word in OF_TIME)}
+
+
+@pytest.mark.train_env
+def test_a_warm_training_is_the_cold_one(demo_workspace: Path, tmp_path: Path) -> None:
+    """Of the same file in the same folder: the same files, weights to the last bit, and losses."""
+    cli = find_cli({})
+    assert isinstance(cli, Cli)
+    workspace = tmp_path / "workspace"
+    shutil.copytree(demo_workspace, workspace)
+    args = {**DEMO, "max_steps": 6, "logging_steps": 1, "save_steps": 3, "dataset_dir": "data", "seed": 7}
+    args["output_dir"] = "saves/r"
+    seen = []
+    with kept_warm(cli, workspace, modules=MODULES) as warm:
+        for forks in (warm, None):
+            launcher = LocalLauncher()
+            launcher.forks = forks
+            plan = make_plan(
+                run_id="id-r", args=args, env={}, secrets=(), files={}, cli=cli.path, cwd=str(workspace),
+                output_dir="saves/r",
+            )
+            outcome = launcher.submit(plan, record_for(plan), {})
+            assert isinstance(outcome, Launched) and isinstance(launcher.shim(outcome.handle), Forked) is bool(forks)
+            wait_for(lambda launcher=launcher, handle=outcome.handle: ended(launcher, handle), SECONDS)
+            root = outcome.handle.paths.root
+            assert launcher.poll(outcome.handle).exit.code == 0, outcome.handle.paths.console.read_text()
+            assert "without" not in outcome.handle.paths.attempt(1).shim_log.read_text()
+            log = [untimed(json.loads(line)) for line in (root / "trainer_log.jsonl").read_text().splitlines()]
+            state = json.loads((root / "trainer_state.json").read_text())
+            names = sorted(str(path.relative_to(root)) for path in root.rglob("*") if "runs" not in path.parts)
+            seen.append({
+                "files": names, "log": log, "state": [untimed(row) for row in state["log_history"]],
+                "bytes": {name: (root / name).read_bytes() for name in UNTIMED if (root / name).exists()},
+            })
+            root.rename(root.with_name(f"r-{bool(forks)}"))
+    assert seen[0] == seen[1]
+    assert "adapter_model.safetensors" in seen[0]["bytes"] and len(seen[0]["log"]) >= 6

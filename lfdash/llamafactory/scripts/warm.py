@@ -197,6 +197,7 @@ class Server:
             socket.send_fds(connection, [f"pid {os.getpid()}\n".encode()], [os.pidfd_open(os.getpid())])
             os.set_inheritable(ours.fileno(), True)
             command = [*request["supervisor"], f"--warm={ours.fileno()}:{trainer}"]
+            hit("warm.before_exec")
             warm_fork.close_all_but(ours.fileno(), connection.fileno())
             os.execve(command[0], command, request["env"])  # its end of the connection closes with this
         except BaseException:  # noqa: BLE001 - nobody is there to take it; it stands in shim.log
