@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import socket
 import subprocess
 import threading
@@ -223,15 +224,32 @@ class Warm:
             handles: list[int] = []
             try:
                 word, handles = line_of(connection)
-                # its end closes when it has become the supervisor, or could not
-                became = word.startswith("pid ") and len(handles) == 1 and not connection.recv(1)
+                pid = int(word.removeprefix("pid ")) if word.startswith("pid ") and len(handles) == 1 else 0
+                # its end closes when it becomes the supervisor, and when it dies
+                if pid and not connection.recv(1) and became(pid, handles[0], command):
+                    return pid, handles[0]
             except OSError:
-                became = False
-        if not became:
-            for handle in handles:
-                os.close(handle)
-            return None
-        return int(word.removeprefix("pid ")), handles[0]
+                pass  # nothing in ANSWER_S, too
+        for handle in handles:
+            os.close(handle)
+        return None
+
+
+def became(pid: int, pidfd: int, command: Sequence[str]) -> bool:
+    """Whether a process is a program by now; False when it has ended, and when it does not become it in ANSWER_S."""
+    words = b"\0".join(map(os.fsencode, command))
+    end = select.poll()
+    end.register(pidfd, select.POLLIN)
+    until = time.monotonic() + ANSWER_S
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(words):
+                return True
+        except OSError:
+            return False
+        if end.poll(1):  # a millisecond: the kernel has closed its files before it tells of its end, or its new words
+            return False
+    return False
 
 
 def line_of(connection: socket.socket) -> tuple[str, list[int]]:

@@ -34,8 +34,8 @@ class WarmChild:
         """Makes it the trainer; False when it is not, and is gone. log: descriptor for all that it prints."""
         why = self._prepare(spec, log)
         if not why:
-            hit("warm.shim_ready")
             try:
+                hit("warm.shim_ready")
                 self.channel.sendall(b"!")
             except OSError as error:
                 why = f"{type(error).__name__}: {error}"
