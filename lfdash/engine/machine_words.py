@@ -32,15 +32,16 @@ class Cell:
     look: str = ""
 
 
-def cells_in(code: str, sample: Sample, now: float, name_of: NameOf) -> list[Cell]:
-    """The line of a sample. code: of the language. now: epoch seconds. name_of: tells a run's name by its id."""
+def cells_in(code: str, sample: Sample, now: float, name_of: NameOf, warm: int | None = None) -> list[Cell]:
+    """The line of a sample. code: of the language. now: epoch seconds. name_of: tells a run's name by its id.
+    warm: bytes of main memory that LLaMA-Factory kept warm takes; None when it is not."""
     age = sample.age(now) if sample.time else None
     cells = [device_cell(code, device, now, sample, name_of) for device in sample.devices]
     if not sample.devices and sample.time:
         cells = [unread_cell(code, vendor, why) for vendor, why in sample.problems.items() if vendor != "disk"]
         told = in_language(code, "machine.none_told")
         cells = cells or [Cell(in_language(code, "machine.none"), "", told=told)]
-    cells += [cpu_cell(code, sample), memory_cell(code, sample), disk_cell(code, sample)]
+    cells += [cpu_cell(code, sample), memory_cell(code, sample, warm), disk_cell(code, sample)]
     if age is not None:
         cells.append(Cell("", in_language(code, "machine.old", span=span_in(code, age)), look="old"))
     return cells
@@ -99,10 +100,13 @@ def cpu_cell(code: str, sample: Sample) -> Cell:
     return Cell(in_language(code, "machine.cpu"), value, "", (sample.cpu,), told)
 
 
-def memory_cell(code: str, sample: Sample) -> Cell:
-    """Main memory."""
+def memory_cell(code: str, sample: Sample, warm: int | None = None) -> Cell:
+    """Main memory, and how much of it LLaMA-Factory kept warm takes."""
     share, size = sample.memory_share, memory_words(code, sample.memory_used, sample.memory_total)
     told = in_language(code, "machine.ram_told", size=size or in_language(code, "machine.unknown"))
+    if warm is not None:
+        size_warm = in_language(code, "units.gb", n=f"{warm / GB:.1f}")
+        told = list_in(code, (told, in_language(code, "machine.warm_told", size=size_warm)))
     name = in_language(code, "machine.ram")
     return Cell(name, percent(share), size, (share,), told, "stop" if share is not None and share >= HIGH else "")
 

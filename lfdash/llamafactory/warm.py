@@ -37,6 +37,7 @@ IDLE_S = 900.0  # after which it ends when no page wanted it
 AGAIN_S = 300.0  # before it is tried again where it could not be started
 ROOM = 4 << 30  # bytes of main memory that must be free: it takes one, and a run more
 ANSWER_S = 2.0  # in which a start must be taken: it takes 0.05 s
+HELD_S = 60.0  # between two looks at its memory, 10 ms each
 LOOK_S = 1.0  # between two looks at whether it is still wanted
 PADDING = 8192  # bytes kept for the words and the marker of a run (scripts/warm_fork.py)
 SPACE = "LFDASH_WARM_SPACE"
@@ -60,6 +61,7 @@ class Warm:
         self.state: State = "off"
         self.why = ""  # it is off or unfit
         self.pid = 0
+        self.held: int | None = None  # bytes of main memory, as of HELD_S ago at most
         self._cli, self._folder, self._hidden = cli, folder, {*hidden, *HIDDEN, MARKER}
         self._modules, self._idle, self._room = modules, idle, room
         self._lock = threading.Lock()
@@ -107,7 +109,7 @@ class Warm:
             said = f"{type(error).__name__}: {error}"
         finally:
             with self._lock:
-                self._control = None
+                self._control = self.held = None
                 self.state, self.why = ("unfit", said) if said else ("off", "")
                 self._not_before = time.monotonic() + (AGAIN_S if said and not said.startswith("changed") else 0)
             ours.close()
@@ -131,8 +133,10 @@ class Warm:
     def _listen(self, ours: socket.socket) -> str:
         """Until it ends, or is not wanted any more; why it ended by itself, "" else."""
         ours.settimeout(LOOK_S)
-        heard = b""
+        heard, looked = b"", 0.0
         while True:
+            if self.state == "ready" and time.monotonic() - looked > HELD_S:
+                looked, self.held = time.monotonic(), self.memory()
             line, newline, rest = heard.partition(b"\n")
             if newline:
                 heard = rest

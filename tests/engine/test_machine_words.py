@@ -35,6 +35,14 @@ def test_a_gpu_that_a_run_uses() -> None:
     assert disk.told == "Disk of the workspace: 1.24 TB of 2 TB free." and disk.bars == (pytest.approx(38.0),)
 
 
+@pytest.mark.parametrize("code", available())
+def test_what_is_kept_warm_is_told_of_the_memory(code: str) -> None:
+    with_it = cells_in(code, HOST, 1002.0, str, int(0.7 * GB))[2]
+    without = cells_in(code, HOST, 1002.0, str)[2]
+    assert "0.7" in with_it.told and "LLaMA-Factory" in with_it.told and with_it.told.startswith(without.told)
+    assert replace(with_it, told="") == replace(without, told="") and "LLaMA-Factory" not in without.told
+
+
 def test_what_is_not_known_is_said_to_be_unknown_and_is_no_zero() -> None:
     (gpu, *_) = cells(replace(HOST, devices=(Device("nvidia", "0", seen=1000.0),)))
     assert (gpu.value, gpu.more, gpu.bars, gpu.look) == ("–", "", (None, None), "")

@@ -71,6 +71,7 @@ def test_it_answers_as_a_fresh_interpreter_does(cli: Cli, shared_warm: Warm) -> 
 def test_it_tells_its_memory_and_has_the_usual_priority(shared_warm: Warm) -> None:
     """The imports alone were made at the lowest: a fork would inherit it, and nobody could give it back."""
     assert 1e6 < (shared_warm.memory() or 0) < 1e9
+    wait_for(lambda: shared_warm.held)
     assert os.getpriority(os.PRIO_PROCESS, shared_warm.pid) == os.getpriority(os.PRIO_PROCESS, 0)
 
 

@@ -95,7 +95,7 @@ def tick(services: Services, seconds: float) -> None:
         return view.name if view is not None else run_id
 
     def cells() -> list[Cell]:
-        return cells_in(code, services.machine.latest(), time.time(), name_of)
+        return cells_in(code, services.machine.latest(), time.time(), name_of, services.warm.held)
 
     def news() -> bool:
         now = cells()
