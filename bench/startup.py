@@ -39,6 +39,7 @@ FLAGS = [
 DEADLINE = 180.0  # s until a server must answer and its page be usable
 IDLE = 3.0  # s with the page open, and no helper process, before the values at rest are read
 MB = 1e6
+NOT_WARM = {"LFDASH_WARM": "never"}  # what a LLaMA-Factory kept warm costs is measured by next_step.py
 
 
 class NotUp(Exception):
@@ -85,8 +86,8 @@ def llamaboard_usable(page: Page) -> None:
 
 
 SUBJECTS = (
-    Subject("lfdash, first", lfdash, lambda port: {}, lfdash_usable),
-    Subject("lfdash", lfdash, lambda port: {}, lfdash_usable),
+    Subject("lfdash, first", lfdash, lambda port: NOT_WARM, lfdash_usable),
+    Subject("lfdash", lfdash, lambda port: NOT_WARM, lfdash_usable),
     Subject(
         "LlamaBoard",
         lambda port, work: [str(Path(sys.executable).with_name("llamafactory-cli")), "webui"],

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from document import write  # noqa: E402
-from startup import CHROMIUM, FLAGS, free_port  # noqa: E402
+from startup import CHROMIUM, FLAGS, NOT_WARM, free_port  # noqa: E402
 
 from tests.support.growing import GrowingRun, row  # noqa: E402
 
@@ -107,7 +107,7 @@ def server(workspace: Path) -> Iterator[tuple[psutil.Process, str]]:
     """Our own server on a free port, once it answers."""
     port = free_port()
     command = [sys.executable, "-m", "lfdash", "--workspace", str(workspace), "--port", str(port)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **NOT_WARM}
     started = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield psutil.Process(started.pid), f"http://127.0.0.1:{port}"
