@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ THEIRS = "() => /Running [1-9][0-9]*\\/[0-9]+/.test(document.body.innerText)"
 def subjects() -> dict[str, Subject]:
     """lfdash with and without a warm process, and LlamaBoard."""
     _, ours, board = SUBJECTS
+    path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))  # it starts llamafactory-cli by name
 
     def command(port: int, work: Path) -> list[str]:
         return [sys.executable, "-m", "lfdash", "--workspace", str(work), "--port", str(port)]
@@ -60,7 +62,7 @@ def subjects() -> dict[str, Subject]:
     return {
         name: Subject(name, command, lambda port, warm=warm: {"LFDASH_WARM": warm}, ours.usable)
         for name, warm in (("lfdash, warm", "auto"), ("lfdash, not warm", "never"))
-    } | {"LlamaBoard": board}
+    } | {"LlamaBoard": replace(board, env=lambda port: {**board.env(port), "PATH": path})}
 
 
 def rest(root: psutil.Process) -> None:
@@ -81,12 +83,13 @@ def fill_board(page: Page, work: Path) -> None:
     form = subprocess.run(convert, capture_output=True, text=True, check=True, env=env)
     folder = work / "llamaboard_config"
     folder.mkdir(exist_ok=True)
-    (folder / "demo.yaml").write_text(form.stdout, encoding="utf-8")
+    text = form.stdout.replace("top.model_name: null", "top.model_name: Custom")
+    (folder / "demo.yaml").write_text(text, encoding="utf-8")
     config = page.get_by_label("Config path")
     config.fill("demo.yaml")
     config.press("Enter")
     page.get_by_role("button", name="Load arguments").click()
-    page.get_by_text("Arguments restored").first.wait_for(timeout=DEADLINE * 1000)
+    page.get_by_text("Arguments have been restored").first.wait_for(timeout=DEADLINE * 1000)
     page.get_by_label("Model path").first.fill("models/demo-llama")
     page.wait_for_timeout(1000)
 
