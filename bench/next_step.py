@@ -165,8 +165,8 @@ def report(starts: dict[str, list[float]], held: list[float], asked: dict[tuple[
         if warm:
             cold = asked[name, False]
             ratio = statistics.median(values) / statistics.median(cold)
-            aim = CHECK_S if name.startswith("Deep") else LENGTHS_S
-            lines.append(f"| {name} | {told(values)} | {told(cold)} | {ratio:.2f} | {aim:g} s |")
+            most = CHECK_S if name.startswith("Deep") else LENGTHS_S
+            lines.append(f"| {name} | {told(values)} | {told(cold)} | {ratio:.2f} | {most:g} s |")
     return "\n".join([*lines, "", f"The warm process holds {statistics.median(held):,.0f} MB (PSS) at rest."])
 
 

@@ -77,7 +77,7 @@ def shim_of(registry: ProcessRegistry, handle: Handle) -> subprocess.Popen[bytes
     launcher = registry.launchers.default
     assert isinstance(launcher, LocalLauncher)
     shim = launcher.shim(handle)
-    assert shim is not None
+    assert isinstance(shim, subprocess.Popen)
     return shim
 
 
