@@ -35,7 +35,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from document import write  # noqa: E402
-from startup import CHROMIUM, DEADLINE, FLAGS, MB, SUBJECTS, Subject, free_port, started, wait_for_port  # noqa: E402
+from startup import (  # noqa: E402
+    CHROMIUM,
+    DEADLINE,
+    FLAGS,
+    MB,
+    NOT_WARM,
+    SUBJECTS,
+    Subject,
+    free_port,
+    started,
+    wait_for_port,
+)
 
 from lfdash.llamafactory.deep_check import deep_check  # noqa: E402
 from lfdash.llamafactory.locate import Cli, find_cli  # noqa: E402
@@ -60,9 +71,10 @@ def subjects() -> dict[str, Subject]:
         return [sys.executable, "-m", "lfdash", "--workspace", str(work), "--port", str(port)]
 
     return {
-        name: Subject(name, command, lambda port, warm=warm: {"LFDASH_WARM": warm}, ours.usable)
-        for name, warm in (("lfdash, warm", "auto"), ("lfdash, not warm", "never"))
-    } | {"LlamaBoard": replace(board, env=lambda port: {**board.env(port), "PATH": path})}
+        "lfdash, warm": Subject("lfdash, warm", command, lambda port: {"LFDASH_WARM": "auto"}, ours.usable),
+        "lfdash, not warm": Subject("lfdash, not warm", command, lambda port: NOT_WARM, ours.usable),
+        "LlamaBoard": replace(board, env=lambda port: {**board.env(port), "PATH": path}),
+    }
 
 
 def rest(root: psutil.Process) -> None:
