@@ -21,7 +21,7 @@ from lfdash.launchers import folder
 from lfdash.launchers.base import Launched, Launcher
 from lfdash.outcomes import DISK_FULL, NOT_WRITABLE, Refused, refused_by
 from lfdash.queue.commands import QueueCommands, taken
-from lfdash.queue.genuine import why_not_ours
+from lfdash.queue.genuine import MADE, why_not_ours
 from lfdash.queue.placement import Allocation, DevicePool, NoRoom
 from lfdash.queue.store import Queued, QueueEntry
 from lfdash.queue.turns import CachedDevices, PoolOf, pool_of, ports_of, queue_status, queued_view, with_allocation
@@ -32,6 +32,7 @@ from lfdash.runs.record import TERMINAL, RunRecord, RunState, Status
 from lfdash.runs.view import REFUSED, Reason, RunView, Waiting, relative
 from lfdash.supervisor import failpoints
 from lfdash.workspace.allowed_paths import Roots
+from lfdash.workspace.run_keys import RunKeys
 from lfdash.workspace.secret_store import SecretStore
 
 TRIES = 3  # of a job whose supervisor ends before it starts anything
@@ -65,6 +66,7 @@ class Dispatcher:
         self._queue = queue
         self._rights = rights
         self._secret_store = secret_store
+        self.keys = RunKeys(private(watcher.workspace), secret_store.hide)
         self._roots = roots
         self._cli = cli
         self._outside: dict[str, Reason] = {}  # jobs whose paths lead out of what this dashboard allows
@@ -140,11 +142,13 @@ class Dispatcher:
             return may
         record = may
         note = self._note_place(plan)
-        secrets = {name: self._secret_store.get(name) for name in plan.secrets}
+        secrets = {name: self._secret_store.get(name) for name in plan.secrets if name not in MADE}
+        secrets |= {name: self.keys.make(plan.run_id, plan.attempt) for name in plan.secrets if name in MADE}
         failpoints.hit("launch.checked")
         outcome = self._launcher(record).submit(plan, record, secrets)
         failpoints.hit("launch.submitted")
         if isinstance(outcome, Refused):
+            self.keys.forget(plan.run_id, plan.attempt)
             if note is not None:
                 note.unlink(missing_ok=True)
             return outcome
@@ -153,7 +157,7 @@ class Dispatcher:
         return outcome
 
     def _missing(self, plan: LaunchPlan) -> list[str]:
-        return [name for name in plan.secrets if not self._secret_store.get(name)]
+        return [name for name in plan.secrets if name not in MADE and not self._secret_store.get(name)]
 
     def _kept(self, entry: QueueEntry) -> Reason | None:
         """Why a job must not be started here, whatever its user wants: its file may be somebody else's."""

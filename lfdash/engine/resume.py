@@ -11,7 +11,7 @@ from lfdash.files import read_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.converters import model_name, saved_name
 from lfdash.jobs.job import JobConfig
-from lfdash.jobs.kinds import named
+from lfdash.jobs.kinds import PORT_VARIABLE, named
 from lfdash.jobs.resources import request_of
 from lfdash.jobs.secret_arguments import without
 from lfdash.outcomes import Refused, Value
@@ -21,7 +21,7 @@ from lfdash.runs.plan import make_plan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState
 from lfdash.runs.view import RunView
 
-GIVEN = frozenset({ORDER, PORT})  # with the devices, for each attempt anew
+GIVEN = frozenset({ORDER, PORT, PORT_VARIABLE})  # with the devices, for each attempt anew
 
 
 def stored(view: RunView) -> yaml_format.Document | None:

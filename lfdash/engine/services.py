@@ -13,6 +13,7 @@ from lfdash.access.sign_in import SignIn
 from lfdash.data.cache import DataCache
 from lfdash.data.dataset_info import DatasetInfo
 from lfdash.engine import alerts
+from lfdash.engine.chat.chats import Chats
 from lfdash.engine.machine_use import MachineUse
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.jobs.environment import ArgumentType
@@ -103,6 +104,7 @@ class Services:
         self.alerts, self.alert_sender = alerts.of_registry(
             self.registry, self.feeds, lambda: self.machine.seen, acts=not self.preview_only
         )
+        self.chats = Chats(self.registry, lambda: self.cli_path, lambda: self.blocked, settings(self))
         self.data = DataCache(workspace, self.roots.readable)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
@@ -126,11 +128,14 @@ class Services:
         self.registry.start()
         self.machine.start()
         self.alert_sender.start()
+        if not self.preview_only:
+            self.chats.keeper.start()
         threading.Thread(target=self._read_installed, name="lfdash-upstream", daemon=True).start()
 
     def close(self) -> None:
         """Stops the threads of the machine and of the registry. Runs go on."""
         self.warm.close()
+        self.chats.keeper.close()
         self.machine.close()
         self._machine_use.close()
         self.registry.close()

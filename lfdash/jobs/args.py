@@ -14,7 +14,7 @@ from lfdash.jobs import converters
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import ROWS, arguments
 from lfdash.jobs.job import JobConfig, coerce
-from lfdash.jobs.kinds import kind_of
+from lfdash.jobs.kinds import kind_of, named
 from lfdash.outcomes import Value
 
 HUB = "hub"  # stands in a row's `env` for the variables that choose the hub
@@ -48,7 +48,7 @@ def build_env(job: JobConfig, args: Mapping[str, Any] | None = None) -> dict[str
 
     LLaMA-Factory refuses DeepSpeed that was not started by torchrun (hparams/parser.py).
     """
-    env: dict[str, str] = {}
+    env: dict[str, str] = dict(named(job.kind).env)
     for row in ROWS[job.kind]:
         if row.env and job.sends(row):
             value = job.values[row.id]
@@ -68,7 +68,8 @@ def hub_of(env: Mapping[str, str]) -> str | None:
 
 def secret_names(job: JobConfig) -> tuple[str, ...]:
     """The environment variables whose values the launch adds and nothing ever writes down."""
-    return tuple(row.secret for row in ROWS[job.kind] if row.secret and job.sends(row))
+    typed = tuple(row.secret for row in ROWS[job.kind] if row.secret and job.sends(row))
+    return (*typed, *named(job.kind).made_secrets)
 
 
 def job_from_args(args: Mapping[str, Any], env: Mapping[str, str] | None = None, kind: str | None = None) -> JobConfig:

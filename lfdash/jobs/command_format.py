@@ -36,15 +36,15 @@ from lfdash.jobs.yaml_format import load, spoken
 
 COMMANDS = ("llamafactory-cli", "lmf")
 MODULES = ("llamafactory.cli", "llamafactory.launcher")
-RUNS = frozenset(kind.command for kind in KINDS)
 CHATS = ("chat", "api", "webchat", "cli_demo", "api_demo", "web_demo")
 BOARDS = ("webui", "train_web")
 BENCHMARKS = ("eval", "evaluate")
+RUNS = frozenset({*(kind.command for kind in KINDS), *CHATS})
 NO_JOB = {
-    **dict.fromkeys(CHATS, "not_job_chat"), **dict.fromkeys(BOARDS, "not_job_webui"),
+    **dict.fromkeys(BOARDS, "not_job_webui"),
     **dict.fromkeys(BENCHMARKS, "not_job_benchmark"),
 }
-SCRIPTS = re.compile(rf"(?:^|/)(?:train_bash|train|launcher|run_exp|export_model|{'|'.join(NO_JOB)})\.py$")
+SCRIPTS = re.compile(rf"(?:^|/)(?:train_bash|train|launcher|run_exp|export_model|{'|'.join([*CHATS, *NO_JOB])})\.py$")
 # a line that starts LLaMA-Factory, and not one of YAML or JSON that only mentions it
 STARTS = re.compile(
     r"^(?![ \t]*(?:- |[{\[]|[\w.\"']+:(?:[ \t]|$)))[^\n]*"
@@ -173,6 +173,8 @@ def options_in(line: Line) -> list[str]:
 def command_of(start: Start, read_file: Callable[[str], str | None]) -> Command:
     """The configuration of a line. ConfigError: its settings are in a file that is not there, or cannot be read."""
     args, unset, unread = arguments_of(start.words, read_file)
+    if start.command in CHATS:
+        args = {"infer_backend": "huggingface", **args}  # its default; a chat is known by it
     env = {name: value for name, value in start.env.items() if UNSET not in value}
     return Command(
         args, env, unset, tuple(name for name in start.env if name not in env),
@@ -223,7 +225,7 @@ def of_llamafactory(words: list[str], env: Mapping[str, str]) -> Start | None:
         if SCRIPTS.search(word):
             script, rest = name.removesuffix(".py"), words[place + 1 :]
             launcher = () if words[0].rsplit("/", 1)[-1].startswith("python") else launched(words[1:place])
-            return Start(script if script in NO_JOB else OF_SCRIPT.get(script, "train"), env, launcher, tuple(rest))
+            return Start(script if script in NO_JOB or script in CHATS else OF_SCRIPT.get(script, "train"), env, launcher, tuple(rest))
     return None
 
 

@@ -30,6 +30,7 @@ TRACKIO = is_("train.report_to", "trackio", "all")
 WANDB = is_("train.report_to", "wandb", "all")
 NAMED = is_("train.report_to", "wandb", "trackio", "mlflow", "all")
 DEEPSPEED = given("train.ds_stage")
+VLLM = is_("chat.infer_backend", "vllm")
 
 SCHEDULERS = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
@@ -40,6 +41,7 @@ LOGGERS = ("none", "wandb", "mlflow", "neptune", "tensorboard", "trackio", "swan
 
 GROUPS = (
     Group("run"), Group("model"), Group("method"), Group("data"), Group("hyper"), Group("generation"), Group("export"),
+    Group("chat"),
     Group("lora", LORA), Group("freeze", FREEZE | PRO_LORA), Group("oft", OFT),
     Group("preference", PREFERENCE), Group("ppo", PPO), Group("multimodal", MULTIMODAL),
     Group("evaluation"), Group("saving"), Group("optimization"), Group("samples"), Group("loading"),
@@ -228,6 +230,17 @@ FIELDS = (
     Field("export_quantization_dataset", "data/c4_demo.jsonl", "export", "export"),
     Field("export_legacy_format", False, "export", "export", "bool"),
     Field("export_hub_model_id", None, "export", "export", wide=True),
+    # a chat: what is decided when the model is loaded; the rest goes with each question
+    Field("output_dir", None, "run", "chat", arg="", to_args=converters.nothing_to, wide=True, board=False),
+    Field("infer_backend", "huggingface", "chat", "chat", "choice", choices=("huggingface", "vllm", "sglang"), board=False),
+    Field("infer_dtype", "auto", "chat", "chat", "choice", choices=("auto", "float16", "bfloat16", "float32"), board=False),
+    Field("enable_thinking", None, "chat", "chat", "bool", board=False),
+    Field("skip_special_tokens", None, "chat", "chat", "bool", board=False),
+    Field("top_k", None, "chat", "chat", "int", min=0, max=100000, board=False),
+    Field("vllm_maxlen", None, "chat", "chat", "int", min=1, max=10000000, when=VLLM, board=False),
+    Field("vllm_gpu_util", None, "chat", "chat", "float", min=0.01, max=1, when=VLLM, board=False),
+    Field("devices", None, "devices", "chat", "choices", choices="gpus", open=True, arg="", env="CUDA_VISIBLE_DEVICES", to_args=converters.nothing_to, wide=True, board=False),
+    Field("gpu_count", None, "devices", "chat", "int", min=1, max=1024, arg="", env="LFDASH_GPUS", to_args=converters.nothing_to, when=~given("chat.devices"), board=False),
 )
 
 

@@ -11,21 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lfdash.errors import ConfigError
+from lfdash.jobs.kinds import OF_A_JOB, OF_A_RUN
 
 Args = Mapping[str, Any]
-OF_A_JOB = frozenset({
-    "stage", "do_train", "do_eval", "do_predict", "dataset", "eval_dataset", "dataset_dir", "export_dir",
-    "predict_with_generate", "finetuning_type", "template", "lora_rank", "cutoff_len", "tokenized_path",
-})
-OF_A_RUN = OF_A_JOB - {"finetuning_type", "template", "cutoff_len"} | {"output_dir", "learning_rate"}
-# what `llamafactory-cli chat` and `api` take beside what they share with a job (ModelArguments, GeneratingArguments)
-OF_A_CHAT = ("infer_backend", "infer_dtype", "vllm_maxlen", "vllm_gpu_util", "vllm_enforce_eager", "vllm_config")
-IN_A_CHAT = frozenset({
-    "model_name_or_path", "adapter_name_or_path", "template", "finetuning_type", "trust_remote_code", "temperature",
-    "quantization_bit", "quantization_method", "flash_attn", "max_new_tokens", "top_p", "top_k", "do_sample",
-    "repetition_penalty", "rope_scaling", "use_cache", "default_system", "enable_thinking", "cutoff_len",
-    "image_max_pixels", "video_max_pixels", "video_fps", *OF_A_CHAT,
-})
 OF_NEXT_VERSION = ("peft_config", "dist_config", "kernel_config", "quant_config", "train_dataset", "model_class")
 MOST_NAMES = 500  # LLaMA-Factory and transformers have some 350 arguments together
 HARDLY = 10  # one name of so many at least is an argument, in a job
@@ -54,14 +42,6 @@ class Foreign:
         return any(name in args for name in self.any_of) or (bool(self.all_of) and all(n in args for n in self.all_of))
 
 
-def is_chat(args: Args) -> bool:
-    """A configuration of `llamafactory-cli chat`, `api` or `webchat`."""
-    if OF_A_RUN & args.keys():
-        return False
-    own = any(name in args for name in OF_A_CHAT)
-    return own or {"model_name_or_path", "template"} <= args.keys() <= IN_A_CHAT
-
-
 def is_of_next_version(args: Args) -> bool:
     """A job of LLaMA-Factory 1.0, which shares names with those of before."""
     return "model" in args and "model_name_or_path" not in args and any(name in args for name in OF_NEXT_VERSION)
@@ -84,7 +64,7 @@ def is_benchmark(args: Args) -> bool:
 
 OF_LLAMAFACTORY = (
     Foreign("not_job", "LLaMA-Factory 1.0", asks=is_of_next_version),
-    Foreign("not_job_benchmark", asks=is_benchmark), Foreign("not_job_chat", asks=is_chat),
+    Foreign("not_job_benchmark", asks=is_benchmark),
 )
 FOREIGN = (
     Foreign("not_job_user_config", any_of=("path_dict",)),

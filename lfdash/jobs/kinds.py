@@ -8,12 +8,29 @@ and `ui.runs_kind_NAME`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Args = Mapping[str, Any]  # LLaMA-Factory's arguments
 
 DOES = ("do_train", "do_eval", "do_predict")
+# llamafactory/api/app.py and api/chat.py: by default it listens on every address, asks for no key, writes each request
+# into its log, and reads files that a request names
+PORT_VARIABLE, KEY_VARIABLE = "API_PORT", "API_KEY"
+OF_A_JOB = frozenset({
+    *DOES, "stage", "dataset", "eval_dataset", "dataset_dir", "export_dir", "predict_with_generate", "finetuning_type",
+    "template", "lora_rank", "cutoff_len", "tokenized_path",
+})
+OF_A_RUN = OF_A_JOB - {"finetuning_type", "template", "cutoff_len"} | {"output_dir", "learning_rate"}
+# what `llamafactory-cli chat` and `api` take beside what they share with a job (ModelArguments, GeneratingArguments)
+OF_A_CHAT = ("infer_backend", "infer_dtype", "vllm_maxlen", "vllm_gpu_util", "vllm_enforce_eager", "vllm_config")
+IN_A_CHAT = frozenset({
+    "model_name_or_path", "adapter_name_or_path", "template", "finetuning_type", "trust_remote_code", "temperature",
+    "quantization_bit", "quantization_method", "flash_attn", "max_new_tokens", "top_p", "top_k", "do_sample",
+    "repetition_penalty", "rope_scaling", "use_cache", "default_system", "enable_thinking", "cutoff_len",
+    "image_max_pixels", "video_max_pixels", "video_fps", *OF_A_CHAT,
+})
+LOOPBACK = {"API_HOST": "127.0.0.1", "API_VERBOSE": "0", "ALLOW_LOCAL_FILES": "0"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,9 @@ class JobKind:
     from, and results to train on. runs_model: whether the model computes, so that it may be quantized when loaded;
     else it is only written anew. quantizer: LlamaBoard sends the quantization method even when nothing is quantized.
     saves: what takes disk space. done: key of the text that says what a run that succeeded has left; "" where that is
-    read from its folder.
+    read from its folder. ended: the same of one that was stopped. serves: whether it answers requests until it is
+    stopped: it gets a port of its own on loopback (`PORT_VARIABLE`), and ends when nobody asks it any more. env: what
+    its environment always holds. made_secrets: variables that get a new random value with each start.
     """
 
     name: str
@@ -48,6 +67,10 @@ class JobKind:
     quantizer: bool = False
     saves: Literal["checkpoints", "model", "results"] = "results"
     done: str = ""
+    ended: str = ""
+    serves: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    made_secrets: tuple[str, ...] = ()
 
 
 def merges(args: Args) -> bool:
@@ -59,6 +82,14 @@ def evaluates(args: Args) -> bool:
     """Whether arguments evaluate or predict without training."""
     wanted = any(args.get(name) for name in ("do_eval", "do_predict", "predict_with_generate"))
     return wanted and not args.get("do_train") and not merges(args)
+
+
+def chats(args: Args) -> bool:
+    """Whether arguments are those of `llamafactory-cli api`, `chat` or `webchat`."""
+    if OF_A_RUN & args.keys():
+        return False
+    own = any(name in args for name in OF_A_CHAT)
+    return own or {"model_name_or_path", "template"} <= args.keys() <= IN_A_CHAT
 
 
 KINDS = (
@@ -97,8 +128,23 @@ KINDS = (
         saves="model",
         done="ui.exported",
     ),
+    JobKind(
+        name="chat",
+        command="api",
+        page="pages/chat.py",
+        tabs=("chat", "log", "files", "configuration"),
+        needs=("model", "name", "template"),
+        stem="chat",
+        asked_by=chats,
+        done="ui.chat_ended",
+        ended="ui.chat_ended",
+        serves=True,
+        env=LOOPBACK,
+        made_secrets=(KEY_VARIABLE,),
+    ),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
+SERVING = next(kind for kind in KINDS if kind.serves)  # what *Try it* opens
 DEFAULT = KINDS[0]  # of arguments that no other kind asks for, and of runs of the plain CLI
 
 

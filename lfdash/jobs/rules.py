@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lfdash.jobs.kinds import chats
 from lfdash.jobs.job import LARGEST
 from lfdash.jobs.stages import BY_CODE, METHODS
 from lfdash.outcomes import Level
@@ -223,7 +224,7 @@ RULES = (
         {"compute_accuracy": None},
     ),
     Rule(
-        EXTRA, "infer_backend", lambda a: a.get("infer_backend", "huggingface") != "huggingface",
+        EXTRA, "infer_backend", lambda a: a.get("infer_backend", "huggingface") != "huggingface" and not chats(a),
         {"infer_backend": None},
     ),
     Rule(

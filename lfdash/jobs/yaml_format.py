@@ -40,7 +40,7 @@ SECTION_OF_GROUP = {
     "run": "output", "model": "model", "method": "method", "data": "dataset", "hyper": "train", "lora": "method",
     "freeze": "method", "oft": "method", "preference": "method", "ppo": "method", "multimodal": "method",
     "evaluation": "eval", "generation": "eval", "saving": "output", "optimization": "train",
-    "samples": "dataset", "loading": "model", "export": "train",
+    "samples": "dataset", "loading": "model", "export": "train", "chat": "model",
     "optimizers": "method", "devices": "train", "tracking": "output", "advanced": "train",
 }
 SECTION_OF_ARG = {

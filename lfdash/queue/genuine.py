@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lfdash.jobs.args import HUB, HUBS
 from lfdash.jobs.fields import FIELDS
-from lfdash.jobs.kinds import named
+from lfdash.jobs.kinds import KINDS, PORT_VARIABLE, named
 from lfdash.jobs.resources import COUNT, VISIBLE
 from lfdash.jobs.secret_arguments import VARIABLES
 from lfdash.queue.turns import ORDER, PORT
@@ -23,10 +23,12 @@ from lfdash.runs.view import Reason
 
 ENABLED, WORKDIR, TORCHRUN = "LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR", "FORCE_TORCHRUN"
 SWITCHES = frozenset({ENABLED, TORCHRUN, *(name for names in HUBS.values() for name in names)})
+FIXED = {name: value for kind in KINDS for name, value in kind.env.items()}  # of one value wherever they stand
+MADE = frozenset(name for kind in KINDS for name in kind.made_secrets)
 ENVIRONMENT = frozenset({
-    *SWITCHES, WORKDIR, VISIBLE, COUNT, ORDER, PORT, *(row.env for row in FIELDS if row.env and row.env != HUB),
+    *SWITCHES, *FIXED, WORKDIR, VISIBLE, COUNT, ORDER, PORT, PORT_VARIABLE, *(row.env for row in FIELDS if row.env and row.env != HUB),
 })
-SECRETS = frozenset({*VARIABLES.values(), *(row.secret for row in FIELDS if row.secret)})
+SECRETS = frozenset({*VARIABLES.values(), *(row.secret for row in FIELDS if row.secret), *MADE})
 MOST_ATTEMPTS = 10_000
 
 
@@ -64,13 +66,15 @@ def odd_things(plan: LaunchPlan, record: RunRecord) -> Iterator[str]:
     yield from (f"secrets: {name}" for name in plan.secrets if name not in SECRETS)
     yield from (f"unset: {name}" for name in plan.unset if name not in UNSET)
     yield from (f"env: {name}" for name in odd_variables(plan.env, plan.output_dir))
+    always = {**named(record.kind).env, **dict.fromkeys(named(record.kind).made_secrets, "")}
+    yield from (f"env: no {name}" for name in always if name not in plan.env and name not in plan.secrets)
 
 
 def odd_variables(env: Mapping[str, str], output_dir: str) -> Iterator[str]:
     """The variables of a plan's environment that none of ours has, or not with that value."""
     for name, value in env.items():
         number = value.isascii() and value.isdigit()
-        fixed = {WORKDIR: output_dir, ORDER: "PCI_BUS_ID", **dict.fromkeys(SWITCHES, "1")}.get(name, value)
-        wrong = value != fixed or (name in (PORT, COUNT) and not number)
+        fixed = {WORKDIR: output_dir, ORDER: "PCI_BUS_ID", **dict.fromkeys(SWITCHES, "1"), **FIXED}.get(name, value)
+        wrong = value != fixed or (name in (PORT, PORT_VARIABLE, COUNT) and not number)
         if name not in ENVIRONMENT or wrong or "\0" in value:
             yield name

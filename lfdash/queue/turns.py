@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lfdash.files import readable
+from lfdash.jobs.kinds import PORT_VARIABLE, named
 from lfdash.jobs.resources import VISIBLE, ResourceRequest
 from lfdash.queue.placement import Allocation, DevicePool, Inventory, NoRoom
 from lfdash.queue.ports import master_port
@@ -92,7 +93,8 @@ def pool_of(machine: Inventory, views: Iterable[RunView]) -> DevicePool:
 def with_allocation(
     plan: LaunchPlan, record: RunRecord, request: ResourceRequest, place: Allocation, ports: Collection[int]
 ) -> tuple[LaunchPlan, RunRecord]:
-    """The plan and the record with what the place decides: which GPUs are seen, and torchrun's port.
+    """The plan and the record with what the place decides: which GPUs are seen, and the port of torchrun, or the one
+    that a job which serves listens on.
 
     ports: those of the runs that are alive. OSError when no port is free.
     """
@@ -103,14 +105,16 @@ def with_allocation(
         env.setdefault(ORDER, "PCI_BUS_ID")
     if (env.get("FORCE_TORCHRUN") or len(place.devices) > 1) and PORT not in env:
         env[PORT] = str(master_port(plan.run_id, ports))
+    if named(record.kind).serves and PORT_VARIABLE not in env:
+        env[PORT_VARIABLE] = str(master_port(plan.run_id, ports))
     unset = tuple(name for name in plan.unset if name not in env)
     return replace(plan, env=env, unset=unset), record.with_last(env=env, devices=place.devices)
 
 
 def ports_of(views: Iterable[RunView]) -> set[int]:
-    """The rendezvous ports of the runs that are alive."""
+    """The ports that the runs which are alive were given."""
     alive = [view.record.last.env for view in views if view.record and view.state not in TERMINAL]
-    return {int(env[PORT]) for env in alive if env.get(PORT, "").isdigit()}
+    return {int(env[name]) for env in alive for name in (PORT, PORT_VARIABLE) if env.get(name, "").isdigit()}
 
 
 def queue_status(

@@ -1,0 +1,43 @@
+"""The next attempt of a chat that is over: the same configuration in the same folder, under a new port and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lfdash.errors import ConfigError
+from lfdash.files import read_plain
+from lfdash.jobs import yaml_format
+from lfdash.jobs.kinds import PORT_VARIABLE, named
+from lfdash.jobs.resources import ResourceRequest, request_of
+from lfdash.queue.genuine import ENVIRONMENT
+from lfdash.queue.turns import ORDER, PORT
+from lfdash.runs.plan import LaunchPlan, make_plan
+from lfdash.runs.record import RunRecord
+from lfdash.runs.view import RunView
+
+GIVEN = frozenset({ORDER, PORT, PORT_VARIABLE})  # with the devices, for each attempt anew
+
+
+def prepare_again(view: RunView, cli: str, workspace: Path) -> tuple[LaunchPlan, RunRecord, ResourceRequest] | None:
+    """The plan, the record and the devices of a chat's next attempt; None when its configuration cannot be read.
+
+    cli: the llamafactory-cli to start. Of the environment in its file only what a job of ours may set: the file may be
+    somebody else's.
+    """
+    if view.record is None:
+        return None
+    try:
+        text = read_plain(view.paths.training_args)
+        document = yaml_format.load(text)
+        attempt = view.paths.next_attempt()
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return None
+    kind = named(view.kind)
+    env = {name: value for name, value in document.env.items() if name in ENVIRONMENT and name not in GIVEN}
+    plan = make_plan(
+        run_id=view.run_id, attempt=attempt, args=document.args, env={**env, **kind.env},
+        secrets=tuple(dict.fromkeys([*view.record.secrets, *kind.made_secrets])),
+        files={view.paths.training_args.name: text}, cli=cli, cwd=str(workspace), output_dir=view.output_dir,
+        command=kind.command,
+    )
+    return plan, view.record.resumed(plan), request_of(document.args, env)
