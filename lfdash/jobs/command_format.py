@@ -225,7 +225,8 @@ def of_llamafactory(words: list[str], env: Mapping[str, str]) -> Start | None:
         if SCRIPTS.search(word):
             script, rest = name.removesuffix(".py"), words[place + 1 :]
             launcher = () if words[0].rsplit("/", 1)[-1].startswith("python") else launched(words[1:place])
-            return Start(script if script in NO_JOB or script in CHATS else OF_SCRIPT.get(script, "train"), env, launcher, tuple(rest))
+            command = script if script in (*CHATS, *NO_JOB) else OF_SCRIPT.get(script, "train")
+            return Start(command, env, launcher, tuple(rest))
     return None
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lfdash.jobs.kinds import chats
 from lfdash.jobs.job import LARGEST
+from lfdash.jobs.kinds import chats
 from lfdash.jobs.stages import BY_CODE, METHODS
 from lfdash.outcomes import Level
 

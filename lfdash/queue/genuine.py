@@ -26,7 +26,8 @@ SWITCHES = frozenset({ENABLED, TORCHRUN, *(name for names in HUBS.values() for n
 FIXED = {name: value for kind in KINDS for name, value in kind.env.items()}  # of one value wherever they stand
 MADE = frozenset(name for kind in KINDS for name in kind.made_secrets)
 ENVIRONMENT = frozenset({
-    *SWITCHES, *FIXED, WORKDIR, VISIBLE, COUNT, ORDER, PORT, PORT_VARIABLE, *(row.env for row in FIELDS if row.env and row.env != HUB),
+    *SWITCHES, *FIXED, WORKDIR, VISIBLE, COUNT, ORDER, PORT, PORT_VARIABLE,
+    *(row.env for row in FIELDS if row.env and row.env != HUB),
 })
 SECRETS = frozenset({*VARIABLES.values(), *(row.secret for row in FIELDS if row.secret), *MADE})
 MOST_ATTEMPTS = 10_000

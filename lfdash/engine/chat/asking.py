@@ -13,7 +13,7 @@ from lfdash.engine.chat.bringing_up import BringingUp
 from lfdash.engine.chat.client import Failed, Piece, Whole, Wire, ask
 from lfdash.engine.chat.connection import Connection, connection_of
 from lfdash.engine.chat.conversation import Answer, AnswerState, Conversation, Turn, title_of
-from lfdash.engine.chat.messages import Medium, Sampling
+from lfdash.engine.chat.messages import AS_STARTED, Medium, Sampling
 from lfdash.engine.chat.store import ConversationStore
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.outcomes import Refused
@@ -28,7 +28,7 @@ class Prompt:
     text: str
     role: Literal["user", "tool"] = "user"
     media: tuple[Medium, ...] = ()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = AS_STARTED
     expected: str = ""
     alone: bool = False
 
@@ -56,6 +56,7 @@ class Asking:
         self._open: dict[str, Conversation] = {}  # those that were looked at or asked here
         self._rounds: dict[str, Round] = {}
         self._versions: dict[str, int] = {}
+        self.changes = 0  # counts all changes of all conversations
 
     # -- what there is ----------------------------------------------------------------------------------
 
@@ -175,7 +176,11 @@ class Asking:
         view = self._registry.get(column)
         return view.name if view else column
 
+    def _is_loaded(self, column: str) -> bool:
+        return isinstance(connection_of(self._registry, self._registry.get(column)), Connection)
+
     def _told(self, conversation_id: str) -> None:
+        self.changes += 1
         self._versions[conversation_id] = self._versions.get(conversation_id, 0) + 1
 
     def _work(
@@ -184,7 +189,7 @@ class Asking:
         """All answers of a round. Chats that are loaded are asked at once, the others one after the other: all prompts
         each, so that a model is loaded once."""
         try:
-            loaded = [c for c in columns if isinstance(connection_of(self._registry, self._registry.get(c)), Connection)]
+            loaded = [column for column in columns if self._is_loaded(column)]
             threads = [
                 threading.Thread(
                     target=self._column, name="lfdash-chat", daemon=True,

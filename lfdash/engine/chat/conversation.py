@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from lfdash.engine.chat.messages import Medium, Question, Said, Sampling, parted
+from lfdash.engine.chat.messages import AS_STARTED, Medium, Question, Said, Sampling, parted
 
 AnswerState = Literal["waiting", "loading", "asking", "done", "stopped", "failed"]
 GOING = frozenset({"waiting", "loading", "asking"})
@@ -65,7 +65,7 @@ class Turn:
     role: Literal["user", "tool"] = "user"
     media: tuple[Medium, ...] = ()
     answers: tuple[Answer, ...] = ()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = AS_STARTED
     expected: str = ""
     alone: bool = False  # asked without what was said before: a row of a dataset
 

@@ -36,6 +36,7 @@ class Sampling:
     repetition_penalty: float | None = None
 
 
+AS_STARTED = Sampling()
 # field -> smallest and largest value, and whether it is a whole number
 LIMITS: Mapping[str, tuple[float, float, bool]] = {
     "temperature": (0.0, 10.0, False), "top_p": (0.01, 1.0, False), "max_tokens": (1, 131072, True),
@@ -69,7 +70,7 @@ class Question:
     said: tuple[Said, ...]
     system: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = AS_STARTED
     counted: bool = False  # the answer comes as a whole, with its numbers of tokens
 
 

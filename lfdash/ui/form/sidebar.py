@@ -31,7 +31,7 @@ from lfdash.ui.shared import clicks, keyed, scripts
 from lfdash.ui.shared.text import choice, help_text, label, lookup, markdown_safe, t
 from lfdash.workspace.folders import weights_in
 
-ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export")
+ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export", "chat")
 FILTER = "page.filter"
 MORE = "more"  # the group of arguments without a row
 LONGEST_EXTRA = 60  # characters of a value that stands there, shown at its field

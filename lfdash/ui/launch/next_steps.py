@@ -22,7 +22,7 @@ from lfdash.runs.plan import ARGS_FILE
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import actions
+from lfdash.ui.launch import actions, try_it
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import BUSY, MESSAGE, forget_answers, refusal, tell
 from lfdash.ui.shared.text import markdown_safe, t
@@ -220,6 +220,7 @@ def draw_after(form: Form, view: RunView) -> None:
     if view.state not in TERMINAL or not form.kind.trains:
         return
     with st.container(horizontal=True, key="after", gap="small"):
+        try_it.draw(form.services, view, "after")
         draw_further(form, view, "after")
         draw_anew(form, view)
         if anew(view):

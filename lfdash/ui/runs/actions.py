@@ -17,7 +17,7 @@ from lfdash.runs.record import STOPPABLE, TERMINAL, RunState
 from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import next_steps
+from lfdash.ui.launch import next_steps, try_it
 from lfdash.ui.runs.selection import CHOSEN
 from lfdash.ui.shared.answers import SHOWN, forget_answers, refusal
 from lfdash.ui.shared.text import listed, markdown_safe, t
@@ -40,6 +40,7 @@ def draw(services: Services, ids: Sequence[str]) -> None:
     draw_stop(services, found)
     draw_resume(services, one)
     draw_clone(services, one)
+    try_it.draw(services, one, "runs", why_one(one))
     draw_rename(services, one)
     draw_notes(services, found)
     draw_delete(services, found)

@@ -6,15 +6,17 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from lfdash.engine.chat_jobs import reached
 from lfdash.engine.services import Services
 from lfdash.files import file_mark, read_text_file
-from lfdash.jobs.kinds import JobKind
+from lfdash.jobs.kinds import JobKind, named
 from lfdash.jobs.secret_arguments import hide
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.results import experiment_link
 from lfdash.runs.table import NAN
 from lfdash.runs.view import RunView
+from lfdash.ui.chat.page import draw_chat
 from lfdash.ui.curves.draw import bundle
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import queue
@@ -74,8 +76,10 @@ def marks(services: Services, view: RunView | None, tab: str | None) -> tuple[ob
     if view is None or view.waiting is not None:
         return (view,)
     feed, alerts = services.feeds.of(view.paths), services.alerts.unread(view)
-    machine = file_mark(view.paths.machine) if tab == "curves" else None
-    return view, feed.version, feed.reading, file_mark(view.paths.console), alerts, machine, bundle().url()
+    more: object = file_mark(view.paths.machine) if tab == "curves" else None
+    if named(view.kind).serves:
+        more = services.chats.asking.changes, reached(services, view)
+    return view, feed.version, feed.reading, file_mark(view.paths.console), alerts, more, bundle().url()
 
 
 def wrong(services: Services, view: RunView | None) -> tuple[str, ...]:
@@ -171,6 +175,7 @@ def draw_configuration(services: Services, view: RunView, _feed: RunFeed) -> Non
 
 
 DETAILS = {
+    "chat": lambda services, view, _feed: draw_chat(services, view),
     "results": lambda _services, view, _feed: evaluation.draw_scores(view),
     "predictions": lambda services, view, _feed: evaluation.draw_predictions(
         view, services.registry.redactor()

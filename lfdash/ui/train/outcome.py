@@ -30,7 +30,10 @@ def draw_outcome(form: Form, view: RunView) -> None:
     if view.state is RunState.FAILED:
         draw_failure(form, view)
     elif view.state is RunState.STOPPED:
-        st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
+        if form.kind.ended:
+            st.info(t(form.kind.ended), icon=":material/stop_circle:")
+        else:
+            st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
         saved = t(form.kind.done) if form.kind.done else saved_words(view)
         st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
@@ -38,7 +41,7 @@ def draw_outcome(form: Form, view: RunView) -> None:
             st.warning(past_end_words(view), icon=":material/last_page:")
     elif view.state is RunState.LOST:
         st.error(lost_words(view), icon=":material/help:")
-    else:
+    elif not form.kind.serves or view.state is RunState.STOPPING:
         draw_going(view)
     if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
         st.caption(f":material/help: {t('ui.code_unknown')}")

@@ -6,6 +6,7 @@ import streamlit as st
 
 from lfdash.jobs.kinds import BY_NAME
 from lfdash.runs.view import RunView
+from lfdash.ui.chat import source
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import PRESET, Form
 from lfdash.ui.launch import foot, queue
@@ -31,7 +32,11 @@ def draw(kind: str) -> None:
     services.warm.want()
     form = Form(services, BY_NAME[kind])
     form.seed()
+    if form.kind.serves:
+        source.take(form)
     with st.sidebar:
+        if form.kind.serves:
+            source.draw(form)
         sidebar.draw(form)
         foot.draw(form)
     address.follow(services.registry.snapshot())

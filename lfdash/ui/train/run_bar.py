@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine.services import Services
+from lfdash.jobs.kinds import named
 from lfdash.runs.record import STOPPABLE, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
@@ -47,6 +48,7 @@ def draw_pick(form: Form, view: RunView) -> None:
 
 def draw_stop(services: Services, view: RunView) -> None:
     """Stop, or while stopping the harder step; a run that is over has neither."""
+    serves = named(view.kind).serves
     if view.state is RunState.STOPPING:
         with st.popover(t("ui.kill"), icon=":material/dangerous:", key="kill_menu"):
             st.write(t("ui.kill_confirm"))
@@ -61,6 +63,7 @@ def draw_stop(services: Services, view: RunView) -> None:
         )
     elif view.state in STOPPABLE:
         st.button(
-            t("ui.stop"), key="stop", icon=":material/stop:", on_click=actions.stop,
-            args=(services, view.run_id, "graceful"), help=t("ui.stop_help"),
+            t("ui.chat_end" if serves else "ui.stop"), key="stop", icon=":material/stop:", on_click=actions.stop,
+            args=(services, view.run_id, "term" if serves else "graceful"),
+            help=t("ui.chat_end_help" if serves else "ui.stop_help"),
         )

@@ -1,0 +1,1 @@
+"""Try it: conversations with models, side by side."""
