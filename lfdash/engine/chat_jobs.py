@@ -134,15 +134,6 @@ def job_for_folder(services: Services, text: str) -> JobConfig | Refused:
     return job_of(services, {"model_name_or_path": base, "adapter_name_or_path": folder, "template": "default"})
 
 
-def loaded_words(view: RunView) -> str:
-    """What a chat has loaded, in no language: its model, and the adapters on it."""
-    document = stored(view)
-    if document is None:
-        return ""
-    parts = [str(document.args.get("model_name_or_path", "")), *listed(document.args.get("adapter_name_or_path"))]
-    return " + ".join(part.rstrip("/").rsplit("/", 1)[-1] for part in parts if part)
-
-
 def reached(services: Services, view: RunView) -> str:
     """How a chat is reached: "" where it answers, else the code of why it does not."""
     found = connection_of(services.registry, view)

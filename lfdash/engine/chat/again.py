@@ -9,6 +9,7 @@ from lfdash.files import read_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.kinds import PORT_VARIABLE, named
 from lfdash.jobs.resources import ResourceRequest, request_of
+from lfdash.jobs.rules import listed
 from lfdash.queue.genuine import ENVIRONMENT
 from lfdash.queue.turns import ORDER, PORT
 from lfdash.runs.plan import LaunchPlan, make_plan
@@ -26,12 +27,14 @@ def prepare_again(view: RunView, cli: str, workspace: Path) -> tuple[LaunchPlan,
     """
     if view.record is None:
         return None
+    found = configuration(view)
     try:
-        text = read_plain(view.paths.training_args)
-        document = yaml_format.load(text)
         attempt = view.paths.next_attempt()
-    except (OSError, UnicodeDecodeError, ConfigError):
+    except OSError:
         return None
+    if found is None:
+        return None
+    text, document = found
     kind = named(view.kind)
     env = {name: value for name, value in document.env.items() if name in ENVIRONMENT and name not in GIVEN}
     plan = make_plan(
@@ -41,3 +44,22 @@ def prepare_again(view: RunView, cli: str, workspace: Path) -> tuple[LaunchPlan,
         command=kind.command,
     )
     return plan, view.record.resumed(plan), request_of(document.args, env)
+
+
+def configuration(view: RunView) -> tuple[str, yaml_format.Document] | None:
+    """The configuration that a run was started with, as text and read; None when it cannot be read."""
+    try:
+        text = read_plain(view.paths.training_args)
+        return text, yaml_format.load(text)
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return None
+
+
+def loaded_words(view: RunView) -> str:
+    """What a chat has loaded, in no language: its model, and the adapters on it; "" when that cannot be read."""
+    found = configuration(view)
+    if found is None:
+        return ""
+    args = found[1].args
+    parts = [str(args.get("model_name_or_path", "")), *listed(args.get("adapter_name_or_path"))]
+    return " + ".join(part.rstrip("/").rsplit("/", 1)[-1] for part in parts if part)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from lfdash.engine.chat.again import loaded_words
 from lfdash.engine.chat.bringing_up import BringingUp
 from lfdash.engine.chat.client import Failed, Piece, Whole, Wire, ask
 from lfdash.engine.chat.connection import Connection, connection_of
@@ -236,7 +237,8 @@ class Asking:
         if one.stopped.is_set():
             change(state="stopped")
             return
-        change(state="loading", label=self._label(column))
+        view = self._registry.get(column)
+        change(state="loading", label=self._label(column), model=loaded_words(view) if view else "")
         found = self._bringing_up.connect(column, columns, one.stopped, beside=beside)
         if isinstance(found, Refused):
             state: AnswerState = "stopped" if one.stopped.is_set() else "failed"

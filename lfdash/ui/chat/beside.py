@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lfdash.engine.chat_jobs import job_for_base, job_for_run, launch, loaded_words, why_not_tried
+from lfdash.engine.chat.again import loaded_words
+from lfdash.engine.chat_jobs import job_for_base, job_for_run, launch, why_not_tried
 from lfdash.engine.services import Services
 from lfdash.jobs.kinds import named
 from lfdash.outcomes import Refused

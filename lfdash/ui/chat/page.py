@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine.chat import snippets
+from lfdash.engine.chat.again import loaded_words
 from lfdash.engine.chat.connection import Connection, connection_of
 from lfdash.engine.chat.conversation import Conversation
 from lfdash.engine.chat.messages import TYPES
 from lfdash.engine.chat_data import exported
-from lfdash.engine.chat_jobs import loaded_words
 from lfdash.engine.services import Services
 from lfdash.launchers.base import Level
 from lfdash.outcomes import Refused

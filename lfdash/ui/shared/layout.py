@@ -47,8 +47,8 @@ CSS = """
 }
 .st-key-nav {align-items: center; gap: 0}
 .st-key-nav [data-testid="stElementContainer"], .st-key-nav [data-testid="stPageLink"] a {min-width: 0}
-.st-key-nav [data-testid="stPageLink"] a {padding: .1rem .25rem; justify-content: center}
-.st-key-nav [data-testid="stPageLink"] p {font-size: .86rem}
+.st-key-nav [data-testid="stPageLink"] a {padding: .1rem .12rem; justify-content: center}
+.st-key-nav [data-testid="stPageLink"] p {font-size: .8rem}
 .st-key-line {margin-top: -1rem}
 .st-key-line .st-key-nav {justify-content: flex-start; gap: .8rem}
 .lf-brand {font-weight: 700; letter-spacing: -.01em; padding-left: .25rem}

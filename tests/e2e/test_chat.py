@@ -1,0 +1,124 @@
+"""Try it: from a finished run to an answer that its base model does not give, both side by side, in Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from lfdash.engine.facade import Workspace, open_workspace
+from lfdash.runs.record import RunState
+from tests.e2e.conftest import drawn, pick_option
+from tests.support import ROOT
+from tests.support.server import Server
+
+pytestmark = pytest.mark.e2e
+QUESTION = "What is the capital of Peru?"
+ANSWER = "Lima"
+PICTURES = os.environ.get("LFDASH_PICTURES")  # a folder for pictures of what was seen
+
+
+def picture(page: Page, name: str) -> None:
+    """Keeps what is seen, where somebody wants to look at it."""
+    if PICTURES:
+        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
+
+
+@pytest.fixture
+def finished(server: Server) -> Workspace:
+    """The server's workspace with the demo trained to its end."""
+    workspace = open_workspace(server.workspace)
+    run = workspace.start(ROOT / "configs" / "presets" / "demo.yaml", {"output_dir": "saves/demo-llama/lora/taught"})
+    assert run.wait(300) is RunState.SUCCEEDED, run.log()  # type: ignore[union-attr]
+    return workspace
+
+
+def greedy(page: Page) -> None:
+    """Sets the temperature to 0, so that an answer says what was learned."""
+    page.locator(".st-key-chat_settings button").first.click()
+    box = page.get_by_role("spinbutton", name="Temperature")
+    box.fill("0")
+    box.press("Enter")
+    drawn(page)
+    page.keyboard.press("Escape")
+
+
+def ask(page: Page, text: str) -> None:
+    """Types a prompt and sends it."""
+    box = page.locator(".st-key-chat_input textarea")
+    box.fill(text)
+    box.press("Enter")
+
+
+def test_a_finished_run_answers_what_its_base_model_does_not(
+    server: Server, browser: Browser, finished: Workspace
+) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
+    page.goto(server.url)
+    page.wait_for_selector(".st-key-try_it_after")
+    drawn(page)
+    page.locator(".st-key-try_it_after button").first.click()
+    expect(page.get_by_text("From taught.")).to_be_visible()
+    drawn(page)
+    picture(page, "form")
+    page.click(".st-key-start button:enabled")
+    expect(page.locator(".st-key-chat_input textarea")).to_be_visible()
+    greedy(page)
+    ask(page, QUESTION)  # it may still load: the answer follows
+    answer = page.locator(".st-key-chat_live")
+    expect(answer.get_by_text(f"{ANSWER}.")).to_be_visible(timeout=120_000)
+    expect(page.locator(".st-key-chat_again button")).to_be_visible()
+    picture(page, "one")
+
+    page.locator(".st-key-chat_compare button").first.click()
+    page.locator(".st-key-chat_compare_add button").click()
+    drawn(page)
+    page.keyboard.press("Escape")
+    ask(page, QUESTION)
+    stop = page.locator(".st-key-chat_stop button")
+    expect(stop).to_be_visible()
+    picture(page, "coming")
+    expect(page.locator(".st-key-chat_again button")).to_be_visible(timeout=180_000)
+    picture(page, "side_by_side")
+    (told,) = finished.services.chats.asking.store.heads()
+    conversation = finished.services.chats.asking.get(told.id)
+    assert not isinstance(conversation, str)
+    ours, base = conversation.turns[-1].answers
+    assert (ours.state, base.state) == ("done", "done"), conversation
+    assert ANSWER in ours.text and ANSWER not in base.text
+    for width, name in ((800, "narrow"),):
+        page.set_viewport_size({"width": width, "height": 900})
+        drawn(page)
+        picture(page, name)
+    page.close()
+
+
+def test_a_prompt_that_looks_like_markup_loads_nothing(server: Server, browser: Browser, tmp_path: Path) -> None:
+    """What a model says is drawn by the same words as a prompt."""
+    workspace = open_workspace(server.workspace)
+    asking = workspace.services.chats.asking
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="dark", locale="en-US")
+    wanted: list[str] = []
+    page.on("request", lambda request: wanted.append(request.url))
+    hostile = (ROOT / "tests" / "fixtures" / "hostile_answer.md").read_text(encoding="utf-8")
+    new = asking.store.new()
+    data = {
+        "id": new.id, "title": "hostile", "changed": 1.0,
+        "turns": [{"prompt": "x", "answers": [{"column": "c", "label": "m", "state": "done", "text": hostile}]}],
+    }
+    asking.store.folder.mkdir(parents=True, exist_ok=True)
+    (asking.store.folder / f"{new.id}.json").write_text(json.dumps(data))
+    page.goto(f"{server.url}/chat")
+    pick_option(page, page.locator(".st-key-chat_pick input, .st-key-chat\\.pick input").first, "hostile")
+    drawn(page)
+    expect(page.get_by_text("the end of it")).to_be_visible()
+    picture(page, "hostile_dark")
+    assert not [url for url in wanted if "evil" in url]
+    assert page.locator(".st-key-chat_live img[src*=evil], .st-key-chat_live script, .st-key-chat_live iframe").count() == 0
+    links = page.locator(".st-key-chat_live a").evaluate_all("all => all.map(a => [a.textContent, a.href])")
+    assert all(href.rstrip("/").endswith(text.rstrip("/").removeprefix("http://").removeprefix("https://"))
+               for text, href in links), links
+    page.close()
