@@ -125,7 +125,7 @@ def read_command(text: str, read_file: Callable[[str], str | None] = lambda _pat
         return read_file(path) if here is None else variables.filled(here)
 
     refused: list[ConfigError] = []
-    for start in starts:
+    for start in sorted(starts, key=lambda start: start.command in CHATS):  # a script trains, then tries the result
         if start.command in NO_JOB:
             continue
         try:

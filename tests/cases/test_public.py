@@ -21,6 +21,7 @@ from lfdash.jobs import checks
 from lfdash.jobs.args import build_args
 from lfdash.jobs.cures import with_fix
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import SERVING
 from lfdash.outcomes import Problem, Refused
 from lfdash.ui.shared.text import label
 from lfdash.workspace.devices import Gpu
@@ -153,10 +154,14 @@ def test_a_merge_is_an_export(workspace: lfdash.Workspace) -> None:
     assert {name for name, kind in kinds.items() if kind == "export"} == {name for name in kinds if "merge" in name}
 
 
+@pytest.mark.parametrize("name", ["chat", "inference", "the api"])
+def test_what_serves_is_a_chat(name: str, workspace: lfdash.Workspace) -> None:
+    assert read(workspace, {**FOREIGN, **COMMANDS}[name]).kind == SERVING.name
+
+
 # -- files of another kind --------------------------------------------------------------------------------
 
 REFUSED = {  # input -> why it is no job
-    "chat": ("not_job_chat", ""), "inference": ("not_job_chat", ""), "the api": ("not_job_chat", ""),
     "vllm": ("no_command", ""), "accelerate with fp8": ("not_job", "Accelerate"),
     "accelerate with FSDP 2": ("not_job", "Accelerate"),
     "LLaMA-Factory's next version": ("not_job", "LLaMA-Factory 1.0"), "data of the next version": ("not_job_any", ""),

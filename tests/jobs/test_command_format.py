@@ -11,6 +11,7 @@ from lfdash.engine.services import Project, Services
 from lfdash.errors import ConfigError
 from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.command_format import is_command, read_command
+from lfdash.jobs.kinds import SERVING
 from tests.support import ROOT
 from tests.support.jobs import GOOD
 
@@ -105,10 +106,8 @@ def test_other_commands_are_named() -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("llamafactory-cli chat --model_name_or_path m", "not_job_chat"),
-        ("llamafactory-cli api x.yaml", "not_job_chat"), ("llamafactory-cli webui ", "not_job_webui"),
+        ("llamafactory-cli api x.yaml", "command_file"), ("llamafactory-cli webui ", "not_job_webui"),
         ("python src/train_web.py ", "not_job_webui"),
-        ("python src/cli_demo.py --model_name_or_path m", "not_job_chat"),
         ("llamafactory-cli eval --task mmlu", "not_job_benchmark"),
         ("llamafactory-cli train examples/x.yaml", "command_file"),
         ("llamafactory-cli version ", "no_command"), (f"{RUN} --dataset 'a", "command_quote"),
@@ -118,6 +117,13 @@ def test_what_is_no_job(text: str, code: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_command(text)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("command", ["llamafactory-cli chat", "llamafactory-cli api", "python src/cli_demo.py"])
+def test_a_chat_is_known_by_its_command(command: str) -> None:
+    found = read_command(f"{command} --model_name_or_path m")
+    assert found.args == {"model_name_or_path": "m", "infer_backend": "huggingface"}
+    assert job_from_args(found.args).kind == SERVING.name
 
 
 def test_the_file_that_it_names() -> None:

@@ -22,8 +22,6 @@ FILES: list[tuple[dict[str, Any], str, str]] = [
     ({"train_loss": 1.2, "train_runtime": 3.4}, "not_job_results", ""),
     ({"best_metric": None, "log_history": []}, "not_job_results", ""),
     ({"task": "mmlu_test", "lang": "en", "template": "fewshot", "model_name_or_path": "m"}, "not_job_benchmark", ""),
-    ({"model_name_or_path": "m", "template": "qwen"}, "not_job_chat", ""),
-    ({"model_name_or_path": "m", "infer_backend": "vllm", "vllm_maxlen": 4096}, "not_job_chat", ""),
     ({"model": "m", "peft_config": {"name": "lora"}, "learning_rate": 1e-4}, "not_job", "LLaMA-Factory 1.0"),
     ({"model": "m", "template": "qwen3", "train_dataset": "d.yaml", "output_dir": "o"}, "not_job", "LLaMA-Factory 1.0"),
     ({"base_model": "m", "datasets": [{"path": "d"}], "learning_rate": 1e-4}, "not_job", "Axolotl"),
@@ -60,6 +58,7 @@ def test_every_row_has_a_file_here() -> None:
 @pytest.mark.parametrize(
     "args",
     [
+        {"model_name_or_path": "m", "template": "qwen"}, {"model_name_or_path": "m", "infer_backend": "vllm"},
         {"learning_rate": 1e-4}, {"model_name_or_path": "m"}, {"stage": "sft", "load_in_8bit": True},
         {"model_name_or_path": "m", "template": "qwen", "export_dir": "x"},
         {"model_name_or_path": "m", "template": "qwen", "do_predict": True, "infer_backend": "huggingface"},

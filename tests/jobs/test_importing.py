@@ -15,6 +15,7 @@ from lfdash.jobs.changes import with_fix
 from lfdash.jobs.environment import ArgumentType, Facts
 from lfdash.jobs.importing import Loaded, few, read_config
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import SERVING
 from lfdash.jobs.llamaboard_format import dump_state
 from lfdash.jobs.yaml_format import dump, text_of
 from lfdash.llamafactory.catalogue import load_snapshot
@@ -197,12 +198,16 @@ def test_a_token_is_in_no_argument() -> None:
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("accelerate.yaml", "not_job"), ("adapter_config.json", "not_job_adapter"), ("chat.yaml", "not_job_chat")],
+    [("accelerate.yaml", "not_job"), ("adapter_config.json", "not_job_adapter")],
 )
 def test_files_that_are_no_job(name: str, code: str) -> None:
     with pytest.raises(ConfigError) as caught:
         opened(name)
     assert caught.value.code == code
+
+
+def test_a_file_for_the_api_is_a_chat() -> None:
+    assert opened("chat.yaml").job.kind == SERVING.name
 
 
 COMMAND = r"""

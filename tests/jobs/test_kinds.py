@@ -63,6 +63,7 @@ def test_every_field_belongs_to_a_kind_or_to_all() -> None:
 ASKED = {  # of an empty form
     "train": ["model_missing", "name_missing", "dataset_missing", "train_off", "template_missing"],
     "eval": ["model_missing", "name_missing", "dataset_missing", "template_missing"],
+    "chat": ["model_missing", "name_missing", "template_missing"],
     "export": ["model_missing", "name_missing", "export_missing", "export_nothing", "template_missing"],
 }
 
@@ -141,6 +142,9 @@ def test_a_dataset_that_is_not_there_is_told_at_its_field() -> None:
         ({"do_predict": True, "export_dir": "x"}, "eval"),
         ({"predict_with_generate": True}, "eval"),
         ({"export_dir": "x"}, "export"),
+        ({"infer_backend": "vllm"}, "chat"),
+        ({"model_name_or_path": "m", "template": "t"}, "chat"),
+        ({"model_name_or_path": "m", "template": "t", "dataset": "d"}, "train"),
         ({"export_dir": "x", "predict_with_generate": True, "do_train": False}, "export"),
     ],
 )
@@ -148,7 +152,7 @@ def test_the_kind_of_arguments(args: dict[str, Any], name: str) -> None:
     assert kind_of(args).name == name
 
 
-SIGNS = ("do_train", "do_eval", "do_predict", "predict_with_generate", "export_dir")
+SIGNS = ("do_train", "do_eval", "do_predict", "predict_with_generate", "export_dir", "infer_backend")
 
 
 @given(st.dictionaries(st.sampled_from(SIGNS), st.booleans() | st.just("x")))
@@ -239,15 +243,15 @@ def test_nothing_else_asks_for_a_kind_by_its_name() -> None:
 # -- a new row is a new kind ----------------------------------------------------------------------------
 
 ROW = '''    JobKind(
-        name="chat", command="chat", page="pages/chat.py", tabs=("log", "files", "configuration"),
-        needs=("model", "name", "template"), stem="chat", queued=False,
+        name="talk", command="webchat", page="pages/talk.py", tabs=("log", "files", "configuration"),
+        needs=("model", "name", "template"), stem="talk", queued=False,
     ),
 '''
-FIELD = '    Field("output_dir", None, "run", "chat", arg="", to_args=converters.nothing_to, wide=True, board=False),\n'
-PAGE = '"""Chat: talk to a model."""\n\nfrom lfdash.ui.train.page import draw\n\ndraw("chat")\n'
+FIELD = '    Field("output_dir", None, "run", "talk", arg="", to_args=converters.nothing_to, wide=True, board=False),\n'
+PAGE = '"""Talk: words with a model."""\n\nfrom lfdash.ui.train.page import draw\n\ndraw("talk")\n'
 TEXTS = {
-    "fields": '"chat.output_dir" = ["Run name", "The folder that keeps this chat\'s log."]',
-    "ui": 'page_chat = "Chat"\nwelcome_chat = "Choose a model and press Start."\nruns_kind_chat = "Chat"',
+    "fields": '"talk.output_dir" = ["Run name", "The folder that keeps this chat\'s log."]',
+    "ui": 'page_talk = "Talk"\nwelcome_talk = "Choose a model and press Start."\nruns_kind_talk = "Talk"',
 }
 # What must still pass; not the copy of a copy, and not what LlamaBoard says, whose form has no chat.
 TESTS = (
@@ -258,10 +262,10 @@ TESTS = (
 
 def test_a_new_kind_is_a_row_a_page_and_its_texts(tmp_path: Path) -> None:
     copy = Copy(tmp_path / "project")
-    copy.add("pages/chat.py", PAGE)
+    copy.add("pages/talk.py", PAGE)
     copy.put("lfdash/jobs/kinds.py", r"^\)\nBY_NAME", ROW)
     copy.put("lfdash/jobs/fields.py", r"^\)\n\n\nBY_ID", FIELD)
     for section, text in TEXTS.items():
         copy.say(section, text)
-    passed = re.findall(r"::(\w+)\[chat\] PASSED", copy.test("-k", "not a_new_kind_is", *TESTS))
+    passed = re.findall(r"::(\w+)\[talk\] PASSED", copy.test("-k", "not a_new_kind_is", *TESTS))
     assert {"test_it_has_texts", "test_its_page_says_what_it_is"} <= set(passed), passed

@@ -32,8 +32,8 @@ def draw(form: Form) -> None:
     names = {view.run_id: view.name for view in views}
     keyed.select(
         t("ui.chat_source"), list(names), key=SOURCE, page=form.page, open_=True, nothing=t("ui.chat_source_none"),
-        word=lambda run_id: names.get(run_id) or str(run_id), on_change=choose, args=(form,), help=t("ui.chat_source_help"),
-        placeholder=t("ui.chat_source_none"),
+        word=lambda run_id: names.get(run_id) or str(run_id), on_change=choose, args=(form,),
+        help=t("ui.chat_source_help"), placeholder=t("ui.chat_source_none"),
     )
 
 

@@ -52,4 +52,4 @@ def harmless(text: str) -> str:
     """Markdown without links that hide their address, images, references, HTML and directives."""
     text = BETWEEN.sub(lambda found: f"]{JOINER}{found[1]}", text)
     text = DIRECTIVE.sub(f":{JOINER}", PARTED.sub(JOINER, text))
-    return text.replace("<", "\\<")
+    return text.replace("<", f"<{JOINER}")  # an escape would be undone by another one before it

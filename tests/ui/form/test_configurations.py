@@ -176,6 +176,6 @@ def test_a_command_is_pasted(app: AppTest) -> None:
     assert app.session_state["train.training_stage"] == "dpo" and app.session_state["train.pref_beta"] == "0.3"
     assert t("ui.loaded_command", name=t("ui.open_pasted"), fields=2) in answers(app)
     assert app.session_state[configurations.PASTED] == ""
-    app.text_area(key=configurations.PASTED).set_value("llamafactory-cli chat x.yaml")
+    app.text_area(key=configurations.PASTED).set_value("llamafactory-cli webui")
     press(pages.good(app.run()), "config.open_text")
-    assert t("config.not_job_chat") in answers(app) and "chat" in app.session_state[configurations.PASTED]
+    assert t("config.not_job_webui") in answers(app) and "webui" in app.session_state[configurations.PASTED]
