@@ -55,6 +55,28 @@ def test_what_is_made_here_is_ours(tmp_path: Path, args: dict[str, object], env:
         assert why_not_ours(plan, record, tmp_path, services.cli_path) is None
 
 
+CHAT = {"model_name_or_path": "m", "template": "t", "infer_backend": "huggingface"}
+
+
+def test_a_chat_is_ours_only_on_loopback_and_with_a_key(tmp_path: Path) -> None:
+    services = Services(Project(ROOT), tmp_path)
+    made = prepare(services, job_from_args(CHAT, {}), "header")
+    plan, record = with_allocation(made.plan, made.record, ResourceRequest(), Allocation(()), ())
+    assert why_not_ours(plan, record, tmp_path, services.cli_path) is None
+    assert plan.env["API_HOST"] == "127.0.0.1" and plan.env["API_PORT"].isdigit() and "API_KEY" in plan.secrets
+
+    def odd(**changes: object) -> str:
+        found = why_not_ours(replace(plan, **changes), record, tmp_path, services.cli_path)  # type: ignore[arg-type]
+        return found.params["what"] if found else ""
+
+    without = {name: value for name, value in plan.env.items() if name != "API_HOST"}
+    assert odd(env={**plan.env, "API_HOST": "0.0.0.0"}) == "env: API_HOST"
+    assert odd(env=without) == "env: no API_HOST"
+    assert odd(env={**plan.env, "API_KEY": "known"}, secrets=()) == "env: API_KEY"
+    assert odd(secrets=()) == "env: no API_KEY"
+    assert odd(env={**plan.env, "API_PORT": "1; rm"}) == "env: API_PORT"
+
+
 def test_a_later_attempt_is_ours(plan: LaunchPlan) -> None:
     second = replace(plan, attempt=2)
     record = record_for(plan).resumed(second)

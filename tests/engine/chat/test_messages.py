@@ -133,7 +133,8 @@ def test_a_refusal_says_its_reason() -> None:
 
 
 def test_a_chat_hears_only_what_it_has_said_itself() -> None:
-    first = Turn("1", answers=(Answer("a", "a", state="done", text="<think>x</think>A1"), Answer("b", "b", state="failed")))
+    ours = Answer("a", "a", state="done", text="<think>x</think>A1")
+    first = Turn("1", answers=(ours, Answer("b", "b", state="failed")))
     row = Turn("row", answers=(Answer("a", "a", state="done", text="R"),), alone=True)
     talk = Conversation("0" * 12, turns=(first, row, Turn("2", answers=(Answer("a", "a"), Answer("b", "b")))))
     assert [said.text for said in talk.said_to("a", 2)] == ["1", "A1", "2"]
