@@ -97,7 +97,7 @@ def job_for_base(services: Services, view: RunView) -> JobConfig | Refused:
         return Refused("no_configuration")
     args = {name: value for name, value in document.args.items() if name in LOADS}
     adapters = args.pop("adapter_name_or_path", None)
-    if adapters is None:
+    if adapters is None and not named(view.kind).trains:
         made = by_folder(services, str(args.get("model_name_or_path", "")))
         before = stored(made) if made else None
         if before is None:

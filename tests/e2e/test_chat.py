@@ -68,7 +68,7 @@ def test_a_finished_run_answers_what_its_base_model_does_not(
     expect(page.locator(".st-key-chat_input textarea")).to_be_visible()
     greedy(page)
     ask(page, QUESTION)  # it may still load: the answer follows
-    answer = page.locator(".st-key-chat_live")
+    answer = page.locator(".st-key-chat_log")
     expect(answer.get_by_text(f"{ANSWER}.")).to_be_visible(timeout=120_000)
     expect(page.locator(".st-key-chat_again button")).to_be_visible()
     picture(page, "one")
@@ -112,14 +112,14 @@ def test_a_prompt_that_looks_like_markup_loads_nothing(server: Server, browser: 
     asking.store.folder.mkdir(parents=True, exist_ok=True)
     (asking.store.folder / f"{new.id}.json").write_text(json.dumps(data))
     page.goto(f"{server.url}/chat")
-    pick_option(page, page.locator(".st-key-chat_pick input, .st-key-chat\\.pick input").first, "hostile")
+    pick_option(page, page.locator(".st-key-chat-pick input").first, "hostile")
     drawn(page)
     expect(page.get_by_text("the end of it")).to_be_visible()
     picture(page, "hostile_dark")
     assert not [url for url in wanted if "evil" in url]
-    loads = ", ".join(f".st-key-chat_live {what}" for what in ("img[src*=evil]", "script", "iframe"))
+    loads = ", ".join(f".st-key-chat_log {what}" for what in ("img[src*=evil]", "script", "iframe"))
     assert page.locator(loads).count() == 0
-    links = page.locator(".st-key-chat_live a").evaluate_all("all => all.map(a => [a.textContent, a.href])")
+    links = page.locator(".st-key-chat_log a").evaluate_all("all => all.map(a => [a.textContent, a.href])")
     assert all(href.rstrip("/").endswith(text.rstrip("/").removeprefix("http://").removeprefix("https://"))
                for text, href in links), links
     page.close()

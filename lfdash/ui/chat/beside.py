@@ -12,6 +12,7 @@ from lfdash.outcomes import Refused
 from lfdash.runs.view import RunView
 from lfdash.ui.chat import settings
 from lfdash.ui.chat.keys import COMPARED, SAID
+from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import pair, t
 
@@ -37,7 +38,10 @@ def draw(services: Services, view: RunView) -> None:
                         type="tertiary", on_click=drop, args=(run_id,),
                     )
         offered = {BASE: t("ui.chat_compare_base"), **offers(services, view)}
-        st.selectbox(t("ui.chat_compare_with"), list(offered), key=PICK, format_func=lambda key: offered.get(key, key))
+        keyed.select(
+            t("ui.chat_compare_with"), list(offered), key=PICK, page="chat", empty=False,
+            word=lambda key: offered.get(key, str(key)),
+        )
         full = len(chosen) >= MOST
         st.button(
             t("ui.chat_compare_add"), key="chat_compare_add", type="primary", disabled=full,

@@ -17,12 +17,13 @@ from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.chat import actions, beside, rows, settings, transcript
 from lfdash.ui.chat.keys import CURRENT, SAID
-from lfdash.ui.shared import streamlit_private
+from lfdash.ui.shared import keyed, streamlit_private
 from lfdash.ui.shared.answers import refusal, tell
 from lfdash.ui.shared.text import markdown_safe, t
 
 LIVE_S = 0.5  # seconds between two looks at an answer that comes
 PICK = "chat.pick"
+PAGE = "chat"
 NEW = ":new"
 FILES = [name for names in TYPES.values() for name in names]
 END: Level = "term"  # what ends a chat: there is nothing to save
@@ -66,7 +67,8 @@ def draw_live(services: Services, conversation: Conversation, asked: tuple[str, 
     def live() -> None:
         now = services.chats.asking.get(conversation.id)
         shown = now if isinstance(now, Conversation) else conversation
-        transcript.draw(services, shown)
+        with st.container(key="chat_log"):
+            transcript.draw(services, shown)
         draw_buttons(services, shown, asked)
         if going and not services.chats.asking.is_going(conversation.id) and not streamlit_private.draws_page():
             st.rerun()
@@ -110,7 +112,7 @@ def device_words(view: RunView) -> str:
     devices = view.record.last.devices if view.record else None
     if devices is None:
         return t("ui.chat_device_unknown")
-    return t("ui.chat_gpus", gpus=", ".join(devices)) if devices else t("ui.chat_cpu")
+    return markdown_safe(f"GPU {', '.join(devices)}") if devices else t("ui.chat_cpu")
 
 
 def draw_waiting(services: Services, view: RunView) -> None:
@@ -142,9 +144,9 @@ def draw_pick(services: Services, conversation: Conversation) -> None:
     current = conversation.id if conversation.id in heads else NEW
     st.session_state[PICK] = current
     options = [NEW, *heads]
-    st.selectbox(
-        t("ui.chat_conversation"), options, key=PICK, label_visibility="collapsed", width=260,
-        format_func=lambda key: t("ui.chat_new") if key == NEW else heads.get(key, key), on_change=picked,
+    keyed.select(
+        t("ui.chat_conversation"), options, key=PICK, page=PAGE, empty=False, label_visibility="collapsed", width=260,
+        word=lambda key: t("ui.chat_new") if key == NEW else heads.get(key, str(key)), on_change=picked,
         args=(services,),
     )
 

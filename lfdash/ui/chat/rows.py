@@ -11,6 +11,7 @@ from lfdash.engine.services import Services
 from lfdash.outcomes import Refused
 from lfdash.ui.chat import actions, settings
 from lfdash.ui.chat.keys import SAID
+from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import NOTICE, refusal
 from lfdash.ui.shared.text import t
 
@@ -26,9 +27,7 @@ def draw(services: Services, asked: Sequence[str], *, going: bool) -> None:
         if not names:
             st.caption(t("ui.chat_rows_none"))
             return
-        if st.session_state.get(DATASET) not in names:
-            st.session_state[DATASET] = names[0]
-        st.selectbox(t("ui.chat_dataset"), names, key=DATASET)
+        keyed.select(t("ui.chat_dataset"), names, key=DATASET, page="chat", empty=False)
         st.session_state.setdefault(COUNT, 5)
         st.number_input(t("ui.chat_rows_count"), min_value=1, max_value=MOST_ROWS, step=1, key=COUNT)
         st.button(
