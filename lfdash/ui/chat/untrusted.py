@@ -16,7 +16,9 @@ JOINER = "\u2060"  # has no width and breaks no line
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([\w.+#-]*)[^`\n]*$")
 # `](` of a link or image, `][` of a reference, `]:` of its definition; `![` of an image; `[[` and `[^` of footnotes
 PARTED = re.compile(r"(?<=\])(?=[(\[:])|(?<=!)(?=\[)|(?<=\[)(?=\^)")
-DIRECTIVE = re.compile(r":(?=[\w-]+\[)|:(?=material/)", re.IGNORECASE)
+# `:red[words]`, `:name{...}`, `::name` and `:material/icon:`: where a character goes that parts them
+ICON = re.compile(r"(?<=:)(?=:|material/)", re.IGNORECASE)
+DIRECTIVE = re.compile(r"(:[\w-]+)(?=[\[{])")
 BETWEEN = re.compile(r"\](\s+)(?=[(\[:])")  # some readers allow white space there
 
 
@@ -51,5 +53,5 @@ def parts(text: str) -> Iterator[Part]:
 def harmless(text: str) -> str:
     """Markdown without links that hide their address, images, references, HTML and directives."""
     text = BETWEEN.sub(lambda found: f"]{JOINER}{found[1]}", text)
-    text = DIRECTIVE.sub(f":{JOINER}", PARTED.sub(JOINER, text))
+    text = DIRECTIVE.sub(rf"\1{JOINER}", ICON.sub(JOINER, PARTED.sub(JOINER, text)))
     return text.replace("<", f"<{JOINER}")  # an escape would be undone by another one before it
