@@ -237,8 +237,7 @@ class Asking:
         if one.stopped.is_set():
             change(state="stopped")
             return
-        view = self._registry.get(column)
-        change(state="loading", label=self._label(column), model=loaded_words(view) if view else "")
+        change(state="loading", label=self._label(column))
         found = self._bringing_up.connect(column, columns, one.stopped, beside=beside)
         if isinstance(found, Refused):
             state: AnswerState = "stopped" if one.stopped.is_set() else "failed"
@@ -258,7 +257,8 @@ class Asking:
             one.wires[column] = wire
         if one.stopped.is_set():
             wire.cut()
-        change(state="asking")
+        view = self._registry.get(column)
+        change(state="asking", model=loaded_words(view) if view else "")
         try:
             self._listen(ask(found, question, wire), wire, change)
         finally:

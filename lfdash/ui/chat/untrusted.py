@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 JOINER = "\u2060"  # has no width and breaks no line
+BLANK = "\ufeff"  # the same, and white space to JavaScript: a directive's name may hold a joiner, and no white space
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([\w.+#-]*)[^`\n]*$")
 # `](` of a link or image, `][` of a reference, `]:` of its definition; `![` of an image; `[[` and `[^` of footnotes
 PARTED = re.compile(r"(?<=\])(?=[(\[:])|(?<=!)(?=\[)|(?<=\[)(?=\^)")
 # `:red[words]`, `:name{...}`, `::name` and `:material/icon:`: where a character goes that parts them
-ICON = re.compile(r"(?<=:)(?=:|material/)", re.IGNORECASE)
-DIRECTIVE = re.compile(r"(:[\w-]+)(?=[\[{])")
+DIRECTIVE = re.compile(r"(?<=:)(?=:|material/|[\w-]+[\[{])|(?<=(?<!\w):)(?=[a-z])", re.IGNORECASE)
 BETWEEN = re.compile(r"\](\s+)(?=[(\[:])")  # some readers allow white space there
 
 
@@ -53,5 +53,5 @@ def parts(text: str) -> Iterator[Part]:
 def harmless(text: str) -> str:
     """Markdown without links that hide their address, images, references, HTML and directives."""
     text = BETWEEN.sub(lambda found: f"]{JOINER}{found[1]}", text)
-    text = DIRECTIVE.sub(rf"\1{JOINER}", ICON.sub(JOINER, PARTED.sub(JOINER, text)))
+    text = PARTED.sub(JOINER, DIRECTIVE.sub(BLANK, text))
     return text.replace("<", f"<{JOINER}")  # an escape would be undone by another one before it

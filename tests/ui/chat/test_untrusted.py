@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from lfdash.ui.chat.untrusted import JOINER, harmless, parts
+from lfdash.ui.chat.untrusted import BLANK, harmless, parts
 from tests.support import FIXTURES
 
 READER = MarkdownIt("commonmark").enable("table")
@@ -47,9 +47,12 @@ def test_no_text_becomes_an_image_a_link_or_html(text: str) -> None:
         assert part.code or tokens(part.text) == []
 
 
-@pytest.mark.parametrize("text", [":red|[stop]", ":blue-badge|[Finished]", ":|material/delete:", ":|:a", ":a|{b}"])
+@pytest.mark.parametrize(
+    "text",
+    [":|red[stop]", ":|blue-badge[Finished]", ":|material/delete:", ":|:|a", "x:|a{b}", "a :|red b", "12:30 a:b http://x"],
+)
 def test_directives_of_streamlit_are_parted(text: str) -> None:
-    assert harmless(text.replace("|", "")) == text.replace("|", JOINER)
+    assert harmless(text.replace("|", "")) == text.replace("|", BLANK)
 
 
 def test_blocks_of_code_are_parts_of_their_own() -> None:
