@@ -175,7 +175,7 @@ def draw_configuration(services: Services, view: RunView, _feed: RunFeed) -> Non
 
 
 DETAILS = {
-    "chat": lambda services, view, _feed: draw_chat(services, view),
+    "conversation": lambda services, view, _feed: draw_chat(services, view),
     "results": lambda _services, view, _feed: evaluation.draw_scores(view),
     "predictions": lambda services, view, _feed: evaluation.draw_predictions(
         view, services.registry.redactor()
