@@ -362,6 +362,12 @@ def test_files(site: Site) -> None:
         site.check(app.run())
 
 
+def test_a_chat(site: Site) -> None:
+    app = site.open("pages/chat.py")
+    open_all(app)
+    site.check(app.run())
+
+
 def test_nothing_can_be_started(site: Site) -> None:
     for what in ("preview", "variable", "cli", "platform"):
         refused = Refused(f"blocked_{what}")
