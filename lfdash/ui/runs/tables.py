@@ -235,7 +235,7 @@ def value_words(group: Group, by: str) -> str:
 
 def without_word(group: Group, by: str) -> str:
     """Which word stands for no value: nothing tells of one, LLaMA-Factory's default was taken, or there is none."""
-    return "unknown" if group.unknown else "not_given" if by.startswith(ARG) else "without"
+    return "unknown" if group.unknown else "default" if by.startswith(ARG) else "without"
 
 
 def end_words(value: Any, by: str) -> str:
