@@ -27,6 +27,7 @@ from lfdash.llamafactory.catalogue import Upstream, load_snapshot
 from lfdash.llamafactory.locate import Cli, find_cli
 from lfdash.llamafactory.warm import VARIABLE, Warm
 from lfdash.machine.history import Histories
+from lfdash.machine.host import Host
 from lfdash.machine.sampler import Machine
 from lfdash.outcomes import Refused
 from lfdash.runs.alerts.settings import ADDRESS
@@ -82,7 +83,7 @@ class Services:
         self.roots = Roots.of(workspace, roots, shared=shared)
         self.presets: dict[str, Preset] = {p.name: p for p in list_presets(project.configs / "presets")}
         self.cli = find_cli(os.environ)
-        self.warm = Warm(self.cli, workspace, os.environ.get(VARIABLE, ""), hidden=(ADDRESS,))
+        self.warm = Warm(self.cli, workspace, os.environ.get(VARIABLE, ""), hidden=(ADDRESS,), memory=Host().memory)
         self.preview_only = os.environ.get("LFDASH_PREVIEW_ONLY", "") not in ("", "0")
         self.devices = devices.probe()
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
@@ -135,6 +136,7 @@ class Services:
     def close(self) -> None:
         """Stops the threads of the machine and of the registry. Runs go on."""
         self.warm.close()
+        self.chats.asking.close()
         self.chats.keeper.close()
         self.machine.close()
         self._machine_use.close()

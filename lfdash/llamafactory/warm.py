@@ -17,7 +17,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -50,12 +50,14 @@ class Warm:
     """The warm process of one dashboard. All methods may be called from any thread, and none waits for the imports.
 
     cli: the llamafactory-cli that it stands for. folder: where it is started. setting: LFDASH_WARM. hidden: variables
-    that neither it nor a run gets. modules, idle, room: for tests.
+    that neither it nor a run gets. memory: (used, total) bytes of what this machine or container has. modules, idle,
+    room: for tests.
     """
 
     def __init__(
         self, cli: Cli | Refused, folder: Path, setting: str = "", *, hidden: Sequence[str] = (),
-        modules: Sequence[str] = MODULES, idle: float = IDLE_S, room: int = ROOM,
+        memory: Callable[[], tuple[int, int]] | None = None, modules: Sequence[str] = MODULES, idle: float = IDLE_S,
+        room: int = ROOM,
     ) -> None:
         self.never = setting.strip().lower() == "never" or not isinstance(cli, Cli) or cli.python is None
         self.state: State = "off"
@@ -63,7 +65,7 @@ class Warm:
         self.pid = 0
         self.held: int | None = None  # bytes of main memory, as of HELD_S ago at most
         self._cli, self._folder, self._hidden = cli, folder, {*hidden, *HIDDEN, MARKER}
-        self._modules, self._idle, self._room = modules, idle, room
+        self._modules, self._idle, self._room, self._memory = modules, idle, room, memory or of_machine
         self._lock = threading.Lock()
         self._wanted = 0.0  # by the monotonic clock
         self._not_before = 0.0
@@ -82,7 +84,8 @@ class Warm:
         with self._lock:
             if (self._thread is not None and self._thread.is_alive()) or now < self._not_before:
                 return
-            if psutil.virtual_memory().available < self._room:
+            used, total = self._memory()
+            if total - used < self._room:
                 self.why = "memory"
                 return
             self.state = "starting"
@@ -237,6 +240,12 @@ class Warm:
         for handle in handles:
             os.close(handle)
         return None
+
+
+def of_machine() -> tuple[int, int]:
+    """(used, total) bytes of the machine's main memory."""
+    machine = psutil.virtual_memory()
+    return machine.total - machine.available, machine.total
 
 
 def became(pid: int, pidfd: int, command: Sequence[str]) -> bool:

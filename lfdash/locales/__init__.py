@@ -166,7 +166,7 @@ def refusal_in(code: str, refused: Refused) -> str:
     if refused.code == "not_opened":
         why = in_language(code, f"config.{params['cause']}", **params["params"])
         return in_language(code, "outcomes.not_opened", name=params["name"], why=why)
-    if refused.code in ("busy", "never"):
+    if refused.code in ("busy", "never", "chat_no_room"):
         return in_language(
             code, f"outcomes.{refused.code}", why=in_language(code, f"waits.{params.pop('code')}", **params)
         )

@@ -64,17 +64,24 @@ class RunKeys:
         with suppress(OSError):
             self._path(run_id, attempt).unlink()
 
-    def keep_only(self, alive: Iterable[tuple[str, int]], older_s: float = 0.0) -> None:
-        """Removes the keys of all attempts but these (run id, attempt). older_s: seconds that a key has at least."""
-        wanted = set(alive)
+    def keep_only(self, alive: Callable[[], Iterable[tuple[str, int]] | None], older_s: float = 0.0) -> None:
+        """Removes the keys of all attempts but these (run id, attempt). older_s: seconds that a key has at least.
+
+        alive: asked after the keys were looked at, so that whoever sleeps in between takes away no key of a start that
+        it has not seen; None where it is not known.
+        """
         try:
             names = os.listdir(self.folder)
         except OSError:
             return
-        for name in names:
-            found = NAME.fullmatch(name)
-            if found and (found[1], int(found[2])) not in wanted and self._age(name) >= older_s:
-                self.forget(found[1], int(found[2]))
+        found = [match for name in names if (match := NAME.fullmatch(name)) and self._age(name) >= older_s]
+        wanted = alive() if found else None
+        if wanted is None:
+            return
+        kept = set(wanted)
+        for match in found:
+            if (match[1], int(match[2])) not in kept:
+                self.forget(match[1], int(match[2]))
 
     def _age(self, name: str) -> float:
         """Seconds since a key was made; one from the future is as old as can be."""

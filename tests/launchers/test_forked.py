@@ -98,6 +98,21 @@ def test_a_warm_process_looks_like_a_cold_one(both: Both, tmp_path: Path) -> Non
     assert seen[0]["parent is the supervisor"] and seen[0]["marked"] and seen[0]["session, group"] == [True, True]
 
 
+def test_where_memory_runs_out_it_goes_before_any_run(both: Both, tmp_path: Path) -> None:
+    def readiness(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    found = []
+    for warm in (True, False):
+        (tmp_path / str(warm)).mkdir()
+        handle = both.start(warm, tmp_path / str(warm), load=600)
+        wait_ready(handle, "started")
+        child = child_of(handle)
+        found.append([readiness(child["shim"]), readiness(child["child"])])
+        kill(handle)
+    assert found[0] == found[1] and readiness(both.warm.pid) > max(found[0])
+
+
 def test_its_environment_is_the_plans(both: Both, tmp_path: Path) -> None:
     found = []
     for warm in (True, False):

@@ -131,6 +131,12 @@ def test_without_room_it_is_not_started(cli: Cli, tmp_path: Path) -> None:
     assert (warm.state, warm.why) == ("off", "memory")
 
 
+def test_room_is_what_the_container_has(cli: Cli, tmp_path: Path) -> None:
+    warm = Warm(cli, tmp_path, modules=["json"], memory=lambda: (3 << 30, 4 << 30))
+    warm.want()
+    assert (warm.state, warm.why) == ("off", "memory")
+
+
 def test_it_ends_when_no_page_wanted_it(cli: Cli, tmp_path: Path) -> None:
     with kept_warm(cli, tmp_path, idle=0.5) as warm:
         pid = warm.pid

@@ -35,8 +35,24 @@ def test_keys_of_runs_that_are_over_go_and_young_ones_stay(tmp_path: Path) -> No
     keys = RunKeys(tmp_path)
     for attempt in (1, 2):
         keys.make("a.b", attempt)
-    keys.keep_only([("a.b", 2)], older_s=60)
+    keys.keep_only(lambda: [("a.b", 2)], older_s=60)
     assert keys.read("a.b", 1)
     os.utime(tmp_path / "keys" / "a.b.1", (1, 1))
-    keys.keep_only([("a.b", 2)], older_s=60)
+    keys.keep_only(lambda: None, older_s=60)
+    assert keys.read("a.b", 1)
+    keys.keep_only(lambda: [("a.b", 2)], older_s=60)
     assert not keys.read("a.b", 1) and keys.read("a.b", 2)
+
+
+def test_a_key_that_was_made_while_one_slept_stays(tmp_path: Path) -> None:
+    keys = RunKeys(tmp_path)
+    keys.make("over", 1)
+    os.utime(tmp_path / "keys" / "over.1", (1, 1))
+
+    def sleeps() -> list[tuple[str, int]]:
+        keys.make("new", 1)
+        os.utime(tmp_path / "keys" / "new.1", (1, 1))  # it slept for long
+        return []
+
+    keys.keep_only(sleeps, older_s=60)
+    assert keys.read("new", 1) and not keys.read("over", 1)

@@ -16,9 +16,11 @@ from lfdash.engine.chat.connection import Connection, connection_of
 from lfdash.engine.chat.conversation import Answer, AnswerState, Conversation, Turn, title_of
 from lfdash.engine.chat.messages import AS_STARTED, Medium, Sampling
 from lfdash.engine.chat.store import ConversationStore
+from lfdash.engine.only_one import OnlyOne
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.outcomes import Refused
 
+SAVE_S = 3.0  # seconds of an answer that are lost at most, should this process be killed
 logger = logging.getLogger(__name__)
 
 
@@ -36,8 +38,9 @@ class Prompt:
 
 @dataclass
 class Round:
-    """The questions of a conversation that are being asked now."""
+    """The questions of a conversation that are being asked now. right: to change it, which no other dashboard has."""
 
+    right: OnlyOne
     stopped: threading.Event = field(default_factory=threading.Event)
     wires: dict[str, Wire] = field(default_factory=dict)  # column -> its connection
     thread: threading.Thread | None = None
@@ -56,6 +59,8 @@ class Asking:
         self._lock = threading.RLock()
         self._open: dict[str, Conversation] = {}  # those that were looked at or asked here
         self._rounds: dict[str, Round] = {}
+        self._unwritten: dict[str, str] = {}  # why a conversation is kept here alone
+        self._held: dict[str, OnlyOne] = {}  # the right to change those of them that are answered
         self._versions: dict[str, int] = {}
         self.changes = 0  # counts all changes of all conversations
 
@@ -65,7 +70,9 @@ class Asking:
         """A conversation as it is now; else why it cannot be read."""
         with self._lock:
             held = self._open.get(conversation_id)
-            if held is None or conversation_id not in self._rounds:  # another dashboard may have gone on with it
+            self._write_again(conversation_id)
+            is_ours = conversation_id in self._rounds or conversation_id in self._held
+            if held is None or not is_ours:  # another dashboard may have gone on with it
                 read = self.store.load(conversation_id)
                 if isinstance(read, Conversation):
                     self._open[conversation_id] = read
@@ -81,6 +88,15 @@ class Asking:
         """Whether a chat is asked here for a conversation."""
         return conversation_id in self._rounds
 
+    def is_elsewhere(self, conversation_id: str) -> bool:
+        """Whether another dashboard asks a chat for a conversation."""
+        ours = conversation_id in self._rounds or conversation_id in self._held
+        return not ours and self.store.right(conversation_id).is_elsewhere()
+
+    def unwritten(self, conversation_id: str) -> str:
+        """Why a conversation is kept in this process alone, as it cannot be written; "" where it is written."""
+        return self._unwritten.get(conversation_id, "")
+
     def busy(self) -> set[str]:
         """The run ids of the chats that are asked now."""
         with self._lock:
@@ -95,14 +111,17 @@ class Asking:
         """Asks chats one or more prompts, in a thread. conversation: as the page has it, with the turns that stay.
         columns: run ids. beside: load models where others have the devices. counted: take answers whole.
 
-        Refused: chat_none (no chat is chosen), chat_busy (this conversation is being answered), disk, readonly,
-        start_failed (it cannot be written down).
+        Refused: chat_none (no chat is chosen), chat_busy (this conversation is being answered), chat_asked_elsewhere
+        (by another dashboard), chat_changed (it is not as the page has it), chat_unsaved (it cannot be written down).
         """
         if not columns or not prompts:
             return Refused("chat_none")
         with self._lock:
             if conversation.id in self._rounds:
                 return Refused("chat_busy")
+            right = self._right_to(conversation)
+            if isinstance(right, Refused):
+                return right
             first = len(conversation.turns)
             try:
                 turns = [self._turn(prompt, columns) for prompt in prompts]
@@ -112,16 +131,47 @@ class Asking:
                 )
                 self.store.save(conversation)
             except OSError as error:
+                right.release()
                 return Refused("chat_unsaved", {"reason": error.strerror or str(error)})
             self._open[conversation.id] = conversation
             self._told(conversation.id)
-            one = self._rounds[conversation.id] = Round()
+            one = self._rounds[conversation.id] = Round(right)
             one.thread = threading.Thread(
                 target=self._work, name="lfdash-chat", daemon=True,
                 args=(conversation.id, one, range(first, len(conversation.turns)), tuple(columns), beside, counted),
             )
             one.thread.start()
         return None
+
+    def _right_to(self, conversation: Conversation) -> OnlyOne | Refused:
+        """The right to change a conversation that is on disk as the page has it. Refused: as `ask`."""
+        self._write_again(conversation.id)
+        if conversation.id in self._held:
+            return Refused("chat_unsaved", {"reason": self._unwritten[conversation.id]})
+        right = self.store.right(conversation.id)
+        try:
+            self.store.make_folder()
+        except OSError as error:
+            return Refused("chat_unsaved", {"reason": error.strerror or str(error)})
+        if not right.hold():
+            if right.is_elsewhere():
+                return Refused("chat_asked_elsewhere")
+            return Refused("chat_unsaved", {"reason": self.store.folder.name})
+        refused = self._unlike(conversation)
+        if refused is not None:
+            right.release()
+            return refused
+        return right
+
+    def _unlike(self, conversation: Conversation) -> Refused | None:
+        """Why a conversation cannot go on as a page has it: it is another one on disk, or cannot be read there."""
+        if not conversation.changed:  # it is new
+            return None
+        read = self.store.load(conversation.id)
+        if isinstance(read, str) and not self.store.is_deleted(conversation.id):
+            return Refused("chat_unsaved", {"reason": read})
+        same = isinstance(read, Conversation) and read.changed == conversation.changed
+        return None if same else Refused("chat_changed")
 
     def again(self, conversation: Conversation, columns: Sequence[str], *, beside: bool = False) -> Refused | None:
         """Asks the last prompt of a conversation once more; its answers so far are replaced. Refused: as `ask`."""
@@ -139,25 +189,15 @@ class Asking:
                 for wire in one.wires.values():
                     wire.cut()
 
-    def write(self, conversation: Conversation) -> Refused | None:
-        """Keeps what the page changed of a conversation that is not being answered."""
-        with self._lock:
-            if conversation.id in self._rounds:
-                return Refused("chat_busy")
-            try:
-                self.store.save(conversation)
-            except OSError as error:
-                return Refused("chat_unsaved", {"reason": error.strerror or str(error)})
-            self._open[conversation.id] = conversation
-            self._told(conversation.id)
-        return None
-
     def forget(self, conversation_id: str) -> None:
-        """Deletes a conversation; its answers that are coming are ended."""
+        """Deletes a conversation; its answers that are coming are ended, those for another dashboard are not kept."""
         self.stop(conversation_id)
         with self._lock:
             self._open.pop(conversation_id, None)
+            self._unwritten.pop(conversation_id, None)
             self.store.forget(conversation_id)
+            if conversation_id in self._held:
+                self._held.pop(conversation_id).release()
 
     def wait(self, conversation_id: str, seconds: float) -> bool:
         """Waits until a conversation is answered; whether it is."""
@@ -165,6 +205,12 @@ class Asking:
         if one is not None and one.thread is not None:
             one.thread.join(seconds)
         return conversation_id not in self._rounds
+
+    def close(self) -> None:
+        """Writes down what came of the answers that are still coming."""
+        with self._lock:
+            for conversation_id in list(self._rounds):
+                self._save(conversation_id)
 
     # -- in the thread ----------------------------------------------------------------------------------
 
@@ -208,6 +254,10 @@ class Asking:
         finally:
             with self._lock:
                 self._rounds.pop(conversation_id, None)
+                if conversation_id in self._unwritten:
+                    self._held[conversation_id] = one.right  # nobody else is to go on without these answers
+                else:
+                    one.right.release()
                 self._told(conversation_id)
 
     def _column(
@@ -260,20 +310,26 @@ class Asking:
         view = self._registry.get(column)
         change(state="asking", model=loaded_words(view) if view else "")
         try:
-            self._listen(ask(found, question, wire), wire, change)
+            self._listen(ask(found, question, wire), wire, change, lambda: self._save(conversation_id))
         finally:
             with self._lock:
                 one.wires.pop(column, None)
 
-    def _listen(self, events: object, wire: Wire, change: Callable[..., None]) -> None:
+    def _listen(
+        self, events: object, wire: Wire, change: Callable[..., None], save: Callable[[], None]
+    ) -> None:
         """Takes the events of an answer as they come."""
         began, first, text = time.monotonic(), None, ""
+        saved = 0.0
         for event in events:  # type: ignore[attr-defined]
             now = time.monotonic() - began
             if isinstance(event, Piece):
                 first = now if first is None else first
                 text += event.text
                 change(text=text, first_s=round(first, 3), seconds=round(now, 3))
+                if now - saved > SAVE_S:
+                    saved = now
+                    save()
             elif isinstance(event, Whole):
                 change(
                     state="done", seconds=round(now, 3), finish=event.finish, prompt_tokens=event.prompt_tokens,
@@ -300,12 +356,28 @@ class Asking:
     def _save(self, conversation_id: str) -> None:
         with self._lock:
             conversation = self._open.get(conversation_id)
+            if conversation is None:
+                return
+            if self.store.is_deleted(conversation_id):  # in another dashboard
+                self._open.pop(conversation_id)
+                self._unwritten.pop(conversation_id, None)
+                self.stop(conversation_id)
+                return
+            self._open[conversation_id] = conversation = replace(conversation, changed=time.time())
             try:
-                if conversation is not None:
-                    self._open[conversation_id] = conversation = replace(conversation, changed=time.time())
-                    self.store.save(conversation)
+                self.store.save(conversation)
             except OSError as error:
                 logger.warning("the conversation %s cannot be written: %s", conversation_id, error)
+                self._unwritten[conversation_id] = error.strerror or str(error)
+            else:
+                self._unwritten.pop(conversation_id, None)
+
+    def _write_again(self, conversation_id: str) -> None:
+        """Writes answers that could not be written when they came, if that is possible now."""
+        if conversation_id in self._held:
+            self._save(conversation_id)
+            if conversation_id not in self._unwritten:
+                self._held.pop(conversation_id).release()
 
 
 def failure(failed: Failed, begun: bool) -> tuple[str, dict[str, object]]:

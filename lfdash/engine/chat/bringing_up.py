@@ -17,6 +17,7 @@ from lfdash.runs.view import RunView
 
 LOOK_S = 0.3  # seconds between two looks at a chat that loads
 LOADING_S = 3600.0  # that a model may take to load
+UNSEEN_S = 30.0  # that a start of another dashboard may take to be seen here
 
 
 class BringingUp:
@@ -37,7 +38,7 @@ class BringingUp:
         there is no room beside them: they were asked already, or will be loaded again. stopped: ends the waiting.
 
         Refused: chat_unknown, chat_ended (its model could not be loaded, or it was stopped), chat_port, chat_key,
-        chat_stopped, chat_configuration, and as `Dispatcher.launch`.
+        chat_stopped, chat_no_room (another run has its device), chat_configuration, and as `Dispatcher.launch`.
         """
         began = time.monotonic()
         started = False
@@ -53,9 +54,10 @@ class BringingUp:
                 return Refused("chat_ended", {"name": view.name})
             if not started and (over or view.waiting is not None):
                 refused = self._start(view, others, stopped, beside)
-                if refused is not None:
-                    return refused
-                started = True
+                is_theirs = refused is not None and refused.code == "runs_already"  # another dashboard was first
+                if refused is not None and not (is_theirs and time.monotonic() - began < UNSEEN_S):
+                    return Refused("chat_no_room", refused.params) if refused.code == "busy" else refused
+                started = refused is None
             stopped.wait(LOOK_S)
         return Refused("chat_stopped")
 

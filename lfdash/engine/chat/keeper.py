@@ -66,17 +66,23 @@ class Keeper:
     def look(self) -> None:
         """One look at all chats."""
         serving = self.serving()
-        unseen = any(view.state is RunState.UNKNOWN for view in self._registry.snapshot())
-        alive = frozenset((view.run_id, number) for view in serving for number in (view.attempt, *view.others))
-        if alive != self._alive and not unseen:
+        alive = attempts_of(serving)
+        if alive != self._alive:
             # one that starts just now has its key before it is seen
-            self._registry.dispatcher.keys.keep_only(alive, older_s=60.0)
+            self._registry.dispatcher.keys.keep_only(self._alive_now, older_s=60.0)
             self._alive = alive
         self._seen = {run_id: seen for run_id, seen in self._seen.items() if any(v.run_id == run_id for v in serving)}
         for view in serving:
             if self._is_idle(view):
                 logger.info("nobody asked the chat %s: it ends", view.run_id)
                 self._registry.stop(view.run_id, "term")
+
+    def _alive_now(self) -> frozenset[tuple[str, int]] | None:
+        """The attempts that serve, looked for anew; None where some run cannot be seen."""
+        self._registry.refresh()
+        if any(view.state is RunState.UNKNOWN for view in self._registry.snapshot()):
+            return None
+        return attempts_of(self.serving())
 
     def idle_s(self, view: RunView) -> float:
         """Seconds for which nobody has asked a chat. Each request writes a line into its log, also one from outside."""
@@ -89,3 +95,8 @@ class Keeper:
     def _is_idle(self, view: RunView) -> bool:
         most = self._idle_minutes() * 60
         return view.state is RunState.RUNNING and self.idle_s(view) >= most > 0
+
+
+def attempts_of(serving: list[RunView]) -> frozenset[tuple[str, int]]:
+    """(run id, attempt) of all that may go on."""
+    return frozenset((view.run_id, number) for view in serving for number in (view.attempt, *view.others))

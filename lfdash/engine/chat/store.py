@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lfdash.engine.chat.conversation import ID, Conversation, settled
 from lfdash.engine.chat.messages import Medium
+from lfdash.engine.only_one import OnlyOne
 from lfdash.errors import RecordError
 from lfdash.files import read_text_file, record_from_text, write_text_atomic
 
@@ -56,7 +57,7 @@ class ConversationStore:
 
     def _head(self, conversation_id: str) -> Head | None:
         try:
-            mark = os.stat(self.folder / f"{conversation_id}.json").st_mtime_ns
+            mark = os.stat(self._file(conversation_id)).st_mtime_ns
         except OSError:
             return None
         known = self._heads.get(conversation_id)
@@ -69,32 +70,50 @@ class ConversationStore:
             known = self._heads[conversation_id] = (mark, head)
         return known[1]
 
+    def right(self, conversation_id: str) -> OnlyOne:
+        """The right to change a conversation, which one of several dashboards has while it asks."""
+        return OnlyOne(self.folder / f"{conversation_id}.lock", self._is_here)
+
     def load(self, conversation_id: str) -> Conversation | str:
-        """A conversation; else why it cannot be read."""
+        """A conversation; else why it cannot be read. An answer that was coming was cut off, unless another dashboard
+        asks for it."""
         if not re.fullmatch(ID, conversation_id):
             return "no conversation has this name"
-        text = read_text_file(self.folder / f"{conversation_id}.json")
+        is_asked = self.right(conversation_id).is_elsewhere()
+        text = read_text_file(self._file(conversation_id))
         if not isinstance(text, str):
             return str(text)
         try:
             read = record_from_text(Conversation, text, f"{conversation_id}.json")
         except RecordError as error:
             return str(error)
-        return settled(read) if read.id == conversation_id else "the file has another conversation's name"
+        if read.id != conversation_id:
+            return "the file has another conversation's name"
+        return read if is_asked else settled(read)
 
-    def save(self, conversation: Conversation) -> None:
-        """Writes a conversation. OSError when that is not possible."""
+    def make_folder(self) -> None:
+        """Makes the folder of the conversations. OSError when that is not possible."""
         if not self._is_here():
             raise OSError("the workspace is gone")
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        text = json.dumps(asdict(conversation), ensure_ascii=False)
-        write_text_atomic(self.folder / f"{conversation.id}.json", text)
+
+    def is_deleted(self, conversation_id: str) -> bool:
+        """Whether the folder is there, and the conversation is not."""
+        return self._is_here() and self.folder.is_dir() and not os.path.lexists(self._file(conversation_id))
+
+    def _file(self, conversation_id: str) -> Path:
+        return self.folder / f"{conversation_id}.json"
+
+    def save(self, conversation: Conversation) -> None:
+        """Writes a conversation. OSError when that is not possible."""
+        self.make_folder()
+        write_text_atomic(self._file(conversation.id), json.dumps(asdict(conversation), ensure_ascii=False))
 
     def forget(self, conversation_id: str) -> None:
         """Deletes a conversation; its media stay for others that show the same."""
         if re.fullmatch(ID, conversation_id):
             with suppress(FileNotFoundError):
-                os.unlink(self.folder / f"{conversation_id}.json")
+                os.unlink(self._file(conversation_id))
 
     def keep(self, medium: Medium) -> Medium:
         """The medium with its data in a file, named by what it holds. OSError when that is not possible."""
@@ -108,9 +127,12 @@ class ConversationStore:
         return replace(medium, url=KEPT + name)
 
     def fetch(self, medium: Medium) -> Medium | None:
-        """The medium with its data; None when its file is gone."""
-        if not medium.url.startswith(KEPT):
+        """The medium with its data; None when its file is gone, or the conversation names something else: its file may
+        be somebody else's, and no other file or address is read for it."""
+        if medium.url.startswith("data:"):
             return medium
+        if not medium.url.startswith(KEPT):
+            return None
         name = medium.url[len(KEPT) :]
         if not re.fullmatch(r"[0-9a-f]{32}", name):
             return None

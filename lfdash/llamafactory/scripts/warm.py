@@ -48,6 +48,7 @@ PR_SET_PDEATHSIG = 1
 LOWEST = 19  # of nice
 IDLE_DISK = 3 << 13  # IOPRIO_CLASS_IDLE
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30}  # linux/unistd.h
+FIRST_TO_GO = 900  # of oom_score_adj: a run has 300 (lfdash/supervisor/shim.py)
 REQUEST_S = 2.0  # in which a request must be here: it was written before its socket came
 
 
@@ -56,6 +57,19 @@ def fork() -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
+
+
+def expendable(adjustment: int) -> int:
+    """Says how readily the kernel ends this process where memory runs out, -1000 to 1000; what it was before. Whoever
+    has raised it may lower it again to what it was, without a privilege (proc(5))."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+            before = int(file.read())
+            file.seek(0)
+            file.write(str(adjustment))
+            return before
+    except OSError:
+        return 0
 
 
 def humble() -> None:
@@ -88,9 +102,10 @@ def load(names: list[str]) -> str:
 class Server:
     """Answers requests until the owner has closed its end."""
 
-    def __init__(self, control: socket.socket, same: warm_same.Same) -> None:
+    def __init__(self, control: socket.socket, same: warm_same.Same, oom: int) -> None:
         self.control = control
         self.same = same
+        self.oom = oom  # the adjustment of a run's supervisor
         self.questions: dict[int, tuple[int, socket.socket]] = {}  # pidfd -> pid, who asks
 
     def serve(self) -> None:
@@ -185,6 +200,7 @@ class Server:
     def supervise(self, request: dict[str, Any], connection: socket.socket, handles: list[int]) -> None:
         """This fork becomes the supervisor, with a child that waits for it. Never returns."""
         try:
+            expendable(self.oom)
             warm_fork.to_background(handles[0])
             warm_fork.set_environment(request["env"])
             ours, theirs = socket.socketpair()
@@ -200,6 +216,8 @@ class Server:
             hit("warm.before_exec")
             warm_fork.close_all_but(ours.fileno(), connection.fileno())
             os.execve(command[0], command, request["env"])  # its end of the connection closes with this
+        except BrokenPipeError:
+            pass  # nobody waits for it any more: the run was started cold
         except BaseException:  # noqa: BLE001 - nobody is there to take it; it stands in shim.log
             traceback.print_exc()
         finally:
@@ -223,6 +241,7 @@ def main() -> None:
     if os.getppid() != int(sys.argv[2]):
         return  # the owner ended before this
     cli, names = sys.argv[3], sys.argv[4:-1]
+    oom = expendable(FIRST_TO_GO)
     os.environ.pop(warm_fork.SPACE, None)
     started = dict(os.environ)  # before anything is imported that reads or sets some of it
     warm_fork.as_script(cli)  # as a start of it has it: its folder is searched first
@@ -237,7 +256,7 @@ def main() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     warm_same.say(control, "ready")
-    Server(control, same).serve()
+    Server(control, same, oom).serve()
     os._exit(0)  # its children that answer end with it
 
 

@@ -10,15 +10,19 @@ from typing import Any
 import streamlit as st
 
 from lfdash.engine.chat.asking import Prompt
-from lfdash.engine.chat.conversation import Conversation
+from lfdash.engine.chat.conversation import Answer, Conversation
 from lfdash.engine.chat.messages import Medium, medium_type
 from lfdash.engine.services import Services
+from lfdash.launchers.base import Level
 from lfdash.outcomes import Problem, Refused
+from lfdash.runs.view import RunView
 from lfdash.ui.chat import settings
-from lfdash.ui.chat.keys import COMPARED, CURRENT, FRESH, SAID
-from lfdash.ui.shared.answers import refusal
+from lfdash.ui.chat.keys import COMPARED, CURRENT, FRESH, SAID, UNSENT
+from lfdash.ui.shared.answers import refusal, tell
 from lfdash.ui.shared.text import t
 
+END: Level = "term"  # what ends a chat: there is nothing to save
+NEWEST = 20  # conversations that are looked through after a reload
 MOST_MEDIUM = 32 << 20  # bytes of a file that goes with a prompt
 
 
@@ -34,6 +38,21 @@ def current(services: Services) -> Conversation:
     return found
 
 
+def resume(services: Services, shown: str) -> None:
+    """In a session that has shown no conversation yet, as after a reload: the newest one with the chat that is shown,
+    and the chats that were asked beside it."""
+    if CURRENT in st.session_state:
+        return
+    st.session_state[CURRENT] = None
+    for head in services.chats.asking.store.heads()[:NEWEST]:
+        found = services.chats.asking.get(head.id)
+        if isinstance(found, Conversation) and shown in found.columns:
+            show(services, found.id)
+            asked = [answer.column for answer in found.turns[-1].answers] if found.turns else []
+            st.session_state[COMPARED] = [column for column in asked if column != shown]
+            return
+
+
 def columns(services: Services, shown: str) -> tuple[str, ...]:
     """The chats that are asked: the one that is shown, then those beside it."""
     others = [run_id for run_id in st.session_state.get(COMPARED, []) if services.registry.get(run_id) is not None]
@@ -43,6 +62,7 @@ def columns(services: Services, shown: str) -> tuple[str, ...]:
 def told(refused: Refused | None) -> bool:
     """Keeps why something was refused for the page; whether it was not."""
     st.session_state[SAID] = refusal(refused) if refused else ""
+    st.session_state[UNSENT] = ""
     return refused is None
 
 
@@ -60,6 +80,7 @@ def ask(services: Services, conversation: Conversation, prompts: Sequence[Prompt
     """Asks the chats, and shows the conversation."""
     ready = prepared(conversation)
     if ready is None:
+        st.session_state[UNSENT] = prompts[0].text
         return
     refused = services.chats.asking.ask(
         ready, prompts, asked, beside=bool(st.session_state.get(settings.BESIDE)),
@@ -68,6 +89,14 @@ def ask(services: Services, conversation: Conversation, prompts: Sequence[Prompt
     if told(refused):
         st.session_state[CURRENT] = conversation.id
         st.session_state.pop(FRESH, None)
+    else:
+        st.session_state[UNSENT] = prompts[0].text
+
+
+def is_busy(services: Services, conversation_id: str) -> bool:
+    """Whether a conversation is being answered, here or for another dashboard."""
+    asking = services.chats.asking
+    return asking.is_going(conversation_id) or asking.is_elsewhere(conversation_id)
 
 
 def send(services: Services, typed: Any, asked: Sequence[str]) -> None:
@@ -109,9 +138,17 @@ def stop(services: Services, conversation_id: str) -> None:
     services.chats.asking.stop(conversation_id)
 
 
-def again(services: Services, asked: Sequence[str]) -> None:
+def is_as_drawn(conversation: Conversation, drawn: Conversation) -> bool:
+    """Whether a conversation is as it was drawn when something in it was clicked; says so where it is not."""
+    same = (conversation.id, conversation.changed) == (drawn.id, drawn.changed)
+    return told(None if same else Refused("chat_changed"))
+
+
+def again(services: Services, drawn: Conversation, asked: Sequence[str]) -> None:
     """Asks the last prompt once more."""
     conversation = current(services)
+    if not is_as_drawn(conversation, drawn):
+        return
     ready = prepared(conversation)
     if ready is not None and conversation.turns:
         turn = replace(conversation.turns[-1], sampling=settings.sampling())
@@ -125,34 +162,49 @@ def draw_edit(services: Services, conversation: Conversation, number: int) -> No
         return
     with st.popover(t("ui.chat_edit"), icon=":material/edit:", type="tertiary", key=f"chat_edit_{number}"):
         key = f"chat.edited.{conversation.id}.{number}"
-        st.session_state.setdefault(key, conversation.turns[number].prompt)
-        st.text_area(t("ui.chat_prompt"), key=key, height=110)
+        # as a default: the browser, which has not opened the menu yet, would lose what the session sets
+        st.text_area(t("ui.chat_prompt"), conversation.turns[number].prompt, key=key, height=110)
         later = len(conversation.turns) - number - 1
         if later:
             st.caption(t("ui.chat_edit_drops", count=later))
         st.button(
             t("ui.chat_resend"), key=f"chat_resend_{number}", type="primary", on_click=resend,
-            args=(services, number, key),
+            args=(services, conversation, number, key),
         )
 
 
-def resend(services: Services, number: int, key: str) -> None:
+def resend(services: Services, drawn: Conversation, number: int, key: str) -> None:
     """The changed prompt in the place of the one before, asked of the same chats."""
     conversation = current(services)
-    turn = conversation.turns[number]
     text = st.session_state.get(key) or ""
     if not text.strip():
         return
+    if not is_as_drawn(conversation, drawn):
+        st.session_state[UNSENT] = text
+        return
+    turn = conversation.turns[number]
     asked = [answer.column for answer in turn.answers]
     prompt = Prompt(text, turn.role, turn.media, settings.sampling(), turn.expected, turn.alone)
     ask(services, replace(conversation, turns=conversation.turns[:number]), [prompt], asked)
+
+
+def end_chat(services: Services, run_id: str) -> None:
+    """Ends a chat, so that who waits for its device can start."""
+    tell(services.registry.stop(run_id, END))
+
+
+def chat_with_device(services: Services, answer: Answer) -> RunView | None:
+    """The chat that has the device which an answer had no room on; None where it is something else, or is over."""
+    name = (answer.params or {}).get("run") if answer.code == "chat_no_room" else None
+    serving = services.chats.keeper.serving()
+    return next((view for view in serving if name in (view.name, view.output_dir)), None)
 
 
 def show(services: Services, conversation_id: str | None) -> None:
     """Shows a conversation; None: a new one."""
     st.session_state[CURRENT] = conversation_id
     st.session_state.pop(FRESH, None)
-    st.session_state[SAID] = ""
+    st.session_state[SAID] = st.session_state[UNSENT] = ""
     found = services.chats.asking.get(conversation_id) if conversation_id else None
     if isinstance(found, Conversation):
         st.session_state[settings.SYSTEM] = found.system

@@ -11,14 +11,13 @@ from lfdash.engine.chat.conversation import Conversation
 from lfdash.engine.chat.messages import TYPES
 from lfdash.engine.chat_data import exported
 from lfdash.engine.services import Services
-from lfdash.launchers.base import Level
 from lfdash.outcomes import Refused
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.chat import actions, beside, rows, settings, transcript
-from lfdash.ui.chat.keys import CURRENT, SAID
+from lfdash.ui.chat.keys import CURRENT, SAID, UNSENT
 from lfdash.ui.shared import keyed, streamlit_private
-from lfdash.ui.shared.answers import refusal, tell
+from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, t
 
 LIVE_S = 0.5  # seconds between two looks at an answer that comes
@@ -26,17 +25,17 @@ PICK = "chat.pick"
 PAGE = "chat"
 NEW = ":new"
 FILES = [name for names in TYPES.values() for name in names]
-END: Level = "term"  # what ends a chat: there is nothing to save
 
 
 def draw_chat(services: Services, view: RunView) -> None:
     """The whole tab."""
     settings.seed(services)
+    actions.resume(services, view.run_id)
     found = connection_of(services.registry, view)
     draw_state(services, view, found)
     asked = actions.columns(services, view.run_id)
     conversation = actions.current(services)
-    going = services.chats.asking.is_going(conversation.id)
+    going = actions.is_busy(services, conversation.id)
     with st.container(horizontal=True, key="chat_bar", gap="small", vertical_alignment="center"):
         draw_pick(services, conversation)
         settings.draw(services)
@@ -45,6 +44,8 @@ def draw_chat(services: Services, view: RunView) -> None:
         draw_more(services, conversation, found)
     if st.session_state.get(SAID):
         st.error(markdown_safe(st.session_state[SAID]), icon=":material/block:")
+        if st.session_state.get(UNSENT):
+            st.code(st.session_state[UNSENT], language=None, wrap_lines=True)
     draw_live(services, conversation, asked)
     st.chat_input(
         t("ui.chat_type"), key="chat_input", accept_file="multiple", file_type=FILES, disabled=going,
@@ -61,7 +62,7 @@ def sent(services: Services, asked: tuple[str, ...]) -> None:
 
 def draw_live(services: Services, conversation: Conversation, asked: tuple[str, ...]) -> None:
     """What was said; while an answer comes, drawn again by itself."""
-    going = services.chats.asking.is_going(conversation.id)
+    going = actions.is_busy(services, conversation.id)
 
     @st.fragment(key="chat_live", run_every=LIVE_S if going else None)
     def live() -> None:
@@ -70,7 +71,7 @@ def draw_live(services: Services, conversation: Conversation, asked: tuple[str, 
         with st.container(key="chat_log"):
             transcript.draw(services, shown)
         draw_buttons(services, shown, asked)
-        if going and not services.chats.asking.is_going(conversation.id) and not streamlit_private.draws_page():
+        if going and not actions.is_busy(services, conversation.id) and not streamlit_private.draws_page():
             st.rerun()
 
     live()
@@ -78,7 +79,12 @@ def draw_live(services: Services, conversation: Conversation, asked: tuple[str, 
 
 def draw_buttons(services: Services, conversation: Conversation, asked: tuple[str, ...]) -> None:
     """Stop while an answer comes; after it, once more."""
-    if services.chats.asking.is_going(conversation.id):
+    reason = services.chats.asking.unwritten(conversation.id)
+    if reason:
+        st.warning(markdown_safe(t("ui.chat_unwritten", reason=reason)), icon=":material/save:")
+    if services.chats.asking.is_elsewhere(conversation.id):
+        st.caption(f":material/hourglass_top: {t('outcomes.chat_asked_elsewhere')}")
+    elif services.chats.asking.is_going(conversation.id):
         st.button(
             t("ui.chat_stop"), key="chat_stop", icon=":material/stop:", on_click=actions.stop,
             args=(services, conversation.id), help=t("ui.chat_stop_help"),
@@ -86,7 +92,7 @@ def draw_buttons(services: Services, conversation: Conversation, asked: tuple[st
     elif conversation.turns:
         st.button(
             t("ui.chat_again"), key="chat_again", icon=":material/refresh:", type="tertiary", on_click=actions.again,
-            args=(services, asked), help=t("ui.chat_again_help"),
+            args=(services, conversation, asked), help=t("ui.chat_again_help"),
         )
 
 
@@ -97,7 +103,7 @@ def draw_state(services: Services, view: RunView, found: Connection | Refused) -
         minutes = services.chats.idle_minutes
         ends = t("ui.chat_ends", count=round(minutes)) if minutes else t("ui.chat_never_ends")
         st.caption(f":material/forum: **{words}** · {device_words(view)} · {ends}")
-        draw_waiting(services, view)
+        draw_waiting(services, view, actions.columns(services, view.run_id))
     elif found.code == "chat_loading":
         st.info(t("ui.chat_loading", model=words), icon=":material/hourglass_top:")
     elif view.state in TERMINAL:
@@ -115,11 +121,13 @@ def device_words(view: RunView) -> str:
     return markdown_safe(f"GPU {', '.join(devices)}") if devices else t("ui.chat_cpu")
 
 
-def draw_waiting(services: Services, view: RunView) -> None:
-    """The jobs that wait for this chat's device, and the question whether it shall make room."""
+def draw_waiting(services: Services, view: RunView, asked: tuple[str, ...]) -> None:
+    """The jobs that wait for this chat's device, and the question whether it shall make room; the chats that are asked
+    beside it take turns with it anyway."""
     waiting = [
         other for other in services.registry.waiting
-        if other.waiting is not None and other.waiting.waits is not None and other.waiting.held is None
+        if other.run_id not in asked
+        and other.waiting is not None and other.waiting.waits is not None and other.waiting.held is None
         and view.name in str(other.waiting.waits.params.get("run", other.waiting.waits.params.get("who", "")))
     ]
     if not waiting:
@@ -128,14 +136,9 @@ def draw_waiting(services: Services, view: RunView) -> None:
         names = ", ".join(markdown_safe(other.name) for other in waiting)
         st.markdown(f":material/hourglass_top: {t('ui.chat_waited_for', names=names)}", width="stretch")
         st.button(
-            t("ui.chat_end"), key="chat_make_room", icon=":material/stop:", on_click=make_room,
+            t("ui.chat_end"), key="chat_make_room", icon=":material/stop:", on_click=actions.end_chat,
             args=(services, view.run_id),
         )
-
-
-def make_room(services: Services, run_id: str) -> None:
-    """Ends the chat, so that who waits can start."""
-    tell(services.registry.stop(run_id, END))
 
 
 def draw_pick(services: Services, conversation: Conversation) -> None:

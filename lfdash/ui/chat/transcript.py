@@ -90,6 +90,12 @@ def draw_answer(
     draw_state(answer)
     if answer.going:
         return
+    blocker = actions.chat_with_device(services, answer)
+    if blocker is not None:
+        st.button(
+            f"{t('ui.chat_end')}: {markdown_safe(blocker.name)}", key=f"chat_end_{number}_{answer.column}",
+            icon=":material/stop:", on_click=actions.end_chat, args=(services, blocker.run_id),
+        )
     st.caption(figures(answer))
     first = beside[0]
     if answer is not first and not first.going and first.text and answer.text:
@@ -101,14 +107,21 @@ def draw_answer(
 def draw_state(answer: Answer) -> None:
     """What an answer that is not whole waits for, or why it never came."""
     if answer.state == "failed":
-        words = refusal(Refused(answer.code, answer.params or {}))
-        st.error(markdown_safe(words), icon=":material/error:")
+        st.error(markdown_safe(failed_words(answer)), icon=":material/error:")
     elif answer.going:
         st.caption(f":material/hourglass_top: {t(f'ui.chat_state_{answer.state}')}")
     elif answer.state == "stopped":
         st.caption(f":material/stop_circle: {t('ui.chat_state_stopped')}")
     elif not answer.text and not answer.tool_calls:
         st.caption(t("ui.chat_empty"))
+
+
+def failed_words(answer: Answer) -> str:
+    """Why an answer never came; its code alone, where a file of another version has one that has no words here."""
+    try:
+        return refusal(Refused(answer.code, answer.params or {}))
+    except KeyError:
+        return refusal(Refused("chat_failed", {"reason": answer.code}))
 
 
 def figures(answer: Answer) -> str:
