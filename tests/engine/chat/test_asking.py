@@ -33,7 +33,7 @@ class Chat:
     def ask(self, found: object, question: Any, wire: object) -> Iterator[object]:
         yield Piece(f"to {question.said[-1].text}")
         self.said.set()
-        assert self.ends.wait(20)
+        assert self.ends.wait(60)
         yield Whole("stop", 1, 1, ())
 
 
@@ -151,7 +151,7 @@ def test_what_came_of_an_answer_outlives_the_dashboard(
     if not often:
         wait_for(lambda: texts(shown(ours, talk)) == ["to one"])
         ours.close()
-    wait_for(lambda: isinstance(read := ours.store.load(talk.id), Conversation) and texts(read) == ["to one"])
+    wait_for(lambda: isinstance(read := ours.store.load(talk.id), Conversation) and texts(read) == ["to one"], 5)
     chat.ends.set()
     assert ours.wait(talk.id, 20)
 
