@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from lfdash.engine.services import Services
+from lfdash.jobs.kinds import SERVING
 from lfdash.ui.form import configurations
 from lfdash.ui.shared.text import t
 from tests.cases.table import CASES
@@ -59,7 +60,6 @@ def test_k01_a_merge_on_the_train_page(services: Services) -> None:
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        ("K03", "it is for chat or the API, which lfdash does not run"),
         ("K04", "it is a file for Accelerate, not a LLaMA-Factory job"),
         ("K06", "it describes an adapter, not a job; to use the adapter, choose its folder under “Start from”"),
     ],
@@ -71,6 +71,11 @@ def test_k_a_file_that_is_no_job(number: str, reason: str, services: Services) -
     name = CASES[number].file.name
     assert page.value(configurations.ANSWER) == f"{name} was not opened, and nothing was changed: {reason}."
     assert page.kind == "train" and page.sent() == before and page.told() == []
+
+
+def test_k03_what_serves_is_tried(services: Services) -> None:
+    page = opened("K03", services)
+    assert page.kind == SERVING.name and t("ui.loaded_moved", name="chat.yaml") in page.notes
 
 
 @pytest.mark.parametrize("way", ["command.txt", "command.yaml", "pasted"])

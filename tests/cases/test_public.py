@@ -149,12 +149,15 @@ def test_what_is_told_and_what_every_fix_sends(name: str, workspace: lfdash.Work
     assert {argument: args.get(argument) for argument in sent} == sent
 
 
+SERVES = ("chat", "inference", "the api")
+
+
 def test_a_merge_is_an_export(workspace: lfdash.Workspace) -> None:
     kinds = {name: read(workspace, public).kind for name, public in COMMANDS.items() if name in EXPECTED}
     assert {name for name, kind in kinds.items() if kind == "export"} == {name for name in kinds if "merge" in name}
 
 
-@pytest.mark.parametrize("name", ["chat", "inference", "the api"])
+@pytest.mark.parametrize("name", SERVES)
 def test_what_serves_is_a_chat(name: str, workspace: lfdash.Workspace) -> None:
     assert read(workspace, {**FOREIGN, **COMMANDS}[name]).kind == SERVING.name
 
@@ -283,7 +286,7 @@ def test_a_list_of_datasets_that_lists_none(
 
 
 def test_every_input_is_tested_and_has_a_source() -> None:
-    assert {*EXPECTED, *REFUSED} == {*JOBS, *COMMANDS, *FOREIGN}
+    assert {*EXPECTED, *REFUSED, *SERVES} == {*JOBS, *COMMANDS, *FOREIGN}
     assert {*ROWS, "questions of a benchmark"} == set(ENTRIES) and set(TEMPLATES) <= set(MODELS)
     every = [*JOBS.values(), *COMMANDS.values(), *FOREIGN.values(), *ENTRIES.values(), *LISTS.values()]
     sources = [public.source for public in every] + [source for _, source in MODELS.values()]

@@ -20,6 +20,7 @@ OFFLINE = "HF_HUB_OFFLINE"
 # A driver that is open in this process does not survive a fork. nvidiactl alone is the monitoring library's.
 DEVICES = re.compile(r"/dev/(nvidia-uvm|kfd|davinci|xpu)")
 TOLD = 5  # variables by name
+TRAINING = "train"  # the command of llamafactory-cli that starts torchrun by itself
 
 
 def is_later(name: str) -> bool:
@@ -139,7 +140,7 @@ class Same:
     def several_devices(self, command: str) -> str:
         """Asked in the fork that would train: whether LLaMA-Factory would start torchrun for it (launcher.py)."""
         misc = sys.modules.get("llamafactory.extras.misc")
-        if command != "train" or misc is None:
+        if command != TRAINING or misc is None:
             return ""
         count = misc.get_device_count()
         return f"{count} devices" if count > 1 else ""
