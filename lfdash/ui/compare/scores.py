@@ -14,7 +14,7 @@ from lfdash.runs.compare.settings import cut_middle
 from lfdash.ui.compare.numbers import BEST, base_of, change_words, number_words
 from lfdash.ui.compare.runs import swatch
 from lfdash.ui.compare.tables import Cell, Group, Head, Row, heading, table
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import listed, markdown_safe, t
 
 LONGEST_MODEL = 40  # characters of a path in a head
 
@@ -44,8 +44,11 @@ def draw_table(title: str, found: Sequence[Evaluation], subjects: Sequence[Subje
     heads = [head_of(one, names, places, base == place) for place, one in enumerate(found)]
     rows = tuple(row_of(name, found, base) for name in score_names(found))
     st.html(table(title, heads, [Group("", rows)]))
-    if len({one.data for one in found}) > 1:
+    if len({one.data for one in found if one.data}) > 1:
         st.caption(t("ui.compare_other_data"))
+    unknown = [f"**{markdown_safe(one.name)}**" for one in found if not one.data]
+    if unknown and len(found) > 1:
+        st.caption(t("ui.compare_data_not_known", names=listed(unknown)))
 
 
 def base_place(found: Sequence[Evaluation], base: str) -> int:
@@ -81,7 +84,7 @@ def row_of(name: str, found: Sequence[Evaluation], base: int) -> Row:
         if value is None:
             cells.append(Cell(quiet=True))
             continue
-        same_data = place != base and one.data == found[base].data
+        same_data = place != base and one.data and one.data == found[base].data  # not known is never the same
         rated = one.measure is not None and one.measure == found[base].measure
         note = change_words(name, value, found[base].scores.get(name), rated=rated) if same_data else ""
         top = str(place) in tops

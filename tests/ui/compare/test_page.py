@@ -25,6 +25,14 @@ def cells(app: AppTest, name: str) -> list[str]:
     return [" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in re.findall("<td[^>]*>(.*?)</td>", row[1])]
 
 
+def ids_of(services: Services, *names: str) -> list[str]:
+    """The ids of runs that have just come."""
+    services.registry.refresh()
+    services.registry.summaries.step(services.registry.snapshot(), budget=60)
+    ids = {view.name: view.run_id for view in services.registry.snapshot()}
+    return [ids[name] for name in names]
+
+
 def plain_words(app: AppTest) -> str:
     """The texts without what keeps names from being markup."""
     return words(app).replace("\\", "").replace("\u2060", "")
@@ -224,6 +232,16 @@ def test_scores_whose_origin_is_not_known_are_not_said_to_be_of_the_training(sev
     ))
     assert "slow" in own and "fast" not in own.replace("eval-fast", "") and "train_loss" in own.replace("<wbr>", "")
     assert "fast" in found and "slow" not in found
+
+
+def test_scores_on_data_that_are_not_known_are_not_compared(several: Services) -> None:
+    for name, loss in (("theirs", 0.5), ("others", 2.0)):
+        paths = add_plain(several.workspace.root, name)
+        (paths.root / "all_results.json").write_text(json.dumps({"eval_loss": loss, "train_loss": loss}))
+    shown = visit({"runs": ",".join(ids_of(several, "theirs", "others")), "tab": "scores"})
+    measured = [cell for cell in cells(shown, "train_loss") if cell]
+    assert "%" not in " ".join(measured) and measured, measured
+    assert "Not known on which data" in words(shown) and "**theirs**, **others**" in words(shown)
 
 
 def test_what_a_model_answers_is_text() -> None:
