@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lfdash.errors import ConfigError
-from lfdash.files import is_absent, look_mark, open_plain
+from lfdash.files import FileMark, is_absent, look_mark, open_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.converters import SAVES
 from lfdash.jobs.kinds import DEFAULT, kind_of
@@ -50,12 +51,31 @@ def of_plain(paths: RunPaths) -> RunMetadata:
     and where it lies (saves/<model>/<method>/<run>). OSError when one of them could not be read.
     """
     told = from_arguments(paths)
-    kind = EVALUATION if not told.model and only_measured(paths) else told.kind
+    kind = kind_by(told, paths)
     found = [told, from_adapter(paths.root), from_card(paths.root), from_place(paths.root)]
     model, stage, method = (
         next((value for about in found if (value := getattr(about, name))), "") for name in ("model", "stage", "method")
     )
     return RunMetadata(kind, model, stage, method)
+
+
+def kind_of_plain(paths: RunPaths) -> str:
+    """On which page a run of the plain CLI is shown: an evaluation where its arguments ask for one, or it has left
+    nothing else; any other counts as training. OSError when something of it could not be read."""
+    mark = look_mark(paths.training_args)
+    told = NOT_KNOWN if mark is None else kept_arguments(paths.root, mark)
+    return EVALUATION if kind_by(told, paths) == EVALUATION else DEFAULT.name
+
+
+def kind_by(told: RunMetadata, paths: RunPaths) -> str:
+    """The kind of a run. told: what its arguments say. OSError when its folder cannot be looked at."""
+    return EVALUATION if not told.model and only_measured(paths) else told.kind
+
+
+@lru_cache(maxsize=1024)
+def kept_arguments(folder: Path, _mark: FileMark) -> RunMetadata:
+    """What a training_args.yaml says; read again when it changed. OSError: that is not kept."""
+    return from_arguments(RunPaths(folder))
 
 
 def only_measured(paths: RunPaths) -> bool:

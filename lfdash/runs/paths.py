@@ -198,6 +198,13 @@ class RunPaths:
         return self.root / "running_log.txt"
 
     @property
+    def printed(self) -> Path:
+        """What the run has printed: console.log; where there is none, as of a run of the plain CLI, what LLaMA-Factory
+        itself has logged (extras/logging.py), if that is there."""
+        own = self.console.exists() or not self.running_log.exists()
+        return self.console if own else self.running_log
+
+    @property
     def all_results(self) -> Path:
         return self.root / "all_results.json"
 

@@ -47,7 +47,7 @@ def file_bytes(paths: RunPaths, name: str, redact: Redact, most: int = MOST) -> 
 
 def log_bytes(paths: RunPaths, redact: Redact) -> bytes:
     """What the run printed; its last 50 MB."""
-    return redacted(tail_bytes(paths.console, LOG_END), redact)
+    return redacted(tail_bytes(paths.printed, LOG_END), redact)
 
 
 def redacted(content: bytes, redact: Redact) -> bytes:

@@ -14,6 +14,7 @@ from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
+from lfdash.runs.metadata import kind_of_plain
 from lfdash.runs.metrics.launches import last_launch
 from lfdash.runs.metrics.progress import RECENT, Progress, progress, progress_in
 from lfdash.runs.metrics.whole import Whole
@@ -109,7 +110,8 @@ class RunView:
     that of the look before. ranks: while STOPPING
     under torchrun, (those that live, those there were). stalled: while STOPPING, whether there was no sign of life
     for so long that a harder step should be offered (stall.py). stall: while RUNNING, that it does not step any more;
-    None also where that is not known: before there are some lines to tell the usual pace.
+    None also where that is not known: before there are some lines to tell the usual pace. plain_kind: the kind of a run
+    of the plain CLI, from what lies in its folder (`metadata.kind_of_plain`).
     """
 
     run_id: str
@@ -134,11 +136,12 @@ class RunView:
     ranks: tuple[int, int] | None = None
     stalled: bool = False
     stall: Stall | None = None
+    plain_kind: str = DEFAULT.name
 
     @property
     def kind(self) -> str:
-        """The name of its kind of job; a run of the plain CLI counts as training."""
-        return self.record.kind if self.record else DEFAULT.name
+        """The name of its kind of job."""
+        return self.record.kind if self.record else self.plain_kind
 
     @property
     def paths(self) -> RunPaths:
@@ -364,6 +367,7 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
         started=changed - found.elapsed_s if changed is not None and found.elapsed_s is not None else None,
         ended=changed if state in TERMINAL else None,
         notes=read_notes(paths.notes),
+        plain_kind=kind_of_plain(paths),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from lfdash.runs.metadata import RunMetadata, of_plain, of_record
 from lfdash.runs.paths import RunPaths
+from lfdash.runs.view import view_plain
 from tests.support.runs import plan_for, record_for
 
 CARD = """---
@@ -99,6 +100,9 @@ def test_a_copied_evaluation_is_known_by_what_a_training_would_have_left(
 ) -> None:
     for name in files:
         (tmp_path / name).write_text("{}")
+    (tmp_path / "trainer_log.jsonl").write_text('{"current_steps": 5, "total_steps": 5}\n')
     assert of_plain(RunPaths(tmp_path)).kind == kind
+    assert view_plain(tmp_path.parent, RunPaths(tmp_path)).kind == kind  # so it is shown on that page
     (tmp_path / "training_args.yaml").write_text("model_name_or_path: m\ndo_train: true\n")
     assert of_plain(RunPaths(tmp_path)).kind == "train"
+    assert view_plain(tmp_path.parent, RunPaths(tmp_path)).kind == "train"

@@ -28,7 +28,7 @@ def draw(services: Services, view: RunView) -> None:
 
     offers: list[tuple[str, str, str, bool, Callable[[], str | bytes]]] = [
         ("configuration", "yaml", "text/yaml", view.paths.training_args.exists(), partial(configuration, view, clean)),
-        ("log", "log", "text/plain", view.paths.console.exists(), partial(log_bytes, view.paths, redact)),
+        ("log", "log", "text/plain", view.paths.printed.exists(), partial(log_bytes, view.paths, redact)),
         ("metrics", "csv", "text/csv", view.paths.trainer_log.exists(), partial(metrics, services, view)),
         ("small", "zip", "application/zip", True, partial(small_files, view.paths, clean)),
     ]

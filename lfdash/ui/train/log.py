@@ -31,13 +31,15 @@ WORDS = (
 
 def draw_log(services: Services, view: RunView, feed: RunFeed) -> None:
     """The child's output: follows its end until scrolled up."""
-    log = services.logs.of(view.paths.console)
+    log = services.logs.of(view.paths.printed)
     if not log.size:
         failed = log.failure and t("problems.data_unreadable", file=log.path.name, reason=log.failure)
         over = view.state in TERMINAL and t("ui.log_over", file=log.path.name)
         st.caption(failed or over or t("ui.log_empty"))
         return
     tall = not (BY_NAME[view.kind].trains and len(feed.frame))
+    if log.path != view.paths.console:
+        st.caption(t("ui.log_of_framework", file=log.path.name, missing=view.paths.console.name))
     with st.container(key="log_box"):
         draw_rows(services, view, tall)
         st.download_button(
@@ -64,7 +66,7 @@ def take_question(followed: Followed) -> None:
 
 def message(services: Services, view: RunView, followed: Followed, tall: bool) -> dict[str, Any]:
     """What the browser is sent: what is new to it, and what it asked for."""
-    log = services.logs.of(view.paths.console)
+    log = services.logs.of(view.paths.printed)
     wire = Wire(services.registry.redactor())
     followed.turn += 1
     data: dict[str, Any] = {"run": view.run_id, "session": followed.session, "turn": followed.turn}
@@ -75,7 +77,7 @@ def message(services: Services, view: RunView, followed: Followed, tall: bool) -
         data["words"] = {f"log_{name}": t(f"ui.log_{name}") for name in WORDS}
     try:
         log.catch_up(CATCH_UP_S)
-        start = view.paths.attempt(view.attempt).console_start()
+        start = view.paths.attempt(view.attempt).console_start() if log.path == view.paths.console else 0
         if log.generation != followed.generation:
             data["page"] = log_answers.at_end(log, wire, followed, FIRST_S)
         else:

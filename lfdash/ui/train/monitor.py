@@ -79,7 +79,7 @@ def marks(services: Services, view: RunView | None, tab: str | None) -> tuple[ob
     more: object = file_mark(view.paths.machine) if tab == "curves" else None
     if named(view.kind).serves:
         more = services.chats.asking.changes, reached(services, view)
-    return view, feed.version, feed.reading, file_mark(view.paths.console), alerts, more, bundle().url()
+    return view, feed.version, feed.reading, file_mark(view.paths.printed), alerts, more, bundle().url()
 
 
 def wrong(services: Services, view: RunView | None) -> tuple[str, ...]:

@@ -98,3 +98,20 @@ def test_what_is_downloaded_holds_no_secrets(folder: Path) -> None:
 def test_without_results_it_says_so(tmp_path: Path) -> None:
     said = [item.value for item in visit(tmp_path).caption]
     assert said == [t("ui.scores_none"), t("ui.predictions_none")]
+
+
+def test_a_prediction_that_was_copied_is_shown_with_its_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pages.with_fake_runs(tmp_path / "workspace", monkeypatch) as services:
+        folder = services.workspace.root / "saves" / "m" / "lora" / "copied"
+        folder.mkdir(parents=True)
+        (folder / "trainer_log.jsonl").write_text('{"current_steps": 5, "total_steps": 5}\n')
+        (folder / PREDICTIONS).write_text('{"prompt": "p", "predict": "a", "label": "l"}\n')
+        (folder / "predict_results.json").write_text('{"predict_bleu-4": 2.22}')
+        services.registry.refresh()
+        (view,) = services.registry.snapshot()
+        app = pages.start()
+        app.query_params["run"] = view.run_id
+        app.switch_page("pages/evaluate.py")
+        shown = pages.good(app.run())
+        (scores,) = shown.dataframe
+        assert list(scores.value["value"]) == [2.22]

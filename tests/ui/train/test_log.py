@@ -106,6 +106,19 @@ def test_a_log_that_was_cut_is_sent_anew(services: Services) -> None:
     assert words(sent(pages.good(app.run()))["page"]["rows"]) == ["second"]
 
 
+def test_the_log_of_the_framework_stands_in_where_there_is_no_console(services: Services) -> None:
+    file = console(services, "one")
+    (file.parent / "running_log.txt").write_text("[INFO] loading\n[WARNING] odd\n")
+    file.write_text("its own output\n")
+    assert words(sent(visit("id-one"))["page"]["rows"]) == ["its own output"]
+    file.unlink()
+    app = visit("id-one")
+    assert [item.value for item in app.caption] == [
+        t("ui.log_of_framework", file="running_log.txt", missing="console.log")
+    ]
+    assert any("loading" in row for row in words(sent(app)["page"]["rows"]))
+
+
 def test_without_output_it_says_so(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     app = visit("id-one")
     assert [item.value for item in app.caption] == [t("ui.log_over", file="console.log")]
