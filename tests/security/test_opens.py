@@ -37,7 +37,8 @@ ALLOWED = {
     ("llamafactory/ask.py", "open(os.memfd_create('lfdash'), 'w+b', 0)"): "made in memory",
     ("llamafactory/scripts/warm.py", "open('/proc/self/oom_score_adj', 'r+', encoding='ascii')"): "the kernel's",
     ("llamafactory/scripts/warm_fork.py", "os.open(os.devnull, os.O_RDONLY)"): "has nothing",
-    ("llamafactory/scripts/warm_fork.py", "open('/proc/self/stat', encoding='ascii', errors='replace')"): "the kernel's",
+    ("llamafactory/scripts/warm_fork.py", "open('/proc/self/stat', encoding='ascii', errors='replace')"):
+        "the kernel's",
     ("llamafactory/scripts/warm_fork.py", "open('/proc/self/environ', 'rb')"): "the kernel's",
     ("llamafactory/scripts/warm_same.py", "open('/proc/self/status', encoding='utf-8', errors='replace')"):
         "the kernel's",
