@@ -43,7 +43,7 @@ from lfdash.supervisor.failpoints import hit  # noqa: E402
 
 del sys.path[0]
 
-SCRIPTS = ("check", "lengths", "probe")
+SCRIPTS = ("check", "lengths", "probe", "sees")
 PR_SET_PDEATHSIG = 1
 LOWEST = 19  # of nice
 IDLE_DISK = 3 << 13  # IOPRIO_CLASS_IDLE
