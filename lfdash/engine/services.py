@@ -16,6 +16,7 @@ from lfdash.engine import alerts
 from lfdash.engine.chat.chats import Chats
 from lfdash.engine.machine_use import MachineUse
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.engine.sees import Sees
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.presets import Preset, list_presets
 from lfdash.jobs.versions import load as load_by_version
@@ -107,6 +108,7 @@ class Services:
         )
         self.chats = Chats(self.registry, lambda: self.cli_path, lambda: self.blocked, settings(self))
         self.data = DataCache(workspace, self.roots.readable)
+        self.sees = Sees(workspace, self.cli, self.roots, self.warm, self.datasets)
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
         self.sign_in: SignIn | None = None  # set by the entry

@@ -23,7 +23,8 @@ STATES = ("trained", "masked", "cut")
 NEEDED = (
     "model_name_or_path", "stage", "dataset", "dataset_dir", "media_dir", "template", "cutoff_len", "train_on_prompt",
     "mask_history", "packing", "neat_packing", "streaming", "buffer_size", "mix_strategy", "interleave_probs",
-    "max_samples", "val_size", "seed", "preprocessing_batch_size", "ignore_pad_token_for_loss", "tool_format",
+    "max_samples", "val_size", "seed", "preprocessing_batch_size", "dataloader_num_workers",
+    "ignore_pad_token_for_loss", "tool_format",
     "default_system", "enable_thinking", "preserve_thinking", "trust_remote_code", "cache_dir", "model_revision",
     "use_fast_tokenizer", "split_special_tokens", "add_tokens", "add_special_tokens", "new_special_tokens_config",
     "image_max_pixels", "image_min_pixels", "image_do_pan_and_scan", "crop_to_patches", "video_max_pixels",
@@ -91,8 +92,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Seen:
-    """The answer. cutoff: tokens. rows: of the training, None where they are not counted; looked: those that were looked
-    at; left_out: (row, "invalid" or "long"). tail: tokens at the end of a packed batch that are thrown away."""
+    """The answer. cutoff: tokens. rows: of the training, None where they are not counted; looked: those that were
+    looked at; left_out: (row, "invalid" or "long"). tail: tokens at the end of a packed batch that are thrown away."""
 
     stage: str
     cutoff: int

@@ -33,7 +33,8 @@ CASES: dict[str, dict[str, Any]] = {
     "packing by two": {**PACKED, "preprocessing_num_workers": 2},
     "split": {"val_size": 0.2, "seed": 3},
     "interleaved": {"dataset": "talk,demo_sft", "mix_strategy": "interleave_over", "interleave_probs": "0.1,0.9"},
-    "streaming": {"streaming": True, "preprocessing_num_workers": None, "max_samples": None, "dataset": "demo_sft"},
+    "streaming": {"streaming": True, "preprocessing_num_workers": None, "max_samples": None, "dataset": "demo_sft",
+                  "dataloader_num_workers": 1},
     "few": {"max_samples": 3, "system": None, "default_system": "Be short."},
     "pt": {"stage": "pt", "dataset": "demo_pt", "packing": False, "cutoff_len": 16},
     "pt packed": {"stage": "pt", "dataset": "demo_pt", "cutoff_len": 64},
@@ -87,3 +88,80 @@ def test_it_is_what_a_run_prints(preloaded: Cli, home: Path, tmp_path: Path, nam
             assert sides[side].labels == sides[side].ids
         else:
             assert sides[side].labels == there[f"{prefix}label_ids"]
+
+
+def test_who_speaks(preloaded: Cli, home: Path) -> None:
+    side = first(preloaded, home, {"dataset": "tools", "template": "qwen", "cutoff_len": 2000})
+    said = {"system": "", "user": "", "tool": "", "assistant": "", "call": "", "template": ""}
+    for token in side.tokens:
+        said[token.speaker] += token.text
+    assert SYSTEM in said["system"] and "opening" in said["system"] and "When?" not in said["system"]
+    assert "When?" in said["user"] and "At seven" not in said["user"]
+    assert '"hour": 7' in said["tool"] and side.findings == ()
+    call = [token for token in side.tokens if token.speaker == "call"]
+    assert "baker" in "".join(token.text for token in call) and {token.state for token in call} == {"trained"}
+    assert any(token.special for token in side.tokens if token.text == "<|im_end|>")
+
+
+@pytest.mark.parametrize("template", ["llama2", "mistral"])
+def test_the_system_in_the_first_turn(preloaded: Cli, home: Path, template: str) -> None:
+    side = first(preloaded, home, {"dataset": "talk", "template": template})
+    assert SYSTEM in "".join(token.text for token in side.tokens if token.speaker == "system")
+    assert "Is it open?" in "".join(token.text for token in side.tokens if token.speaker == "user")
+
+
+def test_a_long_row_shows_what_was_cut_off(preloaded: Cli, home: Path) -> None:
+    changes = {"dataset": "long", "template": "qwen", "cutoff_len": 2000}
+    whole, cut = first(preloaded, home, changes), first(preloaded, home, {**changes, "cutoff_len": 64})
+    assert whole.count("cut") == 0 < cut.count("cut") and len(cut.ids) == 64
+    assert [token.id for token in cut.tokens] == whole.ids  # each at its place
+    found = codes(cut)
+    assert found["cut"]["count"] == cut.count("cut") == len(whole.ids) - 64 and found["cut"]["of"] == len(whole.ids)
+    assert 0 < found["cut"]["answers"] < found["cut"]["count"] and "end_cut" in found and "no_end" not in found
+
+
+def test_packing_says_which_rows_stand_in_a_sample(preloaded: Cli, home: Path) -> None:
+    found = seen(preloaded, home, PACKED)
+    sample = found.samples[0]
+    assert found.packing and found.looked == found.rows == 800 and len(sample.rows) > 1
+    side = sample.sides[0]
+    assert len(side.begins) == len(sample.rows) and len(side.ids) == 100
+    assert {token.speaker for token in side.tokens if token.text == "<pad>"} <= {"padding"}
+    for said in sample.conversations:
+        assert all(text in side.text for _, text in said)
+
+
+@pytest.mark.parametrize("changes", [{}, {"packing": True}])
+def test_rows_that_are_left_out_are_named(preloaded: Cli, home: Path, changes: dict[str, Any]) -> None:
+    found = seen(preloaded, home, {"dataset": "odd", **changes})
+    assert found.left_out == ((0, "invalid"),) and [sample.rows for sample in found.samples] == [(1,)]
+
+
+def test_packed_texts_lose_their_end(preloaded: Cli, home: Path) -> None:
+    found = seen(preloaded, home, {"stage": "pt", "dataset": "demo_pt", "cutoff_len": 64}, MOST)
+    rows = seen(preloaded, home, {"stage": "pt", "dataset": "demo_pt", "packing": False, "cutoff_len": 2000}, MOST)
+    assert found.tail == 62 and all(len(sample.sides[0].ids) == 64 for sample in found.samples)
+    assert found.rows == rows.rows and len(rows.samples) == min(MOST, rows.rows or 0)
+
+
+def test_kto_has_another_answer_beside_its_own(preloaded: Cli, home: Path) -> None:
+    sample = seen(preloaded, home, {"stage": "kto", "dataset": "demo_kto", "template": "qwen"}).samples[0]
+    own, other = sample.sides
+    assert (own.name, other.name) == ("answer", "kl") and sample.desired in (True, False)
+    assert own.ids != other.ids and own.count("trained") and other.count("trained")
+
+
+def test_a_template_without_an_end_says_so(preloaded: Cli, home: Path) -> None:
+    uncut = {"dataset": "talk", "cutoff_len": 2000}
+    assert codes(first(preloaded, home, {**uncut, "template": "deepseekcoder"})) == {"no_end": {}}
+    assert codes(first(preloaded, home, {**uncut, "template": "qwen"})) == {}
+
+
+def test_a_sample_that_is_masked_as_a_whole_says_so(preloaded: Cli, home: Path) -> None:
+    side = first(preloaded, home, {"dataset": "pairs", "stage": "rm", "template": "default", "cutoff_len": 1})
+    assert "all_masked" in codes(side) and side.count("trained") == 0
+
+
+def test_what_cannot_be_answered_says_why(preloaded: Cli, home: Path) -> None:
+    found = see(preloaded, home, arguments({"dataset": "nope"}))
+    assert found == Refused("asked_said", {"reason": "ValueError: Undefined dataset nope in dataset_info.json."})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -31,7 +30,8 @@ def turns(said: list[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def make_data(workspace: Path, demo_workspace: Path) -> Path:
-    """A workspace with the demo's model, without its weights, its data, and datasets of its own: talk, tools, long, pairs."""
+    """A workspace with the demo's model, without its weights, its data, and datasets of its own: talk, tools, long, odd
+    (its first row ends with a question), pairs."""
     model = workspace / DEMO["model_name_or_path"]
     model.mkdir(parents=True)
     for file in (demo_workspace / DEMO["model_name_or_path"]).iterdir():
@@ -50,6 +50,7 @@ def make_data(workspace: Path, demo_workspace: Path) -> Path:
         "talk": ([{"conversations": turns(TURNS), "system": SYSTEM, "tools": ""}] * 2, {}),
         "tools": ([{"conversations": turns(ASKED), "system": SYSTEM, "tools": TOOLS}], {}),
         "long": ([{"conversations": turns(long), "system": SYSTEM, "tools": ""}], {}),
+        "odd": ([{"conversations": turns(said), "system": "", "tools": ""} for said in (TURNS[:3], TURNS)], {}),
         "pairs": (
             [{**pair, "chosen": better, "rejected": worse}],
             {"ranking": True, "columns": {**columns, "chosen": "chosen", "rejected": "rejected"}},
@@ -69,17 +70,18 @@ def arguments(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def printed(cli: Cli, workspace: Path, output: Path, args: Mapping[str, Any]) -> dict[str, Any]:
-    """What a real run prints of its first example, before it ends since it finds no weights: "input_ids" and the like as lists, "inputs" and the like as texts."""
+    """What a real run prints of its first example, before it ends since it finds no weights: "input_ids" and the like
+    as lists, "inputs" and the like as texts."""
     output.mkdir()
     file = output / "args.yaml"
     more = {"output_dir": str(output / "run"), "overwrite_output_dir": True, "max_steps": 1}
     file.write_text(yaml.safe_dump({**args, **more}), encoding="utf-8")
     done = subprocess.run(
-        [cli.path, "train", str(file)], cwd=workspace, capture_output=True, encoding="utf-8", timeout=300,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        [cli.path, "train", str(file)], cwd=workspace, capture_output=True, encoding="utf-8", timeout=300
     )
     assert "training example:" in done.stdout, done.stdout[-2000:] + done.stderr[-3000:]
-    text = done.stdout.split("training example:\n", 1)[1]
+    text = done.stdout.split("training example:\n", 1)[1].split("eval example:\n", 1)[0]
     parts = re.split(r"^((?:\w+_)?(?:input_ids|inputs|label_ids|labels)):\n", text, flags=re.MULTILINE)[1:]
     found = dict(zip(parts[::2], parts[1::2], strict=True))
-    return {name: json.loads(value.splitlines()[0]) if name.endswith("_ids") else value for name, value in found.items()}
+    lists = {name: json.loads(text.splitlines()[0]) for name, text in found.items() if name.endswith("_ids")}
+    return {**found, **lists}

@@ -173,7 +173,8 @@ class Look:
             self.left_out += [(row, "long") for row in taken if row not in present]
             self.samples += [self.packed(sample) for sample in found]
         else:
-            self.samples += [self.sample([row], self.sides(sample, row), sample) for row, sample in zip(taken, found, strict=True)]
+            pairs = zip(taken, found, strict=True)
+            self.samples += [self.sample([row], self.sides(sample, row), sample) for row, sample in pairs]
 
     # -- samples ----------------------------------------------------------------------------------------
 
@@ -225,8 +226,8 @@ class Look:
         answers = row["_response"]
         if len(answers) == 1:
             return [*said, [str(answers[0]["role"]), str(answers[0]["content"])]]
-        names = ("chosen", "rejected")
-        return [*said, *([name, str(turn["content"])] for name, turn in zip(names, answers, strict=False) if turn["content"])]
+        both = zip(("chosen", "rejected"), answers, strict=False)
+        return [*said, *([name, str(turn["content"])] for name, turn in both if turn["content"])]
 
     def side(
         self, name: str, ids: list[int], labels: list[int], encodings: list[sees_trace.Encoding],

@@ -47,7 +47,7 @@ class Encoding:
 
     def take(self, pairs: Iterable[tuple[Sequence[int], Sequence[int]]]) -> None:
         """Keeps copies: the processors add to the lists."""
-        self.pairs = [([as_token(one) for one in prompt], [as_token(one) for one in answer]) for prompt, answer in pairs]
+        self.pairs = [(list(map(as_token, prompt)), list(map(as_token, answer))) for prompt, answer in pairs]
         for _, answer in self.pairs:
             for one in answer:
                 one.answer = True
@@ -86,7 +86,8 @@ class Trace:
         self._text: list[str] = []
         for name in ("prefix", "system", "tools"):
             formatter = getattr(template, f"format_{name}")
-            setattr(template, f"format_{name}", Noted(formatter, lambda made, name=name: self._made.update({name: made})))
+            note = lambda made, name=name: self._made.update({name: made})  # noqa: E731
+            setattr(template, f"format_{name}", Noted(formatter, note))
         self._convert, self._encode = template._convert_elements_to_ids, template._encode
         self._thought = template.get_thought_word_ids
         self._one, self._several = template.encode_oneturn, template.encode_multiturn
