@@ -14,7 +14,7 @@ from lfdash.cli.texts import t
 COMMANDS = (
     "check", "preview", "start", "queue", "ls", "show", "logs", "metrics", "compare", "alerts", "machine", "stop",
     "resume", "diagnose", "memory",
-    "data", "convert",
+    "data", "sees", "convert",
 )
 SERVE = "serve"
 INTERRUPTED = 130  # as a shell says it of what Ctrl-C ended
