@@ -21,6 +21,7 @@ from lfdash.outcomes import Problem
 from lfdash.ui.data import lengths, new, outcome, repair, train_with
 from lfdash.ui.data.tables import HEADER, ROW, draw_table
 from lfdash.ui.data.train_with import PICK
+from lfdash.ui.form import sees
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.layout import draw_frame
@@ -110,6 +111,7 @@ def draw_dataset(form: Form, folder: Path, directory: str, known: DatasetInfo) -
         outcome.draw_left_out(path, looked.found, f"data.left.{name}")
         repair.draw(services, folder, name, entry, path, looked.found)
     lengths.draw(form, directory, name, looked.found)
+    sees.draw_part(form, directory, name, stage)
     draw_rows(found)
 
 

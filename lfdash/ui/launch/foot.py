@@ -13,7 +13,7 @@ from lfdash.engine import context
 from lfdash.jobs.args import build_args
 from lfdash.jobs.summary import Summary, summary
 from lfdash.outcomes import Problem
-from lfdash.ui.form import preview, problems
+from lfdash.ui.form import preview, problems, sees
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, next_steps, queue
 from lfdash.ui.shared import dialogs, keyed
@@ -126,17 +126,41 @@ def wish_preview() -> None:
     st.session_state[dialogs.PREVIEW] = True
 
 
-def draw_preview(form: Form) -> None:
-    """The preview, at each drawing until somebody closes it. Streamlit has one dialog at a time."""
+def wish_sees() -> None:
+    """"What the model sees" was pressed."""
+    st.session_state[dialogs.SEES] = True
+
+
+def draw_dialogs(form: Form) -> None:
+    """The dialog that is open, at each drawing until somebody closes it. Streamlit has one at a time."""
     if dialogs.ALERTS in st.session_state:
         close_preview()
+        close_sees()
     elif dialogs.PREVIEW in st.session_state:
+        close_sees()
         preview.show(form, on_close=close_preview)
+    elif dialogs.SEES in st.session_state:
+        sees.show(form, on_close=close_sees)
 
 
 def close_preview() -> None:
     """Somebody has closed the preview."""
     st.session_state.pop(dialogs.PREVIEW, None)
+
+
+def close_sees() -> None:
+    """Somebody has closed what the model sees."""
+    st.session_state.pop(dialogs.SEES, None)
+
+
+def draw_sees_button(form: Form) -> None:
+    """The button that shows what the model sees; why it cannot, where it cannot."""
+    reason = sees.why_not(form)
+    words = t("ui.sees")
+    st.button(
+        words, key="sees_open", icon=":material/visibility:", on_click=wish_sees, disabled=bool(reason),
+        help=f"{words}: {reason or t('ui.sees_help')}",
+    )
 
 
 def rows_words(told: Summary) -> str:
@@ -165,7 +189,9 @@ def draw_bar(form: Form) -> None:
             )
         # as a callback: a value that was typed and is confirmed by this very click draws the page anew
         st.button(t("ui.preview"), key="preview", help=t("ui.preview_help"), on_click=wish_preview)
-        draw_preview(form)
+        if form.kind.trains:
+            draw_sees_button(form)
+        draw_dialogs(form)
         words = t("ui.job_download_help")
         with st.popover(words, icon=":material/download:", key="job_menu", help=words):
             preview.draw_downloads(form, "bar")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-ALERTS, PREVIEW = "alerts.open", "form.preview"  # session keys, there while the dialog is open
+ALERTS, PREVIEW, SEES = "alerts.open", "form.preview", "form.sees"  # session keys, there while the dialog is open
 
 
 def is_open() -> bool:
     """Whether somebody reads in a dialog."""
-    return ALERTS in st.session_state or PREVIEW in st.session_state
+    return any(key in st.session_state for key in (ALERTS, PREVIEW, SEES))

@@ -29,7 +29,8 @@ PAGES = (
 
 # Buttons that show an icon only: their words are there to be read aloud.
 ICON_ONLY = (
-    ".st-key-job_menu", ".st-key-runs_turn", ".st-key-runs_csv", ".st-key-runs_undo_not", ".st-key-log_take",
+    ".st-key-job_menu", ".st-key-sees_open", ".st-key-runs_turn", ".st-key-runs_csv", ".st-key-runs_undo_not",
+    ".st-key-log_take",
     '[class*="more-remove-"]', '[class*="st-key-reset-"]:not(.st-key-reset-all)', '[class*="st-key-job_list_"]',
     '[class*="st-key-compare_base_"]', '[class*="st-key-compare_drop_"]',
 )
