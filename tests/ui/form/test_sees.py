@@ -113,7 +113,7 @@ def test_the_part_of_the_data_page(services: Services, slow: Slow) -> None:
     app.selectbox(key=train_with.PICK).set_value("demo_pairs").run()
     app.button(key="sees_part").click().run()
     app = settled(services, slow, app)
-    assert "&lt;img" in html(app) and [args["stage"] for args in slow.asked] == ["rm"]
+    assert "&lt;img" in html(app) and [args["stage"] for args in slow.asked] == ["dpo"]
     assert slow.asked[0]["dataset"] == "demo_pairs"
 
 
