@@ -116,10 +116,11 @@ def draw_seen(found: Seen, place: str, redact: Callable[[str], str]) -> None:
             format_func=lambda code: t(f"sees.as_{code}"), label_visibility="collapsed",
         )
     sample = found.samples[min(int(number or 1), len(found.samples)) - 1]
-    if form == "talk":
-        draw_talk(sample, redact)
-    else:
-        draw_tokens(sample)
+    with st.empty().container():  # a dialog's fragment keeps what the other form had more of
+        if form == "talk":
+            draw_talk(sample, redact)
+        else:
+            draw_tokens(sample)
 
 
 def draw_talk(sample: Sample, redact: Callable[[str], str]) -> None:

@@ -35,7 +35,7 @@ CSS = """
 .lf-sees i.special {outline: 1px solid light-dark(#565d64, #aab2ba); font-size: .78rem}
 .lf-sees summary {cursor: pointer; color: var(--lf-blue)}
 .lf-sees .row {border-top: 1px dashed light-dark(#565d64, #aab2ba); margin: .5rem 0 0}
-.lf-sees .key i {margin-right: .9rem}
+.lf-sees.key i {margin-right: .9rem}
 """
 
 

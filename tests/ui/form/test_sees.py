@@ -30,7 +30,8 @@ TOKENS = (
     Token(3, "cut", "assistant", "cut", False), *[Token(0, "<pad>", "padding", "masked", True)] * 30,
 )
 SIDE = Side("", TOKENS, (("cut", {"count": 1, "answers": 1, "of": 33}),))
-SEEN = Seen("sft", 128, False, 9, 2, (Sample((1,), (SIDE,), ((("user", EVIL), ("assistant", "yes")),), {}),), ((0, "invalid"),))
+SAMPLE = Sample((1,), (SIDE,), ((("user", EVIL), ("assistant", "yes")),), {})
+SEEN = Seen("sft", 128, False, 9, 2, (SAMPLE,), ((0, "invalid"),))
 
 
 class Slow:
@@ -82,7 +83,8 @@ def test_what_comes_from_data_is_escaped() -> None:
 
 def test_a_long_bubble_is_folded() -> None:
     found = sees_html.folded([Token(n, "x", "user", "masked", False) for n in range(sees_html.FOLDED + 7)])
-    assert found.index("<details>") > found.index(f'title="{sees_html.FOLDED - 1} ') and "7" in found.split("<summary>")[1][:9]
+    assert found.index("<details>") > found.index(f'title="{sees_html.FOLDED - 1} ')
+    assert "<summary>7 " in found
 
 
 def test_the_dialog_waits_stays_and_asks_once(services: Services, slow: Slow) -> None:
