@@ -111,13 +111,10 @@ def draw_seen(found: Seen, place: str, redact: Callable[[str], str]) -> None:
             t("sees.which"), range(1, len(found.samples) + 1), default=1, key=f"{SHOWN}.{place}",
             label_visibility="collapsed", required=True,
         )
-        form = st.segmented_control(
-            t("sees.form"), ("tokens", "talk"), default="tokens", key=f"{AS}.{place}", required=True,
-            format_func=lambda code: t(f"sees.as_{code}"), label_visibility="collapsed",
-        )
+        talk = st.toggle(t("sees.as_talk"), key=f"{AS}.{place}")
     sample = found.samples[min(int(number or 1), len(found.samples)) - 1]
     with st.empty().container():  # a dialog's fragment keeps what the other form had more of
-        if form == "talk":
+        if talk:
             draw_talk(sample, redact)
         else:
             draw_tokens(sample)
