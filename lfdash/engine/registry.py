@@ -73,6 +73,7 @@ class ProcessRegistry:
         )
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self.on_look: Callable[[], None] = lambda: None  # called by the thread after each look
+        self.on_turn: Callable[[], None] = lambda: None  # before it starts jobs, where it does: it may add some
         self._interval = interval
         self._starts_jobs = starts_jobs
         self._lock = threading.RLock()  # of `start`, which is called once a session
@@ -126,6 +127,7 @@ class ProcessRegistry:
             try:
                 self.refresh(everything=looks % WALK_EVERY == 0)
                 if self._starts_jobs:
+                    self.on_turn()
                     self.dispatcher.advance()
                 self.on_look()
                 self.summaries.step(self.watcher.views)
