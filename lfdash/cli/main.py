@@ -12,9 +12,8 @@ from lfdash.cli.terminal import WRONG_USE
 from lfdash.cli.texts import t
 
 COMMANDS = (
-    "check", "preview", "start", "queue", "ls", "show", "logs", "metrics", "compare", "alerts", "machine", "stop",
-    "resume", "diagnose", "memory",
-    "data", "sees", "convert",
+    "check", "preview", "start", "queue", "sweep", "ls", "show", "logs", "metrics", "compare", "alerts", "machine",
+    "stop", "resume", "diagnose", "memory", "data", "sees", "convert",
 )
 SERVE = "serve"
 INTERRUPTED = 130  # as a shell says it of what Ctrl-C ended
