@@ -15,7 +15,7 @@ from lfdash.jobs.summary import Summary, summary
 from lfdash.outcomes import Problem
 from lfdash.ui.form import preview, problems, sees
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import actions, next_steps, queue
+from lfdash.ui.launch import actions, next_steps, queue, sweep
 from lfdash.ui.shared import dialogs, keyed
 from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, refusal
 from lfdash.ui.shared.page_script import read_aloud
@@ -136,6 +136,11 @@ def draw_dialogs(form: Form) -> None:
     if dialogs.ALERTS in st.session_state:
         close_preview()
         close_sees()
+        sweep.close()
+    elif dialogs.SWEEP in st.session_state:
+        close_preview()
+        close_sees()
+        sweep.draw_dialog(form)
     elif dialogs.PREVIEW in st.session_state:
         close_sees()
         preview.show(form, on_close=close_preview)
@@ -176,7 +181,7 @@ def draw_bar(form: Form) -> None:
     """The job in one line, and the buttons; disabled where nothing can be started at all, with the reason."""
     services = form.services
     reason = refusal(services.blocked) if services.blocked else ""
-    st.caption(markdown_safe(summary_words(form)))
+    st.caption(markdown_safe(" · ".join(filter(None, (summary_words(form), sweep.count_words(form))))))
     with st.container(horizontal=True, key="bar", vertical_alignment="center", gap="xsmall"):
         st.button(
             t("ui.start"), key="start", type="primary", icon=":material/play_arrow:", shortcut="Ctrl+Enter",
@@ -186,6 +191,11 @@ def draw_bar(form: Form) -> None:
             st.button(
                 t("ui.queue"), key="enqueue", on_click=actions.start, args=(form, "queue"), disabled=bool(reason),
                 help=reason or t("ui.queue_help"),
+            )
+        if form.kind.trains:
+            st.button(
+                t("sweep.button"), key="sweep", on_click=sweep.wish, disabled=bool(reason),
+                help=reason or t("sweep.about"),
             )
         # as a callback: a value that was typed and is confirmed by this very click draws the page anew
         st.button(t("ui.preview"), key="preview", help=t("ui.preview_help"), on_click=wish_preview)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-ALERTS, PREVIEW, SEES = "alerts.open", "form.preview", "form.sees"  # session keys, there while the dialog is open
+# session keys, there while the dialog is open
+ALERTS, PREVIEW, SEES, SWEEP = "alerts.open", "form.preview", "form.sees", "sweep.open"
 
 
 def is_open() -> bool:
     """Whether somebody reads in a dialog."""
-    return any(key in st.session_state for key in (ALERTS, PREVIEW, SEES))
+    return any(key in st.session_state for key in (ALERTS, PREVIEW, SEES, SWEEP))

@@ -8,14 +8,17 @@ from pathlib import Path
 import streamlit as st
 
 from lfdash.engine.services import Services, find_project
+from lfdash.engine.sweeps import Sweeps, attach
 from lfdash.workspace.allowed_paths import named
 
 _installed: list[Services] = []
+_sweeps: list[Sweeps] = []  # of the same workspace
 
 
 def install(services: Services) -> None:
     """Makes `services` the process-wide object (called once, by the server's entry)."""
     _installed[:] = [services]
+    _sweeps[:] = [attach(services)]
 
 
 def opened() -> Services:
@@ -34,3 +37,9 @@ def shared_services() -> Services:
     found = opened()
     found.start()
     return found
+
+
+def shared_sweeps() -> Sweeps:
+    """The sweeps of the process-wide services, which their registry's thread carries on."""
+    shared_services()
+    return _sweeps[0]

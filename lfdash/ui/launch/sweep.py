@@ -1,0 +1,169 @@
+"""*Sweep…* at the foot of the form: several values for some settings, the table of runs, and how many there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from lfdash.engine.submit import keep_secrets
+from lfdash.engine.sweeps import SweepView, planned
+from lfdash.jobs.fields import BY_ID, ROWS
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.sweep import DIRECTIONS, SEEDS, SETTINGS, STOPPING, STRATEGIES, Sweep, evaluates, read_sweep
+from lfdash.jobs.sweep_values import can_be_swept, key_of, plain, row_named, told
+from lfdash.outcomes import Problem, Value
+from lfdash.ui.form.state import Form
+from lfdash.ui.shared import dialogs, keyed
+from lfdash.ui.shared.answers import NOTICE, refusal
+from lfdash.ui.shared.session import shared_sweeps
+from lfdash.ui.shared.text import label, markdown_safe, pair, problem_markdown, t
+
+FIELDS = "sweep.fields"  # session keys of the dialog: they outlive it, so that the foot can say what it holds
+VALUES = "sweep.values"  # followed by the name of the setting
+OPTIONS = {"strategy": STRATEGIES, "stop_early": STOPPING, "seed": SEEDS}
+NUMBERS = ("trials", "parallel")
+METRIC, DIRECTION = "sweep.metric", "sweep.direction"
+ANSWER = "sweep.answer"  # why the last click made no sweep
+MOST_SHOWN = 200  # rows of the table
+
+
+def wish() -> None:
+    """*Sweep…* was pressed."""
+    st.session_state[dialogs.SWEEP] = True
+
+
+def close() -> None:
+    """Somebody has closed the dialog; what was typed stays."""
+    st.session_state.pop(dialogs.SWEEP, None)
+    st.session_state.pop(ANSWER, None)
+
+
+def draw_dialog(form: Form) -> None:
+    """The dialog, while it is open."""
+    if dialogs.SWEEP in st.session_state:
+        st.dialog(t("sweep.title"), width="large", icon=":material/tune:", on_dismiss=close)(draw)(form)
+
+
+def names_of(job: JobConfig) -> list[str]:
+    """The settings of a job that may have several values, as arguments; those that apply."""
+    return [key_of(row) for row in ROWS[job.kind] if can_be_swept(row) and row.when.holds(job.get)]
+
+
+def mapping() -> dict[str, Any]:
+    """What the dialog holds, as a file's `sweep` mapping."""
+    state = st.session_state
+    given: dict[str, Any] = {name: state.get(f"sweep.{name}") for name in (*OPTIONS, *NUMBERS)}
+    given |= {"metric": state.get(METRIC), "direction": state.get(DIRECTION)}
+    if given["strategy"] in (None, "grid"):
+        given["trials"] = None
+    settings = {name: state.get(f"{VALUES}.{name}") or "" for name in state.get(FIELDS) or []}
+    return {**{name: value for name, value in given.items() if value not in (None, "")}, SETTINGS: settings}
+
+
+def read(job: JobConfig) -> Sweep | tuple[Problem, ...] | None:
+    """The sweep that the dialog holds, or what is wrong with it; None when no setting was chosen."""
+    return read_sweep(mapping(), job) if st.session_state.get(FIELDS) else None
+
+
+def count_words(form: Form) -> str:
+    """How many runs the sweep of the foot has; "" without one."""
+    found = read(form.read().job) if form.kind.trains else None
+    return t("sweep.foot", count=found.count) if isinstance(found, Sweep) else ""
+
+
+def draw(form: Form) -> None:
+    """What the dialog shows."""
+    job = form.read().job
+    st.caption(t("sweep.about"))
+    names = names_of(job)
+    chosen = [name for name in st.session_state.get(FIELDS) or [] if name in names]
+    if chosen != (st.session_state.get(FIELDS) or []):
+        st.session_state[FIELDS] = chosen  # the others do not apply any more
+    for name in keyed.many(t("sweep.fields"), names, key=FIELDS, page=form.page, placeholder=t("sweep.fields_pick")):
+        row = row_named(name)
+        assert row is not None
+        own = job.values.get(row.id)
+        keyed.text(
+            f"{label(row.id)} ({name})", key=f"{VALUES}.{name}", page=form.page, help=t("sweep.values_help"),
+            placeholder="1e-5, 1e-4 · 1e-5..1e-3 log 5" if own is None else pair(t("sweep.now"), spoken(own)),
+        )
+    draw_options(form, job)
+    found = read(job)
+    if isinstance(found, Sweep):
+        draw_runs(found)
+    elif found:
+        for problem in found:
+            known = problem.field is not None and problem.field in BY_ID
+            name = f"**{markdown_safe(label(str(problem.field)))}** " if known else ""
+            st.error(name + problem_markdown(problem))
+    if ANSWER in st.session_state:
+        st.error(markdown_safe(st.session_state[ANSWER]), icon=":material/block:")
+    blocked = refusal(form.services.blocked) if form.services.blocked else ""
+    reason = blocked or ("" if isinstance(found, Sweep) else t("sweep.not_yet"))
+    words = t("sweep.start", count=found.count) if isinstance(found, Sweep) else t("sweep.start_none")
+    st.button(
+        words, key="sweep_start", type="primary", icon=":material/play_arrow:", disabled=bool(reason),
+        help=reason or t("sweep.start_help"), on_click=start, args=(form,),
+    )
+
+
+def spoken(value: Value) -> str:
+    """A value of now, as it is typed."""
+    return plain(value) if isinstance(value, float) else told(value)
+
+
+def draw_options(form: Form, job: JobConfig) -> None:
+    """How the values are tried."""
+    with st.container(horizontal=True, gap="small"):
+        for name, options in OPTIONS.items():
+            st.session_state.setdefault(f"sweep.{name}", options[0])
+            keyed.select(
+                t(f"sweep.{name}"), options, key=f"sweep.{name}", page=form.page, empty=False,
+                word=lambda option: t(f"sweep.is_{option}"), help=t(f"sweep.{name}_help"), width=200,
+            )
+    with st.container(horizontal=True, gap="small"):
+        metrics = [*(["eval_loss"] if evaluates(job) else []), "loss"]
+        keyed.select(
+            t("sweep.metric"), metrics, key=METRIC, page=form.page, open_=True, nothing=t("sweep.metric_own"),
+            help=t("sweep.metric_help"), width=200,
+        )
+        keyed.select(
+            t("sweep.direction"), DIRECTIONS, key=DIRECTION, page=form.page, nothing=t("sweep.metric_own"),
+            word=lambda option: t(f"sweep.is_{option}"), width=200,
+        )
+        for name in NUMBERS:
+            if name == "parallel" or st.session_state["sweep.strategy"] != "grid":
+                keyed.text(t(f"sweep.{name}"), key=f"sweep.{name}", page=form.page, help=t(f"sweep.{name}_help"))
+
+
+def draw_runs(sweep: Sweep) -> None:
+    """The table of runs of a grid; of another strategy how many there will be."""
+    runs = planned(sweep)
+    if not runs:
+        st.info(t("sweep.drawn", count=sweep.count))
+        return
+    name = t("ui.runs_col_name")
+    keys = [(key_of(one.row), one.field) for one in sweep.dimensions]
+    rows = [
+        {name: run.name, **{key: spoken(run.values[field]) for key, field in keys}} for run in runs[:MOST_SHOWN]
+    ]
+    st.dataframe(rows, hide_index=True, height=min(250, 36 * (len(rows) + 1)), key="sweep_runs")
+
+
+def start(form: Form) -> None:
+    """Makes the sweep that the dialog shows, and closes it; or says why there is none."""
+    st.session_state.pop(ANSWER, None)
+    job = form.read().job
+    sweep = read(job)
+    if not isinstance(sweep, Sweep):
+        return
+    keep_secrets(form.services, job)
+    found = shared_sweeps().create(job, sweep)
+    if isinstance(found, SweepView):
+        st.session_state[NOTICE] = t("sweep.made", name=found.name, count=found.count)
+        close()
+        return
+    problems = [one for one in found.params.get("problems", ()) if one.level == "error"]
+    told_first = problem_markdown(problems[0]) if problems else ""
+    st.session_state[ANSWER] = told_first or refusal(found)

@@ -1,0 +1,109 @@
+"""The dialog *Sweep…* of the form, and what the foot says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.demo.__main__ import make_data
+from lfdash.engine.services import Services
+from lfdash.ui.launch import sweep
+from lfdash.ui.shared import dialogs, session
+from lfdash.ui.shared.answers import NOTICE
+from lfdash.ui.shared.text import t
+from tests.support import app as pages
+from tests.support.runs import fake_cli
+
+
+def sweep_page() -> None:
+    """The content of the dialog, and the foot's words; the form is the demo's."""
+    import streamlit as st
+
+    from lfdash.jobs.kinds import DEFAULT
+    from lfdash.ui.form.state import Form
+    from lfdash.ui.launch import sweep
+    from lfdash.ui.shared.session import shared_services
+
+    form = Form(shared_services(), DEFAULT)
+    form.seed()
+    form.apply_fix(st.session_state.pop("do", {}))
+    sweep.draw(form)
+    st.session_state["foot"] = sweep.count_words(form)
+
+
+@pytest.fixture
+def services(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    folder = tmp_path_factory.mktemp("sweep")
+    monkeypatch.setenv("LFDASH_CLI", fake_cli(folder))
+    make_data(folder / "workspace" / "data")
+    with pages.opened(folder / "workspace") as found:
+        found._started = True  # nobody carries a sweep on while it is looked at
+        yield found
+
+
+@pytest.fixture
+def app(services: Services) -> AppTest:
+    found = AppTest.from_function(sweep_page, default_timeout=60)
+    found.session_state[dialogs.SWEEP] = True
+    found.session_state["do"] = {"top.model_path": "models/demo-llama", "train.dataset": ["demo_sft"]}
+    return pages.good(found.run())
+
+
+def values(app: AppTest, **typed: str) -> AppTest:
+    app.session_state[sweep.FIELDS] = list(typed)
+    for name, text in typed.items():
+        app.session_state[f"{sweep.VALUES}.{name}"] = text
+    return pages.good(app.run())
+
+
+def button(app: AppTest) -> object:
+    return app.button(key="sweep_start")
+
+
+def test_nothing_can_be_started_before_there_are_values(app: AppTest) -> None:
+    assert button(app).disabled and button(app).help == t("sweep.not_yet")
+    assert app.session_state["foot"] == ""
+
+
+def test_the_table_the_count_and_the_foot(app: AppTest) -> None:
+    values(app, learning_rate="1e-5..1e-3 log 5", lora_rank="8, 16")
+    (table,) = app.dataframe
+    assert len(table.value) == 10
+    assert button(app).label == t("sweep.start", count=10) and not button(app).disabled
+    assert app.session_state["foot"] == t("sweep.foot", count=10) == "sweep: 10 runs"
+
+
+def test_what_is_wrong_names_the_setting(app: AppTest) -> None:
+    values(app, learning_rate="1e-5, 7", lora_rank="8")
+    told = [str(item.value) for item in app.error]
+    assert len(told) == 2 and told[0].startswith("**Learning rate**") and "out of range" in told[0]
+    assert button(app).disabled and not app.dataframe
+
+
+def test_the_sweep_is_made_and_the_dialog_closes(app: AppTest, services: Services) -> None:
+    values(app, lora_rank="8, 16")
+    button(app).click()
+    pages.good(app.run())
+    (view,) = session._sweeps[0].views()
+    assert view.count == 2 and dialogs.SWEEP not in app.session_state
+    assert app.session_state[NOTICE] == t("sweep.made", name=view.name, count=2)
+    assert [one.values for one in view.sweep.dimensions] == [(8, 16)]
+
+
+def test_a_job_that_cannot_run_makes_no_sweep(app: AppTest, services: Services) -> None:
+    app.session_state["do"] = {"train.dataset": ["nowhere"]}
+    values(app, lora_rank="8, 16")
+    button(app).click()
+    pages.good(app.run())
+    assert session._sweeps[0].views() == [] and dialogs.SWEEP in app.session_state
+    assert any("nowhere" in str(item.value) for item in app.error)
+
+
+def test_a_strategy_that_draws_asks_for_their_number(app: AppTest) -> None:
+    app.session_state["sweep.strategy"] = "tpe"
+    app.session_state["sweep.trials"] = "7"
+    values(app, learning_rate="1e-5..1e-3 log")
+    assert [str(item.value) for item in app.info] == [t("sweep.drawn", count=7)]
+    assert button(app).label == t("sweep.start", count=7)
