@@ -264,6 +264,26 @@ def test_a_sweep_that_is_made_by_half_is_none(
     assert dashboard.sweeps.views() == [] and attempts(folder) == {}
 
 
+def test_a_sweep_that_another_one_carries_on_is_let_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = Dashboard(folder), Dashboard(folder)
+    sweep = first.create()
+    journal = first.sweeps.folders.of(sweep.id) / JOURNAL
+    seen: list[int] = []
+
+    def hit(name: str) -> None:
+        if name == "sweep.asked":
+            before = journal.stat().st_size
+            second.turn()
+            seen.append(journal.stat().st_size - before)
+
+    monkeypatch.setattr(failpoints, "hit", hit)
+    first.sweeps.tick()
+    monkeypatch.undo()
+    for one in (first, second):
+        one.services.close()
+    assert seen == [0] * 6
+
+
 def test_two_dashboards_run_each_trial_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EVERY_S", 0.05)
     both = [Dashboard(folder), Dashboard(folder)]

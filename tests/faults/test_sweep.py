@@ -80,8 +80,12 @@ def dashboards(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Das
     "dashboard killed while it carries a sweep on", how="kill -9 at each write",
     expected="the next dashboard goes on; each trial is started once, none is lost",
 )
-def test_killed_at_each_write(dashboards: Dashboards, row: Row, point: str) -> None:
+def test_killed_at_each_write(
+    dashboards: Dashboards, row: Row, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     early = point == "sweep.stops"
+    if early:  # long enough to be seen while it goes on
+        monkeypatch.setenv("FAKE_ARGS", json.dumps({"steps": 100, "delay": 0.08, "scale": "learning_rate"}))
     dashboards.sweep(EARLY.replace("minimize", "maximize") if early else "parallel: 2")
     killed = dashboards.start(**{VARIABLE: f"{point}=kill"})
     assert killed.process.wait(90) == -signal.SIGKILL
