@@ -14,6 +14,7 @@ from lfdash.jobs.sweep import DIRECTIONS, SEEDS, SETTINGS, STOPPING, STRATEGIES,
 from lfdash.jobs.sweep_values import can_be_swept, key_of, plain, row_named, told
 from lfdash.outcomes import Problem, Value
 from lfdash.ui.form.state import Form
+from lfdash.ui.launch import sweep_list
 from lfdash.ui.shared import dialogs, keyed
 from lfdash.ui.shared.answers import NOTICE, refusal
 from lfdash.ui.shared.session import shared_sweeps
@@ -106,6 +107,7 @@ def draw(form: Form) -> None:
         words, key="sweep_start", type="primary", icon=":material/play_arrow:", disabled=bool(reason),
         help=reason or t("sweep.start_help"), on_click=start, args=(form,),
     )
+    sweep_list.draw(shared_sweeps())
 
 
 def spoken(value: Value) -> str:

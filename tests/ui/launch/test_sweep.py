@@ -107,3 +107,26 @@ def test_a_strategy_that_draws_asks_for_their_number(app: AppTest) -> None:
     values(app, learning_rate="1e-5..1e-3 log")
     assert [str(item.value) for item in app.info] == [t("sweep.drawn", count=7)]
     assert button(app).label == t("sweep.start", count=7)
+
+
+def test_a_sweep_that_is_there_is_listed_stopped_and_gone_on_with(
+    app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links: list[dict[str, str]] = []  # this page alone has no others to go to
+    monkeypatch.setattr("streamlit.page_link", lambda page, *, query_params, **_: links.append(query_params))
+    values(app, lora_rank="8, 16")
+    button(app).click()
+    pages.good(app.run())
+    (view,) = session._sweeps[0].views()
+    assert [item.label for item in app.expander] == [f"{view.name} · in progress · 0/2"]
+    app.button(key=f"sweep_stop_{view.id}").click()
+    pages.good(app.run())
+    assert session._sweeps[0].views()[0].state == "stopped"
+    app.button(key=f"sweep_go_on_{view.id}").click()
+    pages.good(app.run())
+    (going,) = session._sweeps[0].views()
+    assert going.state == "going" and [one.name for one in going.trials] == ["r8", "r16"]
+    pages.good(app.run())
+    assert links[-1] == {"runs": ",".join(one.run_id for one in going.trials), "tab": "relation"}
+    tables = [table.value for table in app.dataframe if "lora_rank" in table.value and len(table.value.columns) == 4]
+    assert [list(table["lora_rank"]) for table in tables] == [["8", "16"]]
