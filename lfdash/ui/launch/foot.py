@@ -181,7 +181,14 @@ def draw_bar(form: Form) -> None:
     """The job in one line, and the buttons; disabled where nothing can be started at all, with the reason."""
     services = form.services
     reason = refusal(services.blocked) if services.blocked else ""
-    st.caption(markdown_safe(" · ".join(filter(None, (summary_words(form), sweep.count_words(form))))))
+    words = markdown_safe(" · ".join(filter(None, (summary_words(form), sweep.count_words(form)))))
+    with st.container(horizontal=True, key="foot_job", vertical_alignment="center", gap="xsmall", wrap=False):
+        st.caption(words, width="stretch")
+        if form.kind.trains:
+            st.button(
+                t("sweep.button"), key="sweep", type="tertiary", on_click=sweep.wish, disabled=bool(reason),
+                help=reason or t("sweep.about"),
+            )
     with st.container(horizontal=True, key="bar", vertical_alignment="center", gap="xsmall"):
         st.button(
             t("ui.start"), key="start", type="primary", icon=":material/play_arrow:", shortcut="Ctrl+Enter",
@@ -191,11 +198,6 @@ def draw_bar(form: Form) -> None:
             st.button(
                 t("ui.queue"), key="enqueue", on_click=actions.start, args=(form, "queue"), disabled=bool(reason),
                 help=reason or t("ui.queue_help"),
-            )
-        if form.kind.trains:
-            st.button(
-                t("sweep.button"), key="sweep", on_click=sweep.wish, disabled=bool(reason),
-                help=reason or t("sweep.about"),
             )
         # as a callback: a value that was typed and is confirmed by this very click draws the page anew
         st.button(t("ui.preview"), key="preview", help=t("ui.preview_help"), on_click=wish_preview)
