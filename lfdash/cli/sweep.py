@@ -10,13 +10,14 @@ import click
 from lfdash.cli.commands import command, set_option
 from lfdash.cli.jobs import config_of, notes_of, problem_json, problem_line, tell
 from lfdash.cli.terminal import FINE, WRONG_USE, Terminal, local_time, number, table, utc
-from lfdash.cli.texts import t
+from lfdash.cli.texts import language, t
 from lfdash.engine.facade import Workspace
 from lfdash.engine.opening import NAMED
 from lfdash.engine.sweep_opening import OpenedSweep, open_sweep
 from lfdash.engine.sweeps import Sweeps, SweepView, TrialView, planned
 from lfdash.jobs.sweep import Sweep
 from lfdash.jobs.sweep_values import key_of, told
+from lfdash.locales import refusal_in
 from lfdash.outcomes import Problem, Refused, Value
 
 NEED_ONE = ("show", "stop", "go-on")
@@ -107,7 +108,10 @@ def would_be(terminal: Terminal, opened: OpenedSweep, sweep: Sweep, problems: tu
 
 def listed(terminal: Terminal) -> int:
     """A row a sweep, the newest first."""
-    views = Sweeps(terminal.open().services).views()
+    sweeps = Sweeps(terminal.open().services)
+    views = sweeps.views()
+    for broken in sweeps.unreadable():
+        terminal.note(refusal_in(language(), broken))
     if terminal.as_json:
         terminal.give([as_json(view, trials=False) for view in views])
         return FINE

@@ -18,7 +18,6 @@ from lfdash.engine import context
 from lfdash.engine.plans import prepare
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import State, SweepFolders, SweepRecord, new_record
-from lfdash.errors import RecordError
 from lfdash.files import Absent, FileMark, Unreadable, file_mark
 from lfdash.jobs import checks
 from lfdash.jobs.args import secret_names
@@ -191,6 +190,11 @@ class Sweeps:
         found = [self.folders.read(sweep_id) for sweep_id in self.folders.ids()]
         return sorted((one for one in found if isinstance(one, SweepRecord)), key=lambda one: -one.created)
 
+    def unreadable(self) -> list[Refused]:
+        """Why some of the sweeps cannot be read. OSError when the folder cannot be listed."""
+        found = [(sweep_id, self.folders.read(sweep_id)) for sweep_id in self.folders.ids()]
+        return [unreadable(sweep_id, one) for sweep_id, one in found if isinstance(one, Unreadable)]
+
     def views(self) -> list[SweepView]:
         """All that can be read, the newest first. OSError when the folder cannot be listed."""
         return [self.view(record) for record in self.records()]
@@ -240,8 +244,10 @@ class Sweeps:
                         self._carry_on(record)
             except Timeout:
                 continue  # another dashboard does
-            except (OSError, RecordError, KeyError, ValueError) as error:
+            except OSError as error:
                 logger.warning("the sweep %s cannot be carried on just now: %s", sweep_id, error)
+            except Exception:  # one odd sweep must keep neither the others nor the queue from going on
+                logger.exception("carrying the sweep %s on failed", sweep_id)
 
     def _marks(self, sweep_id: str) -> tuple[FileMark | None, ...]:
         folder = self.folders.of(sweep_id)

@@ -77,3 +77,11 @@ def test_what_is_wrong_is_said_with_field_value_and_remedy(folder: Path) -> None
     assert lfdash("sweep", "show").code == 2 and lfdash("sweep", file(folder), "x").code == 2
     assert lfdash("sweep", "show", "x", "--json").json["refused"] == "sweep_unknown"
     assert "no sweeps" in lfdash("sweep", "ls").err
+
+
+def test_a_sweep_that_cannot_be_read_is_said(folder: Path) -> None:
+    sweep_id = lfdash("sweep", file(folder)).out.strip()
+    (folder / ".lfdash" / "sweeps" / sweep_id / "sweep.json").write_text("{", encoding="utf-8")
+    said = lfdash("sweep", "ls")
+    assert said.code == 0 and sweep_id in said.err and "cannot be read" in said.err
+    assert lfdash("sweep", "show", sweep_id, "--json").json["refused"] == "sweep_unreadable"

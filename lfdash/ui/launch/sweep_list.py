@@ -18,10 +18,12 @@ ENDED = ("complete", "pruned", "failed")
 def draw(sweeps: Sweeps) -> None:
     """All sweeps, the newest first; nothing where there is none."""
     try:
-        views = sweeps.views()[:MOST]
+        views, broken = sweeps.views()[:MOST], sweeps.unreadable()
     except (OSError, KeyError, ValueError) as error:
         st.warning(markdown_safe(t("sweep.unreadable", reason=str(error))))
         return
+    for refused in broken:
+        st.warning(markdown_safe(refusal(refused)))
     if ANSWER in st.session_state:
         st.error(markdown_safe(st.session_state[ANSWER]), icon=":material/block:")
     for view in views:
