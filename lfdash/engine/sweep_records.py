@@ -118,7 +118,7 @@ class SweepFolders:
     @contextmanager
     def making(self, record: SweepRecord) -> Iterator[Path]:
         """A folder beside the sweep's place, to be filled; at the end it is put there, whole. What a killed process has
-        left of one is taken away with the next. OSError."""
+        left of one is no sweep, and stays. OSError."""
         self.root.parent.mkdir(exist_ok=True)
         self.root.mkdir(exist_ok=True)
         folder = self.root / f"{record.id}{MAKING}"

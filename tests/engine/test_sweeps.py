@@ -13,6 +13,7 @@ from lfdash.demo.__main__ import make_data
 from lfdash.engine import sweeps as module
 from lfdash.engine.opening import open_config
 from lfdash.engine.services import Services, find_project
+from lfdash.engine.sweep_records import MAKING
 from lfdash.engine.sweep_study import JOURNAL, run_id_of
 from lfdash.engine.sweeps import Sweeps, SweepView, attach, planned
 from lfdash.jobs.sweep import Sweep, read_sweep
@@ -260,6 +261,9 @@ def test_a_sweep_that_is_made_by_half_is_none(
         patch.setattr(failpoints, "hit", hit)
         with pytest.raises(Died):
             dashboard.create()
+    whole = dashboard.sweeps.folders
+    (whole.root / f"abcd1234{MAKING}").mkdir()  # what kill -9 leaves
+    assert whole.ids() == []
     dashboard.turn()
     assert dashboard.sweeps.views() == [] and attempts(folder) == {}
 
