@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,7 +24,7 @@ from lfdash.engine.chat.asking import Prompt
 from lfdash.engine.chat.conversation import Conversation, Turn
 from lfdash.engine.chat.messages import MEDIA, Medium, Said, Sampling, parted, row_of
 from lfdash.engine.services import Services
-from lfdash.files import open_plain
+from lfdash.files import open_plain, write_bytes_atomic
 from lfdash.outcomes import Problem, Refused
 
 MOST_ROWS = 200  # that are asked at once
@@ -116,13 +119,13 @@ def add_row(services: Services, name: str, conversation: Conversation, turn: int
     row: dict[str, Any] = {"system": "", "tools": "", **row_of(said, conversation.system, conversation.tools)}
     for kind in MEDIA:
         row[f"{kind}s"] = []
-    for medium in [medium for one in said for medium in one.media]:
-        whole = services.chats.asking.store.fetch(medium)
-        written = write_medium(folder, name, whole) if whole else None
-        if written is None:
-            return Refused("chat_medium")
-        row[f"{medium.kind}s"].append(written)
     try:
+        for medium in [medium for one in said for medium in one.media]:
+            whole = services.chats.asking.store.fetch(medium)
+            written = write_medium(folder, name, whole) if whole else None
+            if written is None:
+                return Refused("chat_medium")
+            row[f"{medium.kind}s"].append(written)
         size = append_line(folder / file, json.dumps(row, ensure_ascii=False), new=entry is None)
     except FileExistsError:
         return Refused("chat_dataset_other", {"name": name})
@@ -130,18 +133,33 @@ def add_row(services: Services, name: str, conversation: Conversation, turn: int
         return Refused("chat_unsaved", {"reason": error.strerror or str(error)})
     problem: Problem | None = add_entry(folder, name, file, ENTRY) if entry is None else None
     if problem is not None:
+        with suppress(OSError):
+            os.unlink(folder / file)  # made just now; without an entry its name would be taken for good
         return Refused("chat_entry", {"name": name, "reason": problem.code})
     return size
 
 
 def append_line(path: Path, line: str, *, new: bool) -> int:
-    """Adds a line to a file, as a whole; its size then. new: the file must not be there yet."""
+    """Adds a line to a file, as a whole or not at all; its size then. new: the file must not be there yet. What stands
+    there without an end of line gets one. OSError when the disk does not take all of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    how = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT | (os.O_EXCL if new else 0)
+    how = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT | (os.O_EXCL if new else 0)
     descriptor = os.open(path, how, 0o644)
     try:
-        os.write(descriptor, f"{line}\n".encode())
-        return os.fstat(descriptor).st_size
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # of two dashboards one after the other
+        size = os.fstat(descriptor).st_size
+        before = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+        data = before + f"{line}\n".encode()
+        try:
+            if os.pwrite(descriptor, data, size) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, size)
+            if new:
+                os.unlink(path)
+            raise
+        return size + len(data)
     finally:
         os.close(descriptor)
 
@@ -159,7 +177,7 @@ def write_medium(folder: Path, name: str, medium: Medium) -> str | None:
     place = folder / f"{name}_media" / f"{hashlib.sha256(content).hexdigest()[:24]}.{subtype}"
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.exists():
-        place.write_bytes(content)
+        write_bytes_atomic(place, content)
     return place.relative_to(folder).as_posix()
 
 
