@@ -85,6 +85,8 @@ def setting_words(cell: Cell) -> str:
     """What a run says of a setting."""
     if cell.how == "given":
         return plain_text(cell.value)
+    if cell.how == "folder":
+        return f"{plain_text(cell.value)} ({t('ui.compare_folder')})"
     return f"({plain_text(cell.value)})" if cell.how == "default" else t(f"ui.compare_{cell.how}")
 
 

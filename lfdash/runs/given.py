@@ -13,12 +13,14 @@ from lfdash.errors import ConfigError
 from lfdash.files import FileMark, is_absent, look_json, look_mark, open_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.secret_arguments import HIDDEN, is_secret, looks_secret
+from lfdash.runs.metadata import of_plain
 from lfdash.runs.paths import RunPaths
 
 CARD, ADAPTER = "README.md", "adapter_config.json"
 CARD_BYTES = 1 << 15  # of a model card: what was given stands behind its usual text
 KEPT = 4096  # runs whose arguments are held
 LINE = re.compile(r"^- (\w+): (.+)$", re.MULTILINE)
+DATASETS = re.compile(r"^This model .*? on the (\S.{0,300}?) datasets?\.", re.MULTILINE)
 HEADING = "### Training hyperparameters"
 # what transformers writes into a model card -> LLaMA-Factory's argument (transformers/modelcard.py)
 CARD_NAMES = {
@@ -39,11 +41,18 @@ ADAPTER_NAMES = {
 class GivenArguments:
     """args: argument -> value. env: what its file says about the environment. source: "file" (training_args.yaml: all
     that was given), "card" (the model card and the adapter's configuration: a part), "spoiled" (a file that cannot be
-    read), "" (nothing tells)."""
+    read), "" (nothing tells). folder: what a run without a training_args.yaml was about by its folder (where it lies,
+    the adapter's base model, the text of the model card): names as there, not as they were given."""
 
     args: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
+    folder: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tells(self) -> bool:
+        """Whether anything is known that can be compared."""
+        return self.source in ("file", "card") or bool(self.folder)
 
     @property
     def known(self) -> bool:
@@ -61,7 +70,8 @@ def given_arguments(paths: RunPaths) -> GivenArguments:
         if mark is not None:
             return from_file(paths.training_args, mark)
         args = left_arguments(paths)
-        return GivenArguments(args, {}, "card") if args else NOTHING
+        folder = folder_arguments(paths)
+        return GivenArguments(args, {}, "card" if args else "", folder) if args or folder else NOTHING
     except OSError:
         return GivenArguments(source="spoiled")
 
@@ -75,6 +85,16 @@ def left_arguments(paths: RunPaths) -> dict[str, Any]:
         mark = look_mark(path)
         found |= read(path, mark) if mark is not None else {}
     return found
+
+
+def folder_arguments(paths: RunPaths) -> dict[str, Any]:
+    """What a run without a training_args.yaml was about, as the table of the runs knows it. OSError when reading
+    failed."""
+    about = of_plain(paths)
+    told = {"model_name_or_path": about.model, "stage": about.stage, "finetuning_type": about.method}
+    mark = look_mark(paths.root / CARD)
+    told["dataset"] = dataset_of_card(paths.root / CARD, mark) if mark is not None else ""
+    return hidden({name: value for name, value in told.items() if value})
 
 
 def of_text(text: str) -> GivenArguments:
@@ -104,6 +124,19 @@ def from_card(path: Path, _mark: FileMark) -> dict[str, Any]:
         raise
     told = {CARD_NAMES[name]: value for name, value in LINE.findall(text) if name in CARD_NAMES}
     return hidden({name: yaml_format.spoken(value) for name, value in told.items()})
+
+
+@lru_cache(maxsize=KEPT)
+def dataset_of_card(path: Path, _mark: FileMark) -> str:
+    """The datasets that the text of a model card names, with commas; "" where it names none (transformers/modelcard.py,
+    TrainingSummary.to_model_card). OSError when reading failed: that is not kept."""
+    try:
+        found = DATASETS.search(head_of(path, CARD_BYTES))
+    except OSError as error:
+        if is_absent(error):
+            return ""
+        raise
+    return ", ".join(part for part in re.split(r",? and the |, the |, ", found[1]) if part) if found else ""
 
 
 @lru_cache(maxsize=KEPT)

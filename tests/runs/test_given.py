@@ -93,7 +93,25 @@ def test_the_configuration_of_an_adapter_tells_its_rank(tmp_path: Path) -> None:
     found = given_arguments(RunPaths(tmp_path))
     assert (found.args, found.source) == ({"lora_rank": 8, "use_dora": True}, "card")
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "OFT", "r": 8, "oft_block_size": 32}')
-    assert given_arguments(RunPaths(tmp_path)) == GivenArguments()
+    assert given_arguments(RunPaths(tmp_path)) == GivenArguments(folder={"finetuning_type": "oft"})
     (tmp_path / "README.md").write_text(CARD)
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8}')
     assert {"learning_rate": 0.002, "lora_rank": 8}.items() <= given_arguments(RunPaths(tmp_path)).args.items()
+
+
+@pytest.mark.parametrize(
+    ("words", "dataset"),
+    [
+        ("the alpaca_en dataset", "alpaca_en"), ("the a, the b and the c datasets", "a, b, c"),
+        ("the a and the b datasets", "a, b"), ("an unknown dataset", None),
+    ],
+)
+def test_a_folder_tells_model_method_and_dataset(tmp_path: Path, words: str, dataset: str | None) -> None:
+    paths = RunPaths(tmp_path / "saves" / "Mistral-7B" / "full" / "r")
+    paths.root.mkdir(parents=True)
+    assert given_arguments(paths).folder == {"model_name_or_path": "Mistral-7B", "finetuning_type": "full"}
+    (paths.root / "README.md").write_text(f"# r\n\nThis model is a fine-tuned version of [m](https://m) on {words}.\nX.\n")
+    found = given_arguments(paths)
+    assert found.folder.get("dataset") == dataset and found.tells and not found.known
+    paths.training_args.write_text("dataset: other\n")
+    assert given_arguments(paths).folder == {}

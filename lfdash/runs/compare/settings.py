@@ -14,6 +14,7 @@ from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.fields import FIELDS, arguments
 from lfdash.jobs.yaml_format import SECTIONS, section_of
 from lfdash.runs.given import GivenArguments
+from lfdash.runs.metadata import last_part
 from lfdash.runs.spreadsheet import harmless
 
 ENVIRONMENT = "environment"  # the group of what is set there
@@ -28,12 +29,15 @@ LISTS = frozenset({
 ORDER = {name: place for place, name in enumerate(dict.fromkeys(name for row in FIELDS for name in arguments(row)))}
 LONGEST = 44  # characters of a value in a table
 MARK = "…"
-How = Literal["given", "default", "not_given", "not_known"]
+MODEL = "model_name_or_path"  # of which a folder tells the last part alone
+How = Literal["given", "folder", "default", "not_given", "not_known"]
+VALUED = ("given", "folder", "default")  # what has a value
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A setting of one run. how: "given"; "default" (not given, and this is what LLaMA-Factory takes then); "not_given"
+    """A setting of one run. how: "given"; "folder" (known from the folder, where nothing says what was
+    given); "default" (not given, and this is what LLaMA-Factory takes then); "not_given"
     (and what it takes is not known); "not_known" (nothing tells whether it was given)."""
 
     how: How
@@ -56,7 +60,7 @@ def differing(
 ) -> tuple[SettingRow, ...]:
     """The settings that are not the same in all runs, by group. defaults: what LLaMA-Factory's arguments are."""
     found = []
-    for group, mappings in ((None, [run.args for run in runs]), (ENVIRONMENT, [run.env for run in runs])):
+    for group, mappings in ((None, [{**run.folder, **run.args} for run in runs]), (ENVIRONMENT, [run.env for run in runs])):
         names = dict.fromkeys(name for mapping in mappings for name in mapping)
         for name in names:
             if name in OF_EACH_RUN:
@@ -74,7 +78,7 @@ def cell_of(
 ) -> Cell:
     """What a run says of a setting."""
     if name in mapping:
-        return Cell("given", mapping[name])
+        return Cell("folder" if name in run.folder and name not in run.args else "given", mapping[name])
     if not run.known:
         return Cell("not_known")
     return Cell("default", types[name].default) if name in types else Cell("not_given")
@@ -83,7 +87,7 @@ def cell_of(
 def row_of(name: str, group: str, cells: Sequence[Cell]) -> SettingRow | None:
     """The row of a setting; None when it is the same in all runs as far as that is known. A run of which nothing is
     known makes no difference by itself."""
-    told = [cell for cell in cells if cell.how != "not_known"]
+    told = sorted((cell for cell in cells if cell.how != "not_known"), key=lambda cell: cell.how == "folder")
     if all(alike(name, told[0], cell) for cell in told[1:]):
         return None
     in_effect = not all(same_in_effect(name, told[0], cell) for cell in told[1:])
@@ -92,6 +96,8 @@ def row_of(name: str, group: str, cells: Sequence[Cell]) -> SettingRow | None:
 
 def alike(name: str, a: Cell, b: Cell) -> bool:
     """Whether two runs say the same."""
+    if "folder" in (a.how, b.how):
+        return a.how in VALUED and b.how in VALUED and same_in_effect(name, a, b)
     return a.how == b.how and equal(name, a.value, b.value)
 
 
@@ -99,6 +105,8 @@ def same_in_effect(name: str, a: Cell, b: Cell) -> bool:
     """Whether two runs do the same; one that is not given, with a default that is not known, may do anything."""
     if "not_given" in (a.how, b.how):
         return a.how == b.how
+    if "folder" in (a.how, b.how) and name == MODEL:
+        return last_part(a.value).casefold() == last_part(b.value).casefold()
     return equal(name, a.value, b.value)
 
 
@@ -183,7 +191,7 @@ Word = Callable[[Cell], str]
 
 def words_in_file(cell: Cell) -> str:
     """A cell in a file, whose words are stable: nothing where nothing was given."""
-    if cell.how == "given":
+    if cell.how in ("given", "folder"):
         return plain_text(cell.value)
     return f"({plain_text(cell.value)})" if cell.how == "default" else ""
 

@@ -16,7 +16,7 @@ from lfdash.jobs.kinds import named
 from lfdash.runs.compare.axes import Axis, axis_of
 from lfdash.runs.compare.numbers import better
 from lfdash.runs.compare.scores import Evaluation
-from lfdash.runs.compare.settings import SettingRow, shortened
+from lfdash.runs.compare.settings import VALUED, SettingRow, shortened
 from lfdash.runs.table import TableRow
 from lfdash.ui.compare import specs, state
 from lfdash.ui.compare.numbers import number_words
@@ -108,7 +108,7 @@ def points_of(
     for place, subject in enumerate(subjects):
         if not named(subject.kind).trains:
             continue
-        known = {row.name: row.cells[place].value for row in rows if row.cells[place].how in ("given", "default")}
+        known = {row.name: row.cells[place].value for row in rows if row.cells[place].how in VALUED}
         numbers = {**own_numbers(table.get(subject.run_id)), **scores.get(subject.run_id, {})}
         finite = {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
         own = colour_of(subject.place)

@@ -10,7 +10,7 @@ import streamlit as st
 from lfdash.engine.comparison import Subject, settings_of
 from lfdash.engine.services import Services
 from lfdash.runs.compare import settings as pure
-from lfdash.runs.compare.settings import GROUPS, Cell, SettingRow, plain_text, shortened, to_csv, to_markdown
+from lfdash.runs.compare.settings import GROUPS, VALUED, Cell, SettingRow, plain_text, shortened, to_csv, to_markdown
 from lfdash.ui.compare import tables
 from lfdash.ui.compare.numbers import base_of
 from lfdash.ui.compare.runs import head_of
@@ -22,7 +22,7 @@ ALL = "compare.all_settings"  # whether also those are shown that are the same i
 
 def draw(services: Services, subjects: Sequence[Subject], names: dict[str, str]) -> None:
     """The table, and the files that hold it."""
-    told = [subject for subject in subjects if subject.given.source in ("file", "card")]
+    told = [subject for subject in subjects if subject.given.tells]
     if len(told) < 2:
         st.caption(t("ui.compare_settings_few"))
         return
@@ -64,7 +64,7 @@ def groups_of(rows: Sequence[SettingRow], base: int, redact: Callable[[str], str
 
 def row_of(row: SettingRow, base: int, redact: Callable[[str], str]) -> Row:
     """A setting; what is other than the baseline's stands out."""
-    full = [redact(plain_text(cell.value)) if cell.how in ("given", "default") else "" for cell in row.cells]
+    full = [redact(plain_text(cell.value)) if cell.how in VALUED else "" for cell in row.cells]
     short = shortened(full)
     return Row(
         row.name,
@@ -80,6 +80,6 @@ def cell_of(cell: Cell, text: str, full: str, *, other: bool) -> tables.Cell:
     """What one run says of a setting."""
     if cell.how == "given":
         return tables.Cell(text, full=full, strong=other)
-    if cell.how == "default":
-        return tables.Cell(text, (t("ui.compare_default"),), full, strong=other)
+    if cell.how in ("folder", "default"):
+        return tables.Cell(text, (t(f"ui.compare_{cell.how}"),), full, strong=other)
     return tables.Cell(t(f"ui.compare_{cell.how}"), quiet=True)

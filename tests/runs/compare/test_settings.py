@@ -142,3 +142,19 @@ def test_files() -> None:
     text = to_markdown(rows, ["one", "t|wo"], lambda cell: cell.replace("x", "•"))
     assert text.split("\n")[0] == "| setting | one | t\\|wo |"
     assert "| `own` | a\\|b |  |" in text and "| `template` | =1+1 | • |" in text
+
+
+def test_what_the_folder_tells_is_compared_and_told_from_what_was_given() -> None:
+    whole = run(model_name_or_path="Qwen/Qwen2.5-3B", finetuning_type="full", dataset="a")
+    same = GivenArguments(folder={"model_name_or_path": "qwen2.5-3B", "finetuning_type": "full"})
+    other = GivenArguments({"lora_rank": 8}, {}, "card", {"model_name_or_path": "Mistral-7B", "finetuning_type": "lora"})
+    assert differing([whole, same]) == ()
+    rows = {row.name: row for row in differing([other, same, whole])}
+    assert [cell.how for cell in rows["model_name_or_path"].cells] == ["folder", "folder", "given"]
+    assert rows["finetuning_type"].cells[0] == Cell("folder", "lora")
+    assert "dataset" not in rows  # of the others it is not known
+
+
+def test_two_models_of_one_name_are_not_made_the_same_by_a_folder() -> None:
+    short = GivenArguments(folder={"model_name_or_path": "x"})
+    assert differing([short, run(model_name_or_path="a/x"), run(model_name_or_path="b/x")])

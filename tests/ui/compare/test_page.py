@@ -234,6 +234,14 @@ def test_scores_whose_origin_is_not_known_are_not_said_to_be_of_the_training(sev
     assert "fast" in found and "slow" not in found
 
 
+def test_what_the_folders_tell_is_among_the_settings(several: Services) -> None:
+    add_plain(several.workspace.root, "theirs", model="Mistral-7B", method="lora")
+    add_plain(several.workspace.root, "others", model="Qwen2.5-3B", method="full")
+    shown = visit({"runs": ",".join(ids_of(several, "theirs", "others"))})
+    assert cells(shown, "model_name_or_path") == ["Mistral-7B known from the folder", "Qwen2.5-3B known from the folder"]
+    assert [cell.split()[0] for cell in cells(shown, "finetuning_type")] == ["lora", "full"]
+
+
 def test_scores_on_data_that_are_not_known_are_not_compared(several: Services) -> None:
     for name, loss in (("theirs", 0.5), ("others", 2.0)):
         paths = add_plain(several.workspace.root, name)
