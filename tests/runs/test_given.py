@@ -110,7 +110,8 @@ def test_a_folder_tells_model_method_and_dataset(tmp_path: Path, words: str, dat
     paths = RunPaths(tmp_path / "saves" / "Mistral-7B" / "full" / "r")
     paths.root.mkdir(parents=True)
     assert given_arguments(paths).folder == {"model_name_or_path": "Mistral-7B", "finetuning_type": "full"}
-    (paths.root / "README.md").write_text(f"# r\n\nThis model is a fine-tuned version of [m](https://m) on {words}.\nX.\n")
+    text = f"This model is a fine-tuned version of [m](https://m) on {words}.\nX.\n"
+    (paths.root / "README.md").write_text(f"# r\n\n{text}")
     found = given_arguments(paths)
     assert found.folder.get("dataset") == dataset and found.tells and not found.known
     paths.training_args.write_text("dataset: other\n")

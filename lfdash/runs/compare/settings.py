@@ -60,7 +60,8 @@ def differing(
 ) -> tuple[SettingRow, ...]:
     """The settings that are not the same in all runs, by group. defaults: what LLaMA-Factory's arguments are."""
     found = []
-    for group, mappings in ((None, [{**run.folder, **run.args} for run in runs]), (ENVIRONMENT, [run.env for run in runs])):
+    args = [{**run.folder, **run.args} for run in runs]
+    for group, mappings in ((None, args), (ENVIRONMENT, [run.env for run in runs])):
         names = dict.fromkeys(name for mapping in mappings for name in mapping)
         for name in names:
             if name in OF_EACH_RUN:

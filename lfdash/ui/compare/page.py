@@ -13,17 +13,16 @@ from lfdash.jobs.kinds import named
 from lfdash.runs.compare.address import MOST_CURVES, TABS
 from lfdash.runs.table import TableRow
 from lfdash.ui.compare import overview, picker, predictions, relation, scores, state, tables
-from lfdash.ui.compare.runs import is_alive, names_of
+from lfdash.ui.compare.runs import is_alive, names_of, some_of
 from lfdash.ui.shared import dialogs, keyed, streamlit_private
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.run_words import tick_seconds
 from lfdash.ui.shared.session import shared_services
-from lfdash.ui.shared.text import listed, markdown_safe, t
+from lfdash.ui.shared.text import t
 
 TAB = "compare.tab"
 MISSING = ("missing", "deleted", "spoiled", "unseen", "pointer")  # remarks that are a warning
 TOLD = ("waits", "empty", "evaluation", "export", "card", "no_settings", "spoiled_settings")
-LONGEST_LIST = 12  # names in a sentence
 
 Draw = Callable[[Services, Sequence[Subject], dict[str, str]], None]
 DRAWN: Mapping[str, Draw] = {
@@ -118,10 +117,3 @@ def draw_remarks(subjects: Sequence[Subject], names: dict[str, str]) -> None:
 def warn(words: str) -> None:
     """Something that is amiss."""
     st.warning(words, icon=":material/link_off:")
-
-
-def some_of(names: Sequence[str]) -> str:
-    """Names in a sentence; the first of many."""
-    words = listed(f"**{markdown_safe(name)}**" for name in names[:LONGEST_LIST])
-    more = len(names) - LONGEST_LIST
-    return words if more <= 0 else t("ui.runs_and_more", names=words, count=more)

@@ -180,9 +180,13 @@ def draw_found(
         )
     begin = ((chosen_page or 1) - 1) * PAGE
     told = [t("ui.compare_pairs", both=f"{found.both:,}", other=f"{int(found.differs.sum()):,}")]
+    if not found.both:
+        told = [t("ui.compare_no_common")]
     if found.only_left or found.only_right:
         told.append(t("ui.compare_only", left=f"{found.only_left:,}", right=f"{found.only_right:,}"))
     line.caption(" ".join(told))
+    if not len(numbers) and not found.both and not searches:
+        return
     if not len(numbers):
         st.caption(t("ui.compare_no_difference" if not searches else "ui.predictions_no_match"))
         return

@@ -20,7 +20,7 @@ from lfdash.runs.compare.settings import VALUED, SettingRow, shortened
 from lfdash.runs.table import TableRow
 from lfdash.ui.compare import specs, state
 from lfdash.ui.compare.numbers import number_words
-from lfdash.ui.compare.runs import colour_of
+from lfdash.ui.compare.runs import colour_of, some_of
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.text import t
 
@@ -169,9 +169,9 @@ def draw_scatter(points: Sequence[Point], setting: str, metric: str, *, coloured
         setting, across.kind, metric_word(metric), upright.kind, ticks=tuple(short.values()), coloured=coloured
     )
     st.vega_lite_chart(data, spec, key=f"compare_scatter_{coloured}", width="stretch")
-    missing = sum(point.settings.get(setting) is None for point in points)
+    missing = [point.name for point in points if point.settings.get(setting) is None]
     if missing:
-        st.caption(t("ui.compare_without_setting", count=missing))
+        st.caption(t("ui.compare_without_setting", names=some_of(missing)))
 
 
 def placed(axis: Axis, value: Any, short: Mapping[str, str]) -> Any:

@@ -13,7 +13,9 @@ from lfdash.runs.compare.address import MOST_CURVES
 from lfdash.runs.record import TERMINAL
 from lfdash.ui.compare.tables import Head
 from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, RunColour
-from lfdash.ui.shared.text import isolated, t
+from lfdash.ui.shared.text import isolated, listed, markdown_safe, t
+
+LONGEST_LIST = 12  # names in a sentence
 
 
 def names_of(subjects: Sequence[Subject]) -> dict[str, str]:
@@ -77,3 +79,10 @@ def head_of(subject: Subject, names: dict[str, str], base: str) -> Head:
     if subject.view is not None:
         notes.append(t(f"states.{subject.view.state.name}"))
     return Head(names[subject.run_id], swatch(subject.place), tuple(notes))
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Names in a sentence; the first of many."""
+    words = listed(f"**{markdown_safe(name)}**" for name in names[:LONGEST_LIST])
+    more = len(names) - LONGEST_LIST
+    return words if more <= 0 else t("ui.runs_and_more", names=words, count=more)

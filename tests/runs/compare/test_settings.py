@@ -147,7 +147,8 @@ def test_files() -> None:
 def test_what_the_folder_tells_is_compared_and_told_from_what_was_given() -> None:
     whole = run(model_name_or_path="Qwen/Qwen2.5-3B", finetuning_type="full", dataset="a")
     same = GivenArguments(folder={"model_name_or_path": "qwen2.5-3B", "finetuning_type": "full"})
-    other = GivenArguments({"lora_rank": 8}, {}, "card", {"model_name_or_path": "Mistral-7B", "finetuning_type": "lora"})
+    folder = {"model_name_or_path": "Mistral-7B", "finetuning_type": "lora"}
+    other = GivenArguments({"lora_rank": 8}, {}, "card", folder)
     assert differing([whole, same]) == ()
     rows = {row.name: row for row in differing([other, same, whole])}
     assert [cell.how for cell in rows["model_name_or_path"].cells] == ["folder", "folder", "given"]

@@ -238,7 +238,8 @@ def test_what_the_folders_tell_is_among_the_settings(several: Services) -> None:
     add_plain(several.workspace.root, "theirs", model="Mistral-7B", method="lora")
     add_plain(several.workspace.root, "others", model="Qwen2.5-3B", method="full")
     shown = visit({"runs": ",".join(ids_of(several, "theirs", "others"))})
-    assert cells(shown, "model_name_or_path") == ["Mistral-7B known from the folder", "Qwen2.5-3B known from the folder"]
+    models = [f"{model} known from the folder" for model in ("Mistral-7B", "Qwen2.5-3B")]
+    assert cells(shown, "model_name_or_path") == models
     assert [cell.split()[0] for cell in cells(shown, "finetuning_type")] == ["lora", "full"]
 
 
@@ -250,6 +251,19 @@ def test_scores_on_data_that_are_not_known_are_not_compared(several: Services) -
     measured = [cell for cell in cells(shown, "train_loss") if cell]
     assert "%" not in " ".join(measured) and measured, measured
     assert "Not known on which data" in words(shown) and "**theirs**, **others**" in words(shown)
+
+
+def test_without_a_common_prompt_it_says_so(several: Services) -> None:
+    predict(several.workspace.root / "saves" / "demo-llama" / "lora" / "eval-fast", {"other": "x", "third": "y"})
+    text = words(visit({**PAIR, "tab": "predictions"}))
+    assert "No prompt is in both" in text and "Only left: 3. Only right: 2." in text
+    assert "In both" not in text and "All answers are the same" not in text
+
+
+def test_runs_without_a_setting_are_named(several: Services) -> None:
+    ids = ids_of(several, "slow", "fast", "cli")
+    text = plain_words(visit({"runs": ",".join(ids), "tab": "relation", "setting": "lora_rank", "metric": "last"}))
+    assert re.search(r"This setting is not known of: .*\*\*cli\*\*", text), text
 
 
 def test_what_a_model_answers_is_text() -> None:
