@@ -238,8 +238,23 @@ def picture_arguments(page: Page) -> None:
     take(page, "arguments")
 
 
+def picture_chat(page: Page) -> None:
+    """The trained adapter, asked what it has learned."""
+    page.get_by_role("link", name="Train", exact=True).click()
+    page.locator(".st-key-try_it_after button").first.click()
+    page.wait_for_selector(".st-key-chat-output_dir", timeout=MINUTE)
+    page.wait_for_selector(IDLE)
+    page.click(".st-key-start button:enabled", timeout=MINUTE)
+    prompt = page.locator(".st-key-chat_input textarea")
+    prompt.wait_for(timeout=2 * MINUTE)
+    prompt.fill("What is the capital of Peru?")
+    prompt.press("Enter")
+    page.wait_for_selector(".st-key-chat_again button", timeout=5 * MINUTE)
+    take(page, "chat")
+
+
 VIEWS = (picture_train, picture_evaluate, picture_export, picture_runs, picture_compare, picture_data,
-         picture_arguments)
+         picture_arguments, picture_chat)
 
 
 def open_page(browser: Browser, url: str) -> Page:
