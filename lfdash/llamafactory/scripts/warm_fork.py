@@ -180,6 +180,10 @@ def become(order: dict[str, Any], log: int) -> None:
     to_background(log)
     os.close(log)
     os.chdir(order["cwd"])
+    # The supervisor handles these, so that what it executes has them back; a dashboard of `nohup` ignores some.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR2, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
     os.environ[MARKER] = order["marker"]
     if order["no_core"]:
         import resource
