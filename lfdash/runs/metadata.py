@@ -78,13 +78,16 @@ def kept_arguments(folder: Path, _mark: FileMark) -> RunMetadata:
     return from_arguments(RunPaths(folder))
 
 
+FIRST_LINES = 4096  # bytes of a log: some twenty lines
+
+
 def only_measured(paths: RunPaths) -> bool:
-    """Whether a folder has results, and nothing of what a training leaves at its end (llamafactory: train/sft,
-    workflow.py). OSError when that cannot be seen."""
+    """Whether a folder has results, and nothing of what a training leaves: at its end (llamafactory: train/sft,
+    workflow.py), or while it goes on, which is lines with a loss. OSError when that cannot be seen."""
     measured, trained = (
         any(look_mark(paths.named(name)) is not None for name in names) for names in (MEASURED, TRAINED)
     )
-    return measured and not trained
+    return measured and not trained and '"loss"' not in read_head(paths.trainer_log, FIRST_LINES)
 
 
 def from_arguments(paths: RunPaths) -> RunMetadata:

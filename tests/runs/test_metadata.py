@@ -106,3 +106,9 @@ def test_a_copied_evaluation_is_known_by_what_a_training_would_have_left(
     (tmp_path / "training_args.yaml").write_text("model_name_or_path: m\ndo_train: true\n")
     assert of_plain(RunPaths(tmp_path)).kind == "train"
     assert view_plain(tmp_path.parent, RunPaths(tmp_path)).kind == "train"
+
+
+def test_a_training_that_was_measured_and_did_not_end_is_a_training(tmp_path: Path) -> None:
+    (tmp_path / "predict_results.json").write_text("{}")
+    (tmp_path / "trainer_log.jsonl").write_text('{"current_steps": 5, "total_steps": 9, "loss": 1.0}\n')
+    assert of_plain(RunPaths(tmp_path)).kind == "train"
