@@ -63,6 +63,14 @@ def asked(asking: Asking, talk: Conversation, text: str) -> Conversation:
     return shown(asking, talk)
 
 
+def begin(asking: Asking, chat: Chat, talk: Conversation, text: str) -> None:
+    """Asks a prompt whose answer has begun, and does not end before it is let."""
+    chat.ends.clear()
+    chat.said.clear()
+    assert asking.ask(talk, [Prompt(text)], [COLUMN]) is None
+    assert chat.said.wait(20)
+
+
 def code(answer: Refused | None) -> str:
     assert answer is not None
     return answer.code
@@ -75,10 +83,7 @@ def texts(talk: Conversation) -> list[str]:
 def test_what_another_dashboard_asks_is_seen_to_go_on_and_is_left_alone(tmp_path: Path, chat: Chat) -> None:
     ours, other = dashboard(tmp_path), dashboard(tmp_path)
     talk = asked(ours, ours.store.new(), "one")
-    chat.ends.clear()
-    chat.said.clear()
-    assert ours.ask(talk, [Prompt("two")], [COLUMN]) is None
-    assert chat.said.wait(20)
+    begin(ours, chat, talk, "two")
     seen = shown(other, talk)
     assert seen.going and other.is_elsewhere(talk.id) and not ours.is_elsewhere(talk.id)
     assert code(other.ask(seen, [Prompt("mine")], [COLUMN])) == "chat_asked_elsewhere"
@@ -100,10 +105,7 @@ def test_a_conversation_that_went_on_elsewhere_is_not_written_over(tmp_path: Pat
 def test_a_conversation_that_was_deleted_stays_deleted(tmp_path: Path, chat: Chat) -> None:
     ours, other = dashboard(tmp_path), dashboard(tmp_path)
     talk = asked(ours, ours.store.new(), "one")
-    chat.ends.clear()
-    chat.said.clear()
-    assert ours.ask(talk, [Prompt("two")], [COLUMN]) is None
-    assert chat.said.wait(20)
+    begin(ours, chat, talk, "two")
     other.forget(talk.id)
     chat.ends.set()
     assert ours.wait(talk.id, 20)
@@ -116,10 +118,7 @@ def test_an_answer_that_the_disk_does_not_take_is_kept_and_written_later(
 ) -> None:
     ours, other = dashboard(tmp_path), dashboard(tmp_path)
     talk = asked(ours, ours.store.new(), "one")
-    chat.ends.clear()
-    chat.said.clear()
-    assert ours.ask(talk, [Prompt("two")], [COLUMN]) is None
-    assert chat.said.wait(20)
+    begin(ours, chat, talk, "two")
 
     def full(conversation: Conversation) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -144,10 +143,8 @@ def test_what_came_of_an_answer_outlives_the_dashboard(
     """Killed: what was written every few seconds. Ended: all of it."""
     monkeypatch.setattr(module, "SAVE_S", -1.0 if often else 1e9)
     ours = dashboard(tmp_path)
-    chat.ends.clear()
     talk = ours.store.new()
-    assert ours.ask(talk, [Prompt("one")], [COLUMN]) is None
-    assert chat.said.wait(20)
+    begin(ours, chat, talk, "one")
     if not often:
         wait_for(lambda: texts(shown(ours, talk)) == ["to one"])
         ours.close()
