@@ -126,7 +126,7 @@ class SweepFolders:
         try:
             yield folder
             write_text_atomic(folder / FILE, record.to_json())
-            failpoints.hit("sweep.made")
+            failpoints.hit("sweep.written")
             os.rename(folder, self.of(record.id))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

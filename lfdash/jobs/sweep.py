@@ -19,7 +19,7 @@ from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import JobConfig, coerce
-from lfdash.jobs.kinds import DEFAULT
+from lfdash.jobs.kinds import named
 from lfdash.jobs.sweep_values import Dimension, key_of, read_dimension, row_named
 from lfdash.jobs.yaml_format import Dumper, dump
 from lfdash.outcomes import Problem, Value
@@ -103,7 +103,7 @@ def read_sweep(raw: Any, job: JobConfig) -> Sweep | tuple[Problem, ...]:
     Problem: sweep_kind, sweep_mapping, sweep_key, sweep_no_setting, sweep_unknown, what `read_dimension` refuses, what
     the options' rows refuse, and what `check` finds.
     """
-    if job.kind != DEFAULT.name:
+    if not named(job.kind).trains:
         return (Problem(None, "sweep_kind"),)
     if not isinstance(raw, Mapping):
         return (Problem(KEY, "sweep_mapping"),)

@@ -33,7 +33,7 @@ POINTS = (
     "resume.draft_made", "resume.before_rename", "resume.after_rename", "resume.files_written",
     "queue.before_added", "queue.after_added", "queue.taken", "queue.before_removed",
     "trash.before_move", "trash.after_move",
-    "sweep.made", "sweep.changed", "sweep.asked", "sweep.named", "sweep.queued", "sweep.stops", "sweep.ended",
+    "sweep.written", "sweep.changed", "sweep.asked", "sweep.named", "sweep.queued", "sweep.stops", "sweep.ended",
 )
 
 

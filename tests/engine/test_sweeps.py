@@ -254,7 +254,7 @@ def test_a_sweep_that_is_made_by_half_is_none(
     dashboard: Dashboard, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hit(name: str) -> None:
-        if name == "sweep.made":
+        if name == "sweep.written":
             raise Died(name)
 
     with monkeypatch.context() as patch:
