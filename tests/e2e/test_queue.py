@@ -55,6 +55,7 @@ def test_a_job_waits_is_held_cancelled_put_back_and_starts_without_a_tab(browser
     page.click(".st-key-queue_it button")
     expect(page.locator(".st-key-train-output_dir input:visible")).not_to_have_value(second)
     third = run_name(page)
+    expect(page.locator(".st-key-busy")).to_have_count(0)  # what stood above the button has gone: it moves no more
     page.click(".st-key-enqueue button")
     expect(page.locator(".st-key-train-output_dir input:visible")).not_to_have_value(third)
 
