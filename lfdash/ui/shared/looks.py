@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.streamlit_private import FragmentOf
 
-PAUSE_S = 1.0  # between two looks
+PAUSE_S = 1.0  # between two looks, where no tab wants them sooner
 SELDOM_S = 30.0  # between two times that a tab asks by itself, which is woken when there is news
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,15 @@ class Looks:
                 one.woken = now
                 streamlit_private.wake(one.fragment)
 
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        with self._lock:
+            return min([PAUSE_S, *(one.every / 2 for one in self._looks.values() if one.every > 0)])
+
     def _go_on(self) -> None:
         pause = threading.Event()
         while not self._is_over():
-            pause.wait(PAUSE_S)
+            pause.wait(self.pause())
             try:
                 self.look(time.monotonic())
             except (OSError, RuntimeError, AttributeError, KeyError, ValueError):  # the tabs ask by themselves, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
 from lfdash.queue.store import Queued
@@ -11,6 +12,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import listed, markdown_safe, t
 
 LONGEST_ID = 80  # characters of an id that are repeated
+BEGINNING_S = 60.0  # of a run: somebody waits for its first step
 
 LOOKS = {
     RunState.STARTING: "run",
@@ -61,9 +63,14 @@ def queued_words(name: str, queued: Queued) -> str:
 
 
 def tick_seconds(view: RunView | None, sessions: int) -> float:
-    """How often the page looks: often while a run is alive, seldom when idle, less with many open tabs."""
-    alive = view is not None and view.state not in TERMINAL
-    return (2.0 if alive else 10.0) * max(1.0, sessions / 8)
+    """How often the page looks: most often for the first step of a run that has just begun, often while it is alive,
+    seldom when idle, less with many open tabs."""
+    if view is None or view.state in TERMINAL:
+        seconds = 10.0
+    else:
+        begins = view.started is not None and not view.progress.step and time.time() - view.started < BEGINNING_S
+        seconds = 0.5 if begins else 2.0
+    return seconds * max(1.0, sessions / 8)
 
 
 def duration(seconds: float | None) -> str:

@@ -77,3 +77,12 @@ def test_a_tab_has_a_look_for_each_of_its_fragments(server: mock.Mock) -> None:
     looks.keep(FragmentOf("a", ("other",), RerunData()), lambda: True, 0)
     looks.look(1e9)
     assert woken(server) == ["a", "a"]
+
+
+def test_looks_are_as_many_as_the_most_hurried_tab_wants() -> None:
+    looks = Looks()
+    with mock.patch.object(Looks, "_go_on"):
+        looks.keep(tab("a"), lambda: False, 2.0)
+        assert looks.pause() == module.PAUSE_S
+        looks.keep(tab("b"), lambda: False, 0.5)
+        assert looks.pause() == 0.25

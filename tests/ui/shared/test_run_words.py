@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lfdash.queue.store import Queued
+from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.table import BADGES
 from lfdash.runs.trash_origins import Item
@@ -15,6 +17,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.shared.layout import CSS
 from lfdash.ui.shared.run_words import (
     BADGE_LOOKS,
+    BEGINNING_S,
     LOOKS,
     duration,
     not_shown_words,
@@ -38,6 +41,14 @@ def test_seconds_as_people_read_them(seconds: float | None, words: str) -> None:
 def test_a_page_looks_often_only_while_its_run_is_alive(state: RunState) -> None:
     assert tick_seconds(replace(VIEW, state=state), 1) == (10.0 if state in TERMINAL else 2.0)
     assert tick_seconds(None, 1) == 10.0
+
+
+def test_it_looks_most_often_for_the_first_step() -> None:
+    begun = replace(VIEW, started=time.time())
+    assert tick_seconds(begun, 1) == 0.5
+    assert tick_seconds(replace(begun, progress=Progress(step=0)), 16) == 1.0
+    assert tick_seconds(replace(begun, progress=Progress(step=1)), 1) == 2.0
+    assert tick_seconds(replace(begun, started=time.time() - BEGINNING_S), 1) == 2.0
 
 
 def test_many_open_tabs_make_each_look_less_often() -> None:
