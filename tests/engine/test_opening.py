@@ -17,6 +17,7 @@ from lfdash.engine.opening import Opened, open_config, stem_of
 from lfdash.engine.services import Services, find_project
 from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.presets import read_preset
 from lfdash.outcomes import Refused
 from lfdash.workspace.devices import Gpu
 from tests.support import ROOT
@@ -62,10 +63,13 @@ def test_a_preset_becomes_the_run_of_the_page(services: Services, path: Path, gp
     assert opened(services, copy).job == wanted, "whatever its file is called"
 
 
-def test_what_was_fitted_is_said(services: Services) -> None:
-    preset = ROOT / "configs" / "presets" / "demo.yaml"
-    assert keys(opened(services, preset)) == ["cli.note_fitted", "cli.note_name"]
-    changed = opened(services, preset.read_text().replace("lora_rank: 16", "lora_rank: 8"))
+def test_what_was_fitted_is_said(services: Services, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    text = (ROOT / "configs" / "presets" / "demo.yaml").read_text().replace("preprocessing_num_workers: 1\n", "")
+    file.write_text(text)
+    services.presets["own"] = read_preset(file)
+    assert keys(opened(services, file)) == ["cli.note_fitted", "cli.note_name"]
+    changed = opened(services, text.replace("lora_rank: 16", "lora_rank: 8"))
     assert keys(changed) == ["cli.note_name"], "a file that is no preset is run as it is"
     assert "preprocessing_num_workers" not in build_args(changed.job)
 
