@@ -16,7 +16,7 @@ from lfdash.runs.alerts.alert import Alert
 @command("alerts", run_argument)
 def alerts(terminal: Terminal, run: str | None) -> int:
     """A row an alert, oldest first. Without a run: of all runs, and of the workspace. How many wait for the dashboard
-    that has the right to send them stands beside it, on standard error."""
+    that has the right to send them stands beside it, on standard error; also why alerts cannot be written, if so."""
     if run is None:
         workspace = terminal.open()
         listed: Sequence[Alert] = workspace.services.alerts.recent()
@@ -33,6 +33,9 @@ def alerts(terminal: Terminal, run: str | None) -> int:
     elsewhere = workspace.services.alert_sender.elsewhere()
     if elsewhere is not None and elsewhere.waiting:
         terminal.note(elsewhere_in(language(), elsewhere))
+    reason = workspace.services.alerts.unkept()
+    if reason:
+        terminal.note(t("alerts.unkept", reason=reason, folder=str(workspace.services.alerts.store.folder)))
     return FINE
 
 

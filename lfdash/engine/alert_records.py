@@ -43,6 +43,7 @@ class AlertRecords:
         self._unlogged: dict[str, Alert] = {}  # are in a run's folder, and not in the workspace's log
         self._files: dict[Path, Seen[tuple[Alert, ...]]] = {}
         self._warned: set[str] = set()
+        self._failure = ""  # why the last one was not written
 
     # -- writing ----------------------------------------------------------------------------------------
 
@@ -112,6 +113,7 @@ class AlertRecords:
     def _fail(self, alert: Alert, paths: RunPaths | None, error: OSError) -> None:
         """The disk does not take an alert."""
         logger.warning("an alert of %s could not be written: %s", alert.run or "the workspace", error)
+        self._failure = error.strerror or type(error).__name__
         self.keep(alert, paths)
 
     def keep(self, alert: Alert, paths: RunPaths | None) -> None:
@@ -182,6 +184,11 @@ class AlertRecords:
     def unwritten_of(self, view: RunView) -> tuple[Alert, ...]:
         """The alerts of a run that the disk did not take."""
         return tuple(one for _, one in list(self._unwritten.values()) if one.run_id == view.run_id)
+
+    def unkept(self) -> str:
+        """Why alerts are in this process's memory alone, in the system's words; "" where they are written, as far as
+        is known."""
+        return (self._failure if self._unwritten else "") or self.store.unwritable()
 
     def unread(self, view: RunView) -> tuple[Alert, ...]:
         """What is to be shown of a run's newest attempt, oldest first: what nobody has read, and what lfdash did."""

@@ -229,14 +229,14 @@ class AlertSender:
             self._turn.release()  # they may be for the address of another dashboard
         if url and is_news and self._turn.hold():
             self._send_all(url)
-        else:
+        elif not url or self._turn.is_elsewhere():
             self._unwritten = [one for one in self._unwritten if one.time > time.time() - OTHERS_S]
 
     def _send_all(self, url: str) -> None:
         """Sends what waits and is news to the address."""
         # another dashboard may have sent some before the right was got
         waiting = [(path, alert) for path, alert in self._store.waiting() if path not in self._old]
-        there = {alert.id for _, alert in waiting}
+        there = {alert.id for _, alert in waiting} | {one.id for one in self._store.recent()}  # written meanwhile
         unwritten = {alert.id: alert for alert in self._unwritten if not self._store.is_done(alert)}
         self._unwritten = []
         alerts = [alert for _, alert in waiting] + [one for key, one in unwritten.items() if key not in there]

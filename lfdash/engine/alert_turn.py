@@ -39,7 +39,7 @@ class Turn:
 
     def __init__(self, store: AlertStore, is_here: Callable[[], bool] = lambda: True) -> None:
         self._store = store
-        self._right = OnlyOne(store.folder / "sender.lock", is_here)
+        self._right = OnlyOne(store.folder / "sender.lock", is_here, unwritable=True)
         self._said = False  # that it is this dashboard
 
     @property
@@ -71,9 +71,13 @@ class Turn:
         self._right.release()
         self._said = False
 
+    def is_elsewhere(self) -> bool:
+        """Whether another dashboard has the right; False where it is this one, nobody, or not known."""
+        return self._right.is_elsewhere()
+
     def elsewhere(self) -> Elsewhere | None:
         """Who has the right, if it is another dashboard; None where it is this one, nobody, or not known."""
-        if not self._right.is_elsewhere():
+        if not self.is_elsewhere():
             return None
         times = self._store.waiting_since()
         overdue = bool(times) and times[0] < time.time() - OVERDUE_S

@@ -3,6 +3,7 @@ somebody has read. `.lfdash/alerts/`; whoever adds to it holds the lock that lie
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -106,6 +107,20 @@ class AlertStore:
         except OSError:
             return False
         return True
+
+    def unwritable(self) -> str:
+        """Why nothing can be written here, in the system's words; "" where it can, or that is not known. Writes
+        nothing; a full disk is not seen."""
+        for place in (self.folder, *self.folder.parents):
+            try:
+                if not place.exists():
+                    continue
+                if os.access(place, os.W_OK | os.X_OK):
+                    return ""
+                return os.strerror(errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES)
+            except OSError:
+                return ""
+        return ""
 
     # -- settings ---------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from lfdash.engine.alert_turn import Turn
 from lfdash.runs.alerts import file
 from lfdash.runs.alerts.alert import Alert
@@ -58,6 +60,14 @@ def test_who_should_send_what_waits(seen: Path) -> None:
     assert lfdash("alerts", "--json").json == []
     turn.release()
     assert "another dashboard" not in lfdash("alerts").err
+
+
+def test_that_alerts_cannot_be_written_is_said(seen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "cannot write" not in lfdash("alerts").err
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: ".lfdash" not in str(path) and access(path, mode))
+    said = lfdash("alerts")
+    assert said.code == 0 and f"cannot write alerts to {seen / '.lfdash' / 'alerts'} (Permission denied)" in said.err
 
 
 def test_for_a_program(copied: Path) -> None:

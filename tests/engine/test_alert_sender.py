@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine import alert_sender
+from lfdash.engine.alert_records import AlertRecords
 from lfdash.engine.alert_sender import AlertSender, by_apprise, hidden, is_address, masked
+from lfdash.queue.commands import LaunchLock
 from lfdash.runs.alerts.alert import Alert
 from lfdash.workspace.alert_store import SENT_WITHIN_S, AlertStore
 from tests.support.receiver import Receiver, receiving
@@ -51,6 +56,20 @@ def start(store: AlertStore) -> Iterator[Callable[..., AlertSender]]:
     yield begin
     for sender in made:
         sender.close()
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(root)], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
+    yield root
+    subprocess.run(["umount", "-l", str(root)], check=True)
 
 
 def alert(rule: str = "nan", when: float | None = None, run: str = "r1") -> Alert:
@@ -375,3 +394,35 @@ def test_nothing_of_an_address_is_shown_but_its_service() -> None:
     said = f"Failed to send to {where}: Not Found, error=404."
     shown = hidden("slack://hooks.example.com/T01/B02/abc", said)
     assert "404" in shown and not any(part in shown for part in ("T01", "B02", "abc", "example.com"))
+
+
+@pytest.mark.parametrize("there", ["lock", "folder", "nothing"])
+def test_what_a_read_only_disk_does_not_take_is_sent_once_and_said(
+    mounted: Path, receiver: Receiver, there: str
+) -> None:
+    folder = mounted / ".lfdash" / "alerts"
+    (folder if there != "nothing" else folder.parent).mkdir(parents=True)
+    if there == "lock":
+        (folder / "sender.lock").touch()
+    subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
+    records: list[AlertRecords] = []
+    senders: list[AlertSender] = []
+    for _ in range(2):
+        store = AlertStore(folder)
+        senders.append(AlertSender(store, lambda: receiver.url, lambda: "en"))
+        records.append(AlertRecords(store, LaunchLock(folder), senders[-1].wake, lambda _: None))
+    for record in records:
+        assert record.write(alert(), None, send=True)
+        assert [one.rule for one in record.recent()] == ["nan"] and record.unkept() == os.strerror(errno.EROFS)
+    senders[0].start()
+    wait_for(lambda: receiver.got and senders[0].last().time)
+    senders[1].start()
+    senders[1].wake()
+    wait_for(lambda: senders[1].elsewhere() is not None)
+    subprocess.run(["mount", "-o", "remount,rw", str(mounted)], check=True)
+    for record in records:
+        record.write_again()
+        assert record.unkept() == "" and len(record.store.logged()) == 1
+    for sender in senders:
+        sender.close()
+    assert receiver.titles == ["r1: NaN loss or zero gradient"] and not AlertStore(folder).waiting()

@@ -104,6 +104,12 @@ def draw(services: Services) -> None:
 def draw_list(services: Services) -> None:
     """All alerts, the newest first."""
     alert_settings.draw_elsewhere(services, overdue=True)
+    reason = services.alerts.unkept()
+    if reason:
+        folder = str(services.alerts.store.folder)
+        st.warning(
+            t("alerts.unkept", reason=markdown_safe(reason), folder=markdown_safe(folder)), icon=":material/save_as:"
+        )
     alerts = list(reversed(services.alerts.recent()))[:LISTED]
     if not alerts:
         st.caption(t("alerts.none"))

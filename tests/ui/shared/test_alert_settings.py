@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,3 +170,19 @@ def test_another_dashboard_that_does_not_send_is_said_where_alerts_are_listed(se
 def test_the_list_is_empty_at_first(services: Services) -> None:
     assert "Nothing has been alerted" in words(opened("list"))
     assert alert_panel.unread(services, services.alerts.recent()) == []
+
+
+def test_that_alerts_cannot_be_written_is_said_above_the_list(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not opened("list").warning
+
+    def full(alert: Alert) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), alert.rule)
+
+    monkeypatch.setattr(services.alerts.store, "add", full)
+    alert = Alert("disk", "", "", 0, "today", None, time.time(), {"free": "1", "hours": ""})
+    assert services.alerts.write(alert, None, send=False)
+    app = opened("list")
+    (said,) = [one.value for one in app.warning]
+    assert "No space left on device" in said and "in memory" in said and "Disk nearly full" in words(app)
