@@ -9,7 +9,7 @@ from lfdash.cli.commands import command, run_argument
 from lfdash.cli.runs import chosen
 from lfdash.cli.terminal import FINE, Terminal, local_time, table, utc
 from lfdash.cli.texts import language, t
-from lfdash.engine.alert_words import elsewhere_in, rule_in, what_in
+from lfdash.engine.alert_words import elsewhere_in, name_in, what_in
 from lfdash.runs.alerts.alert import Alert
 
 
@@ -43,7 +43,7 @@ def cells(alert: Alert) -> list[str]:
     """An alert's cells."""
     step = "–" if alert.step is None else str(alert.step)
     said = " ".join(what_in(language(), alert).split())
-    return [local_time(alert.time), alert.run or "–", rule_in(language(), alert.rule), step, said]
+    return [local_time(alert.time), alert.run or "–", name_in(language(), alert), step, said]
 
 
 def as_json(alert: Alert) -> dict[str, Any]:

@@ -14,12 +14,21 @@ from lfdash.runs.alerts.alert import STOP, Alert
 from lfdash.runs.alerts.rules import BY_NAME
 from lfdash.runs.view import Reason
 
+ENDS = {"SUCCEEDED": "finished", "STOPPED": "stopped", "FAILED": "failed", "LOST": "lost"}  # states, and their texts
 Safe = Callable[[str], str]
 
 
 def rule_in(code: str, rule: str) -> str:
     """What a rule is called."""
     return in_language(code, f"alerts.{rule}") if isinstance(lookup("en", "alerts", rule), str) else rule
+
+
+def name_in(code: str, alert: Alert) -> str:
+    """What an alert is called: its rule; of the end of a run, which end it was."""
+    if alert.rule not in ("ended", "failed"):
+        return rule_in(code, alert.rule)
+    other = "failed" if alert.rule == "failed" else "over"
+    return in_language(code, f"alerts.{ENDS.get(str(alert.params.get('state')), other)}")
 
 
 def what_in(code: str, alert: Alert, safe: Safe = str) -> str:
@@ -94,8 +103,7 @@ def remedy_in(code: str, alert: Alert, *, over: bool = False) -> str:
 
 def title_in(code: str, alert: Alert) -> str:
     """One line: the run, and what it is."""
-    name = rule_in(code, alert.rule)
-    return pair_in(code, alert.run or "lfdash", name)
+    return pair_in(code, alert.run or "lfdash", name_in(code, alert))
 
 
 def message_in(code: str, alert: Alert) -> str:

@@ -99,7 +99,7 @@ def test_how_bad_it_is_is_sent_too(
     kinds = {(body["title"], body["type"]) for body in receiver.got}
     assert kinds == {
         ("r1: NaN loss or zero gradient", "failure"), ("r1: Stalled", "warning"), ("r1: Run finished", "success"),
-        ("r1: Queue blocked", "warning"), ("other: Run finished", "info"),
+        ("r1: Queue blocked", "warning"), ("other: Run stopped", "info"),
     }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfdash.cli.alerts import as_json, cells
-from lfdash.engine.alert_words import icon_level, message_in, remedy_in, title_in, what_in
+from lfdash.engine.alert_words import icon_level, message_in, remedy_in, rule_in, title_in, what_in
 from lfdash.errors import RecordError
 from lfdash.locales import available
 from lfdash.runs.alerts.alert import STOP, Alert
@@ -45,6 +45,20 @@ def test_odd_values_of_another_version_break_no_page(
 def test_what_cannot_be_known_is_said_to_be_unknown(rule: str, params: dict[str, str | float]) -> None:
     said = what_in("en", Alert(rule, "id", "r", 1, "", 3, 1.5e9, params))
     assert "–" in said or "UNKNOWN" in said
+
+
+@pytest.mark.parametrize("code", available())
+def test_only_a_run_that_finished_is_said_to_have_finished(code: str) -> None:
+    titles = {
+        state: title_in(code, Alert(rule, "id", "r", 1, "", 5, 0.0, {"state": state}))
+        for rule, state in [("ended", "SUCCEEDED"), ("ended", "STOPPED"), ("ended", "?"), ("failed", "FAILED"),
+                            ("failed", "LOST")]
+    }
+    assert len(set(titles.values())) == 5 and rule_in(code, "ended") not in "".join(titles.values())
+    if code == "en":
+        assert [title.removeprefix("r: ") for title in titles.values()] == [
+            "Run finished", "Run stopped", "Run over", "Run failed", "Run lost"
+        ]
 
 
 @pytest.mark.parametrize("code", available())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lfdash.engine.alert_words import icon_level, remedy_in, rule_in, what_in
+from lfdash.engine.alert_words import icon_level, name_in, remedy_in, rule_in, what_in
 from lfdash.engine.services import Services
 from lfdash.locales import pair_in
 from lfdash.runs.alerts.alert import Alert
@@ -34,7 +34,7 @@ def draw_alert(services: Services, alert: Alert, place: int, *, over: bool) -> N
     said = what_in(code, alert, lambda text: markdown_safe(redact(text)))
     remedy = remedy_in(code, alert, over=over)
     with st.container(key=f"alert_bar_{place}", gap=None):
-        head = f"**{rule_in(code, alert.rule)}**"
+        head = f"**{name_in(code, alert)}**"
         BOXES[level](pair_in(code, head, f"{said} {remedy}".strip()), icon=ICONS[level])
         with st.container(horizontal=True, gap="small", horizontal_alignment="right", key=f"alert_do_{place}"):
             rule = BY_NAME.get(alert.rule)
