@@ -85,7 +85,7 @@ def measured(services: Services, view: RunView) -> Measured:
     if view.waiting is not None:
         return Measured()
     memory = peak_memory(services.machine_histories.of(view.paths.machine).poll())
-    return Measured(services.feeds.of(view.paths), duration(view), memory)
+    return Measured(services.feeds.of(view.paths), duration(view), memory, view.record is not None)
 
 
 def settings_of(services: Services, subjects: Sequence[Subject]) -> tuple[SettingRow, ...]:

@@ -59,17 +59,25 @@ class Feed(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """A run whose numbers are told. duration: seconds of all its attempts, as far as known. device_memory: GB, the most
-    that was seen in use on one of its devices, by whomever."""
+    """A run whose numbers are told. recorded: seconds of all its attempts, as far as its record tells; of a run without
+    one those of its log's last launch. has_record: whether it has one. device_memory: GB, the most that was seen in use
+    on one of its devices, by whomever."""
 
     feed: Feed | None = None
-    duration: float | None = None
+    recorded: float | None = None
     device_memory: float | None = None
+    has_record: bool = True
 
     @property
     def frame(self) -> MetricFrame | None:
         """Its columns; None where it has logged nothing."""
         return self.feed.frame if self.feed is not None and len(self.feed.frame) else None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds of all its launches, as far as known: of a run without a record its log tells them."""
+        told = None if self.has_record or self.frame is None else whole_frame(self.frame).seconds
+        return self.recorded if told is None else told
 
     @property
     def dead_since(self) -> float | None:
