@@ -13,6 +13,7 @@ from lfdash.cli.terminal import FINE, Terminal, seconds, table
 from lfdash.cli.texts import t
 from lfdash.engine.comparison import Subject, measured, settings_of, subjects_of
 from lfdash.engine.facade import Workspace
+from lfdash.outcomes import Refused
 from lfdash.runs.compare.address import of_runs
 from lfdash.runs.compare.settings import Cell, SettingRow, plain_text, shortened
 from lfdash.runs.compare.table import Measured, NumberRow, numbers_of
@@ -30,6 +31,8 @@ def compare(terminal: Terminal, runs: tuple[str, ...]) -> int:
     for name in runs:
         workspace, run = chosen(terminal, name)
         ids.append(run.id)
+    if len(set(ids)) < 2:
+        return terminal.refuse(Refused("compare_one", {"name": run.name}))
     subjects = subjects_of(workspace.services, of_runs(ids))
     settings = settings_of(workspace.services, subjects)
     found = numbers_of([numbers_read(workspace, subject) for subject in subjects])
@@ -44,6 +47,8 @@ def compare(terminal: Terminal, runs: tuple[str, ...]) -> int:
     names = [subject.name for subject in subjects]
     if settings:
         terminal.say(table([t("ui.compare_settings"), *names], map(setting_cells, settings)))
+    elif sum(subject.given.tells for subject in subjects) < 2:
+        terminal.say(t("ui.compare_settings_few"))
     else:
         terminal.say(t("ui.compare_settings_none"))
     if found.rows:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
-from tests.support.many import add_run
+from lfdash.runs.paths import RunPaths
+from tests.support.many import add_plain, add_run, log_rows, write_log
 from tests.support.terminal import lfdash
 
 
@@ -52,6 +54,32 @@ def test_a_run_that_does_not_exist(two: Path) -> None:
     assert said.code == 2 and "nobody" in said.err
 
 
-def test_the_same_run_twice_is_one(two: Path) -> None:
-    assert len(lfdash("compare", "slow", "slow", "--json").json["runs"]) == 1
+def test_one_run_is_not_compared(two: Path) -> None:
+    for given in (("slow",), ("slow", "slow")):
+        said = lfdash("compare", *given)
+        assert (said.code, said.out) == (2, "") and "Two or more" in said.err and "slow" in said.err
+        told = lfdash("compare", *given, "--json")
+        assert told.code == 2 and told.json["refused"] == "compare_one"
     assert lfdash("compare").code == 2
+
+
+def test_settings_that_are_not_known_are_not_the_same(workspace: Path) -> None:
+    for name in ("one", "two"):
+        paths = RunPaths(workspace / "saves" / name)
+        paths.root.mkdir(parents=True)
+        write_log(paths, log_rows(5, 5, random.Random(name)))
+    out = lfdash("compare", "one", "two").out
+    assert "must be known" in out and "same settings" not in out
+
+
+def test_a_resumed_run_of_another_machine_took_what_all_its_launches_did(workspace: Path) -> None:
+    """The clock of trainer_log.jsonl begins anew with each launch."""
+    add_run(workspace, "ours")
+    paths = add_plain(workspace, "resumed")
+    rows = [
+        {"current_steps": step, "total_steps": 40, "loss": 1.0, "epoch": step / 40, "elapsed_time": f"0:{minutes:02d}:00"}
+        for launch in (range(1, 21), range(21, 41)) for minutes, step in enumerate(launch, 1)
+    ]
+    write_log(paths, rows)
+    compared = {row["what"]: row["values"] for row in lfdash("compare", "ours", "resumed", "--json").json["numbers"]}
+    assert compared["duration"][1] == lfdash("show", "resumed", "--json").json["seconds"] == 40 * 60
