@@ -42,6 +42,8 @@ def diagnose(terminal: Terminal, what: str | None) -> int:
     view = chosen(terminal, what)[1].view
     if view.state not in (RunState.FAILED, RunState.LOST):
         return unfailed(terminal, view)
+    if view.lost == "pointer":
+        return give(terminal, {"cause": view.lost, "message": t("ui.lost_pointer"), "line": None, "fix": None})
     return told(terminal, explain(view), view)
 
 

@@ -17,6 +17,9 @@ def ls(terminal: Terminal) -> int:
         terminal.give([row_json(row) for row in rows])
     elif rows:
         terminal.say(table(head(), map(cells, rows)))
+        pointers = [row.name for row in rows if row.lost == "pointer"]
+        if pointers:
+            terminal.note(t("ui.compare_is_pointer", names=", ".join(pointers)))
     else:
         terminal.note(t("outcomes.run_none", workspace=terminal.folder))
     return FINE

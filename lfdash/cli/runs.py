@@ -99,6 +99,8 @@ def state_words(row: RunRow, view: RunView) -> str:
         return f"{words[0]}. {waiting_in(language(), view.waiting)}"
     if view.stall is not None:
         words.append(stall_in(language(), view.stall))
+    if view.lost == "pointer":
+        words.append(t("ui.lost_pointer"))
     if row.dead_step is not None:
         words.append(t("ui.dead_since", step=row.dead_step))
     return ": ".join([words[0], "; ".join(words[1:])] if len(words) > 1 else words)
@@ -106,8 +108,11 @@ def state_words(row: RunRow, view: RunView) -> str:
 
 def short_state(row: RunRow) -> str:
     """The state in a table, with a mark where there is more to tell."""
-    marks = [("ui.badge_stalled", row.stalled), ("ui.badge_dead", row.dead_step)]
-    told = [t(key) for key, value in marks if value is not None]
+    marks = [
+        ("ui.badge_stalled", row.stalled is not None), ("ui.badge_dead", row.dead_step is not None),
+        ("ui.badge_pointer", row.lost == "pointer"),
+    ]
+    told = [t(key) for key, is_so in marks if is_so]
     state = t(f"states.{row.state.name}")
     return f"{state} ({', '.join(told)})" if told else state
 

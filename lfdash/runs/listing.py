@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lfdash.runs.record import RunState
+from lfdash.runs.record import RunState, Why
 from lfdash.runs.summary_cache import Known
 from lfdash.runs.table import duration
 from lfdash.runs.view import RunView
@@ -18,7 +18,7 @@ class RunRow:
     newest of each. started: of its newest attempt, epoch seconds. seconds: all attempts together. folder: relative to
     the workspace; absolute where it lies elsewhere. stalled: seconds without a step, of a run that goes on but does not
     step any more. dead_step: since which step the loss is no number. tokens_per_s: of the whole run where it is over,
-    else of its newest lines.
+    else of its newest lines. lost: why nothing tells how it ended (record.py, Why), of one that is LOST.
     """
 
     id: str
@@ -38,6 +38,7 @@ class RunRow:
     stalled: float | None = None
     dead_step: int | None = None
     tokens_per_s: float | None = None
+    lost: Why | None = None
 
 
 def row_of(view: RunView, known: Known) -> RunRow:
@@ -62,4 +63,5 @@ def row_of(view: RunView, known: Known) -> RunRow:
         stalled=None if view.stall is None else view.stall.quiet_s,
         dead_step=summary.dead_step,
         tokens_per_s=view.progress.tokens_per_s,
+        lost=view.lost,
     )

@@ -19,7 +19,8 @@ from lfdash.runs.view import RunView
 class TableRow:
     """A run in the table. percent: 0-100. duration: seconds of all attempts. when: epoch seconds of its newest start,
     or of its log's last change; None for a job that waits. badges: what is to be told beside the state: "stalled",
-    "dead" (its loss is no number), "spoiled" (its run.json cannot be read), and what its alerts say. speed: tokens a
+    "dead" (its loss is no number), "spoiled" (its run.json cannot be read), "pointer" (git-lfs left its files out), and
+    what its alerts say. speed: tokens a
     second, of its newest lines. details: its arguments and results. text: what a search looks through."""
 
     run_id: str
@@ -61,7 +62,7 @@ def datasets_in(details: RunDetails) -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else ()
 
 
-BADGES = ("stalled", "dead", "spoiled", "diverged", "plateau", "overfit")
+BADGES = ("stalled", "dead", "spoiled", "pointer", "diverged", "plateau", "overfit")
 NAN = "nan"  # the rule of the alerts that says what "dead" says
 
 
@@ -70,7 +71,7 @@ def badges_of(view: RunView, known: Known) -> tuple[str, ...]:
     noticed = known.details.flags
     told = {
         "stalled": view.stall is not None, "dead": known.summary.dead_step is not None or NAN in noticed,
-        "spoiled": view.spoiled,
+        "spoiled": view.spoiled, "pointer": view.lost == "pointer",
     }
     return tuple(name for name in BADGES if told.get(name, name in noticed))
 

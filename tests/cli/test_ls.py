@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.many import add_plain, add_pointers
 from tests.support.runs import wait_for
 from tests.support.terminal import DEMO, lfdash
 
 COLUMNS = [
     "id", "name", "state", "kind", "model", "stage", "method", "step", "total", "loss", "eval_loss", "started",
-    "seconds", "folder", "stalled", "dead_step", "tokens_per_s",
+    "seconds", "folder", "stalled", "dead_step", "tokens_per_s", "lost",
 ]
 
 
@@ -84,3 +85,15 @@ def test_a_stalled_run_is_told(workspace: Path, monkeypatch: pytest.MonkeyPatch)
     assert lfdash("logs", "-f").code == 0
     (row,) = lfdash("ls", "--json").json
     assert (row["state"], row["step"], row["stalled"]) == ("SUCCEEDED", 40, None)
+
+
+def test_git_lfs_pointers_are_told_wherever_a_run_is_listed(workspace: Path) -> None:
+    add_plain(workspace, "whole")
+    add_pointers(workspace, "cloned")
+    said = lfdash("ls")
+    assert "LOST (git-lfs?)" in said.out and said.out.count("git-lfs?") == 1
+    assert "`git lfs pull`" in said.err and "cloned" in said.err and "whole" not in said.err
+    assert {row["name"]: row["lost"] for row in lfdash("ls", "--json").json} == {"whole": None, "cloned": "pointer"}
+    for command in ("show", "diagnose"):
+        assert "git-lfs pointers" in lfdash(command, "cloned").out, command
+    assert lfdash("diagnose", "cloned", "--json").json["cause"] == "pointer"

@@ -117,6 +117,14 @@ def add_plain(workspace: Path, name: str, model: str = "llama3-8b", method: str 
     return paths
 
 
+def add_pointers(workspace: Path, name: str) -> RunPaths:
+    """A run as a clone has it whose large files git-lfs has not fetched."""
+    paths = add_plain(workspace, name)
+    for path in list(paths.root.iterdir()):
+        path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 4242\n")
+    return paths
+
+
 def fill(workspace: Path, count: int, *, steps: int = 200, seed: int = 0) -> None:
     """So many runs of many kinds, the newest some minutes old."""
     rng = random.Random(seed)

@@ -124,9 +124,19 @@ def tick(services: Services, seconds: float) -> None:
         return
     with st.container(key="runs_count"):
         st.caption(count_words(rows, shown, len(chosen)))
+    draw_pointers(shown)
     tables.draw(services, parts, shown, rows, columns, best_ids(shown))
     if len(chosen) == 1:
         details.draw(services, chosen[0])
+
+
+def draw_pointers(shown: Sequence[TableRow]) -> None:
+    """Whose files git-lfs has left out, and what fetches them."""
+    names = [markdown_safe(row.name) for row in shown if "pointer" in row.badges]
+    if names:
+        more = [f"+ {len(names) - MOST_UNSEEN}"] if len(names) > MOST_UNSEEN else []
+        told = several([*names[:MOST_UNSEEN], *more])
+        st.caption(f":material/cloud_download: {t('ui.compare_is_pointer', names=told)}")
 
 
 def draw_unseen(services: Services) -> None:

@@ -14,7 +14,7 @@ from lfdash.engine.services import Services
 from lfdash.locales import available
 from lfdash.ui.runs import columns, filters, page, selection
 from tests.support import app as pages
-from tests.support.many import add_run, write_notes
+from tests.support.many import add_pointers, add_run, write_notes
 from tests.support.runs_page import button, ids, names, opened, press, select, texts, visit
 
 # -- listed ---------------------------------------------------------------------------------------------
@@ -34,6 +34,16 @@ def test_all_runs_newest_first_with_what_is_known_of_them(three: Services) -> No
     assert list(table["progress"].round()) == [33, 100, 100]
     assert all(len(curve) == 30 for curve in table["spark"][1:]) and (table["best"] <= table["last"]).all()
     assert "Runs: 3 of 3" in texts(app)
+
+
+def test_git_lfs_pointers_are_said_to_be_none_that_can_be_read(three: Services) -> None:
+    assert "git lfs pull" not in texts(visit())
+    add_pointers(three.workspace.root, "cloned")
+    three.registry.refresh()
+    app = visit()
+    assert "`git lfs pull` fetches their files: cloned" in texts(app)
+    states = dict(zip(names(app), app.dataframe[0].value["state"].map(list), strict=True))
+    assert states["cloned"] == ["LOST", "pointer"] and states["cli"] == ["SUCCEEDED"]
 
 
 def test_every_language_draws_the_page(three: Services) -> None:
