@@ -14,7 +14,8 @@ from lfdash.cli.texts import language, t
 from lfdash.engine.facade import Workspace
 from lfdash.engine.opening import NAMED
 from lfdash.engine.sweep_opening import OpenedSweep, open_sweep
-from lfdash.engine.sweeps import Sweeps, SweepView, TrialView, planned
+from lfdash.engine.sweep_views import SweepView, TrialView, planned
+from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.sweep import Sweep
 from lfdash.jobs.sweep_values import key_of, told
 from lfdash.locales import refusal_in

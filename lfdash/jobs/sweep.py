@@ -1,7 +1,8 @@
 """A sweep: one training job, several values for some of its settings, and how they are tried. Pure.
 
-Its file is the job's YAML with one more mapping, `sweep`. What is tried next is decided elsewhere (engine/sweeps.py, by
-Optuna); here is what can be said beforehand: the settings, the grid, the count, the names, what is wrong.
+Its file is the job's YAML with one more mapping, `sweep`. What is tried next is decided elsewhere, by Optuna
+(engine/sweep_study.py); here is what can be said beforehand: the settings, the grid, the count, the names, what is
+wrong.
 """
 
 from __future__ import annotations

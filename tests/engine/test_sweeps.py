@@ -15,7 +15,8 @@ from lfdash.engine.opening import open_config
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.sweep_records import MAKING
 from lfdash.engine.sweep_study import JOURNAL, run_id_of
-from lfdash.engine.sweeps import Sweeps, SweepView, attach, planned
+from lfdash.engine.sweep_views import SweepView, planned
+from lfdash.engine.sweeps import Sweeps, attach
 from lfdash.jobs.sweep import Sweep, read_sweep
 from lfdash.outcomes import Refused
 from lfdash.queue.store import QueueSettings

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from lfdash.engine.submit import keep_secrets
-from lfdash.engine.sweeps import SweepView, planned
+from lfdash.engine.sweep_views import SweepView, planned
 from lfdash.jobs.fields import BY_ID, ROWS
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import DIRECTIONS, SEEDS, SETTINGS, STOPPING, STRATEGIES, Sweep, evaluates, read_sweep

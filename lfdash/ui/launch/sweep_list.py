@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lfdash.engine.sweeps import Sweeps, SweepView
+from lfdash.engine.sweep_views import SweepView
+from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.sweep_values import key_of, told
 from lfdash.outcomes import Refused
 from lfdash.ui.shared.answers import refusal

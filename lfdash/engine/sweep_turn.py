@@ -1,0 +1,212 @@
+"""One turn of one sweep: what became of its runs is told to the journal, hopeless ones are stopped, and the next jobs
+go into the queue.
+
+A trial is an ordinary job of the queue. Its run's id follows from the sweep and the trial's number, so that it is the
+same whoever hands it over; who does so holds the sweep's lock, and whether it is there already is asked of the disk.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from lfdash.engine import context
+from lfdash.engine.plans import prepare
+from lfdash.engine.services import Services
+from lfdash.engine.sweep_records import SweepRecord
+from lfdash.jobs import checks
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.sweep import with_values
+from lfdash.jobs.sweep_values import name_of
+from lfdash.outcomes import Refused
+from lfdash.runs import notes
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import TERMINAL, RunState
+from lfdash.runs.view import RunView
+from lfdash.supervisor import failpoints
+
+if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
+    from optuna.trial import FrozenTrial
+
+    from lfdash.engine.sweep_study import Study
+
+LASTING = ("never", "no_output", "outside", "secret_in_plan", "name_reserved", "inside_run", "secret_missing")
+
+logger = logging.getLogger(__name__)
+
+
+class Turn:
+    """One turn of one sweep. The sweep's lock is held. OSError, KeyError or ValueError where its journal is none."""
+
+    def __init__(self, services: Services, record: SweepRecord, study: Study) -> None:
+        self.services = services
+        self.record = record
+        self.sweep = record.sweep
+        self.study = study
+
+    def run(self) -> bool:
+        """Looks at the trials that go on, and hands the next ones over. Whether there is something left to be done."""
+        from optuna.trial import TrialState
+
+        study = self.study
+        for trial in [one for one in study.trials if one.state is TrialState.RUNNING]:
+            self.look_after(trial)
+        going = self.record.state == "going"
+        if going:
+            study.repeat_stopped()
+            running = sum(one.state is TrialState.RUNNING for one in study.trials)
+            while running < self.sweep.parallel and study.left:
+                asked = study.ask()
+                failpoints.hit("sweep.asked")
+                if asked is None or not self.hand_over(asked):
+                    break
+                running += study.frozen(asked.number).state is TrialState.RUNNING
+        return any(one.state is TrialState.RUNNING for one in study.trials) or bool(going and study.left)
+
+    def hand_over(self, trial: FrozenTrial) -> bool:
+        """Puts a trial's job into the queue, once; False when that has to wait. A trial whose job cannot be run is told
+        as failed."""
+        from optuna.trial import TrialState
+
+        from lfdash.engine.sweep_study import run_id_of
+
+        trial = self.study.complete(trial)
+        run_id = run_id_of(self.record.id, trial.number)
+        values = [(one.field, trial.params[one.field]) for one in self.sweep.dimensions]
+        job = with_values(self.sweep, self.record.job, dict(values), trial.number, "x")
+        name = trial.user_attrs.get("name") or name_of(values, lambda one: self.taken(job, one))
+        trial = self.study.note(trial, name=name, folder=replaced_name(job, name).folder)
+        failpoints.hit("sweep.named")
+        job = replaced_name(job, name)
+        errors = [one for one in checks.problems(job, context.of(self.services, job)) if one.level == "error"]
+        if errors:
+            self.study.tell(trial, TrialState.FAIL, reason="problems")
+            return True
+        prepared = prepare(self.services, job, f"sweep {self.record.name}", run_id)
+        outcome = self.services.registry.enqueue(prepared.plan, prepared.record, prepared.request)
+        failpoints.hit("sweep.queued")
+        if isinstance(outcome, Refused):
+            if outcome.code == "exists":  # somebody took the name in this moment: another one the next time
+                self.study.note(trial, name="")
+            if outcome.code not in LASTING:
+                logger.warning("trial %d of sweep %s has to wait: %s", trial.number, self.record.id, outcome.code)
+                return False
+            self.study.tell(trial, TrialState.FAIL, reason=outcome.code)
+            return True
+        self.study.note(trial, queued=True)
+        return True
+
+    def taken(self, job: JobConfig, name: str) -> bool:
+        """Whether a run, or a job that waits, has the folder of that name."""
+        root = self.services.workspace.root / replaced_name(job, name).folder
+        return root.exists() or any(entry.paths.root == root for entry in self.services.registry.queue.jobs.entries())
+
+    def find(self, trial: FrozenTrial) -> RunView | Literal["waiting", "unseen", "gone"]:
+        """Where a trial's run is, as the disk says; a run comes out of the queue, so that is asked first."""
+        from lfdash.engine.sweep_study import run_id_of
+
+        registry, run_id = self.services.registry, run_id_of(self.record.id, trial.number)
+        look = registry.queue.jobs.look()
+        if any(entry.run_id == run_id for entry in look.entries):
+            return "waiting"
+        if look.failure or any(spoiled.file.startswith(run_id) for spoiled in look.unreadable):
+            return "unseen"
+        view = next((one for one in registry.watcher.views if one.run_id == run_id), None)
+        if view is None:
+            registry.refresh()
+            view = next((one for one in registry.watcher.views if one.run_id == run_id), None)
+        if view is not None:
+            return "unseen" if view.unseen or view.state is RunState.UNKNOWN else view
+        return "unseen" if registry.watcher.unseen else "gone"
+
+    def look_after(self, trial: FrozenTrial) -> None:
+        """Tells what became of a trial that goes on, or hands its job over if that was not done."""
+        from optuna.trial import TrialState
+
+        from lfdash.engine.sweep_study import run_id_of
+
+        found = self.find(trial)
+        marks = trial.user_attrs
+        if isinstance(found, RunView):
+            self.look_at(self.study.note(trial, queued=True), found)
+        elif found == "waiting" and self.record.state == "stopped":
+            if self.services.registry.queue.cancel(run_id_of(self.record.id, trial.number)) is None:
+                self.study.tell(trial, TrialState.FAIL, reason="stopped")
+        elif found == "waiting":
+            self.study.note(trial, queued=True)
+        elif found == "gone" and not marks.get("queued") and self.record.state == "going":
+            self.hand_over(trial)
+        elif found == "gone":
+            self.study.tell(trial, TrialState.FAIL, reason="gone" if marks.get("queued") else "stopped")
+
+    def look_at(self, trial: FrozenTrial, view: RunView) -> None:
+        """Tells how far a trial's run is, stops it where that is said, or tells how it ended."""
+        trial = self.tag(trial, view)
+        values = self.reached(view)
+        over = view.state in TERMINAL
+        if self.sweep.stop_early != "never" and values and (not over or view.state is RunState.STOPPED):
+            hopeless = self.study.report(trial, values)
+            if hopeless and view.state is RunState.RUNNING and max(values) < 100:
+                trial = self.study.note(trial, pruned=True)
+        if over:
+            failpoints.hit("sweep.ended")
+            self.tell_end(trial, view)
+            return
+        if self.record.state == "stopped":
+            trial = self.study.note(trial, stopped=True)
+        wanted = trial.user_attrs.get("pruned") or trial.user_attrs.get("stopped")
+        if wanted and view.state in (RunState.STARTING, RunState.RUNNING):
+            failpoints.hit("sweep.stops")
+            self.services.registry.stop(view.run_id, "graceful")
+
+    def tell_end(self, trial: FrozenTrial, view: RunView) -> None:
+        """Tells how a trial's run has ended."""
+        from optuna.trial import TrialState
+
+        value = self.best(view)
+        marks = trial.user_attrs
+        if view.state is RunState.SUCCEEDED and value is not None:
+            self.study.tell(trial, TrialState.COMPLETE, value)
+        elif view.state is RunState.STOPPED and marks.get("pruned"):
+            self.study.tell(trial, TrialState.PRUNED)
+        else:
+            reasons = {RunState.SUCCEEDED: "no_metric", RunState.STOPPED: "by_hand"}
+            stopped = view.state is RunState.STOPPED and marks.get("stopped")
+            self.study.tell(trial, TrialState.FAIL, reason="stopped" if stopped else reasons.get(view.state, "failed"))
+
+    def series(self, view: RunView) -> tuple[list[float], list[float]]:
+        """(steps, values) of the metric as the run has logged it so far."""
+        feed = self.services.feeds.of(view.paths)
+        feed.poll()
+        if self.sweep.metric not in feed.frame:
+            return [], []
+        steps, values = feed.frame.series(self.sweep.metric)
+        return steps.tolist(), values.tolist()
+
+    def reached(self, view: RunView) -> dict[int, float]:
+        """The metric by part of the run in percent; nothing where the run's length is not known."""
+        total = view.progress.total
+        if not total:
+            return {}
+        steps, values = self.series(view)
+        return {min(100, int(100 * step / total)): value for step, value in zip(steps, values, strict=True)}
+
+    def best(self, view: RunView) -> float | None:
+        """The best value that a run has logged; None without any."""
+        values = self.series(view)[1]
+        return (min if self.sweep.direction == "minimize" else max)(values, default=None)
+
+    def tag(self, trial: FrozenTrial, view: RunView) -> FrozenTrial:
+        """Gives a run the sweep's tag, once: who takes it away again has it so."""
+        if trial.user_attrs.get("tagged"):
+            return trial
+        held = view.notes
+        if self.record.tag not in held.tags:
+            notes.save(RunPaths(view.path), notes.Notes(held.note, (*held.tags, self.record.tag)), before=held)
+        return self.study.note(trial, tagged=True)
+
+
+def replaced_name(job: JobConfig, name: str) -> JobConfig:
+    """The job under another run name."""
+    return replace(job, values={**job.values, f"{job.kind}.output_dir": name})

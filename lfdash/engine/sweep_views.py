@@ -1,0 +1,110 @@
+"""A sweep as it is shown: its trials as the journal tells them, its best, and the runs that a grid would have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from lfdash.engine.sweep_records import SweepRecord
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.sweep import Sweep
+from lfdash.jobs.sweep_values import key_of, name_of
+from lfdash.outcomes import Value
+
+if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
+    from lfdash.engine.sweep_study import Study
+
+TrialStatus = Literal["waiting", "running", "complete", "pruned", "failed", "stopped"]
+STATUS: dict[str, TrialStatus] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """A trial as it is shown. values: by field id. run_id: of its run. state: "stopped" by the sweep's stop. value: of
+    its metric: the best one so far of a complete trial, the last one known of a pruned one. reason: why it failed: the
+    code of a text in the locales' [sweep]. percent: how far its run was when it was last reported."""
+
+    number: int
+    values: dict[str, Value]
+    run_id: str
+    name: str
+    state: TrialStatus
+    value: float | None = None
+    reason: str = ""
+    percent: int | None = None
+
+
+@dataclass(frozen=True)
+class SweepView:
+    """A sweep as it is shown. state: "done" when nothing is left to be tried. count: of the runs that it will have."""
+
+    id: str
+    name: str
+    tag: str
+    created: float
+    state: Literal["going", "stopped", "done"]
+    sweep: Sweep
+    job: JobConfig
+    count: int
+    trials: tuple[TrialView, ...] = ()
+    importance: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def best(self) -> TrialView | None:
+        """The complete trial with the best value."""
+        done = [one for one in self.trials if one.state == "complete" and one.value is not None]
+        sign = 1 if self.sweep.direction == "minimize" else -1
+        return min(done, key=lambda one: (sign * (one.value or 0.0), one.number), default=None)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that a sweep would have."""
+
+    name: str
+    values: dict[str, Value]
+
+
+def planned(sweep: Sweep) -> tuple[PlannedRun, ...]:
+    """The runs of a grid, in order, by the names that they have where those are free; none of a strategy that draws."""
+    if sweep.strategy != "grid":
+        return ()
+    names: set[str] = set()
+    found = []
+    for values in sweep.grid():
+        name = name_of(values.items(), names.__contains__)
+        names.add(name)
+        found.append(PlannedRun(name, values))
+    return tuple(found)
+
+
+def view_of(record: SweepRecord, study: Study) -> SweepView:
+    """A sweep as its journal says."""
+    from lfdash.engine.sweep_study import is_repeat, run_id_of
+
+    trials = []
+    for one in study.trials:
+        if is_repeat(one):
+            continue
+        reason = str(one.user_attrs.get("reason", ""))
+        state = "stopped" if reason == "stopped" else STATUS[one.state.name]
+        known = one.intermediate_values
+        trials.append(TrialView(
+            one.number, dict(one.params), run_id_of(record.id, one.number), str(one.user_attrs.get("name", "")), state,
+            one.value if one.value is not None else known[max(known)] if known else None,
+            reason, max(known, default=None),
+        ))
+    running = any(one.state == "running" for one in trials)
+    left = study.left
+    done = record.state == "going" and not running and not left
+    state_now: Literal["going", "stopped", "done"] = "done" if done else record.state
+    count = record.sweep.count
+    return SweepView(
+        record.id, record.name, record.tag, record.created, state_now, record.sweep, record.job, count, tuple(trials),
+        {key_of_field(record.sweep, name): part for name, part in study.importance().items()},
+    )
+
+
+def key_of_field(sweep: Sweep, field_id: str) -> str:
+    """What a setting is called in the sweep's file."""
+    return next(key_of(one.row) for one in sweep.dimensions if one.field == field_id)
