@@ -110,9 +110,12 @@ def would_be(terminal: Terminal, opened: OpenedSweep, sweep: Sweep, problems: tu
 def listed(terminal: Terminal) -> int:
     """A row a sweep, the newest first."""
     sweeps = Sweeps(terminal.open().services)
-    views = sweeps.views()
-    for broken in sweeps.unreadable():
-        terminal.note(refusal_in(language(), broken))
+    try:
+        views, broken = sweeps.views(), sweeps.unreadable()
+    except OSError as error:
+        return terminal.refuse(sweeps.unlisted(error))
+    for refused in broken:
+        terminal.note(refusal_in(language(), refused))
     if terminal.as_json:
         terminal.give([as_json(view, trials=False) for view in views])
         return FINE
@@ -161,8 +164,7 @@ def told_or_changed(terminal: Terminal, what: str, name: str) -> int:
 
 def progress(view: SweepView) -> str:
     """How many of its runs have ended, of how many."""
-    ended = sum(trial.state in ("complete", "pruned", "failed") for trial in view.trials)
-    return f"{ended}/{view.count}"
+    return f"{view.ended}/{view.count}"
 
 
 def cells(view: SweepView, trial: TrialView) -> list[str]:
@@ -184,13 +186,13 @@ def as_json(view: SweepView, *, trials: bool = True) -> dict[str, Any]:
     rows = [
         {
             "number": one.number, "run_id": one.run_id, "run": one.name or None, "state": one.state, "value": one.value,
-            "reason": one.reason or None, "settings": by_key(view.sweep, one.values),
+            "at": one.at, "reason": one.reason or None, "settings": by_key(view.sweep, one.values),
         }
         for one in view.trials
     ]
     return {
         "id": view.id, "name": view.name, "state": view.state, "created": utc(view.created), "count": view.count,
-        "ended": sum(one.state in ("complete", "pruned", "failed") for one in view.trials),
+        "ended": view.ended,
         "metric": view.sweep.metric, "direction": view.sweep.direction,
         "best": None if best is None else {"run_id": best.run_id, "run": best.name, "value": best.value},
         "importance": view.importance, "sweep": view.sweep.written(), **({"trials": rows} if trials else {}),

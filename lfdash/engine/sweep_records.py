@@ -27,6 +27,7 @@ VERSION = 1
 FILE = "sweep.json"
 LOCK = "lock"
 MAKING = ".tmp"
+TAG = "sweep "  # what the tag of its runs begins with
 LONGEST_TAG = 34  # characters of a name that become a part of the runs' tag
 State = Literal["going", "stopped"]
 
@@ -45,7 +46,7 @@ class SweepRecord:
     @property
     def tag(self) -> str:
         """The tag of its runs."""
-        return f"sweep {self.name}"[: LONGEST_TAG + 6]
+        return f"{TAG}{self.name}"[: LONGEST_TAG + len(TAG)]
 
     def to_json(self) -> str:
         """The content of its file."""

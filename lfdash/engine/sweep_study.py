@@ -7,7 +7,10 @@ reads passes over it (optuna/storages/journal/_file.py: read_logs).
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,12 +27,14 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from lfdash.files import PLAIN
+from lfdash.files import PLAIN, Unreadable, read_edges
 from lfdash.jobs.sweep import Sweep
 from lfdash.jobs.sweep_values import Dimension
 
 JOURNAL = "journal.log"
 NAME = "sweep"
+TAIL = 1 << 20  # bytes in which a last line ends
+LONGEST_REASON = 200  # characters
 MOST_REPEATS = 20  # proposals in a row that were tried already, after which there is nothing new to try
 THIRD = 3  # of successive halving: the best third goes on (Li et al., arXiv:1810.05934, reduction factor)
 FEWEST, MOST_AT_RANDOM = 3, 10  # first trials of TPE that are drawn at random; Optuna's own number is 10
@@ -55,7 +60,7 @@ def mend(journal: Path) -> None:
     descriptor = os.open(journal, os.O_RDWR | PLAIN)
     try:
         size = os.fstat(descriptor).st_size
-        tail = os.pread(descriptor, min(size, 1 << 20), max(0, size - (1 << 20)))
+        tail = os.pread(descriptor, min(size, TAIL), max(0, size - TAIL))
         if tail and not tail.endswith(b"\n"):
             os.ftruncate(descriptor, size - len(tail) + tail.rfind(b"\n") + 1)
             os.fsync(descriptor)
@@ -82,14 +87,32 @@ def distribution(dimension: Dimension) -> Distribution:
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
+def opened(folder: Path, sweep: Sweep) -> Study | Unreadable:
+    """A sweep's journal; Unreadable where it is none."""
+    path = folder / JOURNAL
+    try:
+        refuse_spoiled_end(path)
+        return Study(folder, sweep)
+    except OSError as error:
+        return Unreadable(error.strerror or type(error).__name__, error.errno or errno.EIO)
+    except Exception as error:  # noqa: BLE001 Optuna reads its lines unchecked, and a strange one may raise anything
+        return Unreadable(f"{type(error).__name__}: {error}"[:LONGEST_REASON])
+
+
+def refuse_spoiled_end(journal: Path) -> None:
+    """Optuna passes over a last line that is no JSON, and can read nothing once there is a line behind it. ValueError
+    for such a one, OSError. A line without an end is what a killed process leaves, see `mend`."""
+    tail = read_edges(journal, TAIL)[1]
+    *whole, _ = tail.split(b"\n")
+    if whole:
+        json.loads(whole[-1])
+
+
 class Study:
-    """A sweep's journal, opened. Methods that change it are for who holds the sweep's lock. KeyError, ValueError or
-    OSError where the journal is none."""
+    """A sweep's journal, opened. Methods that change it are for who holds the sweep's lock."""
 
     def __init__(self, folder: Path, sweep: Sweep) -> None:
         self.sweep = sweep
-        if not (folder / JOURNAL).is_file():  # Optuna would make an empty one
-            raise OSError(2, "no journal", str(folder / JOURNAL))
         storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL), HeldOutside()))
         self.study = optuna.load_study(study_name=NAME, storage=storage, pruner=pruner_of(sweep))
 
@@ -166,8 +189,9 @@ class Study:
         for percent, value in sorted(values.items()):
             if percent not in trial.intermediate_values:
                 live.report(value, percent)
+        hopeless = live.should_prune()  # asked of the first ones too: halving notes there what later ones are held to
         ended = sum(one.state in (TrialState.COMPLETE, TrialState.PRUNED) for one in self.trials)
-        return ended >= self.sweep.after_trials and live.should_prune()
+        return hopeless and ended >= self.sweep.after_trials
 
     def tell(self, trial: FrozenTrial, state: TrialState, value: float | None = None, reason: str = "") -> None:
         """Ends a trial. value: of a COMPLETE one; a PRUNED one has that of its last report."""
@@ -184,10 +208,11 @@ class Study:
                 self.study.enqueue_trial(dict(one.params), user_attrs={"again": one.number})
 
     def importance(self) -> dict[str, float]:
-        """How much each setting matters for being among the best, in parts of 1 (PED-ANOVA, arXiv:2304.10255); empty
-        before there are results that differ."""
-        done = [one for one in self.trials if one.state is TrialState.COMPLETE]
-        if len(done) < 3 or len({one.value for one in done}) < 2:
+        """How much each setting matters for being among the best tenth, in parts of 1 (PED-ANOVA, arXiv:2304.10255);
+        empty before there are results that differ."""
+        values = [one.value for one in self.trials if one.state is TrialState.COMPLETE and one.value is not None]
+        finite = [value for value in values if math.isfinite(value)]
+        if len(finite) < 3 or len(set(finite)) < 2:
             return {}
         found = get_param_importances(self.study, evaluator=PedAnovaImportanceEvaluator(evaluate_on_local=False))
         return {name: float(value) for name, value in found.items()}

@@ -145,7 +145,7 @@ class Turn:
         trial = self.tag(trial, view)
         values = self.reached(view)
         over = view.state in TERMINAL
-        if self.sweep.stop_early != "never" and values and (not over or view.state is RunState.STOPPED):
+        if self.sweep.stop_early != "never" and values:
             hopeless = self.study.report(trial, values)
             if hopeless and view.state is RunState.RUNNING and max(values) < 100:
                 trial = self.study.note(trial, pruned=True)
@@ -164,10 +164,11 @@ class Turn:
         """Tells how a trial's run has ended."""
         from optuna.trial import TrialState
 
-        value = self.best(view)
+        found = self.best(view)
         marks = trial.user_attrs
-        if view.state is RunState.SUCCEEDED and value is not None:
-            self.study.tell(trial, TrialState.COMPLETE, value)
+        if view.state is RunState.SUCCEEDED and found is not None:
+            value, step = found
+            self.study.tell(self.study.note(trial, at=step), TrialState.COMPLETE, value)
         elif view.state is RunState.STOPPED and marks.get("pruned"):
             self.study.tell(trial, TrialState.PRUNED)
         else:
@@ -192,10 +193,12 @@ class Turn:
         steps, values = self.series(view)
         return {min(100, int(100 * step / total)): value for step, value in zip(steps, values, strict=True)}
 
-    def best(self, view: RunView) -> float | None:
-        """The best value that a run has logged; None without any."""
-        values = self.series(view)[1]
-        return (min if self.sweep.direction == "minimize" else max)(values, default=None)
+    def best(self, view: RunView) -> tuple[float, int] | None:
+        """The best value that a run has logged, and at which step; None without any."""
+        steps, values = self.series(view)
+        sign = 1 if self.sweep.direction == "minimize" else -1
+        found = min(zip(values, steps, strict=True), key=lambda pair: sign * pair[0], default=None)
+        return None if found is None else (found[0], int(found[1]))
 
     def tag(self, trial: FrozenTrial, view: RunView) -> FrozenTrial:
         """Gives a run the sweep's tag, once: who takes it away again has it so."""

@@ -15,14 +15,16 @@ if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
     from lfdash.engine.sweep_study import Study
 
 TrialStatus = Literal["waiting", "running", "complete", "pruned", "failed", "stopped"]
+ENDED = ("complete", "pruned", "failed")
 STATUS: dict[str, TrialStatus] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
 @dataclass(frozen=True)
 class TrialView:
     """A trial as it is shown. values: by field id. run_id: of its run. state: "stopped" by the sweep's stop. value: of
-    its metric: the best one so far of a complete trial, the last one known of a pruned one. reason: why it failed: the
-    code of a text in the locales' [sweep]. percent: how far its run was when it was last reported."""
+    its metric: the best one so far of a complete trial, the last one known of a pruned one. at: the step of a complete
+    trial's value. reason: why it failed: the code of a text in the locales' [sweep]. percent: how far its run was when
+    it was last reported."""
 
     number: int
     values: dict[str, Value]
@@ -32,6 +34,7 @@ class TrialView:
     value: float | None = None
     reason: str = ""
     percent: int | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,21 @@ class SweepView:
     importance: dict[str, float] = field(default_factory=dict)
 
     @property
-    def best(self) -> TrialView | None:
-        """The complete trial with the best value."""
+    def complete(self) -> list[TrialView]:
+        """The trials whose value is known for good, the best first."""
         done = [one for one in self.trials if one.state == "complete" and one.value is not None]
         sign = 1 if self.sweep.direction == "minimize" else -1
-        return min(done, key=lambda one: (sign * (one.value or 0.0), one.number), default=None)
+        return sorted(done, key=lambda one: (sign * (one.value or 0.0), one.number))
+
+    @property
+    def best(self) -> TrialView | None:
+        """The complete trial with the best value."""
+        return next(iter(self.complete), None)
+
+    @property
+    def ended(self) -> int:
+        """How many of its runs have ended."""
+        return sum(one.state in ENDED for one in self.trials)
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ def view_of(record: SweepRecord, study: Study) -> SweepView:
         trials.append(TrialView(
             one.number, dict(one.params), run_id_of(record.id, one.number), str(one.user_attrs.get("name", "")), state,
             one.value if one.value is not None else known[max(known)] if known else None,
-            reason, max(known, default=None),
+            reason, max(known, default=None), one.user_attrs.get("at"),
         ))
     running = any(one.state == "running" for one in trials)
     left = study.left

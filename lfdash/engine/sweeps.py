@@ -11,10 +11,10 @@ from filelock import Timeout
 
 from lfdash.engine import context
 from lfdash.engine.services import Services
-from lfdash.engine.sweep_records import State, SweepFolders, SweepRecord, new_record
+from lfdash.engine.sweep_records import TAG, State, SweepFolders, SweepRecord, new_record
 from lfdash.engine.sweep_turn import Turn
 from lfdash.engine.sweep_views import SweepView, view_of
-from lfdash.files import Absent, FileMark, Unreadable, file_mark
+from lfdash.files import Absent, FileMark, Unreadable, file_mark, readable
 from lfdash.jobs import checks
 from lfdash.jobs.args import secret_names
 from lfdash.jobs.job import JobConfig
@@ -37,8 +37,9 @@ class Sweeps:
         self.services = services
         self.folders = SweepFolders(services.workspace.private)
         self._next = 0.0
-        self._seen: dict[str, tuple[tuple[FileMark | None, ...], SweepView]] = {}
+        self._seen: dict[str, tuple[tuple[FileMark | None, ...], SweepView | Refused]] = {}
         self._idle: dict[str, tuple[FileMark | None, ...]] = {}  # sweeps with nothing to do until their files change
+        self._told: dict[str, tuple[FileMark | None, ...]] = {}  # whose failure stands in the log, until they change
 
     # -- made, stopped, gone on with --------------------------------------------------------------------
 
@@ -81,8 +82,8 @@ class Sweeps:
 
     def stop(self, sweep_id: str) -> Refused | None:
         """Starts no further runs; those that wait are canceled, those that go on are asked to stop and keep what they
-        have trained. `go_on` tries their values again. Refused: sweep_unknown, sweep_unreadable, another_launch, and
-        what the file system does not let be."""
+        have trained. `go_on` tries their values again. Refused: sweep_unknown, sweep_unreadable, sweep_journal,
+        sweep_over (there is nothing left of it), another_launch, and what the file system does not let be."""
         return self._change(sweep_id, "stopped")
 
     def go_on(self, sweep_id: str) -> Refused | None:
@@ -97,6 +98,11 @@ class Sweeps:
                 record = self.folders.read(sweep_id)
                 if not isinstance(record, SweepRecord):
                     return unreadable(sweep_id, record)
+                shown = self.view(record)
+                if isinstance(shown, Refused):
+                    return shown
+                if shown.state == "done":
+                    return Refused("sweep_over", {"name": record.name})
                 record = replace(record, state=state)
                 self.folders.write(record)
                 failpoints.hit("sweep.changed")
@@ -118,34 +124,64 @@ class Sweeps:
     def unreadable(self) -> list[Refused]:
         """Why some of the sweeps cannot be read. OSError when the folder cannot be listed."""
         found = [(sweep_id, self.folders.read(sweep_id)) for sweep_id in self.folders.ids()]
-        return [unreadable(sweep_id, one) for sweep_id, one in found if isinstance(one, Unreadable)]
+        wrong = [unreadable(sweep_id, one) for sweep_id, one in found if isinstance(one, Unreadable)]
+        return [*wrong, *(one for record in self.records() if isinstance(one := self.view(record), Refused))]
 
     def views(self) -> list[SweepView]:
         """All that can be read, the newest first. OSError when the folder cannot be listed."""
-        return [self.view(record) for record in self.records()]
+        return [one for record in self.records() if isinstance(one := self.view(record), SweepView)]
 
     def get(self, name: str) -> SweepView | Refused:
-        """The sweep of an id, or of a name. Refused: sweep_unknown, sweep_unreadable."""
-        record = self.folders.read(name) if name in self.folders.ids() else None
-        if record is None:
-            record = next((one for one in self.records() if one.name == name), None)
+        """The sweep of an id, or of a name. Refused: sweep_unknown, sweep_unreadable, sweep_journal, sweeps_unlisted.
+        """
+        try:
+            record = self.folders.read(name) if name in self.folders.ids() else None
+            if record is None:
+                record = next((one for one in self.records() if one.name == name), None)
+        except OSError as error:
+            return self.unlisted(error)
         if record is None:
             return Refused("sweep_unknown", {"name": name})
         return self.view(record) if isinstance(record, SweepRecord) else unreadable(name, record)
 
-    def view(self, record: SweepRecord) -> SweepView:
-        """A sweep as its files say; read again when they have changed."""
-        folder = self.folders.of(record.id)
-        marks = (file_mark(folder / "sweep.json"), file_mark(folder / JOURNAL))
+    def unlisted(self, error: OSError) -> Refused:
+        """That the folder of the sweeps cannot be listed."""
+        path = readable(str(self.folders.root))
+        return Refused("sweeps_unlisted", {"path": path, "reason": error.strerror or type(error).__name__})
+
+    def of_run(self, run_id: str, tags: Iterable[str]) -> SweepView | None:
+        """The sweep that a run is a trial of; None where there is none, or it cannot be told. tags: of the run: those
+        without a sweep's are not looked for."""
+        if not any(tag.startswith(TAG) for tag in tags):
+            return None
+        try:
+            views = self.views()
+        except OSError:
+            return None
+        return next((one for one in views if any(trial.run_id == run_id for trial in one.trials)), None)
+
+    def view(self, record: SweepRecord) -> SweepView | Refused:
+        """A sweep as its files say; read again when they have changed. Refused: sweep_journal."""
+        marks = self._marks(record.id)
         seen = self._seen.get(record.id)
         if seen is not None and seen[0] == marks:
             return seen[1]
-        from lfdash.engine.sweep_study import Study
+        from lfdash.engine.sweep_study import opened
 
-        study = Study(folder, record.sweep)
-        shown = view_of(record, study)
+        study = opened(self.folders.of(record.id), record.sweep)
+        if isinstance(study, Unreadable) and study.failure is not None:
+            return self._spoiled(record, study)  # it may be read the next time
+        try:
+            shown = self._spoiled(record, study) if isinstance(study, Unreadable) else view_of(record, study)
+        except (KeyError, ValueError, TypeError, AttributeError, StopIteration) as error:  # trials of another sweep
+            shown = self._spoiled(record, Unreadable(f"{type(error).__name__}: {error}"))
         self._seen[record.id] = (marks, shown)
         return shown
+
+    def _spoiled(self, record: SweepRecord, why: Unreadable) -> Refused:
+        """That a sweep's journal cannot be read."""
+        path = readable(str(self.folders.of(record.id) / JOURNAL))
+        return Refused("sweep_journal", {"name": record.name, "path": path, "reason": readable(why.reason)})
 
     # -- carried on -------------------------------------------------------------------------------------
 
@@ -170,21 +206,31 @@ class Sweeps:
             except Timeout:
                 continue  # another dashboard does
             except OSError as error:
-                logger.warning("the sweep %s cannot be carried on just now: %s", sweep_id, error)
-            except Exception:  # one odd sweep must keep neither the others nor the queue from going on
-                logger.exception("carrying the sweep %s on failed", sweep_id)
+                self._tell(sweep_id, str(error))
+            except Exception as error:  # noqa: BLE001 one odd sweep must keep neither the others nor the queue back
+                self._tell(sweep_id, type(error).__name__, error)
+
+    def _tell(self, sweep_id: str, why: str, error: Exception | None = None) -> None:
+        """Says in the log that a sweep cannot be carried on; not again before its files have changed."""
+        marks = self._marks(sweep_id)
+        if self._told.get(sweep_id, ()) != marks:
+            self._told[sweep_id] = marks
+            logger.warning("the sweep %s cannot be carried on just now: %s", sweep_id, why, exc_info=error)
 
     def _marks(self, sweep_id: str) -> tuple[FileMark | None, ...]:
         folder = self.folders.of(sweep_id)
         return file_mark(folder / "sweep.json"), file_mark(folder / JOURNAL)
 
     def _carry_on(self, record: SweepRecord) -> None:
-        """One turn of a sweep. Its lock is held."""
-        from lfdash.engine.sweep_study import Study, mend
+        """One turn of a sweep. Its lock is held. OSError."""
+        from lfdash.engine.sweep_study import mend, opened
 
         folder = self.folders.of(record.id)
         mend(folder / JOURNAL)
-        if not Turn(self.services, record, Study(folder, record.sweep)).run():
+        study = opened(folder, record.sweep)
+        if isinstance(study, Unreadable):
+            self._tell(record.id, f"{JOURNAL}: {study.reason}")
+        elif not Turn(self.services, record, study).run():
             self._idle[record.id] = self._marks(record.id)
 
 

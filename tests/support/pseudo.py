@@ -22,6 +22,7 @@ UNSEEN = {
     "id", "key", "icon", "form_id", "icon_name", "url", "page", "page_script_hash", "shortcut", "identity", "language",
     "theme", "vega_lite_type", "selection_mode", "group_id", "query_param_key", "emoji", "mime", "data_id", "format",
     "autocomplete", "type", "container_key", "javascript", "element_id", "deferred_file_id", "command", "raw_value",
+    "query_string",
 }
 EXEMPT = {"code", "json", "text"}  # elements that show code, data and the log
 HTML_WORDS = re.compile(r"(?:title|aria-label|alt)=\"([^\"]*)\"|<(?:style|script)>.*?</(?:style|script)>|<[^>]*>", re.S)

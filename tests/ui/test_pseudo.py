@@ -31,11 +31,12 @@ from lfdash.ui.data import lengths, new
 from lfdash.ui.data import page as data
 from lfdash.ui.form import preview
 from lfdash.ui.form.state import NEW, Form
-from lfdash.ui.shared import layout
+from lfdash.ui.shared import layout, session
 from lfdash.ui.shared.answers import SHOWN
 from tests.support import app as pages
 from tests.support import pseudo
 from tests.support.runs import fake_cli, plan_for, wait_end
+from tests.support.sweeps import add_sweep
 
 # Data text: rows and names that the files below hold. `lfdash`, `tok` and `GB` are no words of a language.
 DATA = {"rows", "pairs", "online", "broken", "new", "mine", "ask", "say", "hello", "world", "instruction", "output",
@@ -325,6 +326,23 @@ def test_comparing(site: Site) -> None:
     for tab in TABS:
         app.session_state["compare.state"] = replace(app.session_state["compare.state"], tab=tab)
         site.check(app.run())
+
+
+def test_sweeps(site: Site) -> None:
+    app = site.open("pages/sweep.py")
+    site.check(app)
+    ends = (2.0, 1.5, "pruned", "by_hand", 1.25, "gone")
+    view = add_sweep(
+        session._sweeps[0], {"learning_rate": "0.001, 0.002, 0.003", "lora_rank": [8, 16]}, ends, name="mine",
+        stop_early="median",
+    )
+    site.names |= {"nan", "mine", "loss", "learning_rate", "lora_rank", *(trial.name for trial in view.trials)}
+    site.check(app.run())
+    app.query_params["sweep"] = view.id
+    site.check(app.run())
+    app.query_params["sweep"] = "mine-not"
+    site.names.add("mine-not")
+    site.check(app.run())
 
 
 def test_the_reference(site: Site) -> None:

@@ -155,6 +155,8 @@ def draw_runs(sweep: Sweep) -> None:
 
 def start(form: Form) -> None:
     """Makes the sweep that the dialog shows, and closes it; or says why there is none."""
+    if dialogs.SWEEP not in st.session_state:
+        return  # the second half of a double click: the first has made it
     st.session_state.pop(ANSWER, None)
     job = form.read().job
     sweep = read(job)

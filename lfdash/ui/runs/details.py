@@ -7,7 +7,9 @@ import streamlit as st
 from lfdash.engine.services import Services
 from lfdash.engine.words import stall_in
 from lfdash.runs.table import TableRow
-from lfdash.ui.shared.text import language, markdown_safe, t
+from lfdash.ui.launch import sweep_list
+from lfdash.ui.shared.session import shared_sweeps
+from lfdash.ui.shared.text import isolated, language, markdown_safe, t
 
 
 def draw(services: Services, row: TableRow) -> None:
@@ -21,6 +23,9 @@ def draw(services: Services, row: TableRow) -> None:
     st.caption(" · ".join(parts))
     if "stalled" in row.badges or "dead" in row.badges:
         draw_marks(services, row)
+    sweep = shared_sweeps().of_run(row.run_id, row.tags)
+    if sweep is not None:
+        sweep_list.draw_link(sweep, t("sweep.of_run", name=isolated(sweep.name)))
     if row.error:
         st.error(markdown_safe(services.registry.redact(row.error)), icon=":material/error:")
     if row.note:

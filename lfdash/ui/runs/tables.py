@@ -20,11 +20,13 @@ from lfdash.runs.arguments import words
 from lfdash.runs.grouping import Group, grouped, marked_id, metric_of
 from lfdash.runs.table import TableRow
 from lfdash.runs.values import ARG, SCORE
+from lfdash.ui.launch import sweep_list
 from lfdash.ui.runs import actions, filters, selection, view
 from lfdash.ui.runs.columns import SCHEMA, columns_of
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.run_words import BADGE_LOOKS, BEST, LOOKS, duration, state_word
-from lfdash.ui.shared.text import markdown_safe, t
+from lfdash.ui.shared.session import shared_sweeps
+from lfdash.ui.shared.text import isolated, markdown_safe, t
 
 COLOURS = {
     "run": "#1668c7", "done": "#1a7f37", "fail": "#c62f2f", "stop": "#9a6700", "idle": "#6e7781",
@@ -90,10 +92,19 @@ def draw(
             assert part.group is not None
             with keyed.expander(title(part.group, by, metric), key=open_key(part.place), page=filters.PAGE) as box:
                 if box.open and part.key:
+                    draw_sweep(part.rows)
                     marks = frozenset(filter(None, (marked_id(part.group),)))
                     draw_table(services, part.key, part.rows, every, columns, marks, TALLEST_GROUP)
     if len(parts) > MOST_GROUPS:
         st.caption(t("ui.runs_groups_more", count=len(parts) - MOST_GROUPS))
+
+
+def draw_sweep(rows: Sequence[TableRow]) -> None:
+    """The way to the sweep whose runs a group is made of."""
+    tags = set(rows[0].tags).intersection(*(row.tags for row in rows))
+    sweep = shared_sweeps().of_run(rows[0].run_id, tags)
+    if sweep is not None and sweep.tag in tags:
+        sweep_list.draw_link(sweep, t("sweep.of_run", name=isolated(sweep.name)))
 
 
 def draw_table(

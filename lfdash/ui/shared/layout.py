@@ -25,7 +25,9 @@ PAGES = (
     *KIND_PAGES[1:],
     ("pages/data.py", "ui.page_data"),
     ("pages/arguments.py", "ui.page_arguments"),
+    ("pages/sweep.py", "ui.page_sweep"),
 )
+UNLISTED = ("pages/sweep.py",)  # gone to from what they are about: the line has no room for more
 
 # Buttons that show an icon only: their words are there to be read aloud.
 ICON_ONLY = (
@@ -214,7 +216,8 @@ def draw_links() -> None:
     """The links to all pages."""
     with st.container(horizontal=True, horizontal_alignment="distribute", key="nav", gap=None):
         for path, key in PAGES:
-            st.page_link(path, label=t(key), width="content")
+            if path not in UNLISTED:
+                st.page_link(path, label=t(key), width="content")
 
 
 def draw_brand() -> None:

@@ -44,7 +44,15 @@ def services(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-def app(services: Services) -> AppTest:
+def links(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """Where the page links to: it is alone, and has no others to go to."""
+    found: list[dict[str, str]] = []
+    monkeypatch.setattr("streamlit.page_link", lambda page, *, query_params, **_: found.append(query_params))
+    return found
+
+
+@pytest.fixture
+def app(services: Services, links: list[dict[str, str]]) -> AppTest:
     found = AppTest.from_function(sweep_page, default_timeout=60)
     found.session_state[dialogs.SWEEP] = True
     found.session_state["do"] = {"top.model_path": "models/demo-llama", "train.dataset": ["demo_sft"]}
@@ -110,10 +118,8 @@ def test_a_strategy_that_draws_asks_for_their_number(app: AppTest) -> None:
 
 
 def test_a_sweep_that_is_there_is_listed_stopped_and_gone_on_with(
-    app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch
+    app: AppTest, services: Services, links: list[dict[str, str]]
 ) -> None:
-    links: list[dict[str, str]] = []  # this page alone has no others to go to
-    monkeypatch.setattr("streamlit.page_link", lambda page, *, query_params, **_: links.append(query_params))
     values(app, lora_rank="8, 16")
     button(app).click()
     pages.good(app.run())
@@ -127,6 +133,14 @@ def test_a_sweep_that_is_there_is_listed_stopped_and_gone_on_with(
     (going,) = session._sweeps[0].views()
     assert going.state == "going" and [one.name for one in going.trials] == ["r8", "r16"]
     pages.good(app.run())
-    assert links[-1] == {"runs": ",".join(one.run_id for one in going.trials), "tab": "relation"}
-    tables = [table.value for table in app.dataframe if "lora_rank" in table.value and len(table.value.columns) == 4]
-    assert [list(table["lora_rank"]) for table in tables] == [["8", "16"]]
+    assert links[-1] == {"sweep": view.id}
+
+
+def test_the_second_half_of_a_double_click_makes_no_second_sweep(app: AppTest, services: Services) -> None:
+    values(app, lora_rank="8, 16")
+    button(app).click()
+    app = pages.good(app.run())
+    assert dialogs.SWEEP not in app.session_state
+    button(app).click()
+    pages.good(app.run())
+    assert len(session._sweeps[0].views()) == 1

@@ -25,11 +25,16 @@ def services(tmp_path: Path) -> Iterator[Services]:
         yield found
 
 
+def listed() -> list[tuple[str, str]]:
+    """The pages that are linked to at the top."""
+    return [(path, key) for path, key in layout.PAGES if path not in layout.UNLISTED]
+
+
 def test_every_page_that_there_is_can_be_gone_to(services: Services) -> None:
     here = {"app.py", *(f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py"))}
     assert {path for path, _ in layout.PAGES} == here >= {kind.page for kind in KINDS}
     app = pages.start()
-    assert [link.proto.label for link in app.get("page_link")] == [in_language("en", key) for _, key in layout.PAGES]
+    assert [link.proto.label for link in app.get("page_link")] == [in_language("en", key) for _, key in listed()]
 
 
 def sent(app: AppTest) -> str:
@@ -48,7 +53,7 @@ def test_the_language_is_the_browsers_and_another_one_keeps_its_own(services: Se
     with mock.patch.object(page_script, "kept_language", return_value="ru"):
         again = pages.start()
     assert again.session_state[LANGUAGE] == "ru"
-    assert [link.proto.label for link in again.get("page_link")] == [in_language("ru", key) for _, key in layout.PAGES]
+    assert [link.proto.label for link in again.get("page_link")] == [in_language("ru", key) for _, key in listed()]
     assert pages.start().session_state[LANGUAGE] == "en"
 
 

@@ -1,0 +1,81 @@
+"""A sweep made by clicks on the demo: real trainings, one of them stopped early by the rule, and the sweep's page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import Server, drawn, pick_option
+
+pytestmark = pytest.mark.e2e
+MINUTE = 60_000  # ms
+SETTINGS = {"lora_rank": "8, 16", "learning_rate": "0.005, 0.002, 1e-7"}  # the last rate learns nothing
+
+
+def journal(workspace: Path) -> Path:
+    """The journal of the only sweep."""
+    (found,) = (workspace / ".lfdash" / "sweeps").glob("*/journal.log")
+    return found
+
+
+def logged(run: Path) -> list[float]:
+    """The losses that a run has logged."""
+    rows = [json.loads(line) for line in (run / "trainer_log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [row["loss"] for row in rows if row.get("loss") is not None]
+
+
+def make_sweep(page: Page) -> None:
+    """Fills the dialog by clicks and starts the sweep; Start is clicked twice, as an impatient person does."""
+    page.click(".st-key-sweep button")
+    dialog = page.get_by_role("dialog")
+    for name, values in SETTINGS.items():
+        pick_option(page, dialog.locator(".st-key-sweep-fields input"), name, search=True)
+        page.keyboard.press("Tab")  # Esc would close the dialog
+        drawn(page)
+        box = dialog.locator(f".st-key-sweep-values-{name} input")
+        box.fill(values)
+        box.press("Tab")
+        drawn(page)
+    pick_option(page, dialog.locator(".st-key-sweep-stop_early input"), "Median")
+    drawn(page)
+    start = dialog.locator(".st-key-sweep_start button")
+    expect(start).to_have_text(re.compile(r"runs: 6"))
+    start.dblclick()
+    expect(dialog).to_have_count(0)
+
+
+def test_a_sweep_by_clicks_its_best_and_the_run_that_the_rule_stopped(page: Page, server: Server) -> None:
+    make_sweep(page)
+    sweep_id = journal(server.workspace).parent.name
+    page.goto(f"{server.url}/sweep?sweep={sweep_id}")
+    state = page.locator(".lf-sweep .lf-state")
+    expect(state).to_have_attribute("data-state", "going", timeout=MINUTE)
+    expect(state).to_have_attribute("data-state", "done", timeout=8 * MINUTE)
+    runs = {path.parent.name: path.parent for path in server.workspace.glob("saves/*/*/*/run.json")}
+    assert len(runs) == 6
+    states = {name: json.loads((run / "run.json").read_text())["attempts"][-1]["state"] for name, run in runs.items()}
+    stopped = [name for name, found in states.items() if found == "STOPPED"]
+    assert stopped == ["r16_lr1e-7"], states
+    best = min((name for name in runs if name not in stopped), key=lambda name: min(logged(runs[name])))
+    expect(page.get_by_text(re.compile(f"Best so far: {best} · loss"))).to_be_visible()
+    value = min(logged(runs[best]))
+    expect(page.get_by_text(f"loss {value:.4g}")).to_be_visible()
+    assert min(logged(runs["r16_lr1e-7"])) > sorted(min(logged(run)) for run in runs.values())[2]
+    drawn(page)
+    expect(page.locator("[data-testid=stVegaLiteChart]")).to_be_visible()
+    expect(page.locator(".lf-weights code").first).to_have_text("learning_rate")
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+    assert found.violations_count == 0, found.generate_report()
+    page.locator(".st-key-sweep_longer_menu button").first.click()
+    page.locator(".st-key-sweep_longer button").click()
+    page.wait_for_selector(".st-key-train-learning_rate input", timeout=MINUTE)
+    rate = best.rpartition("_lr")[2]
+    expect(page.locator(".st-key-train-learning_rate input")).to_have_value(re.compile(rate.replace("e-", "e-0?")))
+    page.goto(f"{server.url}/sweep?sweep={sweep_id}")
+    page.locator(".st-key-sweep_export button").click()
+    expect(page.locator(".st-key-export-export_dir input")).to_have_value(f"models/{best}", timeout=MINUTE)
