@@ -88,13 +88,14 @@ def prepare_resume(services: Services, view: RunView, step: int, header: str) ->
     return Prepared(plan, view.record.resumed(plan), request_of(document.args, env))
 
 
-def weights_of(view: RunView, job: JobConfig) -> dict[str, Value]:
-    """What a job gives to start from a run's weights.
+def weights_of(view: RunView, job: JobConfig, folder: str = "") -> dict[str, Value]:
+    """What a job gives to start from a run's weights. folder: where they lie; "" the run's own.
 
     An OFT adapter is loaded while the method is called LoRA: LLaMA-Factory takes adapters there only, and the
     adapter says itself what it is.
     """
+    folder = folder or view.output_dir
     method = view.record.method if view.record else str(job.get("top.finetuning_type"))
     if method == "oft":
-        return {"top.finetuning_type": "lora", "top.checkpoint_path": [view.output_dir]}
-    return {"top.checkpoint_path": [saved_name(view.output_dir, method, model_name(job.get).replace(" ", ""))]}
+        return {"top.finetuning_type": "lora", "top.checkpoint_path": [folder]}
+    return {"top.checkpoint_path": [saved_name(folder, method, model_name(job.get).replace(" ", ""))]}

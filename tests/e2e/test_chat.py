@@ -59,10 +59,10 @@ def test_a_finished_run_answers_what_its_base_model_does_not(
 ) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
     page.goto(server.url)
-    page.wait_for_selector(".st-key-try_it_after")
+    page.wait_for_selector(".st-key-next_try_it_after")
     drawn(page)
-    page.locator(".st-key-try_it_after button").first.click()
-    expect(page.get_by_text("From taught.")).to_be_visible()
+    page.locator(".st-key-next_try_it_after button").first.click()
+    expect(page.locator(".st-key-source").get_by_text("taught on model")).to_be_visible()
     drawn(page)
     picture(page, "form")
     page.click(".st-key-start button:enabled")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine.chat.again import loaded_words
-from lfdash.engine.chat_jobs import job_for_base, job_for_run, launch, why_not_tried
+from lfdash.engine.chat_jobs import job_for_base, launch, why_not_tried
+from lfdash.engine.loading import job_for_run
 from lfdash.engine.services import Services
-from lfdash.jobs.kinds import named
+from lfdash.jobs.kinds import SERVING, named
 from lfdash.outcomes import Refused
 from lfdash.runs.view import RunView
 from lfdash.ui.chat import settings
@@ -55,7 +56,7 @@ def offers(services: Services, shown: RunView) -> dict[str, str]:
     taken = {shown.run_id, *st.session_state.get(COMPARED, [])}
     chats = {view.run_id: pair(view.name, loaded_words(view)) for view in views
              if named(view.kind).serves and view.run_id not in taken}
-    return chats | {view.run_id: view.name for view in views if why_not_tried(view) is None}
+    return chats | {view.run_id: view.name for view in views if why_not_tried(services, view) is None}
 
 
 def add(services: Services, view: RunView) -> None:
@@ -65,7 +66,7 @@ def add(services: Services, view: RunView) -> None:
     if other is not None and named(other.kind).serves:
         found: str | Refused = picked
     else:
-        job = job_for_run(services, other) if other is not None else job_for_base(services, view)
+        job = job_for_run(services, SERVING, other) if other is not None else job_for_base(services, view)
         beside = bool(st.session_state.get(settings.BESIDE))
         found = job if isinstance(job, Refused) else launch(services, job, t("ui.yaml_header"), beside=beside)
     st.session_state[SAID] = refusal(found) if isinstance(found, Refused) else ""

@@ -65,6 +65,7 @@ MARKS: Mapping[str, str] = {
     "lora_dropout": "do", "pref_beta": "beta",
 }
 FOLLOWERS = ("changed", "bar", "early")  # fragments that follow each change of a field
+SAYS = "says"  # that which says in words what a form with weights would do: it follows, too
 MODEL_PICK = "page.model"  # what the one field of the model shows; the form's values are its name and path
 HUB_NAME = "top.hub_name"
 TEMPLATE = "top.template"
@@ -246,12 +247,24 @@ class Form:
         keys |= {self.output} if self.own_name else set()
         return {row.id: st.session_state.get(row.id) for row in self.rows if row.id in keys}
 
-    def load_job(self, job: JobConfig, notes: list[Note]) -> None:
-        """Fills the form with a loaded job: exactly what it gives, and a fresh run name when it has none."""
-        name = next((str(params["name"]) for _, params in notes if "name" in params), "")
+    def load_job(self, job: JobConfig, notes: list[Note], by: str = "") -> None:
+        """Fills the form with a loaded job: exactly what it gives, and a fresh run name when it has none. by: whose it
+        is, where the notes do not name it."""
+        name = by or next((str(params["name"]) for _, params in notes if "name" in params), "")
         with self.replacing("ui.by_file" if name else "ui.by_job", name=name):
             self.show_preset(None)
             self.start_from(self.with_model(job), notes)
+
+    def load_weights(self, job: JobConfig, notes: list[Note]) -> None:
+        """Fills the form with a job that loads other weights. What is the user's own of how it is run stays: the
+        settings of this kind that differ from what the form was filled with, and a typed name."""
+        own = {name: st.session_state[name] for name in self.changed_ids() if name.startswith(f"{self.kind.name}.")}
+        if self.own_name:
+            own[self.output] = self.own_name
+        with self.replacing("ui.by_weights"):
+            self.start_from(self.with_model(job), notes)
+            st.session_state.update(own)
+            self.save_draft()
 
     def choose_dataset(self, name: str, directory: str, stage: str | None) -> None:
         """Puts one dataset of a data folder into the training form. stage: that it needs; None = the form's will do."""
@@ -465,7 +478,7 @@ class Form:
         now_wrong = self.shown_problems(self.read())
         if before is None or marks(self.told(before[1]), field_id) != marks(now_wrong, field_id):
             st.rerun()  # a field of another group has become right or wrong
-        st.rerun([fragment, *FOLLOWERS])
+        st.rerun([fragment, *FOLLOWERS, *([SAYS] if self.kind.starts_from == "model" else [])])
 
     def fill_implied(self, field_id: str) -> None:
         """Fills what a changed value implies, where nothing is given yet (LlamaBoard does it when it launches)."""

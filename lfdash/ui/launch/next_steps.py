@@ -1,4 +1,4 @@
-"""What can be done with a run that is over: resume it, start anew from its weights, take its settings, replace it."""
+"""How a run that is over goes on: resumed, trained for longer, its settings or weights taken; its name for another."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from lfdash.engine.defaults import Note
+from lfdash.engine.loading import job_for_run, weights_in
 from lfdash.engine.more import MOST_EPOCHS, MoreEpochs, more_epochs, prepare_more
 from lfdash.engine.resume import prepare_resume, stored, weights_of, why_not_resumed
 from lfdash.engine.services import Services
@@ -15,6 +16,7 @@ from lfdash.engine.submit import How
 from lfdash.errors import ConfigError
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import DEFAULT, named
 from lfdash.jobs.secret_arguments import clean
 from lfdash.jobs.yaml_format import Document, load
 from lfdash.outcomes import Refused, Value
@@ -22,7 +24,7 @@ from lfdash.runs.plan import ARGS_FILE
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import actions, try_it
+from lfdash.ui.launch import actions
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import BUSY, MESSAGE, forget_answers, refusal, tell
 from lfdash.ui.shared.text import markdown_safe, t
@@ -76,11 +78,14 @@ def train_longer(form: Form, longer: Longer, how: How = "start") -> None:
     st.rerun()
 
 
-def take_settings(
-    form: Form, run_id: str, from_weights: bool, fix: Mapping[str, Value | None] | None = None
-) -> None:
-    """Fills the form with a run's settings under a fresh name; with its weights, or with a cure, where wanted."""
-    if fill(form, run_id, from_weights):
+def take_settings(form: Form, run_id: str, fix: Mapping[str, Value | None] | None = None) -> None:
+    """Fills the form with a run's settings under a fresh name; with a cure, where wanted."""
+    view = form.services.registry.get(run_id)
+    job = same_job(form.services, view) if view is not None else Refused("no_configuration")
+    if isinstance(job, Refused):
+        st.session_state[MESSAGE] = refusal(job)
+    else:
+        form.load_job(job, [("ui.taken_from", {"name": view.name if view else run_id})])
         form.apply_fix(fix or {})
     close_menus()
     st.rerun()
@@ -98,21 +103,28 @@ def settings_of(services: Services, view: RunView) -> Document | None:
         return None
 
 
-def fill(form: Form, run_id: str, from_weights: bool) -> bool:
-    """Fills a form with a run's settings; False, with the reason for the page, without any."""
-    view = form.services.registry.get(run_id)
-    document = settings_of(form.services, view) if view else None
-    if view is None or document is None:
-        st.session_state[MESSAGE] = t("ui.no_configuration")
-        return False
+def same_job(services: Services, view: RunView) -> JobConfig | Refused:
+    """A job with a run's settings, under no name yet. Refused: no_configuration."""
+    document = settings_of(services, view)
+    if document is None:
+        return Refused("no_configuration")
     left_out = ("output_dir", "resume_from_checkpoint", "overwrite_output_dir")
     args = {key: value for key, value in document.args.items() if key not in left_out}
-    job = clean(job_from_args(args, document.env, form.kind.name)).job
-    notes: list[Note] = [("ui.taken_from", {"name": view.name})]
-    if from_weights:
-        job = JobConfig(job.kind, {**job.values, **weights_of(view, job)}, job.extra)
-    form.load_job(job, notes)
-    return True
+    return clean(job_from_args(args, document.env, named(view.kind).name)).job
+
+
+def further_job(services: Services, view: RunView) -> JobConfig | Refused:
+    """A training with a run's settings that starts from its weights: its own, else those of its last checkpoint; of an
+    export from the model that it wrote. Refused: no_configuration, and as `weights_in`."""
+    folder = weights_in(view)
+    if isinstance(folder, Refused):
+        return folder
+    if not named(view.kind).trains:
+        return job_for_run(services, DEFAULT, view)
+    job = same_job(services, view)
+    if isinstance(job, Refused):
+        return job
+    return JobConfig(job.kind, {**job.values, **weights_of(view, job, folder)}, job.extra)
 
 
 def dead_since(services: Services, view: RunView) -> int | None:
@@ -214,41 +226,6 @@ def draw_further(form: Form, view: RunView, place: str) -> None:
     (draw_more if view.state is RunState.SUCCEEDED else draw_resume)(form, view, place)
 
 
-def draw_after(form: Form, view: RunView) -> None:
-    """What comes next for a training that is over. The new runs that can be made of it stand side by side, or in a menu
-    where there is no room for them (ui/shared/layout.py)."""
-    if view.state not in TERMINAL or not form.kind.trains:
-        return
-    with st.container(horizontal=True, key="after", gap="small"):
-        try_it.draw(form.services, view, "after")
-        draw_further(form, view, "after")
-        draw_anew(form, view)
-        if anew(view):
-            with st.popover(
-                t("ui.curves_more"), icon=":material/more_horiz:", key=f"anew_menu_{st.session_state.get(TURN, 0)}"
-            ):
-                draw_anew(form, view, "_folded")
-
-
-def anew(view: RunView) -> list[tuple[str, str, bool]]:
-    """The new runs that can be made of one: key, icon, and whether from its weights."""
-    offered = [("from_weights", ":material/fork_right:", True)] if view.saved.model else []
-    if view.paths.training_args.exists():
-        offered.append(("take_settings", ":material/content_copy:", False))
-    return offered
-
-
-def draw_anew(form: Form, view: RunView, place: str = "") -> None:
-    """Their buttons. place: tells them apart from the same ones elsewhere."""
-    for key, icon, weights in anew(view):
-        usual = t(f"ui.{key}_help")
-        st.button(
-            t(f"ui.{key}"), key=f"{key}{place}", icon=icon, on_click=take_settings, args=(form, view.run_id, weights),
-            help=weights_help(form.services, view, usual) if weights else usual,
-            width="stretch" if place else "content",
-        )
-
-
 def draw_taken(form: Form) -> None:
     """The form's name is taken by a run: ask which of three is meant."""
     job = form.read().job
@@ -260,9 +237,9 @@ def draw_taken(form: Form) -> None:
         if form.kind.trains:
             draw_further(form, view, "taken")
             st.button(
-                t("ui.from_weights"), key="taken_weights", icon=":material/fork_right:", disabled=not view.saved.model,
+                t("ui.next_continue"), key="taken_weights", icon=":material/fork_right:", disabled=not view.saved.model,
                 on_click=from_weights, args=(form, view.run_id),
-                help=weights_help(form.services, view, t("ui.from_weights_keep")) if view.saved.model
+                help=weights_help(form.services, view, t("ui.next_continue_keep")) if view.saved.model
                 else t("ui.saved_nothing"),
             )
         with st.popover(
@@ -274,6 +251,6 @@ def draw_taken(form: Form) -> None:
                 args=(form.services, view.run_id),
             )
         st.button(
-            t("ui.take_settings"), key="taken_settings", icon=":material/content_copy:", on_click=take_settings,
-            args=(form, view.run_id, False), help=t("ui.take_settings_help"),
+            t("ui.next_use_settings"), key="taken_settings", icon=":material/content_copy:", on_click=take_settings,
+            args=(form, view.run_id), help=t("ui.next_use_settings_help"),
         )

@@ -86,8 +86,9 @@ def draw_shown(services: Services, view: RunView) -> None:
     st.info(waiting_words(view.waiting), icon=icon)
     draw_job(services, view, "shown", words=True)
     st.button(
-        t("ui.take_settings"), key="take_waiting", icon=":material/content_copy:", on_click=next_steps.take_settings,
-        args=(Form(services, named(view.kind)), view.run_id, False), help=t("ui.take_settings_help"),
+        t("ui.next_use_settings"), key="take_waiting", icon=":material/content_copy:",
+        on_click=next_steps.take_settings,
+        args=(Form(services, named(view.kind)), view.run_id), help=t("ui.next_use_settings_help"),
     )
     entry = services.registry.queue.jobs.get(view.run_id)
     if entry is not None:

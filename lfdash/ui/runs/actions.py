@@ -17,7 +17,7 @@ from lfdash.runs.record import STOPPABLE, TERMINAL, RunState
 from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import next_steps, try_it
+from lfdash.ui.launch import after, next_steps
 from lfdash.ui.runs.selection import CHOSEN
 from lfdash.ui.shared.answers import SHOWN, forget_answers, refusal
 from lfdash.ui.shared.text import listed, markdown_safe, t
@@ -39,8 +39,7 @@ def draw(services: Services, ids: Sequence[str]) -> None:
     draw_compare(services, found)
     draw_stop(services, found)
     draw_resume(services, one)
-    draw_clone(services, one)
-    try_it.draw(services, one, "runs", why_one(one))
+    after.draw_all(services, found, "runs")
     draw_rename(services, one)
     draw_notes(services, found)
     draw_delete(services, found)
@@ -170,26 +169,6 @@ def draw_resume(services: Services, one: RunView | None) -> None:
         (next_steps.draw_more if longer else next_steps.draw_resume)(form, one, place)
         return
     menu("resume", why_one(one), ":material/resume:")
-
-
-# -- clone ----------------------------------------------------------------------------------------------
-
-
-def draw_clone(services: Services, one: RunView | None) -> None:
-    """The run's settings into the form of its kind, under a fresh name."""
-    there = one is not None and (one.waiting is not None or one.paths.training_args.exists())
-    reason = why_one(one) or ("" if there else t("ui.no_configuration"))
-    st.button(
-        t("ui.take_settings"), key="runs_clone", icon=":material/content_copy:", disabled=bool(reason),
-        help=reason or t("ui.take_settings_help"), on_click=clone, args=(services, one),
-    )
-
-
-def clone(services: Services, view: RunView) -> None:
-    """Fills the form of the run's kind and goes to it."""
-    kind = named(services.registry.summaries.get(view).about.kind)
-    if next_steps.fill(Form(services, kind), view.run_id, from_weights=False):
-        st.session_state[GO] = (kind.page, None)
 
 
 # -- rename ---------------------------------------------------------------------------------------------

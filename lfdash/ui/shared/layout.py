@@ -122,25 +122,28 @@ CSS = """
 .lf-bar i {display: block; height: 100%; background: currentColor; transition: width .4s linear}
 [data-testid="stLayoutWrapper"]:has(> .st-key-run_bar) {container-type: inline-size}
 .st-key-run_bar > [data-testid="stElementContainer"]:has([data-testid="stSelectbox"]) {flex: 0 1 260px; min-width: 8rem}
-[class*="st-key-anew_menu_"] {display: none}
+[data-testid="stLayoutWrapper"]:has(> .st-key-after) {container-type: inline-size}
+.st-key-after {gap: .4rem}
+.st-key-after button {padding-left: .55rem; padding-right: .55rem}
+[data-testid="stLayoutWrapper"]:has(> .st-key-after_where) {flex: 1 1 9rem; min-width: 9rem}
+.st-key-after_where {flex-wrap: nowrap; gap: .4rem}
+.st-key-after_where pre {padding: .45rem 2.4rem .45rem .6rem}
+.st-key-after_where [data-testid="stCode"] div {opacity: 1; visibility: visible; transform: none}
+@container (max-width: 620px) {
+  [data-testid="stLayoutWrapper"]:has(> .st-key-after_where) {flex-basis: 100%}
+  .st-key-after {gap: .3rem}
+  .st-key-after button {padding-left: .35rem; padding-right: .35rem}
+}
 [data-testid="stLayoutWrapper"]:has(> .st-key-config_menus) {flex: 0 0 auto; width: auto}
 .st-key-config_menus {flex-wrap: nowrap}
-@container (max-width: 860px) {
-  .st-key-run_bar .st-key-from_weights, .st-key-run_bar .st-key-take_settings {display: none}
-  .st-key-run_bar [class*="st-key-anew_menu_"] {display: block}
-}
 @container (max-width: 560px) {
-  .st-key-run_bar, .st-key-after {flex-wrap: nowrap; gap: .4rem}
+  .st-key-run_bar {flex-wrap: nowrap; gap: .4rem}
   .st-key-run_bar > [data-testid="stElementContainer"]:has([data-testid="stSelectbox"]) {flex: 1 1 6rem; width: auto;
     min-width: 6rem}
-  .st-key-run_bar > [data-testid="stLayoutWrapper"]:has(> .st-key-after), .st-key-after > * {flex: 0 0 auto;
-    width: auto}
   .st-key-run_bar button {padding: 0 .5rem}
-  [class*="st-key-anew_menu_"] button [data-testid="stMarkdownContainer"] {position: absolute; width: 1px; height: 1px;
-    overflow: hidden; clip-path: inset(50%)}
 }
 @container (max-width: 440px) {
-  .st-key-run_bar, .st-key-after {flex-wrap: wrap}
+  .st-key-run_bar {flex-wrap: wrap}
 }
 @media (max-height: 800px) {
   [data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"]:has(.st-key-run_bar) {gap: .6rem}

@@ -109,7 +109,7 @@ def draw_failure(form: Form, view: RunView) -> None:
                 icon=":material/build:",
                 help=t("ui.fix_open_help", fix=words),
                 on_click=next_steps.take_settings,
-                args=(form, view.run_id, False, dict(found.fix)),
+                args=(form, view.run_id, dict(found.fix)),
             )
         st.download_button(
             t("ui.bundle"),

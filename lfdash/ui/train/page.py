@@ -6,8 +6,7 @@ import streamlit as st
 
 from lfdash.jobs.kinds import BY_NAME
 from lfdash.runs.view import RunView
-from lfdash.ui.chat import source
-from lfdash.ui.form import sidebar
+from lfdash.ui.form import sidebar, source
 from lfdash.ui.form.state import PRESET, Form
 from lfdash.ui.launch import foot, queue
 from lfdash.ui.shared import address, dialogs, streamlit_private
@@ -32,10 +31,8 @@ def draw(kind: str) -> None:
     services.warm.want()
     form = Form(services, BY_NAME[kind])
     form.seed()
-    if form.kind.serves:
-        source.take(form)
     with st.sidebar:
-        if form.kind.serves:
+        if form.kind.starts_from == "model":
             source.draw(form)
         sidebar.draw(form)
         foot.draw(form)

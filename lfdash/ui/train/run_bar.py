@@ -6,10 +6,10 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.jobs.kinds import named
-from lfdash.runs.record import STOPPABLE, RunState
+from lfdash.runs.record import STOPPABLE, TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import actions, next_steps, queue
+from lfdash.ui.launch import actions, after, next_steps, queue
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import t
@@ -25,9 +25,11 @@ def draw(form: Form, view: RunView | None) -> None:
     with st.container(horizontal=True, key="run_bar", vertical_alignment="center", gap="small"):
         draw_pick(form, view)
         draw_stop(form.services, view)
-        next_steps.draw_after(form, view)
+        if view.state in TERMINAL and form.kind.trains:
+            next_steps.draw_further(form, view, "after")
         if view.waiting is None:
             downloads.draw(form.services, view)
+    after.draw(form.services, view)
 
 
 def draw_pick(form: Form, view: RunView) -> None:

@@ -1,9 +1,7 @@
-"""What comes after a run: its settings, its weights, its next attempt, its name for another."""
+"""How a run goes on: its next attempt, more epochs, its name for another."""
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 from unittest import mock
 
@@ -17,7 +15,6 @@ from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.many import add_run
-from tests.support.pseudo import ESCAPED
 
 
 def visit(services: Services, name: str, **about: Any) -> AppTest:
@@ -37,58 +34,9 @@ def resume_menu(app: AppTest) -> Any:
     return menu
 
 
-def test_the_settings_of_a_run_are_taken_under_a_fresh_name(services: Services) -> None:
-    app = press(visit(services, "old", stage="dpo", args={"learning_rate": 7e-7}), "take_settings")
-    assert app.session_state["train.training_stage"] == "dpo"
-    assert app.session_state["train.learning_rate"] == "7e-7"
-    assert app.session_state["train.output_dir"] not in ("", "old")
-    assert app.session_state["top.checkpoint_path"] == []  # not its weights
-    assert t("ui.taken_from", name="old") in "\n".join(item.value for item in app.caption)
-
-
-def test_from_its_weights_the_next_run_starts_where_it_ended(services: Services) -> None:
-    app = press(visit(services, "old"), "from_weights")
-    assert app.session_state["top.checkpoint_path"] == ["old"]
-    assert app.session_state["train.output_dir"] not in ("", "old")
-
-
-def test_of_weights_that_are_useless_it_is_said_before_and_after(services: Services) -> None:
-    paths = add_run(services.workspace.root, "old", checkpoints=(20, 40))
-    for folder in (paths.root, paths.root / "checkpoint-20"):
-        (folder / "adapter_config.json").write_text("{}")
-    rows = paths.trainer_log.read_text().splitlines()
-    paths.trainer_log.write_text("".join(f"{line}\n" for line in (*rows[:30], *map(with_nan, rows[30:]))))
-    services.registry.refresh()
-    while not services.registry.summaries.step(services.registry.snapshot()):
-        pass
-    app, said = pages.start(), t("ui.weights_dead", step=30)
-    said = f"{said} {t('ui.weights_before', step=20)}"
-    assert app.button(key="from_weights").help == said != app.button(key="take_settings").help
-    app = press(app, "from_weights")
-    before = t("problems.weights_dead_earlier", value="saves/demo-llama/lora/old", step=30, earlier="checkpoint-20")
-    for _ in range(2):
-        assert before in ESCAPED.sub(r"\1", "\n".join(str(item.value) for item in app.sidebar.markdown))
-        app = pages.start()  # also after the page was opened anew
-
-
-def with_nan(line: str) -> str:
-    """A row of the log whose loss is no number."""
-    return json.dumps({**json.loads(line), "loss": math.nan})
-
-
-def test_where_there_is_no_room_the_same_stands_in_a_menu_which_closes(services: Services) -> None:
-    app = visit(services, "old")
-    (menu,) = [block for block in app.get("popover") if block.proto.popover.label == t("ui.curves_more")]
-    assert {button.key for button in menu.button} == {"from_weights_folded", "take_settings_folded"}
-    assert press(app, "from_weights_folded").session_state["top.checkpoint_path"] == ["old"]
-    (after,) = [block for block in app.get("popover") if block.proto.popover.label == t("ui.curves_more")]
-    assert after.proto.id != menu.proto.id
-
-
 def test_a_run_without_a_checkpoint_says_why_it_cannot_be_resumed(services: Services) -> None:
     app = visit(services, "old", state=RunState.FAILED)
     assert resume_menu(app).disabled and resume_menu(app).help == t("outcomes.resume_no_checkpoint")
-    assert "from_weights" not in {button.key for button in app.button}  # it saved none
 
 
 def test_a_run_is_resumed_from_the_checkpoint_that_is_chosen(services: Services) -> None:

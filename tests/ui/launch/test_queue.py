@@ -123,6 +123,6 @@ def test_the_settings_of_a_job_that_waits_can_be_taken(services: Services, place
     app = shown_job(services)
     if place == "runs":
         app = select(pages.good(app.switch_page("pages/runs.py").run()), "r1")
-    app.button(key="take_waiting" if place == "train" else "runs_clone").click()
+    app.button(key="take_waiting" if place == "train" else "next_use_settings_runs").click()
     app = pages.good(pages.good(app.run()).run())
     assert app.session_state["train.learning_rate"] == "7e-7" and app.session_state["train.output_dir"] != "r1"

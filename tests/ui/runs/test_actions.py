@@ -10,6 +10,7 @@ import pytest
 from lfdash.engine.services import Services
 from lfdash.runs.notes import Notes
 from lfdash.runs.record import RunState
+from lfdash.ui.launch import after
 from lfdash.ui.runs import actions, selection
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
@@ -20,7 +21,8 @@ from tests.support.runs_page import button, ids, menus, names, press, select, te
 
 def test_without_a_selection_every_button_says_why_not(three: Services) -> None:
     app = visit()
-    assert all(button(app, f"runs_{name}").disabled for name in ("open", "stop", "clone"))
+    assert all(button(app, f"runs_{name}").disabled for name in ("open", "stop"))
+    assert all(button(app, f"next_{step.name}_runs").disabled for step in after.NEXT_STEPS)
     assert all(menus(app)[name].disabled for name in ("Resume", "Rename", "Notes and tags", "Delete"))
     app = select(app, "old", "new")
     assert button(app, "runs_open").disabled and not menus(app)["Delete"].disabled
@@ -28,7 +30,7 @@ def test_without_a_selection_every_button_says_why_not(three: Services) -> None:
 
 def test_a_run_of_the_plain_cli_can_be_opened_noted_and_deleted_not_resumed(three: Services) -> None:
     app = select(visit(), "cli")
-    assert not button(app, "runs_open").disabled and button(app, "runs_clone").disabled
+    assert not button(app, "runs_open").disabled and button(app, "next_use_settings_runs").disabled
     assert menus(app)["Resume"].disabled and "outside the dashboard" in menus(app)["Resume"].help
     folder = three.workspace.saves / "llama3-8b" / "lora" / "cli"
     app = press(app, "runs_delete")
@@ -121,7 +123,7 @@ def test_notes_that_were_changed_elsewhere_are_not_overwritten(three: Services) 
 
 
 def test_clone_fills_the_form_of_its_kind_and_open_shows_the_run(three: Services) -> None:
-    app = press(select(visit(), "new"), "runs_clone")
+    app = press(select(visit(), "new"), "next_use_settings_runs")
     assert app.session_state["top.model_path"] == "models/other"
     assert app.session_state["train.training_stage"] == "dpo"
     app.switch_page("pages/runs.py")
@@ -135,7 +137,7 @@ def test_clone_of_an_evaluation_leaves_the_training_form_alone(three: Services) 
     three.registry.summaries.step(three.registry.snapshot(), budget=60)
     app = select(visit(), "scores")
     own = {key: app.session_state[key] for key in ("train.dataset", "train.output_dir", "train.do_train")}
-    app = press(app, "runs_clone")
+    app = press(app, "next_use_settings_runs")
     assert app.session_state["page.drawn_kind"] == "eval" and "eval.form.notes" in app.session_state
     assert {key: app.session_state[key] for key in own} == own
     assert [note for note, _ in app.session_state["eval.form.notes"]] == ["ui.taken_from"]

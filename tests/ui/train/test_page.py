@@ -60,4 +60,4 @@ def test_it_shows_its_own_runs_with_the_details_of_its_row(services: Services, k
     said = [item.value for item in app.success]
     assert said and (not kind.done or said == [t("ui.succeeded", saved=t(kind.done))])
     assert bool(app.get("bidi_component")) is kind.trains
-    assert ("take_settings" in keys(app)) is kind.trains
+    assert ("next_use_settings_after" in keys(app)) is not kind.serves

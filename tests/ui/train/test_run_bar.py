@@ -33,7 +33,7 @@ def test_a_run_that_is_over_has_no_stop_and_its_own_files(
     monkeypatch.setattr(downloads.st, "download_button", noted)
     app = pages.start()
     keys = {button.key for button in app.button}
-    assert "stop" not in keys and "take_settings" in keys
+    assert "stop" not in keys and "next_use_settings_after" in keys
     assert "learning_rate: 0.0123" in made["run_download_configuration"]()  # the run's, not the form's
     log = made["run_download_log"]().decode()
     assert "the end" in log
@@ -63,11 +63,11 @@ def test_a_link_to_a_run_that_is_not_there_shows_no_other_one(services: Services
     app.query_params["run"] = "gone"
     pages.good(app.run())
     assert any("gone" in str(item.value) for item in app.warning)
-    assert "take_settings" not in {button.key for button in app.button}
+    assert "next_use_settings_after" not in {button.key for button in app.button}
     app.button(key="run_newest").click()
     pages.good(app.run())
     pages.good(app.run())
-    assert app.query_params["run"] == "id-one" and "take_settings" in {button.key for button in app.button}
+    assert app.query_params["run"] == "id-one" and "next_use_settings_after" in {button.key for button in app.button}
 
 
 def test_a_link_names_a_run_by_its_name(services: Services) -> None:

@@ -1,0 +1,200 @@
+"""What a run has made, and the job of any kind that loads it: a chat, an evaluation, an export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lfdash.engine import models, on_disk
+from lfdash.engine.context import holds_something
+from lfdash.engine.dead_weights import dead_weights
+from lfdash.engine.defaults import fit_to_machine, with_model_name
+from lfdash.engine.resume import stored
+from lfdash.engine.services import Services
+from lfdash.files import read_json_file
+from lfdash.jobs.args import job_from_args
+from lfdash.jobs.job import JobConfig, new_job
+from lfdash.jobs.kinds import JobKind, named
+from lfdash.jobs.rules import listed
+from lfdash.jobs.secret_arguments import clean
+from lfdash.jobs.stages import ADAPTER_METHODS
+from lfdash.outcomes import Refused
+from lfdash.runs.view import RunView
+
+# what loads a model and writes its prompts; training has more, which `llamafactory-cli api` refuses
+LOADS = frozenset({
+    "model_name_or_path", "adapter_name_or_path", "adapter_folder", "template", "finetuning_type", "trust_remote_code",
+    "quantization_bit", "quantization_method", "quantization_type", "double_quantization", "flash_attn", "use_unsloth",
+    "rope_scaling", "cache_dir", "model_revision", "enable_thinking", "default_system", "tool_format", "resize_vocab",
+    "add_tokens", "add_special_tokens", "new_special_tokens_config", "image_max_pixels", "image_min_pixels",
+    "video_max_pixels", "video_min_pixels", "video_fps", "split_special_tokens", "use_fast_tokenizer", "infer_backend",
+    "infer_dtype", "vllm_maxlen", "vllm_gpu_util", "vllm_enforce_eager", "vllm_config", "use_kv_cache",
+})
+# what a chat alone takes; an evaluation is a job of the trainer, an export computes nothing
+INFERS = frozenset({"infer_backend", "infer_dtype", "vllm_maxlen", "vllm_gpu_util", "vllm_enforce_eager",
+                    "vllm_config", "enable_thinking", "default_system"})
+# llamafactory/model/adapter.py and hparams/parser.py: an adapter is not merged into quantized weights
+QUANTIZES = frozenset({"quantization_bit", "quantization_method", "quantization_type", "double_quantization"})
+LEFT_OUT: Mapping[str, frozenset[str]] = {"eval": INFERS, "export": INFERS | QUANTIZES | {"flash_attn"}}
+EVALUATED = 50  # rows that are proposed: a first score within minutes, and the form says so
+EXPORTS = "exports"  # the folder of the workspace that an export is proposed in
+
+
+def makes_weights(kind: JobKind) -> bool:
+    """Whether runs of a kind leave weights: trainings and exports."""
+    return kind.trains or kind.saves == "model"
+
+
+def weights_in(view: RunView) -> str | Refused:
+    """The folder of a run's weights, relative to the workspace: its own, else that of its last checkpoint; of an
+    export its export folder. Refused: next_no_weights (runs of this kind leave none), next_nothing_saved."""
+    kind = named(view.kind)
+    if not makes_weights(kind):
+        return Refused("next_no_weights")
+    if view.waiting is not None:
+        return Refused("next_waiting")
+    if not kind.trains:
+        document = stored(view)
+        folder = document.args.get("export_dir") if document else None
+        return folder if isinstance(folder, str) and folder else Refused("no_configuration")
+    if view.saved.model:
+        return view.output_dir
+    if view.saved.checkpoints:
+        return f"{view.output_dir}/checkpoint-{view.saved.checkpoints[-1]}"
+    return Refused("next_nothing_saved")
+
+
+def arguments_of(args: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """The arguments that load what a training with `args` has saved in `folder`.
+
+    An adapter stands on those that it was trained on: all of them where a new one was made, else all but the last,
+    which was trained further (llamafactory/model/adapter.py, _setup_lora_tuning). An OFT adapter is loaded while the
+    method is called LoRA.
+    """
+    loads = {name: value for name, value in args.items() if name in LOADS}
+    method = str(args.get("finetuning_type", "lora"))
+    if method not in ADAPTER_METHODS:
+        return {**loads, "model_name_or_path": folder, "finetuning_type": method}
+    before = listed(args.get("adapter_name_or_path"))
+    before = before if args.get("create_new_adapter") else before[:-1]
+    return {**loads, "finetuning_type": "lora", "adapter_name_or_path": ",".join([*before, folder])}
+
+
+def merged_arguments(args: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """The arguments that load the whole model that an export with `args` has written into `folder`."""
+    left = {"adapter_name_or_path", "adapter_folder", "finetuning_type", *QUANTIZES}
+    return {**{name: value for name, value in args.items() if name in LOADS - left}, "model_name_or_path": folder}
+
+
+def loads_run(services: Services, view: RunView) -> dict[str, Any] | Refused:
+    """The arguments that load what a run has made. Refused: as `weights_in`, no_configuration."""
+    folder = weights_in(view)
+    if isinstance(folder, Refused):
+        return folder
+    document = stored(view)
+    if document is not None:
+        return (arguments_of if named(view.kind).trains else merged_arguments)(document.args, folder)
+    found = loads_folder(services, folder)
+    own = not isinstance(found, Refused) and "adapter_name_or_path" in found  # else it may be anything
+    return found if own or view.saved.model == "model" else Refused("no_configuration")
+
+
+def loads_folder(services: Services, folder: str) -> dict[str, Any] | Refused:
+    """The arguments that load a folder (relative to the workspace) or Hub id: an adapter on the model that it names,
+    else a model; with the template of that model where LLaMA-Factory knows it. Refused: chat_folder (an adapter that
+    names no model)."""
+    path = services.roots.readable(folder)
+    adapter = read_json_file(Path(path) / "adapter_config.json") if path else None
+    if not isinstance(adapter, dict) or not adapter:
+        return {"model_name_or_path": folder, "template": models.like(services, folder).template or "default"}
+    base = adapter.get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        return Refused("chat_folder", {"path": folder})
+    template = models.like(services, base).template or "default"
+    return {"model_name_or_path": base, "adapter_name_or_path": folder, "template": template}
+
+
+def why_unsound(services: Services, args: Mapping[str, Any]) -> Refused | None:
+    """Why nothing good comes of loading this: files that are not there (any more), weights of a run whose loss was no
+    number. None where nothing is known against it. Refused: next_gone, next_dead, next_dead_earlier."""
+    for gone in on_disk.missing(services, args).values():
+        return Refused("next_gone", {"path": gone[0].value})
+    for dead in dead_weights(services, args).values():
+        code = "next_dead_earlier" if dead[0].earlier else "next_dead"
+        return Refused(code, {"step": dead[0].step, "earlier": dead[0].earlier})
+    return None
+
+
+def job_of(services: Services, kind: JobKind, args: Mapping[str, Any]) -> JobConfig:
+    """A job of a kind that loads a model by these arguments; the rest is as in a new form of that kind."""
+    loads = {name: value for name, value in args.items() if name not in LEFT_OUT.get(kind.name, frozenset())}
+    if kind.serves:
+        job = job_from_args({"infer_backend": "huggingface", **loads}, {}, kind.name)
+    else:
+        given = job_from_args(loads, {}, kind.name)
+        fresh, _ = fit_to_machine(services, new_job(kind.name))
+        own = {name: value for name, value in fresh.values.items() if name.startswith(f"{kind.name}.")}
+        job = JobConfig(kind.name, {**own, **given.values}, given.extra)
+    return with_model_name(services, clean(job).job)
+
+
+def job_for_run(services: Services, kind: JobKind, view: RunView) -> JobConfig | Refused:
+    """A job of a kind that loads what a run has made; an evaluation of it has the run's data, an export a folder of its
+    own. Refused: as `loads_run`."""
+    args = loads_run(services, view)
+    if isinstance(args, Refused):
+        return args
+    job = job_of(services, kind, args)
+    document = stored(view)
+    more = PROPOSED.get(kind.name)
+    values = more(services, view, document.args if document else {}) if more else {}
+    return JobConfig(job.kind, {**job.values, **values}, job.extra)
+
+
+def job_for_folder(services: Services, kind: JobKind, text: str) -> JobConfig | Refused:
+    """A job of a kind that loads a typed folder (relative to the workspace) or Hub id: a run, an adapter, a checkpoint,
+    else a model. Refused: as `loads_run` and `loads_folder`."""
+    folder = text.strip().rstrip("/")
+    view = by_folder(services, folder)
+    if view is not None and folder in (view.output_dir, weights_in(view)):
+        return job_for_run(services, kind, view)
+    document = stored(view) if view else None
+    path = services.roots.readable(folder)
+    if document is not None and path is not None and (Path(path) / "adapter_config.json").is_file():
+        return job_of(services, kind, arguments_of(document.args, folder))
+    args = loads_folder(services, folder)
+    return args if isinstance(args, Refused) else job_of(services, kind, args)
+
+
+def by_folder(services: Services, folder: str) -> RunView | None:
+    """The run whose weights lie in a folder of the workspace, or are one of its checkpoints."""
+    for view in services.registry.snapshot():
+        made = None if named(view.kind).trains or view.waiting else weights_in(view)
+        if folder in (view.output_dir, made) or folder.startswith(f"{view.output_dir}/checkpoint-"):
+            return view
+    return None
+
+
+def data_of(services: Services, view: RunView, args: Mapping[str, Any]) -> dict[str, Any]:
+    """What an evaluation of a run is proposed to be measured on: its evaluation data, else those it was trained on, as
+    far as they are no ranked pairs."""
+    folder = str(args.get("dataset_dir") or "data")
+    known = services.datasets(folder).ranking
+    names = listed(args.get("eval_dataset") or args.get("dataset"))
+    values = {
+        "eval.dataset": [name for name in names if not known.get(name)], "eval.dataset_dir": folder,
+        "eval.cutoff_len": args.get("cutoff_len"), "eval.max_samples": EVALUATED,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def export_folder(services: Services, view: RunView, _args: Mapping[str, Any]) -> dict[str, Any]:
+    """A folder for an export of a run that holds nothing yet."""
+    name, n = view.name.replace(" ", ""), 1
+    while holds_something(services.workspace.root / EXPORTS / (f"{name}-{n}" if n > 1 else name)):
+        n += 1
+    return {"export.export_dir": f"{EXPORTS}/{name}-{n}" if n > 1 else f"{EXPORTS}/{name}"}
+
+
+PROPOSED = {"eval": data_of, "export": export_folder}
