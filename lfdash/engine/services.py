@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lfdash.access.sign_in import SignIn
 from lfdash.data.cache import DataCache
@@ -15,6 +16,7 @@ from lfdash.data.dataset_info import DatasetInfo
 from lfdash.engine import alerts
 from lfdash.engine.chat.chats import Chats
 from lfdash.engine.machine_use import MachineUse
+from lfdash.engine.recent import Recent
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.engine.sees import Sees
 from lfdash.jobs.environment import ArgumentType
@@ -109,6 +111,7 @@ class Services:
         self.chats = Chats(self.registry, lambda: self.cli_path, lambda: self.blocked, settings(self))
         self.data = DataCache(workspace, self.roots.readable)
         self.sees = Sees(workspace, self.cli, self.roots, self.warm, self.datasets)
+        self.foretold: Recent[Any] = Recent()  # of engine/forecast.py
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
         self.sign_in: SignIn | None = None  # set by the entry

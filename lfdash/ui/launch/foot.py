@@ -15,7 +15,7 @@ from lfdash.jobs.summary import Summary, summary
 from lfdash.outcomes import Problem
 from lfdash.ui.form import preview, problems, sees
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import actions, next_steps, queue, sweep
+from lfdash.ui.launch import actions, memory, next_steps, queue, sweep
 from lfdash.ui.shared import dialogs, keyed
 from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, refusal
 from lfdash.ui.shared.page_script import read_aloud
@@ -189,6 +189,8 @@ def draw_bar(form: Form) -> None:
                 t("sweep.button"), key="sweep", type="tertiary", on_click=sweep.wish, disabled=bool(reason),
                 help=reason or t("sweep.about"),
             )
+    if form.kind.trains:
+        memory.draw_figure(form)
     with st.container(horizontal=True, key="bar", vertical_alignment="center", gap="xsmall"):
         st.button(
             t("ui.start"), key="start", type="primary", icon=":material/play_arrow:", shortcut="Ctrl+Enter",

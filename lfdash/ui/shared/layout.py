@@ -82,6 +82,9 @@ CSS = """
   border-top: 1px solid rgba(127,127,127,.25)}
 .st-key-foot [data-testid="stAlertContainer"] {padding: .45rem .7rem}
 .st-key-foot [data-testid="stCaptionContainer"] p {font-variant-numeric: tabular-nums}
+.st-key-foot_memory button {min-height: 1.3rem; padding: 0; text-align: left; justify-content: flex-start}
+.st-key-foot_memory button p, .st-key-foot_memory p {font-size: .82rem; font-variant-numeric: tabular-nums;
+  white-space: normal}
 .st-key-problem_list {max-height: 30vh; overflow-y: auto}
 .st-key-problem_list p, .st-key-problem_list code {font-size: .86rem}
 .st-key-bar button {padding-left: .55rem; padding-right: .55rem}

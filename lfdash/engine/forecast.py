@@ -1,0 +1,102 @@
+"""What a job will take of GPU memory, beside what the devices that it may get have free; kept by job."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from lfdash.engine.memory import Foretold, of_job, world_of
+from lfdash.engine.services import Services
+from lfdash.jobs.args import build_args, build_env
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.resources import ResourceRequest, request_of
+from lfdash.machine.sample import Device
+from lfdash.memory.cards import Verdict, verdict
+from lfdash.outcomes import Refused
+
+Fit = Verdict | Literal["not_now"]  # not_now: it would fit on the device, but not beside what is there
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a device has for a job. label: as a page calls it. free, total: bytes of its memory."""
+
+    label: str
+    free: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a job takes, and where. rooms: the devices that it may get and whose memory is known. cpu: whether it wants
+    none of them. blind: whether there may be devices that could not be read (yet)."""
+
+    foretold: Foretold
+    rooms: tuple[Room, ...] = ()
+    cpu: bool = False
+    blind: bool = False
+
+    @property
+    def room(self) -> Room | None:
+        """The device with the least free memory, which decides; None without one."""
+        return min(self.rooms, key=lambda room: room.free, default=None)
+
+    @property
+    def verdict(self) -> Fit | None:
+        """Whether it fits: as `cards.verdict`, or not_now; None where there is no device."""
+        room = self.room
+        if room is None:
+            return None
+        found = verdict(self.foretold.estimate, room.free)
+        if found == "does_not" and verdict(self.foretold.estimate, room.total) == "fits":
+            return "not_now"
+        return found
+
+
+def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
+    """What a training takes, and the devices that it may get. Refused: as `memory.of_job`."""
+    args = build_args(job)
+    request = request_of(args, build_env(job, args))
+    world = world_of(services, job)
+    key = (json.dumps(args, sort_keys=True, default=str), world)
+    foretold: Foretold | Refused | None = services.foretold.get(key)
+    if foretold is None:
+        foretold = of_job(services, job, world=world)
+        services.foretold.put(key, foretold)
+    if isinstance(foretold, Refused):
+        return foretold
+    return Forecast(foretold, rooms_of(services, request), request.cpu, is_blind(services))
+
+
+def rooms_of(services: Services, request: ResourceRequest) -> tuple[Room, ...]:
+    """What the devices have that a job may get: those that it names, those with most room of which it wants a number,
+    else all."""
+    if request.cpu:
+        return ()
+    known = [(device, room) for device in services.machine.seen.devices if (room := room_of(device)) is not None]
+    if request.devices:
+        known = [pair for pair in known if named(pair[0], request.devices)]
+    elif request.count is not None:
+        freest = sorted(known, key=lambda pair: -pair[1].free)[: request.count]
+        known = [pair for pair in known if pair in freest]
+    return tuple(room for _, room in known)
+
+
+def room_of(device: Device) -> Room | None:
+    """What a device has; None where it does not tell."""
+    if device.memory_total is None or device.memory_used is None or device.problem:
+        return None
+    return Room(device.label, max(0, device.memory_total - device.memory_used), device.memory_total)
+
+
+def named(device: Device, names: tuple[str, ...]) -> bool:
+    """Whether CUDA_VISIBLE_DEVICES names a device, by its number or its unique name."""
+    return device.index in names or (bool(device.uuid) and device.uuid in names)
+
+
+def is_blind(services: Services) -> bool:
+    """Whether there may be devices whose memory is not known: nobody has looked yet, or they could not be read."""
+    sample = services.machine.seen
+    unread = any(vendor != "disk" for vendor in sample.problems) or bool(sample.devices)
+    return not sample.time or unread or services.devices.gpu_count != 0

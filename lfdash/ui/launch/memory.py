@@ -1,0 +1,92 @@
+"""What the form's job takes of GPU memory, in the foot of the form; a click on it opens the dialog."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lfdash.engine.forecast import Forecast, forecast
+from lfdash.engine.machine_words import GB
+from lfdash.memory.cards import TIGHT
+from lfdash.outcomes import Refused
+from lfdash.ui.form.state import Form
+from lfdash.ui.shared import dialogs
+from lfdash.ui.shared.answers import refusal
+from lfdash.ui.shared.text import listed, markdown_safe, t
+
+# verdict -> (colour, icon): state is told by word and sign, too
+LOOKS = {
+    "fits": ("green", "check"), "tight": ("orange", "warning"), "not_now": ("orange", "hourglass_top"),
+    "does_not": ("red", "error"),
+}
+FEW = 3  # devices that are named; of more their number is told
+
+
+def gb(size: float) -> str:
+    """Bytes in GB, as the tools of the vendors of cards count them."""
+    whole = size / GB
+    return f"{whole:.1f}" if whole < 99.95 else f"{whole:.0f}"
+
+
+def total_gb(size: float) -> str:
+    """A card's memory in GB."""
+    return f"{size / GB:.0f}" if size >= 10 * GB else f"{size / GB:.1f}"
+
+
+def figure_words(found: Forecast) -> str:
+    """What is taken, of how much, and where."""
+    need, room = gb(found.foretold.estimate.driver), found.room
+    if room is None:
+        code = "cpu" if found.cpu else "some" if found.blind else "none"
+        return t(f"memory.foot_{code}", need=need)
+    if len(found.rooms) == 1:
+        return t("memory.foot_on", need=need, total=total_gb(room.total), device=room.label)
+    labels = [one.label for one in found.rooms]
+    where = listed(labels) if len(labels) <= FEW else t("memory.devices", count=len(labels))
+    return t("memory.foot_each", need=need, total=total_gb(room.total), devices=where)
+
+
+def off_words(found: Forecast) -> str:
+    """By how much it may be off, where that is more than the usual."""
+    band = found.foretold.estimate.band
+    return f"± {band:.0%}".replace("%", " %") if band > TIGHT else ""
+
+
+def label_of(found: Forecast) -> str:
+    """The figure as Markdown: with its verdict in a word, a sign and a colour."""
+    verdict = found.verdict
+    parts = [figure_words(found), off_words(found), t(f"memory.is_{verdict}") if verdict else ""]
+    words = markdown_safe(" · ".join(part for part in parts if part))
+    if verdict is None:
+        return words
+    colour, icon = LOOKS[verdict]
+    return f":{colour}[:material/{icon}: {words}]"
+
+
+def help_of(found: Forecast) -> str:
+    """What the figure stands on, and what is not known."""
+    unknown = [t(f"memory.unknown_{code}") for code in found.foretold.estimate.unknown]
+    parts = [t("memory.foot_help")]
+    room = found.room
+    if room is not None:
+        parts.append(t("memory.free_now", free=gb(room.free), device=room.label))
+    return "\n".join([" ".join(parts), *(f"- {markdown_safe(words)}" for words in unknown)])
+
+
+def reason(refused: Refused) -> str:
+    """Why it is not known, in words of the page."""
+    return t("memory.size_unknown") if refused.code == "memory_model" else refusal(refused)
+
+
+def wish() -> None:
+    """The figure was pressed."""
+    st.session_state[dialogs.MEMORY] = True
+
+
+def draw_figure(form: Form) -> None:
+    """The line of the foot; that it is not known, and why, where it is not."""
+    found = forecast(form.services, form.read().job)
+    with st.container(key="foot_memory"):
+        if isinstance(found, Refused):
+            st.caption(f":material/help: {t('memory.foot_unknown')}", help=markdown_safe(reason(found)))
+            return
+        st.button(label_of(found), key="memory_open", type="tertiary", on_click=wish, help=help_of(found))
