@@ -29,8 +29,8 @@ class Socket:
         )
 
 
-def sockets(port: int) -> Iterator[Socket]:
-    """The sockets on a local port. OSError when that cannot be seen."""
+def sockets(port: int | None = None) -> Iterator[Socket]:
+    """The sockets on a local port; None: on any. OSError when that cannot be seen."""
     for table in TABLES:
         try:
             with open(table, encoding="ascii") as file:
@@ -42,8 +42,8 @@ def sockets(port: int) -> Iterator[Socket]:
         for line in lines:
             words = line.split()
             address, _, number = words[1].partition(":")
-            if int(number, 16) == port:
-                yield Socket(address, port, words[3], int(words[9]))
+            if port is None or int(number, 16) == port:
+                yield Socket(address, int(number, 16), words[3], int(words[9]))
 
 
 def inodes_of(pids: Iterable[int]) -> set[int]:

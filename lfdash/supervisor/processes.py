@@ -271,4 +271,5 @@ def pass_on(pids: list[int], level: str, known: Iterable[Rank] = ()) -> str:
         kill(pids)
         return "SIGKILL"
     send(pids, signal.SIGTERM)
+    send(pids, signal.SIGCONT)  # one that was paused hears it only then
     return "SIGTERM"

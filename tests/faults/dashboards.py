@@ -258,6 +258,29 @@ def train(services: Any, *, name: str, **changes: Any) -> object:
     return Page(services).start(name, changes)
 
 
+def chat(services: Any) -> object:
+    """A chat with the demo's model, as *Start* makes it; its run id."""
+    from lfdash.engine.chat_jobs import job_of
+    from lfdash.engine.chat_jobs import launch as launch_chat
+    from tests.support.chats import MODEL
+
+    return launch_chat(services, job_of(services, MODEL), "made by a test", beside=True)
+
+
+def say_to(services: Any) -> object:
+    """A prompt to the only chat, which is paused in the middle of its answer; the conversation's id."""
+    from tests.support.chats import paused_answer
+
+    (view,) = services.chats.keeper.serving()
+    talk_id = paused_answer(services, view.run_id)
+    services.chats.asking.close()  # the text that has come so far is on the disk
+    return talk_id
+
+
+def idle(services: Any, *, minutes: float) -> None:
+    services.chats.set_idle_minutes(minutes)
+
+
 def stop(services: Any, *, name: str, level: str) -> object:
     return services.registry.stop(f"id-{name}", level)
 
@@ -293,7 +316,7 @@ def when(_services: Any, *, path: str) -> object:
 
 STEPS = {
     "launch": launch, "train": train, "enqueue": enqueue, "stop": stop, "resume": resume, "discard": discard,
-    "wait": wait, "saw": saw, "when": when,
+    "chat": chat, "say_to": say_to, "idle": idle, "wait": wait, "saw": saw, "when": when,
 }
 
 if __name__ == "__main__":

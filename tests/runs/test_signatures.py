@@ -34,7 +34,7 @@ def test_a_row_says_what_it_looks_for_and_where_it_was_met(name: str) -> None:
 def test_what_counts_outside_of_exceptions_is_a_small_set_that_no_healthy_log_has() -> None:
     anywhere = [one for one in signatures() if one.anywhere]
     assert {one.id for one in anywhere} == {
-        "invalid_argument", "own_package", "shared_memory", "nccl_timeout",
+        "invalid_argument", "own_package", "shared_memory", "nccl_timeout", "chat_port_taken",
         "host_memory", "segfault", "bus_error", "illegal_instruction",
     }
     for path in healthy():

@@ -43,6 +43,7 @@ class Round:
     right: OnlyOne
     stopped: threading.Event = field(default_factory=threading.Event)
     wires: dict[str, Wire] = field(default_factory=dict)  # column -> its connection
+    heard: dict[str, float] = field(default_factory=dict)  # column -> when its answer changed, by the monotonic clock
     thread: threading.Thread | None = None
 
 
@@ -92,6 +93,13 @@ class Asking:
         """Whether another dashboard asks a chat for a conversation."""
         ours = conversation_id in self._rounds or conversation_id in self._held
         return not ours and self.store.right(conversation_id).is_elsewhere()
+
+    def quiet_s(self, conversation_id: str, column: str) -> float:
+        """Seconds for which nothing has come of an answer that a chat is asked for here; 0 where it is not."""
+        with self._lock:
+            one = self._rounds.get(conversation_id)
+            heard = one.heard.get(column) if one is not None else None
+        return 0.0 if heard is None else time.monotonic() - heard
 
     def unwritten(self, conversation_id: str) -> str:
         """Why a conversation is kept in this process alone, as it cannot be written; "" where it is written."""
@@ -348,6 +356,9 @@ class Asking:
                 return  # it was deleted meanwhile
             old = conversation.turns[turn]
             answer = old.answer_of(column)
+            one = self._rounds.get(conversation_id)
+            if one is not None:
+                one.heard[column] = time.monotonic()
             if answer is not None:
                 new = old.with_answer(replace(answer, **changes))  # type: ignore[arg-type]
                 self._open[conversation_id] = conversation.with_turn(turn, new)

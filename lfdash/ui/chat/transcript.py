@@ -9,6 +9,7 @@ import streamlit as st
 
 from lfdash.engine.chat.conversation import Answer, Conversation, Turn
 from lfdash.engine.chat.messages import parted
+from lfdash.engine.chat.quiet import why_quiet
 from lfdash.engine.services import Services
 from lfdash.outcomes import Refused
 from lfdash.runs.compare.words import difference
@@ -88,6 +89,8 @@ def draw_answer(
     for call in answer.tool_calls:
         st.code(f"{call.get('name')}({call.get('arguments')})", language="python")
     draw_state(answer)
+    if answer.state in ("loading", "asking"):
+        draw_quiet(services, conversation, answer)
     if answer.going:
         return
     blocker = actions.chat_with_device(services, answer)
@@ -114,6 +117,15 @@ def draw_state(answer: Answer) -> None:
         st.caption(f":material/stop_circle: {t('ui.chat_state_stopped')}")
     elif not answer.text and not answer.tool_calls:
         st.caption(t("ui.chat_empty"))
+
+
+def draw_quiet(services: Services, conversation: Conversation, answer: Answer) -> None:
+    """That nothing comes, and why; a model that loads says nothing for minutes."""
+    why = why_quiet(services.chats, conversation.id, answer.column)
+    if why is not None and why.code == "chat_paused":
+        st.warning(markdown_safe(refusal(why)), icon=":material/pause_circle:")
+    elif why is not None and answer.state == "asking":
+        st.caption(f":material/hourglass_disabled: {markdown_safe(refusal(why))}")
 
 
 def failed_words(answer: Answer) -> str:

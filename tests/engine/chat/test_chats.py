@@ -31,53 +31,18 @@ from lfdash.machine.sockets import LISTEN, sockets
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import marker
 from lfdash.runs.record import RunState
-from lfdash.runs.view import RunView
 from lfdash.supervisor.processes import marked
+from tests.support.chats import LOAD_S, SHORT, answered, begun, chat_workspace, reached, view_of
 from tests.support.runs import wait_for
-from tests.support.terminal import end_runs
 
 pytestmark = pytest.mark.train_env
-MODEL = {"model_name_or_path": "models/demo-llama", "template": "default", "infer_backend": "huggingface"}
-LOAD_S = 120.0
-SHORT = Sampling(temperature=0, max_tokens=12)
 
 
 @pytest.fixture(scope="module")
 def workspace(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """A workspace with the demo's model, watched as a dashboard does."""
-    folder = tmp_path_factory.mktemp("chats") / "workspace"
-    for part in ("data", "models", ".lfdash"):
-        shutil.copytree(demo_workspace / part, folder / part)
-    found = lfdash.open(folder)
-    found.services.registry.start()
-    yield found
-    found.services.registry.close()
-    end_runs(folder)
-
-
-def begun(workspace: Workspace, **changes: object) -> lfdash.Run:
-    run = workspace.start(MODEL, changes, beside=True)
-    assert isinstance(run, lfdash.Run), run
-    return run
-
-
-def reached(workspace: Workspace, run: lfdash.Run) -> Connection:
-    registry = workspace.services.registry
-
-    def look() -> Connection | None:
-        found = connection_of(registry, registry.get(run.id))
-        assert not isinstance(found, Refused) or found.code in ("chat_loading", "chat_unknown"), found
-        return found if isinstance(found, Connection) else None
-
-    found = wait_for(look, LOAD_S)
-    assert found is not None
-    return found
-
-
-def view_of(workspace: Workspace, run: lfdash.Run) -> RunView:
-    view = workspace.services.registry.get(run.id)
-    assert view is not None
-    return view
+    with chat_workspace(demo_workspace, tmp_path_factory.mktemp("chats") / "workspace") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +51,6 @@ def chat(workspace: Workspace) -> lfdash.Run:
     run = begun(workspace)
     reached(workspace, run)
     return run
-
-
-def answered(workspace: Workspace, run: lfdash.Run, text: str, **how: object) -> Conversation:
-    asking = workspace.services.chats.asking
-    talk = asking.store.new()
-    assert asking.ask(talk, [Prompt(text, sampling=SHORT)], [run.id], **how) is None  # type: ignore[arg-type]
-    assert asking.wait(talk.id, LOAD_S)
-    found = asking.get(talk.id)
-    assert isinstance(found, Conversation)
-    return found
 
 
 def test_it_listens_on_loopback_alone(workspace: Workspace, chat: lfdash.Run) -> None:
