@@ -24,7 +24,8 @@ from lfdash.outcomes import Refused, unchanged_by
 from lfdash.workspace.secret_store import SecretStore
 
 FINE, REFUSED, WRONG_USE = 0, 1, 2  # exit codes
-WRONG = ("run_unknown", "run_ambiguous", "run_none", "data_unknown", "compare_one")  # refusals that come of a wrong word
+# refusals that come of a wrong word
+WRONG = ("run_unknown", "run_ambiguous", "run_none", "data_unknown", "compare_one")
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # control characters, but tab and line break
 Redact = Callable[[str], str]
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
-from lfdash.engine.chat_jobs import arguments_of, weights_in
-from lfdash.engine.defaults import with_model_name
-from lfdash.engine.resume import stored
+from lfdash.engine.loading import job_for_run, weights_in
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_views import SweepView, TrialView
-from lfdash.jobs.args import job_from_args
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import JobConfig
-from lfdash.jobs.secret_arguments import clean
+from lfdash.jobs.kinds import BY_NAME
 from lfdash.jobs.sweep import with_values
 from lfdash.outcomes import Refused, Value
 from lfdash.runs.view import RunView
@@ -23,12 +19,6 @@ EPOCHS, STEPS = "train.num_train_epochs", "train.max_steps"
 USUAL_EPOCHS = 3.0  # transformers' num_train_epochs (training_args.py)
 MOST_TIMES = 100.0
 EXPORT = "export"  # the kind (lfdash.jobs.kinds)
-# of what loads a model: what `llamafactory-cli export` merges an adapter by; a quantized model cannot be merged into
-MERGES = frozenset({
-    "model_name_or_path", "adapter_name_or_path", "adapter_folder", "template", "finetuning_type", "trust_remote_code",
-    "cache_dir", "model_revision", "resize_vocab", "add_tokens", "add_special_tokens", "new_special_tokens_config",
-    "split_special_tokens", "use_fast_tokenizer",
-})
 
 
 @dataclass(frozen=True)
@@ -61,30 +51,13 @@ def longer(view: SweepView, trial: TrialView, times: float) -> Longer | Refused:
 
 
 def why_not_exported(view: RunView | None) -> Refused | None:
-    """Why the weights of a run cannot be exported; None when they can."""
+    """Why the weights of a run cannot be exported; None when they can. Refused: sweep_best_gone, as `weights_in`."""
     if view is None:
         return Refused("sweep_best_gone")
-    if view.waiting is not None or not (view.saved.model or view.saved.checkpoints):
-        return Refused("sweep_best_unsaved")
-    return Refused("no_configuration") if stored(view) is None else None
+    folder = weights_in(view)
+    return folder if isinstance(folder, Refused) else None
 
 
 def export_job(services: Services, view: RunView | None) -> JobConfig | Refused:
-    """The export of what a run has saved, into a folder of its name. Refused: as `why_not_exported`."""
-    refused = why_not_exported(view)
-    document = stored(view) if view is not None else None
-    if view is None or document is None or refused is not None:
-        return refused or Refused("no_configuration")
-    args = arguments_of(document.args, weights_in(view))
-    merges = {name: value for name, value in args.items() if name in MERGES}
-    job = job_from_args({**merges, "export_dir": free_folder(services, f"models/{view.name}")}, {}, EXPORT)
-    return with_model_name(services, clean(job).job)
-
-
-def free_folder(services: Services, stem: str) -> str:
-    """A folder of the workspace that is not there yet."""
-    folder, number = stem, 1
-    while os.path.lexists(services.workspace.root / folder):
-        number += 1
-        folder = f"{stem}-{number}"
-    return folder
+    """The export of what a run has saved. Refused: sweep_best_gone, as `job_for_run`."""
+    return Refused("sweep_best_gone") if view is None else job_for_run(services, BY_NAME[EXPORT], view)

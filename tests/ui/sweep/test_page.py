@@ -132,7 +132,7 @@ def test_the_best_is_exported_from_its_weights(sweeps: Sweeps) -> None:
     app = visit(view.id)
     app.button(key="sweep_export").click()
     app = pages.good(app.run())
-    assert app.session_state["export.export_dir"] == "models/trial4"
+    assert app.session_state["export.export_dir"] == "exports/trial4"
     assert list(app.session_state["top.checkpoint_path"]) == ["trial4"]
 
 
