@@ -2,7 +2,8 @@
 
 What counts, in this order. While the log is young, the run goes on, unless a results file was written after it
 (LLaMA-Factory writes those last), or results or trainer_state.json tell of the last planned step, at which it stands.
-Later it has finished when one of these is true, else it is lost:
+Later, and at once of a log that was copied here (it was made in less time than its own lines took), it has finished
+when one of these is true, else it is lost, or, of a copy that is young, may go on elsewhere:
 
 - a results file tells the epoch of the log's last line (without an epoch: it was written after the log);
 - trainer_state.json at top level, which is written at the end, stands at the log's last step;
@@ -20,10 +21,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lfdash.files import look_json, look_mark, read_edges
+from lfdash.files import FileMark, look_json, look_mark, read_edges
+from lfdash.runs.born import born
 from lfdash.runs.log_reader import LogRow
 from lfdash.runs.metrics.launches import last_launch
-from lfdash.runs.metrics.line import number
+from lfdash.runs.metrics.line import number, seconds
 from lfdash.runs.metrics.progress import is_bare, rhythm_of
 from lfdash.runs.paths import LOG, STATE, RunPaths
 from lfdash.runs.record import RunState
@@ -31,6 +33,8 @@ from lfdash.runs.steps import read_steps
 
 YOUNG_S = 120.0  # a log that changed that recently belongs to a run that goes on
 TIMES = 3.0  # the same for a log that has a line seldom: that many times the longest pause between two
+LONG_S = 86400.0  # no log that changed longer ago is young
+WRITTEN_S = 5.0  # that lines may come late to a disk, all at once
 SLACK_S = 2.0  # files that were copied at once have times in any order
 SAME_EPOCH = 0.011  # older versions round it to two digits
 PREDICTED = 5  # steps of a prediction between two lines (train/callbacks.py, on_prediction_step)
@@ -43,13 +47,14 @@ RESULTS = ("all_results.json", "train_results.json", "predict_results.json", "ev
 class Traces:
     """What a run left. rows: the end of its log. log_age, results_age: seconds since the last change of the log and of
     the newest results file; None = there is none. results_epoch: what the results tell. saved_step: of
-    trainer_state.json at top level."""
+    trainer_state.json at top level. copied: whether the log was made here in less time than its lines took."""
 
     rows: Sequence[LogRow]
     log_age: float | None = None
     results_age: float | None = None
     results_epoch: float | None = None
     saved_step: int | None = None
+    copied: bool = False
 
 
 def traces_of(paths: RunPaths, rows: Sequence[LogRow]) -> Traces:
@@ -65,6 +70,7 @@ def traces_of(paths: RunPaths, rows: Sequence[LogRow]) -> Traces:
         results_age=min((ages[name] for name in results), default=None),
         results_epoch=next((epoch for epoch in epochs if math.isfinite(epoch)), None),
         saved_step=read_steps(paths.named(STATE))[0],
+        copied=ages.get(LOG, LONG_S) < LONG_S and was_copied(paths.named(LOG), marks[LOG], rows),
     )
 
 
@@ -74,18 +80,28 @@ def is_pointer(log: str) -> bool:
     return mark is not None and mark[1] <= LARGEST_POINTER and read_edges(log, len(POINTER))[0].startswith(POINTER)
 
 
+def was_copied(log: str, mark: FileMark | None, rows: Sequence[LogRow]) -> bool:
+    """Whether a log was made here in much less time than its own clock took for these lines, so that nobody wrote it
+    here while it trained; False where that is not known."""
+    clocks = [when for when in map(seconds, last_launch(rows)) if math.isfinite(when)]
+    made = born(log) if mark is not None and clocks else None
+    return mark is not None and made is not None and mark[0] / 1e9 - made < (clocks[-1] - clocks[0]) / 2 - WRITTEN_S
+
+
 def judge_plain(traces: Traces) -> RunState:
     """RUNNING, SUCCEEDED or LOST; see above."""
     rows = last_launch(traces.rows)
     written_last = traces.results_age is not None and (
         traces.log_age is None or traces.results_age <= traces.log_age + SLACK_S
     )
-    if is_young(traces.log_age, rows):
-        finished = bool(rows) and ((written_last and fits(traces, rows)) or is_complete(traces, rows))
-        return RunState.SUCCEEDED if finished else RunState.RUNNING
     told = traces.results_epoch is not None and fits(traces, rows)
     told = told or (written_last and traces.results_epoch is None)
-    return RunState.SUCCEEDED if rows and (told or has_ended(traces, rows)) else RunState.LOST
+    finished = bool(rows) and (told or has_ended(traces, rows))
+    if not is_young(traces.log_age, rows):
+        return RunState.SUCCEEDED if finished else RunState.LOST
+    if not traces.copied:
+        finished = bool(rows) and ((written_last and fits(traces, rows)) or is_complete(traces, rows))
+    return RunState.SUCCEEDED if finished else RunState.RUNNING
 
 
 def is_young(age: float | None, rows: Sequence[LogRow]) -> bool:

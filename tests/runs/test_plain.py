@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.runs import plain
 from lfdash.runs.log_reader import LogRow, read_last
 from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.paths import RunPaths
@@ -82,6 +83,41 @@ def test_the_evaluations_of_several_datasets_are_no_end() -> None:
 )
 def test_what_counts(traces: Traces, state: RunState) -> None:
     assert judge_plain(traces) is state
+
+
+@pytest.mark.parametrize(
+    ("traces", "state"),
+    [
+        (Traces([*steps(20), ENDING], log_age=5.0, copied=True), RunState.SUCCEEDED),
+        (Traces(rows_of("early_stop"), log_age=5.0, copied=True), RunState.SUCCEEDED),
+        (Traces(steps(8), log_age=5.0, results_age=900.0, results_epoch=0.8, copied=True), RunState.SUCCEEDED),
+        (Traces(PREDICTING, log_age=5.0, copied=True), RunState.SUCCEEDED),
+        (Traces(steps(8), log_age=5.0, copied=True), RunState.RUNNING),  # fetched again and again from where it trains
+        (Traces(steps(20), log_age=5.0, copied=True), RunState.RUNNING),  # so is this one, which saves
+        (Traces([], log_age=5.0, copied=True), RunState.RUNNING),
+        (Traces(steps(8), log_age=DAY, copied=True), RunState.LOST),
+    ],
+)
+def test_a_copied_log_is_judged_by_its_end(traces: Traces, state: RunState) -> None:
+    assert judge_plain(traces) is state
+
+
+def test_a_log_that_was_made_in_less_time_than_it_took_was_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = RunPaths(tmp_path)
+    ending = {**ENDING, "elapsed_time": "0:20:10"}
+    paths.trainer_log.write_text("".join(json.dumps(row) + "\n" for row in [*steps(20, each_s=60.0), ending]))
+    if plain.born(paths.trainer_log) is None:
+        pytest.skip("this file system does not tell when a file was made")
+    assert view_plain(tmp_path, paths).state is RunState.SUCCEEDED
+    for made in (None, time.time() - 1200.0):  # not known; as long ago as its lines took
+        monkeypatch.setattr(plain, "born", lambda _, made=made: made)
+        assert view_plain(tmp_path, paths).state is RunState.RUNNING
+    monkeypatch.undo()
+    short = {**ENDING, "elapsed_time": "0:00:03"}
+    paths.trainer_log.write_text("".join(json.dumps(row) + "\n" for row in [*steps(20, each_s=0.1), short]))
+    assert view_plain(tmp_path, paths).state is RunState.RUNNING, "a training of seconds may just have been written"
 
 
 def test_the_traces_of_a_folder(tmp_path: Path) -> None:
