@@ -77,7 +77,7 @@ def test_a_resumed_run_of_another_machine_took_what_all_its_launches_did(workspa
     add_run(workspace, "ours")
     paths = add_plain(workspace, "resumed")
     rows = [
-        {"current_steps": step, "total_steps": 40, "loss": 1.0, "epoch": step / 40, "elapsed_time": f"{minutes}:00"}
+        {"current_steps": step, "total_steps": 40, "loss": 1.0, "elapsed_time": f"0:{minutes:02d}:00"}
         for launch in (range(1, 21), range(21, 41)) for minutes, step in enumerate(launch, 1)
     ]
     write_log(paths, rows)
