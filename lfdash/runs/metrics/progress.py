@@ -135,7 +135,7 @@ def pace(
     newest_first = (row for row in reversed(rows) if "loss" in row and math.isfinite(seconds(row)))
     recent = list(islice(newest_first, RECENT))[::-1]
     if len(recent) < 2:
-        return (None if resumed else newest(recent, "throughput"), remaining)
+        return (None if resumed else newest(recent, "throughput") or None, remaining)  # 0: none were counted
     spent = seconds(recent[-1]) - seconds(recent[0])
     steps, tokens = (
         number(recent[-1].get(key)) - number(recent[0].get(key)) for key in ("current_steps", "total_tokens")

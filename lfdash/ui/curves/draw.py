@@ -13,7 +13,7 @@ from lfdash.runs.metrics.smoothing import ladder_at
 from lfdash.ui.curves import lines, specs
 from lfdash.ui.curves.deltas import Points, Sent
 from lfdash.ui.curves.lines import DARK, CurveRun, Picture
-from lfdash.ui.curves.settings import AXES, FIELDS, CurveSettings, from_query, query, told
+from lfdash.ui.curves.settings import AXES, FIELDS, Axis, CurveSettings, from_query, query, told
 from lfdash.ui.curves.vega import Bundle, cache_folder
 from lfdash.ui.shared import browser_part, streamlit_private
 from lfdash.ui.shared.charts import Chart
@@ -56,6 +56,7 @@ def draw(
     above the other, with the bar of controls above, in which one of `choices` can be chosen as the chart. file: what
     downloads are called. shown: what else an address says that shows the same. csv: all values, made when asked for.
     """
+    settings = possible(settings, runs)
     span = lines.span_of(runs, settings)
     points = lines.POINTS if large else lines.FEW_POINTS
     drawn = [lines.picture(chart, runs, settings, span=span, points=points) for chart in charts]
@@ -130,9 +131,19 @@ def chart_part(one: Picture, settings: CurveSettings, height: int) -> dict[str, 
     }
 
 
+def axes_of(runs: Sequence[CurveRun]) -> list[Axis]:
+    """The axes that any of the runs has."""
+    return [axis for axis in AXES if axis == "step" or any(axis in run.feed.frame for run in runs)]
+
+
+def possible(settings: CurveSettings, runs: Sequence[CurveRun]) -> CurveSettings:
+    """The same, over steps where the axis that was chosen for other runs is one that none of these has."""
+    return settings if settings.x in axes_of(runs) else replace(settings, x="step", zoom=None)
+
+
 def bar(settings: CurveSettings, span: float, runs: Sequence[CurveRun], choices: Sequence[Chart]) -> dict[str, Any]:
     """What the bar of controls shows."""
-    axes = [axis for axis in AXES if axis == "step" or any(axis in run.feed.frame for run in runs)]
+    axes = axes_of(runs)
     return {
         "x": settings.x, "log": settings.log, "clip": settings.clip, "chart": settings.chart,
         "hidden": settings.hidden, "zoom": settings.zoom, "spanUsed": span, "ladder": ladder(span, runs),

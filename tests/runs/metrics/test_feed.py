@@ -20,6 +20,7 @@ from lfdash.runs.metrics import followed
 from lfdash.runs.metrics import state as state_module
 from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics.frame import MetricFrame, Segment
+from lfdash.runs.metrics.progress import progress
 from lfdash.runs.metrics.rows import Block
 from lfdash.runs.paths import RunPaths
 from tests.support.feeds import fed, written
@@ -54,6 +55,19 @@ def test_train_eval_and_closing_lines_of_one_step_are_one_row(folder: Path) -> N
     assert np.isnan(frame["reward"]).all() and len(frame["reward"]) == 14
     with pytest.raises(KeyError):
         frame["no_such_column"]
+
+
+def test_tokens_that_nobody_counted_are_no_column(folder: Path, tmp_path: Path) -> None:
+    rows = [
+        {"current_steps": step, "total_steps": 9, "loss": 2.0, "total_tokens": 0, "throughput": 0.0,
+         "elapsed_time": f"0:00:{step:02d}"}
+        for step in range(1, 10)
+    ]
+    frame = to_frame(folder, rows)
+    assert "tokens" not in frame and "tokens_per_s" not in frame and frame["seconds"].tolist() == list(range(1, 10))
+    assert progress(rows[:1]).tokens_per_s is None
+    rows[4:] = [{**row, "total_tokens": 100 * place} for place, row in enumerate(rows[4:], 5)]
+    assert to_frame(tmp_path / "counted", rows).series("tokens")[1].tolist() == [500, 600, 700, 800, 900]
 
 
 def test_stages_bring_their_own_columns(folder: Path) -> None:

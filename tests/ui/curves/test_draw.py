@@ -99,6 +99,18 @@ def test_the_address_says_what_is_shown(log: Path) -> None:
     assert list(sent(app)["lines"]) == ["loss/loss", "loss/loss@"]
 
 
+def test_an_axis_that_none_of_the_runs_has_is_not_offered_and_not_used(log: Path) -> None:
+    row = {"total_steps": 90, "loss": 1.0, "total_tokens": 0}
+    log.write_text("".join(json.dumps({"current_steps": step, **row}) + "\n" for step in (1, 2, 3)))
+    app = AppTest.from_function(page, args=(str(log.parent),))
+    app.query_params["x"], app.query_params["zoom"] = "tokens", "100~900"
+    pages.good(app.run())
+    parts = sent(app)["parts"]
+    assert [name for name, _word in parts["settings"]["axes"]] == ["step"] and parts["settings"]["x"] == "step"
+    assert parts["order"] == ["loss"] and "detail" not in parts
+    assert len(sent(app)["lines"]["loss/loss"][1]) == 3
+
+
 class Session:
     """A session and its address."""
 
