@@ -23,12 +23,18 @@ ERASE = "\r\x1b[K"  # back to the line's beginning, and nothing right of it
 
 @command("logs", run_argument, flag("follow", "-f"))
 def logs(terminal: Terminal, run: str | None, follow: bool) -> int:
-    """The whole output. A program gets an object with a line of it in each line."""
+    """The whole output; of a run without console.log, as one that was copied, what LLaMA-Factory logged itself. A
+    program gets an object with a line of it in each line."""
     _, found = chosen(terminal, run)
     view = found.view
     if view.waiting is not None:
         terminal.note(state_words(found.row(), view))
-    printer = Printer(terminal, view.paths.console)
+    path = view.paths.printed if view.record is None or view.state in TERMINAL else view.paths.console
+    if path != view.paths.console:
+        terminal.note(t("ui.log_of_framework", file=path.name, missing=view.paths.console.name))
+    elif view.state in TERMINAL and not path.exists():
+        terminal.note(t("ui.log_over", file=path.name))
+    printer = Printer(terminal, path)
     if follow:
         followed(found, printer)
     printer.poll()

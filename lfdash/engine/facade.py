@@ -303,8 +303,9 @@ class Run:
         return pd.DataFrame(dict(self.frame().columns)).astype({"step": "int64"})
 
     def log(self, size: int = LOG_BYTES) -> str:
-        """The end of its output as a terminal would show it, without secrets; `size` bytes at most."""
-        text = "\n".join(last_lines(self.view.paths.console, size=size))
+        """The end of its output as a terminal would show it, without secrets; `size` bytes at most. Of a run without
+        console.log, as one that was copied: of the log that LLaMA-Factory wrote itself."""
+        text = "\n".join(last_lines(self.view.paths.printed, size=size))
         return self.workspace.services.registry.redact(hide(text))
 
     def diagnosis(self) -> Diagnosis | None:

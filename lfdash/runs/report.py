@@ -23,7 +23,9 @@ SMALL = 1 << 18  # bytes of any other file
 def explain(view: RunView) -> Diagnosis | None:
     """The known cause of a failed run, from what its newest attempt printed and how it ended; None when unknown."""
     try:
-        printed = last_lines(view.paths.console, view.paths.attempt(view.attempt).console_start())
+        log = view.paths.printed
+        own = log == view.paths.console
+        printed = last_lines(log, view.paths.attempt(view.attempt).console_start() if own else 0)
     except OSError:  # its error line is known all the same
         printed = []
     return diagnose(printed, view.exit_code, view.error)

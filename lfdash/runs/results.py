@@ -23,7 +23,7 @@ def experiment_link(paths: RunPaths) -> str | None:
     link = cloud.get("experiment_url") if isinstance(cloud, dict) else None
     if isinstance(link, str) and link.startswith(("https://", "http://")):
         return link
-    return tracker_link(paths.console)
+    return tracker_link(paths.printed)
 
 
 def read_scores(folder: Path) -> dict[str, float]:

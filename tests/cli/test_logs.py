@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from lfdash.engine import facade
+from lfdash.runs.report import explain
+from lfdash.runs.results import experiment_link
 from tests.support import ROOT
+from tests.support.many import add_plain
 from tests.support.runs import wait_for
 from tests.support.terminal import DEMO, lfdash
 
@@ -112,3 +116,20 @@ def test_on_a_terminal_the_bar_moves(copied: Path, monkeypatch: pytest.MonkeyPat
     process.wait(timeout=30)
     os.close(ours)
     assert b"\r\x1b[K 1%|x\r\x1b[K 2%|xx\r\x1b[K 3%|xxx\r\ndone" in shown
+
+
+def test_a_copied_run_has_the_log_that_llamafactory_wrote(workspace: Path) -> None:
+    paths, bare = add_plain(workspace, "copied"), add_plain(workspace, "bare")
+    words = "[INFO] loading\nView run at: https://wandb.ai/me/1\ntorch.OutOfMemoryError: CUDA out of memory.\n"
+    paths.running_log.write_text(words)
+    said = lfdash("logs", "copied")
+    assert said.out.startswith("[INFO] loading\n") and "running_log.txt" in said.err
+    assert lfdash("logs", "copied", "-f").out == said.out
+    opened = facade.open_workspace(workspace)
+    run = opened.run("copied")
+    assert isinstance(run, facade.Run) and run.log() == said.out
+    found = explain(run.view)
+    assert found is not None and found.id == "gpu_memory"
+    assert experiment_link(paths) == "https://wandb.ai/me/1"
+    none = lfdash("logs", bare.root.name)
+    assert none.out == "" and "console.log" in none.err

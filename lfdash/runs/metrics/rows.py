@@ -121,7 +121,7 @@ def to_block(lines: Sequence[Line], *, odd: bool = False) -> Block:
     if not known.all():
         lines = [line for line, kept in zip(lines, known.tolist(), strict=True) if kept]
         raw = {key: column[known] for key, column in raw.items()}
-    # some versions of LLaMA-Factory log 0 where none were counted; 0.9.5 leaves it out (train/callbacks.py, LogCallback)
+    # some versions of LLaMA-Factory log 0 where none were counted; 0.9.5 does not (train/callbacks.py, LogCallback)
     raw["total_tokens"][(raw["total_tokens"] == 0) & (raw["current_steps"] > 0)] = NAN
     has = {key: ~np.isnan(raw[key]) for key in ASKED}
     if odd:
