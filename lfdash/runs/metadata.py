@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.errors import ConfigError
-from lfdash.files import FileMark, is_absent, look_mark, open_plain
+from lfdash.files import FileMark, is_absent, look_json, look_mark, open_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.converters import SAVES
 from lfdash.jobs.kinds import DEFAULT, kind_of
@@ -84,9 +84,12 @@ FIRST_LINES = 4096  # bytes of a log: some twenty lines
 def only_measured(paths: RunPaths) -> bool:
     """Whether a folder has results, and nothing of what a training leaves: at its end (llamafactory: train/sft,
     workflow.py), or while it goes on, which is lines with a loss. OSError when that cannot be seen."""
-    measured, trained = (
-        any(look_mark(paths.named(name)) is not None for name in names) for names in (MEASURED, TRAINED)
+    trained, measured = (
+        any(look_mark(paths.named(name)) is not None for name in names) for names in (TRAINED, MEASURED)
     )
+    scores = look_json(paths.all_results)  # transformers, Trainer.save_metrics: begin with train, eval or predict
+    trained |= any(name.startswith("train_") for name in scores)
+    measured |= any(name.startswith(("eval_", "predict_")) for name in scores)
     return measured and not trained and '"loss"' not in read_head(paths.trainer_log, FIRST_LINES)
 
 

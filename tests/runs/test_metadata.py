@@ -108,6 +108,25 @@ def test_a_copied_evaluation_is_known_by_what_a_training_would_have_left(
     assert view_plain(tmp_path.parent, RunPaths(tmp_path)).kind == "train"
 
 
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [
+        ({"all_results.json": {"predict_bleu-4": 3.0, "predict_runtime": 1.0}}, "eval"),
+        ({"all_results.json": {"eval_accuracy": 0.5, "epoch": 1.0}}, "eval"),
+        ({"all_results.json": {"train_loss": 1.0, "eval_loss": 2.0}}, "train"),
+        ({"all_results.json": {"train_loss": 1.0, "eval_loss": 2.0}, "eval_results.json": {"eval_loss": 2.0}}, "train"),
+        ({"all_results.json": {"epoch": 1.0}}, "train"),
+    ],
+)
+def test_what_a_copied_run_was_is_known_by_the_names_of_its_results(
+    tmp_path: Path, files: dict[str, dict[str, float]], kind: str
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "trainer_log.jsonl").write_text('{"current_steps": 5, "total_steps": 5}\n')
+    assert of_plain(RunPaths(tmp_path)).kind == view_plain(tmp_path.parent, RunPaths(tmp_path)).kind == kind
+
+
 def test_a_training_that_was_measured_and_did_not_end_is_a_training(tmp_path: Path) -> None:
     (tmp_path / "predict_results.json").write_text("{}")
     (tmp_path / "trainer_log.jsonl").write_text('{"current_steps": 5, "total_steps": 9, "loss": 1.0}\n')
