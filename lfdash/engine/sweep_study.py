@@ -184,12 +184,17 @@ class Study:
         return self.frozen(trial.number)
 
     def report(self, trial: FrozenTrial, values: Mapping[int, float]) -> bool:
-        """Tells what a trial has reached so far, by part of its run in percent; whether it should be stopped."""
+        """Tells what a trial has reached so far, by part of its run in percent; whether it should be stopped.
+
+        Each new part is judged by itself, so that it does not matter when somebody looks; those of the first trials
+        too, since successive halving notes there what later ones are held to.
+        """
         live = self.live(trial)
+        hopeless = False
         for percent, value in sorted(values.items()):
             if percent not in trial.intermediate_values:
                 live.report(value, percent)
-        hopeless = live.should_prune()  # asked of the first ones too: halving notes there what later ones are held to
+                hopeless |= live.should_prune()
         ended = sum(one.state in (TrialState.COMPLETE, TrialState.PRUNED) for one in self.trials)
         return hopeless and ended >= self.sweep.after_trials
 

@@ -43,7 +43,7 @@ def make_sweep(page: Page) -> None:
         drawn(page)
     pick_option(page, dialog.locator(".st-key-sweep-stop_early input"), "Median")
     drawn(page)
-    start = dialog.locator(".st-key-sweep_start button")
+    start = dialog.locator(".st-key-sweep_start button").first
     expect(start).to_have_text(re.compile(r"runs: 6"))
     start.dblclick()
     expect(dialog).to_have_count(0)

@@ -24,6 +24,7 @@ from lfdash.supervisor import failpoints
 from tests.support import ROOT
 from tests.support.models import pretend_model
 from tests.support.runs import fake_cli, wait_for
+from tests.support.stopping import Plain
 from tests.support.terminal import end_runs
 
 PRESET = ROOT / "configs" / "presets" / "demo.yaml"
@@ -151,6 +152,25 @@ def test_a_hopeless_run_is_stopped_and_keeps_what_it_has(dashboard: Dashboard, m
     view = dashboard.services.registry.get(sweep.trials[1].run_id)
     assert view is not None and view.state.name == "STOPPED" and view.saved.model == "adapter"
     assert (view.progress.step or 0) < 100 and sweep.trials[1].percent is not None
+
+
+def test_halving_stops_the_runs_whose_logs_say_so(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    does(monkeypatch, steps=100, delay=0.05)
+    rates = "0.003, 0.004, 0.002, 0.005, 0.001"
+    sweep = dashboard.done(dashboard.create({"learning_rate": rates}, stop_early="halving", parallel=1))
+    assert states(sweep) == ["complete", "complete", "complete", "pruned", "complete"]
+    plain, expected = Plain(sweep.sweep), []
+    for one in sweep.trials:
+        view = dashboard.services.registry.get(one.run_id)
+        assert view is not None
+        rows = [json.loads(line) for line in log_of(view.path).splitlines()]
+        hopeless = plain.look(one.number, {row["current_steps"]: row["loss"] for row in rows if "loss" in row})
+        (plain.pruned if hopeless else plain.over).add(one.number)
+        expected.append("pruned" if hopeless else "complete")
+    assert states(sweep) == expected
+    stopped = sweep.trials[3]
+    assert stopped.percent is not None and 20 <= stopped.percent < 100
+    assert sweep.best is not None and sweep.best.number == 4 and sweep.best.at is not None
 
 
 def test_a_stopped_sweep_goes_on_and_tries_again_what_was_cut_off(
