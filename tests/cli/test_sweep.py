@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,69 @@ def test_a_sweep_that_cannot_be_read_is_said(folder: Path) -> None:
     said = lfdash("sweep", "ls")
     assert said.code == 0 and sweep_id in said.err and "cannot be read" in said.err
     assert lfdash("sweep", "show", sweep_id, "--json").json["refused"] == "sweep_unreadable"
+
+
+def forbidden(*_: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")  # no mode of a file keeps root from reading it
+
+
+def spoil(journal: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may have become of a journal."""
+    whole = journal.read_bytes()
+    if how == "gone":
+        journal.unlink()
+    elif how == "folder":
+        journal.unlink()
+        journal.mkdir()
+    elif how == "unreadable":
+        monkeypatch.setattr("lfdash.engine.sweep_study.read_edges", forbidden)
+    else:
+        journal.write_bytes({"garbage": b"\xff\x00no\n", "cut": whole[7:], "empty": b"", "odd": b"[1]\n"}[how])
+
+
+@pytest.mark.parametrize("how", ["garbage", "cut", "empty", "odd", "gone", "folder", "unreadable"])
+def test_a_journal_that_cannot_be_read_is_said_with_the_file_and_the_remedy(
+    folder: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = lfdash("sweep", file(folder)).out.strip()
+    journal = folder / ".lfdash" / "sweeps" / sweep_id / "journal.log"
+    spoil(journal, how, monkeypatch)
+    for command in ("show", "stop", "go-on"):
+        said = lfdash("sweep", command, "mine")
+        assert said.code == 1 and not said.out, command
+        assert str(journal) in said.err and "Restore the file from a copy" in said.err
+        assert "Traceback" not in said.err and "\n  File" not in said.err
+        assert lfdash("sweep", command, sweep_id, "--json").json["refused"] == "sweep_journal"
+    said = lfdash("sweep", "ls")
+    assert said.code == 0 and str(journal) in said.err and "Traceback" not in said.err
+    assert lfdash("sweep", "ls", "--json").json == []
+    if how != "unreadable":  # that is said of every file
+        other = lfdash("sweep", file(folder, SWEEP.replace("mine", "other"))).out.strip()
+        assert [one["id"] for one in lfdash("sweep", "ls", "--json").json] == [other], "the others stay"
+
+
+def test_a_line_that_was_cut_by_a_killed_process_is_no_damage(folder: Path) -> None:
+    sweep_id = lfdash("sweep", file(folder)).out.strip()
+    with (folder / ".lfdash" / "sweeps" / sweep_id / "journal.log").open("ab") as journal:
+        journal.write(b'{"op_code":4,"work')
+    assert lfdash("sweep", "show", "mine").code == 0
+    assert lfdash("sweep", "go-on", "mine", "--json").json["trials"][0]["run"] == "lr1e-4_r8"
+
+
+def test_sweeps_that_cannot_be_listed_are_said(folder: Path) -> None:
+    root = folder / ".lfdash" / "sweeps"
+    root.parent.mkdir(exist_ok=True)
+    root.write_text("a file", encoding="utf-8")
+    for words in (("ls",), ("show", "mine"), ("stop", "mine")):
+        said = lfdash("sweep", *words)
+        assert said.code == 1 and str(root) in said.err and "Traceback" not in said.err
+    assert lfdash("sweep", "ls", "--json").json["refused"] == "sweeps_unlisted"
+
+
+def test_what_is_over_is_not_stopped(folder: Path) -> None:
+    sweep_id = lfdash("sweep", file(folder)).out.strip()
+    record = folder / ".lfdash" / "sweeps" / sweep_id
+    journal = (record / "journal.log").read_text(encoding="utf-8").splitlines(keepends=True)
+    (record / "journal.log").write_text("".join(journal[:1]), encoding="utf-8")  # a grid of which nothing is left
+    assert lfdash("sweep", "stop", "mine", "--json").json["refused"] == "sweep_over"
+    assert lfdash("sweep", "show", "mine", "--json").json["state"] == "done"
