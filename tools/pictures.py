@@ -37,6 +37,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 TRAINED, EVALUATED, EXPORTED = "demo", "demo-scores", "demo-merged"
 SHORTER = "demo-slow"  # a run to compare with
 SHORTER_HAS = {"learning_rate": 0.0005, "max_steps": 24, "output_dir": f"saves/demo-llama/lora/{SHORTER}"}
+SWEPT = {"learning_rate": "0.0005, 0.002, 0.005", "lora_rank": "8, 32"}
 
 
 # -- the server ---------------------------------------------------------------------------------------------
@@ -180,6 +181,30 @@ def picture_train(page: Page) -> None:
     take(page, "train")
 
 
+def picture_sweep(page: Page) -> None:
+    """Six short runs over two settings, to their end."""
+    visit(page, "Train", ".st-key-start button:enabled")
+    fill(page, "train-num_train_epochs", "1")
+    page.click(".st-key-sweep button")
+    dialog = page.get_by_role("dialog")
+    for name, values in SWEPT.items():
+        pick(page, "sweep-fields", name)
+        page.keyboard.press("Tab")
+        box = dialog.locator(f".st-key-sweep-values-{name} input")
+        box.wait_for(timeout=MINUTE)
+        box.fill(values)
+        box.press("Tab")
+        page.wait_for_selector(IDLE)
+    dialog.locator(".st-key-sweep_start button").first.click()
+    expect(dialog).to_have_count(0)
+    page.click(".st-key-sweep button")
+    dialog.locator("summary").first.click()
+    dialog.get_by_role("link", name="Open", exact=True).click()
+    page.wait_for_selector('.lf-sweep [data-state="done"]', timeout=15 * MINUTE)
+    page.wait_for_selector("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg", timeout=MINUTE)
+    take(page, "sweep")
+
+
 def picture_evaluate(page: Page) -> None:
     """The trained adapter's predictions for some rows of what it has learned."""
     visit(page, "Evaluate", ".st-key-eval-output_dir")
@@ -254,7 +279,7 @@ def picture_chat(page: Page) -> None:
 
 
 VIEWS = (picture_train, picture_evaluate, picture_export, picture_runs, picture_compare, picture_data,
-         picture_arguments, picture_chat)
+         picture_arguments, picture_sweep, picture_chat)
 
 
 def open_page(browser: Browser, url: str) -> Page:
@@ -272,6 +297,7 @@ def main() -> int:
     """Makes the workspace and takes all pictures; the exit code."""
     options = argparse.ArgumentParser(description="Takes the pictures of docs/guide.md from the real page.")
     options.add_argument("--chromium", default=shutil.which("chromium") or "/usr/bin/chromium", help="the browser")
+    options.add_argument("--only", help="take this picture alone, such as sweep: of a view that needs no other")
     chosen = options.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for each other slow a busy machine down
@@ -284,7 +310,8 @@ def main() -> int:
             browser = driver.chromium.launch(executable_path=chosen.chromium, args=FLAGS)
             page = open_page(browser, url)
             for picture in VIEWS:
-                picture(page)
+                if chosen.only in (None, picture.__name__.removeprefix("picture_")):
+                    picture(page)
             browser.close()
     return 0
 

@@ -23,7 +23,7 @@ def test_the_eye_shows_tokens_and_what_of_them_is_trained_on(page: Page, server:
     masked = "".join(tokens.locator("i:not(.trained):not(.cut)").all_inner_texts())
     assert len(tokens.locator("i.trained").all()) < len(tokens.locator("i").all())
     expect(tokens.locator("i.trained").first).to_have_attribute("title", re.compile(r"\d+"))
-    dialog.get_by_text("As a conversation").or_(dialog.locator(".st-key-sees-as-form label")).first.click()
+    dialog.get_by_text("Conversation", exact=True).click()
     drawn(page)
     said = tokens.locator(".talk").all_inner_texts()
     assert said, "as people read it"
