@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.runs.compare.settings import plain_text
+from lfdash.runs.results import ASIDE, NOT_SCORES
 from lfdash.runs.view import CHECKPOINT
-
-ASIDE = ("_runtime", "_per_second", "_preparation_time")  # endings of what says how fast it was, not how good
-NOT_SCORES = frozenset({"epoch", "total_flos", "num_input_tokens_seen", "step"})
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,18 @@ def word_of(offers: dict[str, str], folder: str) -> str:
 def draw_says(form: Form) -> None:
     """What Start would do, in one sentence."""
     said = source.says(form.services, form.read().job)
-    bold = {"adapter": f"**{markdown_safe(said.adapter)}**", "model": f"**{markdown_safe(said.model)}**"}
-    what = t("ui.source_adapter" if said.adapter else "ui.source_model", **bold)
     rows = t("ui.source_rows" if said.exact else "ui.source_rows_most", count=said.rows)
     key = f"ui.source_says_{form.kind.name}{'_none' if said.target == '' else ''}"
     target = f"**{markdown_safe(said.target or '')}**"
-    st.caption(t(key, what=what if said.model else t("ui.source_no_model"), target=target, rows=rows))
+    st.caption(t(key, what=loaded_words(said), target=target, rows=rows))
+
+
+def loaded_words(said: source.Said) -> str:
+    """Which model and adapter, safe inside Markdown."""
+    if not said.model:
+        return t("ui.source_no_model")
+    bold = {"adapter": f"**{markdown_safe(said.adapter)}**", "model": f"**{markdown_safe(said.model)}**"}
+    return t("ui.source_adapter" if said.adapter else "ui.source_model", **bold)
 
 
 def draw_beside(form: Form, stack: list[str], offers: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The results of an evaluation: a table of scores, and the predictions, searchable and page by page."""
+"""The predictions of an evaluation, searchable and page by page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pandas as pd
 import streamlit as st
 
 from lfdash.runs.predictions import PREDICTIONS, Prediction, Predictions, Search
-from lfdash.runs.results import read_scores
 from lfdash.runs.view import RunView
 from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.text import t
@@ -21,23 +20,6 @@ SEARCH_S = 0.15  # seconds that a search may take before what it has found so fa
 PROMPT, LABEL = 300, 230  # px; the answer has what is left, beside the label
 LOOK_S = 0.4  # seconds between two looks of a search that is not through
 FIND, NUMBER = "eval.find", "eval.page"
-
-
-def draw_scores(view: RunView) -> None:
-    """Every number of the result file."""
-    scores = read_scores(view.path)
-    if not scores:
-        st.caption(t("ui.scores_none"))
-        return
-    table = pd.DataFrame({"score": list(scores), "value": [float(value) for value in scores.values()]})
-    st.dataframe(
-        table,
-        hide_index=True,
-        column_config={
-            "score": t("ui.score"),
-            "value": st.column_config.NumberColumn(t("ui.score_value"), format="%.4f"),
-        },
-    )
 
 
 def draw_predictions(view: RunView, redact: Callable[[str], str]) -> None:

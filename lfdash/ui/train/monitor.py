@@ -23,7 +23,7 @@ from lfdash.ui.launch import queue
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import markdown_safe, t
-from lfdash.ui.train import alert_bar, downloads, evaluation
+from lfdash.ui.train import alert_bar, downloads, evaluation, scores
 from lfdash.ui.train.charts import draw_curves, draw_main
 from lfdash.ui.train.log import draw_log
 from lfdash.ui.train.outcome import draw_outcome
@@ -176,7 +176,7 @@ def draw_configuration(services: Services, view: RunView, _feed: RunFeed) -> Non
 
 DETAILS = {
     "conversation": lambda services, view, _feed: draw_chat(services, view),
-    "results": lambda _services, view, _feed: evaluation.draw_scores(view),
+    "results": lambda services, view, _feed: scores.draw(services, view),
     "predictions": lambda services, view, _feed: evaluation.draw_predictions(
         view, services.registry.redactor()
     ),

@@ -1,4 +1,4 @@
-"""The results of an evaluation: scores, and predictions page by page, searched, without secrets."""
+"""The predictions of an evaluation: page by page, searched, without secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ def results_page() -> None:
     from lfdash.ui.train import evaluation
 
     view = st.session_state["view"]
-    evaluation.draw_scores(view)
     evaluation.draw_predictions(view, lambda text: text.replace("TOKEN", "***"))
 
 
@@ -43,27 +42,25 @@ def visit(folder: Path) -> AppTest:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "all_results.json").write_text('{"predict_rouge-1": 51.5}')
     rows = [{"prompt": f"ask {n}", "label": "say", "predict": "odd TOKEN" if n == 27 else "hello"} for n in range(30)]
     (tmp_path / PREDICTIONS).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
 
-def test_scores_and_the_first_page_of_predictions(folder: Path) -> None:
-    scores, rows = [item.value for item in visit(folder).dataframe]
-    assert scores.to_dict("records") == [{"score": "predict_rouge-1", "value": 51.5}]
+def test_the_first_page_of_predictions(folder: Path) -> None:
+    (rows,) = [item.value for item in visit(folder).dataframe]
     assert list(rows["prompt"]) == [f"ask {n}" for n in range(evaluation.PAGE)]
 
 
 def test_the_last_page_and_a_search_show_the_rest_without_secrets(folder: Path) -> None:
     app = visit(folder)
     app.selectbox(key=evaluation.NUMBER).set_value(2)
-    rows = pages.good(app.run()).dataframe[1].value
+    rows = pages.good(app.run()).dataframe[0].value
     assert list(rows["prompt"]) == [f"ask {n}" for n in range(20, 30)] and "odd ***" in list(rows["predict"])
     assert t("ui.predictions_count", first=21, last=30, total=30) in [item.value for item in app.caption]
     app.selectbox(key=evaluation.NUMBER).set_value(1)
     app.text_input(key=evaluation.FIND).set_value("ODD")
-    assert list(pages.good(app.run()).dataframe[1].value["prompt"]) == ["ask 27"]
+    assert list(pages.good(app.run()).dataframe[0].value["prompt"]) == ["ask 27"]
     app.text_input(key=evaluation.FIND).set_value("nowhere")
     assert t("ui.predictions_no_match") in [item.value for item in pages.good(app.run()).caption]
 
@@ -83,7 +80,7 @@ def test_a_search_that_takes_long_shows_what_it_has_and_goes_on(
         looked.append(len(app.session_state["eval.search"].hits))
         if "so far" not in told:
             break
-        assert told.endswith("searched…") and len(app.dataframe[1].value) == min(looked[-1], evaluation.PAGE)
+        assert told.endswith("searched…") and len(app.dataframe[0].value) == min(looked[-1], evaluation.PAGE)
     assert looked == sorted(set(looked)) and len(looked) > 2
     assert set(looks[1:-1]) == {evaluation.LOOK_S} and looks[0] is looks[-1] is None
     assert told == t("ui.predictions_count", first=1, last=20, total=30)
@@ -97,7 +94,7 @@ def test_what_is_downloaded_holds_no_secrets(folder: Path) -> None:
 
 def test_without_results_it_says_so(tmp_path: Path) -> None:
     said = [item.value for item in visit(tmp_path).caption]
-    assert said == [t("ui.scores_none"), t("ui.predictions_none")]
+    assert said == [t("ui.predictions_none")]
 
 
 def test_a_prediction_that_was_copied_is_shown_with_its_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
