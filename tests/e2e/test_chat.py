@@ -10,10 +10,12 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from lfdash.engine.facade import Workspace, open_workspace
+from lfdash.engine.facade import Run, Workspace, open_workspace
 from lfdash.runs.record import RunState
 from tests.e2e.conftest import drawn, pick_option
+from tests.e2e.test_train import MINUTES, choose_preset, run_name, wait_state
 from tests.support import ROOT
+from tests.support.chats import MODEL
 from tests.support.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -123,4 +125,25 @@ def test_an_answer_that_looks_like_markup_loads_nothing(server: Server, browser:
     links = page.locator(".st-key-chat_log a").evaluate_all("all => all.map(a => [a.textContent, a.href])")
     assert links and [text for text, href in links if unquote(href).rstrip("/") != text.rstrip("/")] == []
     assert page.get_by_text("enter your password").count() == 1  # nothing is left out either
+    page.close()
+
+
+def test_a_training_asks_for_the_chats_place(server: Server, browser: Browser) -> None:
+    """The chat has the only place of a machine without GPUs; it ends when it was asked about, and not before."""
+    workspace = open_workspace(server.workspace)
+    chat = workspace.start(MODEL)
+    assert isinstance(chat, Run), chat
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
+    page.goto(server.url)
+    page.wait_for_selector(".st-key-start button:enabled", timeout=MINUTES)
+    choose_preset(page, "Demo")
+    name = run_name(page)
+    page.click(".st-key-start button")
+    expect(page.locator(".st-key-busy")).to_contain_text(chat.name)
+    picture(page, "asks")
+    assert chat.state in (RunState.STARTING, RunState.RUNNING)
+    page.click(".st-key-queue_end_chat button")
+    assert chat.wait(60) is RunState.STOPPED
+    page.wait_for_selector(f".lf-name:text-is('{name}')", timeout=MINUTES)
+    wait_state(page, "RUNNING", 1)
     page.close()

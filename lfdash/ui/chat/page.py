@@ -8,6 +8,7 @@ from lfdash.engine.chat import snippets
 from lfdash.engine.chat.again import loaded_words
 from lfdash.engine.chat.connection import Connection, connection_of
 from lfdash.engine.chat.conversation import Conversation
+from lfdash.engine.chat.making_room import holders
 from lfdash.engine.chat.messages import TYPES
 from lfdash.engine.chat_data import exported
 from lfdash.engine.services import Services
@@ -128,7 +129,7 @@ def draw_waiting(services: Services, view: RunView, asked: tuple[str, ...]) -> N
         other for other in services.registry.waiting
         if other.run_id not in asked
         and other.waiting is not None and other.waiting.waits is not None and other.waiting.held is None
-        and view.name in str(other.waiting.waits.params.get("run", other.waiting.waits.params.get("who", "")))
+        and view.name in holders(other.waiting.waits.params)
     ]
     if not waiting:
         return

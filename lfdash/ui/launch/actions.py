@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 import streamlit as st
 
 from lfdash.engine import submit as launching
+from lfdash.engine.chat.making_room import only_chats
 from lfdash.engine.plans import Prepared, prepare
 from lfdash.engine.services import Services
 from lfdash.engine.submit import How, keep_secrets
@@ -17,13 +19,14 @@ from lfdash.outcomes import Problem, Refused
 from lfdash.queue.store import Queued
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
-from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, MESSAGE, NOTICE, SHOWN, forget_answers, refusal, tell
+from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, MESSAGE, NOTICE, ROOM, SHOWN, forget_answers, refusal, tell
 from lfdash.ui.shared.run_words import queued_words
 from lfdash.ui.shared.text import t
 
 STARTED = "page.started"  # (the job that was started last, when that was answered)
 PROBLEMS = "form.problems_open"  # whether the list of what is wrong is open
 REFUSED = "form.refused"  # how many clicks on Start found errors
+END_OF_CHAT: Level = "term"  # there is nothing to save
 SECOND_CLICK_S = 0.7  # between an answer and a click that was meant for what was there before
 
 
@@ -82,6 +85,8 @@ def submit(services: Services, prepared: Prepared, how: How, resume: tuple[str, 
     if isinstance(outcome, Refused):
         if outcome.code == "busy":
             st.session_state[BUSY] = (refusal(outcome), prepared.record.kind, resume)
+            chats = only_chats(services.registry.snapshot(), outcome.params)
+            st.session_state[ROOM] = tuple(view.run_id for view in chats)
         else:
             st.session_state.update({FORM_MESSAGE if resume is None else MESSAGE: refusal(outcome)})
         return False
@@ -99,6 +104,12 @@ def open_groups(problems: list[Problem]) -> None:
         group = sidebar.group_of(problem.field or "")
         if group is not None:
             st.session_state[f"open_{group}"] = True
+
+
+def end_chats(services: Services, run_ids: Iterable[str]) -> None:
+    """Ends chats, so that who waits for their device can start."""
+    outcomes = [services.registry.stop(run_id, END_OF_CHAT) for run_id in run_ids]
+    tell(next((outcome for outcome in outcomes if outcome is not None), None))
 
 
 def stop(services: Services, run_id: str, level: Level) -> None:

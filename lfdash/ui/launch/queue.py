@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
 import streamlit as st
 
+from lfdash.engine.chat.making_room import chats_in_the_way
 from lfdash.engine.services import Services
 from lfdash.engine.submit import How
 from lfdash.engine.words import waiting_in
@@ -19,7 +21,7 @@ from lfdash.runs.plan import ARGS_FILE
 from lfdash.runs.view import RunView, Waiting
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, next_steps
-from lfdash.ui.shared.answers import BUSY, SHOWN, forget_answers, tell
+from lfdash.ui.shared.answers import BUSY, ROOM, SHOWN, forget_answers, tell
 from lfdash.ui.shared.page_script import read_aloud
 from lfdash.ui.shared.text import language, markdown_safe, pair, t
 
@@ -53,11 +55,19 @@ def draw_question(services: Services) -> None:
         return
     why, kind, resume = asked
     form = Form(services, named(kind))
+    chats = [view for run_id in st.session_state.get(ROOM) or () if (view := services.registry.get(run_id))]
     hows: list[tuple[How, str]] = [("queue", "queue_it"), ("beside", "queue_beside")]
     with st.container(border=True, key="busy", gap="xsmall"):
         st.markdown(f":material/hourglass_top: {markdown_safe(why)} {t('ui.queue_ask')}")
         st.html(read_aloud("form", f"{why} {t('ui.queue_ask')}"))
         with st.container(horizontal=True, gap="small"):
+            if chats and form.kind.queued:
+                names = ", ".join(markdown_safe(view.name) for view in chats)
+                st.button(
+                    t("ui.queue_end_chat", names=names), key="queue_end_chat", on_click=end_and_queue,
+                    args=(form, resume, [view.run_id for view in chats]), help=t("ui.queue_end_chat_help"),
+                    icon=":material/forum:",
+                )
             for how, name in hows if form.kind.queued else hows[1:]:
                 st.button(
                     t(f"ui.{name}"), key=name, type="primary" if how == "queue" else "secondary", on_click=answer,
@@ -76,6 +86,20 @@ def answer(form: Form, resume: tuple[str, int] | next_steps.Longer | None, how: 
         next_steps.resume(form, *resume, how)
 
 
+def end_and_queue(
+    form: Form, resume: tuple[str, int] | next_steps.Longer | None, chats: Sequence[str]
+) -> None:
+    """The chats shall make room: the job waits until their devices are free, and starts then. They go on where it was
+    not queued, as when something in the form is wrong by now."""
+    jobs = form.services.registry.queue.jobs
+    before = {entry.run_id for entry in jobs.entries()}
+    try:
+        answer(form, resume, "queue")
+    finally:  # it ends by drawing the page anew, which is an exception
+        if any(entry.run_id not in before for entry in jobs.entries()):
+            actions.end_chats(form.services, chats)
+
+
 # -- one job --------------------------------------------------------------------------------------------
 
 
@@ -84,6 +108,7 @@ def draw_shown(services: Services, view: RunView) -> None:
     assert view.waiting is not None
     icon = ":material/pause:" if view.waiting.held else ":material/hourglass_top:"
     st.info(waiting_words(view.waiting), icon=icon)
+    draw_chats(services, view.waiting)
     draw_job(services, view, "shown", words=True)
     st.button(
         t("ui.next_use_settings"), key="take_waiting", icon=":material/content_copy:",
@@ -95,6 +120,21 @@ def draw_shown(services: Services, view: RunView) -> None:
         st.markdown(f"**{t('ui.tab_configuration')}**")
         text = services.registry.redact(entry.plan.files.get(ARGS_FILE, ""))
         st.code(hide(text), language="yaml", height=330)
+
+
+def draw_chats(services: Services, waiting: Waiting) -> None:
+    """The chats that a job waits for, and the question whether they shall make room."""
+    params = waiting.waits.params if waiting.waits is not None and waiting.held is None else {}
+    chats = chats_in_the_way(services.registry.snapshot(), params)
+    if not chats:
+        return
+    names = ", ".join(markdown_safe(view.name) for view in chats)
+    with st.container(horizontal=True, vertical_alignment="center", key="chat_room", border=True):
+        st.markdown(f":material/forum: {t('ui.queue_chat_has', names=names)}", width="stretch")
+        st.button(
+            t("ui.chat_end"), key="chat_make_room", icon=":material/stop:", on_click=actions.end_chats,
+            args=(services, [view.run_id for view in chats]), help=t("ui.chat_end_help"),
+        )
 
 
 def draw_job(services: Services, view: RunView, place: str, *, words: bool = False) -> None:

@@ -12,12 +12,14 @@ SHOWN = "page.run"  # id of the run that the page shows
 MESSAGE = "page.message"  # what the last click on something of a run was answered, when it was refused
 FORM_MESSAGE = "page.form_message"  # what the last click on Start was answered, when it was refused
 NOTICE = "page.notice"  # what the last click did, to be said once
+ROOM = "page.busy_chats"  # run ids of the chats that alone have what that Start wants
 BUSY = "page.busy"  # a Start that found its devices in use: (why, name of its kind, the resume that it was or None)
 
 
 def forget_answers() -> None:
     """What earlier clicks were answered is over."""
     st.session_state[MESSAGE] = st.session_state[FORM_MESSAGE] = st.session_state[BUSY] = None
+    st.session_state[ROOM] = ()
 
 
 def refusal(refused: Refused) -> str:
