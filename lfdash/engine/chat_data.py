@@ -182,22 +182,34 @@ def write_medium(folder: Path, name: str, medium: Medium) -> str | None:
 
 
 def exported(conversation: Conversation, columns: Sequence[str]) -> str:
-    """A conversation as rows in the sharegpt format, a line for each chat that answered; media as their names."""
+    """A conversation as rows in the sharegpt format, a line for each chat that answered; media as their names.
+
+    Where the API told numbers of tokens, a row has them in `usage`, one item an answer. LLaMA-Factory takes no notice
+    of a column that dataset_info.json does not name.
+    """
     lines = []
     for column in columns:
         said: list[Said] = []
+        usage: list[dict[str, int] | None] = []
         for number, turn in enumerate(conversation.turns):
             answer = turn.answer_of(column)
             if answer is None or answer.going or not (answer.text or answer.tool_calls):
                 continue
             if turn.alone:
-                lines.append(json.dumps(row_of(row_with(conversation, number, column), conversation.system),
-                                        ensure_ascii=False))
+                row = row_of(row_with(conversation, number, column), conversation.system)
+                lines.append(json.dumps(counted(row, [answer.usage]), ensure_ascii=False))
                 continue
             said += [asked(turn), Said("assistant", parted(answer.text)[1], tool_calls=answer.tool_calls)]
+            usage.append(answer.usage)
         if said:
-            lines.append(json.dumps(row_of(said, conversation.system, conversation.tools), ensure_ascii=False))
+            row = row_of(said, conversation.system, conversation.tools)
+            lines.append(json.dumps(counted(row, usage), ensure_ascii=False))
     return "".join(f"{line}\n" for line in lines)
+
+
+def counted(row: dict[str, Any], usage: Sequence[dict[str, int] | None]) -> dict[str, Any]:
+    """A row with the numbers of tokens of its answers, where there are any."""
+    return {**row, "usage": list(usage)} if any(usage) else row
 
 
 def asked(turn: Turn) -> Said:

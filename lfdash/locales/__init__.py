@@ -91,8 +91,8 @@ def parts_in(code: str, items: Iterable[str]) -> str:
 
 
 def pair_in(code: str, name: str, value: str) -> str:
-    """A name and what it is: "a: b"."""
-    return f"{name}{in_language(code, 'language.colon')}{value}"
+    """A name and what it is: "a: b"; the name alone where nothing is known of it."""
+    return name if not value else f"{name}{in_language(code, 'language.colon')}{value}"
 
 
 def label_in(code: str, field_id: str) -> str:

@@ -12,6 +12,7 @@ from lfdash.engine.chat.messages import AS_STARTED, Medium, Question, Said, Samp
 
 AnswerState = Literal["waiting", "loading", "asking", "done", "stopped", "failed"]
 GOING = frozenset({"waiting", "loading", "asking"})
+LEAST_TOKENS, LEAST_CHARACTERS, LEAST_S = 10, 40, 0.5  # of an answer that has a rate
 TITLE = 60  # characters of the first prompt
 ID = r"^[a-z0-9]{12}\Z"  # it becomes a part of a file name
 
@@ -46,15 +47,25 @@ class Answer:
 
     @property
     def characters_per_s(self) -> float | None:
-        """How quickly its text came, from the first piece on; None where that cannot be said."""
-        if not self.text or self.seconds is None or self.first_s is None or self.seconds <= self.first_s:
+        """How quickly its text came, from the first piece on; None where that cannot be said, and of one so short that
+        it would be chance."""
+        if self.seconds is None or self.first_s is None:
             return None
-        return len(self.text) / (self.seconds - self.first_s)
+        seconds = self.seconds - self.first_s
+        return len(self.text) / seconds if len(self.text) >= LEAST_CHARACTERS and seconds >= LEAST_S else None
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Tokens of the answer by the whole time; None where they were not told."""
-        return self.answer_tokens / self.seconds if self.answer_tokens and self.seconds else None
+        """Tokens of the answer by the whole time; None where they were not told, and of one as short as above."""
+        tokens, seconds = self.answer_tokens or 0, self.seconds or 0.0
+        return tokens / seconds if tokens >= LEAST_TOKENS and seconds >= LEAST_S else None
+
+    @property
+    def usage(self) -> dict[str, int] | None:
+        """Its numbers of tokens as the API names them; None where it told none."""
+        if self.prompt_tokens is None or self.answer_tokens is None:
+            return None
+        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.answer_tokens}
 
 
 @dataclass(frozen=True)

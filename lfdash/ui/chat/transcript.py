@@ -16,7 +16,7 @@ from lfdash.runs.compare.words import difference
 from lfdash.ui.chat import actions, save_answer
 from lfdash.ui.chat.untrusted import parts
 from lfdash.ui.shared.answers import refusal
-from lfdash.ui.shared.text import markdown_safe, t
+from lfdash.ui.shared.text import markdown_safe, pair, t
 
 SHOWN = 60  # turns that are drawn; the ones before are in the export
 MOST_DIFF = 20_000  # characters of an answer that is compared
@@ -96,7 +96,7 @@ def draw_answer(
     blocker = actions.chat_with_device(services, answer)
     if blocker is not None:
         st.button(
-            f"{t('ui.chat_end')}: {markdown_safe(blocker.name)}", key=f"chat_end_{number}_{answer.column}",
+            pair(t("ui.chat_end"), markdown_safe(blocker.name)), key=f"chat_end_{number}_{answer.column}",
             icon=":material/stop:", on_click=actions.end_chat, args=(services, blocker.run_id),
         )
     st.caption(figures(answer))
@@ -137,16 +137,19 @@ def failed_words(answer: Answer) -> str:
 
 
 def figures(answer: Answer) -> str:
-    """How long an answer took and how long it is; tokens only where the API told them."""
+    """How long an answer took and how long it is; tokens only where the API told them, a rate only of what is long
+    enough to have one."""
     told = []
     if answer.seconds is not None:
         told.append(t("ui.chat_seconds", seconds=f"{answer.seconds:.1f}"))
     if answer.answer_tokens is not None:
         told.append(t("ui.chat_tokens", count=answer.answer_tokens, prompt=answer.prompt_tokens or 0))
-    if answer.tokens_per_s is not None:
-        told.append(t("ui.chat_speed", speed=f"{answer.tokens_per_s:.1f}"))
+        if answer.tokens_per_s is not None:
+            told.append(t("ui.chat_speed", speed=f"{answer.tokens_per_s:.1f}"))
     elif answer.characters_per_s is not None:
         told.append(t("ui.chat_characters", count=len(answer.text), speed=f"{answer.characters_per_s:.0f}"))
+    elif answer.text:
+        told.append(t("ui.chat_length", count=len(answer.text)))
     if answer.finish == "length":
         told.append(t("ui.chat_cut_off"))
     return " · ".join(told)
