@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lfdash.llamafactory.locate import Cli, find_cli
+from lfdash.llamafactory.sees import Seen, see
 from lfdash.llamafactory.token_lengths import SAMPLE, Lengths, count_tokens
 from lfdash.outcomes import Refused
 from tests.support.page import DEMO
@@ -33,11 +34,23 @@ def test_every_row_is_counted_and_none_is_cut(demo_workspace: Path, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "models"]  # nothing is left behind
 
 
-@pytest.mark.parametrize(("stage", "dataset", "rows"), [("rm", "demo_pairs", 200), ("kto", "demo_kto", 200)])
-def test_other_stages(preloaded: Cli, demo_workspace: Path, stage: str, dataset: str, rows: int) -> None:
-    found = count_tokens(preloaded, demo_workspace, {**DEMO, "stage": stage, "dataset": dataset})
+STAGES = {
+    "sft": "demo_sft", "pt": "demo_pt", "rm": "demo_pairs", "dpo": "demo_pairs", "kto": "demo_kto", "ppo": "demo_sft",
+}
+
+
+@pytest.mark.parametrize("packing", [None, True])
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage(preloaded: Cli, demo_workspace: Path, stage: str, packing: bool | None) -> None:
+    """Each row's length is that of what the model sees of it."""
+    job = {**DEMO, "stage": stage, "dataset": STAGES[stage], "cutoff_len": 5000, "reward_model": "saves/none"}
+    found = count_tokens(preloaded, demo_workspace, {**job, **({} if packing is None else {"packing": packing})})
     assert isinstance(found, Lengths), found
-    assert len(found.tokens) == rows <= SAMPLE and min(found.tokens) > 0
+    seen = see(preloaded, demo_workspace, {**job, "packing": False}, 5)
+    assert isinstance(seen, Seen), seen
+    assert len(found.tokens) == seen.rows <= SAMPLE
+    own = [[side for side in sample.sides if side.name not in ("kl", "unused")] for sample in seen.samples]
+    assert found.tokens[:5] == tuple(max(len(side.ids) for side in sides) for sides in own)
 
 
 def test_a_count_that_does_not_work_says_why(preloaded: Cli, demo_workspace: Path) -> None:

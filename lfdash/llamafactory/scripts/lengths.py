@@ -1,7 +1,8 @@
 """A program for LLaMA-Factory's own interpreter: how many tokens the rows of a job's datasets have. Trains nothing.
 
 Reads LLaMA-Factory's arguments as JSON from stdin, prints {"lengths": [...]}: tokens of each row as its stage
-sees it (of pairs the longer answer counts), cut nowhere.
+sees it (of pairs the longer answer counts; of PPO the prompt, since the model writes the answer), cut nowhere and
+packed nowhere.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import tempfile
 from typing import Any
 
 UNCUT = 1 << 20  # tokens; longer than any context
+# What get_dataset is told of a stage (llamafactory/train/*/workflow.py).
+STAGES = {"dpo": "rm"}
 
 
 def main() -> None:
@@ -29,11 +32,14 @@ def lengths(args: dict[str, Any]) -> list[int]:
     from llamafactory.model import load_tokenizer
 
     logging.disable(logging.WARNING)
-    model_args, data_args, training_args, finetuning_args, _ = get_train_args(args)
+    stage = args.get("stage", "sft")
+    # a reward model decides nothing here; pre-training packs where nobody says that it shall not
+    args = {**args, "stage": "sft" if stage == "ppo" else stage, "packing": False}
+    model_args, data_args, training_args, _, _ = get_train_args(args)
     tokenizer = load_tokenizer(model_args)
     template = get_template_and_fix_tokenizer(tokenizer["tokenizer"], data_args)
-    stage = finetuning_args.stage
-    rows = get_dataset(template, model_args, data_args, training_args, stage=stage, **tokenizer)["train_dataset"]
+    told = STAGES.get(stage, stage)
+    rows = get_dataset(template, model_args, data_args, training_args, stage=told, **tokenizer)["train_dataset"]
     columns = [name for name in rows.column_names if name in ("input_ids", "chosen_input_ids", "rejected_input_ids")]
     return [max(len(row[name]) for name in columns) for row in rows]
 
