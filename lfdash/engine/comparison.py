@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lfdash.engine.services import Services
@@ -15,6 +15,7 @@ from lfdash.runs.compare.table import Measured, peak_memory
 from lfdash.runs.given import NOTHING, GivenArguments, given_arguments, of_text
 from lfdash.runs.results import read_scores
 from lfdash.runs.table import duration
+from lfdash.runs.train_speed import own_speeds
 from lfdash.runs.view import RunView
 
 EVALUATION, EXPORT = "eval", "export"  # kinds (lfdash.jobs.kinds)
@@ -101,6 +102,12 @@ def short_arguments(services: Services, view: RunView) -> Mapping[str, Any]:
     return args if args and not cut else given_arguments(view.paths).args
 
 
+def speeds_of(services: Services, view: RunView, scores: Mapping[str, float]) -> Mapping[str, float | None]:
+    """The speeds among the results of a run that are wrong, as its log tells them."""
+    whole = services.registry.summaries.get(view).summary.whole
+    return own_speeds(scores, whole, view.progress.step, view.progress.total)
+
+
 def evaluations_of(services: Services, subjects: Sequence[Subject]) -> tuple[Evaluation, ...]:
     """The scores of evaluations among the runs, of evaluations of their weights, and of what they measured at their
     own ends; see `scores.of_runs`."""
@@ -116,6 +123,7 @@ def evaluations_of(services: Services, subjects: Sequence[Subject]) -> tuple[Eva
         args = short_arguments(services, view)
         origin = origins.of(args) if kinds[view.run_id] == EVALUATION else None
         if view.run_id in wanted or (origin is not None and origin.run_id in wanted):
-            found.append(evaluation(view.run_id, view.name, args, read_scores(view.path), origin))
+            one = evaluation(view.run_id, view.name, args, read_scores(view.path), origin)
+            found.append(replace(one, speeds=speeds_of(services, view, one.scores)))
     ids = [subject.run_id for subject in subjects]
     return tuple(one for one in of_runs(found, ids) if one.scores or kinds[one.run_id] == EVALUATION)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import is_not
 
 from lfdash.runs.details import NO_DETAILS, RunDetails
 from lfdash.runs.kept import no_collection
 from lfdash.runs.newest_first import places_changed
 from lfdash.runs.record import RunState
+from lfdash.runs.summary import Summary
 from lfdash.runs.summary_cache import Known, SummaryCache
+from lfdash.runs.train_speed import own_speeds
 from lfdash.runs.view import RunView
 
 
@@ -111,8 +113,18 @@ def make_row(view: RunView, known: Known) -> TableRow:
         text="\n".join((*words, view.error or "")).casefold(),
         badges=badges_of(view, known),
         speed=progress.tokens_per_s,
-        details=known.details,
+        details=with_own_speeds(known.details, view, summary),
     )
+
+
+def with_own_speeds(details: RunDetails, view: RunView, summary: Summary) -> RunDetails:
+    """The same with the speeds that the log tells, where those of the results are wrong; without such that it does not
+    tell."""
+    own = own_speeds(details.scores, summary.whole, view.progress.step, view.progress.total)
+    if not own:
+        return details
+    known = {name: own.get(name, value) for name, value in details.scores.items()}
+    return replace(details, scores={name: value for name, value in known.items() if value is not None})
 
 
 def duration(view: RunView) -> float | None:

@@ -25,7 +25,8 @@ class Origin:
 class Evaluation:
     """The scores of a run. origin: whose weights they are of; None where that is no run of the workspace. model: what
     it names as model or adapter. data: the datasets that it was measured on. stage: in which it was measured: a loss of
-    SFT is another quantity than one of DPO. Both are "" where they are not known."""
+    SFT is another quantity than one of DPO. Both are "" where they are not known. speeds: those among the scores that
+    are wrong, as the log tells them (`train_speed.own_speeds`)."""
 
     run_id: str
     name: str
@@ -34,6 +35,7 @@ class Evaluation:
     data: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
     stage: str = ""
+    speeds: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def measure(self) -> tuple[str, str] | None:

@@ -72,6 +72,11 @@ def head_of(one: Evaluation, names: dict[str, str], places: dict[str, int], is_b
     return Head(one.name, swatch(places[owner]) if owner in places else "", tuple(filter(None, notes)))
 
 
+def speed_words(name: str, own: float | None) -> str:
+    """That a speed counts steps that were not trained in that time, and what the log tells."""
+    return t("ui.compare_speed_planned") if own is None else t("ui.compare_speed_own", value=number_words(name, own))
+
+
 def row_of(name: str, found: Sequence[Evaluation], base: int) -> Row:
     """One score of each."""
     values = {str(place): one.scores.get(name) for place, one in enumerate(found)}
@@ -85,8 +90,12 @@ def row_of(name: str, found: Sequence[Evaluation], base: int) -> Row:
             cells.append(Cell(quiet=True))
             continue
         same_data = place != base and one.data and one.data == found[base].data  # not known is never the same
+        same_data = same_data and name not in found[base].speeds
         rated = one.measure is not None and one.measure == found[base].measure
         note = change_words(name, value, found[base].scores.get(name), rated=rated) if same_data else ""
+        if name in one.speeds:
+            cells.append(Cell(number_words(name, value), (speed_words(name, one.speeds[name]),)))
+            continue
         top = str(place) in tops
         cells.append(Cell(number_words(name, value), (note,), strong=top, mark=BEST if top else ""))
     return Row(name, tuple(cells), code=True)

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
 from lfdash.locales import available
+from lfdash.runs.record import RunState
 from lfdash.ui.compare import page, predictions, relation, settings
 from lfdash.ui.curves.settings import CurveSettings
 from tests.support import app as pages
@@ -182,6 +183,27 @@ def test_losses_of_other_stages_are_neither_better_nor_worse(several: Services) 
     assert mixed == ["2.0000", "0.5000 −75.0 %"]
     alike = cells(visit({"runs": "id-by-dpo,id-by-dpo-2", "tab": "scores"}), "eval_loss")
     assert alike == ["0.5000", "0.2500 ★ −50.0 %, better"]
+
+
+def test_the_speed_of_a_stopped_run_is_that_of_its_log(several: Services) -> None:
+    for name, steps, state in (("whole", 60, RunState.SUCCEEDED), ("cut", 12, RunState.STOPPED)):
+        paths = add_run(several.workspace.root, name, steps=steps, state=state)
+        told = {"train_runtime": 1000.0, "train_steps_per_second": 0.6, "train_samples_per_second": 4.8}
+        (paths.root / "all_results.json").write_text(json.dumps(told))
+    several.registry.refresh()
+    several.registry.summaries.step(several.registry.snapshot(), budget=60)
+    rows = {row.name: row for row in several.table.rows(several.registry.snapshot())}
+    view = several.registry.get("id-cut")
+    assert view is not None
+    own = several.registry.summaries.get(view).summary.whole.steps_per_s
+    assert own is not None and rows["cut"].details.scores["train_steps_per_second"] == own
+    assert rows["whole"].details.scores["train_steps_per_second"] == 0.6
+    app = visit({"runs": "id-whole,id-cut", "tab": "scores"})
+    whole, cut = cells(app, "train_steps_per_second")
+    assert whole == "0.6000" and cut.startswith("0.6000 by the log: ") and "%" not in cut
+    assert "by the log" in cells(app, "train_samples_per_second")[1]
+    turned = cells(visit({"runs": "id-cut,id-whole", "tab": "scores"}), "train_steps_per_second")
+    assert turned[1] == "0.6000", "nothing is compared with a number that is wrong"
 
 
 def test_files_that_are_pointers_are_told(several: Services) -> None:
