@@ -66,7 +66,8 @@ def words(foretold: Foretold) -> str:
     terms = [(t(f"memory.term_{name}"), gib(size)) for name, size in found.terms.items() if size]
     source = foretold.model.architecture.source
     sums = [(t(f"memory.{name}"), gib(getattr(found, name))) for name in ("allocated", "reserved", "driver")]
-    known = [t("memory.measured")] if foretold.measured else []
+    known = [t("memory.for_gpus", count=foretold.subject.world_size)]
+    known += [t("memory.measured")] if foretold.measured else []
     known += [t(f"memory.from_{source}", found=foretold.model.found), t("memory.band", share=f"{found.band:.0%}")]
     fits: dict[str, list[str]] = {}
     for card, answer in fits_on(found).items():

@@ -54,6 +54,11 @@ def test_for_a_person(tmp_path: Path) -> None:
         assert words in said.out
 
 
+def test_for_how_many_gpus_it_is_is_said(tmp_path: Path) -> None:
+    assert "for each GPU; computed for 1 GPU (" in told(tmp_path).out
+    assert "for each GPU; computed for 4 GPUs (" in told(tmp_path, "--world-size", "4").out
+
+
 def test_what_is_set_on_top_counts(tmp_path: Path) -> None:
     less, more = told(tmp_path, "--json"), told(tmp_path, "--json", "--set", "per_device_train_batch_size=4")
     assert more.json["allocated"] > less.json["allocated"]
