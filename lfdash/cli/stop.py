@@ -7,18 +7,23 @@ from dataclasses import replace
 from lfdash.cli.commands import command, flag, this_run
 from lfdash.cli.runs import chosen, give_run, row_json
 from lfdash.cli.terminal import FINE, Terminal
-from lfdash.cli.texts import t
+from lfdash.cli.texts import language, t
+from lfdash.engine.words import no_checkpoint_in
 from lfdash.runs.record import RunState
 
 
 @command("stop", this_run, flag("kill"))
 def stop(terminal: Terminal, run: str, kill: bool) -> int:
-    """How the run stands once it was asked; it ends when it has saved what was learned, with --kill at once."""
+    """How the run stands once it was asked; it ends when it has saved what was learned, with --kill at once. That it cannot
+    be resumed, for it has no checkpoint yet, is said on standard error."""
     _, found = chosen(terminal, run)
     before, row = found.view, found.row()
+    lacking = no_checkpoint_in(language(), before, found.workspace.services.registry.summaries.get(before).details)
     refused = found.stop("kill" if kill else "graceful")
     if refused is not None:
         return terminal.refuse(refused)
+    if lacking:
+        terminal.note(lacking)
     if before.waiting is None:
         give_run(terminal, found)
     elif terminal.as_json:

@@ -1,11 +1,14 @@
-"""How a job stands in the queue, in a sentence of any language."""
+"""How a job or a run stands, in a sentence of any language."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from lfdash.jobs.kinds import named
 from lfdash.locales import in_language, parts_in
-from lfdash.runs.view import REFUSED, Reason, Stall, Waiting
+from lfdash.runs.details import RunDetails
+from lfdash.runs.first_checkpoint import NEVER, lacks_checkpoint
+from lfdash.runs.view import REFUSED, Reason, RunView, Stall, Waiting
 
 BEGIN_WITH_WORDS = ("several", "paused")  # reasons that begin neither with a name nor with "GPU"
 
@@ -47,6 +50,17 @@ def why_in(code: str, waiting: Waiting, waits: Reason, safe: Callable[[str], str
 def stall_in(code: str, stall: Stall) -> str:
     """That a run does not step any more, and how often it does usually."""
     return in_language(code, "ui.stall", quiet=span_in(code, stall.quiet_s), usual=span_in(code, stall.usual_s))
+
+
+def no_checkpoint_in(code: str, view: RunView, details: RunDetails) -> str:
+    """That a training that goes on could not be resumed, were it stopped now, and from which step on it could; "" where
+    it could, and of what does not train."""
+    lacks, first = lacks_checkpoint(view, details) if named(view.kind).trains else (False, None)
+    if not lacks:
+        return ""
+    if first is None:
+        return in_language(code, "ui.no_checkpoint")
+    return in_language(code, "ui.no_checkpoint_ever" if first == NEVER else "ui.no_checkpoint_until", step=first)
 
 
 def span_in(code: str, seconds: float) -> str:

@@ -33,6 +33,13 @@ def test_a_run_saves_and_ends(workspace: Path, monkeypatch: pytest.MonkeyPatch) 
     assert lfdash("stop", run_id).err == "lfdash: The run has already ended.\n"
 
 
+def test_that_it_cannot_be_resumed_is_said(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = started(monkeypatch, '{"steps": 600, "delay": 0.1}')
+    said = lfdash("stop", run_id)
+    assert said.code == 0 and "this run cannot be resumed" in said.err
+    assert lfdash("logs", "-f", run_id).code == 0
+
+
 def test_kill_ends_one_that_does_not_listen(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = started(monkeypatch, '{"stubborn": 1}')
     assert lfdash("stop", run_id).code == 0

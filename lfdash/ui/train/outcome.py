@@ -7,7 +7,8 @@ from functools import partial
 import streamlit as st
 
 from lfdash.engine.more import past_end_in
-from lfdash.engine.words import span_in
+from lfdash.engine.resume import why_not_resumed
+from lfdash.engine.words import no_checkpoint_in, span_in
 from lfdash.jobs.secret_arguments import hide
 from lfdash.locales import pair_in
 from lfdash.runs.diagnose import Diagnosis
@@ -17,6 +18,7 @@ from lfdash.runs.view import RunView, Stall
 from lfdash.ui.form.problems import fix_words
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
+from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import language, markdown_safe, t
 
 
@@ -33,7 +35,7 @@ def draw_outcome(form: Form, view: RunView) -> None:
         if form.kind.ended:
             st.info(t(form.kind.ended), icon=":material/stop_circle:")
         else:
-            st.warning(t("ui.stopped", saved=saved_words(view)), icon=":material/stop_circle:")
+            st.warning(t("ui.stopped", saved=stopped_words(view)), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
         saved = t(form.kind.done) if form.kind.done else saved_words(view)
         st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
@@ -43,6 +45,9 @@ def draw_outcome(form: Form, view: RunView) -> None:
         st.error(lost_words(view), icon=":material/help:")
     elif not form.kind.serves or view.state is RunState.STOPPING:
         draw_going(view)
+        lacking = no_checkpoint_in(language(), view, form.services.registry.summaries.get(view).details)
+        if lacking:
+            st.caption(f":material/info: {lacking}")
     if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
         st.caption(f":material/help: {t('ui.code_unknown')}")
 
@@ -132,6 +137,13 @@ def explained(view: RunView) -> Diagnosis | None:
         st.session_state["monitor.explained"] = held
     cause: Diagnosis | None = held[1]
     return cause
+
+
+def stopped_words(view: RunView) -> str:
+    """What a stopped run has saved, and that it cannot be resumed where it has no checkpoint."""
+    found = why_not_resumed(view)
+    lacking = refusal(found) if found is not None and found.code == "resume_no_checkpoint" else ""
+    return f"{saved_words(view)} {lacking}".strip()
 
 
 def saved_words(view: RunView) -> str:

@@ -146,3 +146,22 @@ def test_a_run_that_does_not_step_says_what_to_do(services: Services) -> None:
 
 def test_a_run_that_steps_does_not(services: Services) -> None:
     assert t("alerts.stall_do") not in show(services, state=RunState.RUNNING, progress=Progress(step=13, total=40))
+
+
+def test_a_stop_before_the_first_checkpoint_is_said_to_end_the_run(services: Services) -> None:
+    going = show(services, "sft", state=RunState.RUNNING, saved=Saved())
+    assert "if it is stopped now, this run cannot be resumed" in going
+
+
+def test_a_stop_after_a_checkpoint_loses_nothing(services: Services) -> None:
+    assert "cannot be resumed" not in show(services, "sft", state=RunState.RUNNING, saved=Saved(checkpoints=(5,)))
+
+
+def test_a_stopped_run_without_a_checkpoint_says_that_it_cannot_be_resumed(services: Services) -> None:
+    said = show(services, "sft", state=RunState.STOPPED, saved=Saved("adapter", 12))
+    assert "The adapter is saved (step 12). It has no saved checkpoint, so it cannot be resumed." in said
+
+
+def test_a_stopped_run_with_a_checkpoint_says_no_such_thing(services: Services) -> None:
+    said = show(services, "sft", state=RunState.STOPPED, saved=Saved("adapter", 12, (5,)))
+    assert "cannot be resumed" not in said
