@@ -14,8 +14,8 @@ from lfdash.runs.record import RunState
 
 @command("stop", this_run, flag("kill"))
 def stop(terminal: Terminal, run: str, kill: bool) -> int:
-    """How the run stands once it was asked; it ends when it has saved what was learned, with --kill at once. That it cannot
-    be resumed, for it has no checkpoint yet, is said on standard error."""
+    """How the run stands once it was asked; it ends when it has saved what was learned, with --kill at once. Standard
+    error says if it cannot be resumed, because it has no checkpoint yet."""
     _, found = chosen(terminal, run)
     before, row = found.view, found.row()
     lacking = no_checkpoint_in(language(), before, found.workspace.services.registry.summaries.get(before).details)
