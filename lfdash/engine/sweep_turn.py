@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
     from lfdash.engine.sweep_study import Study
 
 LASTING = ("never", "no_output", "outside", "secret_in_plan", "name_reserved", "inside_run", "secret_missing")
+MOST_A_TURN = 8  # jobs that are handed over: the thread does other things too, and a click waits for the lock
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Turn:
         self.record = record
         self.sweep = record.sweep
         self.study = study
+        self.queue = services.registry.queue.jobs.look()  # once: with many trials each look costs
 
     def run(self) -> bool:
         """Looks at the trials that go on, and hands the next ones over. Whether there is something left to be done."""
@@ -56,10 +58,12 @@ class Turn:
         if going:
             study.repeat_stopped()
             running = sum(one.state is TrialState.RUNNING for one in study.trials)
-            while running < self.sweep.parallel and study.left:
-                asked = study.ask()
+            for _ in range(MOST_A_TURN):
+                asked = study.ask() if running < self.sweep.parallel and study.left else None
+                if asked is None:
+                    break
                 failpoints.hit("sweep.asked")
-                if asked is None or not self.hand_over(asked):
+                if not self.hand_over(asked):
                     break
                 running += study.frozen(asked.number).state is TrialState.RUNNING
         return any(one.state is TrialState.RUNNING for one in study.trials) or bool(going and study.left)
@@ -107,10 +111,9 @@ class Turn:
         from lfdash.engine.sweep_study import run_id_of
 
         registry, run_id = self.services.registry, run_id_of(self.record.id, trial.number)
-        look = registry.queue.jobs.look()
-        if any(entry.run_id == run_id for entry in look.entries):
+        if any(entry.run_id == run_id for entry in self.queue.entries):
             return "waiting"
-        if look.failure or any(spoiled.file.startswith(run_id) for spoiled in look.unreadable):
+        if self.queue.failure or any(spoiled.file.startswith(run_id) for spoiled in self.queue.unreadable):
             return "unseen"
         view = next((one for one in registry.watcher.views if one.run_id == run_id), None)
         if view is None:

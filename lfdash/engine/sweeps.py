@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
@@ -24,6 +25,9 @@ from lfdash.outcomes import Problem, Refused, Value, unchanged_by
 from lfdash.queue.commands import LOCK_S
 from lfdash.supervisor import failpoints
 
+if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
+    from lfdash.engine.sweep_study import Study
+
 EVERY_S = 2.0  # between two turns of the thread
 JOURNAL = "journal.log"
 
@@ -39,6 +43,7 @@ class Sweeps:
         self._next = 0.0
         self._seen: dict[str, tuple[tuple[FileMark | None, ...], SweepView | Refused]] = {}
         self._idle: dict[str, tuple[FileMark | None, ...]] = {}  # sweeps with nothing to do until their files change
+        self._open: dict[str, tuple[tuple[FileMark | None, ...], Study]] = {}  # journals, until somebody writes there
         self._told: dict[str, tuple[FileMark | None, ...]] = {}  # whose failure stands in the log, until they change
 
     # -- made, stopped, gone on with --------------------------------------------------------------------
@@ -226,11 +231,17 @@ class Sweeps:
         from lfdash.engine.sweep_study import mend, opened
 
         folder = self.folders.of(record.id)
-        mend(folder / JOURNAL)
-        study = opened(folder, record.sweep)
-        if isinstance(study, Unreadable):
-            self._tell(record.id, f"{JOURNAL}: {study.reason}")
-        elif not Turn(self.services, record, study).run():
+        marks, study = self._open.pop(record.id, ((), None))
+        if study is None or marks != self._marks(record.id):
+            mend(folder / JOURNAL)
+            found = opened(folder, record.sweep)
+            if isinstance(found, Unreadable):
+                self._tell(record.id, f"{JOURNAL}: {found.reason}")
+                return
+            study = found
+        if Turn(self.services, record, study).run():
+            self._open[record.id] = (self._marks(record.id), study)
+        else:
             self._idle[record.id] = self._marks(record.id)
 
 
