@@ -29,12 +29,13 @@ OURS = ("saves", "models", "exports", "data", "configs")  # what starts with one
 
 
 def offers(services: Services) -> dict[str, str]:
-    """The folders with weights of the newest runs -> the names of the runs."""
+    """The folders with weights of the newest runs -> what they are called: a training's by its name, what an export has
+    written by its folder."""
     found: dict[str, str] = {}
     for view in services.registry.snapshot():
         folder = offered(view)
         if folder is not None and len(found) < MOST:
-            found.setdefault(folder, view.name)
+            found.setdefault(folder, view.name if named(view.kind).trains else folder)
     return found
 
 
@@ -69,9 +70,10 @@ def meant(services: Services, text: str) -> str | Refused:
     """The folder (relative to the workspace, or absolute) or Hub ID that a text means: the name of a run, a folder that
     is there, else a Hub ID of two parts. Refused: source_unknown."""
     text = text.strip().rstrip("/")
-    named_so = [folder for folder, name in offers(services).items() if models.folded(name) == models.folded(text)]
-    if named_so:
-        return named_so[0]
+    for view in services.registry.snapshot():
+        folder = offered(view)
+        if folder is not None and models.folded(text) in (models.folded(view.name), models.folded(folder)):
+            return folder
     path = services.roots.readable(text)
     if text and path is not None and Path(path).is_dir():
         return text
