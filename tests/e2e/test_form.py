@@ -15,7 +15,7 @@ from tests.e2e.test_train import choose_preset, pick
 from tests.support.runs import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
-LORA = "LoRA fine-tuning: Qwen2.5-7B"
+LORA = "LoRA 7B, fits 24 GB: Qwen2.5-7B"
 LISTS = "[data-testid=stSelectboxVirtualDropdown], [data-testid=stMultiSelectDropdown]"
 
 

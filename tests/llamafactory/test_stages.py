@@ -38,6 +38,7 @@ NEEDS_MORE = {
     "sft_full_galore": "galore-torch is not installed",
     "ppo": "needs another trl",
     "sft_lora_multimodal": "the demo model takes no images",
+    **dict.fromkeys(("lora_0b5", "lora_1b5", "lora_3b", "lora_4b", "lora_8b"), "sft_lora for another model"),
     "demo": "trained by test_train_real.py, and in full by the browser test",
 }
 COMBINATIONS = [f"{stage.code}-{method}" for stage in STAGES for method in METHODS if stage.code != "ppo"]

@@ -33,6 +33,7 @@ from lfdash.workspace.folders import weights_in
 
 ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export", "chat")
 FILTER = "page.filter"
+OWN = ":saved:"  # in the list of presets, before the name of a saved configuration
 MORE = "more"  # the group of arguments without a row
 LONGEST_EXTRA = 60  # characters of a value that stands there, shown at its field
 GO_TO, GONE = "page.go_to", "page.gone"  # the key of what is to be shown; how often something was
@@ -88,13 +89,14 @@ def draw_way() -> None:
 def draw_preset(form: Form) -> None:
     """The preset and its line of advice (of a form that starts from one), files, and what differs."""
     presets = form.services.presets
+    own = [f"{OWN}{name}" for name in configurations.saved(form.services).names()]
     if form.kind.starts_from == "preset":
         keyed.select(
             t("ui.preset"),
-            [NEW, *presets],
+            [NEW, *presets, *own],
             key=PRESET_PICK,
             page=form.page,
-            word=lambda name: t("ui.preset_pick") if name == NEW else preset_text(presets[name])[0],
+            word=partial(preset_word, form),
             placeholder=t("ui.preset_none"),
             on_change=pick_preset,
             args=(form,),
@@ -113,6 +115,15 @@ def draw_preset(form: Form) -> None:
         draw_replaced(form, told)
 
 
+def preset_word(form: Form, name: str) -> str:
+    """A line of the list of presets; those of one's own are saved configurations, and say so."""
+    if name == NEW:
+        return t("ui.preset_pick")
+    if name.startswith(OWN):
+        return t("ui.preset_saved", name=name.removeprefix(OWN))
+    return preset_text(form.services.presets[name])[0]
+
+
 def preset_text(preset: Preset) -> tuple[str, str]:
     """Title and advice of a preset: the locale's, else those that its file says."""
     found = lookup("presets", preset.name)
@@ -124,6 +135,9 @@ def pick_preset(form: Form) -> None:
     name = st.session_state.get(PRESET_PICK)
     if name == NEW:
         form.load_new()
+    elif str(name).startswith(OWN):
+        configurations.open_saved(form, str(name).removeprefix(OWN))
+        form.show_own(str(name))
     elif name in form.services.presets:
         form.load_preset(name)
     else:
@@ -143,12 +157,27 @@ def draw_replaced(form: Form, told: DeltaGenerator) -> None:
         told.caption(f":material/swap_horiz: {t('ui.replaced', count=replaced.count, what=who(replaced))}")
     with st.container(key="replaced", horizontal=True, gap="small"):
         if replaced is not None:
+            draw_difference(form, replaced)
             st.button(t("ui.undo"), key="undo", icon=":material/undo:", type="tertiary", on_click=form.undo)
         if undone is not None:
             help_ = t("ui.replaced", count=undone.count, what=who(undone))
             st.button(
                 t("ui.redo"), key="redo", icon=":material/redo:", type="tertiary", on_click=form.redo, help=help_
             )
+
+
+def draw_difference(form: Form, replaced: undo.Replaced) -> None:
+    """What was replaced last, value by value."""
+    with st.popover(t("ui.replaced_list"), type="tertiary", icon=":material/compare:", key="replaced_menu"):
+        for row, old, new in undo.changes(form, replaced):
+            st.markdown(f"**{label(row.id)}** · {raw_words(row, old)} → {raw_words(row, new)}")
+        if "" in replaced.changed:
+            st.caption(t("ui.replaced_more"))
+
+
+def raw_words(row: Field, raw: Any) -> str:
+    """A raw value in words, safe inside Markdown."""
+    return shown_value(row, raw if widgets.is_given(raw) else None)
 
 
 def who(replaced: undo.Replaced) -> str:

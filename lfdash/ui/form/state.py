@@ -290,6 +290,14 @@ class Form:
             st.session_state[PRESET] = name
             st.session_state[ORIGIN] = st.session_state[PRESET_PICK] = NEW if new else name
 
+    def show_own(self, name: str) -> None:
+        """Says in the list of presets which saved configuration was chosen; where it could not be loaded, what the form
+        is. name: as the list has it."""
+        if st.session_state.get(PRESET) is None and st.session_state.get(PRESET_PICK) is None:
+            st.session_state[ORIGIN] = st.session_state[PRESET_PICK] = name
+        else:
+            self.show_origin()
+
     def load_new(self) -> None:
         """Fills the form with LlamaBoard's defaults, fitted to this machine."""
         job, notes = fit_to_machine(self.services, new_job(self.kind.name))

@@ -147,6 +147,15 @@ def taken_back(form: Form) -> list[Replaced]:
     return list(st.session_state.get(form.key(AGAIN)) or [])
 
 
+def changes(form: Form, found: Replaced) -> list[tuple[Field, Any, Any]]:
+    """What a replacement has changed, as it is now: field, raw value before, raw value of now; as `difference` counts.
+    """
+    pairs = [(row, found.before.get(row.id), st.session_state.get(row.id)) for row in form.rows
+             if row.id in found.changed and row.id != form.output and not row.hidden]
+    return [(row, old, new) for row, old, new in pairs
+            if old != new and (widgets.is_given(old) or widgets.is_given(new))]
+
+
 def undone(form: Form) -> Replaced | None:
     """The replacement that was taken back last, while nothing was replaced since."""
     found = taken_back(form)

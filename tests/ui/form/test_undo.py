@@ -13,9 +13,13 @@ from streamlit.testing.v1 import AppTest
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.job import JobConfig
+from lfdash.ui.form import configurations
+from lfdash.ui.form.configurations import ANSWER
+from lfdash.ui.form.sidebar import OWN
 from lfdash.ui.form.state import NEW, PRESET_PICK
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import label, t
 from tests.support import app as pages
+from tests.support.pseudo import ESCAPED
 
 OPENED = job_from_args({"model_name_or_path": "models/opened", "stage": "dpo", "learning_rate": 3e-4, "pref_beta": 0.2})
 
@@ -272,3 +276,34 @@ def test_a_form_that_came_back_as_a_draft_is_taken_back_too(app: AppTest) -> Non
     assert args_of(again) != before
     press(again, "undo")
     assert args_of(again) == before and before["learning_rate"] == 7e-4
+
+
+def test_what_a_preset_has_changed_is_listed_value_by_value(app: AppTest) -> None:
+    do(app, ("load_preset", "lora_3b"))
+    said = [ESCAPED.sub(r"\1", str(item.value)) for item in app.markdown]
+    was = f"**{label('train.cutoff_len')}** · 128 → 1024"
+    assert was in said and not [line for line in said if line.startswith(f"**{label('train.output_dir')}**")]
+    press(app, "undo")
+    assert was not in [ESCAPED.sub(r"\1", str(item.value)) for item in app.markdown]
+
+
+def test_saved_configurations_are_presets_of_ones_own(app: AppTest, services: Services) -> None:
+    text = "model_name_or_path: org/mine\nstage: sft\ndo_train: true\nlearning_rate: 0.0123\n"
+    assert configurations.saved(services).save("for me", text) is None
+    pages.good(app.run())
+    choose(app, PRESET_PICK, f"{OWN}for me", "selectbox")
+    assert args_of(app)["learning_rate"] == 0.0123 and app.session_state[PRESET_PICK] == f"{OWN}for me"
+    (box,) = [box for box in app.selectbox if box.label == t("ui.preset")]
+    assert t("ui.preset_saved", name="for me") in box.options
+    press(app, "undo")
+    assert args_of(app)["model_name_or_path"] == "models/demo-llama" and app.session_state[PRESET_PICK] == "demo"
+
+
+def test_a_saved_configuration_that_is_gone_leaves_the_form(app: AppTest, services: Services) -> None:
+    assert configurations.saved(services).save("mine", "stage: sft\n") is None
+    pages.good(app.run())
+    box, before = pages.widget(app, "selectbox", PRESET_PICK), args_of(app)
+    assert configurations.saved(services).delete("mine") is None
+    box.set_value(f"{OWN}mine")
+    pages.good(app.run())
+    assert args_of(app) == before and app.session_state[PRESET_PICK] == "demo" and app.session_state[ANSWER]
