@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from lfdash.engine.memory import Foretold, of_job, world_of
+from lfdash.engine.memory import Foretold, measure, of_job, world_of
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
@@ -30,12 +30,13 @@ class Room:
 @dataclass(frozen=True)
 class Forecast:
     """What a job takes, and where. rooms: the devices that it may get and whose memory is known. cpu: whether it wants
-    none of them. blind: whether there may be devices that could not be read (yet)."""
+    none of them. blind: whether there may be devices that could not be read (yet). key: of what was asked."""
 
     foretold: Foretold
     rooms: tuple[Room, ...] = ()
     cpu: bool = False
     blind: bool = False
+    key: str = ""
 
     @property
     def room(self) -> Room | None:
@@ -59,14 +60,22 @@ def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
     args = build_args(job)
     request = request_of(args, build_env(job, args))
     world = world_of(services, job)
-    key = (json.dumps(args, sort_keys=True, default=str), world)
+    key = json.dumps([args, world], sort_keys=True, default=str)
     foretold: Foretold | Refused | None = services.foretold.get(key)
     if foretold is None:
         foretold = of_job(services, job, world=world)
         services.foretold.put(key, foretold)
     if isinstance(foretold, Refused):
         return foretold
-    return Forecast(foretold, rooms_of(services, request), request.cpu, is_blind(services))
+    dry_run = services.dry_runs.of(key)
+    if dry_run is not None and isinstance(dry_run.found, Foretold):
+        foretold = dry_run.found
+    return Forecast(foretold, rooms_of(services, request), request.cpu, is_blind(services), key)
+
+
+def begin_dry_run(services: Services, found: Forecast) -> None:
+    """Measures in the background what a forecast is about; the next forecast of the same job has it."""
+    services.dry_runs.start(found.key, lambda stop: measure(services, found.foretold, stop))
 
 
 def rooms_of(services: Services, request: ResourceRequest) -> tuple[Room, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -122,9 +123,10 @@ def world_of(services: Services, job: JobConfig) -> int:
 # -- a dry run --------------------------------------------------------------------------------------------
 
 
-def measure(services: Services, foretold: Foretold) -> Foretold | Refused:
+def measure(services: Services, foretold: Foretold, stop: threading.Event | None = None) -> Foretold | Refused:
     """The same by a dry run of LLaMA-Factory's own code on a few layers, outside of this process, on no GPU. What it
-    answers is kept in the workspace by the model's configuration, the arguments and the packages' versions.
+    answers is kept in the workspace by the model's configuration, the arguments and the packages' versions. stop: ends
+    it once it is set.
 
     Refused: memory_no_dry_run (it does not show such a training; `params["codes"]` say why), memory_config_needed (only
     the size of the model is known), memory_time, and as `ask`; the cli's own refusal where there is none.
@@ -137,14 +139,16 @@ def measure(services: Services, foretold: Foretold) -> Foretold | Refused:
         return Refused("memory_config_needed")
     if isinstance(services.cli, Refused):
         return services.cli
-    points = points_of(services, services.cli, payload(subject))
+    points = points_of(services, services.cli, payload(subject), stop)
     if isinstance(points, Refused):
         return points
     found = from_points(subject, estimate(subject), points)
     return replace(foretold, estimate=found, measured=True, devices=fits_here(services, found))
 
 
-def points_of(services: Services, cli: Cli, job: Mapping[str, Any]) -> list[dict[str, Any]] | Refused:
+def points_of(
+    services: Services, cli: Cli, job: Mapping[str, Any], stop: threading.Event | None = None
+) -> list[dict[str, Any]] | Refused:
     """What the dry run answers; a kept answer where there is one."""
     memo = Memo(services.workspace.private / KEPT, services.registry.identity.is_here)
     versions = [services.upstream.llamafactory, services.upstream.transformers, cli.path]
@@ -152,7 +156,7 @@ def points_of(services: Services, cli: Cli, job: Mapping[str, Any]) -> list[dict
     kept = memo.load()
     if isinstance(kept.get(key), list):
         return list(kept[key])
-    answer = ask_json(cli, DRY_RUN, {**job, "memory": DRY_RUN_BYTES}, timeout=DRY_RUN_S)
+    answer = ask_json(cli, DRY_RUN, {**job, "memory": DRY_RUN_BYTES}, timeout=DRY_RUN_S, stop=stop)
     if isinstance(answer, Refused):
         return Refused("memory_time", {"seconds": DRY_RUN_S}) if answer.code == "asked_time" else answer
     points: list[dict[str, Any]] = answer["points"]

@@ -14,6 +14,7 @@ from lfdash.access.sign_in import SignIn
 from lfdash.data.cache import DataCache
 from lfdash.data.dataset_info import DatasetInfo
 from lfdash.engine import alerts
+from lfdash.engine.background import Background
 from lfdash.engine.chat.chats import Chats
 from lfdash.engine.machine_use import MachineUse
 from lfdash.engine.recent import Recent
@@ -112,6 +113,7 @@ class Services:
         self.data = DataCache(workspace, self.roots.readable)
         self.sees = Sees(workspace, self.cli, self.roots, self.warm, self.datasets)
         self.foretold: Recent[Any] = Recent()  # of engine/forecast.py
+        self.dry_runs: Background[Any] = Background()  # of the same
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
         self.sign_in: SignIn | None = None  # set by the entry
@@ -141,6 +143,7 @@ class Services:
     def close(self) -> None:
         """Stops the threads of the machine and of the registry. Runs go on."""
         self.warm.close()
+        self.dry_runs.close()
         self.chats.asking.close()
         self.chats.keeper.close()
         self.machine.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +16,7 @@ from lfdash.llamafactory.locate import Cli
 from lfdash.outcomes import Refused
 from lfdash.runs.plan import UNSET
 
+LOOK_S = 0.25  # between two looks at whether somebody wants it stopped
 SCRIPTS = Path(__file__).with_name("scripts")
 # What would make LLaMA-Factory believe that it is a rank or a run of a board, should the dashboard be started in one.
 HIDDEN = frozenset({*UNSET, "LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR"})
@@ -40,12 +43,15 @@ def ask(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     warm: Answers | None = None,
+    stop: threading.Event | None = None,
 ) -> str | Refused:
     """What the program `scripts/<script>.py` prints; takes as long as LLaMA-Factory's imports (8 s idle).
 
     payload: JSON for its standard input. timeout: seconds. env: set beside what is inherited. warm: is asked first.
+    stop: ends it once it is set; not what `warm` runs.
     Refused: asked_python (the interpreter of the llamafactory-cli is not known), asked_time (no answer in so many
-    seconds), asked_exit (it ended and said nothing; reason: the exit code), asked_said (reason: its last line).
+    seconds), asked_exit (it ended and said nothing; reason: the exit code), asked_said (reason: its last line),
+    asked_stopped.
     """
     if cli.python is None:
         return Refused("asked_python", {"reason": cli.path})
@@ -53,10 +59,10 @@ def ask(
     try:
         done = ask_warm(warm, script, payload, arguments, timeout, cwd, whole) if warm is not None else None
         if done is None:
-            done = subprocess.run(
-                [cli.python, str(SCRIPTS / f"{script}.py"), *arguments], input=json.dumps(payload),
-                capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, cwd=cwd, env=whole,
-            )
+            command = [cli.python, str(SCRIPTS / f"{script}.py"), *arguments]
+            done = finished(command, json.dumps(payload), timeout, cwd, whole, stop)
+        if done is None:
+            return Refused("asked_stopped")
     except (subprocess.TimeoutExpired, TimeoutError):
         return Refused("asked_time", {"reason": f"{timeout:g}"})
     except OSError as error:
@@ -65,6 +71,33 @@ def ask(
         return done.stdout
     lines = done.stderr.strip().splitlines()
     return Refused("asked_said", {"reason": lines[-1]}) if lines else Refused("asked_exit", {"reason": done.returncode})
+
+
+def finished(
+    command: Sequence[str], given: str, timeout: float, cwd: Path | None, env: Mapping[str, str],
+    stop: threading.Event | None,
+) -> subprocess.CompletedProcess[str] | None:
+    """A program that has ended by itself; None when it was stopped. subprocess.TimeoutExpired, OSError."""
+    end = time.monotonic() + timeout
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+        errors="replace", cwd=cwd, env=env,
+    ) as process:
+        text: str | None = given
+        try:
+            while True:
+                left = end - time.monotonic()
+                try:
+                    out, err = process.communicate(text, timeout=max(0.0, left if stop is None else min(left, LOOK_S)))
+                    return subprocess.CompletedProcess(command, process.returncode, out, err)
+                except subprocess.TimeoutExpired:
+                    text = None  # it goes on with what it was given
+                    if stop is not None and stop.is_set():
+                        return None
+                    if time.monotonic() >= end:
+                        raise
+        finally:
+            process.kill()  # nothing, once it has ended
 
 
 def ask_warm(

@@ -409,9 +409,10 @@ class Form:
                 st.session_state[field_id] = widgets.to_raw(BY_ID[field_id], self.baseline.get(field_id))
         self.save_draft()
 
-    def apply_fix(self, fix: Mapping[str, Value | None]) -> None:
-        """Writes the values that cure a problem; a key `extra.NAME` is an argument without a field."""
-        with self.replacing("ui.by_fix"):
+    def apply_fix(self, fix: Mapping[str, Value | None], by: str = "ui.by_fix") -> None:
+        """Writes the values that cure a problem; a key `extra.NAME` is an argument without a field. by: the text of who
+        does it."""
+        with self.replacing(by):
             for target, value in fix.items():
                 if target.startswith(EXTRA_PREFIX):
                     self.extra.put(target.removeprefix(EXTRA_PREFIX), value)

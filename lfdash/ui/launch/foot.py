@@ -15,7 +15,7 @@ from lfdash.jobs.summary import Summary, summary
 from lfdash.outcomes import Problem
 from lfdash.ui.form import preview, problems, sees
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import actions, memory, next_steps, queue, sweep
+from lfdash.ui.launch import actions, memory, memory_dialog, next_steps, queue, sweep
 from lfdash.ui.shared import dialogs, keyed
 from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, refusal
 from lfdash.ui.shared.page_script import read_aloud
@@ -132,30 +132,28 @@ def wish_sees() -> None:
 
 
 def draw_dialogs(form: Form) -> None:
-    """The dialog that is open, at each drawing until somebody closes it. Streamlit has one at a time."""
-    if dialogs.ALERTS in st.session_state:
-        close_preview()
-        close_sees()
+    """The dialog that is open, at each drawing until somebody closes it. Streamlit has one at a time: the first of
+    those that are wished for, and the others are closed."""
+    shown = {
+        dialogs.ALERTS: lambda: None,  # drawn with the head of the page
+        dialogs.SWEEP: lambda: sweep.draw_dialog(form),
+        dialogs.PREVIEW: lambda: preview.show(form, on_close=partial(close, dialogs.PREVIEW)),
+        dialogs.SEES: lambda: sees.show(form, on_close=partial(close, dialogs.SEES)),
+        dialogs.MEMORY: lambda: memory_dialog.show(form, on_close=partial(close, dialogs.MEMORY)),
+    }
+    wished = [key for key in shown if key in st.session_state]
+    for key in wished[1:]:
+        close(key)
+    if wished:
+        shown[wished[0]]()
+
+
+def close(key: str) -> None:
+    """Somebody has closed a dialog."""
+    if key == dialogs.SWEEP:
         sweep.close()
-    elif dialogs.SWEEP in st.session_state:
-        close_preview()
-        close_sees()
-        sweep.draw_dialog(form)
-    elif dialogs.PREVIEW in st.session_state:
-        close_sees()
-        preview.show(form, on_close=close_preview)
-    elif dialogs.SEES in st.session_state:
-        sees.show(form, on_close=close_sees)
-
-
-def close_preview() -> None:
-    """Somebody has closed the preview."""
-    st.session_state.pop(dialogs.PREVIEW, None)
-
-
-def close_sees() -> None:
-    """Somebody has closed what the model sees."""
-    st.session_state.pop(dialogs.SEES, None)
+    else:
+        st.session_state.pop(key, None)
 
 
 def draw_sees_button(form: Form) -> None:

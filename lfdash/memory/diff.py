@@ -1,0 +1,73 @@
+"""What makes a training fit, setting by setting; which cards it fits on with how many of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from lfdash.memory.cards import CARDS, TIGHT, Card, Verdict, verdict
+from lfdash.memory.estimate import Estimate, estimate
+from lfdash.memory.knobs import ARGUMENTS, ZERO3, Changes, Fit, can_share, make_it_fit
+from lfdash.memory.subject import Subject
+
+COUNTS = (1, 2, 4, 8)  # GPUs of one machine
+Cell = Verdict | str
+WITH_ZERO3 = "with_zero3"  # it does not fit as it is, but with DeepSpeed ZeRO-3
+
+
+@dataclass(frozen=True)
+class Step:
+    """One knob of a fit. name: as in `knobs.KNOBS`; changes: arguments that it sets; saves: bytes beside those of the
+    steps before it."""
+
+    name: str
+    changes: Changes
+    saves: int
+
+
+def room_for(subject: Subject, total: int) -> int:
+    """What a training may take of so many bytes so that it surely fits."""
+    return int(total * (1 - max(TIGHT, estimate(subject).band)))
+
+
+def fit_into(subject: Subject, total: int) -> Fit | None:
+    """As `make_it_fit`, with the room that an estimate may be off by."""
+    return make_it_fit(subject, room_for(subject, total))
+
+
+def steps(subject: Subject, fit: Fit) -> tuple[Step, ...]:
+    """A fit knob by knob, in order; of several that set the same argument the last."""
+    owners = {key: name for name in fit.names for key in ARGUMENTS[name] if key in fit.changes}
+    current, before, found = subject, estimate(subject).driver, []
+    for name in fit.names:
+        changes = {key: fit.changes[key] for key, owner in owners.items() if owner == name}
+        if not changes:
+            continue
+        current = current.changed(**changes)
+        after = estimate(current).driver
+        found.append(Step(name, changes, before - after))
+        before = after
+    return tuple(found)
+
+
+def on_more(subject: Subject, count: int) -> Estimate | None:
+    """A training on so many GPUs that share the model by ZeRO-3; None where they cannot."""
+    shared = replace(subject, world_size=count)
+    if count < 2 or shared.sharding == "z3" or not can_share(shared):
+        return None
+    return estimate(shared.changed(deepspeed=ZERO3))
+
+
+def table(subject: Subject) -> Mapping[Card, Mapping[int, Cell]]:
+    """Card -> how many of them -> whether a training fits there, as it is or with ZeRO-3."""
+    plain = {count: estimate(replace(subject, world_size=count)) for count in COUNTS}
+    shared = {count: on_more(subject, count) for count in COUNTS}
+    return {card: {n: cell(plain[n], shared[n], card.total) for n in COUNTS} for card in CARDS}
+
+
+def cell(plain: Estimate, shared: Estimate | None, total: int) -> Cell:
+    """One cell of the table."""
+    found = verdict(plain, total)
+    if found == "does_not" and shared is not None and verdict(shared, total) == "fits":
+        return WITH_ZERO3
+    return found

@@ -1,0 +1,32 @@
+"""*Fits on*: common cards, one or several of them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lfdash.engine.forecast import Forecast
+from lfdash.memory.diff import COUNTS, table
+from lfdash.ui.shared.text import t
+
+SIGNS = {"fits": "✓", "tight": "≈", "does_not": "✗", "with_zero3": "✓"}
+
+
+def draw(found: Forecast) -> None:
+    """The table. Several GPUs train on as many more rows at once."""
+    rows = [
+        {t("memory.col_card"): card.name, **{gpus(n): word(cell) for n, cell in cells.items()},
+         t("memory.col_examples"): ", ".join(card.examples)}
+        for card, cells in table(found.foretold.subject).items()
+    ]
+    st.dataframe(rows, hide_index=True, key="memory_cards", height=36 * (len(rows) + 1))
+    st.caption(t("memory.cards_help", counts=", ".join(map(str, COUNTS[1:]))))
+
+
+def gpus(count: int) -> str:
+    """The head of a column."""
+    return t("memory.col_gpus", count=count)
+
+
+def word(cell: str) -> str:
+    """A cell."""
+    return f"{SIGNS[cell]} {t(f'memory.is_{cell}')}"

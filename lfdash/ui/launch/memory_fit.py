@@ -1,0 +1,199 @@
+"""Settings that take less GPU memory, each with what it gives, and the smallest change with which a job fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from lfdash.engine.forecast import Forecast
+from lfdash.jobs.cures import EXTRA_PREFIX, cure
+from lfdash.jobs.fields import BY_ID
+from lfdash.jobs.job import JobConfig
+from lfdash.memory.cards import CARDS, verdict
+from lfdash.memory.diff import COUNTS, fit_into, on_more, steps
+from lfdash.memory.knobs import ZERO3, turned
+from lfdash.outcomes import Value
+from lfdash.ui.form import problems, sidebar, undo
+from lfdash.ui.form.state import Form
+from lfdash.ui.launch import memory
+from lfdash.ui.shared import clicks, keyed
+from lfdash.ui.shared.text import label, markdown_safe, t
+
+BY = "ui.by_memory"  # who has replaced values of the form
+CARD = "memory.card"  # session: the card that it shall fit on
+HERE = "here"  # the device of this machine that decides
+LEAST = 1 << 26  # bytes: what saves less is not offered
+BOOSTER, LIGER = "top.booster", {"flash_attn", "enable_liger_kernel"}  # the list, and what it sends with that kernel
+Changes = Mapping[str, Value | None]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One setting. words: what it does; fix: what it changes in the form; saves, need: bytes of one GPU."""
+
+    name: str
+    words: str
+    fix: Changes
+    saves: int
+    need: int
+    verdict: str | None = None
+
+
+def draw(form: Form, found: Forecast) -> None:
+    """The part of the dialog."""
+    draw_fit(form, found)
+    offered = offers(form, found)
+    st.markdown(f"**{t('memory.knobs')}**")
+    if not offered:
+        st.caption(t("memory.knobs_none"))
+    for one in offered:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"memory_knob_{one.name}"):
+            words = t("memory.gives", size=memory.gb(one.saves), need=memory.gb(one.need))
+            word = f" · {t(f'memory.is_{one.verdict}')}" if one.verdict else ""
+            st.markdown(f"{markdown_safe(one.words)}  \n:gray[{markdown_safe(words + word)}]", width="stretch")
+            st.button(
+                t("memory.apply"), key=f"memory_apply_{one.name}", help=problems.fix_words(one.fix), on_click=apply,
+                args=(form, one.fix),
+            )
+
+
+def offers(form: Form, found: Forecast) -> list[Offer]:
+    """The settings that save something, the one that saves most first."""
+    job, subject, room = form.read().job, found.foretold.subject, found.room
+    made = [
+        Offer(
+            knob.name, knob_words(knob.name, knob.changes), fix_of(job, knob.changes), knob.saves, knob.estimate.driver,
+            verdict(knob.estimate, room.free) if room else None,
+        )
+        for knob in turned(subject) if knob.saves >= LEAST
+    ]
+    more = on_more_gpus(form, found, job)
+    return sorted([*made, *([more] if more else [])], key=lambda one: -one.saves)
+
+
+def fix_of(job: JobConfig, changes: Mapping[str, Any]) -> dict[str, Value | None]:
+    """As `cure`; the Liger kernel by the list of boosters, where that has nothing else."""
+    booster = job.values.get(BOOSTER)
+    if changes == {"enable_liger_kernel": True} and booster in (None, "auto") and not job.extra.keys() & LIGER:
+        return {BOOSTER: "liger_kernel"}
+    return cure(job, changes)
+
+
+def knob_words(name: str, changes: Mapping[str, Any]) -> str:
+    """What a knob does, with its values where it has some."""
+    if name == "batch":
+        batch, forwards = changes["per_device_train_batch_size"], changes["gradient_accumulation_steps"]
+        return t("memory.knob_batch_to", batch=batch, forwards=forwards)
+    if name == "cutoff":
+        return t("memory.knob_cutoff_to", length=changes["cutoff_len"])
+    return t(f"memory.knob_{name}")
+
+
+def on_more_gpus(form: Form, found: Forecast, job: JobConfig) -> Offer | None:
+    """The model shared by more of this machine's GPUs than the job has now; None where there are none, or it cannot
+    be."""
+    subject = found.foretold.subject
+    have = form.services.devices.gpu_count or 0
+    count = next((n for n in COUNTS if subject.world_size < n <= have), 0)
+    shared = on_more(subject, count)
+    if shared is None:
+        return None
+    fix = {**cure(job, {"deepspeed": ZERO3}), f"{job.kind}.gpu_count": count, f"{job.kind}.devices": None}
+    room = found.room
+    return Offer(
+        "more_gpus", t("memory.knob_more_gpus", count=count), fix, found.foretold.estimate.driver - shared.driver,
+        shared.driver, verdict(shared, room.total) if room else None,
+    )
+
+
+# -- make it fit ------------------------------------------------------------------------------------------
+
+
+def draw_fit(form: Form, found: Forecast) -> None:
+    """*Make it fit*: the card, the smallest change as a table, *Apply* and *Undo*."""
+    room = found.room
+    names = [*([HERE] if room else []), *(card.name for card in CARDS)]
+    sizes = {card.name: card.total for card in CARDS} | ({HERE: room.free} if room else {})
+    if CARD not in st.session_state:
+        st.session_state[CARD] = HERE if room else "24 GB"
+    chosen = keyed.select(
+        t("memory.make_it_fit"), names, key=CARD, page=form.page, empty=False, word=lambda name: card_words(name, found)
+    )
+    fit, job = fit_into(found.foretold.subject, sizes[chosen]), form.read().job
+    fix: dict[str, Value | None] = {}
+    if fit is None:
+        st.warning(t("memory.fit_none"), icon=":material/block:")
+    elif not fit.names:
+        st.success(t("memory.fit_already"), icon=":material/check:")
+    else:
+        rows = []
+        for step in steps(found.foretold.subject, fit):
+            own = fix_of(job, step.changes)
+            rows += rows_of(job, own, step.saves)
+            fix |= own
+        with st.container(key="memory_diff"):
+            st.dataframe(rows, hide_index=True, key="memory_changes", height=36 * (len(rows) + 1))
+        st.caption(t("memory.fit_then", need=memory.gb(fit.estimate.driver)))
+    last = undo.last(form)
+    taken = last is not None and last.what[0] == BY
+    with st.container(horizontal=True, gap="small", key="memory_fit"):
+        st.button(
+            t("memory.apply_all"), key="memory_apply", type="primary", disabled=not fix, on_click=apply,
+            args=(form, fix), help=problems.fix_words(fix) if fix else t("memory.fit_nothing"),
+        )
+        st.button(
+            t("ui.undo"), key="memory_undo", icon=":material/undo:", disabled=not taken, on_click=take_back,
+            args=(form,), help=t("memory.undo_help") if taken else t("memory.undo_nothing"),
+        )
+
+
+def card_words(name: str, found: Forecast) -> str:
+    """A card in the list."""
+    if name == HERE and found.room is not None:
+        return t("memory.card_here", device=found.room.label, free=memory.gb(found.room.free))
+    card = next(one for one in CARDS if one.name == name)
+    return f"{card.name} ({', '.join(card.examples)})"
+
+
+def rows_of(job: JobConfig, fix: Changes, saves: int) -> list[dict[str, str]]:
+    """The rows of the table for one knob: what it gives stands beside the first."""
+    shown = []
+    for target, value in fix.items():
+        row = BY_ID.get(target)
+        if row is None:
+            name = target.removeprefix(EXTRA_PREFIX)
+            pair = (job.extra.get(name), value)
+            before, after = (t("ui.not_set") if one is None else str(one) for one in pair)
+        else:
+            name = label(target)
+            before, after = (plain(sidebar.shown_value(row, one)) for one in (job.values.get(target), value))
+        if before != after:
+            shown.append((name, before, after))
+    return [
+        {t("memory.col_setting"): name, t("memory.col_from"): before, t("memory.col_to"): after,
+         t("memory.col_gives"): "" if place else t("memory.less", size=memory.gb(saves))}
+        for place, (name, before, after) in enumerate(shown)
+    ]
+
+
+def plain(markdown: str) -> str:
+    """What was made safe for Markdown, for a table."""
+    return markdown.replace("\\", "").replace("\u2060", "")
+
+
+def apply(form: Form, fix: Changes) -> None:
+    """A change was accepted: the whole page follows, and the dialog stays. The second half of a double click is none
+    on what has moved up."""
+    if clicks.is_first("memory_apply"):
+        form.apply_fix(fix, BY)
+    st.rerun()
+
+
+def take_back(form: Form) -> None:
+    """*Undo* was pressed."""
+    if clicks.is_first("memory_undo"):
+        form.undo()
+    st.rerun()

@@ -1,0 +1,98 @@
+"""The form's GPU memory in a real browser, on a machine that has a card in place of the driver's package only."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.e2e.conftest import Server, drawn, pick_option
+from tests.e2e.test_train import choose_preset
+from tests.support.gpu import stand_in
+from tests.support.server import start_server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
+LORA = "LoRA fine-tuning: Qwen2.5-7B"
+
+
+@pytest.fixture(scope="module")
+def card_server(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that sees one card of 80 GB, of which 1 GB is in use."""
+    folder = tmp_path_factory.mktemp("card")
+    for part in ("data", "models", ".lfdash"):
+        shutil.copytree(demo_workspace / part, folder / "workspace" / part)
+    running = start_server(folder / "workspace", env=stand_in(folder / "driver", (80, 1)))
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def card_page(browser: Browser, card_server: Server) -> Iterator[Page]:
+    for draft in (card_server.workspace / ".lfdash").glob("draft-*.json"):
+        draft.unlink()
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(card_server.url)
+    page.wait_for_selector(".st-key-start button:enabled", timeout=60_000)
+    choose_preset(page, LORA)
+    expect(figure(page)).to_contain_text("of 80 GB on GPU 0", timeout=60_000)
+    yield page
+    context.close()
+
+
+def figure(page: Page) -> Locator:
+    return page.locator(".st-key-memory_open button:visible")
+
+
+def needed(page: Page) -> float:
+    drawn(page)
+    (found,) = re.findall(r"about ([\d.]+) of", figure(page).inner_text())
+    return float(found)
+
+
+def batch(page: Page) -> Locator:
+    return page.locator(".st-key-train-batch_size input:visible").first
+
+
+def test_the_figure_follows_the_batch_size(card_page: Page) -> None:
+    page = card_page
+    before = needed(page)
+    expect(figure(page)).to_contain_text("fits")
+    batch(page).fill("64")
+    batch(page).press("Enter")
+    expect(figure(page)).to_contain_text("does not fit")
+    assert needed(page) > 3 * before
+    expect(page.locator(".st-key-start button:visible")).to_be_enabled()  # it warns, and refuses nothing
+    figure(page).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("does not fit")
+    expect(dialog.locator(".st-key-memory_terms canvas, .st-key-memory_terms svg").first).to_be_visible()
+
+
+def test_make_it_fit_on_24_gb_and_undo_also_after_the_dialog_is_closed(card_page: Page) -> None:
+    page = card_page
+    batch(page).fill("8")
+    batch(page).press("Enter")
+    before = needed(page)
+    assert before > 24
+    figure(page).click()
+    dialog = page.get_by_role("dialog")
+    pick_option(page, dialog.locator(".st-key-memory-card input").first, "24 GB (")
+    expect(dialog.locator(".st-key-memory_apply button:visible")).to_be_enabled()
+    expect(dialog.locator(".st-key-memory_diff")).to_be_visible()
+    dialog.locator(".st-key-memory_apply button:visible").click()
+    expect(dialog).to_contain_text("It fits as it is.")  # the dialog is still open, and counts anew
+    dialog.locator(".st-key-memory_undo button:visible").click()
+    expect(dialog.locator(".st-key-memory_apply button:visible")).to_be_enabled()
+    dialog.locator(".st-key-memory_apply button:visible").click()
+    expect(dialog).to_contain_text("It fits as it is.")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert needed(page) <= 24 * 0.92
+    page.locator(".st-key-undo button:visible").click()
+    expect(batch(page)).to_have_value("8")
+    assert needed(page) == before
