@@ -8,6 +8,7 @@ from typing import Literal
 
 from lfdash.engine.memory import Foretold, measure, of_job, world_of
 from lfdash.engine.services import Services
+from lfdash.engine.whole_run import every_length
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.resources import ResourceRequest, request_of
@@ -60,10 +61,11 @@ def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
     args = build_args(job)
     request = request_of(args, build_env(job, args))
     world = world_of(services, job)
-    key = json.dumps([args, world], sort_keys=True, default=str)
+    lengths = every_length(services, args)
+    key = json.dumps([args, world, hash(lengths)], sort_keys=True, default=str)
     foretold: Foretold | Refused | None = services.foretold.get(key)
     if foretold is None:
-        foretold = of_job(services, job, world=world)
+        foretold = of_job(services, job, world=world, lengths=lengths)
         services.foretold.put(key, foretold)
     if isinstance(foretold, Refused):
         return foretold

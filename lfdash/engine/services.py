@@ -19,6 +19,7 @@ from lfdash.engine.chat.chats import Chats
 from lfdash.engine.machine_use import MachineUse
 from lfdash.engine.recent import Recent
 from lfdash.engine.registry import ProcessRegistry
+from lfdash.engine.row_lengths import RowLengths
 from lfdash.engine.sees import Sees
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.presets import Preset, list_presets
@@ -112,6 +113,8 @@ class Services:
         self.chats = Chats(self.registry, lambda: self.cli_path, lambda: self.blocked, settings(self))
         self.data = DataCache(workspace, self.roots.readable)
         self.sees = Sees(workspace, self.cli, self.roots, self.warm, self.datasets)
+        kept = Memo(self.workspace.private / "row_lengths.json", self.registry.identity.is_here)
+        self.row_lengths = RowLengths(self.workspace, self.roots, self.datasets, kept)
         self.foretold: Recent[Any] = Recent()  # of engine/forecast.py
         self.dry_runs: Background[Any] = Background()  # of the same
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None

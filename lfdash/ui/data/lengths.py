@@ -46,6 +46,8 @@ def draw(form: Form, directory: str, dataset: str, looked: Usable | None) -> Non
     elif clicked:
         with st.spinner(t("ui.lengths_counting")):
             found = count_tokens(services.cli, services.workspace.root, args, build_env(job), services.warm)
+        if isinstance(found, Lengths):
+            services.row_lengths.keep(args, found)
         st.session_state[RESULT] = (key, found)
     held = st.session_state.get(RESULT)
     if held is not None and held[0] == key:

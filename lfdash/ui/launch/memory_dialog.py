@@ -16,13 +16,13 @@ from lfdash.engine.memory import DRY_RUN_S
 from lfdash.memory.simulated import NOT_SHOWN
 from lfdash.outcomes import Refused
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import memory, memory_cards, memory_fit
+from lfdash.ui.launch import memory, memory_cards, memory_fit, memory_run
 from lfdash.ui.shared import charts, keyed
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, t
 
 PART = "memory.part"
-PARTS = ("fit", "cards")
+PARTS = ("fit", "cards", "run")
 LOOK_S = 1.0  # between two looks at a dry run that goes on
 ROW_PX, AXIS_PX = 21, 60  # of a term, and of what stands below them
 
@@ -47,6 +47,8 @@ def draw(form: Form) -> None:
     with st.container(key=f"memory_part_{part}"):  # a dialog's fragment keeps what the other part had more of
         if part == "cards":
             memory_cards.draw(found)
+        elif part == "run":
+            memory_run.draw(form, found)
         else:
             memory_fit.draw(form, found)
 

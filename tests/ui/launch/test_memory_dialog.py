@@ -11,11 +11,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lfdash.engine import forecast as asking
+from lfdash.engine import whole_run
 from lfdash.engine.memory import Foretold
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.cures import with_fix
 from lfdash.llamafactory.locate import Cli
+from lfdash.llamafactory.token_lengths import Lengths
 from lfdash.machine.sampler import Machine
 from lfdash.memory.cards import CARDS
 from lfdash.outcomes import Refused
@@ -179,3 +181,18 @@ def test_a_dry_run_that_fails_says_why(app: AppTest, services: Services) -> None
         wait_for(lambda: any(work.found for work in services.dry_runs._held.values()), 10)
         pages.good(app.run())
     assert any("did not end in 120 seconds" in str(item.value) for item in app.warning)
+
+
+def test_the_whole_run_tells_tokens_once_the_lengths_are_measured(app: AppTest, services: Services) -> None:
+    app.session_state[memory_dialog.PART] = "run"
+    pages.good(app.run())
+    assert app.button(key="memory_lengths").disabled and t("memory.run_unknown") in [str(i.value) for i in app.info]
+    services.cli = Cli("/a/llamafactory-cli", "/a/python")
+    app.session_state["do"] = {"train.dataset": ["mine"]}
+    counted = mock.patch.object(whole_run, "count_tokens", return_value=Lengths((100,) * 32))
+    with counted, mock.patch.object(whole_run, "rows_used", return_value=32):
+        pages.good(app.run())
+        assert not app.info and t("memory.run_not_measured") in app.table[0].value.to_string()
+        press(app, "memory_lengths")
+        told = {str(name): str(value) for name, value in app.table[0].value.itertuples()}
+    assert told[t("memory.run_tokens")] == "3,200" and told[t("memory.run_rows")] == "32"
