@@ -64,7 +64,11 @@ def sample_lines(number: int, sample: Sample) -> Iterator[str]:
     for side in sample.sides:
         counts = {state: side.count(state) for state in MARKS}
         name = [t(f"sees.side_{side.name}")] if side.name else []
-        yield " · ".join([*name, t("sees.counts", total=len(side.ids), **counts)])
+        media = [
+            t(f"sees.{kind}_unknown") if count is None else t(f"sees.{kind}_tokens", count=count)
+            for kind, count in side.media.items()
+        ]
+        yield " · ".join([*name, t("sees.counts", total=len(side.ids), **counts), *media])
         yield from (f"! {t(f'sees.{code}', **numbers)}" for code, numbers in side.findings)
         yield marked(side)
 

@@ -6,7 +6,7 @@ LLaMA-Factory itself makes them, in its own interpreter (scripts/sees.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,12 +48,14 @@ class Token(NamedTuple):
 @dataclass(frozen=True)
 class Side:
     """One sequence. name: "" alone; "chosen", "rejected" of pairs; "answer", "kl" of KTO; "prompt", "unused" of PPO.
-    findings: (code, numbers); codes are those of the texts `sees.<code>`. begins: places where another row begins."""
+    findings: (code, numbers); codes are those of the texts `sees.<code>`. begins: places where another row begins.
+    media: "images", "videos", "audios" -> how many of the tokens stand for them, None where that is not known."""
 
     name: str
     tokens: tuple[Token, ...]
     findings: tuple[tuple[str, Mapping[str, int]], ...] = ()
     begins: tuple[int, ...] = (0,)
+    media: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[int]:
@@ -139,7 +141,7 @@ def read_sample(sample: Mapping[str, Any]) -> Sample:
     sides = tuple(
         Side(
             side["name"], tuple(Token(*token) for token in side["tokens"]), tuple(map(finding, side["findings"])),
-            tuple(sorted(side["begins"])),
+            tuple(sorted(side["begins"])), side.get("media", {}),
         )
         for side in sample["sides"]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from lfdash.llamafactory.locate import Cli
 from lfdash.llamafactory.sees import MOST, Seen, Side, see
 from lfdash.outcomes import Refused
-from tests.support.sees import SYSTEM, arguments, make_data, printed
+from tests.support.page import DEMO
+from tests.support.sees import SYSTEM, arguments, make_data, printed, turns
 
 pytestmark = pytest.mark.train_env
 
@@ -165,3 +167,52 @@ def test_a_sample_that_is_masked_as_a_whole_says_so(preloaded: Cli, home: Path) 
 def test_what_cannot_be_answered_says_why(preloaded: Cli, home: Path) -> None:
     found = see(preloaded, home, arguments({"dataset": "nope"}))
     assert found == Refused("asked_said", {"reason": "ValueError: Undefined dataset nope in dataset_info.json."})
+
+
+LOOKS = {"template": "llava", "add_special_tokens": "<image>", "cutoff_len": 2000, "dataset": "pictures"}
+SIDE, PATCH = 28, 14  # pixels
+
+
+@pytest.fixture(scope="module")
+def looking(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose model has a processor of images, as LLaVA has, and a dataset with two images in its row."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("looking")
+    (root / "data").symlink_to(home / "data")
+    model = root / DEMO["model_name_or_path"]
+    model.mkdir(parents=True)
+    for file in (home / DEMO["model_name_or_path"]).iterdir():
+        (model / file.name).symlink_to(file.resolve())
+    size = {"height": SIDE, "width": SIDE}
+    image = {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": SIDE}, "crop_size": size}
+    (model / "preprocessor_config.json").write_text(json.dumps({**image, "processor_class": "LlavaProcessor"}))
+    processor = {"processor_class": "LlavaProcessor", "patch_size": PATCH, "num_additional_image_tokens": 1,
+                 "vision_feature_select_strategy": "default", "image_token": "<image>"}
+    (model / "processor_config.json").write_text(json.dumps(processor))
+    Image.new("RGB", (40, 30), "red").save(home / "data" / "red.png")
+    rows = [{"conversations": turns([("human", "<image>Which <image>?"), ("gpt", "Red.")]), "images": ["red.png"] * 2}]
+    (home / "data" / "pictures.json").write_text(json.dumps(rows))
+    known = home / "data" / "dataset_info.json"
+    columns = {"messages": "conversations", "images": "images"}
+    entry = {"file_name": "pictures.json", "formatting": "sharegpt", "columns": columns}
+    known.write_text(json.dumps({**json.loads(known.read_text()), "pictures": entry}))
+    return root
+
+
+def test_the_tokens_of_images_are_counted(preloaded: Cli, looking: Path) -> None:
+    (sample,) = seen(preloaded, looking, LOOKS).samples
+    assert sample.media == {"images": 2} and sample.sides[0].media == {"images": 2 * (SIDE // PATCH) ** 2}
+    cut = seen(preloaded, looking, {**LOOKS, "cutoff_len": 16}).samples[0].sides[0]
+    count = cut.media["images"]
+    assert count is not None and count == sum(token.text == "<image>" for token in cut.tokens if token.state != "cut")
+
+
+def test_a_placeholder_that_the_tokenizer_does_not_know_is_said(preloaded: Cli, looking: Path) -> None:
+    (sample,) = seen(preloaded, looking, {**LOOKS, "add_special_tokens": None}).samples
+    assert sample.sides[0].media == {"images": None}
+
+
+def test_without_a_processor_it_says_what_a_training_would(preloaded: Cli, home: Path, looking: Path) -> None:
+    found = see(preloaded, home, arguments({**LOOKS, "dataset": "pictures"}))
+    assert isinstance(found, Refused) and "Processor was not found" in found.params["reason"]

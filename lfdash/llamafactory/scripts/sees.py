@@ -3,7 +3,7 @@
 Reads {"args": LLaMA-Factory's arguments, "rows": how many, "workers": of the real run's preprocessing} from stdin.
 Prints {"cutoff", "packing", "stage", "rows": in all, "looked": rows, "left_out": [[row, why]], "tail": tokens,
 "samples": [{"rows", "sides": [{"name", "tokens": [[id, text, speaker, state, special, label]], "begins",
-"findings"}],
+"findings", "media": {"images": tokens, null where that is not known}}],
 "conversations", "images", "desired"}]} (lfdash/llamafactory/sees.py reads it).
 
 LLaMA-Factory's get_dataset is called as a training calls it, and stopped where it maps its processor over the rows:
@@ -142,9 +142,20 @@ class Look:
         self.rows: list[dict[str, Any]] = []
         self.encoded: dict[int, list[sees_trace.Encoding]] = {}  # row -> its conversations
         self.columns = {"images": "_images", "videos": "_videos", "audios": "_audios"}
+        self.placeholders = {f"{kind}s": self.placeholder(f"{kind}_token") for kind in ("image", "video", "audio")}
         if hasattr(self.processor, "_encode_data_example"):
             self._encode = self.processor._encode_data_example
             self.processor._encode_data_example = self.encode
+
+    def placeholder(self, name: str) -> int | None:
+        """The id that stands once for each token that a medium takes (llamafactory/data/mm_plugin.py); None where the
+        template has none, the tokenizer does not know it, or one stands for all: the model itself has the rest then."""
+        plugin = self.template.mm_plugin
+        text = getattr(plugin, name, None)
+        if not text or not getattr(plugin, "expand_mm_tokens", True):
+            return None
+        found = self.tokenizer.convert_tokens_to_ids(text)
+        return found if isinstance(found, int) and found != self.tokenizer.unk_token_id else None
 
     def encode(self, **given: Any) -> Any:
         """Called by the processor for each row that it takes."""
@@ -213,8 +224,14 @@ class Look:
     def sample(self, rows: list[int], sides: list[dict[str, Any]], made: dict[str, Any]) -> dict[str, Any]:
         """A sample with what people read in its rows."""
         media = {name: sum(len(self.rows[row].get(at) or []) for row in rows) for name, at in self.columns.items()}
-        found = {"rows": rows, "sides": sides, "conversations": [self.conversation(self.rows[row]) for row in rows]}
+        found: dict[str, Any] = {"rows": rows, "sides": sides, "conversations": [self.conversation(self.rows[row]) for row in rows]}
         found["media"] = {name: count for name, count in media.items() if count}
+        for side in sides:
+            ids = [one[0] for one in side["tokens"] if one[3] != CUT]
+            side["media"] = {
+                name: None if self.placeholders[name] is None else ids.count(self.placeholders[name])
+                for name in found["media"]
+            }
         found["desired"] = bool(made["kto_tags"]) if "kto_tags" in made else None
         return found
 

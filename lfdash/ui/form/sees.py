@@ -142,10 +142,18 @@ def draw_tokens(sample: Sample) -> None:
         draw_side(side)
 
 
+def media_words(side: Side) -> list[str]:
+    """How many tokens the images, videos and sounds of a sequence take."""
+    return [
+        t(f"sees.{kind}_unknown") if count is None else t(f"sees.{kind}_tokens", count=count)
+        for kind, count in side.media.items()
+    ]
+
+
 def draw_side(side: Side) -> None:
     """One sequence."""
     counts = {state: side.count(state) for state in ("trained", "masked", "cut")}
-    words = t("sees.counts", total=len(side.ids), **counts)
+    words = " · ".join([t("sees.counts", total=len(side.ids), **counts), *media_words(side)])
     st.markdown(f"**{t(f'sees.side_{side.name}')}** · {words}" if side.name else words)
     for code, numbers in side.findings:
         st.warning(t(f"sees.{code}", **numbers), icon=":material/warning:")
