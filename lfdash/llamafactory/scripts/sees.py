@@ -224,7 +224,8 @@ class Look:
     def sample(self, rows: list[int], sides: list[dict[str, Any]], made: dict[str, Any]) -> dict[str, Any]:
         """A sample with what people read in its rows."""
         media = {name: sum(len(self.rows[row].get(at) or []) for row in rows) for name, at in self.columns.items()}
-        found: dict[str, Any] = {"rows": rows, "sides": sides, "conversations": [self.conversation(self.rows[row]) for row in rows]}
+        said = [self.conversation(self.rows[row]) for row in rows]
+        found: dict[str, Any] = {"rows": rows, "sides": sides, "conversations": said}
         found["media"] = {name: count for name, count in media.items() if count}
         for side in sides:
             ids = [one[0] for one in side["tokens"] if one[3] != CUT]
