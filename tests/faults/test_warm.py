@@ -3,7 +3,9 @@ the run is said not to have begun, as with a start of the usual kind."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import random
 import resource
 import signal
@@ -39,6 +41,7 @@ POINTS_OF_WARM = [point for point in POINTS if point.startswith("warm.")]
 OF_SERVER = ("warm.asked", "warm.before_fork")  # in the warm process itself; the others are in its forks
 # killed there, the supervisor has used its right and started nothing: as at shim.taken
 OF_SUPERVISOR = ("warm.shim_told", "warm.shim_ready")
+IOPRIO_GET = {"x86_64": 252, "aarch64": 31}  # linux/unistd.h
 ROUNDS = 60 if LONG else 12
 
 
@@ -271,6 +274,80 @@ def test_a_changed_installation(workspace: Path, cli: Cli, row: Row, monkeypatch
         assert not isinstance(launcher.shim(handle), Forked)
         succeeded(workspace, handle)
     row.note("cold", faults=1)
+
+
+def masks(pid: int) -> dict[str, int]:
+    """The signals that a process blocks and ignores, as sets of bits (proc(5))."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {line[:6]: int(line.split()[1], 16) for line in lines if line.startswith(("SigBlk", "SigIgn"))}
+
+
+def ignored(number: int, found: dict[str, int]) -> bool:
+    return bool(found["SigIgn"] >> (number - 1) & 1)
+
+
+@fault(
+    "the dashboard was started so that it ignores signals", how="SIGINT, SIGHUP and SIGTERM ignored, as under nohup",
+    expected="the trainer has the signals of a cold one, and ends by the same",
+)
+def test_signals_that_the_dashboard_ignores(workspace: Path, cli: Cli, row: Row) -> None:
+    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    found, codes = {}, {}
+    try:
+        with kept_warm(cli, workspace) as warm:
+            assert ignored(signal.SIGINT, masks(warm.pid))  # it was handed down
+            for name, forks in (("warm", warm), ("cold", None)):
+                launcher, handle = submit(forks, workspace, cli, name=name, steps=2000)
+                assert isinstance(launcher.shim(handle), Forked) is (name == "warm")
+                _, child = pids(handle)
+                wait_for(lambda handle=handle: starts(handle.paths))  # type: ignore[misc]
+                found[name] = masks(child)
+                os.kill(child, signal.SIGINT)
+                wait_for(lambda launcher=launcher, handle=handle: launcher.poll(handle).exit, 30)  # type: ignore[misc]
+                told = launcher.poll(handle).exit
+                assert told is not None
+                codes[name] = told.code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert found["warm"] == found["cold"] and not any(ignored(number, found["warm"]) for number in numbers)
+    assert codes["warm"] == codes["cold"] == -signal.SIGINT
+    row.note(f"the same masks; {codes['warm']} by SIGINT", faults=1)
+
+
+def priorities(pid: int) -> set[tuple[int, int, str]]:
+    """(nice, priority for the disk, readiness to be ended) of all threads of a process."""
+    io = ctypes.CDLL(None).syscall
+    oom = Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
+    threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    return {(os.getpriority(os.PRIO_PROCESS, tid), io(IOPRIO_GET[platform.machine()], 1, tid), oom) for tid in threads}
+
+
+@pytest.mark.skipif(platform.machine() not in IOPRIO_GET, reason="the number of ioprio_get is not known here")
+@fault(
+    "the warm process imports at the lowest priority", how="nice and ionice of the trainer, also of a niced dashboard",
+    expected="those of a trainer that was started cold",
+)
+def test_the_priority_of_a_cold_start(workspace: Path, cli: Cli, row: Row) -> None:
+    found = {}
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    wanted = (nice, nice + 3) if os.geteuid() == 0 else (nice,)  # only the superuser can take it back
+    for dashboard in wanted:
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, dashboard)
+            with kept_warm(cli, workspace) as warm:
+                for name, forks in (("warm", warm), ("cold", None)):
+                    _, handle = submit(forks, workspace, cli, name=f"{name}{dashboard}", steps=2000)
+                    shim, child = pids(handle)
+                    found[name] = priorities(child), priorities(shim)
+                    os.kill(child, signal.SIGKILL)
+        finally:
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+        assert found["warm"] == found["cold"]
+        ((seen, _, oom),) = found["warm"][0]
+        assert (seen, oom) == (dashboard, "300")
+    row.note(f"nice {', '.join(map(str, wanted))}, as cold", faults=len(wanted))
 
 
 # -- others ---------------------------------------------------------------------------------------------
