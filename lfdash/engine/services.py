@@ -70,6 +70,9 @@ def find_project() -> Project:
     return Project(inside if inside.is_dir() else package.parent)
 
 
+KEEP_READY = "keep_ready"  # in the settings of the workspace
+
+
 class Services:
     """Workspace, registry, presets and what is installed: one object a process.
 
@@ -88,7 +91,10 @@ class Services:
         self.roots = Roots.of(workspace, roots, shared=shared)
         self.presets: dict[str, Preset] = {p.name: p for p in list_presets(project.configs / "presets")}
         self.cli = find_cli(os.environ)
-        self.warm = Warm(self.cli, workspace, os.environ.get(VARIABLE, ""), hidden=(ADDRESS,), memory=Host().memory)
+        self.warm = Warm(
+            self.cli, workspace, os.environ.get(VARIABLE, ""), hidden=(ADDRESS,), memory=Host().memory,
+            allowed=lambda: self.keep_ready,
+        )
         self.preview_only = os.environ.get("LFDASH_PREVIEW_ONLY", "") not in ("", "0")
         self.devices = devices.probe()
         self.upstream: Upstream = load_snapshot(project.configs / "upstream.json")
@@ -153,6 +159,18 @@ class Services:
         self._machine_use.close()
         self.registry.close()
         self.alert_sender.close()
+
+    @property
+    def keep_ready(self) -> bool:
+        """Whether the workspace's user wants LLaMA-Factory to be kept ready; LFDASH_WARM=never says no for all."""
+        return settings(self).load().get(KEEP_READY) is not False
+
+    def set_keep_ready(self, wanted: bool) -> None:
+        """Keeps that for the workspace. What is kept ready here ends within a second; in other dashboards with the next
+        page that would want it."""
+        memo = settings(self)
+        memo.save({**memo.load(), KEEP_READY: wanted})
+        self.warm.want() if wanted else self.warm.let_go()
 
     def _read_installed(self) -> None:
         if isinstance(self.cli, Cli):

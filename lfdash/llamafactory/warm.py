@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import select
 import socket
@@ -50,14 +51,14 @@ class Warm:
     """The warm process of one dashboard. All methods may be called from any thread, and none waits for the imports.
 
     cli: the llamafactory-cli that it stands for. folder: where it is started. setting: LFDASH_WARM. hidden: variables
-    that neither it nor a run gets. memory: (used, total) bytes of what this machine or container has. modules, idle,
-    room: for tests.
+    that neither it nor a run gets. allowed: whether it is wanted by the workspace's setting now. memory: (used, total)
+    bytes of what this machine or container has. modules, idle, room: for tests.
     """
 
     def __init__(
         self, cli: Cli | Refused, folder: Path, setting: str = "", *, hidden: Sequence[str] = (),
         memory: Callable[[], tuple[int, int]] | None = None, modules: Sequence[str] = MODULES, idle: float = IDLE_S,
-        room: int = ROOM,
+        room: int = ROOM, allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         self.never = setting.strip().lower() == "never" or not isinstance(cli, Cli) or cli.python is None
         self.state: State = "off"
@@ -66,6 +67,7 @@ class Warm:
         self.held: int | None = None  # bytes of main memory, as of HELD_S ago at most
         self._cli, self._folder, self._hidden = cli, folder, {*hidden, *HIDDEN, MARKER}
         self._modules, self._idle, self._room, self._memory = modules, idle, room, memory or of_machine
+        self._allowed = allowed
         self._lock = threading.Lock()
         self._wanted = 0.0  # by the monotonic clock
         self._not_before = 0.0
@@ -77,10 +79,9 @@ class Warm:
 
     def want(self) -> None:
         """A page is open that may need it: starts it in the background, unless it is there, or was said never to be."""
-        now = time.monotonic()
-        self._wanted = now
-        if self.never or self._closing.is_set() or not hasattr(os, "pidfd_open"):
+        if self.never or self._closing.is_set() or not hasattr(os, "pidfd_open") or not self._allowed():
             return
+        now = self._wanted = time.monotonic()
         with self._lock:
             if (self._thread is not None and self._thread.is_alive()) or now < self._not_before:
                 return
@@ -92,6 +93,10 @@ class Warm:
             # the thread lives as long as the process: the kernel ends that with the thread that has started it
             self._thread = threading.Thread(target=self._live, name="lfdash-warm-process", daemon=True)
             self._thread.start()
+
+    def let_go(self) -> None:
+        """It is not wanted any more: it ends within LOOK_S, and is started again when it is wanted. Its runs go on."""
+        self._wanted = -math.inf
 
     def close(self) -> None:
         """Ends it, and waits for that. Runs that it forked go on."""

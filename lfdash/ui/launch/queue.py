@@ -20,7 +20,7 @@ from lfdash.queue.store import MOST_SLOTS, SETTINGS
 from lfdash.runs.plan import ARGS_FILE
 from lfdash.runs.view import RunView, Waiting
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import actions, next_steps
+from lfdash.ui.launch import actions, kept_ready, next_steps
 from lfdash.ui.shared.answers import BUSY, ROOM, SHOWN, forget_answers, tell
 from lfdash.ui.shared.page_script import read_aloud
 from lfdash.ui.shared.text import language, markdown_safe, pair, t
@@ -295,6 +295,7 @@ def draw_settings(services: Services) -> None:
     if slots_of(st.session_state[SLOTS]) is None:
         value = markdown_safe(st.session_state[SLOTS])
         st.caption(f":red[:material/error: {t('ui.queue_slots_bad', value=value, most=MOST_SLOTS)}]")
+    kept_ready.draw(services)
 
 
 def keep_slots(services: Services) -> None:
