@@ -15,7 +15,7 @@ from lfdash.engine.services import Services
 from lfdash.files import read_json_file
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.job import JobConfig, new_job
-from lfdash.jobs.kinds import JobKind, named
+from lfdash.jobs.kinds import EVALUATING, EXPORTING, JobKind, named
 from lfdash.jobs.rules import listed
 from lfdash.jobs.secret_arguments import clean
 from lfdash.jobs.stages import ADAPTER_METHODS
@@ -36,7 +36,9 @@ INFERS = frozenset({"infer_backend", "infer_dtype", "vllm_maxlen", "vllm_gpu_uti
                     "vllm_config", "enable_thinking", "default_system"})
 # llamafactory/model/adapter.py and hparams/parser.py: an adapter is not merged into quantized weights
 QUANTIZES = frozenset({"quantization_bit", "quantization_method", "quantization_type", "double_quantization"})
-LEFT_OUT: Mapping[str, frozenset[str]] = {"eval": INFERS, "export": INFERS | QUANTIZES | {"flash_attn"}}
+LEFT_OUT: Mapping[str, frozenset[str]] = {
+    EVALUATING.name: INFERS, EXPORTING.name: INFERS | QUANTIZES | {"flash_attn"},
+}
 EVALUATED = 50  # rows that are proposed: a first score within minutes, and the form says so
 EXPORTS = "exports"  # the folder of the workspace that an export is proposed in
 
@@ -197,4 +199,4 @@ def export_folder(services: Services, view: RunView, _args: Mapping[str, Any]) -
     return {"export.export_dir": f"{EXPORTS}/{name}-{n}" if n > 1 else f"{EXPORTS}/{name}"}
 
 
-PROPOSED = {"eval": data_of, "export": export_folder}
+PROPOSED = {EVALUATING.name: data_of, EXPORTING.name: export_folder}

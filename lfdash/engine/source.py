@@ -135,7 +135,7 @@ def says(services: Services, job: JobConfig) -> Said:
     adapters = ", ".join(names.get(folder, folder) for folder in listed(args.get("adapter_name_or_path")))
     path = str(args.get("model_name_or_path") or "")
     said = Said(adapters, names.get(path) or str(job.get(MODEL) or "") or path)
-    if job.kind == "export":
+    if not named(job.kind).runs_model:
         return replace(said, target=str(args.get("export_dir") or ""))
     if not DATASETS[job.kind]:
         return said

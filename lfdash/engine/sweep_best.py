@@ -10,7 +10,7 @@ from lfdash.engine.services import Services
 from lfdash.engine.sweep_views import SweepView, TrialView
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import JobConfig
-from lfdash.jobs.kinds import BY_NAME
+from lfdash.jobs.kinds import EXPORTING
 from lfdash.jobs.sweep import with_values
 from lfdash.outcomes import Refused, Value
 from lfdash.runs.view import RunView
@@ -18,7 +18,6 @@ from lfdash.runs.view import RunView
 EPOCHS, STEPS = "train.num_train_epochs", "train.max_steps"
 USUAL_EPOCHS = 3.0  # transformers' num_train_epochs (training_args.py)
 MOST_TIMES = 100.0
-EXPORT = "export"  # the kind (lfdash.jobs.kinds)
 
 
 @dataclass(frozen=True)
@@ -60,4 +59,4 @@ def why_not_exported(view: RunView | None) -> Refused | None:
 
 def export_job(services: Services, view: RunView | None) -> JobConfig | Refused:
     """The export of what a run has saved. Refused: sweep_best_gone, as `job_for_run`."""
-    return Refused("sweep_best_gone") if view is None else job_for_run(services, BY_NAME[EXPORT], view)
+    return Refused("sweep_best_gone") if view is None else job_for_run(services, EXPORTING, view)

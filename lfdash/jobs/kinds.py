@@ -145,6 +145,8 @@ KINDS = (
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 SERVING = next(kind for kind in KINDS if kind.serves)  # what *Try it* opens
+EXPORTING = next(kind for kind in KINDS if kind.saves == "model")
+EVALUATING = next(kind for kind in KINDS if kind.saves == "results" and not kind.serves)
 DEFAULT = KINDS[0]  # of arguments that no other kind asks for, and of runs of the plain CLI
 
 
