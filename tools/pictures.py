@@ -305,7 +305,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lfdash-pictures-") as folder:
         root = Path(folder) / "workspace"
         subprocess.run([sys.executable, "-m", "lfdash.demo", str(root)], check=True)
-        train_shorter(root)
+        if chosen.only is None:
+            train_shorter(root)
         with served(root) as url, sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=chosen.chromium, args=FLAGS)
             page = open_page(browser, url)

@@ -32,8 +32,9 @@ def draw(services: Services, sweeps: Sweeps, view: SweepView) -> None:
     with st.container(horizontal=True, gap="small", key="sweep_actions", vertical_alignment="center"):
         draw_longer(services, view)
         draw_export(services, view)
-        draw_compare(view)
+        draw_compare(services, view)
         draw_state(sweeps, view)
+        st.page_link("pages/sweep.py", label=t("sweep.all"), icon=":material/tune:")
 
 
 def wish(page: str, run_id: str | None = None) -> None:
@@ -126,17 +127,17 @@ def fill_export(services: Services, view: SweepView) -> None:
 # -- all of it ------------------------------------------------------------------------------------------
 
 
-def draw_compare(view: SweepView) -> None:
+def draw_compare(services: Services, view: SweepView) -> None:
     """All runs over each other; the best of very many."""
-    runs = compared(view)
+    there = [run_id for run_id in compared(view) if services.registry.get(run_id) is not None]
+    runs = there[:MOST_RUNS]
     if len(runs) < 2:
         st.button(
             t("sweep.compare_all"), key="sweep_compare_none", icon=":material/compare_arrows:", disabled=True,
             help=t("ui.runs_choose_two") if not runs else t("sweep.compare_one"),
         )
         return
-    more = len([one for one in view.trials if one.name]) - len(runs)
-    words = t("sweep.compare_all") if more <= 0 else t("sweep.compare_best", count=len(runs))
+    words = t("sweep.compare_all") if len(there) == len(runs) else t("sweep.compare_best", count=len(runs))
     st.page_link(
         "pages/compare.py", label=words, icon=":material/compare_arrows:", help=t("sweep.compare_help"),
         query_params={"runs": ",".join(runs), "tab": "relation"},
@@ -144,9 +145,8 @@ def draw_compare(view: SweepView) -> None:
 
 
 def compared(view: SweepView) -> Sequence[str]:
-    """The ids of the runs that Compare takes: the best first, then the others."""
-    ordered = [*view.complete, *(one for one in view.trials if one.state != "complete")]
-    return [one.run_id for one in ordered if one.name][:MOST_RUNS]
+    """The ids of the runs in the order in which Compare takes them: the best first, then the others."""
+    return [one.run_id for one in [*view.complete, *(one for one in view.trials if one.state != "complete")]]
 
 
 def draw_state(sweeps: Sweeps, view: SweepView) -> None:

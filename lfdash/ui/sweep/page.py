@@ -41,6 +41,7 @@ def draw() -> None:
     st.html(f"<style>{tables.CSS}{relation.CSS}</style>")
     wanted = st.query_params.get(sweep_list.ADDRESS, "")
     if not wanted:
+        st.html(tables.heading(t("ui.page_sweep")))
         sweep_list.draw(sweeps, nothing=t("sweep.none_yet"), most=MOST)
         return
     found = sweeps.get(wanted)
@@ -72,7 +73,6 @@ def draw_body(services: Services, sweeps: Sweeps, wanted: str, going: bool) -> N
     actions.draw(services, sweeps, found)
     trials.draw(services, found, rows)
     relation.draw(found, rows)
-    st.page_link("pages/sweep.py", label=t("sweep.all"), icon=":material/tune:")
 
 
 def missing(refused: Refused, wanted: str) -> str:

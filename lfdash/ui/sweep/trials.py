@@ -36,13 +36,14 @@ def draw(services: Services, view: SweepView, rows: Sequence[TrialRow]) -> None:
 
 
 def cells(view: SweepView, row: TrialRow) -> dict[str, Any]:
-    """A run's cells by the name of their column. Settings have theirs as they are called in files."""
+    """A run's cells by the name of their column. The settings stand last, under the names that files have for them:
+    they are in the names of the runs, too, and where there is little room the others are looked for."""
     best = view.best
     settings = {key_of(one.row): setting(one, row.trial) for one in view.sweep.dimensions}
     mark = f" ★ {state_word(BEST)}" if best is not None and row.trial.number == best.number else ""
     return {
-        "name": row.name or None, **{f"setting.{name}": value for name, value in settings.items()},
-        "value": row.value, "at": row.at, "state": state_words(view, row) + mark,
+        "name": row.name or None, "value": row.value, "at": row.at, "state": state_words(view, row) + mark,
+        **{f"setting.{name}": value for name, value in settings.items()},
     }
 
 
@@ -71,12 +72,12 @@ def looks(services: Services, view: SweepView, ids: Sequence[str]) -> dict[str, 
     config = st.column_config
     own: dict[str, Any] = {
         "name": config.ButtonColumn(
-            t("ui.runs_col_name"), width=230, pinned=True, type="tertiary", alignment="left", key=f"{TABLE}.open",
+            t("ui.runs_col_name"), width=220, pinned=True, type="tertiary", alignment="left", key=f"{TABLE}.open",
             on_click=opened, args=(services, ids), help=t("ui.runs_name_help"),
         ),
-        "value": config.NumberColumn(view.sweep.metric, width=110, format="%.4f", help=t("sweep.value_help")),
-        "at": config.NumberColumn(t("sweep.at"), width=90, format="%d"),
-        "state": config.TextColumn(t("sweep.state"), width=300),
+        "value": config.NumberColumn(view.sweep.metric, width=90, format="%.4f", help=t("sweep.value_help")),
+        "at": config.NumberColumn(t("sweep.at"), width=80, format="%d"),
+        "state": config.TextColumn(t("sweep.state"), width=240),
     }
     for one in view.sweep.dimensions:
         name = key_of(one.row)
