@@ -91,7 +91,7 @@ def test_an_empty_choice_is_the_base_model(services: Services) -> None:
     pages.widget(app, "selectbox", SOURCE).set_value("")
     pages.good(app.run())
     assert app.session_state["top.checkpoint_path"] == [] and app.session_state[SOURCE] is None
-    loads = t("ui.source_says_chat", what=t("ui.source_model", model="models/demo-llama"))
+    loads = t("ui.source_says", what=t("ui.source_model", model="models/demo-llama"))
     assert loads in said(pages.good(app.run()))
 
 
