@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from optuna.trial import TrialState
@@ -15,7 +16,9 @@ from lfdash.engine.services import Services
 from lfdash.engine.sweep_study import Study
 from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.kinds import DEFAULT
+from lfdash.runs import notes
 from lfdash.ui.launch import sweep_list
+from lfdash.ui.runs.tables import open_key
 from lfdash.ui.shared import dialogs, session
 from lfdash.ui.shared.text import t
 from lfdash.ui.sweep import actions, relation
@@ -206,7 +209,23 @@ def test_the_link_from_the_dialog_closes_it(sweeps: Sweeps) -> None:
     assert dialogs.SWEEP not in visit(app=app).session_state
 
 
-def test_the_runs_table_leads_to_the_sweep_of_a_run(sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_runs_table_leads_to_the_sweep_of_a_group(sweeps: Sweeps, services: Services) -> None:
+    add_sweep(sweeps, GRID, ENDS, name="mine")
+    for number, tags in enumerate([("sweep mine",), ("sweep mine",), ("sweep other",)]):
+        view = services.registry.get(f"id-trial{number}")
+        assert view is not None and notes.save(view.paths, notes.Notes("", tags), before=view.notes) is None
+    services.registry.refresh()
+    app = pages.start()
+    app.switch_page("pages/runs.py")
+    app.query_params["group"] = "tags"
+    for part in ("sweep mine", "sweep other"):
+        app.session_state[open_key(f"{crc32(f'tags={part!r}'.encode()):08x}.")] = True
+    app = pages.good(app.run())
+    labels = [link.proto.label for link in app.get("page_link")]
+    assert [label for label in labels if "sweep" in label] == ["Part of the sweep mine"]
+
+
+def test_the_sweep_of_a_run(sweeps: Sweeps) -> None:
     view = add_sweep(sweeps, GRID, ENDS, name="mine")
     assert sweeps.of_run("id-trial1", ("sweep mine",)) == view
     assert sweeps.of_run("id-trial1", ("other",)) is None and sweeps.of_run("id-other", ("sweep mine",)) is None
