@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import streamlit as st
 
-from lfdash.engine.defaults import Note
+from lfdash.engine.context import MODEL
+from lfdash.engine.defaults import MULTIMODAL, Note
 from lfdash.jobs.field import Field
 from lfdash.ui.form import widgets
 from lfdash.ui.form.extra_arguments import ExtraArguments
@@ -149,9 +150,9 @@ def taken_back(form: Form) -> list[Replaced]:
 
 def changes(form: Form, found: Replaced) -> list[tuple[Field, Any, Any]]:
     """What a replacement has changed, as it is now: field, raw value before, raw value of now; as `difference` counts.
-    """
+    The model is its path alone."""
     pairs = [(row, found.before.get(row.id), st.session_state.get(row.id)) for row in form.rows
-             if row.id in found.changed and row.id != form.output and not row.hidden]
+             if row.id in found.changed and row.id not in (form.output, MODEL, MULTIMODAL) and not row.hidden]
     return [(row, old, new) for row, old, new in pairs
             if old != new and (widgets.is_given(old) or widgets.is_given(new))]
 

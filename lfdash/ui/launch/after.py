@@ -101,10 +101,10 @@ def offered(kind: JobKind) -> list[NextStep]:
 
 
 def draw(services: Services, view: RunView) -> None:
-    """The line on the page of a run: where its weights are, and the steps."""
+    """The line on the page of a run that is over: where its weights are, and the steps."""
     kind = named(view.kind)
     go(kind.page)
-    if view.state not in TERMINAL or not offered(kind):
+    if view.state not in TERMINAL or not makes_weights(kind):
         return
     with st.container(horizontal=True, key="after", gap="small", vertical_alignment="center"):
         folder = weights_in(view)
@@ -112,9 +112,20 @@ def draw(services: Services, view: RunView) -> None:
             with st.container(horizontal=True, key="after_where", gap="small", vertical_alignment="center"):
                 st.caption(t(f"ui.next_{view.saved.model or 'model'}"), width="content")
                 st.code(folder, language=None)
-        subjects = [Subject(services, view)]
-        for step in offered(kind):
-            draw_step(step, subjects, "after")
+        draw_steps(services, view)
+
+
+def draw_bare(services: Services, view: RunView) -> None:
+    """The steps of a run of a kind that leaves no weights, beside its other buttons."""
+    if view.state in TERMINAL and not makes_weights(named(view.kind)):
+        draw_steps(services, view)
+
+
+def draw_steps(services: Services, view: RunView) -> None:
+    """The buttons of one run."""
+    subjects = [Subject(services, view)]
+    for step in offered(named(view.kind)):
+        draw_step(step, subjects, "after")
 
 
 def draw_all(services: Services, found: Sequence[RunView], place: str) -> None:

@@ -130,8 +130,13 @@ CSS = """
 .st-key-after button {padding-left: .55rem; padding-right: .55rem}
 [data-testid="stLayoutWrapper"]:has(> .st-key-after_where) {flex: 1 1 9rem; min-width: 9rem}
 .st-key-after_where {flex-wrap: nowrap; gap: .4rem}
-.st-key-after_where pre {padding: .45rem 2.4rem .45rem .6rem}
+.st-key-after_where pre {padding: .45rem 2.2rem .45rem .5rem}
+.st-key-after_where code {font-size: .78rem}
+.st-key-after_where [data-testid="stElementToolbarButton"] {margin-top: -.3rem; box-shadow: none}
 .st-key-after_where [data-testid="stCode"] div {opacity: 1; visibility: visible; transform: none}
+@container (max-width: 820px) {
+  .st-key-after_where > :first-child {display: none}
+}
 @container (max-width: 620px) {
   [data-testid="stLayoutWrapper"]:has(> .st-key-after_where) {flex-basis: 100%}
   .st-key-after {gap: .3rem}

@@ -27,6 +27,7 @@ def draw(form: Form, view: RunView | None) -> None:
         draw_stop(form.services, view)
         if view.state in TERMINAL and form.kind.trains:
             next_steps.draw_further(form, view, "after")
+        after.draw_bare(form.services, view)
         if view.waiting is None:
             downloads.draw(form.services, view)
     after.draw(form.services, view)

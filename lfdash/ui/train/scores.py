@@ -55,9 +55,9 @@ def draw_table(found: Sequence[Metric], title: str, *, explained: bool) -> None:
         table,
         hide_index=True,
         column_config={
-            "word": st.column_config.TextColumn(title, width=170),
-            "value": st.column_config.NumberColumn(t("ui.score_value"), format="%.4f", width=90),
+            "word": st.column_config.TextColumn(title, width=120),
+            "value": st.column_config.NumberColumn(t("ui.score_value"), format="%.4f", width=80),
             "meaning": t("ui.score_meaning"),
-            "name": st.column_config.TextColumn(t("ui.score_name"), width=210),
+            "name": st.column_config.TextColumn(t("ui.score_name"), width=160),
         },
     )
