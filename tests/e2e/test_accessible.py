@@ -14,7 +14,7 @@ from tests.e2e.conftest import Server, drawn, no_double_click, pick_option, sign
 from tests.support.many import add_run
 
 pytestmark = pytest.mark.e2e
-PAGES = ("", "runs", "compare", "evaluate", "export", "data", "arguments")
+PAGES = ("", "runs", "compare", "evaluate", "export", "data", "arguments", "sweep")
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 MOST_TABS = 45  # from the top of the page to Start, with the demo's preset; a skip link and Ctrl+Enter are shorter
 

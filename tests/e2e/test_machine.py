@@ -20,7 +20,7 @@ from tests.support.runs import fake_cli, wait_for
 from tests.support.server import start_server
 
 pytestmark = pytest.mark.e2e
-PAGES = ("", "runs", "compare", "evaluate", "export", "data", "arguments")
+PAGES = ("", "runs", "compare", "evaluate", "export", "data", "arguments", "sweep")
 TOP_PX = 40  # of the band in which the line stands
 
 TOOL = """#!/bin/sh
