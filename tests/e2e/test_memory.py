@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import Server, drawn, pick_option
 from tests.e2e.test_train import choose_preset
+from tests.support import ROOT
 from tests.support.gpu import stand_in
 from tests.support.server import start_server
 
@@ -96,3 +98,38 @@ def test_make_it_fit_on_24_gb_and_undo_also_after_the_dialog_is_closed(card_page
     page.locator(".st-key-undo button:visible").click()
     expect(batch(page)).to_have_value("8")
     assert needed(page) == before
+
+
+def test_a_run_that_ran_out_of_memory_says_why_and_offers_to_make_it_fit(
+    demo_workspace: Path, tmp_path: Path, browser: Browser
+) -> None:
+    """The log is a real one, of another machine."""
+    for part in ("data", "models", ".lfdash"):
+        shutil.copytree(demo_workspace / part, tmp_path / "workspace" / part)
+    log = ROOT / "tests" / "fixtures" / "memory" / "out_of_memory_batch.txt"
+    cli = tmp_path / "llamafactory-cli"
+    cli.write_text(f"#!{sys.executable} -IS\nimport sys\nsys.stderr.write(open({str(log)!r}).read())\nsys.exit(1)\n")
+    cli.chmod(0o755)
+    env = stand_in(tmp_path / "driver", (140, 1)) | {"LFDASH_CLI": str(cli)}
+    running = start_server(tmp_path / "workspace", env=env)
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(running.url)
+    page.wait_for_selector(".st-key-start button:enabled", timeout=60_000)
+    choose_preset(page, LORA)
+    batch(page).fill("16")
+    batch(page).press("Enter")
+    drawn(page)
+    page.locator(".st-key-start button:visible").click()
+    told = page.locator("[data-testid=stAlert]", has_text="this run had 84.1 GB")
+    expect(told).to_contain_text("It ended at the logits", timeout=60_000)
+    expect(told).to_contain_text("Estimated for this run: about ")
+    batch(page).fill("3")
+    batch(page).press("Enter")
+    page.locator(".st-key-oom_fit button:visible").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("GPU memory of this job")
+    expect(dialog.locator(".st-key-memory-card input").first).to_have_value(re.compile("^141 GB"))
+    page.keyboard.press("Escape")
+    expect(batch(page)).to_have_value("16")  # the run's own settings
+    page.close()
+    running.end()

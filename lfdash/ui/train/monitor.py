@@ -23,7 +23,7 @@ from lfdash.ui.launch import queue
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import markdown_safe, t
-from lfdash.ui.train import alert_bar, downloads, evaluation, scores
+from lfdash.ui.train import alert_bar, downloads, evaluation, memory, scores
 from lfdash.ui.train.charts import draw_curves, draw_main
 from lfdash.ui.train.log import draw_log
 from lfdash.ui.train.outcome import draw_outcome
@@ -122,6 +122,8 @@ def draw_body(form: Form, view: RunView) -> None:
         return
     feed = services.feeds.of(view.paths)
     draw_outcome(form, view)
+    if kind.trains:
+        memory.draw_measured(services, view, feed)
     told = alert_bar.draw(services, view)
     if feed.dead_since is not None and kind.trains and not told:
         st.warning(t("ui.loss_dead", step=f"{feed.dead_since:.0f}"), icon=":material/monitor_heart:")

@@ -20,6 +20,7 @@ from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import language, markdown_safe, t
+from lfdash.ui.train import memory
 
 
 def draw_outcome(form: Form, view: RunView) -> None:
@@ -104,8 +105,12 @@ def draw_failure(form: Form, view: RunView) -> None:
     text = t("ui.failed", code=code, cause=cause)
     if view.exit_code is None and not proof:
         text = t("ui.never_started")
-    st.error(f"{text}\n\n{advice}" if advice else text, icon=":material/error:")
+    full = found is not None and found.id in memory.CAUSES and form.kind.trains
+    more = " ".join(markdown_safe(words) for words in memory.failure_words(services, view)) if full else ""
+    st.error("\n\n".join(filter(None, (text, advice, more))), icon=":material/error:")
     with st.container(horizontal=True, key="failure", gap="small"):
+        if full:
+            memory.draw_offer(form, view)
         if found and found.fix:
             words = fix_words(found.fix)
             st.button(

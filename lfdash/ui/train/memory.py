@@ -1,0 +1,128 @@
+"""A run's GPU memory: estimated beside measured; after a failure for want of it, what was in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+from lfdash.engine.memory import Foretold
+from lfdash.engine.run_memory import foretold_of, peak_of, reserved_of
+from lfdash.engine.services import Services
+from lfdash.memory.cards import CARDS
+from lfdash.outcomes import Refused
+from lfdash.runs.console import last_lines
+from lfdash.runs.metrics.feed import RunFeed
+from lfdash.runs.out_of_memory import OutOfMemory, read
+from lfdash.runs.view import RunView
+from lfdash.ui.form.state import Form
+from lfdash.ui.launch import memory, memory_fit, next_steps
+from lfdash.ui.shared import dialogs
+from lfdash.ui.shared.text import markdown_safe, t
+
+CAUSES = ("gpu_memory", "gpu_busy")  # ids of diagnoses
+FOREIGN = 1 << 29  # bytes of others that are told: a driver's own share is less
+FORETOLD, FAILED = "monitor.foretold", "monitor.out_of_memory"
+Answer = TypeVar("Answer")
+
+
+def once(key: str, view: RunView, find: Callable[[], Answer]) -> Answer:
+    """What is found of a run's attempt, looked for once: its arguments and an ended log do not change."""
+    asked = (view.run_id, view.attempt, view.state)
+    held = st.session_state.get(key)
+    if held is None or held[0] != asked:
+        held = (asked, find())
+        st.session_state[key] = held
+    answer: Answer = held[1]
+    return answer
+
+
+def foretold(services: Services, view: RunView) -> Foretold | Refused | None:
+    """What was foretold of the run."""
+    return once(FORETOLD, view, lambda: foretold_of(services, view))
+
+
+def draw_measured(services: Services, view: RunView, feed: RunFeed) -> None:
+    """Estimated beside measured, in one line; that hardly anything was left. Nothing where nothing was measured."""
+    peak = peak_of(services.machine_histories.of(view.paths.machine).poll())
+    reserved = reserved_of(feed.frame)
+    if peak is None and reserved is None:
+        return
+    found, parts = foretold(services, view), []
+    if isinstance(found, Foretold):
+        parts.append(t("memory.run_estimated", need=memory.gb(found.estimate.driver)))
+    if peak is not None:
+        total = memory.total_gb(peak.total)
+        parts.append(t("memory.run_peak", used=memory.gb(peak.used), total=total, device=peak.label))
+    if reserved is not None:
+        parts.append(t("memory.run_reserved", size=memory.gb(reserved)))
+    words = markdown_safe(" · ".join(parts))
+    st.caption(f":material/memory: {words}", help=t("memory.run_measured_help"))
+    if peak is not None and peak.near:
+        left = memory.gb(max(0, peak.total - peak.used))
+        st.warning(t("memory.run_near", device=peak.label, left=left), icon=":material/memory:")
+
+
+# -- after a failure --------------------------------------------------------------------------------------
+
+
+def failure(view: RunView) -> OutOfMemory | None:
+    """What the log says of a full GPU."""
+
+    def find() -> OutOfMemory | None:
+        try:
+            return read(last_lines(view.paths.console, view.paths.attempt(view.attempt).console_start()))
+        except OSError:
+            return None
+
+    return once(FAILED, view, find)
+
+
+def failure_words(services: Services, view: RunView) -> list[str]:
+    """Sentences on a run that failed for want of memory: what was foretold, what there was, what was in the way."""
+    found, told = foretold(services, view), failure(view)
+    words = []
+    if isinstance(found, Foretold):
+        words.append(t("memory.oom_estimated", need=memory.gb(found.estimate.driver)))
+    if told is None:
+        return words
+    if told.total is not None and told.own is not None:
+        sizes = {"total": memory.gb(told.total), "own": memory.gb(told.own), "wanted": memory.gb(told.wanted)}
+        words.append(t("memory.oom_had", **sizes))
+    if told.foreign >= FOREIGN:
+        pids = ", ".join(str(pid) for pid, _ in told.others)
+        words.append(t("memory.oom_foreign", size=memory.gb(told.foreign), pids=pids or "?"))
+    bits = found.subject.bits if isinstance(found, Foretold) else 0
+    moment = "loading_8bit" if told.moment == "loading" and bits == 8 else told.moment
+    if moment:
+        words.append(t(f"memory.oom_{moment}"))
+    return words
+
+
+def draw_offer(form: Form, view: RunView) -> None:
+    """*Make it fit*, which opens the form with the run's settings and the dialog."""
+    can = isinstance(foretold(form.services, view), Foretold)
+    st.button(
+        t("memory.oom_fit"), key="oom_fit", icon=":material/memory:", disabled=not can, on_click=make_it_fit,
+        args=(form, view), help=t("memory.oom_fit_help") if can else t("memory.oom_fit_not"),
+    )
+
+
+def make_it_fit(form: Form, view: RunView) -> None:
+    """The button was pressed."""
+    if next_steps.fill(form, view.run_id, False):
+        card = card_of(failure(view))
+        if card:
+            st.session_state[memory_fit.CARD] = card
+        st.session_state[dialogs.MEMORY] = True
+    next_steps.close_menus()
+    st.rerun()
+
+
+def card_of(told: OutOfMemory | None) -> str:
+    """The common card that has about as much as the one that was full, but not more; "" where that is not known."""
+    if told is None or told.total is None:
+        return ""
+    return max((card for card in CARDS if card.total <= told.total * 1.01), key=lambda card: card.total,
+               default=CARDS[0]).name
