@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from lfdash.engine.facade import Run, Workspace, open_workspace
-from lfdash.runs.record import RunState
+from lfdash.runs.record import TERMINAL, RunState
 from tests.e2e.conftest import drawn, pick_option
 from tests.e2e.test_train import MINUTES, choose_preset, run_name, wait_state
 from tests.support import ROOT
@@ -63,11 +63,11 @@ def test_a_finished_run_answers_what_its_base_model_does_not(
     page.goto(server.url)
     page.wait_for_selector(".st-key-next_try_it_after")
     drawn(page)
-    page.locator(".st-key-next_try_it_after button").first.click()
+    page.locator(".st-key-next_try_it_after button").first.dblclick()
     expect(page.locator(".st-key-source").get_by_text("taught on model")).to_be_visible()
     drawn(page)
     picture(page, "form")
-    page.click(".st-key-start button:enabled")
+    page.locator(".st-key-start button:enabled").dblclick()
     expect(page.locator(".st-key-chat_input textarea")).to_be_visible()
     greedy(page)
     ask(page, QUESTION)  # it may still load: the answer follows
@@ -92,6 +92,8 @@ def test_a_finished_run_answers_what_its_base_model_does_not(
     ours, base = conversation.turns[-1].answers
     assert (ours.state, base.state) == ("done", "done"), conversation
     assert ANSWER in ours.text and ANSWER not in base.text
+    chats = [view for view in finished.look() if view.kind == "chat"]
+    assert len(chats) == 2  # whoever clicks twice starts one
     for width, name in ((800, "narrow"),):
         page.set_viewport_size({"width": width, "height": 900})
         drawn(page)
@@ -131,6 +133,10 @@ def test_an_answer_that_looks_like_markup_loads_nothing(server: Server, browser:
 def test_a_training_asks_for_the_chats_place(server: Server, browser: Browser) -> None:
     """The chat has the only place of a machine without GPUs; it ends when it was asked about, and not before."""
     workspace = open_workspace(server.workspace)
+    for view in workspace.look():  # those of the tests before
+        if view.state not in TERMINAL:
+            Run(workspace, view.run_id).stop("kill")
+            Run(workspace, view.run_id).wait(60)
     chat = workspace.start(MODEL)
     assert isinstance(chat, Run), chat
     page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")

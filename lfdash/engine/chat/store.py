@@ -20,6 +20,7 @@ from lfdash.files import read_text_file, record_from_text, write_text_atomic
 
 FOLDER, MEDIA = "chats", "media"
 KEPT = "kept:"  # before the name of a medium's file, in the place of its data
+MOST_CONVERSATION = 256 << 20  # bytes of a file; whatever was asked and answered must be read again
 MOST_MEDIUM = 64 << 20  # bytes of a medium's data as text
 
 
@@ -80,7 +81,7 @@ class ConversationStore:
         if not re.fullmatch(ID, conversation_id):
             return "no conversation has this name"
         is_asked = self.right(conversation_id).is_elsewhere()
-        text = read_text_file(self._file(conversation_id))
+        text = read_text_file(self._file(conversation_id), limit=MOST_CONVERSATION)
         if not isinstance(text, str):
             return str(text)
         try:

@@ -18,6 +18,7 @@ from lfdash.ui.shared.text import markdown_safe, t
 NAME = "chat.dataset"  # the dataset that answers go into
 ADDED = "chat.added"  # what was added last, and where: a second click adds no second row
 USUAL = "my_answers"
+MOST_EDITED = 60_000  # characters; a longer answer is added as it is: each is sent to the page again with each drawing
 
 
 def draw(services: Services, conversation: Conversation, number: int, answer: Answer) -> None:
@@ -27,7 +28,11 @@ def draw(services: Services, conversation: Conversation, number: int, answer: An
         st.caption(t("ui.chat_add_what"))
         key, name_key = f"chat.better.{conversation.id}.{place}", f"chat.dataset.{conversation.id}.{place}"
         # as defaults: the browser, which has not opened the menu yet, would lose what the session sets
-        text = st.text_area(t("ui.chat_answer"), parted(answer.text)[1], key=key, height=140)
+        text = parted(answer.text)[1]
+        if len(text) <= MOST_EDITED:
+            text = st.text_area(t("ui.chat_answer"), text, key=key, height=140)
+        else:
+            st.caption(t("ui.chat_add_whole", count=len(text)))
         name = st.text_input(t("ui.chat_dataset"), st.session_state.get(NAME) or USUAL, key=name_key)
         is_added = st.session_state.get(ADDED) == (conversation.id, place, text, name)
         st.button(
@@ -44,7 +49,9 @@ def add(
     services: Services, conversation: Conversation, number: int, answer: Answer, key: str, name_key: str
 ) -> None:
     """Appends the row. The answer in the conversation stays as the model gave it."""
-    text, name = str(st.session_state.get(key) or ""), str(st.session_state.get(name_key) or "")
+    said = parted(answer.text)[1]
+    edited = st.session_state.get(key) if len(said) <= MOST_EDITED else said
+    text, name = str(edited or ""), str(st.session_state.get(name_key) or "")
     st.session_state[NAME] = name
     put_right = replace(answer, text=text)
     changed = conversation.with_turn(number, conversation.turns[number].with_answer(put_right))

@@ -19,6 +19,7 @@ from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, pair, t
 
 SHOWN = 60  # turns that are drawn; the ones before are in the export
+MOST_DRAWN = 60_000  # characters of a text; the longest answers of 16,000 tokens are shown whole
 MOST_DIFF = 20_000  # characters of an answer that is compared
 CSS = """
 .lf-diff {white-space: pre-wrap; overflow-wrap: anywhere; font-size: .92rem; line-height: 1.5}
@@ -167,8 +168,20 @@ def draw_difference(first: Answer, other: Answer) -> None:
         st.html(f'<div class="lf-diff">{body}</div>')
 
 
+def shortened(text: str) -> tuple[str, int]:
+    """What is drawn of a text, its beginning and its end; how many characters between them are left out."""
+    left = len(text) - MOST_DRAWN
+    if left <= 0:
+        return text, 0
+    return f"{text[: MOST_DRAWN // 2]}\n\n[…]\n\n{text[-MOST_DRAWN // 2 :]}", left
+
+
 def draw_text(text: str) -> None:
-    """Words of a model or a user: Markdown in which nothing is loaded, hidden or run."""
+    """Words of a model or a user: Markdown in which nothing is loaded, hidden or run. A very long text is shortened: a
+    browser takes minutes for a megabyte, again each time that an answer grows."""
+    text, left = shortened(text)
+    if left:
+        st.caption(f":material/unfold_less: {t('ui.chat_left_out', count=left)}")
     for part in parts(text):
         if part.code:
             st.code(part.text, language=part.language or None, wrap_lines=True)

@@ -102,6 +102,13 @@ def test_a_conversation_that_went_on_elsewhere_is_not_written_over(tmp_path: Pat
     assert texts(shown(ours, talk)) == ["to one", "to two"]
 
 
+def test_a_conversation_of_many_megabytes_is_read_again(tmp_path: Path, chat: Chat) -> None:
+    ours = dashboard(tmp_path)
+    talk = asked(ours, ours.store.new(), "x" * (5 << 20))
+    found = dashboard(tmp_path).get(talk.id)
+    assert found == talk and [head.wrong for head in dashboard(tmp_path).store.heads()] == [""]
+
+
 def test_a_conversation_that_was_deleted_stays_deleted(tmp_path: Path, chat: Chat) -> None:
     ours, other = dashboard(tmp_path), dashboard(tmp_path)
     talk = asked(ours, ours.store.new(), "one")

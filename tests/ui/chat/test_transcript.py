@@ -10,7 +10,7 @@ import pytest
 
 from lfdash.engine.chat.conversation import Answer, Conversation, Turn
 from lfdash.engine.chat_data import exported
-from lfdash.ui.chat.transcript import failed_words, figures
+from lfdash.ui.chat.transcript import MOST_DRAWN, failed_words, figures, shortened
 from lfdash.ui.shared.text import pair
 
 
@@ -46,6 +46,13 @@ def test_the_export_has_the_tokens_that_were_told() -> None:
     assert row["usage"] == [{"prompt_tokens": 20, "completion_tokens": 42}, None]
     streamed = replace(talk, turns=talk.turns[1:])
     assert set(json.loads(exported(streamed, talk.columns))) == {"conversations"}
+
+
+def test_a_very_long_text_is_drawn_shortened() -> None:
+    assert shortened("x" * MOST_DRAWN) == ("x" * MOST_DRAWN, 0)
+    drawn, left = shortened("a" * 2_500_000 + "z" * 2_500_000)
+    assert left == 5_000_000 - MOST_DRAWN and len(drawn) < MOST_DRAWN + 20
+    assert (drawn.count("a"), drawn.count("z")) == (MOST_DRAWN // 2, MOST_DRAWN // 2)
 
 
 def test_a_chat_of_which_nothing_is_known_has_no_colon() -> None:
