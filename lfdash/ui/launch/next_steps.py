@@ -80,15 +80,21 @@ def train_longer(form: Form, longer: Longer, how: How = "start") -> None:
 
 def take_settings(form: Form, run_id: str, fix: Mapping[str, Value | None] | None = None) -> None:
     """Fills the form with a run's settings under a fresh name; with a cure, where wanted."""
+    if fill(form, run_id):
+        form.apply_fix(fix or {})
+    close_menus()
+    st.rerun()
+
+
+def fill(form: Form, run_id: str) -> bool:
+    """Fills the form with a run's settings under a fresh name; False, with the reason for the page, without any."""
     view = form.services.registry.get(run_id)
     job = same_job(form.services, view) if view is not None else Refused("no_configuration")
     if isinstance(job, Refused):
         st.session_state[MESSAGE] = refusal(job)
-    else:
-        form.load_job(job, [("ui.taken_from", {"name": view.name if view else run_id})])
-        form.apply_fix(fix or {})
-    close_menus()
-    st.rerun()
+        return False
+    form.load_job(job, [("ui.taken_from", {"name": view.name if view else run_id})])
+    return True
 
 
 def settings_of(services: Services, view: RunView) -> Document | None:

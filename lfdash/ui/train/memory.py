@@ -111,7 +111,7 @@ def draw_offer(form: Form, view: RunView) -> None:
 
 def make_it_fit(form: Form, view: RunView) -> None:
     """The button was pressed."""
-    if next_steps.fill(form, view.run_id, False):
+    if next_steps.fill(form, view.run_id):
         card = card_of(failure(view))
         if card:
             st.session_state[memory_fit.CARD] = card
