@@ -14,8 +14,9 @@ from lfdash.engine.resume import stored
 from lfdash.engine.services import Services
 from lfdash.files import read_json_file
 from lfdash.jobs.args import job_from_args
+from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS
 from lfdash.jobs.job import JobConfig, new_job
-from lfdash.jobs.kinds import EVALUATING, EXPORTING, JobKind, named
+from lfdash.jobs.kinds import JobKind, named
 from lfdash.jobs.rules import listed
 from lfdash.jobs.secret_arguments import clean
 from lfdash.jobs.stages import ADAPTER_METHODS
@@ -36,9 +37,7 @@ INFERS = frozenset({"infer_backend", "infer_dtype", "vllm_maxlen", "vllm_gpu_uti
                     "vllm_config", "enable_thinking", "default_system"})
 # llamafactory/model/adapter.py and hparams/parser.py: an adapter is not merged into quantized weights
 QUANTIZES = frozenset({"quantization_bit", "quantization_method", "quantization_type", "double_quantization"})
-LEFT_OUT: Mapping[str, frozenset[str]] = {
-    EVALUATING.name: INFERS, EXPORTING.name: INFERS | QUANTIZES | {"flash_attn"},
-}
+COMPUTES = QUANTIZES | {"flash_attn"}
 EVALUATED = 50  # rows that are proposed: a first score within minutes, and the form says so
 EXPORTS = "exports"  # the folder of the workspace that an export is proposed in
 
@@ -130,7 +129,8 @@ def why_unsound(services: Services, args: Mapping[str, Any]) -> Refused | None:
 
 def job_of(services: Services, kind: JobKind, args: Mapping[str, Any]) -> JobConfig:
     """A job of a kind that loads a model by these arguments; the rest is as in a new form of that kind."""
-    loads = {name: value for name, value in args.items() if name not in LEFT_OUT.get(kind.name, frozenset())}
+    left = (frozenset() if kind.serves else INFERS) | (frozenset() if kind.runs_model else COMPUTES)
+    loads = {name: value for name, value in args.items() if name not in left}
     if kind.serves:
         job = job_from_args({"infer_backend": "huggingface", **loads}, {}, kind.name)
     else:
@@ -149,8 +149,12 @@ def job_for_run(services: Services, kind: JobKind, view: RunView) -> JobConfig |
         return args
     job = job_of(services, kind, args)
     document = stored(view)
-    more = PROPOSED.get(kind.name)
-    values = more(services, view, document.args if document else {}) if more else {}
+    values: dict[str, Any] = {}
+    if DATASETS[kind.name] and not kind.trains:
+        values = data_of(services, kind, document.args if document else {})
+    target = BY_KIND_ARG[kind.name].get("export_dir")
+    if target is not None:
+        values[target.id] = free_folder(services, view)
     return JobConfig(job.kind, {**job.values, **values}, job.extra)
 
 
@@ -178,25 +182,23 @@ def by_folder(services: Services, folder: str) -> RunView | None:
     return None
 
 
-def data_of(services: Services, view: RunView, args: Mapping[str, Any]) -> dict[str, Any]:
+def data_of(services: Services, kind: JobKind, args: Mapping[str, Any]) -> dict[str, Any]:
     """What an evaluation of a run is proposed to be measured on: its evaluation data, else those it was trained on, as
     far as they are no ranked pairs."""
     folder = str(args.get("dataset_dir") or "data")
     known = services.datasets(folder).ranking
     names = listed(args.get("eval_dataset") or args.get("dataset"))
     values = {
-        "eval.dataset": [name for name in names if not known.get(name)], "eval.dataset_dir": folder,
-        "eval.cutoff_len": args.get("cutoff_len"), "eval.max_samples": EVALUATED,
+        DATASETS[kind.name][0].id: [name for name in names if not known.get(name)],
+        f"{kind.name}.dataset_dir": folder, f"{kind.name}.cutoff_len": args.get("cutoff_len"),
+        f"{kind.name}.max_samples": EVALUATED,
     }
-    return {name: value for name, value in values.items() if value}
+    return {name: value for name, value in values.items() if value and name in BY_ID}
 
 
-def export_folder(services: Services, view: RunView, _args: Mapping[str, Any]) -> dict[str, Any]:
+def free_folder(services: Services, view: RunView) -> str:
     """A folder for an export of a run that holds nothing yet."""
     name, n = view.name.replace(" ", ""), 1
     while holds_something(services.workspace.root / EXPORTS / (f"{name}-{n}" if n > 1 else name)):
         n += 1
-    return {"export.export_dir": f"{EXPORTS}/{name}-{n}" if n > 1 else f"{EXPORTS}/{name}"}
-
-
-PROPOSED = {EVALUATING.name: data_of, EXPORTING.name: export_folder}
+    return f"{EXPORTS}/{name}-{n}" if n > 1 else f"{EXPORTS}/{name}"

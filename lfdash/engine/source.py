@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 
 from lfdash.engine import models
 from lfdash.engine.context import MODEL, PATH, data_folder
@@ -13,7 +14,7 @@ from lfdash.engine.resume import stored
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args
 from lfdash.jobs.converters import save_dir
-from lfdash.jobs.fields import DATASETS, arguments
+from lfdash.jobs.fields import BY_KIND_ARG, DATASETS, arguments
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import named
 from lfdash.jobs.rules import listed
@@ -118,13 +119,14 @@ def without_weights(services: Services, job: JobConfig) -> JobConfig:
 
 @dataclass(frozen=True)
 class Said:
-    """What a sentence on a job has to name. adapter, model: "" where there is none. target: the datasets of an
-    evaluation, the folder of an export; "" none yet, None where there is nothing to name. rows: that are evaluated;
-    exact: whether so many, else at most."""
+    """What a sentence on a job has to name. adapter, model: "" where there is none. purpose: what it is loaded for.
+    target: the datasets of an evaluation, the folder of an export; "" none yet, None where there is nothing to name.
+    rows: that are evaluated; exact: whether so many, else at most."""
 
     adapter: str
     model: str
     target: str | None = None
+    purpose: Literal["load", "measure", "merge"] = "load"
     rows: int = 0
     exact: bool = False
 
@@ -135,8 +137,8 @@ def says(services: Services, job: JobConfig) -> Said:
     adapters = ", ".join(names.get(folder, folder) for folder in listed(args.get("adapter_name_or_path")))
     path = str(args.get("model_name_or_path") or "")
     said = Said(adapters, names.get(path) or str(job.get(MODEL) or "") or path)
-    if not named(job.kind).runs_model:
-        return replace(said, target=str(args.get("export_dir") or ""))
+    if "export_dir" in BY_KIND_ARG[job.kind]:
+        return replace(said, purpose="merge", target=str(args.get("export_dir") or ""))
     if not DATASETS[job.kind]:
         return said
     data = listed(args.get(arguments(DATASETS[job.kind][0])[0]))
@@ -145,4 +147,4 @@ def says(services: Services, job: JobConfig) -> Said:
     exact = all(name in known for name in data)
     counts = [known.get(name, most or 0) for name in data]
     rows = sum(min(count, most) if isinstance(most, int) else count for count in counts)
-    return replace(said, target=", ".join(data), rows=rows, exact=exact)
+    return replace(said, purpose="measure", target=", ".join(data), rows=rows, exact=exact)

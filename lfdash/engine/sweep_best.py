@@ -10,7 +10,7 @@ from lfdash.engine.services import Services
 from lfdash.engine.sweep_views import SweepView, TrialView
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import JobConfig
-from lfdash.jobs.kinds import EXPORTING
+from lfdash.jobs.kinds import MERGING
 from lfdash.jobs.sweep import with_values
 from lfdash.outcomes import Refused, Value
 from lfdash.runs.view import RunView
@@ -59,4 +59,4 @@ def why_not_exported(view: RunView | None) -> Refused | None:
 
 def export_job(services: Services, view: RunView | None) -> JobConfig | Refused:
     """The export of what a run has saved. Refused: sweep_best_gone, as `job_for_run`."""
-    return Refused("sweep_best_gone") if view is None else job_for_run(services, EXPORTING, view)
+    return Refused("sweep_best_gone") if view is None else job_for_run(services, MERGING, view)

@@ -145,8 +145,8 @@ KINDS = (
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 SERVING = next(kind for kind in KINDS if kind.serves)  # what *Try it* opens
-EXPORTING = next(kind for kind in KINDS if kind.saves == "model")
-EVALUATING = next(kind for kind in KINDS if kind.saves == "results" and not kind.serves)
+EVALUATING = next(kind for kind in KINDS if kind.asked_by is evaluates)  # what *Evaluate* opens
+MERGING = next(kind for kind in KINDS if kind.asked_by is merges)  # what *Export* opens
 DEFAULT = KINDS[0]  # of arguments that no other kind asks for, and of runs of the plain CLI
 
 

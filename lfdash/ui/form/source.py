@@ -51,9 +51,7 @@ def draw_says(form: Form) -> None:
     """What Start would do, in one sentence."""
     said = source.says(form.services, form.read().job)
     rows = t("ui.source_rows" if said.exact else "ui.source_rows_most", count=said.rows)
-    key = "ui.source_says"
-    if said.target is not None:
-        key += f"_{form.kind.name}" if said.target else f"_{form.kind.name}_none"
+    key = f"ui.source_says_{said.purpose}{'_none' if said.target == '' else ''}"
     target = f"**{markdown_safe(said.target or '')}**"
     st.caption(t(key, what=loaded_words(said), target=target, rows=rows))
 

@@ -13,7 +13,7 @@ from lfdash.engine.defaults import Note
 from lfdash.engine.loading import job_for_run, loads_run, makes_weights, weights_in, why_unsound
 from lfdash.engine.services import Services
 from lfdash.jobs.job import JobConfig
-from lfdash.jobs.kinds import DEFAULT, EVALUATING, EXPORTING, SERVING, JobKind, named
+from lfdash.jobs.kinds import DEFAULT, EVALUATING, MERGING, SERVING, JobKind, named
 from lfdash.outcomes import Refused
 from lfdash.runs.record import TERMINAL
 from lfdash.runs.view import RunView
@@ -89,7 +89,7 @@ class NextStep:
 NEXT_STEPS = (
     NextStep("try_it", ":material/forum:", SERVING, ("unsound", "mute"), loaded(SERVING), pair=True),
     NextStep("evaluate", ":material/quiz:", EVALUATING, ("unsound",), loaded(EVALUATING)),
-    NextStep("export", ":material/package_2:", EXPORTING, ("going", "unsound"), loaded(EXPORTING)),
+    NextStep("export", ":material/package_2:", MERGING, ("going", "unsound"), loaded(MERGING)),
     NextStep("continue", ":material/fork_right:", DEFAULT, ("going", "unsettled", "unsound"), next_steps.further_job),
     NextStep("use_settings", ":material/content_copy:", None, ("unsettled",), next_steps.same_job, weights=False),
 )

@@ -11,7 +11,7 @@ from lfdash.engine.sweep_best import MOST_TIMES, Longer, export_job, longer, why
 from lfdash.engine.sweep_views import SweepView
 from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.fields import BY_ID
-from lfdash.jobs.kinds import DEFAULT, EXPORTING
+from lfdash.jobs.kinds import DEFAULT, MERGING
 from lfdash.jobs.sweep_values import key_of
 from lfdash.outcomes import Refused
 from lfdash.runs.compare.address import MOST_RUNS
@@ -119,7 +119,7 @@ def fill_export(services: Services, view: SweepView) -> None:
     if best is None or isinstance(found, Refused):
         st.session_state[ANSWER] = refusal(found) if isinstance(found, Refused) else t("sweep.no_best")
         return
-    kind = EXPORTING
+    kind = MERGING
     Form(services, kind).load_job(found, [("ui.taken_from", {"name": best.name})])
     wish(kind.page)
 

@@ -47,7 +47,7 @@ def said(app: AppTest) -> str:
 
 
 def evaluates(what: str, data: str, rows: str) -> str:
-    return t("ui.source_says_eval", what=what, target=data, rows=rows)
+    return t("ui.source_says_measure", what=what, target=data, rows=rows)
 
 
 @pytest.mark.parametrize("kind", ["evaluate", "export", "chat"])
@@ -73,7 +73,7 @@ def test_the_sentence_follows_what_is_typed_in_the_form(services: Services) -> N
     pages.widget(app, "multiselect", "eval.dataset").set_value([])
     pages.good(app.run())
     what = t("ui.source_adapter", adapter="taught", model="models/demo-llama")
-    assert t("ui.source_says_eval_none", what=what, target="", rows="") in said(pages.good(app.run()))
+    assert t("ui.source_says_measure_none", what=what, target="", rows="") in said(pages.good(app.run()))
 
 
 def test_what_was_typed_stays_when_another_run_is_chosen(services: Services) -> None:
@@ -91,7 +91,7 @@ def test_an_empty_choice_is_the_base_model(services: Services) -> None:
     pages.widget(app, "selectbox", SOURCE).set_value("")
     pages.good(app.run())
     assert app.session_state["top.checkpoint_path"] == [] and app.session_state[SOURCE] is None
-    loads = t("ui.source_says", what=t("ui.source_model", model="models/demo-llama"))
+    loads = t("ui.source_says_load", what=t("ui.source_model", model="models/demo-llama"))
     assert loads in said(pages.good(app.run()))
 
 
@@ -117,7 +117,7 @@ def test_a_name_that_is_no_run_is_refused_with_those_like_it(services: Services)
     assert app.session_state["top.checkpoint_path"] == ["taught"]
     assert t("outcomes.source_unknown", text="taugt") not in said(app)
     merges = t("ui.source_adapter", adapter="taught", model="models/demo-llama")
-    assert t("ui.source_says_export", what=merges, target="exports/taught") in said(app)
+    assert t("ui.source_says_merge", what=merges, target="exports/taught") in said(app)
 
 
 def test_a_folder_that_is_not_there_is_refused_and_a_hub_id_is_a_model(services: Services) -> None:
