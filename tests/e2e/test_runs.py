@@ -521,7 +521,7 @@ def test_a_run_that_is_over_has_its_buttons_in_one_row_and_its_chart_in_sight(
     assert box_of(bar)["height"] < 60 and box_of(plot)["y"] < chart
     assert box_of(page.locator("[data-testid=stSidebar]"))["width"] <= sidebar
     below = page.locator("[data-testid=stMain] [data-testid=stButtonGroup]").last
-    assert box_of(below)["y"] < height - 100
+    assert box_of(below)["y"] < height - 80
     page.get_by_role("button", name="Use settings").click()
     expect(page.get_by_text("Settings loaded from half").first).to_be_visible()
 

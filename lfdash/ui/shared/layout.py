@@ -139,7 +139,8 @@ CSS = """
 }
 @container (max-width: 620px) {
   [data-testid="stLayoutWrapper"]:has(> .st-key-after_where) {flex-basis: 100%}
-  .st-key-after {gap: .3rem}
+  .st-key-after {gap: .15rem .3rem}
+  .st-key-after_where pre {padding-top: .1rem; padding-bottom: .1rem}
   .st-key-after button {padding-left: .35rem; padding-right: .35rem}
 }
 [data-testid="stLayoutWrapper"]:has(> .st-key-config_menus) {flex: 0 0 auto; width: auto}
