@@ -24,7 +24,7 @@ def draw(found: Forecast) -> None:
 
 def gpus(count: int) -> str:
     """The head of a column."""
-    return t("memory.col_gpus", count=count)
+    return f"{count} ×"
 
 
 def word(cell: str) -> str:

@@ -82,14 +82,19 @@ def bars(found: Forecast) -> pd.DataFrame:
     begin = 0.0
     for name, size in estimate.terms.items():
         if size > 0:
-            label = t("memory.term_of", term=t(f"memory.term_{name}"), size=memory.gb(size))
+            label = term(t(f"memory.term_{name}"), size)
             rows.append({"term": label, "begin": begin, "end": begin + size / GB})
             begin = rows[-1]["end"]
-    whole = t("memory.term_of", term=t("memory.driver"), size=memory.gb(estimate.driver))
+    whole = term(t("memory.driver"), estimate.driver)
     frame = pd.DataFrame([*rows, {"term": whole, "begin": 0.0, "end": estimate.driver / GB}])
     frame["free"] = room.free / GB if room else None
     frame["total"] = room.total / GB if room else None
     return frame
+
+
+def term(name: str, size: float) -> str:
+    """A term with its size."""
+    return f"{name} · {t('units.gb', n=memory.gb(size))}"
 
 
 @cache

@@ -174,7 +174,7 @@ def rows_of(job: JobConfig, fix: Changes, saves: int) -> list[dict[str, str]]:
             shown.append((name, before, after))
     return [
         {t("memory.col_setting"): name, t("memory.col_from"): before, t("memory.col_to"): after,
-         t("memory.col_gives"): "" if place else t("memory.less", size=memory.gb(saves))}
+         t("memory.col_gives"): "" if place else f"−{t('units.gb', n=memory.gb(saves))}"}
         for place, (name, before, after) in enumerate(shown)
     ]
 
