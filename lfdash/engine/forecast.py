@@ -16,7 +16,7 @@ from lfdash.machine.sample import Device
 from lfdash.memory.cards import Verdict, verdict
 from lfdash.outcomes import Refused
 
-Fit = Verdict | Literal["crowded"]  # crowded: it would fit on the device, but not beside what is there
+Fit = Verdict | Literal["in_use"]  # in_use: it would fit on the device, but not beside what is there
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Forecast:
 
     @property
     def verdict(self) -> Fit | None:
-        """Whether it fits: as `cards.verdict`, or crowded; None where there is no device."""
+        """Whether it fits: as `cards.verdict`, or in_use; None where there is no device."""
         room = self.room
         if room is None:
             return None
         found = verdict(self.foretold.estimate, room.free)
         if found == "does_not" and verdict(self.foretold.estimate, room.total) == "fits":
-            return "crowded"
+            return "in_use"
         return found
 
 

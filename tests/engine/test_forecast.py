@@ -47,7 +47,7 @@ def told(services: Services, wanted: JobConfig, seen: Sample) -> Forecast:
 def test_the_verdict_is_about_what_is_free(services: Services) -> None:
     need = told(services, job(), sample()).foretold.estimate.driver / (1 << 30)
     for total, used, verdict in (
-        (80, 1, "fits"), (need * 1.02, 0, "tight"), (10, 0, "does_not"), (80, 75, "crowded"), (12, 4, "does_not"),
+        (80, 1, "fits"), (need * 1.02, 0, "tight"), (10, 0, "does_not"), (80, 75, "in_use"), (12, 4, "does_not"),
     ):
         assert told(services, job(), sample(device(0, total, used))).verdict == verdict, (total, used)
 

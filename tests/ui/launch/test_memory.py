@@ -50,7 +50,7 @@ def test_a_smaller_batch_moves_the_figure_and_its_word_with_it(app: AppTest) -> 
 
 def test_a_card_that_somebody_uses_is_told_apart_from_one_that_is_too_small(app: AppTest) -> None:
     words = drawn(app, sample(device(0, 80, 70)), batch_size="1")
-    assert words.startswith(":orange[") and t("memory.is_crowded") in words
+    assert words.startswith(":orange[") and t("memory.is_in_use") in words
 
 
 def test_without_a_gpu_there_is_a_figure_and_no_verdict(app: AppTest) -> None:
