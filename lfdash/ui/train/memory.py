@@ -23,18 +23,17 @@ from lfdash.ui.shared.text import markdown_safe, t
 
 CAUSES = ("gpu_memory", "gpu_busy")  # ids of diagnoses
 FOREIGN = 1 << 29  # bytes of others that are told: a driver's own share is less
-FORETOLD, FAILED = "monitor.foretold", "monitor.out_of_memory"
+KEPT, FORETOLD, FAILED = "monitor.memory", "foretold", "out_of_memory"
 Answer = TypeVar("Answer")
 
 
 def once(key: str, view: RunView, find: Callable[[], Answer]) -> Answer:
     """What is found of a run's attempt, looked for once: its arguments and an ended log do not change."""
     asked = (view.run_id, view.attempt, view.state)
-    held = st.session_state.get(key)
-    if held is None or held[0] != asked:
-        held = (asked, find())
-        st.session_state[key] = held
-    answer: Answer = held[1]
+    kept = st.session_state.setdefault(KEPT, {})
+    if key not in kept or kept[key][0] != asked:
+        kept[key] = (asked, find())
+    answer: Answer = kept[key][1]
     return answer
 
 
