@@ -75,7 +75,7 @@ class FormPage:
     @property
     def kind(self) -> str:
         """The kind of job that the page is for."""
-        kind: str = self.app.session_state["page.drawn_kind"]
+        kind: str = self.app.session_state["page.entered_kind"]
         return kind
 
     @property

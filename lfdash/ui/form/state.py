@@ -31,9 +31,9 @@ from lfdash.jobs.args import job_from_args
 from lfdash.jobs.checks import secret_argument
 from lfdash.jobs.cures import EXTRA_PREFIX
 from lfdash.jobs.field import Field
-from lfdash.jobs.fields import BY_ID, ROWS, WATCHED
+from lfdash.jobs.fields import BY_ID, FIELDS, ROWS, WATCHED
 from lfdash.jobs.job import JobConfig, coerce, new_job
-from lfdash.jobs.kinds import JobKind
+from lfdash.jobs.kinds import BY_NAME, JobKind
 from lfdash.jobs.llamaboard_format import implied
 from lfdash.jobs.presets import FIRST
 from lfdash.jobs.secret_arguments import looks_secret
@@ -49,7 +49,7 @@ from lfdash.workspace.memo import Memo
 PRESET = "page.preset"
 PRESET_PICK = "page.preset_pick"
 ORIGIN = "page.preset_from"  # what the list of presets shows of the form: while another is chosen, of the one before
-DRAWN = "page.drawn_kind"  # the name of the kind whose form was drawn last
+ENTERED = "page.entered_kind"  # the name of the kind whose values the fields have that all kinds share
 NEW = ":new"  # in the list of presets: a new form
 # session keys that each form has for itself, through `Form.key`
 CHECKED = "checked"  # Start was pressed: show what is missing, not only what is wrong
@@ -57,6 +57,8 @@ BASELINE = "baseline"  # field id -> value of the preset, to mark what differs
 NOTES = "notes"  # what loading changed, as (text key, params)
 FOLLOWED = "followed"  # the template that came with the chosen model, and the one that somebody chose before
 PROPOSED = "proposed"  # (run name, when, whether it is the plain one), to tell a typed name from ours
+SHARED = "shared"  # what those fields hold, while another kind has them
+TOP = tuple(row.id for row in FIELDS if row.scope == "top")
 STAMP_S = 120.0  # how long a proposed name stands: it has the minute in it
 # How a run name says what differs from its preset, where the plain one is taken; the first two count.
 MARKS: Mapping[str, str] = {
@@ -247,9 +249,25 @@ class Form:
         keys |= {self.output} if self.own_name else set()
         return {row.id: st.session_state.get(row.id) for row in self.rows if row.id in keys}
 
+    def enter(self) -> None:
+        """Gives the fields that all kinds share (the model, its adapters) what this form holds; one that holds nothing
+        yet begins with what the one before has.
+
+        A run that is chosen for an evaluation must not become what the next training starts from.
+        """
+        before = st.session_state.get(ENTERED)
+        if before == self.kind.name:
+            return
+        st.session_state[ENTERED] = self.kind.name
+        if before in BY_NAME:
+            held = {name: st.session_state[name] for name in TOP if name in st.session_state}
+            st.session_state[scoped(BY_NAME[before], SHARED)] = held
+        st.session_state.update(st.session_state.pop(self.key(SHARED), {}))
+
     def load_job(self, job: JobConfig, notes: list[Note], by: str = "") -> None:
         """Fills the form with a loaded job: exactly what it gives, and a fresh run name when it has none. by: whose it
         is, where the notes do not name it."""
+        self.enter()
         name = by or next((str(params["name"]) for _, params in notes if "name" in params), "")
         with self.replacing("ui.by_file" if name else "ui.by_job", name=name):
             self.show_preset(None)
@@ -348,8 +366,6 @@ class Form:
         if not isinstance(values, dict) or not values:
             return False
         for row in self.rows:
-            if row.scope == "top" and row.id in st.session_state:
-                continue  # another page's form has filled what all share
             raw = values.get(row.id)
             st.session_state[row.id] = raw if fits(row, raw) else widgets.to_raw(row, None)
         self.extra.restore(kept.get("more"))
@@ -368,7 +384,7 @@ class Form:
     def seed(self) -> None:
         """Fills the form once a session: the draft, else the demo (no GPU), else a new job. Then a name that nobody
         typed is kept fresh."""
-        st.session_state[DRAWN] = self.kind.name
+        self.enter()
         if self.filled or self.restore_draft():
             self.refresh_name()
         elif self.kind.starts_from == "model":

@@ -149,7 +149,7 @@ def test_a_file_of_another_kind_goes_to_its_page_whole(services: Services, page:
         app = pages.good(app.switch_page(page).run())
     pages.good(uploaded(app, path))
     assert t("ui.loaded_moved", name=markdown_safe(name)) in answers(app) and app.session_state[ANSWER] is None
-    assert app.session_state["page.drawn_kind"] == there
+    assert app.session_state["page.entered_kind"] == there
     job = read_config(path.read_text()).job
     values = {key: value for key, value in job.values.items() if key not in ("top.model_path", f"{there}.output_dir")}
     assert {key: app.session_state[key] for key in values} == {

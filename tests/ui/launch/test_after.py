@@ -63,7 +63,7 @@ def test_the_line_says_where_the_adapter_is_and_offers_every_step(services: Serv
 @pytest.mark.parametrize(("step", "kind"), [("try_it", "chat"), ("evaluate", "eval"), ("export", "export")])
 def test_a_step_opens_the_form_of_its_kind_with_the_run_chosen(services: Services, step: str, kind: str) -> None:
     app = press(visit(services), step)
-    assert app.session_state["page.drawn_kind"] == kind
+    assert app.session_state["page.entered_kind"] == kind
     assert app.session_state["top.checkpoint_path"] == ["old"]
     assert app.session_state["source.main"] == "saves/demo-llama/lora/old"
     assert pages.widget(app, "selectbox", "source.main").label == t("ui.source")
@@ -97,6 +97,20 @@ def test_an_adapter_that_is_gone_is_named(services: Services) -> None:
     assert helps(pages.good(app.run())) == dict.fromkeys(STEPS[:-1], said)
 
 
+def test_a_run_that_is_evaluated_does_not_become_what_the_next_training_starts_from(services: Services) -> None:
+    app, shared = visit(services), ("top.model_path", "top.checkpoint_path", "top.finetuning_type", "top.template")
+    before = {name: app.session_state[name] for name in shared}
+    app = press(app, "evaluate")
+    app = pages.good(app.switch_page("app.py").run())
+    assert {name: app.session_state[name] for name in shared} == before and not before["top.checkpoint_path"]
+    app = pages.good(app.switch_page("pages/evaluate.py").run())
+    assert app.session_state["top.checkpoint_path"] == ["old"], "and the evaluation keeps it"
+    again = pages.good(pages.start().run())  # another session, from the drafts
+    assert {name: again.session_state[name] for name in shared} == before
+    again = pages.good(again.switch_page("pages/evaluate.py").run())
+    assert again.session_state["top.checkpoint_path"] == ["old"]
+
+
 def test_what_has_gone_since_it_was_drawn_is_said_after_the_click(services: Services) -> None:
     app = visit(services)
     (view_of(services, "old").path / "adapter_config.json").unlink()
@@ -104,7 +118,7 @@ def test_what_has_gone_since_it_was_drawn_is_said_after_the_click(services: Serv
     pages.good(app.run())
     said = ESCAPED.sub(r"\1", "\n".join(str(item.value) for item in app.error))
     assert t("outcomes.next_gone", path="saves/demo-llama/lora/old") in said
-    assert app.session_state["page.drawn_kind"] == "train"
+    assert app.session_state["page.entered_kind"] == "train"
 
 
 def with_nan(line: str) -> str:

@@ -22,7 +22,7 @@ from tests.support.runs_page import select
 def asked_on(page: str) -> AppTest:
     """A visit of a page, whose Start found the devices in use."""
     app = pages.good(pages.start().switch_page(page).run())
-    kind = kinds.named(app.session_state["page.drawn_kind"])
+    kind = kinds.named(app.session_state["page.entered_kind"])
     app.session_state["top.model_path"], app.session_state[f"{kind.name}.dataset"] = "models/m", ["d"]
     with mock.patch.object(Form, "problems", return_value=()):
         app.button(key="start").click()

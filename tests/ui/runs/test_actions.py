@@ -138,7 +138,7 @@ def test_clone_of_an_evaluation_leaves_the_training_form_alone(three: Services) 
     app = select(visit(), "scores")
     own = {key: app.session_state[key] for key in ("train.dataset", "train.output_dir", "train.do_train")}
     app = press(app, "next_use_settings_runs")
-    assert app.session_state["page.drawn_kind"] == "eval" and "eval.form.notes" in app.session_state
+    assert app.session_state["page.entered_kind"] == "eval" and "eval.form.notes" in app.session_state
     assert {key: app.session_state[key] for key in own} == own
     assert [note for note, _ in app.session_state["eval.form.notes"]] == ["ui.taken_from"]
 
