@@ -11,6 +11,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from lfdash.engine import context
 from lfdash.engine.plans import prepare
 from lfdash.engine.services import Services
@@ -21,6 +23,7 @@ from lfdash.jobs.sweep import with_values
 from lfdash.jobs.sweep_values import name_of
 from lfdash.outcomes import Refused
 from lfdash.runs import notes
+from lfdash.runs.metrics.frame import OVERFLOWN
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
@@ -150,6 +153,7 @@ class Turn:
         over = view.state in TERMINAL
         if self.sweep.stop_early != "never" and values:
             hopeless = self.study.report(trial, values)
+            hopeless |= self.services.feeds.of(view.paths).dead_since is not None
             if hopeless and view.state is RunState.RUNNING and max(values) < 100:
                 trial = self.study.note(trial, pruned=True)
         if over:
@@ -169,7 +173,9 @@ class Turn:
 
         found = self.best(view)
         marks = trial.user_attrs
-        if view.state is RunState.SUCCEEDED and found is not None:
+        if self.services.feeds.of(view.paths).dead_since is not None:  # whatever it logged before, its weights are lost
+            self.study.tell(trial, TrialState.FAIL, reason="dead")
+        elif view.state is RunState.SUCCEEDED and found is not None:
             value, step = found
             self.study.tell(self.study.note(trial, at=step), TrialState.COMPLETE, value)
         elif view.state is RunState.STOPPED and marks.get("pruned"):
@@ -180,13 +186,17 @@ class Turn:
             self.study.tell(trial, TrialState.FAIL, reason="stopped" if stopped else reasons.get(view.state, "failed"))
 
     def series(self, view: RunView) -> tuple[list[float], list[float]]:
-        """(steps, values) of the metric as the run has logged it so far."""
+        """(steps, values) of the metric as the run has logged it so far, while its loss was a number."""
         feed = self.services.feeds.of(view.paths)
         feed.poll()
         if self.sweep.metric not in feed.frame:
             return [], []
-        steps, values = feed.frame.series(self.sweep.metric)
-        return steps.tolist(), values.tolist()
+        steps, values = feed.frame["step"], feed.frame[self.sweep.metric]
+        overflown = feed.frame.marks & OVERFLOWN > 0
+        usable = np.isfinite(values) & ~((values == 0) & overflown)  # a loss that is no number is logged as 0
+        if feed.dead_since is not None:
+            usable &= steps < feed.dead_since
+        return steps[usable].tolist(), values[usable].tolist()
 
     def reached(self, view: RunView) -> dict[int, float]:
         """The metric by part of the run in percent; nothing where the run's length is not known."""

@@ -142,6 +142,24 @@ def test_a_failed_run_is_a_failed_trial_and_the_others_go_on(
     assert sweep.best is not None and sweep.best.values["train.lora_rank"] == 8
 
 
+def test_a_run_whose_loss_is_no_number_is_never_the_best(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    does(monkeypatch, steps=20, dead=4, only="lora_rank=16")  # transformers logs such a loss as 0.0
+    more = {"stop_early": "median", "after_trials": 1, "parallel": 1}
+    sweep = dashboard.done(dashboard.create({"lora_rank": [16, 8, 32]}, **more))
+    assert states(sweep) == ["failed", "complete", "complete"] and sweep.trials[0].reason == "dead"
+    assert sweep.best is not None and sweep.best.value == min(one.value for one in sweep.trials if one.value)
+
+
+def test_it_is_stopped_where_hopeless_runs_are(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    does(monkeypatch, steps=400, delay=0.05, dead=4, only="lora_rank=16")
+    sweep = dashboard.done(dashboard.create({"lora_rank": [16, 8]}, stop_early="median", parallel=1))
+    view = dashboard.services.registry.get(sweep.trials[0].run_id)
+    assert view is not None and view.state.name == "STOPPED" and (view.progress.step or 0) < 400
+    assert sweep.trials[0].reason == "dead" and states(sweep) == ["failed", "complete"]
+
+
 def test_a_hopeless_run_is_stopped_and_keeps_what_it_has(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
     does(monkeypatch, steps=100, delay=0.05)
     sweep = dashboard.create(

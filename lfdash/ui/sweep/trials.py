@@ -19,7 +19,7 @@ from lfdash.ui.sweep import actions
 
 TABLE = "sweep_table"
 NUMBER = "%.12g"  # all digits that an argument has
-REASONS = ("problems", "gone", "by_hand", "no_metric", "failed")  # that have words of their own
+REASONS = ("problems", "gone", "by_hand", "no_metric", "dead", "failed")  # that have words of their own
 TALLEST, ROW, HEAD = 430, 35, 37  # px
 
 
