@@ -22,6 +22,7 @@ READ = (
     "media_dir", "deepspeed", "fsdp_config", "accelerator_config", "generation_config", "resume_from_checkpoint",
     "export_quantization_dataset",
 )
+LONGEST_NAME, LONGEST_PATH = 255, 4096  # bytes (limits.h: NAME_MAX, PATH_MAX)
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,13 @@ class Roots:
 
 
 def can_be_a_path(text: str) -> bool:
-    """Whether a system call takes it: no zero, and no half of a character (`\\ud800`), which JSON can name."""
+    """Whether a system call takes it: no zero, no half of a character (`\\ud800`), which JSON can name, and no name that
+    is longer than the usual file systems allow."""
     try:
-        return b"\0" not in os.fsencode(text)
+        name = os.fsencode(text)
     except UnicodeEncodeError:
         return False
+    return b"\0" not in name and len(name) < LONGEST_PATH and all(len(p) <= LONGEST_NAME for p in name.split(b"/"))
 
 
 def paths(value: Any) -> list[str]:

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfdash.files import readable
+from lfdash.files import readable, write_text_atomic
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import private, saves
 from lfdash.runs.view import ADAPTERS, WEIGHTS
@@ -68,7 +68,7 @@ class Workspace:
         for source in sorted(deepspeed.glob("*.json")):
             target = self.deepspeed / source.name
             if not target.exists():
-                shutil.copyfile(source, target)
+                write_text_atomic(target, source.read_text(encoding="utf-8"))  # a full disk leaves no empty one
 
 
 def path_refusal(root: Path) -> Refused | None:

@@ -75,7 +75,8 @@ def test_what_is_only_read_may_lie_anywhere_unless_others_come(ws: Path) -> None
         ("model_name_or_path", "/etc"), ("adapter_name_or_path", "/etc/x"), ("dataset_dir", "../d")
     ]
     assert alone.readable("/etc") == Path("/etc") and shared.readable("/etc") is None
-    for name in ("a\0b", "a\ud800b"):  # the second is half of a character, which JSON can name
+    # the second is half of a character, which JSON can name; the last are longer than a file system takes
+    for name in ("a\0b", "a\ud800b", "x" * 256, "é" * 128, "a/" * 2048):
         assert alone.readable(name) is None and shared.inside(name) is None
     assert list(shared.outside({"model_name_or_path": "meta-llama/Llama-3", "deepspeed": {"stage": 3}})) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -15,6 +16,7 @@ from lfdash.jobs.packages import install_line
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import NEW
 from lfdash.ui.launch.actions import PROBLEMS
+from lfdash.ui.shared import clicks
 from lfdash.ui.shared.scripts import css_class
 from lfdash.ui.shared.text import label, t
 from tests.support import app as pages
@@ -86,7 +88,8 @@ def test_a_cure_is_one_click_and_the_whole_page_follows(services: Services) -> N
     assert t("problems.adapter_method") not in listed(app) + at_fields(app)
 
 
-def test_a_slow_double_click_cures_one_problem(services: Services) -> None:
+def test_a_slow_double_click_cures_one_problem(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clicks, "time", mock.Mock(monotonic=lambda: 1.0))  # however slow the page is here
     app = pages.start()
     app.session_state["train.logging_steps"], app.session_state["train.num_train_epochs"] = "0", "0"
     pages.good(app.run())

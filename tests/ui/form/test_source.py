@@ -123,6 +123,8 @@ def test_a_name_that_is_no_run_is_refused_with_those_like_it(services: Services)
 def test_a_folder_that_is_not_there_is_refused_and_a_hub_id_is_a_model(services: Services) -> None:
     app = pick(visit(services, "chat"), "saves/demo-llama/lora/gone")
     assert t("outcomes.source_unknown", text="saves/demo-llama/lora/gone") in said(app)
+    app = pick(app, "x" * 300)
+    assert t("outcomes.source_unknown", text="x" * 300) in said(app)
     app = pick(app, "org/name")
     assert app.session_state["top.model_path"] == "org/name"
 
