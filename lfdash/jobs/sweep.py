@@ -51,6 +51,11 @@ OPTIONS = (
     Field("sampler_seed", 0, KEY, KEY, "int", min=0, max=2**31 - 1),
 )
 OPTION = {row.name: row for row in OPTIONS}
+# what an adapter is made with; one that is there keeps its own
+OF_A_NEW_ADAPTER = frozenset({
+    "lora_rank", "lora_alpha", "lora_dropout", "lora_target", "use_rslora", "use_dora", "pissa_init", "pissa_iter",
+    "oft_block_size", "oft_target", "module_dropout", "additional_target",
+})
 DRAWN = 20  # trials of a strategy that draws, where it is not said
 
 
@@ -181,7 +186,15 @@ def check(sweep: Sweep, job: JobConfig) -> list[Problem]:
     for one in sweep.dimensions:
         if not one.row.when.holds(job.get) and not depends(one, sweep):
             wrong.append(Problem(one.field, "sweep_not_applied", {"name": key_of(one.row)}))
+        elif key_of(one.row) in OF_A_NEW_ADAPTER and continues_adapter(job):
+            wrong.append(Problem(one.field, "sweep_old_adapter", {"name": key_of(one.row)}))
     return wrong
+
+
+def continues_adapter(job: JobConfig) -> bool:
+    """Whether the job trains an adapter further that is there (llamafactory/model/adapter.py, _setup_lora_tuning)."""
+    args = build_args(job)
+    return bool(args.get("adapter_name_or_path")) and not args.get("create_new_adapter")
 
 
 def depends(dimension: Dimension, sweep: Sweep) -> bool:

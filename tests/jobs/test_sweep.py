@@ -12,7 +12,6 @@ from lfdash.jobs.sweep import KEY, OPTIONS, SETTINGS, Sweep, document, evaluates
 from lfdash.jobs.sweep_values import Dimension, name_of, plain, read_dimension, row_named
 from lfdash.jobs.yaml_format import load
 from lfdash.locales import available, problem_in
-from lfdash.outcomes import Problem
 
 TWO: dict[str, Any] = {"learning_rate": "1e-5, 1e-4, 1e-3", "lora_rank": [8, 16]}
 
@@ -181,9 +180,10 @@ def test_what_is_wrong_with_a_sweep() -> None:
     assert refused(TWO, metric="eval_loss") == [("sweep.metric", "sweep_no_eval")]
     assert refused(TWO, metric="a b") == [("sweep.metric", "sweep_metric")]
     assert refused({"galore_rank": [4, 8]}) == [("train.galore_rank", "sweep_not_applied")]
-    assert read({"use_galore": [True, False], "galore_rank": [4, 8]}).count == 4
-    assert read_sweep([1], job()) == (Problem(KEY, "sweep_mapping"),)
-    assert read_sweep({}, JobConfig("eval")) == (Problem(None, "sweep_kind"),)
+    further = JobConfig("train", {**job().values, "top.checkpoint_path": ["old"]})
+    assert refused({"lora_rank": [4, 8]}, further) == [("train.lora_rank", "sweep_old_adapter")]
+    assert read({"learning_rate": [0.1, 0.2]}, further)
+    assert read({"lora_rank": [4, 8]}, JobConfig("train", {**further.values, "train.create_new_adapter": True}))
 
 
 def test_every_option_is_an_attribute() -> None:
