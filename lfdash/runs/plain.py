@@ -7,6 +7,8 @@ when one of these is true, else it is lost, or, of a copy that is young, may go 
 
 - a results file tells the epoch of the log's last line (without an epoch: it was written after the log);
 - trainer_state.json at top level, which is written at the end, stands at the log's last step;
+- it stands at the end of the planned steps, is no older than the log, and its history has the log's last loss: the rest
+  of the log is not here;
 - the last line is the one that ends a training: no loss, but an epoch. Early stopping writes it before the last
   planned step, and with `eval_on_each_dataset` evaluations write such lines, too: then it must be at the last step, or
   one more than there were at any step before;
@@ -29,7 +31,7 @@ from lfdash.runs.metrics.line import number, seconds
 from lfdash.runs.metrics.progress import is_bare, rhythm_of
 from lfdash.runs.paths import LOG, STATE, RunPaths
 from lfdash.runs.record import RunState
-from lfdash.runs.steps import read_steps
+from lfdash.runs.steps import LARGEST_STATE, read_steps
 
 YOUNG_S = 120.0  # a log that changed that recently belongs to a run that goes on
 TIMES = 3.0  # the same for a log that has a line seldom: that many times the longest pause between two
@@ -47,30 +49,51 @@ RESULTS = ("all_results.json", "train_results.json", "predict_results.json", "ev
 class Traces:
     """What a run left. rows: the end of its log. log_age, results_age: seconds since the last change of the log and of
     the newest results file; None = there is none. results_epoch: what the results tell. saved_step: of
-    trainer_state.json at top level. copied: whether the log was made here in less time than its lines took."""
+    trainer_state.json at top level. goes_beyond: whether that is the state of the same training's end, of which the log
+    has only a part. copied: whether the log was made here in less time than its lines took."""
 
     rows: Sequence[LogRow]
     log_age: float | None = None
     results_age: float | None = None
     results_epoch: float | None = None
     saved_step: int | None = None
+    goes_beyond: bool = False
     copied: bool = False
 
 
 def traces_of(paths: RunPaths, rows: Sequence[LogRow]) -> Traces:
     """Looks at a folder. OSError when something of it cannot be read."""
     now = time.time()
-    marks = {name: look_mark(paths.named(name)) for name in (LOG, *RESULTS)}
+    marks = {name: look_mark(paths.named(name)) for name in (LOG, STATE, *RESULTS)}
     ages = {name: now - mark[0] / 1e9 for name, mark in marks.items() if mark is not None}
     results = [name for name in RESULTS if name in ages]
     epochs = (number(look_json(paths.named(name)).get("epoch")) for name in results)
+    saved, planned = read_steps(paths.named(STATE))
     return Traces(
         rows=rows,
         log_age=ages.get(LOG),
         results_age=min((ages[name] for name in results), default=None),
         results_epoch=next((epoch for epoch in epochs if math.isfinite(epoch)), None),
-        saved_step=read_steps(paths.named(STATE))[0],
+        saved_step=saved,
+        goes_beyond=(
+            saved is not None and saved == planned and ages.get(STATE, LONG_S) <= ages.get(LOG, 0.0) + SLACK_S
+            and has_history(paths, last_launch(rows), saved)
+        ),
         copied=ages.get(LOG, LONG_S) < LONG_S and was_copied(paths.named(LOG), marks[LOG], rows),
+    )
+
+
+def has_history(paths: RunPaths, rows: Sequence[LogRow], end: int) -> bool:
+    """Whether trainer_state.json, which stands at the planned end, is that of the training whose log stops before: it
+    is planned for as many steps, and its history has the newest loss at its step. OSError when it cannot be read."""
+    newest = next((row for row in reversed(rows) if "loss" in row), None)
+    if newest is None or number(newest.get("total_steps")) != end or not number(newest.get("current_steps")) < end:
+        return False
+    history = look_json(paths.named(STATE), limit=LARGEST_STATE).get("log_history")
+    wanted = number(newest.get("current_steps")), number(newest["loss"])
+    return isinstance(history, list) and any(
+        isinstance(entry, dict) and (number(entry.get("step")), number(entry.get("loss"))) == wanted
+        for entry in reversed(history)
     )
 
 
@@ -129,10 +152,11 @@ def is_complete(traces: Traces, rows: Sequence[LogRow]) -> bool:
 
 
 def has_ended(traces: Traces, rows: Sequence[LogRow]) -> bool:
-    """Whether the training saved its state at the log's last step, or its last line is the one that ends it."""
+    """Whether the training saved its state at the log's last step, or beyond it at its end; or its last line is the one
+    that ends it."""
     last = rows[-1]
     step, total = number(last.get("current_steps")), number(last.get("total_steps"))
-    if traces.saved_step is not None and traces.saved_step == step:
+    if traces.goes_beyond or (traces.saved_step is not None and traces.saved_step == step):
         return True
     if is_bare(last):
         return step >= total or closes(rows)

@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,31 @@ def test_the_traces_of_a_folder(tmp_path: Path) -> None:
     found = traces_of(paths, [])
     assert found.log_age == pytest.approx(100, abs=5) and found.results_age == pytest.approx(200, abs=5)
     assert replace(found, log_age=None, results_age=None) == Traces([], results_epoch=3.0, saved_step=7)
+
+
+@pytest.mark.parametrize(
+    ("state", "older_s", "found"),
+    [
+        ({}, 0.0, RunState.SUCCEEDED),
+        ({}, 900.0, RunState.LOST),  # of a training before, which began alike
+        ({"log_history": [{"step": 8, "loss": 2.5}]}, 0.0, RunState.LOST),  # of another training
+        ({"log_history": [{"step": 7, "loss": 2.0}, "?"]}, 0.0, RunState.LOST),
+        ({"global_step": 10, "max_steps": 10}, 0.0, RunState.LOST),
+        ({"global_step": 19}, 0.0, RunState.LOST),  # stopped
+    ],
+)
+def test_a_log_whose_rest_is_not_here_ended_where_the_state_tells_its_end(
+    tmp_path: Path, state: dict[str, Any], older_s: float, found: RunState
+) -> None:
+    """A real run was published with a log that ends at step 500 of 560."""
+    paths, at = RunPaths(tmp_path), time.time() - DAY
+    paths.trainer_log.write_text("".join(json.dumps(row) + "\n" for row in steps(8)))
+    history = {"global_step": 20, "log_history": [{"step": 8, "loss": 2.0}, {"step": 20, "train_loss": 2.0}]}
+    (tmp_path / "trainer_state.json").write_text(json.dumps({**history, "max_steps": 20} | state))
+    (tmp_path / "all_results.json").write_text(json.dumps({"epoch": 2.0, "train_loss": 2.0}))
+    for path in tmp_path.iterdir():
+        os.utime(path, (at - older_s * (path != paths.trainer_log),) * 2)
+    assert view_plain(tmp_path, paths).state is found
 
 
 def test_a_pointer_of_git_lfs_is_no_log(tmp_path: Path) -> None:
