@@ -77,8 +77,8 @@ class Roots:
 
 
 def can_be_a_path(text: str) -> bool:
-    """Whether a system call takes it: no zero, no half of a character (`\\ud800`), which JSON can name, and no name that
-    is longer than the usual file systems allow."""
+    """Whether a system call takes it: no zero, no half of a character (`\\ud800`), which JSON can name, and no name
+    that is longer than the usual file systems allow."""
     try:
         name = os.fsencode(text)
     except UnicodeEncodeError:
