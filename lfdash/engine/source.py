@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,13 +32,14 @@ OURS = ("saves", "models", "exports", "data", "configs")  # what starts with one
 
 def offers(services: Services) -> dict[str, str]:
     """The folders with weights of the newest runs -> what they are called: a training's by its name, what an export has
-    written by its folder."""
+    written, and trainings of one name, by the folder."""
     found: dict[str, str] = {}
     for view in services.registry.snapshot():
         folder = offered(view)
         if folder is not None and len(found) < MOST:
             found.setdefault(folder, view.name if named(view.kind).trains else folder)
-    return found
+    names = Counter(map(models.folded, found.values()))
+    return {folder: name if names[models.folded(name)] == 1 else folder for folder, name in found.items()}
 
 
 def offered(view: RunView) -> str | None:

@@ -36,8 +36,17 @@ ROOM = " "  # at the end of each option of a list that takes texts: nobody types
 
 
 def spoken(options: Iterable[Any], word: Word) -> Word:
-    """`word` with the words of the options taken down once, in the language of now."""
-    words = {option: word(option) for option in options}
+    """`word` with the words of the options taken down once, in the language of now; numbered where several are the
+    same, since Streamlit knows an option by its words."""
+    words: dict[Any, str] = {}
+    taken: set[str] = set()
+    for option in options:
+        plain, number = word(option), 1
+        words[option] = plain
+        while folded(words[option]) in taken:
+            number += 1
+            words[option] = f"{plain} ({number})"
+        taken.add(folded(words[option]))
     return lambda value: words[value] if value in words else word(value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import streamlit as st
 
 from lfdash.engine.services import Services
@@ -39,13 +41,20 @@ def draw_pick(form: Form, view: RunView) -> None:
     if len(views) < 2:
         return
     st.session_state[PICK] = view.run_id
+    names = Counter(item.name for item in views.values())
+
+    def word(run_id: str) -> str:
+        """Its name and state; where several have that name, its folder."""
+        item = views[run_id]
+        name = item.name if names[item.name] == 1 else item.output_dir.removeprefix("saves/")
+        return f"{name} · {t(f'states.{item.state.name}')}"
 
     def show() -> None:
         st.session_state[SHOWN] = st.session_state[PICK]
 
     keyed.select(
         t("ui.run_shown"), list(views), key=PICK, page=form.page, empty=False, label_visibility="collapsed", width=260,
-        on_change=show, word=lambda run_id: f"{views[run_id].name} · {t(f'states.{views[run_id].state.name}')}",
+        on_change=show, word=word,
     )
 
 

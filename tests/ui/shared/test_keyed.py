@@ -89,6 +89,11 @@ def test_a_group_stays_open_when_its_title_changes() -> None:
     assert [said(pages.good(app.run())) for _ in range(2)] == ["open True", "open True"]
 
 
+def test_options_of_the_same_words_are_told_apart() -> None:
+    word = keyed.spoken(["a", "b", "c", "d"], {"a": "Hello", "b": "Hello (2)", "c": "hello", "d": "Hello"}.__getitem__)
+    assert [word(option) for option in "abcd"] == ["Hello", "Hello (2)", "hello (3)", "Hello (4)"]
+
+
 def test_the_words_are_part_of_the_widget() -> None:
     names = {keyed.widget_key("k", "here", [1, 2], words.__getitem__) for words in WORDS.values()}
     assert len(names) == 3

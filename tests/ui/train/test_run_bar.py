@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,20 @@ def test_a_run_that_is_over_has_no_stop_and_its_own_files(
     assert made["run_download_metrics"]().splitlines()[0].startswith(b"step,")
     with zipfile.ZipFile(io.BytesIO(made["run_download_small"]())) as archive:
         assert HIDDEN_VALUE.encode() not in archive.read("console.log")
+
+
+def test_runs_of_one_name_are_called_by_their_folders_and_each_can_be_shown(services: Services) -> None:
+    ours, other = add_run(services.workspace.root, "one"), services.workspace.root / "saves/other/lora/one"
+    shutil.copytree(ours.root, other, ignore=shutil.ignore_patterns("run.json", "attempts"))
+    add_run(services.workspace.root, "two")
+    services.registry.refresh()
+    app = pages.start()
+    pick = pages.widget(app, "selectbox", "page.run_pick")
+    assert sorted(line.partition(" · ")[0] for line in pick.options) == ["demo-llama/lora/one", "other/lora/one", "two"]
+    for line in pick.options:
+        app = pages.good(pages.widget(app, "selectbox", "page.run_pick").select(line).run())
+        shown = services.registry.get(app.session_state["page.run_pick"])
+        assert shown is not None and shown.output_dir.endswith(line.partition(" · ")[0])
 
 
 def test_a_run_that_goes_on_can_be_stopped(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
