@@ -123,8 +123,10 @@ class Digest:
         when = seconds(row)
         if step > 0:  # the last line of an evaluation goes back to 0 and begins nothing
             trains = "loss" in row
-            kind = self._launches.take(step, number(row.get("total_steps")), when, trains, "eval_loss" in row)
-            if kind is Kind.BESIDE:
+            kind = self._launches.take_row(row, step, when)
+            if kind is Kind.AFTER and math.isfinite(when) and self._clock.steps:
+                self._clock.put(self._clock.steps[-1], when + self._base)
+            if kind in (Kind.BESIDE, Kind.AFTER):
                 return
             if kind is Kind.BEGINS:
                 for curve in (self._loss, self._eval, self._clock, self._tokens):

@@ -31,7 +31,7 @@ from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.summary import NOTHING, LogDigest, Summary
 from lfdash.runs.view import RunView
 
-VERSION = 6
+VERSION = 7
 LARGEST_FILE = 64 << 20  # bytes; 10,000 runs take some 7 MB
 MEGABYTE = 1 << 20  # bytes of a log read at once
 BUDGET_S = 0.05  # of each look, spent on logs that were not read yet

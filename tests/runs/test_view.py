@@ -130,7 +130,8 @@ def test_the_last_lines_of_a_log_tell_as_much_as_many(tmp_path: Path, log: Path)
     """Also of a long one, and of one whose end has no losses."""
     rows = log.read_text()
     long = tmp_path / "long.jsonl"
-    step = [{"current_steps": n, "total_steps": 900, "loss": 9 / n, "elapsed_time": "0:00:09"} for n in range(1, 901)]
+    line = {"total_steps": 900, "elapsed_time": "9:00:00"}  # so late that what follows is a launch
+    step = [{"current_steps": n, "loss": 9 / n, **line} for n in range(1, 901)]
     long.write_text("".join(json.dumps(row) + "\n" for row in step) + rows)
     quiet = tmp_path / "quiet.jsonl"
     quiet.write_text(rows + '{"current_steps": 3, "total_steps": 4, "percentage": 75.0}\n' * 300)

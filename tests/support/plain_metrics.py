@@ -47,13 +47,17 @@ class Plain:
             if not math.isfinite(step):
                 continue
             total = number(row.get("total_steps"))
-            if abs(total) < 2**63:
-                self.planned = int(total)
             if step == 0:
+                self._plan(total)
                 if min(self.steps, default=1.0) >= 0:
                     self._put(0.0, row, seconds(row))
                 continue
-            kind = self._launches.take(step, total, seconds(row), "loss" in row, "eval_loss" in row)
+            kind = self._launches.take_row(row, step, seconds(row))
+            if kind is Kind.AFTER:
+                if math.isfinite(seconds(row)):
+                    self.steps[max(self.steps)]["seconds"] = seconds(row) + self._base
+                continue
+            self._plan(total)
             if kind is Kind.BESIDE:
                 if "eval_loss" in row and step in self.steps and step not in self._evaluated:
                     self.steps[step]["eval_loss"] = number(row["eval_loss"])
@@ -65,6 +69,10 @@ class Plain:
                 self._evaluated.add(step)
             self._put(step, row, seconds(row) + self._base)
             self._speed(step, row)
+
+    def _plan(self, total: float) -> None:
+        if abs(total) < 2**63:
+            self.planned = int(total)
 
     def _launch(self, row: Row, step: float) -> None:
         trains = "loss" in row

@@ -39,9 +39,6 @@ class Merge:
         """Takes the next rows; whether there are any."""
         if not len(block):
             return False
-        known = np.flatnonzero(np.abs(block.total) < 2**63)  # not NaN either
-        if len(known):
-            self.planned = int(block.total[known[-1]])
         if block.step.all():
             self._add_beyond(block)
             return True
@@ -55,7 +52,13 @@ class Merge:
                 self._add_nought(part)
         return True
 
+    def _plan(self, totals: Column) -> None:
+        known = np.flatnonzero(np.abs(totals) < 2**63)  # not NaN either
+        if len(known):
+            self.planned = int(totals[known[-1]])
+
     def _add_nought(self, block: Block) -> None:
+        self._plan(block.total)
         if not len(self.columns) or self.columns.view("step")[0] > 0:
             self.columns.insert_first(0.0)
             self._segments = tuple(Segment(segment.place + 1, segment.step) for segment in self._segments)
@@ -67,11 +70,15 @@ class Merge:
 
     def _add_beyond(self, block: Block) -> None:
         kinds = self._launches.kinds(block)
-        parts = np.flatnonzero((kinds[1:] == Kind.BEGINS) | (np.diff(kinds == Kind.BESIDE) > 0)) + 1
+        self._plan(block.total[kinds != Kind.AFTER])
+        apart = np.where(kinds == Kind.BEGINS, Kind.NEXT, kinds)
+        parts = np.flatnonzero((kinds[1:] == Kind.BEGINS) | (apart[1:] != apart[:-1])) + 1
         edges = [0, *parts.tolist(), len(block)]
         for begin, end in pairwise(edges):
             if kinds[begin] == Kind.BESIDE:
                 self._add_beside(block.part(begin, end))
+            elif kinds[begin] == Kind.AFTER:
+                self._add_after(block.seconds[begin:end])
             else:
                 self._append(block.part(begin, end), launch=bool(kinds[begin] == Kind.BEGINS))
 
@@ -83,6 +90,13 @@ class Merge:
                 row = block.part(number, number + 1)
                 self.columns.put("eval_loss", place, float(row.columns["eval_loss"][0]))
                 self.columns.marks[place] |= EVALUATED
+
+    def _add_after(self, seconds: Column) -> None:
+        """Takes the time of what was evaluated or predicted after the training: it belongs to the last row."""
+        known, last = seconds[~np.isnan(seconds)], len(self.columns) - 1
+        if len(known) and last >= 0:
+            self.columns.replace(last)
+            self.columns.put("seconds", last, float(known[-1]) + self._base)
 
     def _append(self, block: Block, *, launch: bool) -> None:
         """Takes rows of one launch, ascending; launch: whether they begin one."""

@@ -16,6 +16,7 @@ from lfdash.runs.metrics.frame import Segment
 from lfdash.runs.metrics.launches import Kind, Launches, last_launch
 from lfdash.runs.metrics.line import NAN
 from lfdash.runs.metrics.progress import progress
+from lfdash.runs.summary import Digest
 from tests.support.feeds import fed
 
 Row = dict[str, Any]
@@ -112,3 +113,58 @@ def test_lines_without_a_clock_begin_a_launch_only_by_their_steps(steps: list[in
     assert kinds_of([(step, NAN) for step in steps]) == [
         Kind.BEGINS if number and step < steps[number - 1] else Kind.NEXT for number, step in enumerate(steps)
     ]
+
+
+EVALUATED: Row = {
+    "current_steps": 30, "total_steps": 30, "loss": None, "eval_loss": 0.25, "learning_rate": None, "epoch": 1.0,
+    "percentage": 100.0, "elapsed_time": "0:17:30",
+}
+PREDICTED: list[Row] = [
+    {"current_steps": step, "total_steps": 250, "elapsed_time": f"0:17:{step // 10:02d}"} for step in range(5, 251, 5)
+]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [EVALUATED], PREDICTED, [*PREDICTED, EVALUATED], [EVALUATED, {**PREDICTED[-1], "elapsed_time": "0:17:30"}],
+    ],
+)
+@pytest.mark.parametrize("closed", [True, False])
+def test_what_counts_its_own_batches_after_a_training_is_no_step_of_it(
+    tmp_path: Path, after: list[Row], closed: bool
+) -> None:
+    """As versions before 0.9 wrote it, with a null for what a line has not."""
+    rows = launch(10, 100, late=0.0, pause=100.0, total=101)
+    ending = {"current_steps": 101, "total_steps": 101, "epoch": 1.0, "elapsed_time": "0:16:50"}
+    rows = [{key: value for key, value in row.items() if key != "at"} for row in rows] + [ending] * closed
+    lines = [{key: value for key, value in row.items() if value is not None} for row in after]
+    seconds = 1050.0 if lines[-1]["elapsed_time"] == "0:17:30" else 1045.0
+    frame, digest = fed(tmp_path, rows + lines).frame, Digest()
+    assert frame["step"].tolist() == [*range(10, 101, 10), *[101] * closed] and not frame.segments
+    assert frame["seconds"][-1] == seconds and not frame.series("eval_loss")[0].size
+    digest.add(rows + lines)
+    summary = digest.summary()
+    assert (summary.last, summary.last_eval, summary.whole.seconds) == (0.01, None, seconds)
+    found = progress(rows + lines)
+    assert (found.step, found.total, found.loss, found.elapsed_s) == (101 if closed else 100, 101, 0.01, seconds)
+    assert found.epoch == 1.0
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        EVALUATED | {"epoch": 0.3},  # of an earlier epoch: it is trained again
+        EVALUATED | {"elapsed_time": "0:03:00"},  # its clock began anew
+        EVALUATED | {"total_steps": 101, "elapsed_time": "0:03:00"},
+    ],
+)
+def test_the_evaluation_of_a_resume_is_a_step(row: Row) -> None:
+    rows = launch(10, 100, late=0.0, pause=100.0, total=101)
+    assert progress([*rows, row]).step == 30
+
+
+def test_a_training_of_more_steps_whose_first_line_has_no_loss_goes_on(tmp_path: Path) -> None:
+    rows = launch(10, 100, late=0.0, pause=1.0, total=100)
+    more = {"current_steps": 150, "total_steps": 200, "eval_loss": 0.5, "epoch": 1.5, "elapsed_time": "0:01:00"}
+    assert progress([*rows, more]).step == 150 and fed(tmp_path, [*rows, more]).frame["step"][-1] == 150
