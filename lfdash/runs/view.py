@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lfdash.files import NOT_THERE, look_mark, readable
+from lfdash.files import NOT_THERE, readable
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
@@ -22,6 +22,7 @@ from lfdash.runs.notes import NONE, Notes
 from lfdash.runs.notes import read as read_notes
 from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths
 from lfdash.runs.plain import is_pointer, judge_plain, traces_of
+from lfdash.runs.plain_times import times_of
 from lfdash.runs.record import TERMINAL, Exit, RunRecord, RunState, Status, Why
 from lfdash.runs.steps import read_steps
 
@@ -349,11 +350,10 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
     """A run that has no record of ours: what its log shows. error: why its run.json is none. OSError when something of
     it cannot be read."""
     rows = read_last(paths.named(LOG))
-    mark = look_mark(paths.trainer_log)
-    changed = None if mark is None else mark[0] / 1e9
     pointer = is_pointer(paths.named(LOG))
     state = RunState.LOST if pointer else judge_plain(traces_of(paths, rows))
     found = progress(rows)
+    started, changed = times_of(paths, rows, found.elapsed_s, pointer=pointer)
     return RunView(
         run_id=plain_id(workspace, paths.root),
         name=readable(paths.root.name),
@@ -364,7 +364,7 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
         error=error,
         lost="pointer" if pointer else None,
         saved=read_saved(paths),
-        started=changed - found.elapsed_s if changed is not None and found.elapsed_s is not None else None,
+        started=started,
         ended=changed if state in TERMINAL else None,
         notes=read_notes(paths.notes),
         plain_kind=kind_of_plain(paths),
