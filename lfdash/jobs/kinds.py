@@ -1,8 +1,8 @@
 """KINDS: every kind of job, one row a kind. Its command, page, checks, devices and details derive from it.
 
 A new kind is a row here; its own fields in `fields`, under the scope of its name (at least `output_dir`, the name of
-its runs); the script of its page, two lines as in pages/evaluate.py; and its texts: `ui.page_NAME`, `ui.welcome_NAME`
-and `ui.runs_kind_NAME`.
+its runs); the script of its page, two lines as in pages/evaluate.py; and its texts: `ui.page_NAME`, `ui.welcome_NAME`,
+`ui.runs_kind_NAME`, and `ui.preparing_NAME` where it neither trains nor serves.
 """
 
 from __future__ import annotations

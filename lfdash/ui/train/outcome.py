@@ -9,6 +9,7 @@ import streamlit as st
 from lfdash.engine.more import past_end_in
 from lfdash.engine.resume import why_not_resumed
 from lfdash.engine.words import no_checkpoint_in, span_in
+from lfdash.jobs.kinds import JobKind, named
 from lfdash.jobs.secret_arguments import hide
 from lfdash.locales import pair_in
 from lfdash.runs.diagnose import Diagnosis
@@ -62,7 +63,12 @@ def draw_going(view: RunView) -> None:
     elif view.state is RunState.RUNNING and view.stall is not None:
         st.warning(stall_words(view.stall, view.progress.step), icon=":material/hourglass_disabled:")
     elif view.progress.step is None and view.state is not RunState.UNKNOWN:
-        st.info(t("ui.preparing"), icon=":material/hourglass_top:")
+        st.info(preparing_words(named(view.kind)), icon=":material/hourglass_top:")
+
+
+def preparing_words(kind: JobKind) -> str:
+    """What a run does before its first step, and what begins after that."""
+    return t("ui.preparing" if kind.trains or kind.serves else f"ui.preparing_{kind.name}")
 
 
 def stall_words(stall: Stall, step: int | None) -> str:

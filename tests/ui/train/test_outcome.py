@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.services import Services
+from lfdash.jobs.kinds import BY_NAME
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.locales import in_language
 from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView, Saved, Stall
 from lfdash.ui.shared.text import t
+from lfdash.ui.train.outcome import preparing_words
 from tests.support import app
 from tests.support.runs import FIXTURES, plan_for, record_for
 
@@ -165,3 +168,13 @@ def test_a_stopped_run_without_a_checkpoint_says_that_it_cannot_be_resumed(servi
 def test_a_stopped_run_with_a_checkpoint_says_no_such_thing(services: Services) -> None:
     said = show(services, "sft", state=RunState.STOPPED, saved=Saved("adapter", 12, (5,)))
     assert "cannot be resumed" not in said
+
+
+@pytest.mark.parametrize("code", ["en", "ru", "zh", "ko", "ja"])
+def test_each_kind_says_what_begins_after_its_preparation(code: str) -> None:
+    keys = {"train": "ui.preparing", "eval": "ui.preparing_eval", "export": "ui.preparing_export"}
+    said = {in_language(code, key) for key in keys.values()}
+    assert len(said) == len(keys)
+    assert {name: preparing_words(BY_NAME[name]) for name in keys} == {
+        name: in_language("en", key) for name, key in keys.items()
+    }
