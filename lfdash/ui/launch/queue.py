@@ -61,17 +61,18 @@ def draw_question(services: Services) -> None:
         st.markdown(f":material/hourglass_top: {markdown_safe(why)} {t('ui.queue_ask')}")
         st.html(read_aloud("form", f"{why} {t('ui.queue_ask')}"))
         with st.container(horizontal=True, gap="small"):
-            if chats and form.kind.queued:
+            makes_room = bool(chats) and form.kind.queued
+            if makes_room:  # to wait for a chat is to wait until nobody has asked it for half an hour
                 names = ", ".join(markdown_safe(view.name) for view in chats)
                 st.button(
                     t("ui.queue_end_chat", names=names), key="queue_end_chat", on_click=end_and_queue,
                     args=(form, resume, [view.run_id for view in chats]), help=t("ui.queue_end_chat_help"),
-                    icon=":material/forum:",
+                    icon=":material/forum:", type="primary",
                 )
             for how, name in hows if form.kind.queued else hows[1:]:
                 st.button(
-                    t(f"ui.{name}"), key=name, type="primary" if how == "queue" else "secondary", on_click=answer,
-                    args=(form, resume, how),
+                    t(f"ui.{name}"), key=name, on_click=answer, args=(form, resume, how),
+                    type="primary" if how == "queue" and not makes_room else "secondary",
                 )
             st.button(t("ui.queue_not"), key="queue_not", type="tertiary", on_click=forget_answers)
 

@@ -105,6 +105,15 @@ def test_start_asks_and_ends_the_chat(gpus: Services) -> None:
     assert entry.record.kind == "eval"
 
 
+def test_what_makes_room_is_the_first_choice(gpus: Services) -> None:
+    begin(gpus, "chat-1", request=ResourceRequest(count=2))
+    for page in ("pages/evaluate.py", "pages/chat.py"):
+        app = asked_on(page)
+        asked = [button for button in app.button if (button.key or "").startswith("queue_")]
+        assert [button.key for button in asked if button.proto.type == "primary"] == ["queue_end_chat"], page
+        pages.good(app.button(key="queue_not").click().run())
+
+
 def test_who_shares_it_with_a_training_is_not_asked(gpus: Services) -> None:
     begin(gpus, "chat-1")
     begin(gpus, "training", "train")
