@@ -17,7 +17,7 @@ from lfdash.launchers.base import Level
 from lfdash.outcomes import Problem, Refused
 from lfdash.runs.view import RunView
 from lfdash.ui.chat import settings
-from lfdash.ui.chat.keys import COMPARED, CURRENT, FRESH, SAID, UNSENT
+from lfdash.ui.chat.keys import COMPARED, COMPARED_WITH, CURRENT, FOLLOWED, FRESH, SAID, UNSENT
 from lfdash.ui.shared.answers import refusal, tell
 from lfdash.ui.shared.text import t
 
@@ -38,12 +38,13 @@ def current(services: Services) -> Conversation:
     return found
 
 
-def resume(services: Services, shown: str) -> None:
-    """In a session that has shown no conversation yet, as after a reload: the newest one with the chat that is shown,
-    and the chats that were asked beside it."""
-    if CURRENT in st.session_state:
+def follow(services: Services, shown: str) -> None:
+    """Where another chat is shown than before, as one that was just started, or after a reload: the newest conversation
+    with it, and the chats that were asked beside it; else a new one, for it alone or for those it was started with."""
+    if st.session_state.get(FOLLOWED) == shown:
         return
-    st.session_state[CURRENT] = None
+    st.session_state[FOLLOWED] = shown
+    started_with = st.session_state.pop(COMPARED_WITH, None)
     for head in services.chats.asking.store.heads()[:NEWEST]:
         found = services.chats.asking.get(head.id)
         if isinstance(found, Conversation) and shown in found.columns:
@@ -51,6 +52,9 @@ def resume(services: Services, shown: str) -> None:
             asked = [answer.column for answer in found.turns[-1].answers] if found.turns else []
             st.session_state[COMPARED] = [column for column in asked if column != shown]
             return
+    show(services, None)
+    if started_with != shown:
+        st.session_state[COMPARED] = []
 
 
 def columns(services: Services, shown: str) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ FILES = [name for names in TYPES.values() for name in names]
 def draw_chat(services: Services, view: RunView) -> None:
     """The whole tab."""
     settings.seed(services)
-    actions.resume(services, view.run_id)
+    actions.follow(services, view.run_id)
     found = connection_of(services.registry, view)
     draw_state(services, view, found)
     asked = actions.columns(services, view.run_id)

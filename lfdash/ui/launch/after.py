@@ -24,6 +24,7 @@ from lfdash.ui.shared.text import t
 
 GO = "after.go"  # (page, run id or "") that a click leads to
 COMPARED = "chat.compared"  # run ids of the chats that are asked beside the one that is shown
+COMPARED_WITH = "chat.compared_with"  # run id of the chat that they were started with, until it is shown
 
 
 class Subject:
@@ -194,7 +195,8 @@ def beside(services: Services, found: Sequence[RunView]) -> Refused | None:
         if isinstance(chat, Refused):
             return chat
         ids.append(chat)
-    st.session_state[SHOWN], st.session_state[COMPARED] = ids[0], ids[1:]
+    st.session_state[SHOWN] = st.session_state[COMPARED_WITH] = ids[0]
+    st.session_state[COMPARED] = ids[1:]
     st.session_state[GO] = (SERVING.page, ids[0])
     return None
 

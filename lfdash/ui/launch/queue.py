@@ -90,14 +90,16 @@ def answer(form: Form, resume: tuple[str, int] | next_steps.Longer | None, how: 
 def end_and_queue(
     form: Form, resume: tuple[str, int] | next_steps.Longer | None, chats: Sequence[str]
 ) -> None:
-    """The chats shall make room: the job waits until their devices are free, and starts then. They go on where it was
-    not queued, as when something in the form is wrong by now."""
+    """The chats shall make room: the job waits until their devices are free, starts then, and is shown. They go on
+    where it was not queued, as when something in the form is wrong by now."""
     jobs = form.services.registry.queue.jobs
     before = {entry.run_id for entry in jobs.entries()}
     try:
         answer(form, resume, "queue")
     finally:  # it ends by drawing the page anew, which is an exception
-        if any(entry.run_id not in before for entry in jobs.entries()):
+        new = [entry.run_id for entry in jobs.entries() if entry.run_id not in before]
+        if new:
+            st.session_state[SHOWN] = new[-1]
             actions.end_chats(form.services, chats)
 
 
