@@ -66,7 +66,8 @@ MARKS: Mapping[str, str] = {
     "gradient_accumulation_steps": "ga", "max_steps": "steps", "cutoff_len": "len", "warmup_steps": "wu",
     "lora_dropout": "do", "pref_beta": "beta",
 }
-FOLLOWERS = ("changed", "bar", "early")  # fragments that follow each change of a field
+ASKED = "asked"  # the fragment that asks what shall be done with a job whose devices are in use
+FOLLOWERS = ("changed", "bar", "early", ASKED)  # fragments that follow each change of a field
 SAYS = "says"  # that which says in words what a form with weights would do: it follows, too
 MODEL_PICK = "page.model"  # what the one field of the model shows; the form's values are its name and path
 HUB_NAME = "top.hub_name"

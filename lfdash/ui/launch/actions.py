@@ -9,7 +9,7 @@ from dataclasses import replace
 import streamlit as st
 
 from lfdash.engine import submit as launching
-from lfdash.engine.chat.making_room import only_chats
+from lfdash.engine.chat.making_room import holders, only_chats
 from lfdash.engine.plans import Prepared, prepare
 from lfdash.engine.services import Services
 from lfdash.engine.submit import How, keep_secrets
@@ -17,9 +17,20 @@ from lfdash.jobs.job import JobConfig
 from lfdash.launchers.base import Level
 from lfdash.outcomes import Problem, Refused
 from lfdash.queue.store import Queued
+from lfdash.runs.record import TERMINAL
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
-from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, MESSAGE, NOTICE, ROOM, SHOWN, forget_answers, refusal, tell
+from lfdash.ui.shared.answers import (
+    BUSY,
+    FORM_MESSAGE,
+    MESSAGE,
+    NOTICE,
+    SHOWN,
+    Busy,
+    forget_answers,
+    refusal,
+    tell,
+)
 from lfdash.ui.shared.run_words import queued_words
 from lfdash.ui.shared.text import t
 
@@ -55,7 +66,7 @@ def launch(form: Form, how: How = "start") -> None:
         return
     prepared = prepare(form.services, job, t("ui.yaml_header"))
     keep_secrets(form.services, job)
-    if submit(form.services, prepared, how):
+    if submit(form.services, prepared, how, job=job):
         st.session_state[STARTED] = (what_was_clicked(job, how), time.monotonic())
         form.propose_name()
         form.save_draft()
@@ -76,17 +87,17 @@ def is_second_click(job: JobConfig, how: How) -> bool:
     return bool(clicked == what_was_clicked(job, how) and time.monotonic() - when < SECOND_CLICK_S)
 
 
-def submit(services: Services, prepared: Prepared, how: How, resume: tuple[str, int] | None = None) -> bool:
+def submit(
+    services: Services, prepared: Prepared, how: How, resume: object = None, job: JobConfig | None = None
+) -> bool:
     """Starts a run or puts it into the queue; False, with the reason for the page, when neither happened.
 
-    resume: the run and the step, where it is one.
+    resume: what goes on with which run, where it is not a job of the form: see `Busy`. job: of the form, else.
     """
     outcome = launching.submit(services, prepared, how)
     if isinstance(outcome, Refused):
         if outcome.code == "busy":
-            st.session_state[BUSY] = (refusal(outcome), prepared.record.kind, resume)
-            chats = only_chats(services.registry.snapshot(), outcome.params)
-            st.session_state[ROOM] = tuple(view.run_id for view in chats)
+            st.session_state[BUSY] = busy_with(services, outcome, prepared.record.kind, resume, job)
         else:
             st.session_state.update({FORM_MESSAGE if resume is None else MESSAGE: refusal(outcome)})
         return False
@@ -95,6 +106,18 @@ def submit(services: Services, prepared: Prepared, how: How, resume: tuple[str, 
     else:
         st.session_state[SHOWN] = prepared.plan.run_id
     return True
+
+
+def busy_with(services: Services, busy: Refused, kind: str, resume: object, job: JobConfig | None) -> Busy:
+    """What is asked where devices are in use. busy: the refusal, which names those that have them."""
+    views, names = services.registry.snapshot(), holders(busy.params)
+    runs = [view for view in views if view.name in names and view.state not in TERMINAL]
+    whole = {view.name for view in runs} == names  # else somebody has a part whose end is not seen here
+    chats = only_chats(views, busy.params)
+    return Busy(
+        refusal(busy), kind, resume, tuple(view.run_id for view in runs) if whole else (),
+        tuple(view.run_id for view in chats), job,
+    )
 
 
 def open_groups(problems: list[Problem]) -> None:

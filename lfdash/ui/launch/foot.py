@@ -15,9 +15,9 @@ from lfdash.jobs.summary import Summary, summary
 from lfdash.outcomes import Problem
 from lfdash.ui.form import preview, problems, sees
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import actions, memory, memory_dialog, next_steps, queue, sweep
+from lfdash.ui.launch import actions, memory, memory_dialog, next_steps, question, sweep
 from lfdash.ui.shared import dialogs, keyed
-from lfdash.ui.shared.answers import BUSY, FORM_MESSAGE, refusal
+from lfdash.ui.shared.answers import FORM_MESSAGE, refusal
 from lfdash.ui.shared.page_script import read_aloud
 from lfdash.ui.shared.text import choice, label, markdown_safe, pair, problem_words, t
 
@@ -27,7 +27,7 @@ MOST_SAID = 3  # errors that are read aloud; all are counted
 
 
 def draw(form: Form) -> None:
-    """The whole foot. Its two parts are fragments that follow each change of the form."""
+    """The whole foot. Its parts are fragments that follow each change of the form."""
     with st.container(key="foot", gap="xsmall"):
         draw_answers(form)
         st.fragment(partial(draw_problems, form), key="early")()
@@ -39,9 +39,7 @@ def draw_answers(form: Form) -> None:
     message = st.session_state.get(FORM_MESSAGE)
     if message:
         st.error(markdown_safe(message), icon=":material/block:")
-    asked = st.session_state.get(BUSY)
-    if asked and asked[2] is None:
-        queue.draw_question(form.services)
+    question.draw(form.services, "form")
 
 
 def draw_problems(form: Form) -> None:

@@ -26,7 +26,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.answers import BUSY, MESSAGE, forget_answers, refusal, tell
+from lfdash.ui.shared.answers import MESSAGE, forget_answers, refusal, tell
 from lfdash.ui.shared.text import markdown_safe, t
 
 TURN = "next.turn"  # counts what was started: the menus of the turn before are closed
@@ -71,9 +71,8 @@ def train_longer(form: Form, longer: Longer, how: How = "start") -> None:
     prepared = prepare_more(form.services, view, longer.total, t("ui.yaml_header")) if view else Refused("unknown")
     if isinstance(prepared, Refused):
         st.session_state[MESSAGE] = refusal(prepared)
-    elif not actions.submit(form.services, prepared, how) and BUSY in st.session_state:
-        why, kind, _ = st.session_state[BUSY]
-        st.session_state[BUSY] = (why, kind, longer)
+    else:
+        actions.submit(form.services, prepared, how, longer)
     close_menus()
     st.rerun()
 

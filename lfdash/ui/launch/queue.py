@@ -1,8 +1,7 @@
-"""The queue on the page: what waits and why, its order, its settings, and the question that a busy machine asks."""
+"""The queue on the page: what waits and why, its order, and its settings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -10,7 +9,6 @@ import streamlit as st
 
 from lfdash.engine.chat.making_room import chats_in_the_way
 from lfdash.engine.services import Services
-from lfdash.engine.submit import How
 from lfdash.engine.words import waiting_in
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import ResourceRequest
@@ -21,8 +19,7 @@ from lfdash.runs.plan import ARGS_FILE
 from lfdash.runs.view import RunView, Waiting
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, kept_ready, next_steps
-from lfdash.ui.shared.answers import BUSY, ROOM, SHOWN, forget_answers, tell
-from lfdash.ui.shared.page_script import read_aloud
+from lfdash.ui.shared.answers import SHOWN, forget_answers, tell
 from lfdash.ui.shared.text import language, markdown_safe, pair, t
 
 CANCELLED = "queue.cancelled"  # (id, name) of the job that was cancelled last, to be put back
@@ -43,64 +40,6 @@ def ask_words(ask: ResourceRequest, gpus: int) -> str:
     if ask.cpu or not gpus:
         return t("ui.queue_asks_cpu")
     return t("ui.queue_asks_all") if ask.count is None else t("ui.queue_asks_count", count=ask.count)
-
-
-# -- the question ---------------------------------------------------------------------------------------
-
-
-def draw_question(services: Services) -> None:
-    """The last Start found its devices in use: wait for its turn, or start all the same?"""
-    asked = st.session_state.get(BUSY)
-    if not asked:
-        return
-    why, kind, resume = asked
-    form = Form(services, named(kind))
-    chats = [view for run_id in st.session_state.get(ROOM) or () if (view := services.registry.get(run_id))]
-    hows: list[tuple[How, str]] = [("queue", "queue_it"), ("beside", "queue_beside")]
-    with st.container(border=True, key="busy", gap="xsmall"):
-        st.markdown(f":material/hourglass_top: {markdown_safe(why)} {t('ui.queue_ask')}")
-        st.html(read_aloud("form", f"{why} {t('ui.queue_ask')}"))
-        with st.container(horizontal=True, gap="small"):
-            makes_room = bool(chats) and form.kind.queued
-            if makes_room:  # to wait for a chat is to wait until nobody has asked it for half an hour
-                names = ", ".join(markdown_safe(view.name) for view in chats)
-                st.button(
-                    t("ui.queue_end_chat", names=names), key="queue_end_chat", on_click=end_and_queue,
-                    args=(form, resume, [view.run_id for view in chats]), help=t("ui.queue_end_chat_help"),
-                    icon=":material/forum:", type="primary",
-                )
-            for how, name in hows if form.kind.queued else hows[1:]:
-                st.button(
-                    t(f"ui.{name}"), key=name, on_click=answer, args=(form, resume, how),
-                    type="primary" if how == "queue" and not makes_room else "secondary",
-                )
-            st.button(t("ui.queue_not"), key="queue_not", type="tertiary", on_click=forget_answers)
-
-
-def answer(form: Form, resume: tuple[str, int] | next_steps.Longer | None, how: How) -> None:
-    """The question was answered: the same job again, in the way that was chosen."""
-    if resume is None:
-        actions.start(form, how)
-    elif isinstance(resume, next_steps.Longer):
-        next_steps.train_longer(form, resume, how)
-    else:
-        next_steps.resume(form, *resume, how)
-
-
-def end_and_queue(
-    form: Form, resume: tuple[str, int] | next_steps.Longer | None, chats: Sequence[str]
-) -> None:
-    """The chats shall make room: the job waits until their devices are free, starts then, and is shown. They go on
-    where it was not queued, as when something in the form is wrong by now."""
-    jobs = form.services.registry.queue.jobs
-    before = {entry.run_id for entry in jobs.entries()}
-    try:
-        answer(form, resume, "queue")
-    finally:  # it ends by drawing the page anew, which is an exception
-        new = [entry.run_id for entry in jobs.entries() if entry.run_id not in before]
-        if new:
-            st.session_state[SHOWN] = new[-1]
-            actions.end_chats(form.services, chats)
 
 
 # -- one job --------------------------------------------------------------------------------------------

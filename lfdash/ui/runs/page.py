@@ -19,7 +19,7 @@ from lfdash.runs.table import TableRow
 from lfdash.runs.table_csv import to_csv
 from lfdash.runs.values import ARG
 from lfdash.runs.view import RunView
-from lfdash.ui.launch import queue
+from lfdash.ui.launch import question, queue
 from lfdash.ui.runs import actions as run_actions
 from lfdash.ui.runs import details, filters, selection, tables, trash, view
 from lfdash.ui.runs.columns import columns_of
@@ -80,7 +80,7 @@ def draw_answers(services: Services) -> None:
     notice = st.session_state.pop(NOTICE, None)
     if notice:
         st.toast(notice)
-    queue.draw_question(services)
+    question.draw(services, "all")
     run_actions.draw_answers(services)
 
 

@@ -8,9 +8,9 @@ from lfdash.jobs.kinds import BY_NAME
 from lfdash.runs.view import RunView
 from lfdash.ui.form import sidebar, source
 from lfdash.ui.form.state import PRESET, Form
-from lfdash.ui.launch import foot, queue
+from lfdash.ui.launch import foot, question, queue
 from lfdash.ui.shared import address, dialogs, streamlit_private
-from lfdash.ui.shared.answers import BUSY, MESSAGE, NOTICE, SHOWN
+from lfdash.ui.shared.answers import MESSAGE, NOTICE, SHOWN
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.looks import SELDOM_S, looks
 from lfdash.ui.shared.run_words import not_shown_words, tick_seconds
@@ -113,9 +113,7 @@ def draw_answers(form: Form) -> None:
     notice = st.session_state.pop(NOTICE, None)
     if notice:
         st.toast(markdown_safe(notice), icon=":material/playlist_add:")
-    asked = st.session_state.get(BUSY)
-    if asked and asked[2] is not None:
-        queue.draw_question(form.services)
+    question.draw(form.services, "run")
     queue.draw_cancelled(form.services)
     message = st.session_state.get(MESSAGE)
     if message:

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.locales import refusal_in
 from lfdash.outcomes import Refused
-from lfdash.ui.shared.answers import BUSY, MESSAGE
+from lfdash.ui.shared.answers import BUSY, MESSAGE, Busy
 from lfdash.ui.shared.text import LANGUAGE
 from tests.support import app as pages
 
@@ -45,7 +45,7 @@ def test_a_click_that_was_not_refused_clears_what_an_earlier_one_was_answered() 
 
 def test_another_click_forgets_the_question_too() -> None:
     app = AppTest.from_function(answers_page)
-    app.session_state[BUSY] = ("in use", "train", None)
+    app.session_state[BUSY] = Busy("in use", "train")
     done(app, "tell", TAKEN)
     assert app.session_state[BUSY] is not None
     done(app, "forget_answers")
