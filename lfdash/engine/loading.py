@@ -17,6 +17,7 @@ from lfdash.jobs.args import job_from_args
 from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS
 from lfdash.jobs.job import JobConfig, new_job
 from lfdash.jobs.kinds import JobKind, named
+from lfdash.jobs.model_words import EXPORTS
 from lfdash.jobs.rules import listed
 from lfdash.jobs.secret_arguments import clean
 from lfdash.jobs.stages import ADAPTER_METHODS
@@ -39,7 +40,6 @@ INFERS = frozenset({"infer_backend", "infer_dtype", "vllm_maxlen", "vllm_gpu_uti
 QUANTIZES = frozenset({"quantization_bit", "quantization_method", "quantization_type", "double_quantization"})
 COMPUTES = QUANTIZES | {"flash_attn"}
 EVALUATED = 50  # rows that are proposed: a first score within minutes, and the form says so
-EXPORTS = "exports"  # the folder of the workspace that an export is proposed in
 
 
 def makes_weights(kind: JobKind) -> bool:

@@ -8,6 +8,7 @@ from lfdash.errors import ConfigError
 from lfdash.files import read_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.kinds import PORT_VARIABLE, named
+from lfdash.jobs.model_words import short_name
 from lfdash.jobs.resources import ResourceRequest, request_of
 from lfdash.jobs.rules import listed
 from lfdash.queue.genuine import ENVIRONMENT
@@ -62,4 +63,4 @@ def loaded_words(view: RunView) -> str:
         return ""
     args = found[1].args
     parts = [str(args.get("model_name_or_path", "")), *listed(args.get("adapter_name_or_path"))]
-    return " + ".join(part.rstrip("/").rsplit("/", 1)[-1] for part in parts if part)
+    return " + ".join(short_name(part) for part in parts if part)

@@ -11,6 +11,7 @@ import streamlit as st
 
 from lfdash.engine import context
 from lfdash.jobs.args import build_args
+from lfdash.jobs.model_words import short_name
 from lfdash.jobs.summary import Summary, summary
 from lfdash.outcomes import Problem
 from lfdash.ui.form import preview, problems, sees
@@ -109,7 +110,8 @@ def summary_words(form: Form) -> str:
     """The form's job in one line: what is known of it, with a middle dot between."""
     job = form.read().job
     told = summary(form.kind, build_args(job), context.of(form.services, job))
-    model = str(job.get("top.model_name") or job.get("top.model_path") or "").rstrip("/").rpartition("/")[2]
+    path = short_name(str(job.get("top.model_path") or ""))
+    model = path if "/" in path else short_name(str(job.get("top.model_name") or path))
     method = choice("top.finetuning_type", told.method)
     parts = [model, t("ui.job_rank", method=method, rank=told.rank) if told.rank else method]
     if form.kind.trains:

@@ -16,6 +16,7 @@ from lfdash.queue.turns import CachedDevices
 from lfdash.ui.chat.keys import COMPARED, COMPARED_WITH, CURRENT
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import SHOWN
+from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.bench import Machine
 from tests.support.many import add_run
@@ -94,3 +95,14 @@ def test_the_chat_that_room_was_made_for_is_shown(services: Services) -> None:
     app = pages.good(app.run())
     assert app.query_params["run"] == entry.run_id
     assert not app.chat_input  # it waits: nothing is asked of another one meanwhile
+
+
+def test_an_export_is_not_called_by_the_name_of_its_run_alone(services: Services) -> None:
+    args = {"model_name_or_path": "exports/demo-1", "template": "llama3"}
+    add_run(services.workspace.root, "chat-of-export", kind="chat", args=args)
+    services.registry.refresh()
+    app = visit("id-chat-of-export")
+    app.session_state["top.model_path"] = "exports/demo-1"
+    said = [item.value for item in pages.good(app.run()).caption]
+    assert any("**exports/demo-1**" in words and t("ui.chat_asleep") in words for words in said)
+    assert any(words.startswith("exports/demo-1 · ") for words in said)  # the job in the form
