@@ -15,8 +15,8 @@ BY_NAME_BAND = 0.40  # how far off a shape is taken to be that was chosen by a s
 
 @dataclass(frozen=True)
 class Shapes:
-    """by_name: LLaMA-Factory's name of a model -> its shape; dense: shapes without experts, tower and odd attention,
-    by parameters."""
+    """by_name: LLaMA-Factory's name of a model -> its shape; dense: shapes without experts, tower, odd attention and
+    files that are quantized already (a size in a name says nothing of bits), by parameters."""
 
     by_name: Mapping[str, Architecture] = field(default_factory=dict)
     dense: tuple[Architecture, ...] = ()
@@ -43,5 +43,6 @@ def read(table: Mapping[str, Any]) -> Shapes:
         if shape is None:
             raise ValueError(f"a number is missing: {row['names']}")
         by_name.update(dict.fromkeys(row["names"], shape))
-    dense = {shape.total: shape for shape in by_name.values() if shape.is_known and not (shape.experts or shape.tower)}
+    plain = (shape for shape in by_name.values() if not (shape.experts or shape.tower or shape.quantized))
+    dense = {shape.total: shape for shape in plain if shape.is_known}
     return Shapes(by_name, tuple(dense[total] for total in sorted(dense)))

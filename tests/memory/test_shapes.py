@@ -65,6 +65,12 @@ def test_every_dense_size_is_near_some_shape() -> None:
         assert found is not None and 0.7 < found.total / 1e9 / billions < 1.4, billions
 
 
+def test_a_size_alone_never_finds_quantized_files() -> None:
+    """A job without quantization would be given weights of 4 bits, a third of its own."""
+    assert any(shape.quantized for shape in TABLE.by_name.values())
+    assert {found.quantized for size in range(1, 2400) if (found := TABLE.nearest(size / 10))} == {0}
+
+
 def test_a_row_without_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="a number is missing"):
         read({"shapes": [{"names": ["x"], "config": {"hidden_size": 8}}]})
