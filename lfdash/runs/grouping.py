@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import fsum
 from statistics import fmean
 from typing import Any
 
@@ -119,7 +118,8 @@ def mean_of(numbers: Sequence[float]) -> float:
     try:
         return fmean(numbers)
     except OverflowError:
-        return fsum(number / len(numbers) for number in numbers)
+        largest = max(map(abs, numbers))
+        return largest * fmean(number / largest for number in numbers)
 
 
 def pairs_of(rows: Sequence[TableRow], column: str) -> list[tuple[float, str]]:
