@@ -70,7 +70,7 @@ def test_a_run_of_ours_and_one_of_the_plain_cli(registry: ProcessRegistry) -> No
     assert ours.best_eval_step == 20 and ours.duration is not None and ours.duration >= 30
     assert (ours.tags, ours.note) == (("a", "b"), "first line\nsecond")
     assert (theirs.model, theirs.method, theirs.stage, theirs.percent) == ("llama3-8b", "lora", "", 100.0)
-    assert theirs.when is not None and theirs.duration is not None
+    assert theirs.duration is not None
 
 
 @pytest.mark.parametrize("losses", [(math.nan,) * 20, (math.inf,) * 20])
