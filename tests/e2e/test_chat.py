@@ -81,8 +81,7 @@ def test_a_finished_run_answers_what_its_base_model_does_not(
     page.locator(".st-key-chat_compare_add button").first.click()
     drawn(page)
     page.keyboard.press("Escape")
-    ask(page, QUESTION)
-    page.wait_for_selector(".st-key-chat_stop button")
+    page.wait_for_selector(".st-key-chat_stop button")  # it is asked what was just asked
     picture(page, "coming")
     page.wait_for_selector(".st-key-chat_again button", timeout=180_000)
     picture(page, "side_by_side")

@@ -59,8 +59,14 @@ def configuration(view: RunView) -> tuple[str, yaml_format.Document] | None:
 def loaded_words(view: RunView) -> str:
     """What a chat has loaded, in no language: its model, and the adapters on it; "" when that cannot be read."""
     found = configuration(view)
-    if found is None:
+    return words_of(found[0]) if found is not None else ""
+
+
+def words_of(text: str) -> str:
+    """The same of a configuration."""
+    try:
+        args = yaml_format.load(text).args
+    except ConfigError:
         return ""
-    args = found[1].args
     parts = [str(args.get("model_name_or_path", "")), *listed(args.get("adapter_name_or_path"))]
     return " + ".join(short_name(part) for part in parts if part)

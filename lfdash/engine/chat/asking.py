@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from lfdash.engine.chat.again import loaded_words
+from lfdash.engine.chat.again import loaded_words, words_of
 from lfdash.engine.chat.bringing_up import BringingUp
 from lfdash.engine.chat.client import Failed, Piece, Whole, Wire, ask
 from lfdash.engine.chat.connection import Connection, connection_of
@@ -19,6 +19,7 @@ from lfdash.engine.chat.store import ConversationStore
 from lfdash.engine.only_one import OnlyOne
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.outcomes import Refused
+from lfdash.runs.plan import ARGS_FILE
 
 SAVE_S = 3.0  # seconds of an answer that are lost at most, should this process be killed
 logger = logging.getLogger(__name__)
@@ -38,9 +39,11 @@ class Prompt:
 
 @dataclass
 class Round:
-    """The questions of a conversation that are being asked now. right: to change it, which no other dashboard has."""
+    """The questions of a conversation that are being asked now. right: to change it, which no other dashboard has.
+    together: all chats that answer there side by side, also those that have answered."""
 
     right: OnlyOne
+    together: tuple[str, ...]
     stopped: threading.Event = field(default_factory=threading.Event)
     wires: dict[str, Wire] = field(default_factory=dict)  # column -> its connection
     heard: dict[str, float] = field(default_factory=dict)  # column -> when its answer changed, by the monotonic clock
@@ -124,29 +127,58 @@ class Asking:
         """
         if not columns or not prompts:
             return Refused("chat_none")
+
+        def asked() -> Conversation:
+            turns = [self._turn(prompt, columns) for prompt in prompts]
+            title = conversation.title or title_of(prompts[0].text)
+            return replace(conversation, title=title, turns=(*conversation.turns, *turns))
+
+        first = len(conversation.turns)
+        turns = range(first, first + len(prompts))
+        return self._begin(conversation, asked, turns, columns, columns, beside=beside, counted=counted)
+
+    def also(
+        self, conversation: Conversation, column: str, *, beside: bool = False, counted: bool = False
+    ) -> Refused | None:
+        """Asks one more chat the last prompt; what the others answered stays. Refused: as `ask`."""
+        if not conversation.turns:
+            return Refused("chat_none")
+        last = len(conversation.turns) - 1
+        turn = conversation.turns[last]
+        others = tuple(answer for answer in turn.answers if answer.column != column)
+
+        def asked() -> Conversation:
+            return conversation.with_turn(last, replace(turn, answers=(*others, self._asked_of(column))))
+
+        together = [*(answer.column for answer in others), column]
+        return self._begin(
+            conversation, asked, range(last, last + 1), [column], together, beside=beside, counted=counted
+        )
+
+    def _begin(
+        self, conversation: Conversation, asked: Callable[[], Conversation], turns: range, columns: Sequence[str],
+        together: Sequence[str], *, beside: bool, counted: bool,
+    ) -> Refused | None:
+        """Asks chats some turns, in a thread. asked: gives the conversation with the answers that are to come; OSError
+        where it cannot be written down. together: the chats of the conversation. Refused: as `ask`."""
         with self._lock:
             if conversation.id in self._rounds:
                 return Refused("chat_busy")
             right = self._right_to(conversation)
             if isinstance(right, Refused):
                 return right
-            first = len(conversation.turns)
             try:
-                turns = [self._turn(prompt, columns) for prompt in prompts]
-                title = conversation.title or title_of(prompts[0].text)
-                conversation = replace(
-                    conversation, title=title, turns=(*conversation.turns, *turns), changed=time.time()
-                )
-                self.store.save(conversation)
+                begun = replace(asked(), changed=time.time())
+                self.store.save(begun)
             except OSError as error:
                 right.release()
                 return Refused("chat_unsaved", {"reason": error.strerror or str(error)})
-            self._open[conversation.id] = conversation
-            self._told(conversation.id)
-            one = self._rounds[conversation.id] = Round(right)
+            self._open[begun.id] = begun
+            self._told(begun.id)
+            one = self._rounds[begun.id] = Round(right, tuple(together))
             one.thread = threading.Thread(
                 target=self._work, name="lfdash-chat", daemon=True,
-                args=(conversation.id, one, range(first, len(conversation.turns)), tuple(columns), beside, counted),
+                args=(begun.id, one, turns, tuple(columns), beside, counted),
             )
             one.thread.start()
         return None
@@ -223,9 +255,20 @@ class Asking:
     # -- in the thread ----------------------------------------------------------------------------------
 
     def _turn(self, prompt: Prompt, columns: Sequence[str]) -> Turn:
-        answers = tuple(Answer(column, self._label(column)) for column in columns)
+        answers = tuple(map(self._asked_of, columns))
         media = tuple(self.store.keep(medium) for medium in prompt.media)
         return Turn(prompt.text, prompt.role, media, answers, prompt.sampling, prompt.expected, prompt.alone)
+
+    def _asked_of(self, column: str) -> Answer:
+        return Answer(column, self._label(column), model=self._model(column))
+
+    def _model(self, column: str) -> str:
+        """What a chat loads; of one that waits by its plan, as it has no folder yet."""
+        view = self._registry.get(column)
+        if view is None or view.waiting is None:
+            return loaded_words(view) if view else ""
+        entry = self._registry.queue.jobs.get(column)
+        return words_of(entry.plan.files.get(ARGS_FILE, "")) if entry else ""
 
     def _label(self, column: str) -> str:
         view = self._registry.get(column)
@@ -248,7 +291,7 @@ class Asking:
             threads = [
                 threading.Thread(
                     target=self._column, name="lfdash-chat", daemon=True,
-                    args=(conversation_id, one, turns, column, columns, beside, counted),
+                    args=(conversation_id, one, turns, column, beside, counted),
                 )
                 for column in loaded
             ]
@@ -258,7 +301,7 @@ class Asking:
                 thread.join()
             for column in columns:
                 if column not in loaded:
-                    self._column(conversation_id, one, turns, column, columns, beside, counted)
+                    self._column(conversation_id, one, turns, column, beside, counted)
         finally:
             with self._lock:
                 self._rounds.pop(conversation_id, None)
@@ -269,13 +312,12 @@ class Asking:
                 self._told(conversation_id)
 
     def _column(
-        self, conversation_id: str, one: Round, turns: range, column: str, columns: tuple[str, ...], beside: bool,
-        counted: bool,
+        self, conversation_id: str, one: Round, turns: range, column: str, beside: bool, counted: bool
     ) -> None:
         """All answers of one chat."""
         for turn in turns:
             try:
-                self._answer(conversation_id, one, turn, column, columns, beside, counted)
+                self._answer(conversation_id, one, turn, column, beside, counted)
             except Exception as error:  # the page must see an end
                 logger.exception("the chat %s could not be asked", column)
                 reason = f"{type(error).__name__}: {error}"
@@ -284,8 +326,7 @@ class Asking:
             self._save(conversation_id)
 
     def _answer(
-        self, conversation_id: str, one: Round, turn: int, column: str, columns: tuple[str, ...], beside: bool,
-        counted: bool,
+        self, conversation_id: str, one: Round, turn: int, column: str, beside: bool, counted: bool
     ) -> None:
         """One answer of one chat."""
 
@@ -296,7 +337,7 @@ class Asking:
             change(state="stopped")
             return
         change(state="loading", label=self._label(column))
-        found = self._bringing_up.connect(column, columns, one.stopped, beside=beside)
+        found = self._bringing_up.connect(column, one.together, one.stopped, beside=beside)
         if isinstance(found, Refused):
             state: AnswerState = "stopped" if one.stopped.is_set() else "failed"
             change(state=state, code=found.code, params=dict(found.params))
@@ -315,8 +356,7 @@ class Asking:
             one.wires[column] = wire
         if one.stopped.is_set():
             wire.cut()
-        view = self._registry.get(column)
-        change(state="asking", model=loaded_words(view) if view else "")
+        change(state="asking", model=self._model(column))
         try:
             self._listen(ask(found, question, wire), wire, change, lambda: self._save(conversation_id))
         finally:

@@ -160,6 +160,18 @@ def again(services: Services, drawn: Conversation, asked: Sequence[str]) -> None
         told(services.chats.asking.again(ready, asked, beside=bool(st.session_state.get(settings.BESIDE))))
 
 
+def ask_too(services: Services, column: str) -> None:
+    """Asks a chat that was added what was just asked; nothing while that is being answered still, and of a tool's
+    result, which follows a call that another model has made."""
+    conversation = current(services)
+    if not conversation.turns or conversation.turns[-1].role == "tool" or is_busy(services, conversation.id):
+        return
+    told(services.chats.asking.also(
+        conversation, column, beside=bool(st.session_state.get(settings.BESIDE)),
+        counted=bool(st.session_state.get(settings.COUNTED)),
+    ))
+
+
 def draw_edit(services: Services, conversation: Conversation, number: int) -> None:
     """The prompt, to be changed and asked again; what followed it is left out of the conversation then."""
     if conversation.going:

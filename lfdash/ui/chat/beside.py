@@ -11,7 +11,7 @@ from lfdash.engine.services import Services
 from lfdash.jobs.kinds import SERVING, named
 from lfdash.outcomes import Refused
 from lfdash.runs.view import RunView
-from lfdash.ui.chat import settings
+from lfdash.ui.chat import actions, settings
 from lfdash.ui.chat.keys import COMPARED, SAID
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import refusal
@@ -60,7 +60,7 @@ def offers(services: Services, shown: RunView) -> dict[str, str]:
 
 
 def add(services: Services, view: RunView) -> None:
-    """Adds what is chosen; a chat with it is started where there is none yet."""
+    """Adds what is chosen, and asks it what was just asked; a chat with it is started where there is none yet."""
     picked = st.session_state.get(PICK) or BASE
     other = services.registry.get(picked)
     if other is not None and named(other.kind).serves:
@@ -72,6 +72,7 @@ def add(services: Services, view: RunView) -> None:
     st.session_state[SAID] = refusal(found) if isinstance(found, Refused) else ""
     if not isinstance(found, Refused):
         st.session_state[COMPARED] = [*st.session_state.get(COMPARED, []), found]
+        actions.ask_too(services, found)
 
 
 def drop(run_id: str) -> None:

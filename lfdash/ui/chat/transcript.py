@@ -79,8 +79,7 @@ def draw_answer(
     services: Services, conversation: Conversation, number: int, answer: Answer, beside: Sequence[Answer]
 ) -> None:
     """One answer: who gave it, its thinking folded, its text, its figures, and what can be done with it."""
-    title = f"{answer.label} · {answer.model}" if answer.model else answer.label
-    st.html(f'<span class="lf-answer">{html.escape(title)}</span>')
+    st.html(f'<span class="lf-answer">{html.escape(title(answer))}</span>')
     thought, said = parted(answer.text)
     if thought:
         with st.expander(t("ui.chat_thought"), icon=":material/psychology:"):
@@ -106,6 +105,11 @@ def draw_answer(
         draw_difference(first, answer)
     if answer.text or answer.tool_calls:
         save_answer.draw(services, conversation, number, answer)
+
+
+def title(answer: Answer) -> str:
+    """Who gives an answer: what it has loaded, and the chat that has it."""
+    return f"{answer.model} · {answer.label}" if answer.model else answer.label
 
 
 def draw_state(answer: Answer) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -18,9 +19,11 @@ from lfdash.engine.chat.conversation import Conversation
 from lfdash.engine.chat.messages import Medium
 from lfdash.engine.chat.store import ConversationStore
 from lfdash.outcomes import Refused
+from lfdash.ui.chat.transcript import title
+from tests.support.many import add_run
 from tests.support.runs import wait_for
 
-COLUMN = "0123456789ab"
+COLUMN, OTHER = "0123456789ab", "ba9876543210"
 
 
 class Chat:
@@ -179,3 +182,39 @@ def test_a_conversation_names_no_file_or_address_outside(tmp_path: Path, url: st
     inside = store.keep(Medium("image", "picture", "data:image/png;base64,AAAA"))
     fetched = store.fetch(inside)
     assert fetched is not None and fetched.url == "data:image/png;base64,AAAA"
+
+
+def test_a_chat_that_joins_is_asked_the_last_prompt_alone(tmp_path: Path, chat: Chat) -> None:
+    ours = dashboard(tmp_path)
+    assert code(ours.also(ours.store.new(), COLUMN)) == "chat_none"
+    talk = asked(ours, asked(ours, ours.store.new(), "one"), "two")
+    with mock.patch.object(ours._bringing_up, "connect", return_value=object()) as connect:
+        assert ours.also(talk, OTHER) is None and ours.wait(talk.id, 20)
+    assert connect.call_args.args[:2] == (OTHER, (COLUMN, OTHER))  # who may be ended to make room for it
+    after = shown(ours, talk)
+    assert [[answer.column for answer in turn.answers] for turn in after.turns] == [[COLUMN], [COLUMN, OTHER]]
+    assert after.turns[1].answers[0] == talk.turns[1].answers[0]
+    assert (after.turns[1].answers[1].text, after.turns[1].answers[1].state) == ("to two", "done")
+    assert code(ours.also(talk, OTHER)) == "chat_changed"
+
+
+def test_an_answer_says_what_its_chat_loads_from_the_start_on(tmp_path: Path, chat: Chat) -> None:
+    paths = add_run(tmp_path, "chat-1", kind="chat", args={"adapter_name_or_path": "saves/demo-llama/lora/mine"})
+    text = paths.training_args.read_text()
+    ours = dashboard(tmp_path / "chats")
+    view = SimpleNamespace(name="chat-1", kind="chat", record=None, waiting=None, paths=paths)
+    waits = SimpleNamespace(name="chat-2", kind="chat", record=None, waiting=object())
+    entry = SimpleNamespace(plan=SimpleNamespace(files={"training_args.yaml": text.replace("lora/mine", "lora/other")}))
+    jobs = SimpleNamespace(get=lambda run_id: entry)
+    ours._registry = SimpleNamespace(  # type: ignore[assignment]
+        get={COLUMN: view, OTHER: waits}.get, queue=SimpleNamespace(jobs=jobs)
+    )
+    chat.ends.clear()
+    talk = ours.store.new()
+    assert ours.ask(talk, [Prompt("one")], [COLUMN, OTHER]) is None
+    begun = shown(ours, talk).turns[0].answers
+    assert [(title(answer), answer.going) for answer in begun] == [
+        ("demo-llama + mine · chat-1", True), ("demo-llama + other · chat-2", True)
+    ]
+    chat.ends.set()
+    assert ours.wait(talk.id, 20)

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from lfdash.engine.chat.conversation import Answer, Conversation, Turn
 from lfdash.engine.services import Services
 from lfdash.queue.turns import CachedDevices
+from lfdash.ui.chat import beside
 from lfdash.ui.chat.keys import COMPARED, COMPARED_WITH, CURRENT
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import SHOWN
@@ -106,3 +107,16 @@ def test_an_export_is_not_called_by_the_name_of_its_run_alone(services: Services
     said = [item.value for item in pages.good(app.run()).caption]
     assert any("**exports/demo-1**" in words and t("ui.chat_asleep") in words for words in said)
     assert any(words.startswith("exports/demo-1 · ") for words in said)  # the job in the form
+
+
+@pytest.mark.parametrize("going", [False, True])
+def test_a_chat_that_is_added_is_asked_what_was_just_asked(services: Services, going: bool) -> None:
+    made = talk(services, FIRST)
+    app = visit(FIRST)
+    app.session_state[beside.PICK] = SECOND
+    asking = services.chats.asking
+    busy = mock.patch.object(asking, "is_going", return_value=going)
+    with busy, mock.patch.object(asking, "also", return_value=None) as also:
+        press(app, "chat_compare_add")
+    assert in_session(app) == (made.id, [SECOND])
+    assert [(call.args[0].id, call.args[1]) for call in also.call_args_list] == ([] if going else [(made.id, SECOND)])
