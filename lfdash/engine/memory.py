@@ -86,7 +86,7 @@ def subject_of(
     if not named(job.kind).trains:
         return Refused("memory_kind")
     args = build_args(job)
-    model = read_config(config) if config else find_model(services, args, job.model_name)
+    model = read_config(config) if config else find_model(services, args)
     if isinstance(model, Refused):
         return model
     named_files = {name: settings(services, args[name]) for name in ("deepspeed", "fsdp_config") if args.get(name)}
@@ -167,23 +167,24 @@ def points_of(
 # -- the model --------------------------------------------------------------------------------------------
 
 
-def find_model(services: Services, args: Mapping[str, Any], name: str = "") -> Model | Refused:
+def find_model(services: Services, args: Mapping[str, Any]) -> Model | Refused:
     """The shape of a job's model: of the config.json on this disk or in a hub's cache, else of the table, else of a
-    model whose size its name says. name: LLaMA-Factory's name of it. Refused("memory_model")."""
+    model whose size its name says. Only model_name_or_path is asked: the name that a job has besides may be that of the
+    folder it writes to. Refused("memory_model")."""
     path = str(args.get("model_name_or_path") or "")
     for file in config_files(services, path, args.get("cache_dir")):
         shape = from_config(read_mapping(file, CONFIG_BYTES))
         if shape is not None:
             return Model(shape, str(file))
     known = known_model(services, path)
-    listed = known[0] if known else models.like(services, path).name or name
+    listed = known[0] if known else models.like(services, path).name
     table = shapes(services.project.configs / "architectures.json")
     if listed in table.by_name:
         return Model(table.by_name[listed], listed)
     billions = models.parameters(listed)[1] or models.parameters(models.last(path))[1]
     shape = table.nearest(billions)
     if shape is None:
-        return Refused("memory_model", {"model": path or name or "–"})
+        return Refused("memory_model", {"model": path or "–"})
     return Model(shape, listed or path)
 
 

@@ -64,6 +64,21 @@ def test_a_path_that_leads_nowhere_has_no_numbers(services: Services, path: str)
     assert find_model(services, {"model_name_or_path": path}) == Refused("memory_model", {"model": path or "–"})
 
 
+@pytest.mark.parametrize(
+    ("path", "billions"),
+    [("/models/my-own", 0), ("Qwen/Qwen1.5-7B", 7), ("/data/qwen2.5-7b-merged", 7), ("", 0), ("Qwen/Qwen2-7B", 7.6)],
+)
+def test_the_folder_it_writes_to_does_not_name_the_model(services: Services, path: str, billions: float) -> None:
+    """A copied YAML still has the folder of another model."""
+    given = {**TRAINING, "model_name_or_path": path, "output_dir": "saves/Llama-3-70B-Instruct/lora/x"}
+    found = of_job(services, job_from_args(given))
+    if billions:
+        assert isinstance(found, Foretold) and "70B" not in found.model.found
+        assert found.model.architecture.total == pytest.approx(billions * 1e9, rel=0.1)
+    else:
+        assert found == Refused("memory_model", {"model": path or "–"})
+
+
 def test_a_folder_that_may_not_be_read_is_not_read(services: Services, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
