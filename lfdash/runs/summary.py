@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 
 from lfdash.runs.log_reader import Cursor, LogRow, read_new
-from lfdash.runs.metrics.feed import DEAD, RunFeed
+from lfdash.runs.metrics.feed import RunFeed
 from lfdash.runs.metrics.launches import Kind, Launches
 from lfdash.runs.metrics.line import number, seconds
 from lfdash.runs.metrics.whole import UNTOLD, Whole, whole_of
@@ -85,10 +85,6 @@ class Curve:
         """The value of the last step."""
         return self.values[-1] if self.values else None
 
-    def newest(self, count: int) -> list[float]:
-        """The last values, as many as there are."""
-        return list(self.values[-count:])
-
     def spark(self, points: int = POINTS) -> tuple[float, ...]:
         """Means of at most `points` stretches of equal length."""
         values = np.array(self.values, dtype=np.float64)
@@ -153,10 +149,10 @@ class Digest:
 
     @property
     def looks_dead(self) -> bool:
-        """Whether the newest losses are such as a run has that learns nothing: no numbers, or 0, as transformers logs
-        them (`logging_nan_inf_filter`); then the gradient norms tell."""
-        newest = self._loss.newest(DEAD)
-        return len(newest) == DEAD and all(loss == 0 or not math.isfinite(loss) for loss in newest)
+        """Whether the newest loss is such as a run has that learns nothing: no number, or 0, as transformers logs it
+        (`logging_nan_inf_filter`); then the gradient norms tell. Whether it is the only one, the feed tells."""
+        newest = self._loss.last()
+        return newest is not None and (newest == 0 or not math.isfinite(newest))
 
     def summary(self, dead_step: int | None = None) -> Summary:
         """What the rows so far say. dead_step: since when the losses are none, though they may look like numbers."""

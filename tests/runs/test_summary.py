@@ -115,6 +115,17 @@ def test_a_log_that_grows_is_read_piece_by_piece_and_anew_when_it_was_replaced(t
     assert digest.read(1000) and digest.summary == summarize([row(1, 7.0)])
 
 
+def test_one_loss_that_is_no_number_at_the_end_is_told(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    paths.trainer_log.write_bytes((FIXTURES / "logs" / "nan.jsonl").read_bytes())
+    digest = LogDigest(paths)
+    assert digest.read(1 << 20) and (digest.summary.dead_step, digest.summary.best_step) == (2, 1)
+    rows = [row(30, 1.0), row(40, math.nan)]  # of 100
+    paths.trainer_log.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert digest.read(1 << 20) and digest.summary.dead_step is None
+    assert math.isnan(digest.summary.last or 0)
+
+
 def test_a_loss_that_is_no_number_is_told_with_its_step(tmp_path: Path) -> None:
     """Of the real run whose log says 0 the gradient norm tells, from its console."""
     paths = RunPaths(tmp_path)

@@ -11,6 +11,7 @@ import numpy as np
 from lfdash.runs.alerts.alert import Facts, Found, Value
 from lfdash.runs.alerts.levels import EVAL_LOSS, Evaluated, LossLevels
 from lfdash.runs.metrics.frame import Column
+from lfdash.runs.record import TERMINAL
 
 Limits = Mapping[str, float]
 
@@ -38,7 +39,8 @@ def nan_loss(facts: Facts, limits: Limits) -> Found | None:
     levels = facts.levels
     if levels is None:
         return None
-    if levels.dead_since is not None and levels.dead_rows() >= limits["rows"]:
+    over = facts.view is not None and facts.view.state in TERMINAL  # its weights are what the last step has left
+    if levels.dead_since is not None and (over or levels.dead_rows() >= limits["rows"]):
         return Found(int(levels.dead_since))
     steps, losses, norms = levels.newest()
     if len(losses) < ZEROS or np.any(norms[-ZEROS:] > 0):

@@ -15,7 +15,8 @@ class Dead:
     """Follows the newest losses: whether they are such as a run has that learns nothing.
 
     Not a number; or 0, as transformers logs such a loss (`logging_nan_inf_filter`): then the gradient norm tells. One
-    such step means little (fp16 looks for its scale so), `fewest` in a row do.
+    such step means little (fp16 looks for its scale so), `fewest` in a row do; of a run that is over one is enough, as
+    its weights are what the last step has left.
     """
 
     def __init__(self, columns: Columns, fewest: int) -> None:
@@ -31,8 +32,8 @@ class Dead:
             known = self._first is not None and place > self._first
             self._first, self._seen = (self._first, place) if known else (None, -1)
 
-    def since(self) -> float | None:
-        """The step since which the run has learned nothing; None while it may learn."""
+    def since(self, over: bool = False) -> float | None:
+        """The step since which the run has learned nothing; None while it may learn. over: no step comes any more."""
         size = len(self._columns)
         if "loss" not in self._columns:
             return None
@@ -45,7 +46,7 @@ class Dead:
             if self._first is None and len(dead):
                 self._first = int(dead[0])
         self._seen = size
-        if self._first is None or not self._is_long(self._first, size):
+        if self._first is None or not (over or self._is_long(self._first, size)):
             return None
         return float(self._columns.view("step")[self._first])
 

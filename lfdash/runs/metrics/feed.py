@@ -21,7 +21,7 @@ from lfdash.runs.metrics.state import Checkpoints, StateReader
 from lfdash.runs.paths import LOG, STATE, RunPaths
 
 BATCH = 2048  # printed lines that are given their places at once
-DEAD = 3  # logged steps in a row without a loss that is a number
+DEAD = 3  # logged steps in a row without a loss that is a number, while more may come
 FAR = 1 << 26  # bytes of a console that are passed over where the state tells all that was printed there
 LAST = 1 << 24  # of these, the last are read: what was printed after the state was written
 
@@ -78,7 +78,7 @@ class RunFeed:
             if changed:
                 with self._data:
                     self.frame = self._merge.frame()
-                    self.dead_since = self._dead.since()
+                    self.dead_since = self._dead.since(self._is_over())
                 self.version += 1
             self.reading = self._share()
             return changed
@@ -106,6 +106,14 @@ class RunFeed:
                 with self._data:
                     changed = self._printed.take([]) or changed
         return changed
+
+    def _is_over(self) -> bool:
+        """Whether the training has come to its end: the log is at the last planned step, or at that of the whole
+        training's state, which is written when it has ended, early too (train/sft/workflow.py, save_state)."""
+        steps, planned = self._merge.columns.view("step"), self._merge.planned
+        if not len(steps):
+            return False
+        return (planned is not None and steps[-1] >= planned) or bool(self._state.last_step == steps[-1])
 
     def _share(self) -> float | None:
         """See `reading`."""

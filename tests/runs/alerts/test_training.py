@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from lfdash.runs.alerts.levels import LossLevels
 from lfdash.runs.alerts.rules import BY_NAME
 from lfdash.runs.alerts.settings import defaults
 from lfdash.runs.metrics.frame import MetricFrame
+from lfdash.runs.record import RunState
+from lfdash.runs.view import RunView
 from tests.support.columns import Row, columns, dead_since, until
 
 TRAINING = ("nan", "diverged", "plateau", "overfit")
@@ -46,6 +49,16 @@ def falling(count: int = 400, *, noise: float = 0.1, start: float = 2.5, end: fl
         }
         for step in range(1, count + 1)
     ]
+
+
+@pytest.mark.parametrize(("state", "told"), [(RunState.SUCCEEDED, True), (RunState.RUNNING, False)])
+def test_of_a_run_that_is_over_one_loss_that_is_no_number_is_told(state: RunState, told: bool) -> None:
+    """It saved what that step has left, so there is nothing to be waited for."""
+    frame, levels, rule = columns([*falling(5), {"step": 6, "loss": math.nan}]), LossLevels(), BY_NAME["nan"]
+    levels.take(frame, 6.0, 6)
+    view = RunView("id-r1", "r1", Path("/w/r1"), "r1", state)
+    found = rule.check(Facts(view, levels), defaults(rule).limits)
+    assert (None if found is None else found.step) == (6 if told else None)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.2, 0.5])

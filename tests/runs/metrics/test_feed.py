@@ -330,10 +330,34 @@ def test_an_evaluation_whose_loss_is_no_number_is_told_until_one_has_one(folder:
     assert fed(folder, [*rows, {"current_steps": 8, "total_steps": 9, "eval_loss": 1.5}]).frame.eval_nan is None
 
 
-@pytest.mark.parametrize("name", ["dpo", "eval_loss", "nan", "ppo", "predict", "sft"])
+@pytest.mark.parametrize("name", ["dpo", "eval_loss", "ppo", "predict", "sft"])
 def test_other_real_runs_are_not_called_dead(tmp_path: Path, name: str) -> None:
     console = "sft_console.txt" if name == "sft" else None
-    assert follow(tmp_path, f"{name}.jsonl", console).dead_since is None  # nan.jsonl has one such step only
+    assert follow(tmp_path, f"{name}.jsonl", console).dead_since is None
+
+
+@pytest.mark.parametrize("by", ["plan", "closing line", "state", "nothing"])
+def test_at_the_end_of_a_run_one_loss_that_is_no_number_is_enough(tmp_path: Path, by: str) -> None:
+    """No step comes any more that could mend the weights; as long as one may, three are wanted."""
+    assert follow(tmp_path, "nan.jsonl", None).dead_since == 2
+    total = {"plan": 40, "closing line": 45}.get(by, 99)
+    rows = [
+        {"current_steps": 10 * n, "total_steps": total, "loss": loss, "epoch": n / 4}
+        for n, loss in enumerate((2.1, math.nan, 1.9, math.nan), 1)
+    ]
+    closing = [{"current_steps": 45, "total_steps": 45, "epoch": 1.1}] if by == "closing line" else []
+    history = [{"step": 40, "epoch": 1.0, "train_runtime": 9.0}] if by == "state" else None
+    folder = tmp_path / "run"
+    folder.mkdir()
+    assert fed(folder, [*rows, *closing], history=history).dead_since == (None if by == "nothing" else 40)
+
+
+def test_the_state_of_an_earlier_training_is_not_the_end_of_this_one(tmp_path: Path) -> None:
+    rows = [{"current_steps": n, "total_steps": 99, "loss": loss} for n, loss in ((30, 2.0), (31, math.nan))]
+    history = [{"step": 30, "loss": 2.0}, {"step": 40, "train_runtime": 9.0}]
+    assert fed(tmp_path, rows, history=history).dead_since is None
+    whole = [{"current_steps": n, "total_steps": 3, "loss": loss} for n, loss in ((1, 2.0), (2, math.nan), (3, 1.0))]
+    assert fed(tmp_path, whole).dead_since is None, "in the middle it was one step"
 
 
 @pytest.mark.parametrize(
