@@ -170,10 +170,15 @@ def rows_of(name: str, runs: Sequence[Measured], axis: str, where: float | None,
 
 
 def newest(run: Measured, name: str) -> float | None:
-    """The last value of a quantity; of a run that learns nothing the loss is no number."""
+    """The last value of a quantity; the loss of a run whose newest one is no number, or that learns nothing, is NaN, as
+    in the list of runs (summary.py)."""
     if run.frame is None:
         return None
-    return math.nan if name == LOSS and run.dead_since is not None else last(run.frame, name)
+    if name == LOSS:
+        trained = np.flatnonzero(run.frame.marks & TRAINED)
+        if run.dead_since is not None or (len(trained) and not np.isfinite(run.frame[LOSS][trained[-1]])):
+            return math.nan
+    return last(run.frame, name)
 
 
 def at(run: Measured, name: str, axis: str, where: float, span: float) -> tuple[float, float | None] | None:

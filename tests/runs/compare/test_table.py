@@ -160,6 +160,18 @@ def test_the_most_memory_of_a_device() -> None:
     assert row(found, "device_memory", "memory") == (5.0, None)
 
 
+def test_a_last_loss_that_is_no_number_is_not_replaced_by_the_one_before(tmp_path: Path) -> None:
+    """Of a run that has ended, and of one that goes on, whose next step may have one again."""
+    for name, total in (("over", 2), ("goes on", 99)):
+        rows = [{"current_steps": n, "total_steps": total, "loss": loss} for n, loss in ((1, 0.5), (2, math.nan))]
+        run, good = measured(tmp_path / name, rows), measured(tmp_path / f"{name} 2", plain_rows([(1, 2.0), (2, 1.0)]))
+        found = numbers_of([run, good])
+        first, second = row(found, "last")
+        assert first is not None and math.isnan(first) and second == 1.0
+        there = row(found, "at")[0]
+        assert total == 99 or (there is not None and math.isnan(there))
+
+
 def test_a_run_that_learns_nothing_does_not_win(tmp_path: Path) -> None:
     """transformers logs a loss that is no number as 0."""
     losses = [6.5, 6.25, 0.0, 0.0, 0.0, 0.0]
