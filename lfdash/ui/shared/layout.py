@@ -155,12 +155,13 @@ CSS = """
   .st-key-run_bar {flex-wrap: wrap}
 }
 @media (max-height: 800px) {
+  .st-key-problem_list {max-height: 20vh}
+  .st-key-problems details > div {padding-top: .3rem; padding-bottom: .3rem}
   [data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"]:has(.st-key-run_bar) {gap: .6rem}
 }
 @media (max-height: 600px) {
   [data-testid="stLayoutWrapper"]:has(> .st-key-head) {position: static}
   .st-key-problem_list {max-height: 15vh}
-  .st-key-problems details > div {padding-top: .3rem; padding-bottom: .3rem}
   [data-testid="stSidebarContent"] {scroll-padding-bottom: 17rem}
 }
 @media (max-width: 900px) {
