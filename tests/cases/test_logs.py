@@ -154,3 +154,9 @@ def test_g05_a_cause_for_each_line(before: str) -> None:
         found[part] = one.id if one else None
         assert one is not None and one.line == line
     assert found == SEEN and len(lines) == 13
+
+
+def test_g05_the_package_is_named() -> None:
+    lines = CASES["G05"].text.splitlines()
+    found = [one.params["what"] for line in lines if (one := diagnose([line], 1)) and one.id == "package_missing"]
+    assert found == ["wandb", "bitsandbytes"]

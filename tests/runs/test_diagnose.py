@@ -234,3 +234,22 @@ def test_every_cure_is_a_value_that_its_field_takes() -> None:
     for signature in signatures(SIGNATURES):
         for field_id, value in signature.fix.items():
             assert coerce(BY_ID[field_id], value).status == "kept", signature.id
+
+
+@pytest.mark.parametrize(
+    ("line", "package"),
+    [
+        ("Using 4-bit quantization requires the latest version of bitsandbytes: `pip install -U bitsandbytes`",
+         "bitsandbytes"),
+        ("You need to install the latest version of `galore_torch` in order to use it. Run `pip install galore-torch`.",
+         "galore_torch"),
+        ("This requires an up to date version of peft: `pip install -U peft`", "peft"),
+        ("This modeling file requires the following packages that were not found in your environment: einops. Run "
+         "`pip install einops`", "einops"),
+        ("Serving requires at least vllm 0.5: `pip install vllm`", "vllm"),
+        ("8-bit quantization requires Accelerate: `pip install 'accelerate>=0.26.0'`", "Accelerate"),
+    ],
+)
+def test_a_missing_package_is_named_not_a_word_before_it(line: str, package: str) -> None:
+    found = diagnose([f"ImportError: {line}"], 1)
+    assert found is not None and (found.id, found.params["what"]) == ("package_missing", package)
