@@ -87,7 +87,7 @@ def aloud(errors: list[Problem], count: int) -> str:
         pair(label(problem.field), problem_words(problem)) if problem.field else problem_words(problem)
         for problem in errors[:MOST_SAID]
     ]
-    return " ".join([pair(t("ui.errors_count", count=count), "").rstrip(), *parts])
+    return pair(t("ui.errors_count", count=count), " ".join(parts))
 
 
 def title(errors: int, warnings: int) -> str:
