@@ -95,7 +95,8 @@ def answer(form: Form, resume: object, how: How) -> None:
     elif isinstance(resume, next_steps.Longer):
         next_steps.train_longer(form, resume, how)
     elif isinstance(resume, tuple):
-        next_steps.resume(form, *resume, how)
+        run_id, step = resume
+        next_steps.resume(form, run_id, step, how)
 
 
 def end_and_queue(form: Form, resume: object, chats: Sequence[str]) -> None:
