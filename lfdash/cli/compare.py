@@ -45,8 +45,9 @@ def compare(terminal: Terminal, runs: tuple[str, ...]) -> int:
         })
         return FINE
     names = [subject.name for subject in subjects]
-    if settings:
-        terminal.say(table([t("ui.compare_settings"), *names], map(setting_cells, settings)))
+    shown = [row for row in settings if row.in_effect]
+    if shown:
+        terminal.say(table([t("ui.compare_settings"), *names], map(setting_cells, shown)))
     elif sum(subject.given.tells for subject in subjects) < 2:
         terminal.say(t("ui.compare_settings_few"))
     else:

@@ -23,10 +23,22 @@ def test_for_a_person(two: Path) -> None:
     said = lfdash("compare", "slow", "fast")
     lines = [line.split() for line in said.out.splitlines()]
     assert said.code == 0 and lines[0] == ["Settings", "that", "differ", "slow", "fast"]
-    assert ["learning_rate", "1e-05", "0.001"] in lines and ["lora_rank", "8", "(8)"] in lines
+    assert ["learning_rate", "1e-05", "0.001"] in lines
     (at,) = [line for line in said.out.splitlines() if line.startswith("loss, at step 40")]
     assert at.startswith("loss, at step 40, smoothed (half-life 2 steps)  ") and len(at.split("  ")[-1].split()) == 1
     assert ["Steps", "60", "40"] in lines and "hf_" not in said.out.replace("hf_hub_token", "")
+
+
+def test_what_is_given_here_and_the_default_there_is_no_difference(workspace: Path) -> None:
+    given = {"learning_rate": 1e-3, "seed": 42, "lora_dropout": 0, "lora_rank": 8}
+    add_run(workspace, "all", args=given)
+    add_run(workspace, "two", args={"learning_rate": 1e-3, "lora_rank": 16})
+    add_run(workspace, "one", args={"learning_rate": 1e-3})
+    settings = lfdash("compare", "two", "one", "all").out.partition("\n\n")[0].splitlines()
+    assert [line.split() for line in settings[1:]] == [["lora_rank", "16", "(8)", "8"]]
+    same = lfdash("compare", "all", "one").out
+    assert "These runs have the same settings." in same and "seed" not in same
+    assert len(lfdash("compare", "all", "one", "--json").json["settings"]) == 3
 
 
 def test_for_a_program(two: Path) -> None:
