@@ -244,8 +244,8 @@ def test_every_cure_is_a_value_that_its_field_takes() -> None:
         ("You need to install the latest version of `galore_torch` in order to use it. Run `pip install galore-torch`.",
          "galore_torch"),
         ("This requires an up to date version of peft: `pip install -U peft`", "peft"),
-        ("This modeling file requires the following packages that were not found in your environment: einops. Run "
-         "`pip install einops`", "einops"),
+        ("It requires the following packages that were not found in your environment: einops. Run `pip install x`",
+         "einops"),
         ("Serving requires at least vllm 0.5: `pip install vllm`", "vllm"),
         ("8-bit quantization requires Accelerate: `pip install 'accelerate>=0.26.0'`", "Accelerate"),
     ],
