@@ -51,7 +51,7 @@ class Forecast:
         if room is None:
             return None
         found = verdict(self.foretold.estimate, room.free)
-        if found == "does_not" and verdict(self.foretold.estimate, room.total) == "fits":
+        if found == "does_not" and verdict(self.foretold.estimate, room.total) in ("fits", "unsure"):
             return "in_use"
         return found
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from lfdash.memory.estimate import Estimate
 
-Verdict = Literal["fits", "tight", "does_not"]
+Verdict = Literal["fits", "unsure", "tight", "does_not"]
 TIGHT = 0.08  # share of the free memory within which it cannot be told
 MIB = 2**20
 
@@ -40,10 +40,11 @@ CARDS = (
 
 def verdict(estimate: Estimate, free: int) -> Verdict:
     """Whether it fits into so many free bytes. tight: the two are nearer to each other than the estimate is exact,
-    which is TIGHT, or the estimate's own band where that is wider."""
+    which is TIGHT, or the estimate's own band where that is wider. unsure: it is less, but what is not counted may
+    take the rest (`Estimate.bounded`)."""
     margin = max(TIGHT, estimate.band) * free
     if estimate.driver <= free - margin:
-        return "fits"
+        return "fits" if estimate.bounded else "unsure"
     return "tight" if estimate.driver <= free + margin else "does_not"
 
 

@@ -12,7 +12,7 @@ from lfdash.memory.subject import Subject
 
 COUNTS = (1, 2, 4, 8)  # GPUs of one machine
 Cell = Verdict | str
-WITH_ZERO3 = "with_zero3"  # it does not fit as it is, but with DeepSpeed ZeRO-3
+WITH_ZERO3 = "with_zero3"  # it does not fit as it is, but may with DeepSpeed ZeRO-3
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def room_for(subject: Subject, total: int) -> int:
 
 
 def fit_into(subject: Subject, total: int) -> Fit | None:
-    """As `make_it_fit`, with the room that an estimate may be off by."""
+    """As `make_it_fit`, with the room that an estimate may be off by; of one that is not bounded it is no promise."""
     return make_it_fit(subject, room_for(subject, total))
 
 
@@ -68,6 +68,6 @@ def table(subject: Subject) -> Mapping[Card, Mapping[int, Cell]]:
 def cell(plain: Estimate, shared: Estimate | None, total: int) -> Cell:
     """One cell of the table."""
     found = verdict(plain, total)
-    if found == "does_not" and shared is not None and verdict(shared, total) == "fits":
+    if found == "does_not" and shared is not None and verdict(shared, total) in ("fits", "unsure"):
         return WITH_ZERO3
     return found

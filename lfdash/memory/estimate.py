@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lfdash.memory.phases import Parts, Terms, parts, phases
 from lfdash.memory.subject import Subject
@@ -27,8 +27,8 @@ class Estimate:
     allocated, reserved: torch's peaks. driver: what must be free on the card. terms: what the driver's figure is made
     of at the peak, by NAMES (weights with their copies; layer: what the backward of one layer takes, and cuBLAS; holes:
     what torch reserves and cannot use; driver: the CUDA context). unknown: codes of what nothing is known of, or was
-    never measured. band: share that the driver's figure may be off by. phases: bytes allocated by moment of a step.
-    trained: parameters that are trained.
+    never measured. band: share that the driver's figure may be off by; bounded: False where it may be further off
+    (`unknown.Unknown`). phases: bytes allocated by moment of a step. trained: parameters that are trained.
     """
 
     allocated: int
@@ -39,6 +39,7 @@ class Estimate:
     band: float = BAND
     phases: Mapping[str, int] = field(default_factory=dict)
     trained: int = 0
+    bounded: bool = True
 
 
 def estimate(subject: Subject) -> Estimate:
@@ -48,9 +49,10 @@ def estimate(subject: Subject) -> Estimate:
     sums = {name: sum(terms.values()) for name, terms in found.items()}
     peak = max(sums, key=lambda name: sums[name])
     reserved = reserved_size(subject, has, sums[peak])
-    codes, band = unknown_of(subject)
-    return made(found[peak], sums[peak], reserved, CONTEXT[subject.sharding] * GIB, tuple(codes),
-                max(BAND, band), {name: int(size) for name, size in sums.items()}, has.found.trained)
+    codes, band, bounded = unknown_of(subject)
+    whole = made(found[peak], sums[peak], reserved, CONTEXT[subject.sharding] * GIB, tuple(codes),
+                 max(BAND, band), {name: int(size) for name, size in sums.items()}, has.found.trained)
+    return replace(whole, bounded=bounded)
 
 
 def made(

@@ -20,11 +20,19 @@ PAGED = "paged"
 
 @dataclass(frozen=True)
 class Unknown:
-    """One thing that is not known. holds: whether it is so; band: share that the figures may be off by for it."""
+    """One thing that is not known. holds: whether it is so; band: share that the figures may be off by for it. bounded:
+    False where something is not counted, or differs in more than a share: no figure says then that a training fits."""
 
     code: str
     holds: Callable[[Subject], bool]
     band: float
+    bounded: bool = True
+
+
+def shared(subject: Subject) -> bool:
+    """Whether several GPUs share a model or its states; they gather them in buffers that were never measured. Reported
+    (hiyouga/LlamaFactory): #5070 out of 24 GB, counted 16; #7409 about 50 GB on each, counted 22."""
+    return subject.world_size > 1 and bool(subject.sharding)
 
 
 def odd_targets(subject: Subject) -> bool:
@@ -32,6 +40,11 @@ def odd_targets(subject: Subject) -> bool:
     named = subject.arguments.get("lora_target") or "all"
     names = named if isinstance(named, list) else [name.strip() for name in str(named).split(",")]
     return subject.adapts and "all" not in names and not set(names) <= set(subject.architecture.linear)
+
+
+def more_targets(subject: Subject) -> bool:
+    """Whether modules are fully trained beside an adapter."""
+    return subject.adapts and (subject.on("additional_target") or subject.on("resize_vocab"))
 
 
 def odd_optimizer(subject: Subject) -> bool:
@@ -51,30 +64,33 @@ def odd_quantization(subject: Subject) -> bool:
 ROWS = (
     Unknown("by_name", lambda s: s.architecture.source == "name", 0.40),
     Unknown("architecture", lambda s: not s.architecture.is_known, 0.20),
-    Unknown("stage", lambda s: s.stage not in STAGES, 0.50),
-    Unknown("method", lambda s: s.method not in METHODS, 0.50),
-    Unknown("multimodal", lambda s: s.architecture.multimodal, 0.25),
-    Unknown("several_gpus", lambda s: s.world_size > 1, 0.15),
-    Unknown("fsdp", lambda s: s.sharding == "fsdp", 0.30),
-    Unknown("deepspeed", lambda s: s.sharding in ("z2", "z3") and s.zero_stage not in (2, 3), 0.30),
+    Unknown("stage", lambda s: s.stage not in STAGES, 0.50, bounded=False),
+    Unknown("method", lambda s: s.method not in METHODS, 0.50, bounded=False),
+    Unknown("multimodal", lambda s: s.architecture.multimodal, 0.25, bounded=False),
+    Unknown("several_gpus", lambda s: s.world_size > 1 and not shared(s), 0.15),
+    Unknown("several_gpus", shared, 0.50, bounded=False),
+    Unknown("fsdp", lambda s: s.sharding == "fsdp", 0.30, bounded=False),
+    Unknown("deepspeed", lambda s: s.sharding in ("z2", "z3") and s.zero_stage not in (2, 3), 0.30, bounded=False),
     Unknown("fp16", lambda s: s.on("fp16"), 0.10),
     Unknown("optimizer", odd_optimizer, 0.20),
     Unknown("paged", lambda s: s.optimizer.startswith(PAGED), 0.20),
     Unknown("quantization", odd_quantization, 0.20),
     Unknown("lora_target", odd_targets, 0.10),
-    Unknown("additional_target", lambda s: s.adapts and (s.on("additional_target") or s.on("resize_vocab")), 0.20),
+    Unknown("additional_target", more_targets, 0.20, bounded=False),
     Unknown("padding", lambda s: s.padded, 0.10),
     Unknown("lengths", lambda s: not s.lengths and not s.packed, 0.0),
     Unknown("evaluation", lambda s: s.evaluates, 0.10),
-    Unknown("loss", lambda s: any(map(s.on, LOSSES)), 0.20),
+    Unknown("loss", lambda s: any(map(s.on, LOSSES)), 0.20, bounded=False),
     Unknown("reference_free", lambda s: s.stage == "dpo" and not s.reference, 0.10),
-    Unknown("unsloth", lambda s: s.on("use_unsloth") or s.on("use_unsloth_gc"), 0.30),
+    Unknown("unsloth", lambda s: s.on("use_unsloth") or s.on("use_unsloth_gc"), 0.30, bounded=False),
     Unknown("flash_attention", lambda s: str(s.arguments.get("flash_attn")) in ("fa2", "fa3"), 0.10),
-    Unknown("other_engine", lambda s: any(map(s.on, ENGINES)), 0.50),
+    Unknown("other_engine", lambda s: any(map(s.on, ENGINES)), 0.50, bounded=False),
 )
 
 
-def unknown_of(subject: Subject) -> tuple[list[str], float]:
-    """The codes of what is not known of a training, and the largest share that its figures may be off by."""
+def unknown_of(subject: Subject) -> tuple[list[str], float, bool]:
+    """The codes of what is not known of a training, the largest share that its figures may be off by, and whether that
+    bounds them."""
     found = [row for row in ROWS if row.holds(subject)]
-    return [row.code for row in found], max((row.band for row in found), default=0.0)
+    band = max((row.band for row in found), default=0.0)
+    return [row.code for row in found], band, all(row.bounded for row in found)

@@ -15,7 +15,7 @@ from lfdash.memory.estimate import GIB, estimate
 from lfdash.memory.knobs import KNOBS, OFFERED, ZERO2, ZERO3, ZERO3_OFFLOAD, Fit, make_it_fit, turned
 from lfdash.memory.subject import Subject
 from tests.memory.test_estimate import subjects
-from tests.support.memory import subject
+from tests.support.memory import QWEN_7B, subject
 
 
 def effective(made: Subject) -> int:
@@ -151,3 +151,26 @@ def test_on_which_cards_it_fits() -> None:
     order = ["does_not", "tight", "fits"]
     assert answers == sorted(answers, key=order.index)
     assert smallest(found).name == "24 GB" and smallest(replace(found, driver=10**12)) is None
+
+
+@pytest.mark.parametrize(
+    ("processes", "arguments"),
+    [
+        (2, {"deepspeed": ZERO3}), (8, {"deepspeed": ZERO2, "finetuning_type": "full"}), (2, {"fsdp": "full_shard"}),
+        (1, {"stage": "ppo"}), (1, {"use_unsloth": True}), (1, {"additional_target": "embed_tokens"}),
+    ],
+)
+def test_what_was_never_measured_or_is_not_counted_never_fits(processes: int, arguments: dict[str, Any]) -> None:
+    found = estimate(replace(subject(**arguments), world_size=processes))
+    assert verdict(found, 10**13) == "unsure" and verdict(found, found.driver) == "tight"
+    assert verdict(found, found.driver // 4) == "does_not" and smallest(found) is None
+
+
+def test_pictures_are_not_counted_so_nothing_fits() -> None:
+    config = {"text_config": QWEN_7B, "vision_config": {"depth": 2, "embed_dim": 64}}
+    assert "fits" not in fits_on(estimate(subject(config))).values()
+
+
+def test_a_measured_kind_fits_and_so_do_copies_on_several_gpus() -> None:
+    for job in (subject(), replace(subject(), world_size=2), subject(deepspeed=ZERO3)):
+        assert fits_on(estimate(job))["192 GB"] == "fits"

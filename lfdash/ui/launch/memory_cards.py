@@ -8,7 +8,7 @@ from lfdash.engine.forecast import Forecast
 from lfdash.memory.diff import COUNTS, table
 from lfdash.ui.shared.text import t
 
-SIGNS = {"fits": "✓", "tight": "≈", "does_not": "✗", "with_zero3": "✓"}
+SIGNS = {"fits": "✓", "unsure": "?", "tight": "≈", "does_not": "✗", "with_zero3": "?"}
 
 
 def draw(found: Forecast) -> None:

@@ -126,6 +126,8 @@ def draw_fit(form: Form, found: Forecast) -> None:
     fix: dict[str, Value | None] = {}
     if fit is None:
         st.warning(t("memory.fit_none"), icon=":material/block:")
+    elif not fit.names and not fit.estimate.bounded:
+        st.info(t("memory.fit_unsure"), icon=":material/help:")
     elif not fit.names:
         st.success(t("memory.fit_already"), icon=":material/check:")
     else:
