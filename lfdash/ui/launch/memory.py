@@ -15,8 +15,8 @@ from lfdash.ui.shared.text import listed, markdown_safe, t
 
 # verdict -> (colour, icon): state is told by word and sign, too
 LOOKS = {
-    "fits": ("green", "check"), "unsure": ("orange", "help"), "tight": ("orange", "warning"), "in_use": ("orange", "hourglass_top"),
-    "does_not": ("red", "error"),
+    "fits": ("green", "check"), "unsure": ("orange", "help"), "tight": ("orange", "warning"),
+    "in_use": ("orange", "hourglass_top"), "does_not": ("red", "error"),
 }
 FEW = 3  # devices that are named; of more their number is told
 
