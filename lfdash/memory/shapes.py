@@ -11,6 +11,7 @@ from typing import Any
 from lfdash.memory.architecture import Architecture, from_config
 
 BY_NAME_BAND = 0.40  # how far off a shape is taken to be that was chosen by a size in a name
+FAR = 1.2  # times that a shape's size may be off without a change: names round, and some count no embeddings
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,16 @@ class Shapes:
     dense: tuple[Architecture, ...] = ()
 
     def nearest(self, billions: float) -> Architecture | None:
-        """The dense shape whose size is nearest to so many billions of parameters; None where there is none."""
+        """The dense shape whose size is nearest to so many billions of parameters, of as many layers as give that size
+        where it is further off than FAR; None where there is none."""
         if not self.dense or billions <= 0:
             return None
         wanted = billions * 1e9
         found = min(self.dense, key=lambda shape: max(shape.total / wanted, wanted / shape.total))
-        return replace(found, source="name", band=BY_NAME_BAND)
+        layers = found.layers
+        if not 1 / FAR < found.total / wanted < FAR:
+            layers = max(1, layers + round((wanted - found.total) / found.layer))
+        return replace(found, layers=layers, source="name", band=BY_NAME_BAND)
 
 
 def load(path: Path) -> Shapes:

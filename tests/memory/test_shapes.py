@@ -71,6 +71,13 @@ def test_a_size_alone_never_finds_quantized_files() -> None:
     assert {found.quantized for size in range(1, 2400) if (found := TABLE.nearest(size / 10))} == {0}
 
 
+def test_between_the_dense_sizes_layers_are_added_or_left_out() -> None:
+    """There is none between 72 and 405 billion parameters: the weights were off by half."""
+    for billions in (110, 120, 180, 235, 600):
+        found = TABLE.nearest(billions)
+        assert found is not None and 0.95 < found.total / 1e9 / billions < 1.05, billions
+
+
 def test_a_row_without_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="a number is missing"):
         read({"shapes": [{"names": ["x"], "config": {"hidden_size": 8}}]})
