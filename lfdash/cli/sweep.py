@@ -14,7 +14,7 @@ from lfdash.cli.texts import language, t
 from lfdash.engine.facade import Workspace
 from lfdash.engine.opening import NAMED
 from lfdash.engine.sweep_opening import OpenedSweep, open_sweep
-from lfdash.engine.sweep_views import SweepView, TrialView, planned
+from lfdash.engine.sweep_views import SweepView, TrialView, braked_by, planned
 from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.sweep import Sweep
 from lfdash.jobs.sweep_values import key_of, told
@@ -153,6 +153,8 @@ def told_or_changed(terminal: Terminal, what: str, name: str) -> int:
         terminal.give(as_json(view))
         return FINE
     terminal.note(f"{view.name}: {t(f'sweep.{view.state}')}, {progress(view)}")
+    if view.braked:
+        terminal.note(t("sweep.braked", **braked_by(view, t)))
     keys = [key_of(one.row) for one in view.sweep.dimensions]
     head = [t("ui.runs_col_name"), *keys, view.sweep.metric, t("sweep.state")]
     terminal.say(table(head, [cells(view, trial) for trial in view.trials]))
@@ -192,7 +194,7 @@ def as_json(view: SweepView, *, trials: bool = True) -> dict[str, Any]:
     ]
     return {
         "id": view.id, "name": view.name, "state": view.state, "created": utc(view.created), "count": view.count,
-        "ended": view.ended,
+        "ended": view.ended, "braked": view.braked, "failed_again": view.again,
         "metric": view.sweep.metric, "direction": view.sweep.direction,
         "best": None if best is None else {"run_id": best.run_id, "run": best.name, "value": best.value},
         "importance": view.importance, "sweep": view.sweep.written(), **({"trials": rows} if trials else {}),

@@ -34,7 +34,8 @@ State = Literal["going", "stopped"]
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """What is kept of a sweep beside its trials. job: the one that all trials are made of. created: epoch seconds."""
+    """What is kept of a sweep beside its trials. job: the one that all trials are made of. created: epoch seconds.
+    braked: whether it was stopped since its first runs failed."""
 
     id: str
     name: str
@@ -42,6 +43,7 @@ class SweepRecord:
     state: State
     job: JobConfig
     sweep: Sweep
+    braked: bool = False
 
     @property
     def tag(self) -> str:
@@ -52,6 +54,7 @@ class SweepRecord:
         """The content of its file."""
         job = {"kind": self.job.kind, "values": dict(self.job.values), "extra": dict(self.job.extra)}
         data = {"version": VERSION, "id": self.id, "name": self.name, "created": self.created, "state": self.state}
+        data |= {"braked": True} if self.braked else {}
         return json.dumps({**data, "job": job, "sweep": self.sweep.written()}, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -66,6 +69,7 @@ class Head:
     state: State
     job: dict[str, Any]
     sweep: dict[str, Any]
+    braked: bool = False
 
 
 def record_of(data: dict[str, Any]) -> SweepRecord:
@@ -80,7 +84,7 @@ def record_of(data: dict[str, Any]) -> SweepRecord:
     sweep = read_sweep(head.sweep, job)
     if not isinstance(sweep, Sweep):
         raise RecordError(f"the sweep cannot be read: {sweep[0].code}")
-    return SweepRecord(head.id, head.name, head.created, head.state, job, sweep)
+    return SweepRecord(head.id, head.name, head.created, head.state, job, sweep, head.braked)
 
 
 class SweepFolders:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ JOURNAL = "journal.log"
 NAME = "sweep"
 TAIL = 1 << 20  # bytes in which a last line ends
 LONGEST_REASON = 200  # characters
+FAILED = ("failed", "gone", "problems")  # why a trial has ended that may do better the next time
+BY_HAND = ("stopped", "gone", "by_hand")
+FIRST_FAILED = 3  # runs of a sweep that fail before any has trained, after which it stops itself
 MOST_REPEATS = 20  # proposals in a row that were tried already, after which there is nothing new to try
 THIRD = 3  # of successive halving: the best third goes on (Li et al., arXiv:1810.05934, reduction factor)
 FEWEST, MOST_AT_RANDOM = 3, 10  # first trials of TPE that are drawn at random; Optuna's own number is 10
@@ -204,13 +207,28 @@ class Study:
             self.note(trial, reason=reason)
         self.study.tell(trial.number, value if state is TrialState.COMPLETE else None, state)
 
-    def repeat_stopped(self) -> None:
-        """Lets the trials wait again that the sweep's stop has ended; each once, however often this is called."""
-        every = self.study.get_trials(deepcopy=False)
-        again = {one.user_attrs.get("again") for one in every}
-        for one in every:
-            if one.user_attrs.get("reason") == "stopped" and one.number not in again:
-                self.study.enqueue_trial(dict(one.params), user_attrs={"again": one.number})
+    def ended_for(self, reasons: Collection[str]) -> list[FrozenTrial]:
+        """The trials that have ended for one of these reasons, and were not tried again since."""
+        return [one for one in self.current if one.user_attrs.get("reason") in reasons]
+
+    def repeat(self, reasons: Collection[str]) -> None:
+        """Lets these trials wait again; each once, however often this is called."""
+        for one in self.ended_for(reasons):
+            self.study.enqueue_trial(dict(one.params), user_attrs={"again": one.number})
+
+    @property
+    def current(self) -> list[FrozenTrial]:
+        """The trials without those that are tried again since, or wait for it, and those that were never run."""
+        again = {one.user_attrs.get("again") for one in self.study.get_trials(deepcopy=False)}
+        return [one for one in self.trials if one.number not in again and not is_repeat(one)]
+
+    @property
+    def only_fails(self) -> bool:
+        """Whether the first runs have failed one after the other, without a step by any, so that the next ones would,
+        too; not those that were stopped or taken away by hand."""
+        trials = self.current
+        failed = [one for one in trials if one.state is TrialState.FAIL and one.user_attrs.get("reason") not in BY_HAND]
+        return len(failed) >= FIRST_FAILED and not any(map(has_begun, trials))
 
     def importance(self) -> dict[str, float]:
         """How much each setting matters for being among the best tenth, in parts of 1 (PED-ANOVA, arXiv:2304.10255);
@@ -221,6 +239,13 @@ class Study:
             return {}
         found = get_param_importances(self.study, evaluator=PedAnovaImportanceEvaluator(evaluate_on_local=False))
         return {name: float(value) for name, value in found.items()}
+
+
+def has_begun(trial: FrozenTrial) -> bool:
+    """Whether its run has trained a step, as far as it was seen."""
+    marks = trial.user_attrs
+    reached = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or marks.get("reason") in ("dead", "no_metric")
+    return reached or bool(marks.get("began"))
 
 
 def is_repeat(trial: FrozenTrial) -> bool:

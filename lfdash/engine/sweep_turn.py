@@ -17,6 +17,7 @@ from lfdash.engine import context
 from lfdash.engine.plans import prepare
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import SweepRecord
+from lfdash.files import readable
 from lfdash.jobs import checks
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import with_values
@@ -35,19 +36,24 @@ if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
     from lfdash.engine.sweep_study import Study
 
 LASTING = ("never", "no_output", "outside", "secret_in_plan", "name_reserved", "inside_run", "secret_missing")
+LONGEST_ERROR = 200  # characters
 MOST_A_TURN = 8  # jobs that are handed over: the thread does other things too, and a click waits for the lock
 
 logger = logging.getLogger(__name__)
 
 
 class Turn:
-    """One turn of one sweep. The sweep's lock is held. OSError, KeyError or ValueError where its journal is none."""
+    """One turn of one sweep. The sweep's lock is held. OSError, KeyError or ValueError where its journal is none.
+
+    braked: whether it has to be stopped, since its first runs have failed; then no job was handed over.
+    """
 
     def __init__(self, services: Services, record: SweepRecord, study: Study) -> None:
         self.services = services
         self.record = record
         self.sweep = record.sweep
         self.study = study
+        self.braked = False
         self.queue = services.registry.queue.jobs.look()  # once: with many trials each look costs
 
     def run(self) -> bool:
@@ -59,7 +65,10 @@ class Turn:
             self.look_after(trial)
         going = self.record.state == "going"
         if going:
-            study.repeat_stopped()
+            if study.only_fails:
+                self.braked = True
+                return True
+            study.repeat(("stopped",))
             running = sum(one.state is TrialState.RUNNING for one in study.trials)
             for _ in range(MOST_A_TURN):
                 asked = study.ask() if running < self.sweep.parallel and study.left else None
@@ -151,6 +160,8 @@ class Turn:
         trial = self.tag(trial, view)
         values = self.reached(view)
         over = view.state in TERMINAL
+        if view.progress.step or view.state is RunState.SUCCEEDED:
+            trial = self.study.note(trial, began=True)
         if self.sweep.stop_early != "never" and values:
             hopeless = self.study.report(trial, values)
             hopeless |= self.services.feeds.of(view.paths).dead_since is not None
@@ -183,6 +194,8 @@ class Turn:
         else:
             reasons = {RunState.SUCCEEDED: "no_metric", RunState.STOPPED: "by_hand"}
             stopped = view.state is RunState.STOPPED and marks.get("stopped")
+            if view.error:
+                trial = self.study.note(trial, error=readable(" ".join(view.error.split()))[:LONGEST_ERROR])
             self.study.tell(trial, TrialState.FAIL, reason="stopped" if stopped else reasons.get(view.state, "failed"))
 
     def series(self, view: RunView) -> tuple[list[float], list[float]]:

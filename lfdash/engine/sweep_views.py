@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
 
 TrialStatus = Literal["waiting", "running", "complete", "pruned", "failed", "stopped"]
 ENDED = ("complete", "pruned", "failed")
+REASONS = ("problems", "gone", "by_hand", "no_metric", "dead", "failed")  # that have words of their own
 STATUS: dict[str, TrialStatus] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
@@ -23,8 +25,8 @@ STATUS: dict[str, TrialStatus] = {"COMPLETE": "complete", "PRUNED": "pruned", "F
 class TrialView:
     """A trial as it is shown. values: by field id. run_id: of its run. state: "stopped" by the sweep's stop. value: of
     its metric: the best one so far of a complete trial, the last one known of a pruned one. at: the step of a complete
-    trial's value. reason: why it failed: the code of a text in the locales' [sweep]. percent: how far its run was when
-    it was last reported."""
+    trial's value. reason: why it failed: the code of a text in the locales' [sweep]. error: what its run said then.
+    percent: how far its run was when it was last reported. superseded: whether its values are tried again since."""
 
     number: int
     values: dict[str, Value]
@@ -35,11 +37,15 @@ class TrialView:
     reason: str = ""
     percent: int | None = None
     at: int | None = None
+    error: str = ""
+    superseded: bool = False
 
 
 @dataclass(frozen=True)
 class SweepView:
-    """A sweep as it is shown. state: "done" when nothing is left to be tried. count: of the runs that it will have."""
+    """A sweep as it is shown. state: "done" when nothing is left to be tried. count: of the runs that it will have.
+    braked: whether it was stopped since its first runs failed. again: how many failed runs *Go on* tries again: those
+    of a sweep that is over, or braked."""
 
     id: str
     name: str
@@ -51,6 +57,8 @@ class SweepView:
     count: int
     trials: tuple[TrialView, ...] = ()
     importance: dict[str, float] = field(default_factory=dict)
+    braked: bool = False
+    again: int = 0
 
     @property
     def complete(self) -> list[TrialView]:
@@ -66,8 +74,24 @@ class SweepView:
 
     @property
     def ended(self) -> int:
-        """How many of its runs have ended."""
-        return sum(one.state in ENDED for one in self.trials)
+        """How many of its runs have ended, those aside that are tried again."""
+        return sum(one.state in ENDED and not one.superseded for one in self.trials)
+
+    @property
+    def failed(self) -> list[TrialView]:
+        """The failed trials that are not tried again."""
+        return [one for one in self.trials if one.state == "failed" and not one.superseded]
+
+
+def braked_by(view: SweepView, words: Callable[[str], str]) -> dict[str, Value]:
+    """What the text sweep.braked takes. words: the text of a key in the reader's language."""
+    failed = [one for one in view.failed if one.reason not in ("gone", "by_hand")]
+    newest = next(reversed(failed), None)
+    reason = "failed" if newest is None else newest.reason
+    why = (newest.error.rstrip(".") if newest is not None else "") or words(
+        f"sweep.why_{reason if reason in REASONS else 'refused'}"
+    )
+    return {"count": len(failed), "why": why}
 
 
 @dataclass(frozen=True)
@@ -93,8 +117,9 @@ def planned(sweep: Sweep) -> tuple[PlannedRun, ...]:
 
 def view_of(record: SweepRecord, study: Study) -> SweepView:
     """A sweep as its journal says."""
-    from lfdash.engine.sweep_study import is_repeat, run_id_of
+    from lfdash.engine.sweep_study import FAILED, is_repeat, run_id_of
 
+    current = {one.number for one in study.current}
     trials = []
     for one in study.trials:
         if is_repeat(one):
@@ -106,6 +131,7 @@ def view_of(record: SweepRecord, study: Study) -> SweepView:
             one.number, dict(one.params), run_id_of(record.id, one.number), str(one.user_attrs.get("name", "")), state,
             one.value if one.value is not None else known[max(known)] if known else None,
             reason, max(known, default=None), one.user_attrs.get("at"),
+            str(one.user_attrs.get("error", "")), one.number not in current,
         ))
     running = any(one.state == "running" for one in trials)
     left = study.left
@@ -115,6 +141,7 @@ def view_of(record: SweepRecord, study: Study) -> SweepView:
     return SweepView(
         record.id, record.name, record.tag, record.created, state_now, record.sweep, record.job, count, tuple(trials),
         {key_of_field(record.sweep, name): part for name, part in study.importance().items()},
+        record.braked, len(study.ended_for(FAILED)) if done or record.braked else 0,
     )
 
 

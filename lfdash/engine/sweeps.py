@@ -92,7 +92,8 @@ class Sweeps:
         return self._change(sweep_id, "stopped")
 
     def go_on(self, sweep_id: str) -> Refused | None:
-        """Goes on with a stopped sweep. Refused: as `stop`."""
+        """Goes on with a stopped sweep; of one that is over, or stopped itself, the failed runs are tried again, each
+        once. Refused: as `stop`; sweep_over only where none has failed so."""
         return self._change(sweep_id, "going")
 
     def _change(self, sweep_id: str, state: State) -> Refused | None:
@@ -106,13 +107,13 @@ class Sweeps:
                 shown = self.view(record)
                 if isinstance(shown, Refused):
                     return shown
-                if shown.state == "done":
+                if shown.state == "done" and not (state == "going" and shown.again):
                     return Refused("sweep_over", {"name": record.name})
-                record = replace(record, state=state)
+                record = replace(record, state=state, braked=record.braked and state == "stopped")
                 self.folders.write(record)
                 failpoints.hit("sweep.changed")
                 self._idle.pop(sweep_id, None)
-                self._carry_on(record)
+                self._carry_on(record, again=state == "going" and shown.again > 0)
         except Timeout:
             return Refused("another_launch")
         except OSError as error:
@@ -226,9 +227,9 @@ class Sweeps:
         folder = self.folders.of(sweep_id)
         return file_mark(folder / "sweep.json"), file_mark(folder / JOURNAL)
 
-    def _carry_on(self, record: SweepRecord) -> None:
-        """One turn of a sweep. Its lock is held. OSError."""
-        from lfdash.engine.sweep_study import mend, opened
+    def _carry_on(self, record: SweepRecord, *, again: bool = False) -> None:
+        """One turn of a sweep. Its lock is held. again: the failed trials are tried again. OSError."""
+        from lfdash.engine.sweep_study import FAILED, mend, opened
 
         folder = self.folders.of(record.id)
         marks, study = self._open.pop(record.id, ((), None))
@@ -239,7 +240,15 @@ class Sweeps:
                 self._tell(record.id, f"{JOURNAL}: {found.reason}")
                 return
             study = found
-        if Turn(self.services, record, study).run():
+        if again:
+            study.repeat(FAILED)
+        turn = Turn(self.services, record, study)
+        left = turn.run()
+        if turn.braked:
+            record = replace(record, state="stopped", braked=True)
+            self.folders.write(record)
+            left = Turn(self.services, record, study).run()  # what waits is canceled before it can start
+        if left:
             self._open[record.id] = (self._marks(record.id), study)
         else:
             self._idle[record.id] = self._marks(record.id)

@@ -15,7 +15,7 @@ from lfdash.engine.opening import open_config
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.sweep_records import MAKING
 from lfdash.engine.sweep_study import JOURNAL, run_id_of
-from lfdash.engine.sweep_views import SweepView, planned
+from lfdash.engine.sweep_views import SweepView, braked_by, planned
 from lfdash.engine.sweeps import Sweeps, attach
 from lfdash.jobs.sweep import Sweep, read_sweep
 from lfdash.outcomes import Refused
@@ -142,6 +142,71 @@ def test_a_failed_run_is_a_failed_trial_and_the_others_go_on(
     assert sweep.best is not None and sweep.best.values["train.lora_rank"] == 8
 
 
+def test_a_sweep_whose_first_runs_fail_stops_itself_and_goes_on_once_that_is_mended(
+    dashboard: Dashboard, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    does(monkeypatch, fail="error")
+    rates = {"learning_rate": [rate / 1000 for rate in range(1, 25)]}
+    sweep = dashboard.until(dashboard.create(rates), lambda found: found.state == "stopped")
+    sweep = dashboard.until(sweep, lambda found: "running" not in states(found))
+    first = len(attempts(folder))
+    assert sweep.braked and 3 <= first < 24, "each turn starts three at once"
+    told = braked_by(sweep, str)
+    assert told["count"] == first == sweep.again and "Undefined dataset" in str(told["why"])
+    tried = len(sweep.trials)
+    dashboard.turn()
+    assert len(dashboard.look(sweep).trials) == tried, "it does nothing by itself"
+    assert dashboard.sweeps.go_on(sweep.id) is None and not dashboard.look(sweep).braked
+    sweep = dashboard.until(sweep, lambda found: found.braked and "running" not in states(found))
+    assert len(attempts(folder)) < first + 24, "it does not help, and is noticed again"
+    does(monkeypatch)
+    assert dashboard.sweeps.go_on(sweep.id) is None
+    sweep = dashboard.done(sweep)
+    complete = [one for one in sweep.trials if one.state == "complete"]
+    assert len(complete) == 24 and len({str(one.values) for one in complete}) == 24
+    assert (sweep.ended, sweep.braked, sweep.again) == (24, False, 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"strategy": "random", "trials": 2}])
+def test_the_failed_runs_of_a_sweep_that_is_over_are_tried_again_once_each(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    does(monkeypatch, fail="error", only="lora_rank=16")
+    sweep = dashboard.done(dashboard.create({"lora_rank": [8, 16]}, **options))
+    assert sorted(states(sweep)) == ["complete", "failed"] and sweep.again == 1
+    for more, expected in (
+        ({"fail": "error", "only": "lora_rank=16"}, ["complete", "failed", "failed"]),
+        ({}, ["complete", "complete", "failed", "failed"]),
+    ):
+        does(monkeypatch, **more)
+        assert dashboard.sweeps.go_on(sweep.id) is None
+        sweep = dashboard.done(sweep)
+        assert sorted(states(sweep)) == expected and sweep.ended == sweep.count == 2
+    assert sweep.again == 0
+    refused = dashboard.sweeps.go_on(sweep.id)
+    assert refused == Refused("sweep_over", {"name": sweep.name})
+
+
+@pytest.mark.parametrize("first", ["complete", "by_hand"])
+def test_a_sweep_of_which_a_run_has_trained_is_not_braked(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Nor by what is taken away by hand."""
+    if first == "complete":
+        sweep = dashboard.create({"lora_rank": [8, 16, 32, 64, 4, 2]}, parallel=1)
+        sweep = dashboard.until(sweep, lambda found: found.ended == 1)
+        does(monkeypatch, fail="error")
+        sweep = dashboard.done(sweep)
+        assert states(sweep)[0] == "complete" and states(sweep).count("failed") >= 3 and not sweep.braked
+        return
+    sweep = dashboard.create({"lora_rank": [8, 16, 32, 64]})
+    dashboard.sweeps.tick()
+    for trial in dashboard.look(sweep).trials[:3]:
+        assert dashboard.services.registry.queue.cancel(trial.run_id) is None
+    sweep = dashboard.done(sweep)
+    assert states(sweep) == ["failed"] * 3 + ["complete"] and not sweep.braked and sweep.again == 3
+
+
 def test_a_run_whose_loss_is_no_number_is_never_the_best(
     dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +215,7 @@ def test_a_run_whose_loss_is_no_number_is_never_the_best(
     sweep = dashboard.done(dashboard.create({"lora_rank": [16, 8, 32]}, **more))
     assert states(sweep) == ["failed", "complete", "complete"] and sweep.trials[0].reason == "dead"
     assert sweep.best is not None and sweep.best.value == min(one.value for one in sweep.trials if one.value)
+    assert sweep.again == 0, "the same values would do the same"
 
 
 def test_it_is_stopped_where_hopeless_runs_are(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lfdash.engine.sweep_views import SweepView
+from lfdash.engine.sweep_views import SweepView, braked_by
 from lfdash.engine.sweeps import Sweeps
 from lfdash.outcomes import Refused
 from lfdash.ui.shared.answers import refusal
@@ -49,11 +49,23 @@ def draw_one(sweeps: Sweeps, view: SweepView) -> None:
                 t("sweep.stop"), key=f"sweep_stop_{view.id}", icon=":material/stop:", help=t("sweep.stop_help"),
                 on_click=change, args=(sweeps, view.id, False),
             )
-        elif view.state == "stopped":
+        elif view.state == "stopped" or view.again:
             st.button(
                 t("sweep.go_on"), key=f"sweep_go_on_{view.id}", icon=":material/play_arrow:",
-                help=t("sweep.go_on_help"), on_click=change, args=(sweeps, view.id, True),
+                help=go_on_help(view), on_click=change, args=(sweeps, view.id, True),
             )
+    if view.braked:
+        st.warning(markdown_safe(why_braked(view)), icon=":material/front_hand:")
+
+
+def go_on_help(view: SweepView) -> str:
+    """What *Go on* does with a sweep."""
+    return t("sweep.go_on_failed", count=view.again) if view.again else t("sweep.go_on_help")
+
+
+def why_braked(view: SweepView) -> str:
+    """Why a sweep has stopped itself."""
+    return t("sweep.braked", **braked_by(view, t))
 
 
 def draw_link(view: SweepView, words: str = "") -> None:

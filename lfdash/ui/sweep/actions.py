@@ -151,9 +151,9 @@ def compared(view: SweepView) -> Sequence[str]:
 
 def draw_state(sweeps: Sweeps, view: SweepView) -> None:
     """Stop the rest, or go on; of one that is over, why neither can be done."""
-    if view.state == "stopped":
+    if view.state == "stopped" or view.again:
         st.button(
-            t("sweep.go_on"), key="sweep_go_on", icon=":material/play_arrow:", help=t("sweep.go_on_help"),
+            t("sweep.go_on"), key="sweep_go_on", icon=":material/play_arrow:", help=sweep_list.go_on_help(view),
             on_click=sweep_list.change, args=(sweeps, view.id, True),
         )
         return

@@ -98,6 +98,8 @@ def draw_head(view: SweepView, rows: Sequence[TrialRow]) -> None:
         f'<span class="lf-state lf-{LOOKS[view.state]}" data-state="{view.state}">'
         f'{html.escape(t(f"sweep.{view.state}"))}</span>{told}</div>'
     )
+    if view.braked:
+        st.warning(markdown_safe(sweep_list.why_braked(view)), icon=":material/front_hand:")
     if view.best is not None:
         words = {"name": f"**{markdown_safe(rows[0].name)}**", "metric": markdown_safe(view.sweep.metric)}
         st.markdown(t("sweep.best_is", value=f"{view.best.value:.4g}", **words))

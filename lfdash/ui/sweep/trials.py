@@ -9,7 +9,7 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_table import TrialRow
-from lfdash.engine.sweep_views import SweepView, TrialView
+from lfdash.engine.sweep_views import REASONS, SweepView, TrialView
 from lfdash.jobs.kinds import named
 from lfdash.jobs.sweep_values import NUMBERS, Dimension, key_of, told
 from lfdash.outcomes import Value
@@ -19,7 +19,6 @@ from lfdash.ui.sweep import actions
 
 TABLE = "sweep_table"
 NUMBER = "%.12g"  # all digits that an argument has
-REASONS = ("problems", "gone", "by_hand", "no_metric", "dead", "failed")  # that have words of their own
 TALLEST, ROW, HEAD = 430, 35, 37  # px
 
 

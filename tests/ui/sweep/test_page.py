@@ -152,6 +152,27 @@ def test_what_cannot_be_done_says_why(sweeps: Sweeps, services: Services) -> Non
     assert app.button(key="sweep_export").help == t("outcomes.sweep_best_gone")
 
 
+def test_a_sweep_that_is_over_has_its_failed_runs_tried_again(sweeps: Sweeps) -> None:
+    view = add_sweep(sweeps, {"lora_rank": [8, 16]}, [1.0, "failed"])
+    app = visit(view.id)
+    assert app.button(key="sweep_go_on").help == t("sweep.go_on_failed", count=1)
+    app.button(key="sweep_go_on").click()
+    pages.good(app.run())
+    (found,) = sweeps.views()
+    assert [one.superseded for one in found.trials] == [False, True, False] and not found.failed
+
+
+def test_a_sweep_that_has_stopped_itself_says_why(sweeps: Sweeps) -> None:
+    view = add_sweep(sweeps, GRID, ["failed", "failed", "problems"])
+    sweeps.tick()
+    (found,) = sweeps.views()
+    assert found.state == "stopped" and found.braked and found.id == view.id
+    app = visit(view.id)
+    said = words(app).replace("\\", "")
+    assert t("sweep.braked", count=3, why=t("sweep.why_problems")) in said
+    assert app.button(key="sweep_go_on").help == t("sweep.go_on_failed", count=3)
+
+
 def test_stop_and_go_on_and_a_stale_tab_that_stops_what_is_over(sweeps: Sweeps) -> None:
     view = add_sweep(sweeps, GRID, ENDS[:5])
     app = visit(view.id)
