@@ -58,10 +58,10 @@ def test_no_runs_and_no_workspace(workspace: Path, tmp_path: Path) -> None:
 def test_a_diverged_loss_is_no_number(copied: Path) -> None:
     log = copied / "saves" / "demo-llama" / "lora" / "good" / "trainer_log.jsonl"
     with log.open("a") as file:
-        file.write('{"current_steps": 7, "total_steps": 7, "loss": NaN}\n')
+        file.write('{"current_steps": 7, "total_steps": 9, "loss": NaN}\n')
     good = next(row for row in lfdash("ls", "--json").json if row["name"] == "good")
     assert good["loss"] is None
-    assert " nan " in lfdash("ls").out and good["dead_step"] is None, "once may be chance"
+    assert " nan " in lfdash("ls").out and good["dead_step"] is None, "once, before the last step, may be chance"
     with log.open("a") as file:
         for step in (8, 9):
             file.write(f'{{"current_steps": {step}, "total_steps": 9, "loss": NaN}}\n')

