@@ -125,9 +125,9 @@ def test_a_run_that_ended_while_no_dashboard_ran_is_alerted_and_an_older_one_is_
 
 
 def test_what_is_over_and_told_is_not_looked_at_again_after_a_restart(workspace: Path) -> None:
-    """Other thresholds, or a newer lfdash, would tell of a run that ended hours ago."""
+    """Other rules, or a newer lfdash, would tell of a run that ended hours ago."""
     watch, fake, handle = started(workspace)
-    watch.store.save_settings(settings(nan={"rows": 50}))
+    watch.store.save_settings(settings(nan={"on": False}))
     log(handle, FALLING + DEAD)
     watch.look()
     fake.end(handle, 1)
