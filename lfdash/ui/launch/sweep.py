@@ -8,6 +8,7 @@ import streamlit as st
 
 from lfdash.engine.submit import keep_secrets
 from lfdash.engine.sweep_views import SweepView, planned
+from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID, ROWS
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import DIRECTIONS, SEEDS, SETTINGS, STOPPING, STRATEGIES, Sweep, evaluates, read_sweep
@@ -84,10 +85,9 @@ def draw(form: Form) -> None:
     for name in keyed.many(t("sweep.fields"), names, key=FIELDS, page=form.page, placeholder=t("sweep.fields_pick")):
         row = row_named(name)
         assert row is not None
-        own = job.values.get(row.id)
         keyed.text(
             f"{label(row.id)} ({name})", key=f"{VALUES}.{name}", page=form.page, help=t("sweep.values_help"),
-            placeholder="1e-5, 1e-4 · 1e-5..1e-3 log 5" if own is None else pair(t("sweep.now"), spoken(own)),
+            placeholder=example(row, job.values.get(row.id)),
         )
     draw_options(form, job)
     found = read(job)
@@ -95,6 +95,8 @@ def draw(form: Form) -> None:
         draw_runs(found)
     elif found:
         for problem in found:
+            if problem.code == "sweep_one" and is_blank(problem.field):
+                continue  # nobody has typed anything yet: the button says what is missing
             known = problem.field is not None and problem.field in BY_ID
             name = f"**{markdown_safe(label(str(problem.field)))}** " if known else ""
             st.error(name + problem_markdown(problem))
@@ -108,6 +110,18 @@ def draw(form: Form) -> None:
         help=reason or t("sweep.start_help"), on_click=start, args=(form,),
     )
     sweep_list.draw(shared_sweeps())
+
+
+def example(row: Field, own: Value | None) -> str:
+    """What stands in an empty field: the value of now, and how several are written."""
+    examples = {"float": "1e-5, 1e-4 · 1e-5..1e-3 log 5", "int": "8, 16, 32 · 8..64 4"}
+    now = "" if own is None else pair(t("sweep.now"), spoken(own))
+    return " · ".join(filter(None, (now, examples.get(row.kind, ""))))
+
+
+def is_blank(field: str | None) -> bool:
+    """Whether nothing was typed for a setting."""
+    return field in BY_ID and not st.session_state.get(f"{VALUES}.{key_of(BY_ID[field])}")
 
 
 def spoken(value: Value) -> str:

@@ -73,6 +73,10 @@ def button(app: AppTest) -> object:
 def test_nothing_can_be_started_before_there_are_values(app: AppTest) -> None:
     assert button(app).disabled and button(app).help == t("sweep.not_yet")
     assert app.session_state["foot"] == ""
+    values(app, learning_rate="")
+    assert button(app).disabled and not app.error, "an empty field is no mistake yet"
+    values(app, learning_rate="1e-4")
+    assert button(app).disabled and len(app.error) == 1
 
 
 def test_the_table_the_count_and_the_foot(app: AppTest) -> None:
