@@ -69,7 +69,8 @@ def tick_seconds(view: RunView | None, sessions: int) -> float:
     if view is None or view.state in TERMINAL:
         seconds = 10.0
     else:
-        begins = view.started is not None and not view.progress.step and time.time() - view.started < BEGINNING_S
+        going = view.state in (RunState.STARTING, RunState.RUNNING) and view.started is not None
+        begins = going and not view.progress.step and time.time() - (view.started or 0) < BEGINNING_S
         seconds = 0.5 if begins else 2.0
     return seconds * max(1.0, sessions / 8)
 

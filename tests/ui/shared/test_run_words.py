@@ -48,6 +48,7 @@ def test_it_looks_most_often_for_the_first_step() -> None:
     assert tick_seconds(begun, 1) == 0.5
     assert tick_seconds(replace(begun, progress=Progress(step=0)), 16) == 1.0
     assert tick_seconds(replace(begun, progress=Progress(step=1)), 1) == 2.0
+    assert tick_seconds(replace(begun, state=RunState.STOPPING), 1) == 2.0
     assert tick_seconds(replace(begun, started=time.time() - BEGINNING_S), 1) == 2.0
 
 
