@@ -108,13 +108,14 @@ def add_run(
 
 
 def add_plain(workspace: Path, name: str, model: str = "llama3-8b", method: str = "lora", steps: int = 40) -> RunPaths:
-    """A run of the plain CLI that ended two hours ago."""
+    """A run of the plain CLI that ended two hours ago; its files have the times at which they were written."""
     paths = RunPaths(workspace / "saves" / model / method / name)
     paths.root.mkdir(parents=True)
     write_log(paths, [*log_rows(steps, steps, random.Random(name)), {"current_steps": steps, "total_steps": steps}])
     (paths.root / "adapter_model.safetensors").write_bytes(b"0" * 2048)
     for path in (*paths.root.iterdir(), paths.root):
         os.utime(path, (time.time() - 7200,) * 2)
+    os.utime(paths.root / "adapter_model.safetensors", (time.time() - 10800,) * 2)
     return paths
 
 

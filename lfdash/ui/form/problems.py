@@ -12,7 +12,7 @@ from lfdash.outcomes import Problem, Value
 from lfdash.ui.form import sidebar
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared import clicks
-from lfdash.ui.shared.text import COMMAND, label, markdown_safe, pair, problem_markdown, several, t
+from lfdash.ui.shared.text import COMMAND, heading, label, markdown_safe, pair, problem_markdown, several, t
 
 
 def draw_problem(form: Form, key: str, problem: Problem) -> None:
@@ -25,7 +25,7 @@ def draw_problem(form: Form, key: str, problem: Problem) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(icon, width="content")
         if problem.field:
-            name = pair(label(problem.field), "").rstrip()
+            name = heading(label(problem.field))
             st.button(
                 f"**{name}**", key=f"go_{key}", type="tertiary", on_click=show, args=(problem.field,),
                 help=t("ui.problem_go_help"), width="content",

@@ -86,6 +86,11 @@ def pair(name: str, value: str) -> str:
     return locales.pair_in(language(), name, value)
 
 
+def heading(name: str) -> str:
+    """A name before what stands in a part of its own: "a:"."""
+    return f"{name}{t('language.colon')}".rstrip()
+
+
 def problem_words(problem: Problem) -> str:
     """What is wrong, in a sentence."""
     return locales.problem_in(language(), problem)
