@@ -18,7 +18,7 @@ from tests.support.gpu import stand_in
 from tests.support.server import start_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.train_env]
-LORA = "LoRA fine-tuning: Qwen2.5-7B"
+LORA = "LoRA 7B, fits 24 GB: Qwen2.5-7B"
 
 
 @pytest.fixture(scope="module")
