@@ -260,11 +260,12 @@ def train(services: Any, *, name: str, **changes: Any) -> object:
 
 def chat(services: Any) -> object:
     """A chat with the demo's model, as *Start* makes it; its run id."""
-    from lfdash.engine.chat_jobs import job_of
     from lfdash.engine.chat_jobs import launch as launch_chat
+    from lfdash.engine.loading import job_of
+    from lfdash.jobs.kinds import SERVING
     from tests.support.chats import MODEL
 
-    return launch_chat(services, job_of(services, MODEL), "made by a test", beside=True)
+    return launch_chat(services, job_of(services, SERVING, MODEL), "made by a test", beside=True)
 
 
 def say_to(services: Any) -> object:
