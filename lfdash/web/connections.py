@@ -24,7 +24,7 @@ MOST = 1000  # connections; a tab keeps one, and takes some more for a moment wh
 WAIT = 20.0  # seconds for the whole head of a request
 STALLED = 60.0  # seconds in which nothing of a request or an answer moves, though the other side's turn it is
 IDLE = 10  # seconds between two requests
-BURST = 128  # connections that are taken in one turn of the loop, before any of them is looked at
+BURST = 128  # the most connections that are taken in one turn of the loop, before any of them is looked at
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -41,6 +41,12 @@ def raise_handles() -> int:
 def most_for(handles: int) -> int:
     """How many connections leave enough of so many file handles for runs and files."""
     return MOST if handles == resource.RLIM_INFINITY else min(MOST, handles // 2)
+
+
+def burst_for(handles: int) -> int:
+    """How many connections may be taken in one turn of the loop: each has a handle before anybody can turn it away, so
+    that they come on top of `most_for`."""
+    return BURST if handles in (0, resource.RLIM_INFINITY) else max(1, min(BURST, handles // 8))
 
 
 class Link(Protocol):
@@ -140,8 +146,8 @@ class Config(uvicorn.Config):
     def __init__(self, app: Any, table: Table, log: OnceASecond, **more: Any) -> None:
         self.table, self.log = table, log
         super().__init__(
-            app, http=Connection, backlog=BURST, timeout_keep_alive=IDLE, callback_notify=self.look, timeout_notify=0,
-            **more,
+            app, http=Connection, backlog=burst_for(table.handles), timeout_keep_alive=IDLE, callback_notify=self.look,
+            timeout_notify=0, **more,
         )
         self.links: set[Any] = set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
-from lfdash.web.connections import WAIT
+from lfdash.web.connections import BURST, WAIT
 from tests.security.browser import Tab, ask
 from tests.security.conftest import Server, Start
 from tests.support.runs import wait_for
@@ -104,6 +105,26 @@ def test_runs_and_files_get_handles_whoever_comes(serve: Start) -> None:
             tab = Tab(tight.url).open()
             assert tab.run(page__filter="hf_token").shows("top.hf_token")
             tab.close()
+
+
+def test_many_that_come_in_one_turn_take_not_all_handles(serve: Start) -> None:
+    """The server pauses while they come, and finds them all at once when it goes on."""
+    tight = serve(handles=300)
+    tabs = [Tab(tight.url).open() for _ in range(8)]  # each has three handles
+    with holding(tight, 150), ExitStack() as opened:
+        wait_for(lambda: handles(tight) > 165)
+        os.kill(tight.process.pid, signal.SIGSTOP)
+        try:
+            for _ in range(2 * BURST):
+                link = opened.enter_context(socket.socket())
+                link.setblocking(False)
+                link.connect_ex(("127.0.0.1", int(tight.url.rpartition(":")[2])))
+        finally:
+            os.kill(tight.process.pid, signal.SIGCONT)
+        assert all("start" in tab.run().ids for tab in tabs)
+        for tab in tabs:
+            tab.close()
+        assert not [line for line in tight.said if "Too many open files" in line]
 
 
 def test_tabs_that_come_and_go_leave_handles(serve: Start) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from lfdash.web.connections import MOST, Config, Table, most_for, server_of
+from lfdash.web.connections import BURST, MOST, Config, Table, burst_for, most_for, server_of
 from lfdash.web.log_limit import OnceASecond
 from tests.support import ROOT
 from tests.support.runs import wait_for
@@ -238,3 +238,5 @@ def test_handles_are_raised_and_shared_out() -> None:
     )
     assert done.stdout.strip() == "300 (300, 300)", done.stderr
     assert [most_for(handles) for handles in (256, 1024, 20_000, resource.RLIM_INFINITY)] == [128, 512, MOST, MOST]
+    limits = (0, 4, 256, 20_000, resource.RLIM_INFINITY)
+    assert [burst_for(handles) for handles in limits] == [BURST, 1, 32, BURST, BURST]
