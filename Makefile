@@ -51,7 +51,7 @@ golden: setup-dev  ## rewrite the golden files; look at the difference before yo
 
 e2e: setup-dev  ## drive the real server in Chromium
 	@test -x "$(CHROMIUM)" || { echo "Chromium is missing. On Debian: apt-get install -y chromium (elsewhere: make e2e CHROMIUM=/path/to/chromium)"; exit 1; }
-	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile --no-loadscope-reorder tests/e2e $(ARGS)
 
 pictures: setup-dev  ## take the pictures of docs/guide.md from the real page, in Chromium
 	@test -x "$(CHROMIUM)" || { echo "Chromium is missing. On Debian: apt-get install -y chromium (elsewhere: make pictures CHROMIUM=/path/to/chromium)"; exit 1; }
