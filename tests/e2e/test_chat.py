@@ -30,13 +30,19 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def finished(server: Server) -> Workspace:
     """The server's workspace with the demo trained to its end."""
     workspace = open_workspace(server.workspace)
     run = workspace.start(ROOT / "configs" / "presets" / "demo.yaml", {"output_dir": "saves/demo-llama/lora/taught"})
     assert run.wait(300) is RunState.SUCCEEDED, run.log()  # type: ignore[union-attr]
     return workspace
+
+
+def end(workspace: Workspace, run_id: str) -> None:
+    """Ends a run at once."""
+    Run(workspace, run_id).stop("kill")
+    Run(workspace, run_id).wait(60)
 
 
 def greedy(page: Page) -> None:
@@ -134,8 +140,7 @@ def test_a_training_asks_for_the_chats_place(server: Server, browser: Browser) -
     workspace = open_workspace(server.workspace)
     for view in workspace.look():  # those of the tests before
         if view.state not in TERMINAL:
-            Run(workspace, view.run_id).stop("kill")
-            Run(workspace, view.run_id).wait(60)
+            end(workspace, view.run_id)
     chat = workspace.start(MODEL)
     assert isinstance(chat, Run), chat
     page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
@@ -151,4 +156,32 @@ def test_a_training_asks_for_the_chats_place(server: Server, browser: Browser) -
     assert chat.wait(60) is RunState.STOPPED
     page.wait_for_selector(f".lf-name:text-is('{name}')", timeout=MINUTES)
     wait_state(page, "RUNNING", 1)
+    page.close()
+
+
+def test_a_chat_asks_for_the_place_of_another_and_is_the_one_that_answers(
+    server: Server, browser: Browser, finished: Workspace
+) -> None:
+    """*End … and start* on *Try it*: the page stays with the chat that was asked for, which waits, loads and answers."""
+    (taught,) = [view for view in finished.look() if view.kind == "train" and view.name == "taught"]
+    for view in finished.look():  # those of the tests before
+        if view.state not in TERMINAL:
+            end(finished, view.run_id)
+    base = finished.start(MODEL)
+    assert isinstance(base, Run), base
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
+    page.goto(f"{server.url}/?run={taught.run_id}")
+    page.locator(".st-key-next_try_it_after button:visible").first.click()
+    expect(page.locator(".st-key-source").get_by_text("taught on model")).to_be_visible()
+    drawn(page)
+    page.locator(".st-key-start button:enabled:visible").click()
+    page.click(".st-key-queue_end_chat button")
+    assert base.wait(60) is RunState.STOPPED
+    expect(page.locator(".st-key-chat_input textarea")).to_be_visible(timeout=MINUTES)
+    greedy(page)
+    ask(page, QUESTION)
+    expect(page.locator(".st-key-chat_log").get_by_text(f"{ANSWER}.")).to_be_visible(timeout=MINUTES)
+    (ours,) = [view for view in finished.look() if view.kind == "chat" and view.state not in TERMINAL]
+    assert ours.run_id != base.run_id
+    end(finished, ours.run_id)
     page.close()

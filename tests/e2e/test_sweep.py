@@ -112,4 +112,4 @@ def look_at(page: Page, server: Server, sweep_id: str) -> None:
     assert float(page.locator(".st-key-train-num_train_epochs input").input_value()) == 6, "three times as many"
     page.goto(f"{server.url}/sweep?sweep={sweep_id}")
     page.locator(".st-key-sweep_export button").first.click()
-    expect(page.locator(".st-key-export-export_dir input")).to_have_value(f"models/{best}", timeout=MINUTE)
+    expect(page.locator(".st-key-export-export_dir input")).to_have_value(f"exports/{best}", timeout=MINUTE)
