@@ -162,7 +162,7 @@ def test_a_training_asks_for_the_chats_place(server: Server, browser: Browser) -
 def test_a_chat_asks_for_the_place_of_another_and_is_the_one_that_answers(
     server: Server, browser: Browser, finished: Workspace
 ) -> None:
-    """*End … and start* on *Try it*: the page stays with the chat that was asked for, which waits, loads and answers."""
+    """*End … and start* on *Try it*: the page stays with the chat that was asked for, which loads and answers."""
     (taught,) = [view for view in finished.look() if view.kind == "train" and view.name == "taught"]
     for view in finished.look():  # those of the tests before
         if view.state not in TERMINAL:
@@ -171,6 +171,8 @@ def test_a_chat_asks_for_the_place_of_another_and_is_the_one_that_answers(
     assert isinstance(base, Run), base
     page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
     page.goto(f"{server.url}/?run={taught.run_id}")
+    page.wait_for_selector(".st-key-next_try_it_after button:enabled:visible")
+    drawn(page)
     page.locator(".st-key-next_try_it_after button:visible").first.click()
     expect(page.locator(".st-key-source").get_by_text("taught on model")).to_be_visible()
     drawn(page)
@@ -182,6 +184,6 @@ def test_a_chat_asks_for_the_place_of_another_and_is_the_one_that_answers(
     ask(page, QUESTION)
     expect(page.locator(".st-key-chat_log").get_by_text(f"{ANSWER}.")).to_be_visible(timeout=MINUTES)
     (ours,) = [view for view in finished.look() if view.kind == "chat" and view.state not in TERMINAL]
-    assert ours.run_id != base.run_id
+    assert ours.name != base.name
     end(finished, ours.run_id)
     page.close()
