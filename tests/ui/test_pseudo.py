@@ -30,7 +30,8 @@ from lfdash.runs.view import Reason, RunView, Saved, Waiting
 from lfdash.ui.data import lengths, new
 from lfdash.ui.data import page as data
 from lfdash.ui.form import preview
-from lfdash.ui.form.state import NEW, Form
+from lfdash.ui.form.origin import NEW
+from lfdash.ui.form.state import Form
 from lfdash.ui.shared import layout, session
 from lfdash.ui.shared.answers import SHOWN
 from tests.support import app as pages

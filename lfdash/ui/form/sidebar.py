@@ -25,8 +25,9 @@ from lfdash.jobs.presets import Preset
 from lfdash.jobs.secret_arguments import HIDDEN
 from lfdash.jobs.stages import BY_CODE
 from lfdash.outcomes import Problem
-from lfdash.ui.form import configurations, extra_arguments, model_field, undo, widgets
-from lfdash.ui.form.state import NEW, PRESET, PRESET_PICK, Form
+from lfdash.ui.form import configurations, extra_arguments, model_field, origin, undo, widgets
+from lfdash.ui.form.origin import NEW, PRESET, PRESET_PICK
+from lfdash.ui.form.state import Form
 from lfdash.ui.shared import clicks, keyed, scripts
 from lfdash.ui.shared.text import choice, help_text, label, lookup, markdown_safe, t
 from lfdash.workspace.folders import weights_in
@@ -137,11 +138,11 @@ def pick_preset(form: Form) -> None:
         form.load_new()
     elif str(name).startswith(OWN):
         configurations.open_saved(form, str(name).removeprefix(OWN))
-        form.show_own(str(name))
+        origin.show_own(form, str(name))
     elif name in form.services.presets:
         form.load_preset(name)
     else:
-        form.show_origin()
+        origin.show_again(form)
         form.set_notes([("ui.preset_unknown", {"name": markdown_safe(str(name))})])
 
 

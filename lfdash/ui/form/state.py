@@ -6,7 +6,6 @@ the form are to be shown, and what was replaced (see `undo`). Everything else is
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -21,51 +20,27 @@ from lfdash.engine.defaults import (
     MULTIMODAL,
     Note,
     fit_to_machine,
-    fresh_name,
     with_model_name,
     with_model_path,
 )
-from lfdash.engine.services import Services
 from lfdash.jobs import checks, secret_arguments
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.checks import secret_argument
 from lfdash.jobs.cures import EXTRA_PREFIX
-from lfdash.jobs.field import Field
-from lfdash.jobs.fields import BY_ID, FIELDS, ROWS, WATCHED
+from lfdash.jobs.fields import BY_ID, WATCHED
 from lfdash.jobs.job import JobConfig, coerce, new_job
-from lfdash.jobs.kinds import BY_NAME, JobKind
 from lfdash.jobs.llamaboard_format import implied
 from lfdash.jobs.presets import FIRST
-from lfdash.jobs.secret_arguments import looks_secret
 from lfdash.outcomes import Problem, Value
-from lfdash.ui.form import preferences, undo, widgets
-from lfdash.ui.form.extra_arguments import ExtraArguments
-from lfdash.ui.form.keys import scoped
+from lfdash.ui.form import draft, origin, preferences, run_name, shared_fields, undo, widgets
+from lfdash.ui.form.held import BASELINE, CHECKED, NOTES, HeldForm
+from lfdash.ui.form.origin import ORIGIN, PRESET
+from lfdash.ui.form.run_name import PROPOSED
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.browser import browser
 from lfdash.ui.shared.text import label, listed, lookup
-from lfdash.workspace.memo import Memo
 
-PRESET = "page.preset"
-PRESET_PICK = "page.preset_pick"
-ORIGIN = "page.preset_from"  # what the list of presets shows of the form: while another is chosen, of the one before
-ENTERED = "page.entered_kind"  # the name of the kind whose values the fields have that all kinds share
-NEW = ":new"  # in the list of presets: a new form
 # session keys that each form has for itself, through `Form.key`
-CHECKED = "checked"  # Start was pressed: show what is missing, not only what is wrong
-BASELINE = "baseline"  # field id -> value of the preset, to mark what differs
-NOTES = "notes"  # what loading changed, as (text key, params)
 FOLLOWED = "followed"  # the template that came with the chosen model, and the one that somebody chose before
-PROPOSED = "proposed"  # (run name, when, whether it is the plain one), to tell a typed name from ours
-SHARED = "shared"  # what those fields hold, while another kind has them
-TOP = tuple(row.id for row in FIELDS if row.scope == "top")
-STAMP_S = 120.0  # how long a proposed name stands: it has the minute in it
-# How a run name says what differs from its preset, where the plain one is taken; the first two count.
-MARKS: Mapping[str, str] = {
-    "learning_rate": "lr", "lora_rank": "r", "num_train_epochs": "ep", "batch_size": "bs", "lora_alpha": "a",
-    "gradient_accumulation_steps": "ga", "max_steps": "steps", "cutoff_len": "len", "warmup_steps": "wu",
-    "lora_dropout": "do", "pref_beta": "beta",
-}
 ASKED = "asked"  # the fragment that asks what shall be done with a job whose devices are in use
 FOLLOWERS = ("changed", "bar", "early", ASKED)  # fragments that follow each change of a field
 SAYS = "says"  # that which says in words what a form with weights would do: it follows, too
@@ -91,64 +66,8 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Form:
-    """The form of one kind of job. It holds nothing itself: its values are the session's, under the ids of its fields,
-    so that a callback may have a form among its arguments.
-
-    services: of the workspace. kind: what the form's job is.
-    """
-
-    services: Services
-    kind: JobKind
-
-    @property
-    def rows(self) -> tuple[Field, ...]:
-        """Its rows of the table of fields."""
-        return ROWS[self.kind.name]
-
-    @property
-    def output(self) -> str:
-        """The id of the field that holds the run's name."""
-        return f"{self.kind.name}.output_dir"
-
-    @property
-    def extra(self) -> ExtraArguments:
-        """Its arguments without a field."""
-        return ExtraArguments(self.kind)
-
-    @property
-    def page(self) -> str:
-        """What the widgets of its page are told apart by from those of other pages with the same key."""
-        return self.kind.name
-
-    def key(self, name: str) -> str:
-        """The session key of something that each form has for itself."""
-        return scoped(self.kind, name)
-
-    @property
-    def checked(self) -> bool:
-        """Whether Start was pressed since the form was filled."""
-        return bool(st.session_state.get(self.key(CHECKED)))
-
-    def check(self, on: bool) -> None:
-        """Shows, or no longer shows, what is missing."""
-        st.session_state[self.key(CHECKED)] = on
-
-    @property
-    def baseline(self) -> Mapping[str, Value]:
-        """What the form was filled with."""
-        found: Mapping[str, Value] = st.session_state.get(self.key(BASELINE), {})
-        return found
-
-    @property
-    def notes(self) -> list[Note]:
-        """What loading changed, to be told."""
-        notes: list[Note] = st.session_state.get(self.key(NOTES), [])
-        return notes
-
-    def set_notes(self, notes: list[Note]) -> None:
-        """Replaces what is told about what was loaded."""
-        st.session_state[self.key(NOTES)] = notes
+class Form(HeldForm):
+    """A form that is read, filled and changed."""
 
     def read(self) -> Reading:
         """The job that the session's raw values say. Refused values are problems, and are not in the job."""
@@ -174,47 +93,18 @@ class Form:
         kept = {name: value for name, value in extra.items() if name not in secret}
         return Reading(JobConfig(self.kind.name, values, kept), (*refused, *problems))
 
-    @property
-    def filled(self) -> bool:
-        """Whether the session has the form."""
-        return self.key(BASELINE) in st.session_state
-
     def own_keys(self) -> list[str]:
         """The session keys beside those of its fields that say what the form is."""
         shared = [PRESET, ORIGIN] if self.kind.starts_from == "preset" else []
         return [*shared, *(self.key(name) for name in (BASELINE, NOTES, CHECKED, PROPOSED))]
 
+    def save_draft(self) -> None:
+        """Keeps it for the next session."""
+        draft.save(self)
+
     def replacing(self, key: str, **params: object) -> AbstractContextManager[None]:
         """What is done inside can be taken back. key, params: the text of who does it."""
         return undo.replacing(self, (key, params))
-
-    def propose_name(self) -> None:
-        """Puts a fresh run name into the form."""
-        preset = st.session_state.get(PRESET) if self.kind.starts_from == "preset" else None
-        stem = preset or self.kind.stem
-        name = fresh_name(self.services, stem, self.differs())
-        plain = re.fullmatch(r"-\d{4}-\d{4}", name.removeprefix(stem)) is not None
-        st.session_state[self.output] = name
-        st.session_state[self.key(PROPOSED)] = [name, time.time(), plain]
-
-    @property
-    def own_name(self) -> str:
-        """The run name that the user typed; "" while it is the one that was proposed."""
-        name = str(st.session_state.get(self.output) or "")
-        return "" if name == (st.session_state.get(self.key(PROPOSED)) or [""])[0] else name
-
-    def refresh_name(self) -> None:
-        """Proposes a run name anew when that of now is an old one; a typed name stays. For Start, and for each time
-        the page is drawn."""
-        proposed = st.session_state.get(self.key(PROPOSED))
-        if proposed and not self.own_name and time.time() - proposed[1] > STAMP_S:
-            self.propose_name()
-
-    def differs(self) -> str:
-        """What differs from the preset, for a run's name: "lr2e-5_r16"; "" when nothing does that has a mark."""
-        changed = {BY_ID[field_id].name: st.session_state.get(field_id) for field_id in self.changed_ids()}
-        parts = [f"{mark}{changed[name]}" for name, mark in MARKS.items() if widgets.is_given(changed.get(name))]
-        return re.sub(r"[^\w.+-]", "", "_".join(parts[:2]))
 
     def write(self, job: JobConfig) -> None:
         """Replaces every job key by what the job gives."""
@@ -232,10 +122,10 @@ class Form:
         with self.replacing("ui.by_preset", name=str(title[0]) if title else preset.title):
             own = self.own_values() if self.filled and name != FIRST else {}
             names = [label(field_id) for field_id in own if field_id not in (MODEL, MULTIMODAL, TEMPLATE)]
-            self.show_preset(name)
+            origin.show(self, name)
             self.start_from(job, [*notes, ("ui.kept_yours", {"names": listed(names)})] if names else notes)
             st.session_state.update(own)
-            self.save_draft()
+            draft.save(self)
 
     def own_values(self) -> dict[str, Any]:
         """What a preset leaves alone, by session key: a model, datasets and a run name that the user chose."""
@@ -247,43 +137,28 @@ class Form:
             names = st.session_state.get(row.id)
             if row.choices == "datasets" and row.id in changed and names:
                 keys |= {row.id}  # of another stage, too: that is told at the field, and nothing is replaced unseen
-        keys |= {self.output} if self.own_name else set()
+        keys |= {self.output} if run_name.own(self) else set()
         return {row.id: st.session_state.get(row.id) for row in self.rows if row.id in keys}
-
-    def enter(self) -> None:
-        """Gives the fields that all kinds share (the model, its adapters) what this form holds; one that holds nothing
-        yet begins with what the one before has.
-
-        A run that is chosen for an evaluation must not become what the next training starts from.
-        """
-        before = st.session_state.get(ENTERED)
-        if before == self.kind.name:
-            return
-        st.session_state[ENTERED] = self.kind.name
-        if before in BY_NAME:
-            held = {name: st.session_state[name] for name in TOP if name in st.session_state}
-            st.session_state[scoped(BY_NAME[before], SHARED)] = held
-        st.session_state.update(st.session_state.pop(self.key(SHARED), {}))
 
     def load_job(self, job: JobConfig, notes: list[Note], by: str = "") -> None:
         """Fills the form with a loaded job: exactly what it gives, and a fresh run name when it has none. by: whose it
         is, where the notes do not name it."""
-        self.enter()
+        shared_fields.enter(self)
         name = by or next((str(params["name"]) for _, params in notes if "name" in params), "")
         with self.replacing("ui.by_file" if name else "ui.by_job", name=name):
-            self.show_preset(None)
+            origin.show(self, None)
             self.start_from(self.with_model(job), notes)
 
     def load_weights(self, job: JobConfig, notes: list[Note]) -> None:
         """Fills the form with a job that loads other weights. What is the user's own of how it is run stays: the
         settings of this kind that differ from what the form was filled with, and a typed name."""
         own = {name: st.session_state[name] for name in self.changed_ids() if name.startswith(f"{self.kind.name}.")}
-        if self.own_name:
-            own[self.output] = self.own_name
+        if run_name.own(self):
+            own[self.output] = run_name.own(self)
         with self.replacing("ui.by_weights"):
             self.start_from(self.with_model(job), notes)
             st.session_state.update(own)
-            self.save_draft()
+            draft.save(self)
 
     def choose_dataset(self, name: str, directory: str, stage: str | None) -> None:
         """Puts one dataset of a data folder into the training form. stage: that it needs; None = the form's will do."""
@@ -293,7 +168,7 @@ class Form:
                 st.session_state["train.dataset_dir"] = directory
             if stage is not None:
                 st.session_state["train.training_stage"] = stage
-        self.save_draft()
+        draft.save(self)
 
     def with_model(self, job: JobConfig) -> JobConfig:
         """The job with both name and path of its model, where one says the other."""
@@ -302,31 +177,16 @@ class Form:
         kept = preferences.path_of(self.services, name) if name and PATH not in job.values else None
         return JobConfig(job.kind, {**job.values, PATH: kept}, job.extra) if kept else job
 
-    def show_preset(self, name: str | None, new: bool = False) -> None:
-        """Says which preset the form started from, to the page and to the widget that chooses it. new: it is a new
-        form, which no preset made."""
-        if self.kind.starts_from == "preset":
-            st.session_state[PRESET] = name
-            st.session_state[ORIGIN] = st.session_state[PRESET_PICK] = NEW if new else name
-
-    def show_own(self, name: str) -> None:
-        """Says in the list of presets which saved configuration was chosen; where it could not be loaded, what the form
-        is. name: as the list has it."""
-        if st.session_state.get(PRESET) is None and st.session_state.get(PRESET_PICK) is None:
-            st.session_state[ORIGIN] = st.session_state[PRESET_PICK] = name
-        else:
-            self.show_origin()
-
     def load_new(self) -> None:
         """Fills the form with LlamaBoard's defaults, fitted to this machine."""
         job, notes = fit_to_machine(self.services, new_job(self.kind.name))
         usual = preferences.usual(self.services)
         with self.replacing("ui.by_new"):
-            self.show_preset(None, new=True)
+            origin.show(self, None, new=True)
             self.start_from(JobConfig(job.kind, {**job.values, **usual}, job.extra), notes)
             self.choose_model(preferences.last_model(self.services))
             st.session_state[self.key(BASELINE)] = dict(self.read().job.values)
-            self.save_draft()
+            draft.save(self)
 
     def start_from(self, job: JobConfig, notes: list[Note]) -> None:
         """Makes a job the form's content and its own baseline."""
@@ -335,59 +195,15 @@ class Form:
         self.set_notes(notes)
         self.check(False)
         if not job.run_name:
-            self.propose_name()
-        self.save_draft()
-
-    @property
-    def drafts(self) -> list[Memo]:
-        """Where the form is kept between sessions: for this browser, and for one that has no draft of its own. Two
-        people on one dashboard do not find each other's."""
-        private, identity = self.services.workspace.private, self.services.registry.identity
-        names = [f"draft-{self.kind.name}-{who}.json" for who in [browser()] if who]
-        return [Memo(private / name, identity.is_here) for name in (*names, f"draft-{self.kind.name}.json")]
-
-    def save_draft(self) -> None:
-        """Keeps the form for the next session: raw values, so that a half-typed number survives. No secrets."""
-        raws = {row.id: st.session_state.get(row.id) for row in self.rows if not row.secret}
-        draft = {
-            "values": {k: raw for k, raw in raws.items() if widgets.is_given(raw) and not looks_secret(raw)},
-            "more": without_secrets(self.extra.state()),
-            "preset": st.session_state.get(PRESET),
-            "baseline": {key: value for key, value in self.baseline.items() if not BY_ID[key].secret},
-            "proposed": st.session_state.get(self.key(PROPOSED)),
-        }
-        for memo in self.drafts:
-            memo.save(draft)
-
-    def restore_draft(self) -> bool:
-        """Fills the form from the kept draft. False when there is none that can be used."""
-        drafts = [memo.load() for memo in self.drafts]
-        kept = next(filter(None, drafts), {})
-        values = kept.get("values")
-        if not isinstance(values, dict) or not values:
-            return False
-        for row in self.rows:
-            raw = values.get(row.id)
-            st.session_state[row.id] = raw if fits(row, raw) else widgets.to_raw(row, None)
-        self.extra.restore(kept.get("more"))
-        preset = kept.get("preset")
-        self.show_preset(preset if preset in self.services.presets else None)
-        before = kept.get("baseline")
-        st.session_state[self.key(BASELINE)] = before if isinstance(before, dict) else {}
-        proposed = kept.get("proposed")
-        st.session_state[self.key(PROPOSED)] = proposed if is_proposal(proposed) else None
-        if not st.session_state.get(self.output):
-            self.propose_name()
-        if not drafts[0]:
-            st.session_state[self.key(NOTES)] = [("ui.draft_of_another", {})]
-        return True
+            run_name.propose(self)
+        draft.save(self)
 
     def seed(self) -> None:
         """Fills the form once a session: the draft, else the demo (no GPU), else a new job. Then a name that nobody
         typed is kept fresh."""
-        self.enter()
-        if self.filled or self.restore_draft():
-            self.refresh_name()
+        shared_fields.enter(self)
+        if self.filled or draft.restore(self):
+            run_name.refresh(self)
         elif self.kind.starts_from == "model":
             self.seed_own()
         elif FIRST in self.services.presets and self.services.devices.gpu_count == 0:
@@ -403,20 +219,8 @@ class Form:
                 st.session_state[row.id] = widgets.to_raw(row, job.values.get(row.id))
         self.extra.write({})
         st.session_state[self.key(BASELINE)] = self.read().job.values
-        self.propose_name()
-        self.save_draft()
-
-    def changed_ids(self) -> list[str]:
-        """Fields whose value differs from the preset (or the new form) that was loaded; run name left out. Name and
-        path of the model are one, the path's."""
-        before = self.baseline
-        return [
-            row.id
-            for row in self.rows
-            if row.id not in (self.output, MODEL, MULTIMODAL)
-            and (differs(row, before) or (row.id == PATH and differs(BY_ID[MODEL], before)))
-            and (widgets.is_given(st.session_state.get(row.id)) or before.get(row.id) is not None or row.id == PATH)
-        ]
+        run_name.propose(self)
+        draft.save(self)
 
     def reset(self, field_ids: list[str]) -> None:
         """Takes fields back to the value of the preset, the model as a whole."""
@@ -424,7 +228,7 @@ class Form:
         with self.replacing("ui.by_reset"):
             for field_id in whole:
                 st.session_state[field_id] = widgets.to_raw(BY_ID[field_id], self.baseline.get(field_id))
-        self.save_draft()
+        draft.save(self)
 
     def apply_fix(self, fix: Mapping[str, Value | None], by: str = "ui.by_fix") -> None:
         """Writes the values that cure a problem; a key `extra.NAME` is an argument without a field. by: the text of who
@@ -435,22 +239,17 @@ class Form:
                     self.extra.put(target.removeprefix(EXTRA_PREFIX), value)
                 else:
                     st.session_state[target] = widgets.to_raw(BY_ID[target], value)
-        self.save_draft()
+        draft.save(self)
 
     def undo(self) -> None:
         """Makes the form what it was before the last replacement of its content."""
         undo.take_back(self)
-        self.show_origin()
+        origin.show_again(self)
 
     def redo(self) -> None:
         """Does the replacement again that `undo` took back."""
         undo.again(self)
-        self.show_origin()
-
-    def show_origin(self) -> None:
-        """Lets the list of presets show what the form started from."""
-        if self.kind.starts_from == "preset":
-            st.session_state[PRESET_PICK] = st.session_state.get(ORIGIN)
+        origin.show_again(self)
 
     @property
     def model(self) -> str:
@@ -496,9 +295,9 @@ class Form:
         preferences.remember(self.services, field_id)
         self.fill_implied(field_id)
         proposed = st.session_state.get(self.key(PROPOSED))
-        if proposed and not proposed[2] and not self.own_name:
-            self.propose_name()  # it says what differs
-        self.save_draft()
+        if proposed and not proposed[2] and not run_name.own(self):
+            run_name.propose(self)  # it says what differs
+        draft.save(self)
         if field_id in WATCHED or field_id in (PATH, HUB_NAME) or self.checked:
             st.rerun()  # of the whole page: by itself only the widget's fragment would follow
         now_wrong = self.shown_problems(self.read())
@@ -531,37 +330,6 @@ class Form:
     def told(self, found: tuple[Problem, ...]) -> tuple[Problem, ...]:
         """What of all problems is to be told now."""
         return found if self.checked else tuple(problem for problem in found if problem.code not in MISSING)
-
-
-def without_secrets(state: dict[str, Any]) -> dict[str, Any]:
-    """What `more` keeps, without arguments that are or hold a secret."""
-    given: dict[str, Any] = state["values"]
-    bad = {name for name, value in given.items() if secret_arguments.is_secret(name) or looks_secret(value)}
-    raw = state["raw"] or ""
-    return {
-        "names": [name for name in state["names"] if name not in bad],
-        "values": {name: value for name, value in given.items() if name not in bad},
-        "raw": raw if secret_arguments.hide(raw) == raw else "",
-    }
-
-
-def differs(row: Field, before: Mapping[str, Value]) -> bool:
-    """Whether a field holds something else than before."""
-    return bool(st.session_state.get(row.id) != widgets.to_raw(row, before.get(row.id)))
-
-
-def fits(row: Field, raw: Any) -> bool:
-    """Whether a kept raw value has the type that the field's widget holds."""
-    if row.kind == "bool":
-        return isinstance(raw, bool)
-    if row.kind == "choices":
-        return isinstance(raw, list) and all(isinstance(item, str) for item in raw)
-    return isinstance(raw, str)
-
-
-def is_proposal(kept: Any) -> bool:
-    """Whether a draft's note on its run name is one: the name, when it was proposed, whether it is the plain one."""
-    return isinstance(kept, list) and [type(part) for part in kept] == [str, float, bool]
 
 
 def marks(found: Iterable[Problem], field_id: str) -> set[tuple[str | None, str]]:

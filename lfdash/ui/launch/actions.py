@@ -18,7 +18,7 @@ from lfdash.launchers.base import Level
 from lfdash.outcomes import Problem, Refused
 from lfdash.queue.store import Queued
 from lfdash.runs.record import TERMINAL
-from lfdash.ui.form import sidebar
+from lfdash.ui.form import run_name, sidebar
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import (
     BUSY,
@@ -51,7 +51,7 @@ def launch(form: Form, how: How = "start") -> None:
     """Lists the problems, or launches the form's job (or lets it wait) and shows its run."""
     form.check(True)
     forget_answers()
-    form.refresh_name()
+    run_name.refresh(form)
     reading = form.read()
     errors = [p for p in form.problems(reading) if p.level == "error"]
     if errors:
@@ -68,7 +68,7 @@ def launch(form: Form, how: How = "start") -> None:
     keep_secrets(form.services, job)
     if submit(form.services, prepared, how, job=job):
         st.session_state[STARTED] = (what_was_clicked(job, how), time.monotonic())
-        form.propose_name()
+        run_name.propose(form)
         form.save_draft()
 
 

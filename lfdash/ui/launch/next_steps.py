@@ -23,6 +23,7 @@ from lfdash.outcomes import Refused, Value
 from lfdash.runs.plan import ARGS_FILE
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
+from lfdash.ui.form import run_name
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions
 from lfdash.ui.shared import keyed
@@ -54,7 +55,7 @@ def resume(form: Form, run_id: str, step: int, how: How = "start") -> None:
     if prepared is None:
         st.session_state[MESSAGE] = t("outcomes.unknown")
     elif actions.submit(form.services, prepared, how, (run_id, step)):
-        form.propose_name()
+        run_name.propose(form)
     close_menus()
     st.rerun()
 
@@ -160,7 +161,7 @@ def from_weights(form: Form, run_id: str) -> None:
     view = form.services.registry.get(run_id)
     if view is not None:
         form.apply_fix(weights_of(view, form.read().job))
-    form.propose_name()
+    run_name.propose(form)
     st.rerun()
 
 

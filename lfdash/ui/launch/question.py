@@ -12,7 +12,8 @@ from lfdash.engine.services import Services
 from lfdash.engine.submit import How
 from lfdash.jobs.kinds import named
 from lfdash.runs.record import TERMINAL
-from lfdash.ui.form.state import ASKED, ENTERED, Form
+from lfdash.ui.form.shared_fields import ENTERED
+from lfdash.ui.form.state import ASKED, Form
 from lfdash.ui.launch import actions, next_steps
 from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.answers import BUSY, SHOWN, Busy, forget_answers

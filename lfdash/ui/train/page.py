@@ -7,7 +7,8 @@ import streamlit as st
 from lfdash.jobs.kinds import BY_NAME
 from lfdash.runs.view import RunView
 from lfdash.ui.form import sidebar, source
-from lfdash.ui.form.state import PRESET, Form
+from lfdash.ui.form.origin import PRESET
+from lfdash.ui.form.state import Form
 from lfdash.ui.launch import foot, question, queue
 from lfdash.ui.shared import address, dialogs, streamlit_private
 from lfdash.ui.shared.answers import MESSAGE, NOTICE, SHOWN

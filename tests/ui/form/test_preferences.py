@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services, settings
 from lfdash.ui.form import preferences
-from lfdash.ui.form.state import MODEL_PICK, NEW
+from lfdash.ui.form.origin import NEW
+from lfdash.ui.form.state import MODEL_PICK
 from tests.support import app as pages
 
 MODEL = "Qwen2.5-0.5B-Instruct"

@@ -14,7 +14,7 @@ from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
 from lfdash.jobs.packages import install_line
 from lfdash.ui.form import sidebar
-from lfdash.ui.form.state import NEW
+from lfdash.ui.form.origin import NEW
 from lfdash.ui.launch.actions import PROBLEMS
 from lfdash.ui.shared import clicks
 from lfdash.ui.shared.scripts import css_class

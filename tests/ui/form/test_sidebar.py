@@ -14,7 +14,7 @@ from lfdash.jobs.fields import BY_ID, FIELDS
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.ui.form import extra_arguments, sidebar
 from lfdash.ui.form.keys import scoped
-from lfdash.ui.form.state import PRESET, PRESET_PICK
+from lfdash.ui.form.origin import PRESET, PRESET_PICK
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 
@@ -25,7 +25,8 @@ def sidebar_page() -> None:
 
     from lfdash.jobs.kinds import DEFAULT
     from lfdash.ui.form import sidebar
-    from lfdash.ui.form.state import PRESET_PICK, Form
+    from lfdash.ui.form.origin import PRESET_PICK
+    from lfdash.ui.form.state import Form
     from lfdash.ui.shared.session import shared_services
 
     form = Form(shared_services(), DEFAULT)

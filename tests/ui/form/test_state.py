@@ -16,7 +16,8 @@ from lfdash.engine import defaults
 from lfdash.engine.services import Services
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.kinds import KINDS
-from lfdash.ui.form import state
+from lfdash.ui.form import draft, run_name
+from lfdash.ui.form.held import NOTES
 from tests.support import app as pages
 
 
@@ -31,13 +32,20 @@ def all_forms() -> None:
     import streamlit as st
 
     from lfdash.jobs.kinds import BY_NAME, KINDS
+    from lfdash.ui.form import draft, origin, run_name
     from lfdash.ui.form.state import Form
     from lfdash.ui.shared.session import shared_services
 
     for kind in KINDS:
         Form(shared_services(), kind).seed()
     name, method, args = st.session_state.pop("do", ("train", "save_draft", ()))
-    getattr(Form(shared_services(), BY_NAME[name]), method)(*args)
+    form = Form(shared_services(), BY_NAME[name])
+    module, _, part = method.rpartition(".")
+    parts = {"draft": draft, "origin": origin, "run_name": run_name}
+    if module:
+        getattr(parts[module], part)(form, *args)
+    else:
+        getattr(form, method)(*args)
 
 
 def done(app: AppTest, kind: str, method: str, *args: Any) -> AppTest:
@@ -52,8 +60,8 @@ def own_keys(app: AppTest, kind: str) -> dict[str, Any]:
 
 
 ACTIONS: dict[str, tuple[Any, ...]] = {
-    "load_new": (), "check": (True,), "propose_name": (), "set_notes": ([("ui.taken_from", {"name": "x"})],),
-    "apply_fix": ({"extra.adam_beta1": 0.5},), "seed_own": (), "save_draft": (), "restore_draft": (),
+    "load_new": (), "check": (True,), "run_name.propose": (), "set_notes": ([("ui.taken_from", {"name": "x"})],),
+    "apply_fix": ({"extra.adam_beta1": 0.5},), "seed_own": (), "save_draft": (), "draft.restore": (),
 }
 
 
@@ -84,10 +92,10 @@ def test_a_preset_belongs_to_the_form_that_starts_from_one(services: Services) -
     app = pages.good(AppTest.from_function(all_forms).run())
     done(app, "train", "load_preset", "dpo")
     for kind in KINDS:
-        done(app, kind.name, "propose_name")
+        done(app, kind.name, "run_name.propose")
         stem = "dpo" if kind.starts_from == "preset" else kind.stem
         assert app.session_state[f"{kind.name}.output_dir"].startswith(f"{stem}-")
-    done(app, "eval", "show_preset", None)
+    done(app, "eval", "origin.show", None)
     assert app.session_state["page.preset"] == "dpo"
 
 
@@ -97,9 +105,9 @@ def named(app: AppTest) -> str:
 
 def later(monkeypatch: pytest.MonkeyPatch, minutes: float) -> None:
     """Lets that much time pass for names."""
-    at, clock = defaults.now() + timedelta(minutes=minutes), state.time.time() + 60 * minutes
+    at, clock = defaults.now() + timedelta(minutes=minutes), run_name.time.time() + 60 * minutes
     monkeypatch.setattr(defaults, "now", lambda: at)
-    monkeypatch.setattr(state, "time", SimpleNamespace(time=lambda: clock, monotonic=state.time.monotonic))
+    monkeypatch.setattr(run_name, "time", SimpleNamespace(time=lambda: clock, monotonic=run_name.time.monotonic))
 
 
 def test_a_proposed_name_is_fresh_when_the_page_is_drawn_and_at_start(
@@ -108,7 +116,7 @@ def test_a_proposed_name_is_fresh_when_the_page_is_drawn_and_at_start(
     app = pages.good(AppTest.from_function(all_forms).run())
     first = named(app)
     later(monkeypatch, 1)
-    done(app, "train", "refresh_name")
+    done(app, "train", "run_name.refresh")
     assert named(app) == first, "what is shown is what Start takes"
     later(monkeypatch, 28)
     pages.good(app.run())
@@ -119,7 +127,7 @@ def test_a_typed_name_stays(services: Services, monkeypatch: pytest.MonkeyPatch)
     app = pages.good(AppTest.from_function(all_forms).run())
     app.session_state["train.output_dir"] = "mine"
     later(monkeypatch, 28)
-    done(app, "train", "refresh_name")
+    done(app, "train", "run_name.refresh")
     assert named(app) == "mine"
 
 
@@ -130,7 +138,7 @@ def test_a_name_that_is_taken_says_what_differs(services: Services, monkeypatch:
     monkeypatch.setattr(services.registry, "snapshot", lambda: [taken])
     for field_id, raw in (("train.learning_rate", "7e-4"), ("train.lora_rank", "4"), ("train.batch_size", "3")):
         app.session_state[field_id] = raw
-    done(app, "train", "propose_name")
+    done(app, "train", "run_name.propose")
     assert named(app) == f"{taken.name}-lr7e-4_r4"
 
 
@@ -145,7 +153,7 @@ def test_a_spoiled_note_on_the_name_counts_as_none(services: Services, kept: Any
 
 def test_two_browsers_do_not_find_each_others_drafts(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     def visit(who: str) -> AppTest:
-        monkeypatch.setattr(state, "browser", lambda: who)
+        monkeypatch.setattr(draft, "browser", lambda: who)
         return pages.good(AppTest.from_function(all_forms).run())
 
     for who in ("anna", "ben"):
@@ -153,6 +161,6 @@ def test_two_browsers_do_not_find_each_others_drafts(services: Services, monkeyp
     assert [visit(who).session_state["train.learning_rate"] for who in ("anna", "ben")] == ["0.1", "0.2"]
     carl = visit("carl")
     assert carl.session_state["train.learning_rate"] == "0.2"  # one without: what was written last
-    notes = f"train.form.{state.NOTES}"
+    notes = f"train.form.{NOTES}"
     assert carl.session_state[notes] == [("ui.draft_of_another", {})] and notes not in visit("ben").session_state
     assert visit("").session_state["train.learning_rate"] == "0.2"

@@ -15,8 +15,8 @@ from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.job import JobConfig
 from lfdash.ui.form import configurations
 from lfdash.ui.form.configurations import ANSWER
+from lfdash.ui.form.origin import NEW, PRESET_PICK
 from lfdash.ui.form.sidebar import OWN
-from lfdash.ui.form.state import NEW, PRESET_PICK
 from lfdash.ui.shared.text import label, t
 from tests.support import app as pages
 from tests.support.pseudo import ESCAPED
