@@ -9,6 +9,7 @@ from lfdash.data.usable import Usable
 from lfdash.engine import on_disk
 from lfdash.engine.dead_weights import dead_weights
 from lfdash.engine.services import Services
+from lfdash.engine.unsound import unsound
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS, arguments
@@ -54,6 +55,7 @@ def of(services: Services, job: JobConfig) -> Facts:
         outside=dict(services.roots.outside({"output_dir": job.folder, **args})),
         missing=on_disk.missing(services, args) if here else {},
         dead_weights=dead_weights(services, args) if here else {},
+        unsound=unsound(services, args) if here else {},
         gpus=services.devices.gpu_count if here else None,
         gpu_names=tuple(str(gpu.index) for gpu in services.devices.gpus),
         request=request_of(args, build_env(job, args)),

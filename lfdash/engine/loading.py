@@ -12,7 +12,8 @@ from lfdash.engine.dead_weights import dead_weights
 from lfdash.engine.defaults import fit_to_machine, with_model_name
 from lfdash.engine.resume import stored
 from lfdash.engine.services import Services
-from lfdash.files import read_json_file
+from lfdash.engine.unsound import BASE_KEY, adapter_config, why_not_loaded
+from lfdash.files import ABSENT, Absent, Unreadable
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS
 from lfdash.jobs.job import JobConfig, new_job
@@ -95,7 +96,8 @@ def loads_run(services: Services, view: RunView) -> dict[str, Any] | Refused:
         return folder
     document = stored(view)
     if document is not None:
-        return (arguments_of if named(view.kind).trains else merged_arguments)(document.args, folder)
+        args = (arguments_of if named(view.kind).trains else merged_arguments)(document.args, folder)
+        return why_not_loaded(services, args) or args
     found = loads_folder(services, folder)
     own = not isinstance(found, Refused) and "adapter_name_or_path" in found  # else it may be anything
     return found if own or view.saved.model == "model" else Refused("no_configuration")
@@ -104,23 +106,32 @@ def loads_run(services: Services, view: RunView) -> dict[str, Any] | Refused:
 def loads_folder(services: Services, folder: str) -> dict[str, Any] | Refused:
     """The arguments that load a folder (relative to the workspace) or Hub id: an adapter on the model that it names,
     else a model; with the template of that model where LLaMA-Factory knows it. Refused: chat_folder (an adapter that
-    names no model)."""
+    names no model), adapter_unknown, and as `why_not_loaded`."""
     path = services.roots.readable(folder)
-    adapter = read_json_file(Path(path) / "adapter_config.json") if path else None
-    if not isinstance(adapter, dict) or not adapter:
+    adapter = adapter_config(path) if path else ABSENT
+    if isinstance(adapter, Unreadable) and adapter.failure is not None:
+        return Refused("unsound", {"code": "adapter_unknown", "value": folder, "reason": adapter.reason})
+    if isinstance(adapter, Unreadable):
+        return Refused("unsound", {"code": "adapter_broken", "value": folder, "reason": adapter.reason})
+    if isinstance(adapter, Absent):
         return {"model_name_or_path": folder, "template": models.like(services, folder).template or "default"}
-    base = adapter.get("base_model_name_or_path")
+    base = adapter.get(BASE_KEY)
     if not isinstance(base, str) or not base:
         return Refused("chat_folder", {"path": folder})
     template = models.like(services, base).template or "default"
-    return {"model_name_or_path": base, "adapter_name_or_path": folder, "template": template}
+    args = {"model_name_or_path": base, "adapter_name_or_path": folder, "template": template}
+    return why_not_loaded(services, args) or args
 
 
 def why_unsound(services: Services, args: Mapping[str, Any]) -> Refused | None:
     """Why nothing good comes of loading this: files that are not there (any more), weights of a run whose loss was no
-    number. None where nothing is known against it. Refused: next_gone, next_dead, next_dead_earlier."""
+    number. None where nothing is known against it. Refused: next_gone, next_dead, next_dead_earlier,
+    and as `why_not_loaded`."""
     for gone in on_disk.missing(services, args).values():
         return Refused("next_gone", {"path": gone[0].value})
+    wrong = why_not_loaded(services, args)
+    if wrong is not None:
+        return wrong
     for dead in dead_weights(services, args).values():
         code = "next_dead_earlier" if dead[0].earlier else "next_dead"
         return Refused(code, {"step": dead[0].step, "earlier": dead[0].earlier})
@@ -168,9 +179,10 @@ def job_for_folder(services: Services, kind: JobKind, text: str) -> JobConfig | 
     document = stored(view) if view else None
     path = services.roots.readable(folder)
     if document is not None and path is not None and (Path(path) / "adapter_config.json").is_file():
-        return job_of(services, kind, arguments_of(document.args, folder))
-    args = loads_folder(services, folder)
-    return args if isinstance(args, Refused) else job_of(services, kind, args)
+        args = arguments_of(document.args, folder)
+        return why_not_loaded(services, args) or job_of(services, kind, args)
+    found = loads_folder(services, folder)
+    return found if isinstance(found, Refused) else job_of(services, kind, found)
 
 
 def by_folder(services: Services, folder: str) -> RunView | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.jobs.versions import EMPTY, ByVersion
-from lfdash.outcomes import Problem
+from lfdash.outcomes import Level, Problem
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,17 @@ class DeadWeights:
 
 
 @dataclass(frozen=True)
+class Unsound:
+    """What an argument names and cannot be loaded as it is, or is not known to be loadable. value: as named. code,
+    params: of the problem's text; level: of the problem."""
+
+    value: str
+    code: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    level: Level = "error"
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """What the config.json of a model on this machine says. experts: how many each layer has (0 = no mixture);
     quantized: the method by which its weights are quantized, "" = none; pictures: whether it takes them."""
@@ -70,7 +81,7 @@ class Facts:
     ranked pairs. run_exists: a folder of the run's name exists. export_taken: the export folder holds something.
     outside: argument -> its path, for those that lead where they may not. roots: absolute folders below which
     output may lie. missing: argument -> what it names and is not there. dead_weights: argument -> what it names and is
-    useless. gpus: GPUs found, None = not known;
+    useless. unsound: argument -> what it names and cannot be loaded as it is. gpus: GPUs found, None = not known;
     gpu_names: as CUDA_VISIBLE_DEVICES names them. request: the devices that the job asks for.
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known. python: the
     interpreter of that environment, "" = not known.
@@ -94,6 +105,7 @@ class Facts:
     outside: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, tuple[Missing, ...]] = field(default_factory=dict)
     dead_weights: Mapping[str, tuple[DeadWeights, ...]] = field(default_factory=dict)
+    unsound: Mapping[str, tuple[Unsound, ...]] = field(default_factory=dict)
     gpus: int | None = None
     gpu_names: tuple[str, ...] = ()
     request: ResourceRequest = field(default_factory=ResourceRequest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,6 +17,13 @@ from lfdash.outcomes import Level
 ADAPTER, MODEL, STATE = "adapter_config.json", "config.json", "trainer_state.json"
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 # folders that `Workspace.prepare` makes: what starts with one of them is hardly an id on a hub
+# what an adapter named by one argument is loaded on: another argument
+BASE = {"adapter_name_or_path": "model_name_or_path", "ref_model_adapters": "ref_model",
+        "reward_model_adapters": "reward_model"}
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # peft/utils/save_and_load.py
+WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth", ".h5", ".msgpack")
+# files of these endings that hold no model: what a checkpoint has for going on, an adapter, a reward model's head
+NO_WEIGHTS = re.compile(r"training_args|optimizer|scheduler|scaler|rng_state|adapter_model|value_head")
 OURS = ("data", "models", "deepspeed", "saves", "configs")
 
 
@@ -27,7 +34,7 @@ class NamedFile:
     holds: files of which a folder must have one; () = it names a file, or a folder whatever is in it. places: where
     in the workspace such things lie (patterns of folders). hub: it may also be an id on a hub. several: it may name
     several, with commas between. code, level: of the problem where nothing is there. when: another argument without
-    which it is not looked at.
+    which it is not looked at. weights: whether such a folder must hold weights.
     """
 
     argument: str
@@ -38,16 +45,17 @@ class NamedFile:
     code: str = "named_absent"
     level: Level = "error"
     when: str = ""
+    weights: bool = False
 
 
 RUNS = ("saves/*/*", "saves/*/*/*")  # folders of runs and of their checkpoints lie in these
 NAMED_FILES = (
-    NamedFile("model_name_or_path", (MODEL,), ("models", *RUNS), hub=True),
-    NamedFile("adapter_name_or_path", (ADAPTER,), RUNS, hub=True, several=True),
-    NamedFile("ref_model", (MODEL,), ("models", *RUNS), hub=True),
-    NamedFile("ref_model_adapters", (ADAPTER,), RUNS, hub=True, several=True),
-    NamedFile("reward_model", (ADAPTER, MODEL), (*RUNS, "models"), hub=True),
-    NamedFile("reward_model_adapters", (ADAPTER,), RUNS, hub=True, several=True),
+    NamedFile("model_name_or_path", (MODEL,), ("models", *RUNS), hub=True, weights=True),
+    NamedFile("adapter_name_or_path", (ADAPTER,), RUNS, hub=True, several=True, weights=True),
+    NamedFile("ref_model", (MODEL,), ("models", *RUNS), hub=True, weights=True),
+    NamedFile("ref_model_adapters", (ADAPTER,), RUNS, hub=True, several=True, weights=True),
+    NamedFile("reward_model", (ADAPTER, MODEL), (*RUNS, "models"), hub=True, weights=True),
+    NamedFile("reward_model_adapters", (ADAPTER,), RUNS, hub=True, several=True, weights=True),
     NamedFile("resume_from_checkpoint", (STATE,), RUNS),
     NamedFile("deepspeed", places=("deepspeed", "configs", ".")),
     NamedFile("fsdp_config", places=("configs", ".")),
@@ -107,6 +115,21 @@ def useless(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
             code = "weights_dead_earlier" if dead.earlier else "weights_dead"
             fix = {argument: replaced(args[argument], dead.value, dead.earlier)} if dead.earlier else None
             yield Finding(field.id if field else EXTRA, code, params, "warning", fix)
+
+
+def unsound(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
+    """What a job names and cannot be loaded as it is."""
+    for argument, found in facts.unsound.items():
+        field = BY_KIND_ARG[kind.name].get(argument)
+        for one in found:
+            yield Finding(field.id if field else EXTRA, one.code, {"value": one.value, **one.params}, one.level)
+
+
+def holds_weights(held: str, names: Collection[str]) -> bool:
+    """Whether a folder has weights. held: what it is by its ADAPTER or MODEL file; names: of all that is in it."""
+    if held == ADAPTER:
+        return not set(ADAPTER_WEIGHTS).isdisjoint(names)
+    return any(name.endswith(WEIGHTS) and NO_WEIGHTS.match(name) is None for name in names)
 
 
 def replaced(value: Any, name: str, better: str) -> Any:

@@ -39,6 +39,7 @@ def findings(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
     """The same where the cure is a change of arguments, and so may concern those without a field."""
     yield from named_files.absent(kind, args, facts)
     yield from named_files.useless(kind, args, facts)
+    yield from named_files.unsound(kind, args, facts)
     yield from packages.missing(kind, args, facts)
     yield from known_bad.met(kind, args, facts)
     if kind.trains:

@@ -27,6 +27,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lfdash.Workspa
     """A workspace with a run that diverged at step 30."""
     for step in ("", "/checkpoint-10", "/checkpoint-20", "/checkpoint-40"):
         write(tmp_path / f"{RUN}{step}" / "adapter_config.json", "{}")
+        write(tmp_path / f"{RUN}{step}" / "adapter_model.safetensors", "")
         write(tmp_path / f"{RUN}{step}" / "trainer_state.json", "{}")
     write(tmp_path / RUN / "checkpoint-25" / "half", "")
     write(tmp_path / RUN / "trainer_log.jsonl", written(ROWS))

@@ -90,6 +90,7 @@ def test_a_typed_folder_is_a_run_an_adapter_or_a_model(services: Services) -> No
     other = services.workspace.root / "adapters" / "mine"
     other.mkdir(parents=True)
     (other / "adapter_config.json").write_text(ADAPTER)
+    (other / "adapter_model.safetensors").touch()
     args = args_of(job_for_folder(services, SERVING, "adapters/mine"))
     assert (args["model_name_or_path"], args["adapter_name_or_path"]) == ("models/demo-llama", "adapters/mine")
     assert args_of(job_for_folder(services, SERVING, "org/name"))["model_name_or_path"] == "org/name"

@@ -61,11 +61,12 @@ def stand_in(folder: Path) -> str:
 
 
 def make_workspace(folder: Path) -> Path:
-    """A workspace with one small dataset, and a model's folder with no weights in it."""
+    """A workspace with one small dataset, and a model whose weights are an empty file."""
     root = folder / "workspace"
     (root / "data").mkdir(parents=True)
     (root / "models" / "m").mkdir(parents=True)
     (root / "models" / "m" / "config.json").write_text('{"model_type": "llama"}\n')
+    (root / "models" / "m" / "model.safetensors").touch()
     shutil.copy(HERE / "rows.json", root / "data" / "rows.json")
     (root / "data" / "dataset_info.json").write_text('{"rows": {"file_name": "rows.json"}}\n')
     return root

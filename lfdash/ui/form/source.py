@@ -8,15 +8,19 @@ from functools import partial
 import streamlit as st
 
 from lfdash.engine import loading, source
+from lfdash.engine.context import PATH
 from lfdash.outcomes import Refused
 from lfdash.ui.form.state import SAYS, Form
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import refusal
-from lfdash.ui.shared.text import markdown_safe, t
+from lfdash.ui.shared.text import markdown_safe, problem_words, t
 
 SOURCE, ANOTHER = "source.main", "source.another"  # what the fields show: folders, of the form's own values
 UNMEANT = "source.unmeant"  # (kind, why what was typed was refused, names like it) of the last choice
 ADDING = "source.adding"  # the kind whose form asks for another adapter
+
+LOADED = (source.ADAPTERS, PATH)  # the fields that name what is loaded
+UNLOADABLE = frozenset({"named_absent", "named_unfit", "adapter_broken", "weights_gone"})
 
 
 def draw(form: Form) -> None:
@@ -48,12 +52,24 @@ def word_of(offers: dict[str, str], folder: str) -> str:
 
 
 def draw_says(form: Form) -> None:
-    """What Start would do, in one sentence."""
+    """What Start would do, in one sentence; why it can do nothing, where what would be loaded is not there."""
+    reason = why_nothing_is_loaded(form)
+    if reason:
+        st.caption(f":red[:material/error: {markdown_safe(reason)}]")
+        return
     said = source.says(form.services, form.read().job)
     rows = t("ui.source_rows" if said.exact else "ui.source_rows_most", count=said.rows)
     key = f"ui.source_says_{said.purpose}{'_none' if said.target == '' else ''}"
     target = f"**{markdown_safe(said.target or '')}**"
     st.caption(t(key, what=loaded_words(said), target=target, rows=rows))
+
+
+def why_nothing_is_loaded(form: Form) -> str:
+    """Why what a form with weights names cannot be loaded, in words; "" where nothing is known against it. A typed
+    model that is unknown, or none at all, is told elsewhere."""
+    found = form.shown_problems(form.read()) if form.kind.starts_from == "model" else ()
+    wrong = (problem for problem in found if problem.field in LOADED and problem.code in UNLOADABLE)
+    return next((problem_words(problem) for problem in wrong if problem.level == "error"), "")
 
 
 def loaded_words(said: source.Said) -> str:

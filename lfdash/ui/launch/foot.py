@@ -14,7 +14,7 @@ from lfdash.jobs.args import build_args
 from lfdash.jobs.model_words import short_name
 from lfdash.jobs.summary import Summary, summary
 from lfdash.outcomes import Problem
-from lfdash.ui.form import preview, problems, sees
+from lfdash.ui.form import preview, problems, sees, source
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, memory, memory_dialog, next_steps, question, sweep
 from lfdash.ui.shared import dialogs, keyed
@@ -178,7 +178,8 @@ def rows_words(told: Summary) -> str:
 def draw_bar(form: Form) -> None:
     """The job in one line, and the buttons; disabled where nothing can be started at all, with the reason."""
     services = form.services
-    reason = refusal(services.blocked) if services.blocked else ""
+    blocked = refusal(services.blocked) if services.blocked else ""
+    reason = blocked or source.why_nothing_is_loaded(form)
     words = markdown_safe(" · ".join(filter(None, (summary_words(form), sweep.count_words(form)))))
     with st.container(horizontal=True, key="foot_job", vertical_alignment="center", gap="xsmall", wrap=False):
         st.caption(words, width="stretch")
@@ -207,5 +208,5 @@ def draw_bar(form: Form) -> None:
         words = t("ui.job_download_help")
         with st.popover(words, icon=":material/download:", key="job_menu", help=words):
             preview.draw_downloads(form, "bar")
-    if reason:
-        st.warning(reason, icon=":material/block:")
+    if blocked:
+        st.warning(blocked, icon=":material/block:")

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
+from lfdash.ui.form import state
 from lfdash.ui.form.source import ANOTHER, SOURCE
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
@@ -152,5 +154,38 @@ def test_a_checkpoint_is_loaded_as_its_run(services: Services) -> None:
     app = visit(services, "chat", checkpoints=(20,))
     folder = f"{TAUGHT}/checkpoint-20"
     (services.workspace.root / folder / "adapter_config.json").write_text(json.dumps({}))
+    (services.workspace.root / folder / "adapter_model.safetensors").touch()
     app = pick(app, folder)
     assert app.session_state["top.checkpoint_path"] == [folder] and app.session_state["top.template"] == "llama3"
+
+
+def test_a_run_whose_adapter_is_broken_is_refused_with_the_reason(services: Services) -> None:
+    app = visit(services)
+    (services.workspace.root / TAUGHT / "adapter_config.json").write_text("[1, 2]")
+    app = pick(app, "taught")
+    assert t("problems.adapter_broken", value=TAUGHT, reason="not a JSON object") in said(app)
+    assert app.session_state["top.checkpoint_path"] == [] and app.session_state[SOURCE] is None
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "export", "chat"])
+def test_weights_that_go_after_the_choice_end_start_with_the_reason(
+    services: Services, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Services, "blocked", None)  # this machine may lack what starts jobs
+    app = pick(visit(services, kind), "taught")
+    assert not app.button(key="start").disabled
+    weights = services.workspace.root / TAUGHT / "adapter_model.safetensors"
+    weights.rename(weights.with_suffix(".away"))
+    again(app)
+    gone = t("problems.weights_gone", value=TAUGHT)
+    assert app.button(key="start").disabled and app.button(key="start").help == gone
+    assert gone in said(app) and t("ui.source_adapter", adapter="taught", model="models/demo-llama") not in said(app)
+    weights.with_suffix(".away").rename(weights)
+    again(app)
+    assert not app.button(key="start").disabled and gone not in said(app)
+
+
+def again(app: AppTest) -> None:
+    """Draws the page once more, when what is known of problems is old."""
+    with mock.patch.object(state, "FRESH_S", -1.0):
+        pages.good(app.run())
