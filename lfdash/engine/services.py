@@ -86,8 +86,7 @@ class Services:
     ) -> None:
         self.project = project
         self.workspace = Workspace(workspace)
-        if create:
-            self.workspace.prepare(project.configs / "deepspeed")
+        self.unwritten = self.workspace.prepare(project.configs / "deepspeed") if create else None
         self.roots = Roots.of(workspace, roots, shared=shared)
         self.presets: dict[str, Preset] = {p.name: p for p in list_presets(project.configs / "presets")}
         self.cli = find_cli(os.environ)

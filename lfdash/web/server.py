@@ -29,9 +29,9 @@ from lfdash.access.ended_sign_ins import EndedSignIns
 from lfdash.access.hosts import LOOPBACK, Access, machine_names, public_url
 from lfdash.access.sign_in import SignIn, named_users, read
 from lfdash.cli.texts import language, t
-from lfdash.engine.services import Services, find_project
+from lfdash.engine.services import Project, Services, find_project
 from lfdash.locales import refusal_in
-from lfdash.outcomes import Refused
+from lfdash.outcomes import Refused, unchanged_by
 from lfdash.runs.table import Table
 from lfdash.runs.view import RunView
 from lfdash.ui.runs import columns
@@ -240,7 +240,7 @@ def main(argv: list[str] | None = None) -> None:
         socket_there = listener(options.port, access.host)
     except OSError as error:
         sys.exit(t("ui.no_address", host=access.host, port=options.port, reason=error))
-    services = Services(project, workspace_of(options), roots_of(options), shared=access.shared)
+    services = services_of(project, workspace_of(options), roots_of(options), access)
     services.sign_in = sign_in
     if sign_in is not None:
         hide_auth(services.registry.secret_store, st.secrets["auth"])
@@ -252,6 +252,19 @@ def main(argv: list[str] | None = None) -> None:
     app = st.App(script, lifespan=lifespan, middleware=inner, on_script_error=error_report.draw)
     sys.argv = [script]  # Streamlit takes the folder of pages/ from here
     serve(app, socket_there, settings(port, access))
+
+
+def services_of(project: Project, workspace: Path, roots: Sequence[Path], access: Access) -> Services:
+    """What the dashboard serves. Ends with a plain message where the disk does not let a workspace be made; says which
+    files of it could not be written, and goes on."""
+    try:
+        services = Services(project, workspace, roots, shared=access.shared)
+    except OSError as error:
+        sys.exit(refusal_in(language(), unchanged_by(error, workspace)))
+    if services.unwritten is not None:
+        names, reason = ", ".join(services.unwritten.names), services.unwritten.reason
+        print(t("ui.deepspeed_unwritten", names=names, reason=reason), file=sys.stderr, flush=True)
+    return services
 
 
 def say(options: argparse.Namespace, access: Access, sign_in: SignIn | None, port: int) -> None:

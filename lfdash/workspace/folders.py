@@ -17,6 +17,14 @@ CHECKPOINT_NAMES = frozenset({*ADAPTERS, *WEIGHTS})
 
 
 @dataclass(frozen=True)
+class Unwritten:
+    """Files of a workspace that could not be written. names: of the files; reason: of the first, by the system."""
+
+    names: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Workspace:
     """The folders of a workspace. `root` is absolute; runs are started in it."""
 
@@ -58,17 +66,32 @@ class Workspace:
         except OSError:
             return None
 
-    def prepare(self, deepspeed: Path) -> None:
-        """Makes the folders that are missing, and copies the DeepSpeed files of `deepspeed` that are.
+    def prepare(self, deepspeed: Path) -> Unwritten | None:
+        """Makes the folders that are missing, and copies the DeepSpeed files of `deepspeed` that are, or are empty: an
+        earlier start on a full disk left them so. What of those could not be written is what comes back: few jobs name
+        them.
 
-        Raises OSError when the disk does not let it.
+        Raises OSError when the folders cannot be made.
         """
         for folder in (self.data, self.models, self.deepspeed, self.saves, self.configs, self.private):
             folder.mkdir(parents=True, exist_ok=True)
+        failed: dict[str, str] = {}
         for source in sorted(deepspeed.glob("*.json")):
             target = self.deepspeed / source.name
-            if not target.exists():
-                write_text_atomic(target, source.read_text(encoding="utf-8"))  # a full disk leaves no empty one
+            try:
+                if is_wanting(target):
+                    write_text_atomic(target, source.read_text(encoding="utf-8"))  # a full disk leaves no empty one
+            except OSError as error:
+                failed[target.name] = error.strerror or type(error).__name__
+        return Unwritten(tuple(failed), next(iter(failed.values()))) if failed else None
+
+
+def is_wanting(path: Path) -> bool:
+    """Whether a file is not there, or empty. OSError when that cannot be told."""
+    try:
+        return path.stat().st_size == 0
+    except FileNotFoundError:
+        return True
 
 
 def path_refusal(root: Path) -> Refused | None:

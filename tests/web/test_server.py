@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lfdash.access.hosts import LOOPBACK, Access
-from lfdash.web.server import access_of, arguments, listener, settings, workspace_of
+from lfdash.engine.services import find_project
+from lfdash.web.server import access_of, arguments, listener, services_of, settings, workspace_of
 
 
 def test_the_next_free_port_is_taken() -> None:
@@ -62,3 +64,18 @@ def test_a_workspace_whose_path_is_no_text_is_refused_at_the_start(tmp_path: Pat
         workspace_of(arguments(["--workspace", str(odd)]))
     assert not odd.exists()
     assert workspace_of(arguments(["--workspace", f"{tmp_path}/ws"])) == tmp_path / "ws"
+
+
+def test_a_disk_without_room_is_said_in_plain_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_args: object, **_how: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("lfdash.workspace.folders.write_text_atomic", full)
+    services_of(find_project(), tmp_path, [], Access()).close()
+    said = capsys.readouterr().err
+    assert "ds_z3_config.json" in said and os.strerror(errno.ENOSPC) in said
+    monkeypatch.setattr("lfdash.workspace.folders.Workspace.prepare", full)
+    with pytest.raises(SystemExit, match=f"{tmp_path} is full"):
+        services_of(find_project(), tmp_path, [], Access())

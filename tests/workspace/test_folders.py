@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 
 from lfdash.llamafactory.locate import Cli
 from lfdash.outcomes import Refused
-from lfdash.workspace.folders import Workspace, path_refusal, weights_in
+from lfdash.workspace import folders
+from lfdash.workspace.folders import Unwritten, Workspace, path_refusal, weights_in
 from tests.support import PROGRAMS, ROOT
 
 DEEPSPEED = ROOT / "configs" / "deepspeed"
@@ -27,6 +29,25 @@ def test_folders_are_made_and_files_of_the_user_stay(tmp_path: Path) -> None:
     assert sorted(path.name for path in workspace.deepspeed.iterdir()) == sorted(p.name for p in DEEPSPEED.iterdir())
     found = {path.name for path in workspace.root.iterdir() if path.is_dir()}
     assert found == {"data", "models", "deepspeed", "saves", "configs", ".lfdash"}
+
+
+def test_what_a_full_disk_left_empty_is_written_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, names = Workspace(tmp_path), tuple(sorted(path.name for path in DEEPSPEED.glob("*.json")))
+
+    def full(path: Path, _text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "write_text_atomic", full)
+        assert workspace.prepare(DEEPSPEED) == Unwritten(names, os.strerror(errno.ENOSPC))
+    assert list(workspace.deepspeed.iterdir()) == [], "no half file, and no empty one"
+    (workspace.deepspeed / names[0]).touch()
+    assert workspace.prepare(DEEPSPEED) is None
+    assert {name: (workspace.deepspeed / name).read_bytes() for name in names} == {
+        name: (DEEPSPEED / name).read_bytes() for name in names
+    }
 
 
 HOLDS = {
