@@ -9,6 +9,7 @@ from lfdash.cli.commands import command, file_argument, set_option
 from lfdash.cli.jobs import notes_of, opened, problem_json, problem_line
 from lfdash.cli.terminal import FINE, REFUSED, Terminal
 from lfdash.cli.texts import language, t
+from lfdash.engine.facade import Workspace
 from lfdash.engine.opening import Opened
 from lfdash.jobs.args import build_args, build_env
 from lfdash.locales import refusal_in
@@ -22,15 +23,24 @@ def check(terminal: Terminal, file: str, changes: Mapping[str, Any]) -> int:
     if isinstance(job, Refused):
         return not_opened(terminal, job)
     problems = workspace.problems(job)
+    notes = [*notes_of(job), *unasked_words(workspace, job)]
     if terminal.as_json:
-        terminal.give(answer(job, problems))
+        terminal.give(answer(job, problems, notes))
     else:
-        lines = [*notes_of(job), *(problem_line(job.job, problem) for problem in problems)]
+        lines = [*notes, *(problem_line(job.job, problem) for problem in problems)]
         terminal.say("\n".join(lines if problems else [*lines, t("cli.no_problem")]))
     return REFUSED if any(problem.level == "error" for problem in problems) else FINE
 
 
-def answer(job: Opened, problems: tuple[Problem, ...]) -> dict[str, Any]:
+def unasked_words(workspace: Workspace, job: Opened) -> list[str]:
+    """That the packages which the job needs were not looked for, and why."""
+    found = workspace.unasked(job)
+    if found is None:
+        return []
+    return [t("cli.packages_unasked", names=", ".join(found[1]), why=refusal_in(language(), found[0]))]
+
+
+def answer(job: Opened, problems: tuple[Problem, ...], notes: list[str]) -> dict[str, Any]:
     """The answer for a program. args: what would be run, before any fix."""
     return {
         "kind": job.job.kind,
@@ -38,7 +48,7 @@ def answer(job: Opened, problems: tuple[Problem, ...]) -> dict[str, Any]:
         "args": build_args(job.job),
         "env": build_env(job.job),
         "problems": [problem_json(job.job, problem) for problem in problems],
-        "notes": notes_of(job),
+        "notes": notes,
     }
 
 

@@ -19,7 +19,7 @@ from lfdash.jobs.resources import request_of
 from lfdash.jobs.rules import listed
 from lfdash.llamafactory.catalogue import fitting
 from lfdash.llamafactory.locate import Cli
-from lfdash.outcomes import Problem, Value
+from lfdash.outcomes import Problem, Refused, Value
 from lfdash.workspace.folders import weights_size
 
 MODEL, PATH = "top.model_name", "top.model_path"
@@ -37,7 +37,7 @@ def of(services: Services, job: JobConfig) -> Facts:
     directory = data_folder(job)
     found = services.datasets(directory)
     online = directory == "ONLINE" or directory.startswith("REMOTE:")  # data/parser.py of LLaMA-Factory
-    installed = services.upstream.packages or None if services.upstream.source == "installed" else None
+    installed = None if isinstance(services.packages, Refused) else services.packages
     exported = BY_KIND_ARG[job.kind].get("export_dir")
     target = job.get(exported.id) if exported else None
     data = {} if online else looked_at(services, job, directory)

@@ -22,8 +22,8 @@ from lfdash.engine.resume import prepare_resume, stored, why_not_resumed
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.submit import How, keep_secrets, submit
 from lfdash.errors import RunGone
-from lfdash.jobs import checks
-from lfdash.jobs.args import secret_names
+from lfdash.jobs import checks, packages
+from lfdash.jobs.args import build_args, secret_names
 from lfdash.jobs.secret_arguments import hide, without
 from lfdash.jobs.stages import BY_CODE
 from lfdash.launchers.base import Level
@@ -90,6 +90,13 @@ class Workspace:
     def problems(self, opened: Opened) -> tuple[Problem, ...]:
         """Everything wrong with a job that was read: errors and warnings."""
         return checks.problems(opened.job, context.of(self.services, opened.job))
+
+    def unasked(self, opened: Opened) -> tuple[Refused, list[str]] | None:
+        """Why nobody knows which packages LLaMA-Factory's environment has, and which the job that was read needs; None
+        where it is known, or the job needs none."""
+        found = self.services.packages
+        needed = packages.wanted(build_args(opened.job), context.of(self.services, opened.job))
+        return (found, needed) if isinstance(found, Refused) and needed else None
 
     def check(self, config: Config, changes: Mapping[str, Any] | None = None) -> tuple[Problem, ...] | Refused:
         """Everything wrong with a configuration, as the page says it; empty when nothing is.

@@ -127,6 +127,7 @@ class Services:
         self.sign_in: SignIn | None = None  # set by the entry
         self._started = False
         self._compared = False
+        self._packages: Mapping[str, str] | Refused = Refused("asked_not")
         self._lock = threading.Lock()
 
     @property
@@ -183,13 +184,21 @@ class Services:
             self.upstream = probe.cached(self.workspace.private, self.cli) or self.upstream
 
     def ask_other_version(self) -> None:
-        """Asks the LLaMA-Factory that is used, once, if its version is another than that of the snapshot, and nothing
-        was found of it yet; takes 0.2 s, else up to 20."""
+        """Asks the LLaMA-Factory that is used which packages its environment has, and, once, everything if its version
+        is another than that of the snapshot, where nothing was found of it yet; takes 0.2 s, else up to 20."""
         if self._started or self._compared or self.upstream.source == "installed" or not isinstance(self.cli, Cli):
             return
         self._compared = True
-        if not probe.is_described(self.cli, self.upstream):
+        self._packages = probe.packages_of(self.cli)
+        if not isinstance(self._packages, Refused) and not probe.is_described(self._packages, self.upstream):
             self._read_installed()
+
+    @property
+    def packages(self) -> Mapping[str, str] | Refused:
+        """Distribution (lower case) -> version of LLaMA-Factory's environment. Refused: why that is not known."""
+        if self.upstream.source == "installed" and self.upstream.packages:
+            return self.upstream.packages
+        return self.cli if isinstance(self.cli, Refused) else self._packages
 
     def datasets(self, directory: str) -> DatasetInfo:
         """The datasets of a folder (relative to the workspace)."""

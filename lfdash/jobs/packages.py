@@ -131,21 +131,26 @@ def missing(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
     installed = {canonical(name): version for name, version in facts.packages.items()}
     told = set()
     for need in needs(args, facts):
-        wanted = [Requirement(text) for text in need.wanted]
-        if any(suits(item, installed.get(item.name)) for item in wanted) or need.wanted in told:
+        fitting = [Requirement(text) for text in need.wanted]
+        if any(suits(item, installed.get(item.name)) for item in fitting) or need.wanted in told:
             continue
         told.add(need.wanted)
         row = BY_KIND_ARG[kind.name].get(need.argument)
-        version = installed.get(wanted[0].name)
+        version = installed.get(fitting[0].name)
         params = {
-            "name": need.argument, "package": wanted[0].name, "command": install_line(facts.python, need.wanted[0]),
+            "name": need.argument, "package": fitting[0].name, "command": install_line(facts.python, need.wanted[0]),
         }
         if version is not None:
             yield Finding(row.id if row else EXTRA, "package_old", {**params, "version": version}, need.level)
-        elif wanted[0].name in NOT_ON_THE_INDEX:
+        elif fitting[0].name in NOT_ON_THE_INDEX:
             yield Finding(row.id if row else EXTRA, "package_elsewhere", {**params, "command": ""}, need.level)
         else:
             yield Finding(row.id if row else EXTRA, need.code, params, need.level)
+
+
+def wanted(args: Args, facts: Facts) -> list[str]:
+    """The names of the packages that a job needs beside LLaMA-Factory's own, whether they are there or not."""
+    return sorted({Requirement(need.wanted[0]).name for need in needs(args, facts)})
 
 
 def suits(wanted: Requirement, version: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,26 @@ def test_a_file_that_windows_saved(workspace: Path, tmp_path: Path) -> None:
     path = job(tmp_path)
     path.write_bytes(path.read_text().encode("utf-16"))
     assert lfdash("check", path, "--json").code == 0
+
+
+NEEDS = {"report_to": "wandb", "optim": "adamw_8bit"}
+
+
+def test_packages_are_asked_for_where_no_dashboard_ever_did(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = {"packages": {"wandb": "0.20"}}
+    monkeypatch.setattr("lfdash.llamafactory.probe.identity", lambda _cli: json.dumps(installed))
+    said = lfdash("check", job(tmp_path, **NEEDS))
+    assert said.code == 1 and "bitsandbytes" in said.out and "wandb" not in said.out
+
+
+def test_packages_that_nobody_can_be_asked_for_are_said_to_be_unknown(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LFDASH_CLI", str(tmp_path / "no-such-cli"))
+    said = lfdash("check", job(tmp_path, **NEEDS), "--json")
+    (note,) = said.json["notes"]
+    assert said.code == 0 and "not looked at" in note and "bitsandbytes, wandb" in note
+    assert note in lfdash("check", job(tmp_path, **NEEDS)).out
+    assert lfdash("check", job(tmp_path), "--json").json["notes"] == [], "it needs none"

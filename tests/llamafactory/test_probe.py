@@ -12,7 +12,7 @@ import pytest
 from lfdash.llamafactory import probe as probing
 from lfdash.llamafactory.catalogue import Upstream, from_json, load_snapshot, to_json
 from lfdash.llamafactory.locate import Cli, find_cli
-from lfdash.llamafactory.probe import cached, is_described, probe, stem
+from lfdash.llamafactory.probe import cached, is_described, packages_of, probe, stem
 from lfdash.outcomes import Refused
 from tests.support import ROOT
 
@@ -170,8 +170,15 @@ def test_whether_a_description_is_of_what_is_installed(
     words = {"LF": snapshot.llamafactory, "TF": snapshot.transformers}
     installed = {name: words.get(version, version) for name, version in packages.items()}
     (note.parent / "identity").write_text(json.dumps({"packages": installed}))
-    assert is_described(cli, snapshot) == same
+    found = packages_of(cli)
+    assert found == installed and is_described(installed, snapshot) == same
     assert times(note) == 0
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", "no", '{"packages": [1]}'])
+def test_packages_that_are_not_told_are_not_known(note: Path, cli: Cli, answer: str) -> None:
+    (note.parent / "identity").write_text(answer)
+    assert isinstance(packages_of(cli), Refused)
 
 
 def test_an_answer_that_cannot_be_kept_is_still_given(note: Path, cli: Cli, tmp_path: Path) -> None:
