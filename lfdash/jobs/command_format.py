@@ -1,8 +1,9 @@
 """A shell command that starts LLaMA-Factory, as people paste it or keep it in a script, read as a configuration.
 
 `llamafactory-cli train --stage sft ...` (LlamaBoard's own Preview too), `python src/train_bash.py ...`, behind
-`torchrun`, `accelerate launch` or `deepspeed`, and `key=value` on top of a YAML file that the text writes (our own
-Preview). What a shell makes of the text is `shell_format`'s. Nothing is ever run. Pure.
+`torchrun`, `accelerate launch` or `deepspeed`, in a script that is handed to another shell (`nohup bash -c '...' &`),
+and `key=value` on top of a YAML file that the text writes (our own Preview). What a shell makes of the text is
+`shell_format`'s. Nothing is ever run. Pure.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from lfdash.jobs.shell_format import (
     HERE,
     UNSET,
     Line,
+    Values,
     Variables,
     Word,
     bare,
@@ -57,6 +59,11 @@ AS_TYPED = frozenset({"text", "choice", "choices"})  # kinds of fields whose val
 WORDS = frozenset({"flash_attn", "report_to"})  # True is a word there too, one that they do not take
 SWITCHES = frozenset({"bf16", "fp16", "pure_bf16"})  # that a field of another kind sends
 BEFORE = DECLARES | {"env", "-u", "nohup", "sudo", "time", "exec", "$", EMPTY}  # words that may stand before it
+
+SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
+SCRIPT_OPTION = re.compile(r"-[a-zA-Z]*c[a-zA-Z]*$")  # the next word that is no option is the script
+PRINTS = frozenset({"echo", "printf"})
+DEEPEST = 8  # scripts handed on to shells within each other
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,14 @@ class Start:
         given = {name: values for name, values in options(self.words) if values}
         name = next((name for name in TELLING if name in given), "")
         return shown(f"{self.command} --{name} {given[name][0]}") if name else self.command
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A line that hands a script to another shell, with the variables that this one sees."""
+
+    script: str
+    env: Mapping[str, str]
 
 
 CONFIGS = (".yaml", ".yml", ".json")
@@ -147,8 +162,9 @@ def unfenced(text: str) -> str:
     return re.sub(r"(?m)^[ \t]*```\w*[ \t]*$", "", text.replace("\r\n", "\n"))
 
 
-def starts_of(script: str, variables: Variables) -> Iterator[Start]:
-    """Every line that starts LLaMA-Factory, in order."""
+def starts_of(script: str, variables: Variables, depth: int = 0) -> Iterator[Start]:
+    """Every line that starts LLaMA-Factory, in order, also those of scripts that it hands to other shells. depth: how
+    many shells it is in itself."""
     start: Start | None = None
     before = Line(())
     for line in lines_of(script):
@@ -159,8 +175,14 @@ def starts_of(script: str, variables: Variables) -> Iterator[Start]:
             yield start
             start = None
         if line.words:
-            start = started(variables.without_keywords(line), variables, certain=not chained(line, before))
+            found = started(variables.without_keywords(line), variables, certain=not chained(line, before))
             before = line
+            if isinstance(found, Inner):
+                values: Values = dict(found.env)
+                inside = Variables(values, exported=list(values), filled_in=variables.filled_in + len(found.script))
+                yield from starts_of(found.script, inside, depth + 1) if depth < DEEPEST else ()
+            else:
+                start = found
     if start is not None:
         yield start
 
@@ -182,9 +204,9 @@ def command_of(start: Start, read_file: Callable[[str], str | None]) -> Command:
     )
 
 
-def started(parts: Sequence[Word], variables: Variables, *, certain: bool = True) -> Start | None:
-    """What one line starts, None when that is not LLaMA-Factory; what it assigns is kept in `variables`. certain:
-    whether the line is sure to run."""
+def started(parts: Sequence[Word], variables: Variables, *, certain: bool = True) -> Start | Inner | None:
+    """What one line starts, None when that is neither LLaMA-Factory nor another shell; what it assigns is kept in
+    `variables`. certain: whether the line is sure to run."""
     if variables.assign_array(tuple(parts)):
         return None
     env: dict[str, tuple[str, bool]] = {}
@@ -193,13 +215,25 @@ def started(parts: Sequence[Word], variables: Variables, *, certain: bool = True
         assigned = ASSIGNED.match(word)
         if assigned is not None:
             env[assigned[1]] = assigned[3], bool(assigned[2])
-        elif word not in BEFORE and words[place - 1] != "-u":
+        elif word not in BEFORE and words[place - 1] != "-u" and words[0] not in DECLARES:
             before = {name: variables.value(name) for name in variables.exported}
-            return of_llamafactory(words[place:], before | {name: value for name, (value, _) in env.items()})
+            seen = before | {name: value for name, (value, _) in env.items()}
+            script = handed_on(words[place:])
+            return of_llamafactory(words[place:], seen) if script is None else Inner(script, seen)
     for name, (value, adds) in env.items():
         variables.assign(name, value if certain else unknown(name), adds=adds)
     if words[:1] in (["export"], ["set"]):
         variables.exported += [name for name in (*env, *words[1:]) if name in variables.values]
+    return None
+
+
+def handed_on(words: Sequence[str]) -> str | None:
+    """The script that a command hands to a shell (`bash -lc '...'`, also behind `srun` and the like); None for another
+    command."""
+    for place, word in enumerate(words[1:], 1) if words[0] not in PRINTS else ():
+        shell = next((before for before in reversed(words[:place]) if not before.startswith("-")), "")
+        if SCRIPT_OPTION.match(word) and shell.rsplit("/", 1)[-1] in SHELLS:
+            return next((script for script in words[place + 1 :] if not script.startswith("-")), None)
     return None
 
 

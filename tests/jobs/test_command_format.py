@@ -49,6 +49,13 @@ RUN = "llamafactory-cli train --stage sft"
         (f"A='--seed 3'\nA+=' --lora_rank 4'\nif x; then B=1; fi\n{RUN} $A", {"seed": 3, "lora_rank": 4}),
         ("A=(--stage sft # a\n --dataset 'x y')\nA+=(--seed 3)\nllamafactory-cli train \"${A[@]}\"",
          {"dataset": "x y", "seed": 3}),
+        (f"bash -c '{RUN} --seed 2'", {"seed": 2}),
+        (f"cd x; nohup /bin/bash -lc 'cd y && {RUN} --output_dir \"a b\" --seed 2' > log.txt 2>&1 &",
+         {"output_dir": "a b", "seed": 2}),
+        (f"nohup bash -e -c \"\n  {RUN} \\\n    --dataset 'x,y' \\\n    --seed 2\n\" &", {"dataset": "x,y", "seed": 2}),
+        (f"srun -N 2 sh -c 'sh -c \"{RUN} --seed 2\"'", {"seed": 2}),
+        (f"D=x\nS=2\nexport S\nbash -c '{RUN} --seed $S'", {"seed": 2}),
+        (f"D=x\nbash -c \"{RUN} --dataset $D\"", {"dataset": "x"}),
         ("S=sft\ncat <<EOF > conf/c.yaml\nstage: $S\nseed: 3\nEOF\nllamafactory-cli train conf/c.yaml", {"seed": 3}),
     ],
 )
@@ -61,6 +68,17 @@ def test_the_environment_before_it() -> None:
     text = f"export A=1 B='x y'\nC=2\nFORCE_TORCHRUN=1 CUDA_VISIBLE_DEVICES=0,1 {RUN}"
     found = read_command(text)
     assert found.env == {"A": "1", "B": "x y", "FORCE_TORCHRUN": "1", "CUDA_VISIBLE_DEVICES": "0,1"}
+
+
+def test_a_script_for_another_shell_sees_what_is_exported_and_keeps_its_own() -> None:
+    text = f"A=1\nexport B=2\nC=3 bash -c 'D=4; E=5 {RUN} --dataset $A --seed $B'\n{RUN} --seed 9 --dataset $D"
+    found = read_command(text)
+    assert (found.args, found.unset) == ({"stage": "sft", "seed": 2}, ("dataset",))
+    assert found.env == {"B": "2", "C": "3", "E": "5"} and len(found.others) == 1
+    with pytest.raises(ConfigError):
+        read_command("echo bash -c 'llamafactory-cli train --stage sft'")
+    with pytest.raises(ConfigError):
+        read_command("bash run.sh -c 'llamafactory-cli train --stage sft'")
 
 
 def test_what_the_text_does_not_say_is_left_out_and_named() -> None:
