@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from lfdash.jobs.kinds import named
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.answers import SHOWN
 
@@ -22,6 +23,18 @@ def follow(views: Iterable[RunView]) -> None:
         if len(ids) == 1 and ids[0] != asked:
             asked = st.query_params[RUN] = ids[0]
         st.session_state[SHOWN] = asked
+
+
+def leave_for(views: Iterable[RunView], kind: str) -> None:
+    """Opens the page on which the run that the address names belongs, where a link that was typed or followed leads to
+    the page of another kind: there, another run would be shown in its place. kind: of the page, by its name."""
+    asked, views = st.query_params.get(RUN), tuple(views)
+    if not asked or asked == st.session_state.get(TOLD):
+        return
+    ids = ids_by_word(views).get(asked, [])
+    view = next((view for view in views if [view.run_id] == ids), None)
+    if view is not None and view.kind != kind:
+        st.switch_page(named(view.kind).page, query_params={**st.query_params.to_dict(), RUN: view.run_id})
 
 
 def ids_by_word(views: Iterable[RunView]) -> dict[str, list[str]]:

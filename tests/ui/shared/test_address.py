@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
 from lfdash.ui.shared.answers import SHOWN
+from tests.support import ROOT
 from tests.support import app as pages
 from tests.support.many import add_run
 
@@ -33,3 +35,21 @@ def test_back_shows_the_run_of_the_address_and_a_choice_goes_there(services: Ser
     assert app.session_state[SHOWN] == "id-one" and app.query_params["run"] == "id-one"
     app.session_state[SHOWN] = "id-two"
     assert pages.good(app.run()).query_params["run"] == "id-two"
+
+
+@pytest.mark.parametrize("kind", ["eval", "export"])
+def test_the_address_of_a_run_of_another_kind_opens_it_where_it_belongs(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with pages.with_fake_runs(workspace, monkeypatch) as services:
+        add_run(workspace, "one")
+        add_run(workspace, "measured", kind=kind)
+        services.registry.refresh()
+        for word in ("id-measured", "measured"):
+            app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+            app.query_params["run"] = word
+            pages.good(app.run())
+            assert app.query_params["run"] in ("id-measured", ["id-measured"])
+            assert app.session_state["page.entered_kind"] == kind and app.session_state[SHOWN] == "id-measured"
+        app = pages.good(app.switch_page("app.py").run())  # by the navigation: nobody asks for that run there
+        assert app.session_state["page.entered_kind"] == "train"
