@@ -6,14 +6,18 @@ from typing import Any
 
 import streamlit as st
 
+from lfdash.engine.defaults import Note
 from lfdash.jobs import secret_arguments
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.secret_arguments import looks_secret
 from lfdash.ui.form import origin, run_name, widgets
-from lfdash.ui.form.held import BASELINE, NOTES, HeldForm
+from lfdash.ui.form.held import BASELINE, HeldForm
 from lfdash.ui.shared.browser import browser
+from lfdash.ui.shared.text import t
 from lfdash.workspace.memo import Memo
+
+ANOTHERS = "ui.draft_of_another"  # the text that a draft is somebody else's; said once, and not kept with it
 
 
 def places(form: HeldForm) -> list[Memo]:
@@ -31,6 +35,10 @@ def save(form: HeldForm) -> None:
         "values": {k: raw for k, raw in raws.items() if widgets.is_given(raw) and not looks_secret(raw)},
         "more": without_secrets(form.extra.state()),
         "preset": st.session_state.get(origin.PRESET),
+        "origin": st.session_state.get(origin.ORIGIN),
+        "notes": [
+            [text, params] for text, params in form.notes if text != ANOTHERS and fits_note([text, params])
+        ],
         "baseline": {key: value for key, value in form.baseline.items() if not BY_ID[key].secret},
         "proposed": st.session_state.get(form.key(run_name.PROPOSED)),
     }
@@ -49,16 +57,16 @@ def restore(form: HeldForm) -> bool:
         raw = values.get(row.id)
         st.session_state[row.id] = raw if fits(row, raw) else widgets.to_raw(row, None)
     form.extra.restore(kept.get("more"))
-    preset = kept.get("preset")
-    origin.show(form, preset if preset in form.services.presets else None)
+    origin.show_kept(form, kept.get("preset"), kept.get("origin"))
     before = kept.get("baseline")
     st.session_state[form.key(BASELINE)] = before if isinstance(before, dict) else {}
     proposed = kept.get("proposed")
     st.session_state[form.key(run_name.PROPOSED)] = proposed if run_name.is_proposal(proposed) else None
     if not st.session_state.get(form.output):
         run_name.propose(form)
-    if not drafts[0]:
-        st.session_state[form.key(NOTES)] = [("ui.draft_of_another", {})]
+    told = kept.get("notes")
+    notes: list[Note] = [(text, params) for text, params in filter(fits_note, told if isinstance(told, list) else [])]
+    form.set_notes(notes if drafts[0] else [(ANOTHERS, {})])
     return True
 
 
@@ -72,6 +80,19 @@ def without_secrets(state: dict[str, Any]) -> dict[str, Any]:
         "values": {name: value for name, value in given.items() if name not in bad},
         "raw": raw if secret_arguments.hide(raw) == raw else "",
     }
+
+
+def fits_note(kept: Any) -> bool:
+    """Whether a kept note is one that can be told: the key of a text that there is, what fills it in, and no secret."""
+    if not isinstance(kept, list) or [type(part) for part in kept] != [str, dict]:
+        return False
+    text, params = kept
+    if any(not isinstance(value, str | int | float) or looks_secret(value) for value in params.values()):
+        return False
+    try:
+        return bool(t(text, **params))
+    except (KeyError, IndexError, ValueError, TypeError):
+        return False
 
 
 def fits(row: Field, raw: Any) -> bool:

@@ -10,6 +10,7 @@ PRESET = "page.preset"
 PRESET_PICK = "page.preset_pick"
 ORIGIN = "page.preset_from"  # what the list of presets shows of the form: while another is chosen, of the one before
 NEW = ":new"  # in that list: a new form
+OWN = ":saved:"  # in that list, before the name of a saved configuration
 
 
 def show(form: HeldForm, name: str | None, new: bool = False) -> None:
@@ -18,6 +19,17 @@ def show(form: HeldForm, name: str | None, new: bool = False) -> None:
     if form.kind.starts_from == "preset":
         st.session_state[PRESET] = name
         st.session_state[ORIGIN] = st.session_state[PRESET_PICK] = NEW if new else name
+
+
+def show_kept(form: HeldForm, preset: object, kept: object) -> None:
+    """Says what a form of an earlier session started from. preset, kept: the preset and the line of the list as a
+    draft has them; a preset that is no longer there, or anything else, is none."""
+    if isinstance(preset, str) and preset in form.services.presets:
+        show(form, preset)
+        return
+    show(form, None, new=kept == NEW)
+    if form.kind.starts_from == "preset" and isinstance(kept, str) and kept.startswith(OWN):
+        show_own(form, kept)
 
 
 def show_own(form: HeldForm, name: str) -> None:

@@ -26,7 +26,7 @@ from lfdash.jobs.secret_arguments import HIDDEN
 from lfdash.jobs.stages import BY_CODE
 from lfdash.outcomes import Problem
 from lfdash.ui.form import configurations, extra_arguments, model_field, origin, undo, widgets
-from lfdash.ui.form.origin import NEW, PRESET, PRESET_PICK
+from lfdash.ui.form.origin import NEW, OWN, PRESET, PRESET_PICK
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared import clicks, keyed, scripts
 from lfdash.ui.shared.text import choice, help_text, label, lookup, markdown_safe, t
@@ -34,7 +34,6 @@ from lfdash.workspace.folders import weights_in
 
 ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export", "chat")
 FILTER = "page.filter"
-OWN = ":saved:"  # in the list of presets, before the name of a saved configuration
 MORE = "more"  # the group of arguments without a row
 LONGEST_EXTRA = 60  # characters of a value that stands there, shown at its field
 GO_TO, GONE = "page.go_to", "page.gone"  # the key of what is to be shown; how often something was
@@ -139,6 +138,7 @@ def pick_preset(form: Form) -> None:
     elif str(name).startswith(OWN):
         configurations.open_saved(form, str(name).removeprefix(OWN))
         origin.show_own(form, str(name))
+        form.save_draft()
     elif name in form.services.presets:
         form.load_preset(name)
     else:

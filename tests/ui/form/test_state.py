@@ -18,6 +18,7 @@ from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.kinds import KINDS
 from lfdash.ui.form import draft, run_name
 from lfdash.ui.form.held import NOTES
+from lfdash.ui.form.origin import ORIGIN, PRESET_PICK
 from tests.support import app as pages
 
 
@@ -83,7 +84,7 @@ def test_a_draft_holds_the_fields_of_its_kind(services: Services, kind: str) -> 
     app = pages.good(AppTest.from_function(all_forms).run())
     done(app, kind, "apply_fix", {f"{kind}.output_dir": "mine", "extra.adam_beta1": 0.5})
     kept = json.loads((services.workspace.private / f"draft-{kind}.json").read_text())
-    assert set(kept) == {"values", "more", "preset", "baseline", "proposed"}
+    assert set(kept) == {"values", "more", "preset", "origin", "notes", "baseline", "proposed"}
     assert kept["values"][f"{kind}.output_dir"] == "mine" and kept["more"]["values"] == {"adam_beta1": "0.5"}
     assert {BY_ID[key].scope for key in kept["values"]} == {"top", kind}
 
@@ -151,6 +152,34 @@ def test_a_spoiled_note_on_the_name_counts_as_none(services: Services, kept: Any
     assert named(app) and app.session_state["train.form.proposed"] is None
 
 
+@pytest.mark.parametrize("name", [":new", "dpo"])
+def test_what_a_form_started_from_is_said_after_a_reload(services: Services, name: str) -> None:
+    app = pages.good(AppTest.from_function(all_forms).run())
+    done(app, "train", *(("load_new",) if name == ":new" else ("load_preset", name)))
+    notes = [("ui.taken_from", {"name": "<old> *run*"}), ("ui.kept_yours", {"names": "a"})]
+    done(app, "train", "set_notes", notes)
+    done(app, "train", "save_draft")
+    again = pages.good(AppTest.from_function(all_forms).run())
+    assert again.session_state[f"train.form.{NOTES}"] == notes
+    assert again.session_state[PRESET_PICK] == again.session_state[ORIGIN] == name
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None, 7, [7], ["ui.taken_from"], [["ui.gone", {}]], [["ui.taken_from", {"name": []}]],
+        [["no", {}]], [[1, {}]], [["ui", {}]], [["ui.taken_from", {"name": "hf_" + "a1B2" * 9}]],
+    ],
+)
+def test_notes_of_a_draft_that_cannot_be_told_are_left_out(services: Services, bad: Any) -> None:
+    app = pages.good(AppTest.from_function(all_forms).run())
+    done(app, "train", "save_draft")
+    path = services.workspace.private / "draft-train.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "notes": bad, "origin": 7, "preset": ["x"]}))
+    again = pages.good(AppTest.from_function(all_forms).run())
+    assert again.session_state[f"train.form.{NOTES}"] == [] and again.session_state[PRESET_PICK] is None
+
+
 def test_two_browsers_do_not_find_each_others_drafts(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     def visit(who: str) -> AppTest:
         monkeypatch.setattr(draft, "browser", lambda: who)
@@ -162,5 +191,5 @@ def test_two_browsers_do_not_find_each_others_drafts(services: Services, monkeyp
     carl = visit("carl")
     assert carl.session_state["train.learning_rate"] == "0.2"  # one without: what was written last
     notes = f"train.form.{NOTES}"
-    assert carl.session_state[notes] == [("ui.draft_of_another", {})] and notes not in visit("ben").session_state
+    assert carl.session_state[notes] == [("ui.draft_of_another", {})] and visit("ben").session_state[notes] == []
     assert visit("").session_state["train.learning_rate"] == "0.2"
