@@ -49,9 +49,12 @@ def lines(found: Seen) -> Iterator[str]:
     for number, sample in enumerate(found.samples, 1):
         yield from sample_lines(number, sample)
     yield from (t(f"sees.left_{why}", row=row + 1, cutoff=found.cutoff) for row, why in found.left_out)
+    yield from (t("sees.large", row=row + 1, count=f"{length:,}") for row, length in found.large)
+    if found.few:
+        yield t("sees.few", rows=found.looked, count=f"{found.few:,}")
     if found.tail:
         yield t("sees.tail", count=found.tail)
-    if not found.samples:
+    if not found.samples and not found.large:
         yield t("sees.nothing")
 
 

@@ -95,7 +95,9 @@ class Sample:
 @dataclass(frozen=True)
 class Seen:
     """The answer. cutoff: tokens. rows: of the training, None where they are not counted; looked: those that were
-    looked at; left_out: (row, "invalid" or "long"). tail: tokens at the end of a packed batch that are thrown away."""
+    looked at; left_out: (row, "invalid" or "long"). tail: tokens at the end of a packed batch that are thrown away.
+    large: (row, characters) of those that are too long to be shown; the others are shown as if these were not there.
+    few: characters of the rows that were looked at, where more are not because these are so long; else 0."""
 
     stage: str
     cutoff: int
@@ -105,6 +107,8 @@ class Seen:
     samples: tuple[Sample, ...]
     left_out: tuple[tuple[int, str], ...] = ()
     tail: int = 0
+    large: tuple[tuple[int, int], ...] = ()
+    few: int = 0
 
 
 def see(
@@ -133,6 +137,7 @@ def read(answer: Mapping[str, Any]) -> Seen:
         stage=answer["stage"], cutoff=answer["cutoff"], packing=answer["packing"], rows=answer["rows"],
         looked=answer["looked"], tail=answer["tail"], left_out=tuple((row, why) for row, why in answer["left_out"]),
         samples=tuple(read_sample(sample) for sample in answer["samples"]),
+        large=tuple((row, length) for row, length in answer["large"]), few=answer["few"],
     )
 
 

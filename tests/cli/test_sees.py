@@ -35,6 +35,15 @@ def test_for_a_person_and_for_a_program(workspace: Path) -> None:
     assert tokens[1] == [2, " yo", "assistant", "trained", False, None] and program["cutoff"] == 128
 
 
+def test_a_row_that_is_too_long_is_named_with_its_size(workspace: Path) -> None:
+    found = Seen("sft", 128, False, 10, 6, (), large=((2, 9_900_000),))
+    with mock.patch.object(asking, "see", return_value=found):
+        said = lfdash("sees", DEMO)
+        program = lfdash("sees", DEMO, "--json").json
+    assert "Training row 3 is not shown: 9,900,000 characters" in said.out and "No row is left" not in said.out
+    assert program["large"] == [[2, 9_900_000]] and program["few"] == 0
+
+
 @pytest.mark.parametrize("rows", ["0", "51", "x"])
 def test_so_many_rows_are_not_shown(workspace: Path, rows: str) -> None:
     assert lfdash("sees", DEMO, "--rows", rows).code == 2

@@ -164,6 +164,45 @@ def test_a_sample_that_is_masked_as_a_whole_says_so(preloaded: Cli, home: Path) 
     assert "all_masked" in codes(side) and side.count("trained") == 0
 
 
+LONG = {"stage": "sft"}, {"stage": "sft", **PACKED}, {"stage": "pt", "packing": False}, {
+    "stage": "pt", "packing": True, "cutoff_len": 16,
+}
+
+
+@pytest.mark.parametrize("changes", LONG)
+def test_a_row_for_whose_tokens_nobody_would_wait_is_told(
+    preloaded: Cli, demo_workspace: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """Three megabytes would take minutes; the other rows are shown as if it were not there."""
+    make_data(tmp_path, demo_workspace)
+    rows = [{"instruction": f"Say {number}.", "input": "", "output": f"It is {number}."} for number in range(4)]
+    rows[1]["output"] = "over the lazy dog " * 180_000
+    (tmp_path / "data" / "rows.json").write_text(json.dumps(rows))
+    info = tmp_path / "data" / "dataset_info.json"
+    pt = changes["stage"] == "pt"
+    columns = {"prompt": "output"} if pt else {"prompt": "instruction", "response": "output"}
+    info.write_text(json.dumps({"rows": {"file_name": "rows.json", "columns": columns}}))
+    found = seen(preloaded, tmp_path, {"template": "qwen", "dataset": "rows", **changes}, 4)
+    (row, characters), = found.large
+    assert row == 1 and 3_240_000 <= characters < 3_250_000 and found.few == 0
+    shown = sorted(row for sample in found.samples for row in sample.rows)
+    text = "".join(side.text for sample in found.samples for side in sample.sides)
+    assert shown == ([] if pt and changes["packing"] else [0, 2, 3])
+    assert "It is 2." in text and "lazy dog" not in text
+
+
+def test_many_long_rows_are_not_all_looked_at(preloaded: Cli, demo_workspace: Path, tmp_path: Path) -> None:
+    make_data(tmp_path, demo_workspace)
+    rows = [{"instruction": "Go on.", "output": "Yes. " * 70_000}] * 10
+    (tmp_path / "data" / "rows.json").write_text(json.dumps(rows))
+    columns = {"prompt": "instruction", "response": "output"}
+    info = {"rows": {"file_name": "rows.json", "columns": columns}}
+    (tmp_path / "data" / "dataset_info.json").write_text(json.dumps(info))
+    found = seen(preloaded, tmp_path, {"dataset": "rows", **PACKED}, 4)
+    assert found.rows == 10 and found.looked == 4 and 1_400_000 <= found.few < 1_401_000
+    assert {row for sample in found.samples for row in sample.rows} <= set(range(4))
+
+
 def test_what_cannot_be_answered_says_why(preloaded: Cli, home: Path) -> None:
     found = see(preloaded, home, arguments({"dataset": "nope"}))
     assert found == Refused("asked_said", {"reason": "ValueError: Undefined dataset nope in dataset_info.json."})

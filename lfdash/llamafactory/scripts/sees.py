@@ -4,7 +4,8 @@ Reads {"args": LLaMA-Factory's arguments, "rows": how many, "workers": of the re
 Prints {"cutoff", "packing", "stage", "rows": in all, "looked": rows, "left_out": [[row, why]], "tail": tokens,
 "samples": [{"rows", "sides": [{"name", "tokens": [[id, text, speaker, state, special, label]], "begins",
 "findings", "media": {"images": tokens, null where that is not known}}],
-"conversations", "images", "desired"}]} (lfdash/llamafactory/sees.py reads it).
+"conversations", "images", "desired"}], "large": [[row, characters]], "few": characters of the rows that were looked at
+where there would be more, else 0} (lfdash/llamafactory/sees.py reads it).
 
 LLaMA-Factory's get_dataset is called as a training calls it, and stopped where it maps its processor over the rows:
 that processor is then called here with lists of tokens that know where they come from (sees_trace.py).
@@ -22,7 +23,7 @@ from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(HERE))))
-from lfdash.llamafactory.scripts import sees_pieces, sees_trace  # noqa: E402
+from lfdash.llamafactory.scripts import long_rows, sees_pieces, sees_trace  # noqa: E402
 
 del sys.path[0]
 
@@ -80,19 +81,20 @@ def look(args: dict[str, Any], wanted: int, workers: int) -> dict[str, Any]:
     tokenizer = module["tokenizer"]
     template = get_template_and_fix_tokenizer(tokenizer, data_args)
     caught, total = catch(template, model_args, data_args, training_args, STAGES.get(stage, stage), module)
-    seen = Look(caught, template, tokenizer, data_args, stage)
+    seen = Look(caught, template, tokenizer, data_args, stage, wanted)
     if seen.together:  # what a sample is made of depends on the rows beside it: the first batch of the first worker
         workers = max(1, min(workers, total or 1))
         share = caught.batch if total is None else -(-total // workers)
         seen.take(list(itertools.islice(caught.rows, min(caught.batch, share))))
     else:
         for row in itertools.islice(caught.rows, BATCH):
-            if len(seen.samples) >= wanted:
+            if len(seen.samples) >= wanted or seen.few:
                 break
             seen.take([row])
     return {
         "stage": stage, "cutoff": args.get("cutoff_len", 2048), "packing": bool(data_args.packing), "rows": total,
         "looked": seen.looked, "left_out": seen.left_out, "tail": seen.tail, "samples": seen.samples[:wanted],
+        "large": seen.large, "few": seen.few,
     }
 
 
@@ -127,15 +129,20 @@ def catch(
 
 
 class Look:
-    """What became of the rows that were taken."""
+    """What became of the rows that were taken. wanted: samples that are shown."""
 
-    def __init__(self, caught: Caught, template: Any, tokenizer: Any, data_args: Any, stage: str) -> None:
+    def __init__(
+        self, caught: Caught, template: Any, tokenizer: Any, data_args: Any, stage: str, wanted: int
+    ) -> None:
         self.processor, self.template, self.tokenizer, self.stage = caught.processor, template, tokenizer, stage
         self.packing = bool(data_args.packing) and stage in ("pt", "sft")
         self.together = self.packing or stage == "kto"
         self.samples: list[dict[str, Any]] = []
         self.left_out: list[tuple[int, str]] = []
-        self.looked = self.tail = 0
+        self.large: list[tuple[int, int]] = []
+        self.looked = self.tail = self.few = self.characters = 0
+        self.wanted = wanted
+        self.most = long_rows.most(data_args.cutoff_len)
         self.special = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", {})}
         self.stops = {one for one in template.get_stop_token_ids(tokenizer) if one is not None}
         self.trace = sees_trace.Trace(template, tokenizer)
@@ -166,26 +173,46 @@ class Look:
         return made
 
     def take(self, rows: list[dict[str, Any]]) -> None:
-        """Has a batch of rows processed."""
-        first, batch = len(self.rows), list(rows)
-        self.rows += batch
+        """Has a batch of rows processed: without those that are too long to be shown, and not for longer than somebody
+        waits."""
+        numbers = self.kept(rows)
         self.looked = len(self.rows)
+        if not numbers:
+            return
+        batch = [self.rows[number] for number in numbers]
         made = self.processor.preprocess_dataset({name: [row[name] for row in batch] for name in batch[0]})
         if self.stage == "pt":
-            self.take_texts(made, batch, first)
+            self.take_texts(made, batch, numbers)
             return
         found = [
             dict(zip(made, values, strict=True)) for values in zip(*(made[name] for name in made), strict=True)
         ]
-        taken = [row for row in range(first, len(self.rows)) if row in self.encoded]
-        self.left_out += [(row, "invalid") for row in range(first, len(self.rows)) if row not in self.encoded]
+        taken = [row for row in numbers if row in self.encoded]
+        self.left_out += [(row, "invalid") for row in numbers if row not in self.encoded]
+        wanted = self.wanted - len(self.samples)
         if self.packing:
             present = {one.row for sample in found for one in sample["input_ids"] if isinstance(one, sees_trace.Token)}
             self.left_out += [(row, "long") for row in taken if row not in present]
-            self.samples += [self.packed(sample) for sample in found]
+            self.samples += [self.packed(sample) for sample in found[:wanted]]
         else:
-            pairs = zip(taken, found, strict=True)
+            pairs = itertools.islice(zip(taken, found, strict=True), wanted)
             self.samples += [self.sample([row], self.sides(sample, row), sample) for row, sample in pairs]
+
+    def kept(self, rows: list[dict[str, Any]]) -> list[int]:
+        """The numbers of those rows that are processed. Of the others `large` and `few` tell."""
+        numbers = []
+        for row in rows:
+            length = long_rows.characters(row)
+            if length <= self.most and self.characters and self.characters + length > long_rows.AT_ONCE * self.most:
+                self.few = self.characters
+                break
+            if length > self.most:
+                self.large.append((len(self.rows), length))
+            else:
+                self.characters += length
+                numbers.append(len(self.rows))
+            self.rows.append(row)
+        return numbers
 
     # -- samples ----------------------------------------------------------------------------------------
 
@@ -328,7 +355,7 @@ class Look:
 
     # -- pre-training -----------------------------------------------------------------------------------
 
-    def take_texts(self, made: dict[str, Any], batch: list[dict[str, Any]], first: int) -> None:
+    def take_texts(self, made: dict[str, Any], batch: list[dict[str, Any]], numbers: list[int]) -> None:
         """Texts of pre-training have no speakers; their labels are the collator's (llamafactory/train/pt/workflow.py).
 
         When they are packed, what is left at the end of a batch is thrown away.
@@ -344,7 +371,7 @@ class Look:
         if packing:
             without = bool(getattr(self.tokenizer, "add_bos_token", False)) * len(whole)  # only blocks get it
             self.tail += sum(map(len, whole)) - without - sum(map(len, made["input_ids"]))
-        for number, ids in enumerate(made["input_ids"]):
+        for number, ids in enumerate(made["input_ids"][: self.wanted - len(self.samples)]):
             ids = list(ids)
             labels = collate([{"input_ids": ids, "attention_mask": [1] * len(ids)}])["labels"][0].tolist()
             rest = [] if packing else whole[number][len(ids) :]
@@ -357,7 +384,7 @@ class Look:
             if self.tokenizer.eos_token_id in ids and self.tokenizer.pad_token_id == self.tokenizer.eos_token_id:
                 findings.append({"code": "end_masked"})
             side = {"name": "", "tokens": tokens, "findings": findings, "begins": [0]}
-            rows = [] if packing else [first + number]
+            rows = [] if packing else [numbers[number]]
             said = [[["text", str(self.rows[row]["_prompt"][0]["content"])]] for row in rows]
             self.samples.append({"rows": rows, "sides": [side], "conversations": said, "media": {}, "desired": None})
 

@@ -97,14 +97,10 @@ def ask_again() -> None:
 
 def draw_seen(found: Seen, place: str, redact: Callable[[str], str]) -> None:
     """One sample at a time; what was left out is said before."""
-    for row, why in found.left_out[:MOST_LEFT]:
-        st.warning(t(f"sees.left_{why}", row=row + 1, cutoff=found.cutoff), icon=":material/warning:")
-    if len(found.left_out) > MOST_LEFT:
-        st.caption(t("sees.left_more", count=len(found.left_out) - MOST_LEFT))
-    if found.tail:
-        st.warning(t("sees.tail", count=found.tail), icon=":material/warning:")
+    draw_left(found)
     if not found.samples:
-        st.error(t("sees.nothing"), icon=":material/error:")
+        if not found.large:
+            st.error(t("sees.nothing"), icon=":material/error:")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         number = st.segmented_control(
@@ -118,6 +114,23 @@ def draw_seen(found: Seen, place: str, redact: Callable[[str], str]) -> None:
             draw_talk(sample, redact)
         else:
             draw_tokens(sample)
+
+
+def draw_left(found: Seen) -> None:
+    """The rows that are left out, and those that are not shown."""
+    words = [t(f"sees.left_{why}", row=row + 1, cutoff=found.cutoff) for row, why in found.left_out]
+    for said in words[:MOST_LEFT]:
+        st.warning(said, icon=":material/warning:")
+    if len(words) > MOST_LEFT:
+        st.caption(t("sees.left_more", count=len(words) - MOST_LEFT))
+    for row, length in found.large[:MOST_LEFT]:
+        st.warning(t("sees.large", row=row + 1, count=f"{length:,}"), icon=":material/warning:")
+    if len(found.large) > MOST_LEFT:
+        st.caption(t("sees.large_more", count=len(found.large) - MOST_LEFT))
+    if found.few:
+        st.info(t("sees.few", rows=found.looked, count=f"{found.few:,}"), icon=":material/info:")
+    if found.tail:
+        st.warning(t("sees.tail", count=found.tail), icon=":material/warning:")
 
 
 def draw_talk(sample: Sample, redact: Callable[[str], str]) -> None:

@@ -16,6 +16,7 @@ from lfdash.ui.shared.text import t
 FOLDED = 240  # tokens of a bubble that are shown before somebody unfolds it
 REPEATED = 8  # the same token so often is shown once, with its number
 LETTERS = 1200  # of a message, the same
+MOST_TOKENS, MOST_LETTERS = 8000, 100_000  # of a bubble that are drawn at all: half of them its end
 HUES = {
     "system": "#cc79a7", "user": "#0072b2", "assistant": "#e69f00", "tool": "#009e73", "call": "#d55e00",
     "thought": "#56b4e9", "text": "#e69f00", "template": "#888888", "end": "#888888", "padding": "#888888",
@@ -81,7 +82,12 @@ def conversation(said: Sequence[tuple[str, str]]) -> str:
         shown = escape(text[:LETTERS])
         if len(text) > LETTERS:
             more = escape(t("sees.more_letters", count=len(text) - LETTERS))
-            shown += f"<details><summary>{more}</summary>{escape(text[LETTERS:])}</details>"
+            rest, half = text[LETTERS:], MOST_LETTERS // 2
+            drawn = escape(rest)
+            if len(rest) > MOST_LETTERS:
+                middle = undrawn("letters", len(rest) - 2 * half)
+                drawn = f"{escape(rest[:half])}{middle}{escape(rest[-half:])}"
+            shown += f"<details><summary>{more}</summary>{drawn}</details>"
         parts.append(bubble(who if who in HUES else "template", "talk", shown, who))
     return f'<div class="lf-sees">{"".join(parts)}</div>'
 
@@ -98,7 +104,17 @@ def folded(found: Sequence[Token]) -> str:
         return "".join(spans(found))
     rest = found[FOLDED:]
     more = escape(t("sees.more_tokens", count=len(rest)))
-    return f'{"".join(spans(found[:FOLDED]))}<details><summary>{more}</summary>{"".join(spans(rest))}</details>'
+    drawn = "".join(spans(rest))
+    if len(rest) > MOST_TOKENS:
+        half = MOST_TOKENS // 2
+        parts = ("".join(spans(part)) for part in (rest[:half], rest[-half:]))
+        drawn = undrawn("tokens", len(rest) - 2 * half).join(parts)
+    return f'{"".join(spans(found[:FOLDED]))}<details><summary>{more}</summary>{drawn}</details>'
+
+
+def undrawn(what: str, count: int) -> str:
+    """A line in place of what is too much for a browser. what: "tokens" or "letters"."""
+    return f'<div class="row who">{escape(t(f"sees.undrawn_{what}", count=f"{count:,}"))}</div>'
 
 
 def spans(found: Sequence[Token]) -> Iterator[str]:

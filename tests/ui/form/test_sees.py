@@ -75,6 +75,27 @@ def settled(services: Services, slow: Slow, app: AppTest) -> AppTest:
     return pages.good(app.run())
 
 
+def test_a_browser_is_not_given_more_than_it_can_draw() -> None:
+    many = [Token(number, f"w{number} ", "user", "trained", False) for number in range(100_000)]
+    found = sees_html.tokens(Side("", tuple(many)))
+    assert found.count("<i ") <= sees_html.FOLDED + sees_html.MOST_TOKENS and len(found) < 1_000_000
+    assert ">w0 <" in found and ">w99999 <" in found and ">w50000 <" not in found
+    assert t("sees.undrawn_tokens", count=f"{100_000 - found.count('<i '):,}") in found
+    talk = sees_html.conversation([("user", "a" * 1_000_000 + "z")])
+    assert len(talk) < 110_000 and "az<" in talk
+    assert t("sees.undrawn_letters", count=f"{1_000_001 - sees_html.LETTERS - sees_html.MOST_LETTERS:,}") in talk
+
+
+def test_a_row_that_is_too_long_is_named_with_its_size(services: Services, slow: Slow) -> None:
+    slow.answer = Seen("sft", 128, False, 9, 3, (SAMPLE,), large=((2, 9_900_000),), few=1_234_567)
+    app = pages.start()
+    app.button(key="sees_open").click().run()
+    app = settled(services, slow, app)
+    words = [item.value for item in (*app.warning, *app.info)]
+    assert t("sees.large", row=3, count="9,900,000") in words
+    assert t("sees.few", rows=3, count="1,234,567") in words
+
+
 def test_what_comes_from_data_is_escaped() -> None:
     for found in (sees_html.tokens(SIDE), sees_html.conversation([("user", EVIL), (EVIL, "x" * 2000)])):
         assert "<img" not in found and "<script" not in found and "&lt;img" in found
