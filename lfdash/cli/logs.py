@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -83,9 +82,8 @@ class Printer:
             click.echo(ERASE + self._redact(self._shown), nl=False)
 
     def _print(self, line: str) -> None:
-        text = self._redact(line)
         if self._terminal.as_json:
-            click.echo(json.dumps({"line": text}, ensure_ascii=False))
+            click.echo(self._terminal.document({"line": line}))
             return
-        click.echo((ERASE if self._shown else "") + text)
+        click.echo((ERASE if self._shown else "") + self._redact(line))
         self._shown = ""

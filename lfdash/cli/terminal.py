@@ -21,6 +21,7 @@ from lfdash.engine.facade import Workspace, open_workspace
 from lfdash.jobs.secret_arguments import HIDDEN, hide, is_secret
 from lfdash.locales import refusal_in
 from lfdash.outcomes import Refused, unchanged_by
+from lfdash.runs.output.shown import INVISIBLE, visible
 from lfdash.workspace.secret_store import SecretStore
 
 FINE, REFUSED, WRONG_USE = 0, 1, 2  # exit codes
@@ -53,7 +54,13 @@ class Terminal:
         return self._workspace
 
     def redactor(self) -> Redact:
-        """A function that takes secrets and control characters out of a text."""
+        """A function that takes secrets and control characters out of a text, and shows what turns it round or has no
+        width by its number."""
+        harmless = self._harmless()
+        return lambda text: INVISIBLE.sub(visible, harmless(text))
+
+    def _harmless(self) -> Redact:
+        """The same for a program: what is not seen stays, and JSON escapes it."""
         known = self._workspace.services.registry.redactor() if self._workspace else SecretStore().redactor()
         return lambda text: OBEYED.sub("�", hide(known(text)))
 
@@ -70,7 +77,12 @@ class Terminal:
     def give(self, value: Any) -> None:
         """The command's answer, for a program: one line of JSON (indented on a terminal)."""
         indent = 2 if sys.stdout.isatty() else None
-        click.echo(json.dumps(plain(value, self.redactor()), ensure_ascii=False, indent=indent))
+        click.echo(self.document(value, indent))
+
+    def document(self, value: Any, indent: int | None = None) -> str:
+        """A value as JSON, without secrets; letters as they are, what cannot be seen escaped."""
+        text = json.dumps(plain(value, self._harmless()), ensure_ascii=False, indent=indent)
+        return INVISIBLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
     def refuse(self, refused: Refused, **more: Any) -> int:
         """Says why something was refused; the exit code. more: what a program is told besides."""

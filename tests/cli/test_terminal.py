@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -40,6 +41,24 @@ def test_secrets_and_control_characters_are_taken_out(monkeypatch: pytest.Monkey
     assert "f00dface" not in redact("key f00dfacef00dface")
     assert "hf_" not in redact("hf_" + "a1B2" * 9)
     assert redact("a\x1b]0;title\x07b\tc\n") == "a�]0;title�b\tc\n"
+
+
+TURNED = ("\u202e", "\u2066", "\u200b", "\u200d", "\u200f", "\u2028", "\u2060", "\ufeff", "\xad", "\U000e0041")
+
+
+@pytest.mark.parametrize("odd", TURNED)
+def test_what_is_not_seen_or_turns_a_text_round_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], odd: str
+) -> None:
+    """A person sees its number; a program gets the same text."""
+    terminal = Terminal(tmp_path, as_json=True)
+    terminal.say(f"a{odd}b")
+    terminal.note(f"c{odd}d")
+    said = capsys.readouterr()
+    assert said.out == f"a⟨U+{ord(odd):04X}⟩b\n" and said.err == f"c⟨U+{ord(odd):04X}⟩d\n"
+    terminal.give({"text": f"é{odd}b"})
+    out = capsys.readouterr().out
+    assert odd not in out and "é" in out and json.loads(out) == {"text": f"é{odd}b"}
 
 
 def test_a_workspace_that_cannot_be_made(tmp_path: Path) -> None:

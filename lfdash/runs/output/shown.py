@@ -15,6 +15,10 @@ HIDDEN = "•••"
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]{0,40}[ -/]{0,9}[@-~]|\][^\x07\x1b\n]{0,999}(?:\x07|\x1b\\)|[@-Z\\^_=>])")
 # what is not seen, or turns the direction of what is: control characters, and marks of direction and of lines
 UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+# the same without control characters, and all that has no width: joiners, soft hyphens, tags (Unicode's category Cf)
+INVISIBLE = re.compile(
+    "[\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 TAB = 8
 # the end of a line that is still written may be half of a secret
 BEGUN = re.compile(r"[\w+/=.~-]{6,}$")

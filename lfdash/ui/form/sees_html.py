@@ -11,6 +11,7 @@ from html import escape
 from itertools import groupby
 
 from lfdash.llamafactory.sees import Side, Token
+from lfdash.runs.output.shown import INVISIBLE, UNSEEN, visible
 from lfdash.ui.shared.text import t
 
 FOLDED = 240  # tokens of a bubble that are shown before somebody unfolds it
@@ -79,16 +80,16 @@ def conversation(said: Sequence[tuple[str, str]]) -> str:
     """What people read in a row."""
     parts = []
     for who, text in said:
-        shown = escape(text[:LETTERS])
+        words = shown(text[:LETTERS])
         if len(text) > LETTERS:
             more = escape(t("sees.more_letters", count=len(text) - LETTERS))
             rest, half = text[LETTERS:], MOST_LETTERS // 2
-            drawn = escape(rest)
+            drawn = shown(rest)
             if len(rest) > MOST_LETTERS:
                 middle = undrawn("letters", len(rest) - 2 * half)
-                drawn = f"{escape(rest[:half])}{middle}{escape(rest[-half:])}"
-            shown += f"<details><summary>{more}</summary>{drawn}</details>"
-        parts.append(bubble(who if who in HUES else "template", "talk", shown, who))
+                drawn = f"{shown(rest[:half])}{middle}{shown(rest[-half:])}"
+            words += f"<details><summary>{more}</summary>{drawn}</details>"
+        parts.append(bubble(who if who in HUES else "template", "talk", words, who))
     return f'<div class="lf-sees">{"".join(parts)}</div>'
 
 
@@ -129,8 +130,13 @@ def spans(found: Sequence[Token]) -> Iterator[str]:
 
 def span(token: Token, more: str = "") -> str:
     """One token, its id and what is learned there as a hint. A part of a character is shown as a dot."""
-    text = escape(token.text.replace("\r", "␍").replace("\t", "⇥") or "·")
+    text = shown(token.text.replace("\r", "␍").replace("\t", "⇥") or "·")
     text = text.replace("\n", "↵\n")
     learned = "" if token.label is None else f" → {token.label}"
     classes = f"{token.state} special" if token.special else token.state
     return f'<i class="{classes}" title="{token.id}{learned} · {escape(t(state_key(token.state)))}">{text}{more}</i>'
+
+
+def shown(text: str) -> str:
+    """HTML of a text in which everything is seen: what turns it round or has no width stands there by its number."""
+    return escape(INVISIBLE.sub(visible, UNSEEN.sub(visible, text)))

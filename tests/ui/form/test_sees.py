@@ -102,6 +102,14 @@ def test_what_comes_from_data_is_escaped() -> None:
     assert "×30" in sees_html.tokens(SIDE) and sees_html.tokens(SIDE).count("&lt;pad&gt;") == 1
 
 
+@pytest.mark.parametrize("odd", ["\u202e", "\u2067", "\u200b", "\u200e", "\u2029", "\u2060", "\ufeff", "\x1b", "\x85"])
+def test_what_is_not_seen_or_turns_a_text_round_is_shown(odd: str) -> None:
+    token = Token(1, f"ab{odd}cd", "user", "masked", False)
+    number = "␛" if odd == "\x1b" else f"⟨U+{ord(odd):04X}⟩"
+    for found in (sees_html.tokens(Side("", (token,))), sees_html.conversation([("user", f"ab{odd}cd")])):
+        assert odd not in found and f"ab{number}cd" in found
+
+
 def test_a_long_bubble_is_folded() -> None:
     found = sees_html.folded([Token(n, "x", "user", "masked", False) for n in range(sees_html.FOLDED + 7)])
     assert found.index("<details>") > found.index(f'title="{sees_html.FOLDED - 1} ')
