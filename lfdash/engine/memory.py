@@ -25,6 +25,7 @@ from lfdash.llamafactory.ask import ask_json
 from lfdash.llamafactory.locate import Cli
 from lfdash.memory.architecture import Architecture, from_config
 from lfdash.memory.cards import Verdict, fits_on, verdict
+from lfdash.memory.config_numbers import implausible
 from lfdash.memory.estimate import Estimate, estimate
 from lfdash.memory.shapes import Shapes, load
 from lfdash.memory.simulated import NOT_SHOWN, from_points, payload
@@ -39,6 +40,7 @@ DRY_RUN = "simulation/dry_run"
 DRY_RUN_S = 120  # seconds that a dry run may take; idle it takes 10, of which the imports take 7
 DRY_RUN_BYTES = 8 << 30  # of the machine's memory; it takes one
 KEPT = "dry_runs.json"
+MOST_SHOWN = 80  # characters of a value that is told
 MOST_KEPT = 100  # dry runs that are remembered
 
 
@@ -170,12 +172,12 @@ def points_of(
 def find_model(services: Services, args: Mapping[str, Any]) -> Model | Refused:
     """The shape of a job's model: of the config.json on this disk or in a hub's cache, else of the table, else of a
     model whose size its name says. Only model_name_or_path is asked: the name that a job has besides may be that of the
-    folder it writes to. Refused("memory_model")."""
+    folder it writes to. Refused: memory_model, or as `shape_of`."""
     path = str(args.get("model_name_or_path") or "")
     for file in config_files(services, path, args.get("cache_dir")):
-        shape = from_config(read_mapping(file, CONFIG_BYTES))
+        shape = shape_of(file)
         if shape is not None:
-            return Model(shape, str(file))
+            return shape if isinstance(shape, Refused) else Model(shape, str(file))
     known = known_model(services, path)
     listed = known[0] if known else models.like(services, path).name
     table = shapes(services.project.configs / "architectures.json")
@@ -216,9 +218,21 @@ def hub_cache() -> Path:
 
 
 def read_config(path: Path) -> Model | Refused:
-    """The shape that a file says. Refused("memory_config")."""
-    shape = from_config(read_mapping(path, CONFIG_BYTES))
+    """The shape that a file says. Refused: memory_config, or as `shape_of`."""
+    shape = shape_of(path)
+    if isinstance(shape, Refused):
+        return shape
     return Refused("memory_config", {"path": str(path)}) if shape is None else Model(shape, str(path))
+
+
+def shape_of(path: Path) -> Architecture | Refused | None:
+    """The shape that a config.json says, None where it says none. Refused("memory_number"): one of its numbers is none
+    that a model has; the others say nothing then, and the model's name would say something else."""
+    config = read_mapping(path, CONFIG_BYTES)
+    odd = implausible(config)
+    if odd is None:
+        return from_config(config)
+    return Refused("memory_number", {"path": str(path), "name": odd[0], "value": str(odd[1])[:MOST_SHOWN]})
 
 
 @lru_cache(maxsize=4)

@@ -6,27 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lfdash.memory.config_numbers import (
+    BITS,
+    KEYS,
+    LATENT,
+    SHARED_EXPERTS,
+    TEXT_PARTS,
+    TOWER,
+    VISION_PARTS,
+    first,
+    implausible,
+    part,
+)
+
 Source = Literal["config", "table", "name"]
 
-# Keys that models give the same number under (transformers/models/*/configuration_*.py).
-KEYS: Mapping[str, tuple[str, ...]] = {
-    "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
-    "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
-    "vocabulary": ("vocab_size", "padded_vocab_size"),
-    "heads": ("num_attention_heads", "n_head", "n_heads"),
-    "kv_heads": ("num_key_value_heads", "multi_query_group_num", "num_kv_heads"),
-    "head_dim": ("head_dim", "kv_channels"),
-    "intermediate": ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim"),
-    "experts": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
-    "active": ("num_experts_per_tok", "moe_k", "moe_topk", "num_experts_per_token"),
-    "expert_intermediate": ("moe_intermediate_size",),
-    "dense_layers": ("first_k_dense_replace", "moe_layer_start_index"),
-    "shared_intermediate": ("shared_expert_intermediate_size", "shared_intermediate_size"),
-}
 EXPERTS = ("experts", "active", "expert_intermediate", "dense_layers", "shared_intermediate")
-SHARED_EXPERTS = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")  # as wide as the others
-TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
-VISION_PARTS = ("vision_config", "visual", "vision_tower_config")
 # Their configuration classes tie the embeddings unless the file says otherwise.
 TIED = ("gemma", "cohere", "bloom", "falcon", "gpt2", "gptbigcode", "starcoder2", "opt", "glm_edge", "phi4mm")
 # The closed form was held against these (measured, or by a dry run): RMS norms, separate projections, a gated MLP.
@@ -169,10 +164,12 @@ def mlp(prefix: str, hidden: int, intermediate: int, gated: bool = True) -> dict
 
 
 def from_config(config: Mapping[str, Any], *, source: Source = "config", band: float = 0.0) -> Architecture | None:
-    """The shape that a config.json describes; None where a number is missing, or is none.
+    """The shape that a config.json describes; None where a number is missing, or is none that a model has.
 
     Beside transformers' own keys it takes "kind": the name of the configuration's class.
     """
+    if implausible(config) is not None:
+        return None
     text = part(config, TEXT_PARTS) or config
     text = part(text, TEXT_PARTS) or text  # Qwen2.5-Omni: thinker_config, in it text_config
     numbers = {name: first(text, keys) for name, keys in KEYS.items()}
@@ -196,22 +193,6 @@ def from_config(config: Mapping[str, Any], *, source: Source = "config", band: f
         softcap=bool(text.get("final_logit_softcapping", kind == "gemma2")),
         source=source, band=band, config=config,
     )
-
-
-def part(config: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
-    """The first of the named parts that a configuration has; {} for none."""
-    return next((found for name in names if isinstance(found := config.get(name), Mapping)), {})
-
-
-def first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:
-    """The first whole number under one of the keys; 0 for none (of a list, its largest)."""
-    for key in keys:
-        value = config.get(key)
-        if isinstance(value, list):
-            value = max((item for item in value if isinstance(item, int)), default=None)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40:
-            return value
-    return 0
 
 
 def kind_of(config: Mapping[str, Any]) -> str:
@@ -241,8 +222,7 @@ def latent_of(text: Mapping[str, Any]) -> tuple[int, ...]:
     """The widths of multi-head latent attention; () for another one."""
     if not first(text, ("kv_lora_rank",)):
         return ()
-    names = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
-    return tuple(first(text, (name,)) for name in names)
+    return tuple(first(text, (name,)) for name in LATENT)
 
 
 def quantized_bits(config: Mapping[str, Any]) -> float:
@@ -254,7 +234,7 @@ def quantized_bits(config: Mapping[str, Any]) -> float:
     if method == "bitsandbytes":
         return 4 if found.get("load_in_4bit") else 8
     if method in ("gptq", "awq", "aqlm", "hqq"):
-        return first(found, ("bits", "w_bit")) or 4
+        return first(found, BITS) or 4
     return {"fp8": 8, "mxfp4": 4.25}.get(method, 16)
 
 
@@ -263,7 +243,6 @@ def tower_size(tower: Mapping[str, Any], hidden: int) -> int:
     text's width; 0 for none."""
     if not tower:
         return 0
-    depth = first(tower, ("depth", "num_hidden_layers", "layers"))
-    own = first(tower, ("embed_dim", "hidden_size", "width"))
-    inner = first(tower, ("intermediate_size",)) or 4 * own
+    depth, own = first(tower, TOWER["layers"]), first(tower, TOWER["hidden"])
+    inner = first(tower, TOWER["intermediate"]) or 4 * own
     return depth * (4 * own * own + 2 * own * inner) + own * hidden

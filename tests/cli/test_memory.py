@@ -80,6 +80,22 @@ def test_a_config_that_is_none(tmp_path: Path, content: str) -> None:
     assert said.code == 1 and "bad.json" in said.err and "hidden_size" in said.err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"intermediate_size": 2**39}, {"num_hidden_layers": "many", "text_config": QWEN_7B}, {"vocab_size": 2**40 - 1}],
+)
+def test_a_number_that_no_model_has_is_not_believed(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Neither of a file that is given nor of the model's own, whose name would say "7B"."""
+    folder = tmp_path / "own-7B"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**QWEN_7B, **change}))
+    name, value = next(iter(change.items()))
+    given = told(tmp_path, "--architecture", folder / "config.json")
+    own = told(tmp_path, model_name_or_path=str(folder))
+    for said in (given, own):
+        assert said.code == 1 and name in said.err and f"“{value}”" in said.err and "not known" in said.err
+
+
 def test_the_config_of_a_folder_and_of_the_hubs_cache(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     folder.mkdir()

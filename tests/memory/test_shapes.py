@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lfdash.memory.architecture import from_config
+from lfdash.memory.config_numbers import implausible
 from lfdash.memory.shapes import BY_NAME_BAND, Shapes, load, read
 from tests.support import ROOT
 from tests.support.memory import QWEN_7B, shape
@@ -110,3 +111,26 @@ def test_what_a_file_says(config: dict[str, Any], expected: dict[str, Any]) -> N
 @pytest.mark.parametrize("value", [0, -1, True, "8", None, 2**60, [], {}, 1.5])
 def test_what_is_no_number_is_missing(value: object) -> None:
     assert from_config({**QWEN_7B, "hidden_size": value}) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"num_hidden_layers": 2**39}, "num_hidden_layers"), ({"intermediate_size": 2**39}, "intermediate_size"),
+        ({"vocab_size": 2**30}, "vocab_size"), ({"head_dim": -1}, "head_dim"),
+        ({"num_key_value_heads": "8"}, "num_key_value_heads"), ({"num_experts": True}, "num_experts"),
+        ({"hidden_size": "8", "text_config": QWEN_7B}, "hidden_size"),
+        ({"text_config": {**QWEN_7B, "hidden_size": 2**35}}, "hidden_size"),
+        ({"vision_config": {"depth": 2**39}}, "depth"), ({"quantization_config": {"bits": 2**20}}, "bits"),
+        ({"intermediate_size": [1024, 2**39]}, "intermediate_size"), ({"kv_lora_rank": 2**39}, "kv_lora_rank"),
+    ],
+)
+def test_a_number_that_no_model_has_is_named(change: dict[str, Any], name: str) -> None:
+    config = {**QWEN_7B, **change}
+    found = implausible(config)
+    assert found is not None and found[0] == name
+    assert from_config(config) is None
+
+
+def test_the_published_shapes_are_plausible() -> None:
+    assert [row["names"] for row in ROWS if implausible(row["config"])] == []
