@@ -9,13 +9,16 @@ from typing import Any
 import click
 
 from lfdash.cli.commands import command, file_argument, set_option
-from lfdash.cli.jobs import config_of, notes_of
+from lfdash.cli.jobs import config_of, notes_of, problem_json, problem_line
 from lfdash.cli.terminal import FINE, Terminal, pairs
 from lfdash.cli.texts import t
 from lfdash.engine.memory import Foretold, as_json, measure, of_job
 from lfdash.memory.cards import fits_on
 from lfdash.memory.estimate import GIB
 from lfdash.outcomes import Refused
+
+# what is computed with a default, since LLaMA-Factory does not know the argument, or not by this name
+PASSED_OVER = ("argument_unknown", "argument_renamed", "argument_of_other")
 
 
 def architecture_option() -> click.Option:
@@ -51,10 +54,12 @@ def memory(
         foretold = measure(workspace.services, foretold)
     if isinstance(foretold, Refused):
         return terminal.refuse(foretold)
+    passed_over = [found for found in workspace.problems(job) if found.code.startswith(PASSED_OVER)]
     if terminal.as_json:
-        terminal.give(as_json(foretold))
+        problems = [problem_json(job.job, problem) for problem in passed_over]
+        terminal.give({**as_json(foretold), "problems": problems})
     else:
-        for note in notes_of(job):
+        for note in (*notes_of(job), *(problem_line(job.job, problem) for problem in passed_over)):
             terminal.note(note)
         terminal.say(words(foretold))
     return FINE

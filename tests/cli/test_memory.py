@@ -108,6 +108,17 @@ def test_the_config_of_a_folder_and_of_the_hubs_cache(tmp_path: Path) -> None:
     assert told(tmp_path, "--json").json["model"] == {"source": "config", "found": str(kept / "config.json")}
 
 
+def test_arguments_that_it_does_not_know_are_named(tmp_path: Path) -> None:
+    """Its figure is that of the defaults, as if they were not there."""
+    odd = {"Lora_target": "q_proj", "Learning_rate": 1e-4}
+    said = told(tmp_path, **odd)
+    assert said.code == 0 and "Lora_target" in said.err and "lora_target" in said.err and "Learning_rate" in said.err
+    assert said.out == told(tmp_path).out and "error" not in told(tmp_path).err
+    answer = told(tmp_path, "--json", **odd).json
+    assert [problem["code"] for problem in answer["problems"]] == ["argument_unknown_near"] * 2
+    assert told(tmp_path, "--json").json["problems"] == []
+
+
 def test_a_model_of_which_only_the_size_is_known(tmp_path: Path) -> None:
     answer = told(tmp_path, "--json", model_name_or_path="who/ever-8B-it").json
     assert answer["model"]["source"] == "name" and answer["band"] == 0.4 and "by_name" in answer["unknown"]
