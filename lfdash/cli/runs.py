@@ -103,6 +103,8 @@ def state_words(row: RunRow, view: RunView) -> str:
         words.append(t("ui.lost_pointer"))
     if row.dead_step is not None:
         words.append(t("ui.dead_since", step=row.dead_step))
+    if row.ended_early:
+        words.append(t("ui.ended_early", step=row.step, total=row.total))
     return ": ".join([words[0], "; ".join(words[1:])] if len(words) > 1 else words)
 
 
@@ -113,6 +115,7 @@ def short_state(row: RunRow) -> str:
         ("ui.badge_pointer", row.lost == "pointer"),
     ]
     told = [t(key) for key, is_so in marks if is_so]
+    told += [t("ui.ended_early", step=row.step, total=row.total)] if row.ended_early else []
     state = t(f"states.{row.state.name}")
     return f"{state} ({', '.join(told)})" if told else state
 

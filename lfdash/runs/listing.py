@@ -18,7 +18,7 @@ class RunRow:
     newest of each. started: of its newest attempt, epoch seconds. seconds: all attempts together. folder: relative to
     the workspace; absolute where it lies elsewhere. stalled: seconds without a step, of a run that goes on but does not
     step any more. dead_step: since which step the loss is no number. tokens_per_s: of the whole run where it is over,
-    else of its newest lines. lost: why nothing tells how it ended (record.py, Why), of one that is LOST.
+    else of its newest lines. lost: why nothing tells how it ended (record.py, Why), of one that is LOST. ended_early: whether it finished before its last planned step.
     """
 
     id: str
@@ -39,6 +39,7 @@ class RunRow:
     dead_step: int | None = None
     tokens_per_s: float | None = None
     lost: Why | None = None
+    ended_early: bool = False
 
 
 def row_of(view: RunView, known: Known) -> RunRow:
@@ -64,4 +65,5 @@ def row_of(view: RunView, known: Known) -> RunRow:
         dead_step=summary.dead_step,
         tokens_per_s=view.progress.tokens_per_s,
         lost=view.lost,
+        ended_early=view.ended_early,
     )

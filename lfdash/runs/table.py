@@ -22,7 +22,7 @@ class TableRow:
     """A run in the table. percent: 0-100. duration: seconds of all attempts. when: epoch seconds of its newest start,
     or of its log's last change; None for a job that waits, and where only the time of a copying is known. badges: what
     is to be told beside the state: "stalled", "dead" (its loss is no number), "spoiled" (its run.json cannot be read),
-    "pointer" (git-lfs left its files out), and what its alerts say. speed: tokens a second, of its newest lines.
+    "pointer" (git-lfs left its files out), "early" (it finished before its last planned step), and what its alerts say. speed: tokens a second, of its newest lines.
     details: its arguments and results. text: what a search looks through."""
 
     run_id: str
@@ -64,7 +64,7 @@ def datasets_in(details: RunDetails) -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else ()
 
 
-BADGES = ("stalled", "dead", "spoiled", "pointer", "diverged", "plateau", "overfit")
+BADGES = ("stalled", "dead", "spoiled", "pointer", "early", "diverged", "plateau", "overfit")
 NAN = "nan"  # the rule of the alerts that says what "dead" says
 
 
@@ -74,6 +74,7 @@ def badges_of(view: RunView, known: Known) -> tuple[str, ...]:
     told = {
         "stalled": view.stall is not None, "dead": known.summary.dead_step is not None or NAN in noticed,
         "spoiled": view.spoiled, "pointer": view.lost == "pointer",
+        "early": view.ended_early,
     }
     return tuple(name for name in BADGES if told.get(name, name in noticed))
 
@@ -97,7 +98,7 @@ def make_row(view: RunView, known: Known) -> TableRow:
         method=about.method,
         step=progress.step,
         total=progress.total,
-        percent=100.0 if view.state is RunState.SUCCEEDED else progress.percent,
+        percent=view.shown_percent,
         last=summary.last,
         best=summary.best,
         best_step=summary.best_step,

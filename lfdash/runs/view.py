@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lfdash.files import NOT_THERE, readable
-from lfdash.jobs.kinds import DEFAULT
+from lfdash.jobs.kinds import DEFAULT, named
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
 from lfdash.runs.log_reader import read_last, tail_bytes
@@ -85,8 +85,8 @@ class Waiting:
 class Saved:
     """What lies in the run's folder.
 
-    model: "adapter" or "model" (whole weights) at top level, or None. step: the step it was saved at, where
-    known (0: a stop before the first step saved an untrained one). checkpoints: their steps, ascending.
+    model: "adapter" or "model" (whole weights) at top level, or None. step: the step it, or the state alone where the
+    weights are not here, was saved at, where known (0: a stop before the first step saved an untrained one). checkpoints: their steps, ascending.
     """
 
     model: str | None = None
@@ -175,6 +175,21 @@ class RunView:
         return self if progress == self.progress else replace(self, progress=progress)
 
     @property
+    def ended_early(self) -> bool:
+        """Whether a training has finished before its last planned step: by early stopping, or by whoever stopped a run
+        of the plain CLI, of which nobody here knows. Of a log whose rest is not here the saved state tells more."""
+        step, total = self.progress.step, self.progress.total
+        if step is None or not total or self.state is not RunState.SUCCEEDED or not named(self.kind).trains:
+            return False
+        return max(step, self.saved.step or 0) < total
+
+    @property
+    def shown_percent(self) -> float | None:
+        """How much of it is done, 0 to 100: what has finished is done, whatever its log has of it."""
+        over = self.state is RunState.SUCCEEDED and not self.ended_early
+        return 100.0 if over else self.progress.percent
+
+    @property
     def past_end(self) -> bool:
         """Whether the checkpoint that it resumed stood at the end already, so that nothing was left to train.
 
@@ -243,7 +258,7 @@ def read_saved(paths: RunPaths) -> Saved:
     checkpoints = tuple(sorted(int(number) for number in numbers if number.isdecimal()))
     model = "model" if not WEIGHTS.isdisjoint(names) else None
     model = "adapter" if not ADAPTERS.isdisjoint(names) else model
-    return Saved(model, read_steps(paths.named(STATE))[0] if model else None, checkpoints)
+    return Saved(model, read_steps(paths.named(STATE))[0] if STATE in names else None, checkpoints)
 
 
 def read_error(paths: RunPaths, ended: Exit, start: int) -> str | None:

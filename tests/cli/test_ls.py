@@ -16,7 +16,7 @@ from tests.support.terminal import DEMO, lfdash
 
 COLUMNS = [
     "id", "name", "state", "kind", "model", "stage", "method", "step", "total", "loss", "eval_loss", "started",
-    "seconds", "folder", "stalled", "dead_step", "tokens_per_s", "lost",
+    "seconds", "folder", "stalled", "dead_step", "tokens_per_s", "lost", "ended_early",
 ]
 
 
@@ -97,3 +97,12 @@ def test_git_lfs_pointers_are_told_wherever_a_run_is_listed(workspace: Path) -> 
     for command in ("show", "diagnose"):
         assert "git-lfs pointers" in lfdash(command, "cloned").out, command
     assert lfdash("diagnose", "cloned", "--json").json["cause"] == "pointer"
+
+
+def test_a_training_that_finished_before_its_end_says_at_which_step(copied: Path) -> None:
+    log = copied / "saves" / "demo-llama" / "lora" / "good" / "trainer_log.jsonl"
+    log.write_text(log.read_text().replace('"total_steps": 6', '"total_steps": 1600'))
+    for state in log.parent.glob("trainer_state.json"):
+        state.unlink()
+    assert "FINISHED (ended at step 6 of 1600)" in lfdash("ls").out and lfdash("ls", "--json").json[-1]["ended_early"]
+    assert "FINISHED: ended at step 6 of 1600" in lfdash("show", "good").out

@@ -158,7 +158,22 @@ def test_a_log_whose_rest_is_not_here_ended_where_the_state_tells_its_end(
     (tmp_path / "all_results.json").write_text(json.dumps({"epoch": 2.0, "train_loss": 2.0}))
     for path in tmp_path.iterdir():
         os.utime(path, (at - older_s * (path != paths.trainer_log),) * 2)
-    assert view_plain(tmp_path, paths).state is found
+    view = view_plain(tmp_path, paths)
+    assert view.state is found and not view.ended_early
+    assert found is not RunState.SUCCEEDED or view.shown_percent == 100.0
+
+
+@pytest.mark.parametrize(("last", "percent"), [(0, 0.0), (7, 35.0), (20, 100.0)])
+def test_a_training_that_was_stopped_is_not_done(tmp_path: Path, last: int, percent: float) -> None:
+    """A stopped training of the plain CLI saves and exits as a finished one does, even before its first step."""
+    paths, at = RunPaths(tmp_path), time.time() - DAY
+    rows = [*steps(last), {"current_steps": last, "total_steps": 20, "epoch": last / 10, "elapsed_time": clock(last)}]
+    paths.trainer_log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"global_step": last, "max_steps": 20}))
+    for path in tmp_path.iterdir():
+        os.utime(path, (at, at))
+    view = view_plain(tmp_path, paths)
+    assert (view.state, view.ended_early, view.shown_percent) == (RunState.SUCCEEDED, last < 20, percent)
 
 
 def test_a_pointer_of_git_lfs_is_no_log(tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ def test_what_does_not_step_or_learn_is_marked_and_can_be_looked_for(registry: P
     ))
     add_run(registry.workspace, "well")
     rows = {row.name: row for row in rows_of(registry)}
-    assert (rows["dead"].badges, rows["well"].badges) == (("dead",), ())
+    assert (rows["dead"].badges, rows["well"].badges) == (("dead", "early"), ())
     (view,) = [view for view in registry.snapshot() if view.name == "well"]
     stalled = make_row(replace(view, stall=Stall(960.0, 0.25)), registry.summaries.get(view))
     assert stalled.badges == ("stalled",)

@@ -79,11 +79,11 @@ def test_an_old_result_does_not_complete_a_new_attempt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "saved"),
     [
-        ([], Saved()),
+        ([], Saved(None, 14)),
         (["adapter_model.safetensors"], Saved("adapter", 14)),
         (["model.safetensors.index.json"], Saved("model", 14)),
         (["pytorch_model.bin"], Saved("model", 14)),
-        (["checkpoint-9/x", "checkpoint-10/x", "checkpoint-final/x"], Saved(None, None, (9, 10))),
+        (["checkpoint-9/x", "checkpoint-10/x", "checkpoint-final/x"], Saved(None, 14, (9, 10))),
     ],
 )
 def test_what_was_saved(tmp_path: Path, files: list[str], saved: Saved) -> None:

@@ -20,6 +20,8 @@ def draw(services: Services, row: TableRow) -> None:
     for name, value, step in (("best", row.best, row.best_step), ("best_eval", row.best_eval, row.best_eval_step)):
         if value is not None:
             parts.append(t("ui.runs_best_at", name=t(f"ui.runs_col_{name}"), value=f"{value:.4f}", step=step))
+    if "early" in row.badges:
+        parts[1] = t("ui.ended_early", step=row.step, total=row.total)
     st.caption(" · ".join(parts))
     if "stalled" in row.badges or "dead" in row.badges:
         draw_marks(services, row)

@@ -29,7 +29,7 @@ LOOKS = {
 
 # of what is told beside a state (runs/table.py, BADGES)
 BADGE_LOOKS = {
-    "stalled": "stop", "dead": "fail", "spoiled": "fail", "pointer": "fail", "diverged": "fail", "plateau": "stop",
+    "stalled": "stop", "dead": "fail", "spoiled": "fail", "pointer": "fail", "early": "stop", "diverged": "fail", "plateau": "stop",
     "overfit": "stop",
 }
 BEST = "best"  # beside the state of the best of those that are shown

@@ -41,6 +41,9 @@ def draw_outcome(form: Form, view: RunView) -> None:
     elif view.state is RunState.SUCCEEDED:
         saved = t(form.kind.done) if form.kind.done else saved_words(view)
         st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
+        if view.ended_early:
+            step, total = view.progress.step, view.progress.total
+            st.warning(f"{t('ui.ended_early', step=step, total=total)}.", icon=":material/last_page:")
         if view.past_end:
             st.warning(past_end_words(view), icon=":material/last_page:")
     elif view.state is RunState.LOST:

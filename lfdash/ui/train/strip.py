@@ -35,7 +35,7 @@ def strip_html(view: RunView | None, feed: RunFeed | None = None, marks: Sequenc
         f"<small>{html.escape(name)}</small></span>"
         for name, value in strip_facts(view, feed)
     )
-    percent = 100.0 if view.state is RunState.SUCCEEDED else view.progress.percent or 0.0
+    percent = view.shown_percent or 0.0
     return (
         f'<div class="lf-strip" data-title="{html.escape(title_words(view, marks))}">{heading(view.name)}'
         f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'

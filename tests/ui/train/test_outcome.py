@@ -178,3 +178,9 @@ def test_each_kind_says_what_begins_after_its_preparation(code: str) -> None:
     assert {name: preparing_words(BY_NAME[name]) for name in keys} == {
         name: in_language("en", key) for name, key in keys.items()
     }
+
+
+def test_a_training_that_finished_before_its_end_says_at_which_step(services: Services) -> None:
+    early = Progress(step=7, total=1600, percent=0.4375)
+    said = show(services, state=RunState.SUCCEEDED, progress=early, saved=Saved())
+    assert t("ui.ended_early", step=7, total=1600) in said

@@ -73,6 +73,12 @@ def test_the_bar_says_how_far_it_is(state: RunState, percent: float | None, show
     assert f"width:{percent or float(shown):.1f}%" in drawn
 
 
+@pytest.mark.parametrize(("step", "shown"), [(0, "0.0"), (7, "0.4"), (1600, "100.0")])
+def test_the_bar_of_what_finished_before_its_end_is_not_full(step: int, shown: str) -> None:
+    found = Progress(step=step, total=1600, percent=step / 16)
+    assert f"width:{shown}%" in strip_html(replace(NEW, state=RunState.SUCCEEDED, progress=found))
+
+
 def test_a_name_is_no_markup() -> None:
     drawn = strip_html(replace(NEW, name='<img src=x onerror="alert(1)">'))
     assert "<img" not in drawn and "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;" in drawn
