@@ -101,6 +101,8 @@ def state_words(row: RunRow, view: RunView) -> str:
         words.append(stall_in(language(), view.stall))
     if view.lost == "pointer":
         words.append(t("ui.lost_pointer"))
+    if view.lost == "unlogged":
+        words.append(t("cli.lost_unlogged"))
     if row.dead_step is not None:
         words.append(t("ui.dead_since", step=row.dead_step))
     if row.ended_early:

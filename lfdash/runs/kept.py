@@ -22,7 +22,7 @@ from lfdash.runs.paths import private
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 
-VERSION = 2  # of how views are judged and written
+VERSION = 3  # of how views are judged and written
 LARGEST_FILE = 256 << 20  # bytes; 10,000 runs take some 12 MB
 Mark = tuple[int, int]
 Signature = tuple[FileMark | None, ...]

@@ -18,7 +18,8 @@ class RunRow:
     newest of each. started: of its newest attempt, epoch seconds. seconds: all attempts together. folder: relative to
     the workspace; absolute where it lies elsewhere. stalled: seconds without a step, of a run that goes on but does not
     step any more. dead_step: since which step the loss is no number. tokens_per_s: of the whole run where it is over,
-    else of its newest lines. lost: why nothing tells how it ended (record.py, Why), of one that is LOST. ended_early: whether it finished before its last planned step.
+    else of its newest lines. lost: why nothing tells how it ended (record.py, Why), of one that is LOST.
+    ended_early: whether it finished before its last planned step.
     """
 
     id: str

@@ -150,6 +150,10 @@ class AttemptPaths:
 
 # of the files that every look at a run asks for; it joins them as text, which is quicker
 RECORD, EXIT, LOG, STATE, NOTES = "run.json", "exit.json", "trainer_log.jsonl", "trainer_state.json", "notes.json"
+ADAPTERS = frozenset({"adapter_model.safetensors", "adapter_model.bin"})
+WEIGHTS = frozenset(
+    {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
+)
 ALERTS = "alerts.jsonl"
 # what the dashboard writes beside a run: it says nothing of whether the run goes on
 BESIDE_RUN = frozenset({NOTES, ALERTS, MACHINE})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lfdash.files import NOT_THERE, Absent, Unreadable, look_mark, read_text_file, write_text_atomic
 from lfdash.runs.kept import KeptFolder
-from lfdash.runs.paths import RunPaths, private, saves
+from lfdash.runs.paths import ADAPTERS, STATE, WEIGHTS, RunPaths, private, saves
 
 DEPTH = 5  # folders below saves/ in which runs are looked for
 SETTLE_S = 3.0  # after which a folder's time of change tells of every further change, also on coarse file systems
@@ -180,18 +180,32 @@ def contents(path: str) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
             if entry.is_dir(follow_symlinks=False):
                 if not name.startswith("."):
                     below.append(name)
-            elif name in MAKES_RUN and entry.is_file(follow_symlinks=False):
+            elif name in TRACES and entry.is_file(follow_symlinks=False):
                 files.add(name)
             elif entry.is_symlink() and os.path.isfile(f"{path}/{name}/{NAMES.record.name}"):
                 links.append(name)
     ours = ATTEMPTS in below and (NAMES.record.name in files or NAMES.record.name in below)  # or what took its place
     if ours:
         below = [name for name in below if not PARTS.fullmatch(name)]
-    return ours or bool(files), tuple(below), tuple(links)
+    is_run = ours or not MAKES_RUN.isdisjoint(files) or is_unlogged(os.path.basename(path), files)
+    return is_run, tuple(below), tuple(links)
+
+
+def is_unlogged(name: str, files: Collection[str]) -> bool:
+    """Whether a folder without a log is a training's all the same: its state and its weights are there, or it failed
+    before its first step and has only the arguments (LlamaBoard writes them) and what LLaMA-Factory said. name: of the
+    folder; a checkpoint has state and weights, too."""
+    if CHECKPOINT_NAME.fullmatch(name):
+        return False
+    saved = STATE in files and not (ADAPTERS | WEIGHTS).isdisjoint(files)
+    return saved or set(files) >= BEGUN
 
 
 NAMES = RunPaths(Path())
+CHECKPOINT_NAME = re.compile(r"checkpoint-\d+")
 MAKES_RUN = frozenset({NAMES.record.name, NAMES.trainer_log.name})
+BEGUN = frozenset({NAMES.training_args.name, NAMES.running_log.name})
+TRACES = MAKES_RUN | BEGUN | ADAPTERS | WEIGHTS | {STATE}
 ATTEMPTS = NAMES.attempt(1).root.parent.name
 
 

@@ -175,7 +175,7 @@ class RunRecord:
 
 
 Phase = Literal["pending", "starting", "running", "ended", "lost"]
-Why = Literal["gone", "boot", "host", "launcher", "pointer"]
+Why = Literal["gone", "boot", "host", "launcher", "pointer", "unlogged"]
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lfdash.errors import NewerRecord, RecordError
-from lfdash.files import Absent, FileMark, Unreadable, look_json, look_mark, read_text_file, readable
+from lfdash.files import Absent, FileMark, Unreadable, is_absent, look_json, look_mark, read_text_file, readable
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.runs.kept import Kept, KeptRun, can_be_kept, no_collection
 from lfdash.runs.newest_first import NewestFirst, when
 from lfdash.runs.paths import EXIT, LOG, RECORD, RunPaths
-from lfdash.runs.places import SETTLE_S, Mark, Places, reason
+from lfdash.runs.places import SETTLE_S, Mark, Places, is_unlogged, reason
 from lfdash.runs.record import RUN_ID, TERMINAL, Attempt, Exit, Handle, RunRecord, RunState, Status, read_exit
 from lfdash.runs.view import RunView, judge, known, view_plain, view_run, view_unknown
 
@@ -41,7 +41,8 @@ def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
     paths = RunPaths(path)
     text = read_text_file(paths.named(RECORD))
     if isinstance(text, Absent):
-        return view_plain(workspace, paths) if look_mark(paths.named(LOG)) is not None else None
+        is_there = look_mark(paths.named(LOG)) is not None or is_unlogged(path.name, names_in(path))
+        return view_plain(workspace, paths) if is_there else None
     if isinstance(text, Unreadable):
         if text.failure is not None:
             raise OSError(text.failure, text.reason, str(paths.record))
@@ -53,6 +54,16 @@ def look(workspace: Path, path: Path, poll: Poll) -> RunView | None:
     except RecordError as error:
         return without_record(workspace, paths, str(error), poll)
     return view_run(workspace, paths, *standing(paths, record, poll))
+
+
+def names_in(path: Path) -> list[str]:
+    """The names in a folder; none where there is no folder. OSError when it cannot be read."""
+    try:
+        return os.listdir(path)
+    except OSError as error:
+        if is_absent(error):
+            return []
+        raise
 
 
 def without_record(workspace: Path, paths: RunPaths, why: str, poll: Poll) -> RunView:

@@ -22,7 +22,8 @@ class TableRow:
     """A run in the table. percent: 0-100. duration: seconds of all attempts. when: epoch seconds of its newest start,
     or of its log's last change; None for a job that waits, and where only the time of a copying is known. badges: what
     is to be told beside the state: "stalled", "dead" (its loss is no number), "spoiled" (its run.json cannot be read),
-    "pointer" (git-lfs left its files out), "early" (it finished before its last planned step), and what its alerts say. speed: tokens a second, of its newest lines.
+    "pointer" (git-lfs left its files out), "early" (it finished before its last planned step), and what its alerts say.
+    speed: tokens a second, of its newest lines.
     details: its arguments and results. text: what a search looks through."""
 
     run_id: str

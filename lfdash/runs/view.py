@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lfdash.files import NOT_THERE, readable
+from lfdash.files import NOT_THERE, look_mark, readable
 from lfdash.jobs.kinds import DEFAULT, named
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.runs.console import collapse, last_error
@@ -20,18 +21,14 @@ from lfdash.runs.metrics.progress import RECENT, Progress, progress, progress_in
 from lfdash.runs.metrics.whole import Whole
 from lfdash.runs.notes import NONE, Notes
 from lfdash.runs.notes import read as read_notes
-from lfdash.runs.paths import LOG, NOTES, STATE, Beginning, RunPaths
-from lfdash.runs.plain import is_pointer, judge_plain, traces_of
-from lfdash.runs.plain_times import times_of
+from lfdash.runs.paths import ADAPTERS, LOG, NOTES, STATE, WEIGHTS, Beginning, RunPaths
+from lfdash.runs.plain import YOUNG_S, is_pointer, judge_plain, traces_of
+from lfdash.runs.plain_times import first_stamp, times_of
 from lfdash.runs.record import TERMINAL, Exit, RunRecord, RunState, Status, Why
 from lfdash.runs.steps import read_steps
 
 FEW_LINES = 2048  # bytes of the log of a run that is over
 LAST_LINES = 6144  # bytes of a log that nearly always tell how far it is
-ADAPTERS = frozenset({"adapter_model.safetensors", "adapter_model.bin"})
-WEIGHTS = frozenset(
-    {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
-)
 CHECKPOINT = "checkpoint-"
 
 
@@ -85,8 +82,9 @@ class Waiting:
 class Saved:
     """What lies in the run's folder.
 
-    model: "adapter" or "model" (whole weights) at top level, or None. step: the step it, or the state alone where the
-    weights are not here, was saved at, where known (0: a stop before the first step saved an untrained one). checkpoints: their steps, ascending.
+    model: "adapter" or "model" (whole weights) at top level, or None. step: the step it was saved at, where known, also
+    of a copy without its weights (0: a stop before the first step saved an untrained one). checkpoints: their steps,
+    ascending.
     """
 
     model: str | None = None
@@ -364,6 +362,8 @@ def timed(found: Progress, state: RunState, elapsed: float | None) -> Progress:
 def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> RunView:
     """A run that has no record of ours: what its log shows. error: why its run.json is none. OSError when something of
     it cannot be read."""
+    if look_mark(paths.named(LOG)) is None:
+        return view_unlogged(workspace, paths, error)
     rows = read_last(paths.named(LOG))
     pointer = is_pointer(paths.named(LOG))
     state = RunState.LOST if pointer else judge_plain(traces_of(paths, rows))
@@ -381,6 +381,31 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
         saved=read_saved(paths),
         started=started,
         ended=changed if state in TERMINAL else None,
+        notes=read_notes(paths.notes),
+        plain_kind=kind_of_plain(paths),
+    )
+
+
+def view_unlogged(workspace: Path, paths: RunPaths, error: str | None = None) -> RunView:
+    """A run of the plain CLI without a trainer_log.jsonl (places.py, is_unlogged): the state that a training saves at
+    its end tells that it finished, and where; what has only begun to log may go on as long as that is young, and then
+    nobody knows how it ended. OSError when something of it cannot be read."""
+    saved = read_saved(paths)
+    step, total = read_steps(paths.named(STATE))
+    spoken = look_mark(paths.running_log)
+    young = spoken is not None and abs(time.time() - spoken[0] / 1e9) < YOUNG_S
+    state = RunState.SUCCEEDED if step is not None else RunState.RUNNING if young else RunState.LOST
+    return RunView(
+        run_id=plain_id(workspace, paths.root),
+        name=readable(paths.root.name),
+        path=paths.root,
+        output_dir=relative(workspace, paths.root),
+        state=state,
+        progress=Progress(step, total, min(100.0, 100.0 * step / total) if step is not None and total else None),
+        error=error,
+        lost="unlogged" if state is RunState.LOST else None,
+        saved=saved,
+        started=first_stamp(paths, time.time()),
         notes=read_notes(paths.notes),
         plain_kind=kind_of_plain(paths),
     )

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from lfdash.files import readable, write_text_atomic
 from lfdash.outcomes import Refused
-from lfdash.runs.paths import private, saves
-from lfdash.runs.view import ADAPTERS, WEIGHTS
+from lfdash.runs.paths import ADAPTERS, WEIGHTS, private, saves
 
 # Files that make a folder one of weights (llamafactory/extras/constants.py, CHECKPOINT_NAMES)
 CHECKPOINT_NAMES = frozenset({*ADAPTERS, *WEIGHTS})

@@ -16,7 +16,8 @@ from lfdash.runs.log_reader import LogRow, read_last
 from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.plain import YOUNG_S, Traces, judge_plain, traces_of
-from lfdash.runs.record import RunState
+from lfdash.runs.record import RunState, Status
+from lfdash.runs.scan import RunScan, look
 from lfdash.runs.view import view_plain
 from tests.support import FIXTURES
 
@@ -187,3 +188,47 @@ def test_a_pointer_of_git_lfs_is_no_log(tmp_path: Path) -> None:
         assert (view.state, view.lost, view.progress) == (RunState.LOST, "pointer", Progress())
     (tmp_path / "trainer_log.jsonl").write_text(json.dumps(steps(1)[0]) + "\n")  # fetched
     assert view_plain(tmp_path, RunPaths(tmp_path)).lost is None
+
+
+STATE_OF_14 = json.dumps({"global_step": 14, "max_steps": 20})
+BEGUN = {"training_args.yaml": "stage: sft\ndo_train: true\n", "running_log.txt": "[INFO] loading\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"trainer_state.json": STATE_OF_14, "adapter_model.safetensors": ""}, (RunState.SUCCEEDED, 14, 20, None)),
+        ({"trainer_state.json": STATE_OF_14, "model.safetensors.index.json": ""}, (RunState.SUCCEEDED, 14, 20, None)),
+        ({**BEGUN, "trainer_state.json": STATE_OF_14}, (RunState.SUCCEEDED, 14, 20, None)),
+        (BEGUN, (RunState.LOST, None, None, "unlogged")),
+    ],
+)
+def test_a_training_without_a_log_is_listed(
+    tmp_path: Path, files: dict[str, str], found: tuple[RunState, int | None, int | None, str | None]
+) -> None:
+    """Its state tells where it ended; of one that logged nothing nobody knows it."""
+    folder = tmp_path / "saves" / "m" / "lora" / "one"
+    for place in (folder, folder / "checkpoint-14"):
+        place.mkdir(parents=True)
+        for name, text in files.items():
+            (place / name).write_text(text)
+            os.utime(place / name, (time.time() - DAY,) * 2)
+    scan = RunScan(tmp_path, lambda paths, record: Status("lost"))
+    scan.look()
+    (view,) = scan.views
+    assert (view.state, view.progress.step, view.progress.total, view.lost) == found
+    assert view.name == "one" and view.started is None and view.ended is None
+    assert view.ended_early is (view.state is RunState.SUCCEEDED)
+
+
+def test_a_training_that_has_just_begun_may_go_on(tmp_path: Path) -> None:
+    for name, text in BEGUN.items():
+        (tmp_path / name).write_text(text)
+    assert look(tmp_path, tmp_path, lambda paths, record: Status("lost")).state is RunState.RUNNING  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("names", [["trainer_state.json"], ["adapter_model.safetensors"], ["training_args.yaml"], []])
+def test_a_folder_with_less_is_no_run(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_text(STATE_OF_14)
+    assert look(tmp_path, tmp_path, lambda paths, record: Status("lost")) is None

@@ -29,8 +29,8 @@ LOOKS = {
 
 # of what is told beside a state (runs/table.py, BADGES)
 BADGE_LOOKS = {
-    "stalled": "stop", "dead": "fail", "spoiled": "fail", "pointer": "fail", "early": "stop", "diverged": "fail", "plateau": "stop",
-    "overfit": "stop",
+    "stalled": "stop", "dead": "fail", "spoiled": "fail", "pointer": "fail", "early": "stop", "diverged": "fail",
+    "plateau": "stop", "overfit": "stop",
 }
 BEST = "best"  # beside the state of the best of those that are shown
 

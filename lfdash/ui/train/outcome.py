@@ -39,13 +39,7 @@ def draw_outcome(form: Form, view: RunView) -> None:
         else:
             st.warning(t("ui.stopped", saved=stopped_words(view)), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
-        saved = t(form.kind.done) if form.kind.done else saved_words(view)
-        st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
-        if view.ended_early:
-            step, total = view.progress.step, view.progress.total
-            st.warning(f"{t('ui.ended_early', step=step, total=total)}.", icon=":material/last_page:")
-        if view.past_end:
-            st.warning(past_end_words(view), icon=":material/last_page:")
+        draw_success(form, view)
     elif view.state is RunState.LOST:
         st.error(lost_words(view), icon=":material/help:")
     elif not form.kind.serves or view.state is RunState.STOPPING:
@@ -55,6 +49,17 @@ def draw_outcome(form: Form, view: RunView) -> None:
             st.caption(f":material/info: {lacking}")
     if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
         st.caption(f":material/help: {t('ui.code_unknown')}")
+
+
+def draw_success(form: Form, view: RunView) -> None:
+    """That it has finished, and where that was not at its planned end."""
+    saved = t(form.kind.done) if form.kind.done else saved_words(view)
+    st.success(t("ui.succeeded", saved=saved), icon=":material/check_circle:")
+    if view.ended_early:
+        step, total = view.progress.step, view.progress.total
+        st.warning(f"{t('ui.ended_early', step=step, total=total)}.", icon=":material/last_page:")
+    if view.past_end:
+        st.warning(past_end_words(view), icon=":material/last_page:")
 
 
 def draw_going(view: RunView) -> None:
@@ -90,6 +95,7 @@ def lost_words(view: RunView) -> str:
     """Why a run is lost, and what lies in its folder."""
     host = markdown_safe(view.record.host) if view.record else ""
     texts = {"boot": t("ui.lost_boot", saved=saved_words(view)), "pointer": t("ui.lost_pointer")}
+    texts["unlogged"] = t("ui.lost_unlogged", saved=saved_words(view))
     if view.record:
         name = markdown_safe(view.record.launcher)
         texts["launcher"] = t("ui.lost_launcher", launcher=name, saved=saved_words(view))
