@@ -230,6 +230,8 @@ def parsed(text: str) -> Any:
         except json.JSONDecodeError:
             pass  # YAML's short form `{a: 1}`, or broken: YAML says where
     node = yaml.compose(text, Loader=Loader)
+    if node is not None and holds_itself(node):
+        raise ConfigError("itself", "a value refers to itself (an alias inside of its own anchor)")
     if node is not None and size(node) > MAX_NODES:
         raise ConfigError("many", "more than {count} values, which no configuration has", count=MAX_NODES)
     return yaml.load(text, Loader=Loader)
@@ -242,6 +244,24 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for n, (key, _) in enumerate(pairs) if key in dict(pairs[:n]))
         raise ConfigError("twice", "'{key}' is given twice", key=twice)
     return found
+
+
+def holds_itself(node: yaml.Node) -> bool:
+    """Whether a value has itself among its parts, as in `a: &a [*a]`: it could never be written out."""
+    open_, done, todo = set[int](), set[int](), [(node, False)]
+    while todo:
+        here, left = todo.pop()
+        if left:
+            open_.discard(id(here))
+            done.add(id(here))
+        elif id(here) in open_:
+            return True
+        elif id(here) not in done and isinstance(here, yaml.CollectionNode):
+            open_.add(id(here))
+            todo.append((here, True))
+            pairs = isinstance(here, yaml.MappingNode)
+            todo += [(part, False) for item in here.value for part in (item if pairs else (item,))]
+    return False
 
 
 def size(node: yaml.Node, limit: int = MAX_NODES) -> int:
