@@ -24,8 +24,13 @@ CLOCK = (
     " + format(floor(datum.value % 3600 / 60), datum.value < 3600 ? 'd' : '02d')"
     " + ':' + format(floor(datum.value % 60), '02d')"
 )
+# whole steps only: Vega's tickMinStep still gives halves of a few steps, and so does a count of one
+WHOLE = {
+    "tickCount": {"expr": "min(ceil(width / 40), max(1, ceil(x_hi - x_lo)))"},
+    "labelExpr": "datum.value % 1 ? '' : format(datum.value, ',d')",
+}
 AXES: dict[str, dict[str, Any]] = {
-    "step": {"format": ",d", "tickMinStep": 1},
+    "step": WHOLE,
     "epoch": {"format": "~g"},
     "tokens": {"format": "~s"},
     "seconds": {"labelExpr": CLOCK, "values": {"expr": "x_ticks"}},

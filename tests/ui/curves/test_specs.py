@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 
 import pytest
+import vl_convert
 
 from lfdash.ui.curves.draw import chart_part
 from lfdash.ui.curves.lines import RUN_COLOURS, CurveRun, Picture, styled
 from lfdash.ui.curves.settings import AXES, CurveSettings
+from lfdash.ui.curves.specs import Line, built
 from lfdash.ui.shared.charts import CHARTS, Chart, each_eval
 from tests.support import GOLDEN
 from tests.support.pseudo import titles
@@ -77,3 +80,17 @@ def test_what_is_emphasised_is_the_smoothed_line() -> None:
     faint, smoothed = (layer["mark"] for layer in spec["layer"][1:3])
     (opacity,) = (param["value"] for param in spec["params"] if param["name"] == faint["opacity"]["expr"])
     assert opacity < 0.5 < smoothed["opacity"] and faint["strokeWidth"] < smoothed["strokeWidth"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [(0, 2, "012"), (0, 1, "01"), (0, 3, "0123"), (1, 2, "12"), (0.9, 2.1, "12"), (0, 1.5, "01"), (2.2, 4.9, "34")],
+)
+def test_the_axis_of_a_few_steps_has_whole_ones_each_once(low: float, high: float, labels: str) -> None:
+    spec = json.loads(json.dumps(built((Line("a", "loss", "#000000"),), "", "step", "Step")))
+    ends = {"x_lo": low, "x_hi": high, "y_lo": 10, "y_hi": 30}  # labels below 10 are those of steps
+    for parameter in spec["params"]:
+        parameter["value"] = ends.get(parameter["name"], parameter["value"])
+    spec["datasets"] = {"a": [{"x": low, "y": 12}, {"x": high, "y": 20}], "dots": [], "marks": [], "ticks": []}
+    svg = vl_convert.vegalite_to_svg(spec)
+    assert "".join(re.findall(r">(\d(?:\.\d+)?)</text>", svg)) == labels
