@@ -22,6 +22,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.shared.run_words import BEST, duration
 
 DIGITS = 6  # of a number that is not whole
+FEW, FINE = 15, 30  # points of a curve whose corners would be seen; lines that it is drawn with, about
 BLOCK = 100  # rows whose columns are made anew when one of them changed
 TEXTS = pa.list_(pa.string())
 
@@ -38,11 +39,24 @@ def numbers(values: Sequence[float | None]) -> pa.Array:
 
 def sparks(rows: Sequence[TableRow]) -> pa.Array:
     """The small curves: one flat array and where each begins."""
-    lengths = [len(row.spark) for row in rows]
+    curves = [straight(row.spark) for row in rows]
+    lengths = [len(curve) for curve in curves]
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    values = np.fromiter(chain.from_iterable(row.spark for row in rows), np.float32, int(offsets[-1]))
+    values = np.fromiter(chain.from_iterable(curves), np.float32, int(offsets[-1]))
     empty = pa.array([not length for length in lengths], pa.bool_())
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values), mask=empty)
+
+
+def straight(curve: Sequence[float]) -> Sequence[float]:
+    """A small curve with points on the lines between its few points: the table rounds every corner from the middle of
+    one line to that of the next (Streamlit's LineChartColumn), which shows waves that nobody logged."""
+    count = len(curve)
+    if not 2 < count <= FEW:
+        return curve
+    parts = -(-FINE // (count - 1))
+    at = np.linspace(0, count - 1, (count - 1) * parts + 1)
+    found: list[float] = np.interp(at, range(count), curve).tolist()
+    return found
 
 
 MAKERS: Mapping[str, Callable[[Sequence[TableRow]], pa.Array]] = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lfdash.runs.arguments import Value, words
 from lfdash.runs.details import RunDetails
 from lfdash.runs.table import TableRow
 from lfdash.ui.runs import columns
-from lfdash.ui.runs.columns import Columns, table_of
+from lfdash.ui.runs.columns import Columns, straight, table_of
 from tests.runs.test_table import row
 
 
@@ -82,3 +83,18 @@ def test_columns_of_arguments_and_results_are_what_the_rows_say() -> None:
     assert made.differing(every, tuple(every)) == ["arg.lora_rank", "arg.optim"]
     assert made.differing(every[1:2], tuple(every)) == [] and made.given(every) == ["arg.lora_rank", "arg.optim"]
     assert Columns().differing(every[:3], tuple(every[:3])) == made.differing([*every[:3]], tuple(every))
+
+
+CURVES = (), (1.0,), (1.0, 3.0), (4.0, 1.0, 2.0), (5.0, 1.0, 1.0, 5.0, 1.0), tuple(map(float, range(30)))
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_a_small_curve_of_few_points_has_straight_lines(curve: tuple[float, ...]) -> None:
+    """The table draws through the middles of what it gets: close to each point it must get others on the same lines."""
+    found = list(straight(curve))
+    assert found[::max(1, (len(found) - 1) // max(1, len(curve) - 1))] == list(curve)
+    if 2 < len(curve) < 10:
+        assert 30 <= len(found) <= 40
+        assert np.count_nonzero(np.diff(found, 2).round(9)) == np.count_nonzero(np.diff(curve, 2))
+    else:
+        assert found == list(curve)
