@@ -14,7 +14,7 @@ from lfdash.cli.texts import language, t
 from lfdash.engine.facade import Workspace
 from lfdash.engine.opening import NAMED
 from lfdash.engine.sweep_opening import OpenedSweep, open_sweep
-from lfdash.engine.sweep_views import SweepView, TrialView, braked_by, planned
+from lfdash.engine.sweep_views import SweepView, TrialView, braked_by, how_measured, planned
 from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.sweep import Sweep
 from lfdash.jobs.sweep_values import key_of, told
@@ -157,7 +157,9 @@ def told_or_changed(terminal: Terminal, what: str, name: str) -> int:
         terminal.note(t("sweep.braked", **braked_by(view, t)))
     keys = [key_of(one.row) for one in view.sweep.dimensions]
     head = [t("ui.runs_col_name"), *keys, view.sweep.metric, t("sweep.state")]
-    terminal.say(table(head, [cells(view, trial) for trial in view.trials]))
+    terminal.say(table(head, [cells(view, trial) for trial in view.last]))
+    if view.best is not None:
+        terminal.note(f"* {how_measured(view, view.best, t)}")
     if view.importance:
         parts = ", ".join(f"{key} {part:.0%}" for key, part in view.importance.items())
         terminal.note(f"{t('sweep.importance')}: {parts}")
@@ -174,6 +176,8 @@ def cells(view: SweepView, trial: TrialView) -> list[str]:
     values = [told(trial.values[one.field]) if one.field in trial.values else "–" for one in view.sweep.dimensions]
     mark = " *" if view.best is not None and trial.number == view.best.number else ""
     state = t(f"sweep.{trial.state}")
+    if trial.tries > 1:
+        state = f"{state} · {t('sweep.tries', count=trial.tries)}"
     return [trial.name or "–", *values, f"{number(trial.value)}{mark}", state]
 
 
@@ -188,7 +192,8 @@ def as_json(view: SweepView, *, trials: bool = True) -> dict[str, Any]:
     rows = [
         {
             "number": one.number, "run_id": one.run_id, "run": one.name or None, "state": one.state, "value": one.value,
-            "at": one.at, "reason": one.reason or None, "settings": by_key(view.sweep, one.values),
+            "at": one.at, "reason": one.reason or None, "tried_again": one.superseded,
+            "settings": by_key(view.sweep, one.values),
         }
         for one in view.trials
     ]

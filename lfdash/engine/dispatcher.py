@@ -24,7 +24,16 @@ from lfdash.queue.commands import QueueCommands, taken
 from lfdash.queue.genuine import MADE, why_not_ours
 from lfdash.queue.placement import Allocation, DevicePool, NoRoom
 from lfdash.queue.store import Queued, QueueEntry
-from lfdash.queue.turns import CachedDevices, PoolOf, pool_of, ports_of, queue_status, queued_view, with_allocation
+from lfdash.queue.turns import (
+    CachedDevices,
+    PoolOf,
+    is_twin,
+    pool_of,
+    ports_of,
+    queue_status,
+    queued_view,
+    with_allocation,
+)
 from lfdash.runs.paths import private
 from lfdash.runs.places import ATTEMPTS, MAKES_RUN, around, is_walked, note_elsewhere
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
@@ -270,6 +279,13 @@ class Dispatcher:
             queued_view(entry, waiting, runs.get(entry.run_id), relative(self._watcher.workspace, entry.paths.root))
             for entry, waiting, _ in self._standing(entries)
         ]
+
+    def twins(self) -> list[tuple[QueueEntry, RunView]]:
+        """The jobs that wait under the id of a run that is there, with that run: they are never started, and stand in
+        no list of runs, where an id means one."""
+        runs = {view.run_id: view for view in self._watcher.views}
+        pairs = [(entry, runs[entry.run_id]) for entry in self._queue.jobs.entries() if entry.run_id in runs]
+        return [(entry, view) for entry, view in pairs if is_twin(entry, view)]
 
     def advance(self) -> None:
         """Starts the jobs whose turn it is. Does nothing while another dashboard holds the launch lock."""

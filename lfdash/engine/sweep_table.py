@@ -16,7 +16,8 @@ OWN = {"loss": ("best", "best_step"), "eval_loss": ("best_eval", "best_eval_step
 @dataclass(frozen=True)
 class TrialRow:
     """A trial in the table. name: of its run as it is called now. state: of its run; None where there is none (any
-    more). value: the best of its metric, so far or for good; at: the step of that. percent: how far the run is."""
+    more). value: of its metric: what it is measured by for good, else what is known so far; at: the step of that.
+    percent: how far the run is."""
 
     trial: TrialView
     name: str
@@ -27,10 +28,10 @@ class TrialRow:
 
 
 def rows_of(services: Services, view: SweepView) -> list[TrialRow]:
-    """A sweep's trials: those that are complete from the best to the worst, then the others with a value in the same
-    order, then those without."""
+    """A sweep's trials, of values that were tried again the last: those that are complete from the best to the worst,
+    then the others with a value in the same order, then those without."""
     table = {row.run_id: row for row in services.table.rows(services.registry.snapshot())}
-    rows = [row_of(view, trial, table.get(trial.run_id)) for trial in view.trials]
+    rows = [row_of(view, trial, table.get(trial.run_id)) for trial in view.last]
     sign = 1 if view.sweep.direction == "minimize" else -1
 
     def place(row: TrialRow) -> tuple[bool, bool, float, int]:
@@ -45,10 +46,14 @@ def row_of(view: SweepView, trial: TrialView, row: TableRow | None) -> TrialRow:
         return TrialRow(trial, trial.name, None, trial.value, trial.at, None)
     value, at = trial.value, trial.at
     names = OWN.get(view.sweep.metric) if view.sweep.direction == "minimize" else None
-    if names is not None:
-        known, step = getattr(row, names[0]), getattr(row, names[1])
-        if known is not None and (trial.state != "complete" or (at is None and same(known, value))):
-            value, at = known, step
+    known, step = (getattr(row, names[0]), getattr(row, names[1])) if names else (None, None)
+    if trial.state == "complete":
+        if at is None and known is not None and same(known, value):
+            at = step
+    elif view.sweep.metric == "loss" and row.last is not None:
+        value = row.last  # the lowest of a run that goes on would be a chance
+    elif known is not None:
+        value, at = known, step
     return TrialRow(trial, row.name, row.state, value, at, row.percent)
 
 

@@ -2,7 +2,8 @@
 go into the queue.
 
 A trial is an ordinary job of the queue. Its run's id follows from the sweep and the trial's number, so that it is the
-same whoever hands it over; who does so holds the sweep's lock, and whether it is there already is asked of the disk.
+same whoever hands it over; who does so holds the sweep's lock, and whether it is there already is asked of the disk. A
+journal that was put back to an older copy gives the numbers of runs that are there to trials anew: these are theirs.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ import numpy as np
 
 from lfdash.engine import context
 from lfdash.engine.plans import prepare
+from lfdash.engine.resume import stored
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import SweepRecord
-from lfdash.files import readable
+from lfdash.engine.sweep_value import measured
+from lfdash.files import NOT_PLAIN, NOT_THERE, read_plain, readable
 from lfdash.jobs import checks
+from lfdash.jobs.args import job_from_args
 from lfdash.jobs.job import JobConfig
-from lfdash.jobs.sweep import with_values
+from lfdash.jobs.sweep import SEED, with_values
 from lfdash.jobs.sweep_values import name_of
 from lfdash.outcomes import Refused
+from lfdash.queue.turns import is_twin
 from lfdash.runs import notes
 from lfdash.runs.metrics.frame import OVERFLOWN
 from lfdash.runs.paths import RunPaths
@@ -36,6 +41,7 @@ if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
     from lfdash.engine.sweep_study import Study
 
 LASTING = ("never", "no_output", "outside", "secret_in_plan", "name_reserved", "inside_run", "secret_missing")
+TAKEN = "taken"  # why a trial has ended whose number is that of a run with other values
 LONGEST_ERROR = 200  # characters
 MOST_A_TURN = 8  # jobs that are handed over: the thread does other things too, and a click waits for the lock
 
@@ -89,6 +95,9 @@ class Turn:
 
         trial = self.study.complete(trial)
         run_id = run_id_of(self.record.id, trial.number)
+        there = self.seen(run_id)
+        if there is not None:
+            return self.adopt(trial, there)
         values = [(one.field, trial.params[one.field]) for one in self.sweep.dimensions]
         job = with_values(self.sweep, self.record.job, dict(values), trial.number, "x")
         name = trial.user_attrs.get("name") or name_of(values, lambda one: self.taken(job, one))
@@ -118,21 +127,58 @@ class Turn:
         root = self.services.workspace.root / replaced_name(job, name).folder
         return root.exists() or any(entry.paths.root == root for entry in self.services.registry.queue.jobs.entries())
 
+    def seen(self, run_id: str) -> RunView | None:
+        """The run of that id, as it was looked at last."""
+        return next((one for one in self.services.registry.watcher.views if one.run_id == run_id), None)
+
+    def adopt(self, trial: FrozenTrial, view: RunView) -> bool:
+        """Takes a run for that of a trial that has not been handed over, as far as is known, where it has the trial's
+        values; else it is of the sweep's past, and the values are tried under the next number. False when it cannot be
+        read just now."""
+        from optuna.trial import TrialState
+
+        same = None if is_unseen(view) else self.has_values(view, trial)
+        if same:
+            self.look_at(self.study.note(trial, name=view.name, folder=view.output_dir, queued=True), view)
+        elif same is False:
+            logger.warning("the run %s is there and has other values than trial %d", view.run_id, trial.number)
+            self.study.tell(trial, TrialState.FAIL, reason=TAKEN)
+            self.study.repeat((TAKEN,))
+        return same is not None
+
+    def has_values(self, view: RunView, trial: FrozenTrial) -> bool | None:
+        """Whether a run's configuration says the values of a trial; None when it cannot be read just now."""
+        try:
+            read_plain(view.paths.training_args)
+        except UnicodeDecodeError:
+            return False
+        except OSError as error:
+            return False if error.errno in (*NOT_THERE, *NOT_PLAIN) else None
+        document = stored(view)
+        if document is None:
+            return False
+        own = job_from_args(document.args, document.env, self.record.job.kind)
+        wanted = with_values(self.sweep, self.record.job, trial.params, trial.number, "x")
+        names = [one.field for one in self.sweep.dimensions] + ([SEED] if self.sweep.seed == "varied" else [])
+        return all(own.get(name) == wanted.get(name) for name in names)
+
     def find(self, trial: FrozenTrial) -> RunView | Literal["waiting", "unseen", "gone"]:
         """Where a trial's run is, as the disk says; a run comes out of the queue, so that is asked first."""
         from lfdash.engine.sweep_study import run_id_of
 
         registry, run_id = self.services.registry, run_id_of(self.record.id, trial.number)
-        if any(entry.run_id == run_id for entry in self.queue.entries):
-            return "waiting"
+        entry = next((one for one in self.queue.entries if one.run_id == run_id), None)
+        if entry is not None:
+            twin = self.seen(run_id)
+            return twin if twin is not None and is_twin(entry, twin) and not is_unseen(twin) else "waiting"
         if self.queue.failure or any(spoiled.file.startswith(run_id) for spoiled in self.queue.unreadable):
             return "unseen"
-        view = next((one for one in registry.watcher.views if one.run_id == run_id), None)
+        view = self.seen(run_id)
         if view is None:
             registry.refresh()
-            view = next((one for one in registry.watcher.views if one.run_id == run_id), None)
+            view = self.seen(run_id)
         if view is not None:
-            return "unseen" if view.unseen or view.state is RunState.UNKNOWN else view
+            return "unseen" if is_unseen(view) else view
         return "unseen" if registry.watcher.unseen else "gone"
 
     def look_after(self, trial: FrozenTrial) -> None:
@@ -143,8 +189,14 @@ class Turn:
 
         found = self.find(trial)
         marks = trial.user_attrs
-        if isinstance(found, RunView):
-            self.look_at(self.study.note(trial, queued=True), found)
+        waits = any(entry.run_id == run_id_of(self.record.id, trial.number) for entry in self.queue.entries)
+        if isinstance(found, RunView) and waits:
+            if self.services.registry.queue.cancel(found.run_id) is None:
+                self.adopt(trial, found)
+        elif isinstance(found, RunView) and not marks.get("queued"):
+            self.adopt(self.study.complete(trial), found)
+        elif isinstance(found, RunView):
+            self.look_at(trial, found)
         elif found == "waiting" and self.record.state == "stopped":
             if self.services.registry.queue.cancel(run_id_of(self.record.id, trial.number)) is None:
                 self.study.tell(trial, TrialState.FAIL, reason="stopped")
@@ -182,13 +234,12 @@ class Turn:
         """Tells how a trial's run has ended."""
         from optuna.trial import TrialState
 
-        found = self.best(view)
+        found = measured(self.sweep, *self.series(view))
         marks = trial.user_attrs
         if self.services.feeds.of(view.paths).dead_since is not None:  # whatever it logged before, its weights are lost
             self.study.tell(trial, TrialState.FAIL, reason="dead")
         elif view.state is RunState.SUCCEEDED and found is not None:
-            value, step = found
-            self.study.tell(self.study.note(trial, at=step), TrialState.COMPLETE, value)
+            self.study.tell(self.study.note(trial, at=found.at, of=found.of), TrialState.COMPLETE, found.value)
         elif view.state is RunState.STOPPED and marks.get("pruned"):
             self.study.tell(trial, TrialState.PRUNED)
         else:
@@ -219,13 +270,6 @@ class Turn:
         steps, values = self.series(view)
         return {min(100, int(100 * step / total)): value for step, value in zip(steps, values, strict=True)}
 
-    def best(self, view: RunView) -> tuple[float, int] | None:
-        """The best value that a run has logged, and at which step; None without any."""
-        steps, values = self.series(view)
-        sign = 1 if self.sweep.direction == "minimize" else -1
-        found = min(zip(values, steps, strict=True), key=lambda pair: sign * pair[0], default=None)
-        return None if found is None else (found[0], int(found[1]))
-
     def tag(self, trial: FrozenTrial, view: RunView) -> FrozenTrial:
         """Gives a run the sweep's tag, once: who takes it away again has it so."""
         if trial.user_attrs.get("tagged"):
@@ -234,6 +278,11 @@ class Turn:
         if self.record.tag not in held.tags:
             notes.save(RunPaths(view.path), notes.Notes(held.note, (*held.tags, self.record.tag)), before=held)
         return self.study.note(trial, tagged=True)
+
+
+def is_unseen(view: RunView) -> bool:
+    """Whether a run could not be read when it was looked at last."""
+    return bool(view.unseen) or view.state is RunState.UNKNOWN
 
 
 def replaced_name(job: JobConfig, name: str) -> JobConfig:

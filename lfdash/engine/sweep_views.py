@@ -24,9 +24,11 @@ STATUS: dict[str, TrialStatus] = {"COMPLETE": "complete", "PRUNED": "pruned", "F
 @dataclass(frozen=True)
 class TrialView:
     """A trial as it is shown. values: by field id. run_id: of its run. state: "stopped" by the sweep's stop. value: of
-    its metric: the best one so far of a complete trial, the last one known of a pruned one. at: the step of a complete
-    trial's value. reason: why it failed: the code of a text in the locales' [sweep]. error: what its run said then.
-    percent: how far its run was when it was last reported. superseded: whether its values are tried again since."""
+    its metric: of a complete trial by `sweep_value.measured`, of a pruned one the last one known. at, of: of a complete
+    trial's value, see `Measured`; None of one that an older lfdash measured, by its best value. reason: why it failed:
+    the code of a text in the locales' [sweep]. error: what its run said then. percent: how far its run was when it was
+    last reported. superseded: whether its values are tried again since, or wait for it. repeats: the number of the
+    trial whose values it tries again. tries: how many runs these have had with it."""
 
     number: int
     values: dict[str, Value]
@@ -39,6 +41,9 @@ class TrialView:
     at: int | None = None
     error: str = ""
     superseded: bool = False
+    repeats: int | None = None
+    of: int | None = None
+    tries: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,12 @@ class SweepView:
     again: int = 0
 
     @property
+    def last(self) -> list[TrialView]:
+        """One trial for each setting of values: the last that was made, where they were tried again."""
+        before = {one.repeats for one in self.trials}
+        return [one for one in self.trials if one.number not in before]
+
+    @property
     def complete(self) -> list[TrialView]:
         """The trials whose value is known for good, the best first."""
         done = [one for one in self.trials if one.state == "complete" and one.value is not None]
@@ -81,6 +92,14 @@ class SweepView:
     def failed(self) -> list[TrialView]:
         """The failed trials that are not tried again."""
         return [one for one in self.trials if one.state == "failed" and not one.superseded]
+
+
+def how_measured(view: SweepView, trial: TrialView, words: Callable[..., str]) -> str:
+    """What a complete trial's value is, as a text. words: the text of a key in the reader's language."""
+    if trial.of is not None and trial.of > 1:
+        return words("sweep.by_median", count=trial.of, at=trial.at)
+    key = "sweep.by_best" if view.sweep.metric.startswith("eval_") else "sweep.by_single"
+    return words(key, at="?" if trial.at is None else trial.at)
 
 
 def braked_by(view: SweepView, words: Callable[[str], str]) -> dict[str, Value]:
@@ -120,18 +139,21 @@ def view_of(record: SweepRecord, study: Study) -> SweepView:
     from lfdash.engine.sweep_study import FAILED, is_repeat, run_id_of
 
     current = {one.number for one in study.current}
-    trials = []
+    trials: list[TrialView] = []
+    tries: dict[int | None, int] = {}  # trial -> how many runs its values have had with it
     for one in study.trials:
         if is_repeat(one):
             continue
         reason = str(one.user_attrs.get("reason", ""))
         state = "stopped" if reason == "stopped" else STATUS[one.state.name]
-        known = one.intermediate_values
+        known, before = one.intermediate_values, one.user_attrs.get("again")
+        tries[one.number] = tries.get(before, 0) + (reason != "taken")  # that one had no run
         trials.append(TrialView(
             one.number, dict(one.params), run_id_of(record.id, one.number), str(one.user_attrs.get("name", "")), state,
             one.value if one.value is not None else known[max(known)] if known else None,
             reason, max(known, default=None), one.user_attrs.get("at"),
-            str(one.user_attrs.get("error", "")), one.number not in current,
+            str(one.user_attrs.get("error", "")), one.number not in current, before,
+            one.user_attrs.get("of"), tries[one.number],
         ))
     running = any(one.state == "running" for one in trials)
     left = study.left

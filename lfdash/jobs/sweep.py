@@ -65,10 +65,11 @@ class Sweep:
 
     dimensions: the settings, in the order in which names tell them. strategy: "grid" tries all combinations; "random"
     and "tpe" (Tree-structured Parzen Estimator) draw `trials` of them. metric: a column of what runs log; a run's value
-    is its best one. parallel: jobs that are handed to the queue at once. seed: of the trials' training, the job's own
-    for all ("same") or one more for each ("varied"). stop_early: runs are stopped whose metric is worse than the median
-    of the others at the same part of the run ("median"), or that are not among the best third at 1/3 steps ("halving"),
-    once `after_trials` have ended and not before `after_percent` of the run. sampler_seed: of what is drawn.
+    is told by engine/sweep_value.py. parallel: jobs that are handed to the queue at once. seed: of the trials'
+    training, the job's own for all ("same") or one more for each ("varied"). stop_early: runs are stopped whose metric
+    is worse than the median of the others at the same part of the run ("median"), or that are not among the best third
+    at 1/3 steps ("halving"), once `after_trials` have ended and not before `after_percent` of the run. sampler_seed: of
+    what is drawn.
     """
 
     dimensions: tuple[Dimension, ...]

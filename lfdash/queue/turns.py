@@ -164,3 +164,10 @@ def queued_view(entry: QueueEntry, waiting: Waiting, before: RunView | None, out
         record=entry.record,
         waiting=waiting,
     )
+
+
+def is_twin(entry: QueueEntry, view: RunView) -> bool:
+    """Whether a job that waits has the id of a run that it is not: it is never started. So it is after a part of the
+    workspace was put back to an older copy."""
+    same = entry.run_id == view.run_id and entry.plan.attempt == 1
+    return same and entry.paths.root != view.path and not entry.begun

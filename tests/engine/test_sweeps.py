@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -116,7 +117,7 @@ def test_a_grid_is_run_whole_and_its_best_is_the_best_of_the_logs(dashboard: Das
     assert attempts(folder) == dict.fromkeys(names, 1)
     views = {view.run_id: view for view in dashboard.services.registry.snapshot()}
     logged = {
-        one.name: min(json.loads(line)["loss"] for line in log_of(views[one.run_id].path).splitlines())
+        one.name: median([json.loads(line)["loss"] for line in log_of(views[one.run_id].path).splitlines()][-3:])
         for one in sweep.trials
     }
     assert {one.name: one.value for one in sweep.trials} == pytest.approx(logged)
@@ -273,6 +274,9 @@ def test_a_stopped_sweep_goes_on_and_tries_again_what_was_cut_off(
     complete = [one for one in sweep.trials if one.state == "complete"]
     assert len(complete) == 6 and len({str(one.values) for one in complete}) == 6
     assert attempts(folder) == {**before, **{one.name: 1 for one in complete}}
+    assert sweep.last == complete and {one.number for one in complete if one.tries == 2} == {
+        one.number for one in complete if one.repeats is not None
+    }
 
 
 def test_trials_that_are_drawn_end_when_there_is_nothing_new(dashboard: Dashboard) -> None:
@@ -312,6 +316,58 @@ def test_what_is_refused(dashboard: Dashboard, folder: Path) -> None:
     assert isinstance(found, Refused) and found.code == "sweep_unreadable"
     dashboard.turn()
     assert attempts(folder) == {}
+
+
+# -- a journal that was put back ---------------------------------------------------------------------------
+
+
+def put_back(dashboard: Dashboard, sweep: SweepView, kept: bytes) -> None:
+    """Puts a sweep's journal back to an older copy; what was in memory is gone."""
+    (dashboard.sweeps.folders.of(sweep.id) / JOURNAL).write_bytes(kept)
+    dashboard.sweeps = attach(dashboard.services)
+
+
+def test_a_sweep_whose_journal_is_put_back_takes_the_runs_that_are_there(dashboard: Dashboard, folder: Path) -> None:
+    sweep = dashboard.create()
+    kept = (dashboard.sweeps.folders.of(sweep.id) / JOURNAL).read_bytes()
+    before = dashboard.done(sweep)
+    made = attempts(folder)
+    put_back(dashboard, sweep, kept)
+    after = dashboard.done(sweep)
+    assert after.trials == before.trials and attempts(folder) == made
+    assert dashboard.services.registry.queue.jobs.entries() == ()
+
+
+def test_a_run_with_other_values_keeps_its_number_and_they_are_tried_under_another(
+    dashboard: Dashboard, folder: Path
+) -> None:
+    sweep = dashboard.create({"lora_rank": [8, 16]})
+    kept = (dashboard.sweeps.folders.of(sweep.id) / JOURNAL).read_bytes()
+    dashboard.done(sweep)
+    file = next(folder.rglob("r16/training_args.yaml"))
+    file.write_text(file.read_text(encoding="utf-8").replace("lora_rank: 16", "lora_rank: 4"), encoding="utf-8")
+    put_back(dashboard, sweep, kept)
+    sweep = dashboard.done(sweep)
+    assert attempts(folder) == {"r8": 1, "r16": 1, "r16_2": 1}
+    assert [(one.name, one.state, one.tries) for one in sweep.last] == [("r8", "complete", 1), ("r16_2", "complete", 1)]
+
+
+def test_jobs_that_wait_under_the_ids_of_runs_are_told_and_taken_out(
+    dashboard: Dashboard, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = dashboard.create({"lora_rank": [8, 16]})
+    kept = (dashboard.sweeps.folders.of(sweep.id) / JOURNAL).read_bytes()
+    dashboard.done(sweep)
+    put_back(dashboard, sweep, kept)
+    with monkeypatch.context() as patch:
+        patch.setattr("lfdash.engine.sweep_turn.Turn.seen", lambda *_: None)  # as lfdash did before
+        dashboard.turn()
+    twins = dashboard.services.registry.dispatcher.twins()
+    assert [(entry.record.name, view.name) for entry, view in twins] == [("r8_2", "r8"), ("r16_2", "r16")]
+    sweep = dashboard.done(sweep)
+    assert [(one.name, one.state) for one in sweep.trials] == [("r8", "complete"), ("r16", "complete")]
+    assert attempts(folder) == {"r8": 1, "r16": 1}
+    assert dashboard.services.registry.queue.jobs.entries() == () and not dashboard.services.registry.dispatcher.twins()
 
 
 # -- exactly once ---------------------------------------------------------------------------------------

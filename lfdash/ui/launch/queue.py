@@ -172,6 +172,7 @@ def draw(services: Services) -> None:
                 draw_settings(services)
         draw_cancelled(services)
         draw_unreadable(services)
+        draw_twins(services)
         if not jobs:
             st.caption(t("ui.queue_empty"))
         gpus = len(services.devices.gpus)
@@ -185,9 +186,9 @@ def draw(services: Services) -> None:
 
 
 def is_spoiled(services: Services) -> bool:
-    """Whether something of the queue cannot be read."""
+    """Whether something of the queue cannot be read, or is never started."""
     seen = services.registry.queue.jobs.look()
-    return bool(seen.unreadable or seen.failure)
+    return bool(seen.unreadable or seen.failure or services.registry.dispatcher.twins())
 
 
 def draw_unreadable(services: Services) -> None:
@@ -204,6 +205,18 @@ def draw_unreadable(services: Services) -> None:
             st.button(
                 t("ui.queue_aside"), key=f"queue_aside_{number}_{spoiled.file}", help=t("ui.queue_aside_help"),
                 on_click=act, args=(partial(queue.put_aside, spoiled.file),),
+            )
+
+
+def draw_twins(services: Services) -> None:
+    """The jobs that are never started, since a run has their id, and a way to take each out of the queue."""
+    for entry, view in services.registry.dispatcher.twins()[:SHOWN_JOBS]:
+        words = t("ui.queue_twin", name=markdown_safe(entry.record.name), run=markdown_safe(view.output_dir))
+        with st.container(horizontal=True, vertical_alignment="center", key=f"twin_{entry.run_id}"):
+            st.markdown(f":orange[:material/error:] {words}", width="stretch")
+            st.button(
+                t("ui.queue_aside"), key=f"queue_twin_{entry.run_id}", help=t("ui.queue_twin_help"),
+                on_click=act, args=(partial(services.registry.queue.cancel, entry.run_id),),
             )
 
 

@@ -38,10 +38,8 @@ def draw(sweeps: Sweeps, nothing: str = "", most: int = MOST) -> None:
 
 def draw_one(sweeps: Sweeps, view: SweepView) -> None:
     """A sweep: its best run, and what can be done with it; all else is on its page."""
-    best = view.best
-    if best is not None:
-        name = f"**{markdown_safe(best.name)}**"
-        st.markdown(f"{pair(t('sweep.best'), name)} · {markdown_safe(view.sweep.metric)} {best.value:.4g}")
+    if view.best is not None:
+        st.markdown(best_words(view, view.best.name))
     with st.container(horizontal=True, gap="small"):
         draw_link(view)
         if view.state == "going":
@@ -56,6 +54,13 @@ def draw_one(sweeps: Sweeps, view: SweepView) -> None:
             )
     if view.braked:
         st.warning(markdown_safe(why_braked(view)), icon=":material/front_hand:")
+
+
+def best_words(view: SweepView, name: str) -> str:
+    """The best run of a sweep and its value, safe inside Markdown. name: of the run, as it is called now."""
+    assert view.best is not None
+    words = t("sweep.best" if view.state == "done" else "sweep.best_so_far")
+    return f"{pair(words, f'**{markdown_safe(name)}**')} · {markdown_safe(view.sweep.metric)} {view.best.value:.4g}"
 
 
 def go_on_help(view: SweepView) -> str:

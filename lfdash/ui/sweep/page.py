@@ -14,7 +14,7 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_table import TrialRow, rows_of
-from lfdash.engine.sweep_views import SweepView
+from lfdash.engine.sweep_views import SweepView, how_measured
 from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.sweep_values import key_of
 from lfdash.outcomes import Refused
@@ -101,5 +101,5 @@ def draw_head(view: SweepView, rows: Sequence[TrialRow]) -> None:
     if view.braked:
         st.warning(markdown_safe(sweep_list.why_braked(view)), icon=":material/front_hand:")
     if view.best is not None:
-        words = {"name": f"**{markdown_safe(rows[0].name)}**", "metric": markdown_safe(view.sweep.metric)}
-        st.markdown(t("sweep.best_is", value=f"{view.best.value:.4g}", **words))
+        best = sweep_list.best_words(view, rows[0].name)
+        st.markdown(f"{best} · {how_measured(view, view.best, t)}")

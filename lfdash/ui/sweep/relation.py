@@ -39,7 +39,7 @@ def draw(view: SweepView, rows: Sequence[TrialRow]) -> None:
         return
     st.html(heading(t("ui.compare_tab_relation")))
     draw_picture(view, points)
-    if len(points) < len(view.trials):
+    if len(points) < len(view.last):
         st.caption(t("sweep.picture_of", count=len(points)))
     draw_importance(view)
 

@@ -53,6 +53,12 @@ def setting(dimension: Dimension, trial: TrialView) -> Value | None:
 
 
 def state_words(view: SweepView, row: TrialRow) -> str:
+    """How a run stands, and the how manieth of its values it is where they were tried again."""
+    words = own_words(view, row)
+    return words if row.trial.tries < 2 else f"{words} · {t('sweep.tries', count=row.trial.tries)}"
+
+
+def own_words(view: SweepView, row: TrialRow) -> str:
     """How a run stands: of one that was stopped early by which rule, of a failed one why."""
     trial = row.trial
     if trial.state == "pruned":

@@ -68,6 +68,21 @@ def test_what_cannot_be_read_is_said_and_can_be_put_aside(services: Services) ->
     assert not services.registry.queue.jobs.settings().paused
 
 
+def test_a_job_under_the_id_of_a_run_that_is_there_is_said_and_can_be_taken_out(services: Services) -> None:
+    plan = plan_for(services.workspace.root, name="r1")
+    launch(services.registry, plan)
+    services.registry.refresh()
+    waiting(services, run_id=plan.run_id, output_dir="saves/m/lora/another", cwd=plan.cwd)
+    assert [view.waiting for view in services.registry.snapshot()] == [None], "an id means one"
+    app = pages.good(pages.start().switch_page("pages/runs.py").run())
+    words = " ".join(item.value for item in app.markdown)
+    assert "It is never started" in words
+    app.button(key=f"queue_twin_{plan.run_id}").click()
+    app = pages.good(app.run())
+    assert not services.registry.queue.jobs.entries() and not services.registry.dispatcher.twins()
+    assert "It is never started" not in " ".join(item.value for item in app.markdown)
+
+
 # -- a job that waits -----------------------------------------------------------------------------------
 
 

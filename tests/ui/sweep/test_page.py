@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_study import Study
+from lfdash.engine.sweep_views import SweepView
 from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.runs import notes
@@ -81,6 +82,16 @@ def test_the_runs_stand_best_first_with_what_became_of_them(sweeps: Sweeps) -> N
     ]
     assert "mine" in html(app) and "5 / 6" in html(app) and 'data-state="going"' in html(app)
     assert "Complete runs shown: 3" in words(app)
+
+
+def test_what_the_best_is_measured_by_is_said_beside_it(sweeps: Sweeps) -> None:
+    view = add_sweep(sweeps, {"lora_rank": [8, 16, 32]}, [2.0, 1.5, None])
+    app = visit(view.id)
+    assert "Best so far: **trial1** · loss 1.5 · its best single value, at step 30" in words(app)
+    study = Study(sweeps.folders.of(view.id), view.sweep)
+    study.tell(study.note(study.trials[2], at=60, of=6), TrialState.COMPLETE, 1.0)
+    app = visit(view.id, app)
+    assert "Best: **trial2** · loss 1 · the median of its last 6 values, up to step 60" in words(app)
 
 
 def test_importance_says_from_how_many_runs_it_is_and_that_it_is_unsure(
@@ -159,7 +170,24 @@ def test_a_sweep_that_is_over_has_its_failed_runs_tried_again(sweeps: Sweeps) ->
     app.button(key="sweep_go_on").click()
     pages.good(app.run())
     (found,) = sweeps.views()
-    assert [one.superseded for one in found.trials] == [False, True, False]
+    assert [one.superseded for one in found.trials[:2]] == [False, True] and len(found.last) == 2
+
+
+def test_values_that_were_tried_again_stand_once(sweeps: Sweeps) -> None:
+    """Also while they wait for it."""
+    view = add_sweep(sweeps, {"lora_rank": [8, 16]}, [1.0, "stopped"])
+    study = Study(sweeps.folders.of(view.id), view.sweep)
+    study.repeat(("stopped",))
+    app = visit(view.id)
+    assert cell(app, "setting.lora_rank") == [8, 16] and cell(app, "state")[1] == "stopped"
+    again = study.ask()
+    assert again is not None
+    study.note(again, name="r16_2", queued=True)
+    app = visit(view.id, app)
+    assert cell(app, "name") == ["trial0", "trial2"] and cell(app, "setting.lora_rank") == [8, 16]
+    assert cell(app, "state")[1].endswith(f" · {t('sweep.tries', count=2)}")
+    found = sweeps.get(view.id)
+    assert isinstance(found, SweepView) and actions.compared(found) == ["id-trial0", "id-trial2"]
 
 
 def test_a_sweep_that_has_stopped_itself_says_why(sweeps: Sweeps) -> None:
