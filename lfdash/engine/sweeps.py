@@ -85,6 +85,13 @@ class Sweeps:
             return unchanged_by(error, self.folders.root)
         return self.view(record)
 
+    def same(self, job: JobConfig, sweep: Sweep) -> SweepView | None:
+        """The sweep that is in progress with the same job, values and name: another one would run everything twice.
+        OSError when the sweeps cannot be listed."""
+        wanted = (nameless(job), sweep.written())
+        going = (one for one in self.views() if one.state == "going")
+        return next((one for one in going if (nameless(one.job), one.sweep.written()) == wanted), None)
+
     def stop(self, sweep_id: str) -> Refused | None:
         """Starts no further runs; those that wait are canceled, those that go on are asked to stop and keep what they
         have trained. `go_on` tries their values again. Refused: sweep_unknown, sweep_unreadable, sweep_journal,
@@ -252,6 +259,11 @@ class Sweeps:
             self._open[record.id] = (self._marks(record.id), study)
         else:
             self._idle[record.id] = self._marks(record.id)
+
+
+def nameless(job: JobConfig) -> JobConfig:
+    """A job without the name of its run: a sweep's runs have their own."""
+    return replace(job, values={name: value for name, value in job.values.items() if name != f"{job.kind}.output_dir"})
 
 
 def unreadable(sweep_id: str, found: Absent | Unreadable) -> Refused:

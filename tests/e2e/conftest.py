@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -75,14 +76,22 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def server(demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on a copy of the demo workspace without runs."""
-    workspace = tmp_path_factory.mktemp("e2e") / "workspace"
+    with serving(demo_workspace, tmp_path_factory.mktemp("e2e") / "workspace") as running:
+        yield running
+
+
+@contextmanager
+def serving(demo: Path, workspace: Path, **env: str) -> Iterator[Server]:
+    """A server on a copy of the demo workspace without runs, which it makes. env: what is set for it besides."""
     for part in ("data", "models", ".lfdash"):
-        shutil.copytree(demo_workspace / part, workspace / part)
-    running = start_server(workspace)
-    yield running
-    running.process.terminate()
-    running.process.wait(20)
-    end_runs(workspace)
+        shutil.copytree(demo / part, workspace / part)
+    running = start_server(workspace, env=env)
+    try:
+        yield running
+    finally:
+        running.process.terminate()
+        running.process.wait(20)
+        end_runs(workspace)
 
 
 def end_runs(workspace: Path) -> None:

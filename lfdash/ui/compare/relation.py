@@ -166,7 +166,8 @@ def draw_scatter(points: Sequence[Point], setting: str, metric: str, *, coloured
         st.caption(t("ui.compare_no_setting"))
         return
     spec = specs.scatter(
-        setting, across.kind, metric_word(metric), upright.kind, ticks=tuple(short.values()), coloured=coloured
+        setting, across.kind, metric_word(metric), upright.kind, ticks=tuple(short.values()),
+        numbers=across.numbers, coloured=coloured,
     )
     st.vega_lite_chart(data, spec, key=f"compare_scatter_{coloured}", width="stretch")
     missing = [point.name for point in points if point.settings.get(setting) is None]

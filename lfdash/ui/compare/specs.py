@@ -18,23 +18,25 @@ HEIGHT = 380
 DASHES = {shape: dash or (1, 0) for dash, shape in STYLES}  # by the shape of the points
 BELOW = -0.1  # place of the runs that have no such setting
 WIDTH = 132  # px between two axes of many
+FEW_TICKS = 6
 ROOM = 24  # px between the outermost points and the ends of their axis
 
 
 @lru_cache(maxsize=64)
 def scatter(
     setting: str, setting_kind: str, metric: str, metric_kind: str, *, ticks: tuple[str, ...] = (),
-    coloured: bool = True,
+    numbers: tuple[float, ...] = (), coloured: bool = True,
 ) -> dict[str, Any]:
     """A point a run. Data `source`: run (its name), x, y, x_text, y_text, colour, shape. kinds: those of axes.Axis;
-    ticks: of an axis of words. coloured: whether `colour` and `shape` are those of the run."""
+    ticks: of an axis of words; numbers: those that stand on an axis of few numbers. coloured: whether `colour` and
+    `shape` are those of the run."""
     tooltip = [
         alt.Tooltip("run:N", title=" "), alt.Tooltip("x_text:N", title=setting), alt.Tooltip("y_text:N", title=metric),
     ]
     if setting_kind == "words":
         across = alt.X("x:N", title=setting, sort=list(ticks), axis=alt.Axis(labelAngle=0, labelLimit=140))
     else:
-        across = alt.X("x:Q", title=setting, scale=scale_of(setting_kind), axis=alt.Axis(format="~g", grid=False))
+        across = alt.X("x:Q", title=setting, scale=scale_of(setting_kind), axis=lower_axis(numbers))
     colour = alt.Color("colour:N", scale=None) if coloured else alt.value(PLAIN)
     upright = alt.Y("y:Q", title=metric, scale=scale_of(metric_kind), axis=alt.Axis(format="~g"))
     base = alt.Chart(alt.NamedData("source")).encode(x=across, y=upright, color=colour, tooltip=tooltip)
@@ -44,6 +46,13 @@ def scatter(
         layers.append(base.mark_text(align="left", dx=9, fontSize=11, limit=130).encode(text="run:N"))
     finished: dict[str, Any] = alt.layer(*layers).properties(width="container", height=HEIGHT).to_dict()
     return finished
+
+
+def lower_axis(numbers: tuple[float, ...]) -> alt.Axis:
+    """The axis of a setting that is a number: of few values these are written there, else some round ones."""
+    if numbers:
+        return alt.Axis(format="~g", grid=False, values=list(numbers), labelOverlap="greedy")
+    return alt.Axis(format="~g", grid=False, tickCount=FEW_TICKS)
 
 
 def scale_of(kind: str) -> alt.Scale:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import streamlit as st
 
 from lfdash.engine.submit import keep_secrets
 from lfdash.engine.sweep_views import SweepView, planned
+from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID, ROWS
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import DIRECTIONS, SEEDS, SETTINGS, STOPPING, STRATEGIES, Sweep, evaluates, read_sweep
 from lfdash.jobs.sweep_values import can_be_swept, key_of, plain, row_named, told
-from lfdash.outcomes import Problem, Value
+from lfdash.outcomes import Problem, Refused, Value
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import sweep_list
 from lfdash.ui.shared import dialogs, keyed
-from lfdash.ui.shared.answers import NOTICE, refusal
+from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.session import shared_sweeps
 from lfdash.ui.shared.text import label, markdown_safe, pair, problem_markdown, t
 
@@ -26,7 +28,11 @@ VALUES = "sweep.values"  # followed by the name of the setting
 OPTIONS = {"strategy": STRATEGIES, "stop_early": STOPPING, "seed": SEEDS}
 NUMBERS = ("trials", "parallel")
 METRIC, DIRECTION = "sweep.metric", "sweep.direction"
+NAME = "sweep.name"
 ANSWER = "sweep.answer"  # why the last click made no sweep
+MADE = "sweep.made"  # the sweep that the last click has made: id, name, number of runs
+LONGEST_NAME = 80  # characters
+STARTING = threading.Lock()  # two tabs may start the same at once
 MOST_SHOWN = 200  # rows of the table
 
 
@@ -37,8 +43,24 @@ def wish() -> None:
 
 def close() -> None:
     """Somebody has closed the dialog; what was typed stays."""
-    st.session_state.pop(dialogs.SWEEP, None)
-    st.session_state.pop(ANSWER, None)
+    for name in (dialogs.SWEEP, ANSWER, MADE):
+        st.session_state.pop(name, None)
+
+
+def draw_made() -> None:
+    """Where the sweep is that was just started, until somebody has gone there, or closes it."""
+    made = st.session_state.get(MADE)
+    if made is None:
+        return
+    sweep_id, name, count = made
+    with st.container(horizontal=True, vertical_alignment="center", key="sweep_made", border=True):
+        words = t("sweep.made", name=markdown_safe(name), count=count)
+        st.markdown(f":green[:material/check_circle:] {words}", width="stretch")
+        sweep_list.draw_link(sweep_id, t("sweep.open_made"))
+        st.button(
+            t("sweep.made_close"), key="sweep_made_close", icon=":material/close:", type="tertiary",
+            on_click=st.session_state.pop, args=(MADE, None),
+        )
 
 
 def draw_dialog(form: Form) -> None:
@@ -56,7 +78,7 @@ def mapping() -> dict[str, Any]:
     """What the dialog holds, as a file's `sweep` mapping."""
     state = st.session_state
     given: dict[str, Any] = {name: state.get(f"sweep.{name}") for name in (*OPTIONS, *NUMBERS)}
-    given |= {"metric": state.get(METRIC), "direction": state.get(DIRECTION)}
+    given |= {"metric": state.get(METRIC), "direction": state.get(DIRECTION), "name": (state.get(NAME) or "").strip()}
     if given["strategy"] in (None, "grid"):
         given["trials"] = None
     settings = {name: state.get(f"{VALUES}.{name}") or "" for name in state.get(FIELDS) or []}
@@ -130,7 +152,11 @@ def spoken(value: Value) -> str:
 
 
 def draw_options(form: Form, job: JobConfig) -> None:
-    """How the values are tried."""
+    """What it is called, and how the values are tried."""
+    keyed.text(
+        t("sweep.name"), key=NAME, page=form.page, help=t("sweep.name_help"), placeholder=t("sweep.name_none"),
+        max_chars=LONGEST_NAME,
+    )
     with st.container(horizontal=True, gap="small"):
         for name, options in OPTIONS.items():
             st.session_state.setdefault(f"sweep.{name}", options[0])
@@ -177,11 +203,25 @@ def start(form: Form) -> None:
     if not isinstance(sweep, Sweep):
         return
     keep_secrets(form.services, job)
-    found = shared_sweeps().create(job, sweep)
+    found = create(shared_sweeps(), job, sweep)
     if isinstance(found, SweepView):
-        st.session_state[NOTICE] = t("sweep.made", name=found.name, count=found.count)
         close()
+        st.session_state[MADE] = (found.id, found.name, found.count)
+        st.session_state[NAME] = ""  # the next one is another
+        return
+    if isinstance(found, str):
+        st.session_state[ANSWER] = found
         return
     problems = [one for one in found.params.get("problems", ()) if one.level == "error"]
     told_first = problem_markdown(problems[0]) if problems else ""
     st.session_state[ANSWER] = told_first or refusal(found)
+
+
+def create(sweeps: Sweeps, job: JobConfig, sweep: Sweep) -> SweepView | Refused | str:
+    """Makes a sweep; why it was not made, where the same one is in progress, which another tab may have started."""
+    with STARTING:
+        try:
+            same = sweeps.same(job, sweep)
+        except OSError as error:
+            return sweeps.unlisted(error)
+        return sweeps.create(job, sweep) if same is None else t("sweep.twin", name=same.name)

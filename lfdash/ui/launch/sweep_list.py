@@ -41,7 +41,7 @@ def draw_one(sweeps: Sweeps, view: SweepView) -> None:
     if view.best is not None:
         st.markdown(best_words(view, view.best.name))
     with st.container(horizontal=True, gap="small"):
-        draw_link(view)
+        draw_link(view.id)
         if view.state == "going":
             st.button(
                 t("sweep.stop"), key=f"sweep_stop_{view.id}", icon=":material/stop:", help=t("sweep.stop_help"),
@@ -73,11 +73,11 @@ def why_braked(view: SweepView) -> str:
     return t("sweep.braked", **braked_by(view, t))
 
 
-def draw_link(view: SweepView, words: str = "") -> None:
+def draw_link(sweep_id: str, words: str = "") -> None:
     """The way to the page of a sweep. words: of the link."""
     st.page_link(
         "pages/sweep.py", label=markdown_safe(words) if words else t("sweep.open"), icon=":material/open_in_full:",
-        query_params={ADDRESS: view.id}, help=t("sweep.open_help"),
+        query_params={ADDRESS: sweep_id}, help=t("sweep.open_help"),
     )
 
 

@@ -27,7 +27,7 @@ def draw(services: Services, row: TableRow) -> None:
         draw_marks(services, row)
     sweep = shared_sweeps().of_run(row.run_id, row.tags)
     if sweep is not None:
-        sweep_list.draw_link(sweep, t("sweep.of_run", name=isolated(sweep.name)))
+        sweep_list.draw_link(sweep.id, t("sweep.of_run", name=isolated(sweep.name)))
     if row.error:
         st.error(markdown_safe(services.registry.redact(row.error)), icon=":material/error:")
     if row.note:

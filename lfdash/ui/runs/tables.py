@@ -104,7 +104,7 @@ def draw_sweep(rows: Sequence[TableRow]) -> None:
     tags = set(rows[0].tags).intersection(*(row.tags for row in rows))
     sweep = shared_sweeps().of_run(rows[0].run_id, tags)
     if sweep is not None and sweep.tag in tags:
-        sweep_list.draw_link(sweep, t("sweep.of_run", name=isolated(sweep.name)))
+        sweep_list.draw_link(sweep.id, t("sweep.of_run", name=isolated(sweep.name)))
 
 
 def draw_table(

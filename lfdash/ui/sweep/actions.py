@@ -84,20 +84,22 @@ def longer_words(found: Longer) -> str:
 
 
 def fill_longer(services: Services, view: SweepView, times: float) -> None:
-    """Fills the form of training with the best settings, and goes there."""
+    """Fills the form of training with the best settings, and goes there, with the best run beside it."""
     st.session_state.pop(ANSWER, None)
     best = view.best
     found = longer(view, best, times) if best is not None else Refused("sweep_best_gone")
     if best is None or isinstance(found, Refused):
         st.session_state[ANSWER] = refusal(found) if isinstance(found, Refused) else t("sweep.no_best")
         return
-    Form(services, DEFAULT).load_job(found.job, [
+    form = Form(services, DEFAULT)
+    form.seed()  # in a tab that began here the form is not open yet: what its draft holds can be had back
+    form.load_job(found.job, [
         ("ui.taken_from", {"name": best.name}),
         ("sweep.longer_words", {
             "name": key_of(BY_ID[found.field]), "before": f"{found.before:g}", "now": f"{found.now:g}",
         }),
     ])
-    wish(DEFAULT.page)
+    wish(DEFAULT.page, best.run_id)
 
 
 def draw_export(services: Services, view: SweepView) -> None:
@@ -120,7 +122,9 @@ def fill_export(services: Services, view: SweepView) -> None:
         st.session_state[ANSWER] = refusal(found) if isinstance(found, Refused) else t("sweep.no_best")
         return
     kind = MERGING
-    Form(services, kind).load_job(found, [("ui.taken_from", {"name": best.name})])
+    form = Form(services, kind)
+    form.seed()
+    form.load_job(found, [("ui.taken_from", {"name": best.name})])
     wish(kind.page)
 
 
@@ -146,7 +150,7 @@ def draw_compare(services: Services, view: SweepView) -> None:
 
 def compared(view: SweepView) -> Sequence[str]:
     """The ids of the runs in the order in which Compare takes them: the best first, then the others."""
-    return [one.run_id for one in [*view.complete, *(one for one in view.trials if one.state != "complete")]]
+    return [one.run_id for one in [*view.complete, *(one for one in view.last if one.state != "complete")]]
 
 
 def draw_state(sweeps: Sweeps, view: SweepView) -> None:

@@ -25,6 +25,8 @@ CSS = """
   gap: .3rem .8rem; align-items: center; font-size: .86rem; font-variant-numeric: tabular-nums}
 .lf-weights code {background: none; padding: 0; color: inherit; overflow-wrap: anywhere}
 .lf-weights .lf-bar {margin: 0; color: var(--lf-blue)}
+.st-key-sweep_actions a {background: none}
+.st-key-sweep_actions a * {font-weight: inherit}
 .lf-sweep {min-height: 0; padding-bottom: .2rem}
 .lf-sweep .lf-fact b {white-space: normal; overflow-wrap: anywhere}
 """

@@ -9,7 +9,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.form import sidebar, source
 from lfdash.ui.form.origin import PRESET
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import foot, question, queue
+from lfdash.ui.launch import foot, question, queue, sweep
 from lfdash.ui.shared import address, dialogs, streamlit_private
 from lfdash.ui.shared.answers import MESSAGE, NOTICE, SHOWN
 from lfdash.ui.shared.layout import draw_frame
@@ -115,6 +115,7 @@ def draw_answers(form: Form) -> None:
     notice = st.session_state.pop(NOTICE, None)
     if notice:
         st.toast(markdown_safe(notice), icon=":material/playlist_add:")
+    sweep.draw_made()
     question.draw(form.services, "run")
     queue.draw_cancelled(form.services)
     message = st.session_state.get(MESSAGE)

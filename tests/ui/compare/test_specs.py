@@ -15,6 +15,7 @@ from tests.support import GOLDEN
 SPECS = GOLDEN / "relation"
 CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "points_log": lambda: specs.scatter("learning_rate", "log", "Best loss", "linear"),
+    "points_few": lambda: specs.scatter("lora_rank", "linear", "Best loss", "linear", numbers=(8.0, 16.0)),
     "points_words": lambda: specs.scatter("dataset", "words", "bleu", "linear", ticks=("a", "b"), coloured=False),
     "lines": lambda: specs.parallel(("learning_rate", "lora_rank", "Best loss"), "Best loss"),
     "lines_many": lambda: specs.parallel(("learning_rate", "Best loss"), "Best loss", coloured=False),

@@ -11,7 +11,6 @@ from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
 from lfdash.ui.launch import sweep
 from lfdash.ui.shared import dialogs, session
-from lfdash.ui.shared.answers import NOTICE
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.runs import fake_cli
@@ -29,6 +28,7 @@ def sweep_page() -> None:
     form = Form(shared_services(), DEFAULT)
     form.seed()
     form.apply_fix(st.session_state.pop("do", {}))
+    sweep.draw_made()
     sweep.draw(form)
     st.session_state["foot"] = sweep.count_words(form)
 
@@ -100,7 +100,7 @@ def test_the_sweep_is_made_and_the_dialog_closes(app: AppTest, services: Service
     pages.good(app.run())
     (view,) = session._sweeps[0].views()
     assert view.count == 2 and dialogs.SWEEP not in app.session_state
-    assert app.session_state[NOTICE] == t("sweep.made", name=view.name, count=2)
+    assert app.session_state[sweep.MADE] == (view.id, view.name, 2)
     assert [one.values for one in view.sweep.dimensions] == [(8, 16)]
 
 
@@ -148,3 +148,40 @@ def test_the_second_half_of_a_double_click_makes_no_second_sweep(app: AppTest, s
     button(app).click()
     pages.good(app.run())
     assert len(session._sweeps[0].views()) == 1
+
+
+def test_what_was_started_is_said_with_the_way_there_until_it_is_closed(
+    app: AppTest, links: list[dict[str, str]]
+) -> None:
+    values(app, lora_rank="8, 16")
+    links.clear()
+    button(app).click()
+    app = pages.good(app.run())
+    (view,) = session._sweeps[0].views()
+    assert links.count({"sweep": view.id}) == 2, "there, and in the list of the dialog"
+    assert t("sweep.made", name=view.name, count=2) in app.markdown[0].value
+    app.button(key="sweep_made_close").click()
+    app = pages.good(app.run())
+    assert not [item for item in app.button if item.key == "sweep_made_close"]
+
+
+def test_the_same_sweep_is_not_started_by_another_tab_while_it_goes_on(app: AppTest) -> None:
+    for _ in range(2):  # the dialog of the other tab is open still
+        app.session_state[dialogs.SWEEP] = True
+        values(app, lora_rank="8, 16")
+        button(app).click()
+        app = pages.good(app.run())
+    (view,) = session._sweeps[0].views()
+    assert [str(item.value).replace("\\", "") for item in app.error] == [t("sweep.twin", name=view.name)]
+    app.session_state[sweep.NAME] = "once more"
+    app = pages.good(app.run())
+    button(app).click()
+    app = pages.good(app.run())
+    assert sorted(one.name for one in session._sweeps[0].views()) == sorted([view.name, "once more"])
+    assert app.session_state[sweep.NAME] == ""
+    session._sweeps[0].stop(view.id)
+    app.session_state[dialogs.SWEEP] = True
+    app = pages.good(app.run())
+    button(app).click()
+    pages.good(app.run())
+    assert len(session._sweeps[0].views()) == 3, "one that was stopped is no hindrance"

@@ -18,9 +18,11 @@ from lfdash.engine.sweep_views import SweepView
 from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.runs import notes
+from lfdash.ui.form.state import BASELINE, scoped
 from lfdash.ui.launch import sweep_list
 from lfdash.ui.runs.tables import open_key
 from lfdash.ui.shared import dialogs, session
+from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import t
 from lfdash.ui.sweep import actions, relation
 from tests.support import app as pages
@@ -129,7 +131,21 @@ def test_the_best_is_trained_longer_in_a_form_that_is_filled_and_not_started(
     assert int(app.session_state["train.lora_rank"]) == 8
     assert app.session_state["train.output_dir"], "a fresh name"
     assert not services.registry.queue.jobs.entries() and len(services.registry.snapshot()) == 5
+    assert app.session_state[SHOWN] == "id-trial4", "the best is shown beside the form"
     assert actions.GO not in app.session_state and DEFAULT.page == "app.py"
+
+
+def test_what_the_form_held_can_be_had_back_also_where_it_was_not_open_yet(sweeps: Sweeps) -> None:
+    view = add_sweep(sweeps, GRID, ENDS, {"num_train_epochs": 2})
+    app = visit(view.id)
+    before = app.session_state["train.learning_rate"]
+    del app.session_state[scoped(DEFAULT, BASELINE)]  # as in a tab that begins with this page
+    app.button(key="sweep_longer").click()
+    app = pages.good(app.run())
+    assert app.session_state["train.learning_rate"] == "0.003"
+    app.button(key="undo").click()
+    app = pages.good(app.run())
+    assert app.session_state["train.learning_rate"] == before
 
 
 def test_steps_are_what_is_longer_where_the_job_counts_steps(sweeps: Sweeps) -> None:
