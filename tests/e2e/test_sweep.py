@@ -88,7 +88,7 @@ def make_sweep(page: Page) -> None:
     dialog = fill(page)
     dialog.locator(".st-key-sweep_start button").first.dblclick()
     expect(dialog).to_have_count(0)
-    page.locator(".st-key-sweep_made a").click()
+    page.locator(".st-key-sweep_made a").first.click()
 
 
 def start_again(tab: Page, server: Server) -> None:

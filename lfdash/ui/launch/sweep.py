@@ -109,8 +109,8 @@ def draw(form: Form) -> None:
         assert row is not None
         keyed.text(
             f"{label(row.id)} ({name})", key=f"{VALUES}.{name}", page=form.page, help=t("sweep.values_help"),
-            placeholder=example(row, job.values.get(row.id)),
         )
+        st.caption(markdown_safe(example(row, job.values.get(row.id))))
     draw_options(form, job)
     found = read(job)
     if isinstance(found, Sweep):
@@ -135,10 +135,15 @@ def draw(form: Form) -> None:
 
 
 def example(row: Field, own: Value | None) -> str:
-    """What stands in an empty field: the value of now, and how several are written."""
-    examples = {"float": "1e-5, 1e-4 · 1e-5..1e-3 log 5", "int": "8, 16, 32 · 8..64 4"}
+    """What stands below a field: how several values are written, and the value of now."""
+    choices = row.choices if isinstance(row.choices, tuple) else ()
+    usual = {
+        "float": ("1e-5, 1e-4, 1e-3", "1e-5..1e-3 log 5"), "int": ("8, 16, 32", "8..64 4"), "bool": ("true, false",),
+        "choice": (", ".join(map(str, choices[:2])),),
+    }
     now = "" if own is None else pair(t("sweep.now"), spoken(own))
-    return " · ".join(filter(None, (now, examples.get(row.kind, ""))))
+    examples = f" {t('sweep.or')} ".join(filter(None, usual.get(row.kind, ())))
+    return " · ".join(filter(None, (pair(t("sweep.such_as"), examples) if examples else "", now)))
 
 
 def is_blank(field: str | None) -> bool:

@@ -19,7 +19,7 @@ from lfdash.runs.kept import no_collection
 from lfdash.runs.table import Table, TableRow
 from lfdash.runs.values import ARG, SCORE
 from lfdash.runs.view import RunView
-from lfdash.ui.shared.run_words import BEST, duration
+from lfdash.ui.shared.run_words import BEST, duration, shown_state
 
 DIGITS = 6  # of a number that is not whole
 FEW, FINE = 15, 30  # points of a curve whose corners would be seen; lines that it is drawn with, about
@@ -60,7 +60,9 @@ def straight(curve: Sequence[float]) -> Sequence[float]:
 
 
 MAKERS: Mapping[str, Callable[[Sequence[TableRow]], pa.Array]] = {
-    "state": lambda rows: pa.array([[row.state.name, *row.badges] for row in rows], TEXTS),
+    "state": lambda rows: pa.array(
+        [[shown_state(row.kind, row.state), *row.badges] for row in rows], TEXTS
+    ),
     "name": lambda rows: texts(rows, "name"),
     "progress": lambda rows: numbers([row.percent for row in rows]),
     "spark": sparks,

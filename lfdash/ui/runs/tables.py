@@ -24,7 +24,7 @@ from lfdash.ui.launch import sweep_list
 from lfdash.ui.runs import actions, filters, selection, view
 from lfdash.ui.runs.columns import SCHEMA, columns_of
 from lfdash.ui.shared import keyed
-from lfdash.ui.shared.run_words import BADGE_LOOKS, BEST, LOOKS, duration, state_word
+from lfdash.ui.shared.run_words import BADGE_LOOKS, BEST, STATE_LOOKS, duration, state_word
 from lfdash.ui.shared.session import shared_sweeps
 from lfdash.ui.shared.text import isolated, markdown_safe, t
 
@@ -165,7 +165,7 @@ def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> d
     by, down = filters.order()
     if by in names:
         names[by] += " ↓" if down else " ↑"
-    states = {**{state.name: look for state, look in LOOKS.items()}, **BADGE_LOOKS, BEST: "done"}
+    states = {**STATE_LOOKS, **BADGE_LOOKS, BEST: "done"}
     own: dict[str, Any] = {
         "state": config.MultiselectColumn(
             names["state"], options=list(states), color=[COLOURS[look] for look in states.values()],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
+from lfdash.jobs.kinds import named
 from lfdash.queue.store import Queued
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.trash_origins import Item
@@ -33,11 +34,18 @@ BADGE_LOOKS = {
     "plateau": "stop", "overfit": "stop",
 }
 BEST = "best"  # beside the state of the best of those that are shown
+ENDED = "ended"  # in the place of STOPPED, of what serves until it is stopped: that is how it ends
+STATE_LOOKS = {**{state.name: look for state, look in LOOKS.items()}, ENDED: "idle"}
+
+
+def shown_state(kind: str, state: RunState) -> str:
+    """The name of the state that is shown of a run of a kind: `state_word` has its word, STATE_LOOKS how it looks."""
+    return ENDED if state is RunState.STOPPED and named(kind).serves else state.name
 
 
 def state_word(name: str) -> str:
     """The word for a state, or for what is told beside it."""
-    return t(f"ui.badge_{name}" if name in BADGE_LOOKS or name == BEST else f"states.{name}")
+    return t(f"ui.badge_{name}" if name in BADGE_LOOKS or name in (BEST, ENDED) else f"states.{name}")
 
 
 def not_shown_words(wanted: str | None, views: Sequence[RunView], trash: Iterable[Item], kind: str) -> str:

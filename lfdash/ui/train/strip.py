@@ -14,7 +14,7 @@ from lfdash.runs.metrics.whole import whole_frame
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.page_script import read_aloud
-from lfdash.ui.shared.run_words import BADGE_LOOKS, LOOKS, duration, state_word
+from lfdash.ui.shared.run_words import BADGE_LOOKS, STATE_LOOKS, duration, shown_state, state_word
 from lfdash.ui.shared.text import isolated, language, t
 
 NOT_A_NUMBER = "NaN"
@@ -29,7 +29,8 @@ def strip_html(view: RunView | None, feed: RunFeed | None = None, marks: Sequenc
             f'<span class="lf-state lf-idle">{html.escape(t("ui.idle"))}</span></div>'
             '<div class="lf-bar lf-idle"><i style="width:0"></i></div>'
         )
-    look = LOOKS[view.state]
+    shown = shown_state(view.kind, view.state)
+    look = STATE_LOOKS[shown]
     facts = "".join(
         f'<span class="lf-fact"{fact_help(name, view)}><b>{html.escape(value)}</b>'
         f"<small>{html.escape(name)}</small></span>"
@@ -39,7 +40,7 @@ def strip_html(view: RunView | None, feed: RunFeed | None = None, marks: Sequenc
     return (
         f'<div class="lf-strip" data-title="{html.escape(title_words(view, marks))}">{heading(view.name)}'
         f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'
-        f"{html.escape(t(f'states.{view.state.name}'))}</span>{marks_html(marks)}{facts}</div>"
+        f"{html.escape(state_word(shown))}</span>{marks_html(marks)}{facts}</div>"
         f'<div class="lf-bar lf-{look}" role="progressbar" '
         f'aria-label="{html.escape(t("ui.progress"))}" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
         f'aria-valuemax="100"><i style="width:{percent:.1f}%"></i></div>'
@@ -50,7 +51,7 @@ def title_words(view: RunView, marks: Sequence[str] = ()) -> str:
     """What the tab of the browser says: what is wrong, how far the run is, or how it stands, and its name."""
     percent = view.progress.percent
     known = view.state is RunState.RUNNING and percent is not None
-    how = f"{percent:.0f} %" if known else t(f"states.{view.state.name}")
+    how = f"{percent:.0f} %" if known else state_word(shown_state(view.kind, view.state))
     wrong = "⚠ " if marks or view.state in (RunState.FAILED, RunState.LOST) else ""
     return wrong + " ".join([*map(state_word, marks), how, view.name])
 
@@ -63,7 +64,9 @@ def heading(words: str) -> str:
 def spoken_state(view: RunView | None) -> str:
     """The state, and that a run does not step, for whoever does not see it: read aloud when it changes, and only
     then."""
-    words = f"{isolated(view.name)}: {t(f'states.{view.state.name}')}" if view else t("ui.no_run")
+    words = t("ui.no_run")
+    if view is not None:
+        words = f"{isolated(view.name)}: {state_word(shown_state(view.kind, view.state))}"
     if view is not None and view.stall is not None:
         words += f". {stall_in(language(), view.stall)}"
     return read_aloud("run", words)

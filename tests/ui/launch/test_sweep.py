@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
+from lfdash.jobs.sweep_values import Dimension, read_dimension, row_named
 from lfdash.ui.launch import sweep
 from lfdash.ui.shared import dialogs, session
 from lfdash.ui.shared.text import t
@@ -77,6 +78,17 @@ def test_nothing_can_be_started_before_there_are_values(app: AppTest) -> None:
     assert button(app).disabled and not app.error, "an empty field is no mistake yet"
     values(app, learning_rate="1e-4")
     assert button(app).disabled and len(app.error) == 1
+
+
+def test_below_each_field_stands_how_several_values_are_written(app: AppTest) -> None:
+    """And each of these is taken."""
+    app = values(app, learning_rate="", lora_rank="", packing="", lr_scheduler_type="")
+    told = [str(item.value).replace("\\", "") for item in app.caption][1:5]
+    assert told[0].startswith("for example: 1e-5, 1e-4, 1e-3 or 1e-5..1e-3 log 5 · now: 2e-3")
+    for name, words in zip(("learning_rate", "lora_rank", "packing", "lr_scheduler_type"), told, strict=True):
+        for example in words.partition(": ")[2].partition(" · ")[0].split(" or "):
+            row = row_named(name)
+            assert row is not None and isinstance(read_dimension(row, example), Dimension), (name, example)
 
 
 def test_the_table_the_count_and_the_foot(app: AppTest) -> None:

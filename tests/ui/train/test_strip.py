@@ -11,7 +11,7 @@ from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import Attempt, Exit, RunRecord, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.run_words import state_word
-from lfdash.ui.train.strip import strip_facts, strip_html, title_words
+from lfdash.ui.train.strip import spoken_state, strip_facts, strip_html, title_words
 from tests.support.feeds import fed
 
 NEW = RunView("id-a", "a", Path("/w/saves/a"), "saves/a", RunState.STARTING)
@@ -41,6 +41,15 @@ def test_what_does_not_train_has_no_epoch_and_no_loss() -> None:
         "3 / 4", "0:01:01", "1:02:05"]
     # what its progress bar printed last is not where it ended
     assert facts(replace(scores, progress=replace(HALF, step=10, total=12), state=RunState.SUCCEEDED)) == ["1:02:05"]
+
+
+@pytest.mark.parametrize(("kind", "word", "look"), [("chat", "ENDED", "idle"), ("train", "STOPPED", "stop")])
+def test_what_serves_ends_by_being_stopped_and_a_training_does_not(kind: str, word: str, look: str) -> None:
+    record = RunRecord("id-a", kind, "a", "local", "m", "sft", "lora", (), ())
+    view = replace(NEW, record=record, state=RunState.STOPPED)
+    shown = strip_html(view)
+    assert f'<span class="lf-state lf-{look}" data-state="STOPPED">{word}</span>' in shown
+    assert f'data-title="{word} ' in shown and word in spoken_state(view)
 
 
 def test_a_resumed_run_has_taken_the_time_of_all_its_attempts() -> None:
