@@ -13,6 +13,8 @@ from lfdash.cli.jobs import config_of, notes_of, problem_json, problem_line
 from lfdash.cli.terminal import FINE, Terminal, pairs
 from lfdash.cli.texts import t
 from lfdash.engine.memory import Foretold, as_json, measure, of_job
+from lfdash.engine.past_runs import learn
+from lfdash.machine.sample import Sample
 from lfdash.memory.cards import fits_on
 from lfdash.memory.estimate import GIB
 from lfdash.outcomes import Refused
@@ -50,6 +52,8 @@ def memory(
         return terminal.refuse(job)
     workspace.services.machine.look(keep=False)
     foretold = of_job(workspace.services, job.job, world=world, config=architecture)
+    if not isinstance(foretold, Refused):
+        foretold = learn(workspace.services, foretold, card_sizes(workspace.services.machine.seen), wait=True)
     if dry_run and not isinstance(foretold, Refused):
         foretold = measure(workspace.services, foretold)
     if isinstance(foretold, Refused):
@@ -65,6 +69,11 @@ def memory(
     return FINE
 
 
+def card_sizes(seen: Sample) -> set[int]:
+    """The memory of this machine's GPUs, in bytes, of those that tell it."""
+    return {device.memory_total for device in seen.devices if device.memory_total}
+
+
 def words(foretold: Foretold) -> str:
     """The answer for a person."""
     found = foretold.estimate
@@ -74,6 +83,8 @@ def words(foretold: Foretold) -> str:
     known = [t("memory.for_gpus", count=foretold.subject.world_size)]
     known += [t("memory.measured")] if foretold.measured else []
     known += [t(f"memory.from_{source}", found=foretold.model.found), t("memory.band", share=f"{found.band:.0%}")]
+    learned = foretold.subject.learned
+    known += [t("memory.as_run", run=learned.run)] if learned and not learned.differs else []
     fits: dict[str, list[str]] = {}
     for card, answer in fits_on(found).items():
         fits.setdefault(answer, []).append(card)

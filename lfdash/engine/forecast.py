@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lfdash.engine.memory import Foretold, measure, of_job, world_of
+from lfdash.engine.past_runs import learn
 from lfdash.engine.services import Services
 from lfdash.engine.whole_run import every_length
 from lfdash.jobs.args import build_args, build_env
@@ -57,7 +58,8 @@ class Forecast:
 
 
 def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
-    """What a training takes, and the devices that it may get. Refused: as `memory.of_job`."""
+    """What a training takes, corrected by past runs on such devices, and the devices that it may get. Refused: as
+    `memory.of_job`."""
     args = build_args(job)
     request = request_of(args, build_env(job, args))
     world = world_of(services, job)
@@ -69,10 +71,12 @@ def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
         services.foretold.put(key, foretold)
     if isinstance(foretold, Refused):
         return foretold
+    rooms = rooms_of(services, request)
+    foretold = learn(services, foretold, {room.total for room in rooms})
     dry_run = services.dry_runs.of(key)
     if dry_run is not None and isinstance(dry_run.found, Foretold):
         foretold = dry_run.found
-    return Forecast(foretold, rooms_of(services, request), request.cpu, is_blind(services), key)
+    return Forecast(foretold, rooms, request.cpu, is_blind(services), key)
 
 
 def begin_dry_run(services: Services, found: Forecast) -> None:

@@ -252,11 +252,14 @@ def settings(services: Services, value: Any) -> Any:
 
 def as_json(foretold: Foretold) -> dict[str, Any]:
     """The answer for a program; bytes, of one GPU."""
-    found, model = foretold.estimate, foretold.model
+    found, model, learned = foretold.estimate, foretold.model, foretold.subject.learned
     return {
         "allocated": found.allocated, "reserved": found.reserved, "driver": found.driver,
         "terms": dict(found.terms), "unknown": list(found.unknown), "fits": fits_on(found),
         "devices": dict(foretold.devices or {}), "band": found.band, "world_size": foretold.subject.world_size,
         "trained": found.trained, "parameters": model.architecture.total,
         "model": {"source": model.architecture.source, "found": model.found}, "measured": foretold.measured,
+        "learned": None if learned is None or learned.differs else {
+            "run": learned.run, "runs": learned.runs, "allocated": learned.allocated, "reserved": learned.reserved,
+        },
     }

@@ -16,6 +16,7 @@ from lfdash.data.dataset_info import DatasetInfo
 from lfdash.engine import alerts
 from lfdash.engine.background import Background
 from lfdash.engine.chat.chats import Chats
+from lfdash.engine.each_once import EachOnce
 from lfdash.engine.machine_use import MachineUse
 from lfdash.engine.recent import Recent
 from lfdash.engine.registry import ProcessRegistry
@@ -122,6 +123,7 @@ class Services:
         self.row_lengths = RowLengths(self.workspace, self.roots, self.datasets, kept)
         self.foretold: Recent[Any] = Recent()  # of engine/forecast.py
         self.dry_runs: Background[Any] = Background()  # of the same
+        self.past_runs: EachOnce[Any] = EachOnce()  # of engine/past_runs.py
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
         self.sign_in: SignIn | None = None  # set by the entry

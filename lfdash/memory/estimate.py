@@ -17,6 +17,7 @@ CONTEXT = {"": 0.74, "z2": 1.67, "z3": 1.29, "fsdp": 0.74}
 # Fitted on the measured rows: what torch reserves against the sum of what can share no room; under DeepSpeed, whose
 # segments can grow, against the peak.
 SLACK, SLACK_ZERO = 1.02, 1.10
+DIFFERS = "runs_differ"  # code: past runs on this card are too far off to correct by
 BAND = 0.06  # share of the driver's figure that 19 of 20 measured trainings lay within
 
 
@@ -43,7 +44,17 @@ class Estimate:
 
 
 def estimate(subject: Subject) -> Estimate:
-    """What a training takes on each of its GPUs."""
+    """What a training takes on each of its GPUs, corrected by past runs where these tell something of it."""
+    plain, learned = closed_form(subject), subject.learned
+    if learned is None or learned.kind != subject.kind:
+        return plain
+    if learned.differs:
+        return replace(plain, unknown=(*plain.unknown, DIFFERS))
+    return scaled(plain, learned.allocated, learned.reserved)
+
+
+def closed_form(subject: Subject) -> Estimate:
+    """The same without a look at past runs."""
     has = parts(subject)
     found = phases(subject, has)
     sums = {name: sum(terms.values()) for name, terms in found.items()}
@@ -78,3 +89,16 @@ def reserved_size(subject: Subject, has: Parts, peak: float) -> float:
     large = found.forward if found.chunked else max(found.forward, found.backward) + found.one
     large = max(large, has.step) + (has.held.layer if subject.eager else 0)  # nor do probabilities
     return max(peak, base + small + large) * SLACK
+
+
+def scaled(estimate: Estimate, allocated: float, reserved: float) -> Estimate:
+    """An estimate whose two figures are multiplied; what torch reserves is never less than what it allocates."""
+    new_allocated = round(estimate.allocated * allocated)
+    new_reserved = max(new_allocated, round(estimate.reserved * reserved))
+    terms = {name: round(size * allocated) for name, size in estimate.terms.items()}
+    terms["driver"], terms["holes"] = estimate.terms["driver"], new_reserved - new_allocated
+    terms["weights"] += new_allocated + terms["holes"] + terms["driver"] - sum(terms.values())
+    return replace(
+        estimate, allocated=new_allocated, reserved=new_reserved, driver=new_reserved + terms["driver"], terms=terms,
+        phases={name: round(size * allocated) for name, size in estimate.phases.items()},
+    )

@@ -1,62 +1,53 @@
-"""An estimate that past runs on the same machine correct. Pure."""
+"""What past runs on the same card say of an estimate: by how much it was off. Pure."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lfdash.memory.estimate import Estimate
-from lfdash.memory.subject import Subject
+from lfdash.memory.subject import Learned, Subject
 
 NEAREST = 5  # runs whose ratio is taken
 MOST = 0.15  # share that an estimate is corrected by at most; further off, something else was measured
-DIFFERS = "runs_differ"
 
 
 @dataclass(frozen=True)
 class PastRun:
-    """A run whose memory was logged (RECORD_VRAM=1: train/callbacks.py of LLaMA-Factory). name: of the run; estimate:
-    what was foretold of it; allocated, reserved: bytes that torch had at its peak, None where that was not logged."""
+    """A run whose memory was measured. name: of the run; estimate: what the closed form said of it; allocated,
+    reserved: bytes that torch had at its peak, None where these were not logged (RECORD_VRAM=1: train/callbacks.py of
+    LLaMA-Factory); driver: bytes by which its card was fuller than before it, None where that is not known."""
 
     name: str
     subject: Subject
     estimate: Estimate
     allocated: int | None = None
     reserved: int | None = None
+    driver: int | None = None
+
+    @property
+    def torch_reserved(self) -> int | None:
+        """What torch had reserved: as it logged, else what the card shows, without the CUDA context."""
+        if self.reserved or self.driver is None:
+            return self.reserved
+        return max(0, self.driver - self.estimate.terms["driver"])
 
 
-@dataclass(frozen=True)
-class Corrected:
-    """estimate: the corrected one; run: the nearest of the runs that corrected it, "" for none; runs: how many."""
-
-    estimate: Estimate
-    run: str = ""
-    runs: int = 0
-
-
-def corrected(estimate: Estimate, subject: Subject, past: Iterable[PastRun]) -> Corrected:
-    """An estimate, corrected by the median of measured to foretold among the five nearest runs: of the same method,
-    stage and sharding, then of the same model, then of about the same size. Each of the two figures by its own."""
+def learned_of(subject: Subject, past: Iterable[PastRun]) -> Learned | None:
+    """The median of measured to foretold among the five nearest runs: of the same kind, then of the same model, then of
+    about the same size. Each of the two figures by its own; None where no run tells anything."""
     near = sorted(
-        (run for run in past if alike(run.subject, subject)), key=lambda run: distance(run.subject, subject)
+        (run for run in past if run.subject.kind == subject.kind), key=lambda run: distance(run.subject, subject)
     )
     allocated, by_allocated = ratio([(run, run.allocated, run.estimate.allocated) for run in near])
-    reserved, by_reserved = ratio([(run, run.reserved, run.estimate.reserved) for run in near])
-    used = by_allocated or by_reserved
+    reserved, by_reserved = ratio([(run, run.torch_reserved, run.estimate.reserved) for run in near])
+    used = by_reserved or by_allocated
     if not used:
-        return Corrected(estimate)
-    if max(abs(allocated - 1), abs(reserved - 1)) > MOST:
-        return Corrected(replace(estimate, unknown=(*estimate.unknown, DIFFERS)))
-    return Corrected(scaled(estimate, allocated, reserved), used[0].name, len(used))
-
-
-def alike(one: Subject, two: Subject) -> bool:
-    """Whether one training tells something of the other."""
-    return (one.method, one.stage, one.sharding, one.bits, one.eager, one.fused_loss) == (
-        two.method, two.stage, two.sharding, two.bits, two.eager, two.fused_loss
-    )
+        return None
+    differs = max(abs(allocated - 1), abs(reserved - 1)) > MOST
+    return Learned(allocated, reserved, subject.kind, used[0].name, len(used), differs)
 
 
 def distance(one: Subject, two: Subject) -> tuple[bool, float]:
@@ -71,16 +62,3 @@ def ratio(found: list[tuple[PastRun, int | None, int]]) -> tuple[float, list[Pas
     if not known:
         return 1.0, []
     return statistics.median(value for _, value in known), [run for run, _ in known]
-
-
-def scaled(estimate: Estimate, allocated: float, reserved: float) -> Estimate:
-    """An estimate whose two figures are multiplied; what torch reserves is never less than what it allocates."""
-    new_allocated = round(estimate.allocated * allocated)
-    new_reserved = max(new_allocated, round(estimate.reserved * reserved))
-    terms = {name: round(size * allocated) for name, size in estimate.terms.items()}
-    terms["driver"], terms["holes"] = estimate.terms["driver"], new_reserved - new_allocated
-    terms["weights"] += new_allocated + terms["holes"] + terms["driver"] - sum(terms.values())
-    return replace(
-        estimate, allocated=new_allocated, reserved=new_reserved, driver=new_reserved + terms["driver"], terms=terms,
-        phases={name: round(size * allocated) for name, size in estimate.phases.items()},
-    )

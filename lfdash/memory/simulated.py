@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lfdash.memory.estimate import Estimate
-from lfdash.memory.learned import scaled
+from lfdash.memory.estimate import Estimate, scaled
 from lfdash.memory.phases import CUBLAS
 from lfdash.memory.sharded import share
 from lfdash.memory.subject import Subject

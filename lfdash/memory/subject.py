@@ -18,18 +18,36 @@ REFERENCE_FREE = ("orpo", "simpo")  # finetuning_args.py: use_ref_model
 
 
 @dataclass(frozen=True)
+class Learned:
+    """By how much past runs took more than was foretold of them (`learned.learned_of`).
+
+    allocated, reserved: ratios of measured to foretold. kind: `Subject.kind` of these runs: of others they tell
+    nothing.
+    run: the name of the nearest; runs: how many. differs: whether they are too far off to correct anything.
+    """
+
+    allocated: float
+    reserved: float
+    kind: tuple[object, ...]
+    run: str
+    runs: int
+    differs: bool = False
+
+
+@dataclass(frozen=True)
 class Subject:
     """A training whose memory is wanted.
 
     arguments: LLaMA-Factory's, by their own names; `deepspeed` and `fsdp_config` may be what the file that they name
     holds. world_size: processes, each with a GPU of its own. lengths: tokens of each row, uncut; () when they are not
-    known: then each is taken to be as long as cutoff_len.
+    known: then each is taken to be as long as cutoff_len. learned: what past runs on the same card say, if any.
     """
 
     architecture: Architecture
     arguments: Mapping[str, Any] = field(default_factory=dict)
     world_size: int = 1
     lengths: tuple[int, ...] = ()
+    learned: Learned | None = None
 
     def changed(self, **arguments: Any) -> Subject:
         """The same with other arguments; None takes one out."""
@@ -37,6 +55,11 @@ class Subject:
         return replace(self, arguments={name: value for name, value in merged.items() if value is not None})
 
     # -- how it is trained ------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What must be the same of two trainings for one to tell something of the other's memory."""
+        return self.method, self.stage, self.sharding, self.bits, self.eager, self.fused_loss
 
     def on(self, name: str) -> bool:
         """Whether a switch is on."""

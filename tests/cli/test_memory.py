@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from lfdash.memory.estimate import NAMES, estimate
+from lfdash.machine.sampler import Machine
+from lfdash.memory.estimate import GIB, NAMES, estimate
+from tests.support.finished import Runs
+from tests.support.gpu import device, recorded, sample
 from tests.support.memory import LORA, QWEN_7B, subject
 from tests.support.terminal import Said, lfdash
 
@@ -147,3 +150,19 @@ def test_only_a_training_has_an_estimate(tmp_path: Path) -> None:
 def test_wrong_use() -> None:
     assert lfdash("memory", "/none.yaml").code == 2
     assert lfdash("memory", __file__, "--world-size", "0").code == 2
+
+
+def test_past_runs_of_the_workspace_on_this_card_correct_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card is a sample; its memory during the run was written by hand."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    paths, expected = Runs(folder).add("lora-7b"), estimate(subject())
+    paths.training_args.write_text(json.dumps(TRAINING))
+    recorded(paths.machine, 0.5, 0.5 + expected.driver / GIB * 1.1, 0.5 + expected.driver / GIB * 1.1)
+    monkeypatch.setenv("LFDASH_WORKSPACE", str(folder))
+    monkeypatch.setattr(Machine, "seen", sample(device(0, 80, 0.5)))
+    answer = told(tmp_path, "--json").json
+    assert answer["learned"]["run"] == "lora-7b" and answer["driver"] == pytest.approx(expected.driver * 1.1, rel=0.001)
+    assert "Corrected as in run lora-7b." in told(tmp_path).out
+    monkeypatch.setattr(Machine, "seen", sample(device(0, 24, 0.5)))
+    assert told(tmp_path, "--json").json["learned"] is None

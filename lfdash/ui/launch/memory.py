@@ -19,6 +19,7 @@ LOOKS = {
     "in_use": ("orange", "hourglass_top"), "does_not": ("red", "error"),
 }
 FEW = 3  # devices that are named; of more their number is told
+NAME = 24  # characters of a run's name in the line
 
 
 def gb(size: float) -> str:
@@ -54,7 +55,7 @@ def off_words(found: Forecast) -> str:
 def label_of(found: Forecast) -> str:
     """The figure as Markdown: with its verdict in a word, a sign and a colour."""
     verdict = found.verdict
-    parts = [figure_words(found), off_words(found), t(f"memory.is_{verdict}") if verdict else ""]
+    parts = [figure_words(found), learned_short(found), off_words(found), t(f"memory.is_{verdict}") if verdict else ""]
     words = markdown_safe(" · ".join(part for part in parts if part))
     if verdict is None:
         return words
@@ -62,14 +63,29 @@ def label_of(found: Forecast) -> str:
     return f":{colour}[:material/{icon}: {words}]"
 
 
+def learned_short(found: Forecast) -> str:
+    """The same, for the line."""
+    learned = found.foretold.subject.learned
+    if learned is None or learned.differs:
+        return ""
+    name = learned.run if len(learned.run) <= NAME else f"{learned.run[: NAME - 1]}…"
+    return t("memory.as_run_short", run=name)
+
+
+def learned_words(found: Forecast) -> str:
+    """By which past run the figure was corrected; "" where by none."""
+    learned = found.foretold.subject.learned
+    return t("memory.as_run", run=learned.run) if learned and not learned.differs else ""
+
+
 def help_of(found: Forecast) -> str:
     """What the figure stands on, and what is not known."""
     unknown = [t(f"memory.unknown_{code}") for code in found.foretold.estimate.unknown]
-    parts = [t("memory.foot_help")]
+    parts = [t("memory.foot_help"), markdown_safe(learned_words(found))]
     room = found.room
     if room is not None:
         parts.append(t("memory.free_now", free=gb(room.free), device=room.label))
-    return "\n".join([" ".join(parts), *(f"- {markdown_safe(words)}" for words in unknown)])
+    return "\n".join([" ".join(filter(None, parts)), *(f"- {markdown_safe(words)}" for words in unknown)])
 
 
 def reason(refused: Refused) -> str:

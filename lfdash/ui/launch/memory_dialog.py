@@ -61,6 +61,7 @@ def draw_terms(found: Forecast) -> None:
         t("memory.measured") if found.foretold.measured else "",
         t(f"memory.from_{model.architecture.source}", found=model.found),
         t("memory.band", share=f"{estimate.band:.0%}"),
+        memory.learned_words(found),
     ]
     st.caption(markdown_safe(" · ".join(filter(None, told))))
     room, frame = found.room, bars(found)

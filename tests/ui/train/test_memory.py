@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from lfdash.ui.shared.text import t
 from lfdash.ui.train import memory
 from tests.support import ROOT
 from tests.support import app as pages
+from tests.support.gpu import recorded
 from tests.support.runs import launch, plan_for
 
 LOGS = ROOT / "tests" / "fixtures" / "memory"
@@ -48,12 +48,7 @@ def page(services: Services, *, log: str = "", used: float = 0, code: int = 0, *
     if log:
         handle.paths.console.write_text((LOGS / f"out_of_memory_{log}.txt").read_text(encoding="utf-8"))
     if used:
-        rows = [
-            {"time": time.time() + n, "attempt": 1, "step": n,
-             "devices": {"nvidia:0": {"memory_used": int(size * GB), "memory_total": 80 * GB}}}
-            for n, size in enumerate((1, used, used / 2))
-        ]
-        handle.paths.machine.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        recorded(handle.paths.machine, 1, used, used / 2)
     fake.begin(handle)
     fake.end(handle, code)
     services.registry.refresh()
