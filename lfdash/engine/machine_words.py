@@ -10,7 +10,7 @@ from lfdash.locales import in_language, list_in, pair_in
 from lfdash.machine.patience import HANGS
 from lfdash.machine.sample import STALE_S, Device, Sample
 
-GB = 1 << 30  # of memory, as the tools of its vendors count
+GIB = 1 << 30  # of memory, as nvidia-smi (MiB) and PyTorch (GiB) count
 SOON_H = 24.0  # a disk that is full within that time is told in the line
 HIGH = 95.0  # percent of main memory from which on it is marked
 UNKNOWN = "–"
@@ -105,7 +105,7 @@ def memory_cell(code: str, sample: Sample, warm: int | None = None) -> Cell:
     share, size = sample.memory_share, memory_words(code, sample.memory_used, sample.memory_total)
     told = in_language(code, "machine.ram_told", size=size or in_language(code, "machine.unknown"))
     if warm is not None:
-        size_warm = in_language(code, "units.gb", n=f"{warm / GB:.1f}")
+        size_warm = in_language(code, "units.gib", n=f"{warm / GIB:.1f}")
         told = list_in(code, (told, in_language(code, "machine.warm_told", size=size_warm)))
     name = in_language(code, "machine.ram")
     return Cell(name, percent(share), size, (share,), told, "stop" if share is not None and share >= HIGH else "")
@@ -138,11 +138,11 @@ def percent(value: float | None) -> str:
 
 
 def memory_words(code: str, used: int | None, total: int | None) -> str:
-    """`71/80 GB`; "" where it is not known."""
+    """`71/80 GiB`; "" where it is not known."""
     if used is None or not total:
         return ""
-    digits = 0 if total >= 10 * GB else 1
-    return in_language(code, "units.of_gb", used=f"{used / GB:.{digits}f}", total=f"{total / GB:.{digits}f}")
+    digits = 0 if total >= 10 * GIB else 1
+    return in_language(code, "units.of_gib", used=f"{used / GIB:.{digits}f}", total=f"{total / GIB:.{digits}f}")
 
 
 def size_words(code: str, size: int) -> str:

@@ -23,7 +23,7 @@ def test_for_a_person(workspace: Path, gpu: None) -> None:
     said = lfdash("machine")
     first, cpu, memory, disk = said.out.splitlines()
     assert said.code == 0
-    assert first == "GPU 0: H100, load 97 %, memory 71/80 GB, temperature unknown, power unknown"
+    assert first == "GPU 0: H100, load 97 %, memory 71/80 GiB, temperature unknown, power unknown"
     assert cpu.startswith("CPU: ") and memory.startswith("Main memory: ") and disk.startswith("Disk of the workspace: ")
 
 

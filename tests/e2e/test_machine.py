@@ -96,8 +96,8 @@ def test_a_device_is_told_with_its_run_and_the_run_keeps_its_figures(
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(busy.url)
     device = page.locator(".lf-machine .lf-device")
-    expect(device).to_have_text("NPU 07 %53/64 GB · 53 °C", timeout=60_000)
-    expect(device).to_have_attribute("title", "NPU 0: 910B3, load 7 %, memory 53/64 GB, 53 °C, 302 W")
+    expect(device).to_have_text("NPU 07 %53/64 GiB · 53 °C", timeout=60_000)
+    expect(device).to_have_attribute("title", "NPU 0: 910B3, load 7 %, memory 53/64 GiB, 53 °C, 302 W")
     before = box(page, ".lf-machine .lf-host")
     drawn(page)
     page.click(".st-key-start button")
@@ -106,7 +106,7 @@ def test_a_device_is_told_with_its_run_and_the_run_keeps_its_figures(
     (tool / "pid").write_text(str(marked(marker(paths, 1))[0]))
     (tool / "load").write_text("100")
     expect(device).to_have_attribute("class", "lf-cell lf-device lf-run", timeout=60_000)
-    told = f"NPU 0: 910B3, load 100 %, memory 53/64 GB, 53 °C, 302 W, used by {paths.root.name}"
+    told = f"NPU 0: 910B3, load 100 %, memory 53/64 GiB, 53 °C, 302 W, used by {paths.root.name}"
     expect(device).to_have_accessible_name(told)
     assert box(page, ".lf-machine .lf-host") == before  # no value moves anything
     (row, *_) = wait_for(lambda: [json.loads(line) for line in lines(paths) if "100.0" in line], 60)

@@ -41,7 +41,7 @@ def card_page(browser: Browser, card_server: Server) -> Iterator[Page]:
     page.goto(card_server.url)
     page.wait_for_selector(".st-key-start button:enabled", timeout=60_000)
     choose_preset(page, LORA)
-    expect(figure(page)).to_contain_text("of 80 GB on GPU 0", timeout=60_000)
+    expect(figure(page)).to_contain_text("of 80 GiB on GPU 0", timeout=60_000)
     yield page
     context.close()
 
@@ -120,7 +120,7 @@ def test_a_run_that_ran_out_of_memory_says_why_and_offers_to_make_it_fit(
     batch(page).press("Enter")
     drawn(page)
     page.locator(".st-key-start button:visible").click()
-    told = page.locator("[data-testid=stAlert]", has_text="this run had 84.1 GB")
+    told = page.locator("[data-testid=stAlert]", has_text="this run had 84.1 GiB")
     expect(told).to_contain_text("It ended at the logits", timeout=60_000)
     expect(told).to_contain_text("Estimated for this run: about ")
     batch(page).fill("3")

@@ -28,10 +28,10 @@ def cells(sample: Sample, now: float = 1002.0, code: str = "en") -> list[Cell]:
 def test_a_gpu_that_a_run_uses() -> None:
     gpu, cpu, ram, disk = cells(HOST)
     assert gpu == Cell(
-        "GPU 0", "97 %", "71/80 GB · 61 °C", (97.4, pytest.approx(88.75)),
-        "GPU 0: NVIDIA H100, load 97 %, memory 71/80 GB, 61 °C, 512 of 700 W, used by demo-1126", "run",
+        "GPU 0", "97 %", "71/80 GiB · 61 °C", (97.4, pytest.approx(88.75)),
+        "GPU 0: NVIDIA H100, load 97 %, memory 71/80 GiB, 61 °C, 512 of 700 W, used by demo-1126", "run",
     )
-    assert (cpu.value, ram.value, ram.more, disk.value) == ("41 %", "31 %", "8/24 GB", "1.24 TB free")
+    assert (cpu.value, ram.value, ram.more, disk.value) == ("41 %", "31 %", "8/24 GiB", "1.24 TB free")
     assert disk.told == "Disk of the workspace: 1.24 TB of 2 TB free." and disk.bars == (pytest.approx(38.0),)
 
 

@@ -39,11 +39,11 @@ from tests.support import pseudo
 from tests.support.runs import fake_cli, plan_for, wait_end
 from tests.support.sweeps import add_sweep
 
-# Data text: rows and names that the files below hold. `lfdash`, `tok` and `GB` are no words of a language.
+# Data text: rows and names that the files below hold. `lfdash`, `tok`, `GB` and `GiB` are no words of a language.
 DATA = {"rows", "pairs", "online", "broken", "new", "mine", "ask", "say", "hello", "world", "instruction", "output",
         "done", "failed", "odd", "scored", "merged", "absent", "fast", "nope", "zzz", "bad",
         "prompt", "response", "list", "out", "chosen", "rejected", "columns", "true", "fail"}
-NAMES = DATA | {"lfdash", "tok", "GPU", "GB", "MB", "YAML", *map(locales.name_of, locales.available())}
+NAMES = DATA | {"lfdash", "tok", "GPU", "GB", "GiB", "MB", "YAML", *map(locales.name_of, locales.available())}
 
 
 @dataclass

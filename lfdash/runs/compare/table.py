@@ -18,7 +18,7 @@ from lfdash.runs.metrics.whole import whole_frame
 STEP, LOSS = "step", "loss"
 EVAL = "eval_"  # begins what is measured now and then
 MOST_COLUMNS = 12  # quantities that have rows
-MEMORY = ("vram_reserved", "vram_allocated")  # GB; the first that a run has
+MEMORY = ("vram_reserved", "vram_allocated")  # GiB; the first that a run has
 # columns that say how a run was trained, not what came of it: no best, no last
 ASIDE = frozenset({"learning_rate", "grad_norm", "tokens_per_s", *MEMORY})
 
@@ -60,7 +60,7 @@ class Feed(Protocol):
 @dataclass(frozen=True)
 class Measured:
     """A run whose numbers are told. recorded: seconds of all its attempts, as far as its record tells; of a run without
-    one those of its log's last launch. has_record: whether it has one. device_memory: GB, the most that was seen in use
+    one those of its log's last launch. has_record: whether it has one. device_memory: GiB, the most that was seen used
     on one of its devices, by whomever."""
 
     feed: Feed | None = None
@@ -212,8 +212,8 @@ def side_rows(runs: Sequence[Measured]) -> Iterable[NumberRow]:
 
 
 def peak_memory(columns: MachineColumns) -> float | None:
-    """GB: the most that was in use on one of a run's devices; None where nothing was seen."""
+    """GiB, as PyTorch logs its own: the most that was in use on one of a run's devices; None where nothing was seen."""
     used = [device.memory_used for device in columns.devices.values()]
     known = np.concatenate(used) if used else np.empty(0)
     known = known[np.isfinite(known)]
-    return float(known.max()) / 1e9 if len(known) else None
+    return float(known.max()) / (1 << 30) if len(known) else None

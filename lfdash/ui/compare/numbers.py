@@ -160,7 +160,7 @@ def number_words(column: str, value: float) -> str:
     if column in ("step", "tokens"):
         return f"{value:,.0f}"
     if column == "memory":
-        return f"{value:.2f} GB"
+        return f"{value:.2f} GiB"
     if column.endswith("_per_s"):
         return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
     if 100 <= abs(value) < 1e7:

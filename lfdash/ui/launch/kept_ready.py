@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lfdash.engine.machine_words import GB
+from lfdash.engine.machine_words import GIB
 from lfdash.engine.services import Services
 from lfdash.ui.shared.text import markdown_safe, t
 
@@ -31,7 +31,7 @@ def words(services: Services) -> str:
         return t("ui.ready_off")
     if warm.state == "ready":
         held = warm.memory()
-        size = t("units.gb", n=f"{held / GB:.1f}") if held is not None else t("machine.unknown")
+        size = t("units.gib", n=f"{held / GIB:.1f}") if held is not None else t("machine.unknown")
         return t("ui.ready_now", size=size)
     if warm.why == "memory":
         return t("ui.ready_memory")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine.forecast import Forecast, forecast
-from lfdash.engine.machine_words import GB
+from lfdash.engine.machine_words import GIB
 from lfdash.memory.cards import TIGHT
 from lfdash.outcomes import Refused
 from lfdash.ui.form.state import Form
@@ -22,28 +22,28 @@ FEW = 3  # devices that are named; of more their number is told
 NAME = 24  # characters of a run's name in the line
 
 
-def gb(size: float) -> str:
-    """Bytes in GB, as the tools of the vendors of cards count them."""
-    whole = size / GB
+def gib(size: float) -> str:
+    """Bytes in GiB, as nvidia-smi and PyTorch count them."""
+    whole = size / GIB
     return f"{whole:.1f}" if whole < 99.95 else f"{whole:.0f}"
 
 
-def total_gb(size: float) -> str:
-    """A card's memory in GB."""
-    return f"{size / GB:.0f}" if size >= 10 * GB else f"{size / GB:.1f}"
+def total_gib(size: float) -> str:
+    """A card's memory in GiB."""
+    return f"{size / GIB:.0f}" if size >= 10 * GIB else f"{size / GIB:.1f}"
 
 
 def figure_words(found: Forecast) -> str:
     """What is taken, of how much, and where."""
-    need, room = gb(found.foretold.estimate.driver), found.room
+    need, room = gib(found.foretold.estimate.driver), found.room
     if room is None:
         code = "cpu" if found.cpu else "some" if found.blind else "none"
         return t(f"memory.foot_{code}", need=need)
     if len(found.rooms) == 1:
-        return t("memory.foot_on", need=need, total=total_gb(room.total), device=room.label)
+        return t("memory.foot_on", need=need, total=total_gib(room.total), device=room.label)
     labels = [one.label for one in found.rooms]
     where = listed(labels) if len(labels) <= FEW else t("memory.devices", count=len(labels))
-    return t("memory.foot_each", need=need, total=total_gb(room.total), devices=where)
+    return t("memory.foot_each", need=need, total=total_gib(room.total), devices=where)
 
 
 def off_words(found: Forecast) -> str:
@@ -84,7 +84,7 @@ def help_of(found: Forecast) -> str:
     parts = [t("memory.foot_help"), markdown_safe(learned_words(found))]
     room = found.room
     if room is not None:
-        parts.append(t("memory.free_now", free=gb(room.free), device=room.label))
+        parts.append(t("memory.free_now", free=gib(room.free), device=room.label))
     return "\n".join([" ".join(filter(None, parts)), *(f"- {markdown_safe(words)}" for words in unknown)])
 
 

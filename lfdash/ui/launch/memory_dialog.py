@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from lfdash.engine.forecast import Forecast, begin_dry_run, forecast
-from lfdash.engine.machine_words import GB
+from lfdash.engine.machine_words import GIB
 from lfdash.engine.memory import DRY_RUN_S
 from lfdash.memory.simulated import NOT_SHOWN
 from lfdash.outcomes import Refused
@@ -68,7 +68,7 @@ def draw_terms(found: Forecast) -> None:
     with st.container(key="memory_terms"):
         st.vega_lite_chart(frame, spec(len(frame), t("memory.axis"), bool(room)), key="memory_bars")
     if room is not None:
-        words = t("memory.lines", device=room.label, free=memory.gb(room.free), total=memory.total_gb(room.total))
+        words = t("memory.lines", device=room.label, free=memory.gib(room.free), total=memory.total_gib(room.total))
         st.caption(markdown_safe(words))
     unknown = [f"- {markdown_safe(t(f'memory.unknown_{code}'))}" for code in estimate.unknown]
     if unknown:
@@ -77,25 +77,25 @@ def draw_terms(found: Forecast) -> None:
 
 
 def bars(found: Forecast) -> pd.DataFrame:
-    """The terms in GB, each from where the one before ends, and their sum; beside each what the device has."""
+    """The terms in GiB, each from where the one before ends, and their sum; beside each what the device has."""
     estimate, room = found.foretold.estimate, found.room
     rows: list[dict[str, Any]] = []
     begin = 0.0
     for name, size in estimate.terms.items():
         if size > 0:
             label = term(t(f"memory.term_{name}"), size)
-            rows.append({"term": label, "begin": begin, "end": begin + size / GB})
+            rows.append({"term": label, "begin": begin, "end": begin + size / GIB})
             begin = rows[-1]["end"]
     whole = term(t("memory.driver"), estimate.driver)
-    frame = pd.DataFrame([*rows, {"term": whole, "begin": 0.0, "end": estimate.driver / GB}])
-    frame["free"] = room.free / GB if room else None
-    frame["total"] = room.total / GB if room else None
+    frame = pd.DataFrame([*rows, {"term": whole, "begin": 0.0, "end": estimate.driver / GIB}])
+    frame["free"] = room.free / GIB if room else None
+    frame["total"] = room.total / GIB if room else None
     return frame
 
 
 def term(name: str, size: float) -> str:
     """A term with its size."""
-    return f"{name} · {t('units.gb', n=memory.gb(size))}"
+    return f"{name} · {t('units.gib', n=memory.gib(size))}"
 
 
 @cache

@@ -51,7 +51,7 @@ def draw(form: Form, found: Forecast) -> None:
         st.caption(t("memory.knobs_none"))
     for one in offered:
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"memory_knob_{one.name}"):
-            words = t("memory.gives", size=memory.gb(one.saves), need=memory.gb(one.need))
+            words = t("memory.gives", size=memory.gib(one.saves), need=memory.gib(one.need))
             word = f" · {t(f'memory.is_{one.verdict}')}" if one.verdict else ""
             st.markdown(f"{markdown_safe(one.words)}  \n:gray[{markdown_safe(words + word)}]", width="stretch")
             st.button(
@@ -138,7 +138,7 @@ def draw_fit(form: Form, found: Forecast) -> None:
             fix |= own
         with st.container(key="memory_diff"):
             st.dataframe(rows, hide_index=True, key="memory_changes", height=36 * (len(rows) + 1))
-        st.caption(t("memory.fit_then", need=memory.gb(fit.estimate.driver)))
+        st.caption(t("memory.fit_then", need=memory.gib(fit.estimate.driver)))
     last = undo.last(form)
     taken = last is not None and last.what[0] == BY
     with st.container(horizontal=True, gap="small", key="memory_fit"):
@@ -155,7 +155,7 @@ def draw_fit(form: Form, found: Forecast) -> None:
 def card_words(name: str, found: Forecast) -> str:
     """A card in the list."""
     if name == HERE and found.room is not None:
-        return t("memory.card_here", device=found.room.label, free=memory.gb(found.room.free))
+        return t("memory.card_here", device=found.room.label, free=memory.gib(found.room.free))
     card = next(one for one in CARDS if one.name == name)
     return f"{card.name} ({', '.join(card.examples)})"
 
@@ -176,7 +176,7 @@ def rows_of(job: JobConfig, fix: Changes, saves: int) -> list[dict[str, str]]:
             shown.append((name, before, after))
     return [
         {t("memory.col_setting"): name, t("memory.col_from"): before, t("memory.col_to"): after,
-         t("memory.col_gives"): "" if place else f"−{t('units.gb', n=memory.gb(saves))}"}
+         t("memory.col_gives"): "" if place else f"−{t('units.gib', n=memory.gib(saves))}"}
         for place, (name, before, after) in enumerate(shown)
     ]
 

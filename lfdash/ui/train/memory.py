@@ -50,16 +50,16 @@ def draw_measured(services: Services, view: RunView, feed: RunFeed) -> None:
         return
     found, parts = foretold(services, view), []
     if isinstance(found, Foretold):
-        parts.append(t("memory.run_estimated", need=memory.gb(found.estimate.driver)))
+        parts.append(t("memory.run_estimated", need=memory.gib(found.estimate.driver)))
     if peak is not None:
-        total = memory.total_gb(peak.total)
-        parts.append(t("memory.run_peak", used=memory.gb(peak.used), total=total, device=peak.label))
+        total = memory.total_gib(peak.total)
+        parts.append(t("memory.run_peak", used=memory.gib(peak.used), total=total, device=peak.label))
     if reserved is not None:
-        parts.append(t("memory.run_reserved", size=memory.gb(reserved)))
+        parts.append(t("memory.run_reserved", size=memory.gib(reserved)))
     words = markdown_safe(" · ".join(parts))
     st.caption(f":material/memory: {words}", help=t("memory.run_measured_help"))
     if peak is not None and peak.near:
-        left = memory.gb(max(0, peak.total - peak.used))
+        left = memory.gib(max(0, peak.total - peak.used))
         st.warning(t("memory.run_near", device=peak.label, left=left), icon=":material/memory:")
 
 
@@ -83,15 +83,15 @@ def failure_words(services: Services, view: RunView) -> list[str]:
     found, told = foretold(services, view), failure(view)
     words = []
     if isinstance(found, Foretold):
-        words.append(t("memory.oom_estimated", need=memory.gb(found.estimate.driver)))
+        words.append(t("memory.oom_estimated", need=memory.gib(found.estimate.driver)))
     if told is None:
         return words
     if told.total is not None and told.own is not None:
-        sizes = {"total": memory.gb(told.total), "own": memory.gb(told.own), "wanted": memory.gb(told.wanted)}
+        sizes = {"total": memory.gib(told.total), "own": memory.gib(told.own), "wanted": memory.gib(told.wanted)}
         words.append(t("memory.oom_had", **sizes))
     if told.foreign >= FOREIGN:
         pids = ", ".join(str(pid) for pid, _ in told.others)
-        words.append(t("memory.oom_foreign", size=memory.gb(told.foreign), pids=pids or "?"))
+        words.append(t("memory.oom_foreign", size=memory.gib(told.foreign), pids=pids or "?"))
     bits = found.subject.bits if isinstance(found, Foretold) else 0
     moment = "loading_8bit" if told.moment == "loading" and bits == 8 else told.moment
     if moment:

@@ -151,8 +151,8 @@ def test_nothing_logged_and_no_number(tmp_path: Path) -> None:
 
 def test_the_most_memory_of_a_device() -> None:
     rows = [
-        {"time": 1.0, "devices": {"nvidia:0": {"memory_used": 3e9}, "nvidia:1": {"memory_used": 5e9}}},
-        {"time": 2.0, "devices": {"nvidia:0": {"memory_used": 4e9}, "nvidia:1": {}}},
+        {"time": 1.0, "devices": {"nvidia:0": {"memory_used": 3 << 30}, "nvidia:1": {"memory_used": 5 << 30}}},
+        {"time": 2.0, "devices": {"nvidia:0": {"memory_used": 4 << 30}, "nvidia:1": {}}},
     ]
     assert peak_memory(columns_of(rows)) == 5.0 and peak_memory(columns_of([{"time": 1.0}])) is None
     assert peak_memory(columns_of([])) is None

@@ -36,7 +36,7 @@ def test_it_says_what_it_costs_and_ends_when_it_is_switched_off(keeping: Service
     warm.want()
     wait_for(lambda: warm.state == "ready")
     app = visit()
-    assert "It takes 0.0 GB of main memory" in said(app)
+    assert "It takes 0.0 GiB of main memory" in said(app)
     app.toggle(key=KEY).set_value(False)
     pages.good(app.run())
     wait_for(lambda: (warm.state, warm.pid) == ("off", 0))
@@ -56,4 +56,4 @@ def test_the_variable_wins(services: Services) -> None:
 
 def test_why_it_is_not_ready(keeping: Services) -> None:
     keeping.warm._room = 1 << 60
-    assert "less than 4 GB" in said(visit())
+    assert "less than 4 GiB" in said(visit())

@@ -48,7 +48,7 @@ def test_a_smaller_batch_moves_the_figure_and_its_word_with_it(app: AppTest) -> 
     seen = sample(device(0, 48, 1))
     one = drawn(app, seen, batch_size="1", cutoff_len="2048")
     eight = drawn(app, seen, batch_size="8", cutoff_len="2048")
-    assert one.startswith(":green[:material/check: about ") and one.endswith("of 48 GB on GPU 0 · fits]")
+    assert one.startswith(":green[:material/check: about ") and one.endswith("of 48 GiB on GPU 0 · fits]")
     assert eight.startswith(":red[:material/error: ") and eight.endswith("does not fit]")
     assert float(eight.split("about ")[1].split()[0]) > 2 * float(one.split("about ")[1].split()[0])
 
@@ -61,7 +61,7 @@ def test_a_card_that_somebody_uses_is_told_apart_from_one_that_is_too_small(app:
 def test_without_a_gpu_there_is_a_figure_and_no_verdict(app: AppTest) -> None:
     words = drawn(app, Sample(time=1.0))
     assert words.startswith("about ") and words.endswith("no GPU here")
-    assert drawn(app, Sample(time=1.0, problems={"nvidia": "fails"})).endswith("GB of GPU memory")
+    assert drawn(app, Sample(time=1.0, problems={"nvidia": "fails"})).endswith("GiB of GPU memory")
 
 
 def test_a_size_that_only_a_name_tells_is_said_to_be_uncertain(app: AppTest) -> None:

@@ -83,7 +83,7 @@ def test_the_terms_add_up_and_are_drawn_beside_what_is_free(services: Services, 
     spec = memory_dialog.spec(3, "x", True)
     assert [layer["mark"]["type"] for layer in spec["layer"]] == ["bar", "rule", "rule"]
     assert len(memory_dialog.spec(3, "x", False)["layer"]) == 1
-    assert any("79.0 GB are free on GPU 0" in str(item.value) for item in app.caption)
+    assert any("79.0 GiB are free on GPU 0" in str(item.value) for item in app.caption)
 
 
 def test_one_click_takes_a_setting_over_and_undo_puts_back_what_was_there(app: AppTest) -> None:

@@ -47,7 +47,7 @@ def test_before_the_first_sample_it_has_its_place_and_nothing_is_zero(services: 
 
 
 def test_each_figure_has_a_name_that_says_it_in_full() -> None:
-    gpu = Cell("GPU 0", "97 %", "71/80 GB", (97.0, None), "GPU 0: load 97 %", "run")
+    gpu = Cell("GPU 0", "97 %", "71/80 GiB", (97.0, None), "GPU 0: load 97 %", "run")
     found = line_html([gpu, Cell("CPU", "–", "", (None,), "")], 1)
     assert 'role="group" aria-label="Machine"' in found
     assert 'class="lf-cell lf-device lf-run" role="img" title="GPU 0: load 97 %"' in found
@@ -63,7 +63,7 @@ def test_many_devices_have_less_room_each(devices: int, size: str, names: list[s
     assert f'class="lf-machine {size}"' in found and re.findall("<b>(.*?)</b>", found) == names
 
 
-def cells(cpu: float, name: str = "GPU 0", memory: str = "71/80 GB", look: str = "run") -> list[Cell]:
+def cells(cpu: float, name: str = "GPU 0", memory: str = "71/80 GiB", look: str = "run") -> list[Cell]:
     return [
         Cell(name, "97 %", memory, (97.0, 88.7), f"{name}: load 97 %, {memory}", look),
         Cell("CPU", f"{cpu:.0f} %", "", (cpu,), f"CPU: {cpu:.0f} % busy"),
@@ -71,8 +71,8 @@ def cells(cpu: float, name: str = "GPU 0", memory: str = "71/80 GB", look: str =
 
 
 @pytest.mark.parametrize(("now", "much"), [
-    (cells(5), False), (cells(7), True), (cells(0), True), (cells(4, memory="73/80 GB"), False),
-    (cells(4, memory="76/80 GB"), True), (cells(4, look="old"), True), (cells(4, name="GPU 1"), True),
+    (cells(5), False), (cells(7), True), (cells(0), True), (cells(4, memory="73/80 GiB"), False),
+    (cells(4, memory="76/80 GiB"), True), (cells(4, look="old"), True), (cells(4, name="GPU 1"), True),
     (cells(4, memory="unknown"), True), (cells(4)[:1], True),
 ], ids=str)
 def test_a_figure_that_trembles_is_no_news(now: list[Cell], much: bool) -> None:

@@ -63,8 +63,8 @@ def said(item: Any) -> str:
 def test_a_failure_for_want_of_memory_says_what_was_estimated_and_in_the_way(services: Services) -> None:
     app = page(services, log="batch", code=1)
     (told,) = [said(item) for item in app.main.error]
-    assert "Estimated for this run: about " in told and "139.8 GB" not in told  # written as 140
-    assert "this run had 84.1 GB" in told and "74.2 GB more" in told
+    assert "Estimated for this run: about " in told and "139.8 GiB" not in told  # written as 140
+    assert "this run had 84.1 GiB" in told and "74.2 GiB more" in told
     assert t("memory.oom_logits")[:30] in told and "Other processes" not in told
     app.button(key="oom_fit").click()
     pages.good(app.run())
@@ -93,13 +93,13 @@ def test_a_run_whose_settings_are_gone_has_no_offer(services: Services) -> None:
 def test_estimated_stands_beside_measured_and_a_card_that_was_nearly_full_is_told(services: Services) -> None:
     app = page(services, used=78.5, per_device_train_batch_size=1, cutoff_len=2048)
     (line,) = [said(item) for item in app.main.caption if "GPU memory: estimated" in said(item)]
-    assert "at most 78.5 of 80 GB in use on GPU 0" in line
-    assert any("only 1.5 GB were left" in said(item) for item in app.main.warning)
+    assert "at most 78.5 of 80 GiB in use on GPU 0" in line
+    assert any("only 1.5 GiB were left" in said(item) for item in app.main.warning)
 
 
 def test_a_card_with_room_is_no_warning_and_a_run_without_figures_has_no_line(services: Services) -> None:
     app = page(services, used=70)
-    assert any("at most 70.0 of 80 GB" in said(item) for item in app.main.caption)
+    assert any("at most 70.0 of 80 GiB" in said(item) for item in app.main.caption)
     assert not any("were left" in said(item) for item in app.main.warning)
 
 
