@@ -119,6 +119,7 @@ KNOBS: Mapping[str, Turn] = {
     "liger": liger, "checkpointing": checkpointing, "batch": batch, "optimizer_8bit": optimizer_8bit,
     "quantize_4bit": quantize_4bit, "zero2": zero2, "zero3": zero3, "offload": offload,
 }
+ORDERS = ((), ("quantize_4bit",))  # what is skipped: DeepSpeed cannot share weights that are quantized
 OFFERED: Mapping[str, Turn] = {**KNOBS, "batch": smallest_batch, "cutoff": cutoff}
 
 
@@ -137,13 +138,19 @@ def turned(subject: Subject) -> tuple[Knob, ...]:
 def make_it_fit(subject: Subject, free: int) -> Fit | None:
     """The smallest change with which a training needs at most `free` bytes of each GPU, in the order of KNOBS; the
     batch gets smaller only as far as it must. No change where it fits already; None where nothing is enough."""
-    for skipped in ((), ("quantize_4bit",)):  # DeepSpeed cannot share weights that are quantized
+    for skipped in ORDERS:
         names: list[str] = []
         for name, made in tried(subject, skipped):
             names += [name] if name else []
             if estimate(made).driver <= free:
                 return without_needless(subject, made, list(dict.fromkeys(names)), free)
     return None
+
+
+def least(subject: Subject) -> Estimate:
+    """What a training takes with every knob turned that saves something: less is not to be had this way."""
+    ways = [made for skipped in ORDERS for _, made in tried(subject, skipped)]
+    return min(map(estimate, ways), key=lambda found: found.driver)
 
 
 def tried(subject: Subject, skipped: tuple[str, ...] = ()) -> Iterator[tuple[str, Subject]]:

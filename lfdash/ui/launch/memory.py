@@ -8,6 +8,7 @@ from lfdash.engine.forecast import Forecast, forecast
 from lfdash.engine.machine_words import GIB
 from lfdash.memory.cards import TIGHT
 from lfdash.outcomes import Refused
+from lfdash.ui.form import undo
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.answers import refusal
@@ -18,6 +19,7 @@ LOOKS = {
     "fits": ("green", "check"), "unsure": ("orange", "help"), "tight": ("orange", "warning"),
     "in_use": ("orange", "hourglass_top"), "does_not": ("red", "error"),
 }
+BY = "ui.by_memory"  # who has replaced values of the form
 FEW = 3  # devices that are named; of more their number is told
 NAME = 24  # characters of a run's name in the line
 
@@ -99,10 +101,17 @@ def wish() -> None:
 
 
 def draw_figure(form: Form) -> None:
-    """The line of the foot; that it is not known, and why, where it is not."""
+    """The line of the foot; that it is not known, and why, where it is not. Beside it, what the dialog has changed in
+    the form can be taken back: the form's own *Undo* may be out of sight by then."""
     found = forecast(form.services, form.read().job)
-    with st.container(key="foot_memory"):
+    last = undo.last(form)
+    with st.container(horizontal=True, key="foot_memory", vertical_alignment="center", gap="xsmall"):
         if isinstance(found, Refused):
             st.caption(f":material/help: {t('memory.foot_unknown')}", help=markdown_safe(reason(found)))
-            return
-        st.button(label_of(found), key="memory_open", type="tertiary", on_click=wish, help=help_of(found))
+        else:
+            st.button(label_of(found), key="memory_open", type="tertiary", on_click=wish, help=help_of(found))
+        if last is not None and last.what[0] == BY:
+            st.button(
+                t("ui.undo"), key="memory_undo_foot", icon=":material/undo:", type="tertiary", on_click=form.undo,
+                help=t("memory.undo_foot", count=last.count),
+            )

@@ -13,8 +13,9 @@ from lfdash.jobs.cures import EXTRA_PREFIX, cure
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import JobConfig
 from lfdash.memory.cards import CARDS, verdict
-from lfdash.memory.diff import COUNTS, fit_into, on_more, steps
-from lfdash.memory.knobs import ZERO3, turned
+from lfdash.memory.diff import COUNTS, fit_into, on_more, room_for, steps
+from lfdash.memory.knobs import ZERO3, least, turned
+from lfdash.memory.subject import Subject
 from lfdash.outcomes import Value
 from lfdash.ui.form import problems, sidebar, undo
 from lfdash.ui.form.state import Form
@@ -22,7 +23,6 @@ from lfdash.ui.launch import memory
 from lfdash.ui.shared import clicks, keyed
 from lfdash.ui.shared.text import label, markdown_safe, t
 
-BY = "ui.by_memory"  # who has replaced values of the form
 CARD = "memory.card"  # session: the card that it shall fit on
 HERE = "here"  # the device of this machine that decides
 LEAST = 1 << 26  # bytes: what saves less is not offered
@@ -125,7 +125,7 @@ def draw_fit(form: Form, found: Forecast) -> None:
     fit, job = fit_into(found.foretold.subject, sizes[chosen]), form.read().job
     fix: dict[str, Value | None] = {}
     if fit is None:
-        st.warning(t("memory.fit_none"), icon=":material/block:")
+        st.warning(none_words(found.foretold.subject, sizes[chosen]), icon=":material/block:")
     elif not fit.names and not fit.estimate.bounded:
         st.info(t("memory.fit_unsure"), icon=":material/help:")
     elif not fit.names:
@@ -140,7 +140,7 @@ def draw_fit(form: Form, found: Forecast) -> None:
             st.dataframe(rows, hide_index=True, key="memory_changes", height=36 * (len(rows) + 1))
         st.caption(t("memory.fit_then", need=memory.gib(fit.estimate.driver)))
     last = undo.last(form)
-    taken = last is not None and last.what[0] == BY
+    taken = last is not None and last.what[0] == memory.BY
     with st.container(horizontal=True, gap="small", key="memory_fit"):
         st.button(
             t("memory.apply_all"), key="memory_apply", type="primary", disabled=not fix, on_click=apply,
@@ -150,6 +150,12 @@ def draw_fit(form: Form, found: Forecast) -> None:
             t("ui.undo"), key="memory_undo", icon=":material/undo:", disabled=not taken, on_click=take_back,
             args=(form,), help=t("memory.undo_help") if taken else t("memory.undo_nothing"),
         )
+
+
+def none_words(subject: Subject, total: int) -> str:
+    """That nothing is enough, and by how much."""
+    need, room = least(subject).driver, room_for(subject, total)
+    return t("memory.fit_none", need=memory.gib(need), room=memory.gib(room), short=memory.gib(need - room))
 
 
 def card_words(name: str, found: Forecast) -> str:
@@ -190,7 +196,7 @@ def apply(form: Form, fix: Changes) -> None:
     """A change was accepted: the whole page follows, and the dialog stays. The second half of a double click is none
     on what has moved up."""
     if clicks.is_first("memory_apply"):
-        form.apply_fix(fix, BY)
+        form.apply_fix(fix, memory.BY)
     st.rerun()
 
 

@@ -85,6 +85,35 @@ def test_the_figure_refuses_no_start(app: AppTest) -> None:
     assert dialogs.MEMORY not in app.session_state
 
 
+def foot_page() -> None:
+    """The line of the foot; `do` of the session: changes that the dialog makes in the form."""
+    import streamlit as st
+
+    from lfdash.jobs.kinds import DEFAULT
+    from lfdash.ui.form.state import Form
+    from lfdash.ui.launch import memory
+    from lfdash.ui.shared.session import shared_services
+
+    form = Form(shared_services(), DEFAULT)
+    form.seed()
+    if "do" in st.session_state:
+        form.apply_fix(st.session_state.pop("do"), memory.BY)
+    memory.draw_figure(form)
+
+
+def test_what_the_dialog_changed_can_be_taken_back_beside_the_figure(services: Services) -> None:
+    def undo(app: AppTest) -> list[str]:
+        return [str(one.help) for one in app.button if one.key == "memory_undo_foot"]
+
+    app = pages.good(AppTest.from_function(foot_page, default_timeout=60).run())
+    before = app.session_state["train.batch_size"]
+    assert undo(app) == []
+    app.session_state["do"] = {"train.batch_size": 64, "top.model_path": "somebody/something"}
+    assert undo(pages.good(app.run())) == [t("memory.undo_foot", count=2)], "also where no figure is known any more"
+    app.button(key="memory_undo_foot").click()
+    assert undo(pages.good(app.run())) == [] and app.session_state["train.batch_size"] == before
+
+
 def test_the_run_by_which_it_was_corrected_is_named_in_the_line(app: AppTest) -> None:
     seen = sample(device(0, 48, 1))
     plain = drawn(app, seen, batch_size="1", cutoff_len="2048")
