@@ -62,8 +62,18 @@ def closed_form(subject: Subject) -> Estimate:
     reserved = reserved_size(subject, has, sums[peak])
     codes, band, bounded = unknown_of(subject)
     whole = made(found[peak], sums[peak], reserved, CONTEXT[subject.sharding] * GIB, tuple(codes),
-                 max(BAND, band), {name: int(size) for name, size in sums.items()}, has.found.trained)
+                 max(BAND + more_if_ragged(subject, sums[peak]), band),
+                 {name: int(size) for name, size in sums.items()}, has.found.trained)
     return replace(whole, bounded=bounded)
+
+
+def more_if_ragged(subject: Subject, peak: float) -> float:
+    """The share by which the peak is higher with rows of other lengths, which are padded, where these are not known."""
+    if subject.lengths or subject.packed:
+        return 0.0
+    ragged = replace(subject, lengths=(subject.cutoff - 1,))
+    sums = (sum(terms.values()) for terms in phases(ragged, parts(ragged)).values())
+    return max(0.0, max(sums) / peak - 1)
 
 
 def made(

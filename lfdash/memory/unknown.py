@@ -67,7 +67,7 @@ ROWS = (
     Unknown("stage", lambda s: s.stage not in STAGES, 0.50, bounded=False),
     Unknown("method", lambda s: s.method not in METHODS, 0.50, bounded=False),
     Unknown("multimodal", lambda s: s.architecture.multimodal, 0.25, bounded=False),
-    Unknown("several_gpus", lambda s: s.world_size > 1 and not shared(s), 0.15),
+    Unknown("several_gpus", lambda s: s.world_size > 1 and not shared(s), 0.15, bounded=False),
     Unknown("several_gpus", shared, 0.50, bounded=False),
     Unknown("fsdp", lambda s: s.sharding == "fsdp", 0.30, bounded=False),
     Unknown("deepspeed", lambda s: s.sharding in ("z2", "z3") and s.zero_stage not in (2, 3), 0.30, bounded=False),

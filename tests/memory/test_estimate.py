@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfdash.memory.architecture import Architecture
-from lfdash.memory.estimate import estimate
+from lfdash.memory.estimate import BAND, estimate
 from lfdash.memory.subject import Subject
 from tests.support.memory import QWEN_7B, measured, shape, subject
 
@@ -169,3 +169,11 @@ def test_a_full_preference_training_has_a_reference_model_besides(stage: str) ->
     full = subject(finetuning_type="full", stage=stage)
     more = estimate(full).phases["optimizer"] - estimate(subject(finetuning_type="full")).phases["optimizer"]
     assert more == 2 * full.architecture.total
+
+
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_where_lengths_are_not_known_the_band_holds_what_padding_would_take(checkpointing: bool) -> None:
+    unknown = subject(cutoff_len=8192, per_device_train_batch_size=4, disable_gradient_checkpointing=not checkpointing)
+    ragged = replace(unknown, lengths=(8192, 10))
+    assert estimate(ragged).driver <= estimate(unknown).driver * (1 + estimate(unknown).band)
+    assert estimate(unknown.changed(packing=True)).band == BAND
