@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,13 +20,14 @@ from tests.support.memory import subject
 pytestmark = pytest.mark.train_env
 ALLOWED = 0.05  # share by which the two may differ
 FEW, MANY = range(12), range(12, 72)
+MOST_S = 1200  # 60 jobs took 460 s on two cores at a load of 10
 
 
 def differences(jobs: dict[int, Subject]) -> dict[int, float]:
     """Seed -> how far the closed form's peak is from the dry run's, as a share."""
     asked = json.dumps([payload(job) for job in jobs.values()])
     program = [sys.executable, str(PROGRAMS / "dry_runs.py")]
-    done = subprocess.run(program, input=asked, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(program, input=asked, capture_output=True, text=True, timeout=MOST_S)
     assert done.returncode == 0, done.stderr[-3000:]
     found = {}
     for (seed, job), points in zip(jobs.items(), json.loads(done.stdout), strict=True):
@@ -43,6 +45,8 @@ def test_they_agree_on_a_dozen() -> None:
 @pytest.mark.slow
 def test_they_agree_on_sixty_more() -> None:
     found = differences({seed: drawn(seed) for seed in MANY})
+    sizes = sorted(map(abs, found.values()))
+    print(f"off by {statistics.median(sizes):.2%} in the median, {sizes[-1]:.2%} at most")
     assert len(found) == 60 and {seed: error for seed, error in found.items() if abs(error) > ALLOWED} == {}
 
 
