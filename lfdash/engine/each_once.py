@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
+PATIENCE_S = 0.1  # for a new answer, once; some runs take no longer
+
 Answer = TypeVar("Answer")
 Wanted = Callable[[], Mapping[Hashable, Callable[[], Answer | None]]]  # thing -> finds its answer
 
@@ -23,9 +25,11 @@ class EachOnce(Generic[Answer]):
         return [answer for answer in list(self._found.values()) if answer is not None]
 
     def want(self, of: object, wanted: Wanted[Answer]) -> None:
-        """Has what is new found, where something is. Arguments as `find`."""
+        """Has what is new found, where something is; little is found before it returns. Arguments as `find`."""
         if of is not self._of and not self._finding.locked():
-            threading.Thread(target=self.find, args=(of, wanted), name="lfdash-each-once", daemon=True).start()
+            finding = threading.Thread(target=self.find, args=(of, wanted), name="lfdash-each-once", daemon=True)
+            finding.start()
+            finding.join(PATIENCE_S)
 
     def find(self, of: object, wanted: Wanted[Answer]) -> None:
         """Finds what is new, and forgets what is not wanted any more. of: what `wanted` was made of: the same object,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from lfdash.engine.memory import DRY_RUN_S
 from tests.e2e.conftest import Server, drawn, pick_option
 from tests.e2e.test_train import choose_preset
 from tests.support import ROOT
@@ -95,9 +96,23 @@ def test_make_it_fit_on_24_gb_and_undo_also_after_the_dialog_is_closed(card_page
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     assert needed(page) <= 24 * 0.92
-    page.locator(".st-key-memory_undo_foot button").click()  # in view, beside the figure
+    page.locator(".st-key-memory_undo_foot button:visible").click()  # in view, beside the figure
     expect(batch(page)).to_have_value("8")
     assert needed(page) == before
+
+
+def test_measure_precisely_answers_on_the_demo(page: Page) -> None:
+    """LLaMA-Factory's own code on fake tensors; the dialog stays open, and the figure is the measured one."""
+    figure(page).click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator(".st-key-memory_measure_go button:visible").click()
+    expect(dialog.locator(".st-key-memory_cancel button:visible")).to_be_visible()
+    expect(dialog).to_contain_text(re.compile(r"Measured by a dry run in \d+ s"), timeout=1000 * DRY_RUN_S)
+    expect(dialog).to_contain_text("By a dry run of LLaMA-Factory")
+    expect(dialog.locator(".st-key-memory_measure_go")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(figure(page)).to_be_enabled()
 
 
 def test_a_run_that_ran_out_of_memory_says_why_and_offers_to_make_it_fit(

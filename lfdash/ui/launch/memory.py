@@ -100,6 +100,12 @@ def wish() -> None:
     st.session_state[dialogs.MEMORY] = True
 
 
+def take_back(form: Form) -> None:
+    """*Undo* was pressed: the whole form follows, not this part of it alone."""
+    form.undo()
+    st.rerun()
+
+
 def draw_figure(form: Form) -> None:
     """The line of the foot; that it is not known, and why, where it is not. Beside it, what the dialog has changed in
     the form can be taken back: the form's own *Undo* may be out of sight by then."""
@@ -112,6 +118,6 @@ def draw_figure(form: Form) -> None:
             st.button(label_of(found), key="memory_open", type="tertiary", on_click=wish, help=help_of(found))
         if last is not None and last.what[0] == BY:
             st.button(
-                t("ui.undo"), key="memory_undo_foot", icon=":material/undo:", type="tertiary", on_click=form.undo,
-                help=t("memory.undo_foot", count=last.count),
+                t("ui.undo"), key="memory_undo_foot", icon=":material/undo:", type="tertiary", on_click=take_back,
+                args=(form,), help=t("memory.undo_foot", count=last.count),
             )

@@ -203,5 +203,4 @@ def apply(form: Form, fix: Changes) -> None:
 def take_back(form: Form) -> None:
     """*Undo* was pressed."""
     if clicks.is_first("memory_undo"):
-        form.undo()
-    st.rerun()
+        memory.take_back(form)
