@@ -22,7 +22,7 @@ from lfdash.launchers.base import Launched, Launcher
 from lfdash.outcomes import DISK_FULL, NOT_WRITABLE, Refused, refused_by
 from lfdash.queue.commands import QueueCommands, taken
 from lfdash.queue.genuine import MADE, why_not_ours
-from lfdash.queue.placement import Allocation, DevicePool, NoRoom
+from lfdash.queue.placement import NOT_KNOWN, Allocation, DevicePool, Fitting, NoRoom
 from lfdash.queue.store import Queued, QueueEntry
 from lfdash.queue.turns import (
     CachedDevices,
@@ -80,6 +80,8 @@ class Dispatcher:
         self._cli = cli
         self._outside: dict[str, Reason] = {}  # jobs whose paths lead out of what this dashboard allows
         self._rest_until = 0.0
+        # where a job fits, by its estimate; set by engine/fitting.py
+        self.fitting: Callable[[LaunchPlan], Fitting] = lambda plan: NOT_KNOWN
 
     def launch(
         self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None, *, beside: bool = False
@@ -123,9 +125,9 @@ class Dispatcher:
             return Refused("exists", {"path": plan.output_dir})
         pools = self._pools(now=True)
         if not self._queue.jobs.settings().paused:
-            queue_status(entries, pools, self._kept, paused=False)
+            queue_status(entries, pools, self._kept, paused=False, fitting=self.fitting)
         pool = pools(record)
-        place = pool.anyway(request) if beside else pool.place(request)
+        place = pool.anyway(request) if beside else pool.place(request, self._fitting(plan, request))
         if not isinstance(place, NoRoom) and not beside and right.unseen is not None:
             place = NoRoom("unseen", {"path": right.unseen[0], "reason": right.unseen[1]})
         if isinstance(place, NoRoom):
@@ -182,6 +184,9 @@ class Dispatcher:
     def _launcher(self, record: RunRecord) -> Launcher:
         return self._watcher.launchers.get(record.launcher)
 
+    def _fitting(self, plan: LaunchPlan, request: ResourceRequest) -> Fitting:
+        return self.fitting(plan) if request.fits else NOT_KNOWN
+
     def _local_views(self) -> list[RunView]:
         """The runs of this machine that are not over."""
         return [view for view in self._watcher.alive if view.record is not None and self._launcher(view.record).local]
@@ -205,7 +210,7 @@ class Dispatcher:
             return refused
         request = request or ResourceRequest()
         record = replace(record, launcher=self._launcher(record).name)
-        place = self._pools()(record).place(request)
+        place = self._pools()(record).place(request, self._fitting(plan, request))
         if isinstance(place, NoRoom) and place.never:
             return Refused("never", {"code": place.code, **place.params})
         may = self._with_right(lambda right: right.to_start(plan, record)) if plan.attempt > 1 else record
@@ -339,7 +344,9 @@ class Dispatcher:
             return []
         paused = self._queue.jobs.settings().paused
         stalls = {view.name: view.stall for view in self._watcher.alive if view.stall is not None}
-        return queue_status(entries, self._pools(now=now), self._kept, paused=paused, stalls=stalls)
+        return queue_status(
+            entries, self._pools(now=now), self._kept, paused=paused, stalls=stalls, fitting=self.fitting
+        )
 
     def _tidy(self, right: Right) -> None:
         """Removes jobs that have become runs. One of which nothing was ever started waits again: the dashboard

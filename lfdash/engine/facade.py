@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lfdash.data.report import DatasetReport, report_entry, report_file
 from lfdash.data.rows import SUFFIXES
-from lfdash.engine import context, plans
+from lfdash.engine import context, fitting, plans
 from lfdash.engine.more import prepare_more
 from lfdash.engine.opening import Config, Opened, named, open_config
 from lfdash.engine.resume import prepare_resume, stored, why_not_resumed
@@ -53,6 +53,7 @@ def open_workspace(workspace: str | os.PathLike[str] | None = None, *, create: b
     folder = Path(workspace or os.environ.get("LFDASH_WORKSPACE", "workspace")).expanduser().resolve()
     roots = [Path(os.path.abspath(root)) for root in folders_in(os.environ.get("LFDASH_ROOTS", ""))]
     services = Services(find_project(), folder, roots, create=create)
+    fitting.attach(services)
     services.take_found()
     services.registry.load()
     return Workspace(services)

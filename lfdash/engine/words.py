@@ -10,7 +10,8 @@ from lfdash.runs.details import RunDetails
 from lfdash.runs.first_checkpoint import NEVER, lacks_checkpoint
 from lfdash.runs.view import REFUSED, Reason, RunView, Stall, Waiting
 
-BEGIN_WITH_WORDS = ("several", "paused")  # reasons that begin neither with a name nor with "GPU"
+# reasons that begin neither with a name nor with "GPU"
+BEGIN_WITH_WORDS = ("several", "paused", "fits_unread", "fits_taken", "fits_full")
 
 
 def reason_in(code: str, reason: Reason, safe: Callable[[str], str] = str) -> str:

@@ -10,15 +10,18 @@ from lfdash.jobs.kinds import kind_of
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 COUNT = "LFDASH_GPUS"  # environment of a job that asks for a number of GPUs, whichever they are
+FITS = "LFDASH_FITS"  # of one that wants only GPUs with enough free memory for it
 
 
 @dataclass(frozen=True)
 class ResourceRequest:
-    """What a job wants: exactly `devices`, else `count` GPUs, else all there are; `cpu`: none, whatever there is."""
+    """What a job wants: exactly `devices`, else `count` GPUs, else all there are; `cpu`: none, whatever there is. fits:
+    of `count` GPUs, only those that have enough free memory when it starts."""
 
     devices: tuple[str, ...] = ()
     count: int | None = None
     cpu: bool = False
+    fits: bool = False
 
 
 def request_of(args: Mapping[str, Any], env: Mapping[str, str]) -> ResourceRequest:
@@ -28,5 +31,6 @@ def request_of(args: Mapping[str, Any], env: Mapping[str, str]) -> ResourceReque
     if VISIBLE in env:
         named = tuple(word.strip() for word in env[VISIBLE].split(",") if word.strip())
         return ResourceRequest(named) if named else ResourceRequest(cpu=True)
-    count = env.get(COUNT, "")
-    return ResourceRequest(count=int(count)) if count.isdigit() and int(count) else ResourceRequest()
+    told, fits = env.get(COUNT, ""), env.get(FITS) == str(True)
+    count = int(told) if told.isdigit() and int(told) else None
+    return ResourceRequest(count=count or 1, fits=True) if fits else ResourceRequest(count=count)

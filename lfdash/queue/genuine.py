@@ -13,7 +13,7 @@ from pathlib import Path
 from lfdash.jobs.args import HUB, HUBS
 from lfdash.jobs.fields import FIELDS
 from lfdash.jobs.kinds import KINDS, PORT_VARIABLE, named
-from lfdash.jobs.resources import COUNT, VISIBLE
+from lfdash.jobs.resources import COUNT, FITS, VISIBLE
 from lfdash.jobs.secret_arguments import VARIABLES
 from lfdash.queue.turns import ORDER, PORT
 from lfdash.runs.paths import RunPaths
@@ -26,7 +26,7 @@ SWITCHES = frozenset({ENABLED, TORCHRUN, *(name for names in HUBS.values() for n
 FIXED = {name: value for kind in KINDS for name, value in kind.env.items()}  # of one value wherever they stand
 MADE = frozenset(name for kind in KINDS for name in kind.made_secrets)
 ENVIRONMENT = frozenset({
-    *SWITCHES, *FIXED, WORKDIR, VISIBLE, COUNT, ORDER, PORT, PORT_VARIABLE,
+    *SWITCHES, *FIXED, WORKDIR, VISIBLE, COUNT, FITS, ORDER, PORT, PORT_VARIABLE,
     *(row.env for row in FIELDS if row.env and row.env != HUB),
 })
 SECRETS = frozenset({*VARIABLES.values(), *(row.secret for row in FIELDS if row.secret), *MADE})
@@ -77,5 +77,6 @@ def odd_variables(env: Mapping[str, str], output_dir: str) -> Iterator[str]:
         number = value.isascii() and value.isdigit()
         fixed = {WORKDIR: output_dir, ORDER: "PCI_BUS_ID", **dict.fromkeys(SWITCHES, "1"), **FIXED}.get(name, value)
         wrong = value != fixed or (name in (PORT, PORT_VARIABLE, COUNT) and not number)
+        wrong |= name == FITS and value not in (str(True), str(False))
         if name not in ENVIRONMENT or wrong or "\0" in value:
             yield name

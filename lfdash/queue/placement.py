@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from lfdash.jobs.resources import ResourceRequest
+
+GIB = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,20 @@ class NoRoom:
     behind: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Fitting:
+    """Where a job fits by its estimate. need: bytes of each GPU; now: GPUs that have so much free, the smallest first;
+    empty: those that would have it if nothing were on them. unknown: why that cannot be told, where it cannot."""
+
+    need: int = 0
+    now: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    unknown: NoRoom | None = None
+
+
+NOT_KNOWN = Fitting(unknown=NoRoom("fits_unknown", never=True))
+
+
 @dataclass
 class DevicePool:
     """The machine with what is on it now: GPU -> run that has it, the runs in slots, and what jobs that wait
@@ -59,8 +75,8 @@ class DevicePool:
         """Room for any job, without a device of this machine: somebody else gives them out."""
         return cls(Inventory(slots=sys.maxsize, countable=False))
 
-    def place(self, request: ResourceRequest) -> Allocation | NoRoom:
-        """Where a job can run now, or what it has to wait for."""
+    def place(self, request: ResourceRequest, fitting: Fitting = NOT_KNOWN) -> Allocation | NoRoom:
+        """Where a job can run now, or what it has to wait for. fitting: of one that wants only GPUs that it fits on."""
         if request.devices:
             return self._exactly(request.devices)
         if request.cpu or not self.machine.gpus:
@@ -70,7 +86,7 @@ class DevicePool:
         if request.count is None:
             found = self._exactly(self.machine.gpus)
             return Allocation(found.devices, all=True) if isinstance(found, Allocation) else found
-        return self._some(request.count)
+        return self._fitting(request.count, fitting) if request.fits else self._some(request.count)
 
     def _slot(self) -> Allocation | NoRoom:
         if self.slots_promised_to:
@@ -103,6 +119,25 @@ class DevicePool:
         groups, behind = grouped(had)
         params = {"asked": str(count), "free": str(idle), "who": listed(groups)}
         return NoRoom("short", params, behind=behind)
+
+    def _fitting(self, count: int, fitting: Fitting) -> Allocation | NoRoom:
+        """GPUs that are free and have enough memory: the smallest that do, so that the largest stay for others."""
+        if fitting.unknown is not None:
+            return fitting.unknown
+        need = {"need": f"{fitting.need / GIB:.1f}", "asked": str(count)}
+        if len(fitting.empty) < count:
+            return NoRoom("fits_none", need, never=True)
+        holders = {gpu: holder for gpu in fitting.empty if (holder := self._holder(gpu)) is not None}
+        free = [gpu for gpu in fitting.now if gpu not in holders]
+        if len(free) >= count:
+            return Allocation(tuple(sorted(free[:count], key=self.machine.gpus.index)))
+        had = {gpu: holder for gpu, holder in holders.items() if holder[0] != "turn"}
+        if len([gpu for gpu in fitting.now if gpu not in had]) >= count:
+            return NoRoom("turn", {"run": next(who for why, who in holders.values() if why == "turn")})
+        groups, behind = grouped(had)
+        if had:
+            return NoRoom("fits_taken", {**need, "who": listed(groups)}, behind=behind)
+        return NoRoom("fits_full", {**need, "gpu": ", ".join(fitting.empty)})
 
     def _holder(self, gpu: str) -> tuple[str, str] | None:
         """Why a GPU cannot be given, and who has it: "run" (one of ours), "leaving", "foreign", or "turn" (a job that
@@ -157,6 +192,7 @@ class DevicePool:
 
     def anyway(self, request: ResourceRequest) -> Allocation | NoRoom:
         """Where a job runs when its user does not want to wait: what it named, or what is least in use."""
+        request = replace(request, fits=False)
         found = self.place(request)
         if isinstance(found, Allocation) or found.never:
             return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from lfdash.files import readable
 from lfdash.jobs.kinds import PORT_VARIABLE, named
 from lfdash.jobs.resources import VISIBLE, ResourceRequest
-from lfdash.queue.placement import Allocation, DevicePool, Inventory, NoRoom
+from lfdash.queue.placement import NOT_KNOWN, Allocation, DevicePool, Fitting, Inventory, NoRoom
 from lfdash.queue.ports import master_port
 from lfdash.queue.store import QueueEntry
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
@@ -119,12 +119,12 @@ def ports_of(views: Iterable[RunView]) -> set[int]:
 
 def queue_status(
     entries: Sequence[QueueEntry], pools: PoolOf, kept: Callable[[QueueEntry], Reason | None], *, paused: bool,
-    stalls: Mapping[str, Stall] | None = None,
+    stalls: Mapping[str, Stall] | None = None, fitting: Callable[[LaunchPlan], Fitting] = lambda plan: NOT_KNOWN,
 ) -> list[tuple[QueueEntry, Waiting, Allocation | None]]:
     """Each waiting job in order: how it stands, and the place that it can have now (None: it waits or is held).
 
     The pools are changed as if every job that can start had started. kept: why a job is not to be started, whatever its
-    user wants. stalls: the runs that do not step any more.
+    user wants. stalls: the runs that do not step any more. fitting: where a job fits, asked of those that want to know.
     """
     found = []
     for number, entry in enumerate(entries):
@@ -133,7 +133,7 @@ def queue_status(
         behind: tuple[str, ...] = ()
         if held is None:
             pool = pools(entry.record)
-            answer = pool.place(entry.request)
+            answer = pool.place(entry.request, fitting(entry.plan) if entry.request.fits else NOT_KNOWN)
             if isinstance(answer, NoRoom) and answer.never:
                 held = Reason(answer.code, answer.params)
             elif isinstance(answer, NoRoom):

@@ -39,6 +39,8 @@ def ask_words(ask: ResourceRequest, gpus: int) -> str:
         return t("ui.queue_asks_named", gpus=markdown_safe(", ".join(ask.devices)))
     if ask.cpu or not gpus:
         return t("ui.queue_asks_cpu")
+    if ask.fits:
+        return t("ui.queue_asks_fits", count=ask.count or 1)
     return t("ui.queue_asks_all") if ask.count is None else t("ui.queue_asks_count", count=ask.count)
 
 

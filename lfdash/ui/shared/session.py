@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from lfdash.engine import fitting
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.sweeps import Sweeps, attach
 from lfdash.workspace.allowed_paths import named
@@ -19,6 +20,7 @@ def install(services: Services) -> None:
     """Makes `services` the process-wide object (called once, by the server's entry)."""
     _installed[:] = [services]
     _sweeps[:] = [attach(services)]
+    fitting.attach(services)
 
 
 def opened() -> Services:
