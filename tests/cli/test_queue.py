@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -9,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.services import Services, find_project
+from lfdash.machine.sampler import Machine
+from lfdash.queue.placement import Inventory
+from lfdash.workspace.devices import Gpu
 from tests.cli.test_check import job
 from tests.cli.test_ls import COLUMNS
+from tests.support.gpu import device, sample
 from tests.support.runs import wait_end
 from tests.support.terminal import DEMO, lfdash
 
@@ -54,3 +60,17 @@ def test_a_token_of_the_configuration_would_be_gone(workspace: Path, tmp_path: P
     assert (said.code, said.json["refused"]) == (1, "secret_queue")
     assert "HF_TOKEN" in said.json["message"] and token not in said.out + said.err
     assert lfdash("ls", "--json").json == []
+
+
+def test_any_gpu_where_it_fits(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU is a sample of a machine."""
+    monkeypatch.setattr("lfdash.workspace.devices.read_gpus", lambda: ((Gpu(0, "A card", True),), None))
+    monkeypatch.setattr("lfdash.queue.turns.CachedDevices.machine", lambda self, slots, now=False: Inventory(("0",)))
+    path = job(tmp_path, model_name_or_path="Qwen/Qwen2.5-7B-Instruct", bf16=True, per_device_train_batch_size=1)
+    path.write_text("# environment: LFDASH_FITS=True\n" + path.read_text())
+    monkeypatch.setattr(Machine, "seen", replace(sample(device(0, 8, 0)), time=time.time() + 1000))
+    said = lfdash("queue", path, "--json")
+    assert (said.code, said.json["refused"]) == (1, "never") and "GiB on each GPU" in said.json["message"]
+    monkeypatch.setattr(Machine, "seen", replace(sample(device(0, 80, 70)), time=time.time() + 1000))
+    run_id = lfdash("queue", path, "--json").json["id"]
+    assert "so much is not free now on GPU 0" in lfdash("show", run_id).out

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from lfdash.engine.memory import DRY_RUN_S
 from tests.e2e.conftest import Server, drawn, pick_option
-from tests.e2e.test_train import choose_preset
+from tests.e2e.test_train import choose_preset, wait_state
 from tests.support import ROOT
 from tests.support.gpu import stand_in
 from tests.support.server import start_server
@@ -146,5 +146,35 @@ def test_a_run_that_ran_out_of_memory_says_why_and_offers_to_make_it_fit(
     expect(dialog.locator(".st-key-memory-card input").first).to_have_value(re.compile("^141 GB"))
     page.keyboard.press("Escape")
     expect(batch(page)).to_have_value("16")  # the run's own settings
+    page.close()
+    running.end()
+
+
+def test_a_job_for_any_gpu_where_it_fits_waits_says_why_and_starts_there(
+    demo_workspace: Path, tmp_path: Path, browser: Browser
+) -> None:
+    """What is free on the card is in a file; the training is a program that ends at once."""
+    for part in ("data", "models", ".lfdash"):
+        shutil.copytree(demo_workspace / part, tmp_path / "workspace" / part)
+    cli, seen = tmp_path / "llamafactory-cli", tmp_path / "seen"
+    cli.write_text(f"#!{sys.executable} -IS\nimport os\n"
+                   f"open({str(seen)!r}, 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])\n")
+    cli.chmod(0o755)
+    env = stand_in(tmp_path / "driver", (8, 0), (80, 75)) | {"LFDASH_CLI": str(cli)}
+    running = start_server(tmp_path / "workspace", env=env)
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(running.url)
+    page.wait_for_selector(".st-key-start button:enabled", timeout=60_000)
+    choose_preset(page, LORA)
+    page.locator("summary:visible", has_text="Devices").click()
+    page.locator("[class*='st-key-flag_train-gpu_fits'] button:visible", has_text="on").click()
+    expect(figure(page)).to_contain_text("about 20")
+    drawn(page)
+    page.locator(".st-key-enqueue button:visible").click()
+    waiting = page.locator("[data-testid=stAlert]", has_text="GiB on each GPU")
+    expect(waiting).to_contain_text("so much is not free now on GPU 1", timeout=60_000)
+    stand_in(tmp_path / "driver", (8, 0), (80, 1))  # whoever had it has left
+    wait_state(page, "SUCCEEDED", 1)
+    assert seen.read_text() == "1"
     page.close()
     running.end()
