@@ -18,7 +18,8 @@ from lfdash.engine.sweep_views import SweepView
 from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.runs import notes
-from lfdash.ui.form.state import BASELINE, scoped
+from lfdash.ui.form.keys import scoped
+from lfdash.ui.form.state import BASELINE
 from lfdash.ui.launch import sweep_list
 from lfdash.ui.runs.tables import open_key
 from lfdash.ui.shared import dialogs, session
