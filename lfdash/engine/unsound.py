@@ -52,9 +52,9 @@ def looked_at(services: Services, row: NamedFile, name: str, args: Mapping[str, 
     found = wrong_config(services, path, name, args.get(BASE.get(row.argument, ""))) if held == ADAPTER else None
     if found is not None and found.level == "error":
         return found
-    if not holds_weights(held, names):
-        return Unsound(name, "weights_gone")
-    return found
+    # llamafactory/model/loader.py: the model's configuration alone is read then
+    from_nothing = row.argument == "model_name_or_path" and args.get("train_from_scratch") is True
+    return found if from_nothing or holds_weights(held, names) else Unsound(name, "weights_gone")
 
 
 def wrong_config(services: Services, path: Path, name: str, model: object) -> Unsound | None:

@@ -171,7 +171,8 @@ def refusal_in(code: str, refused: Refused) -> str:
             code, f"outcomes.{refused.code}", why=in_language(code, f"waits.{params.pop('code')}", **params)
         )
     if refused.code == "unsound":
-        return in_language(code, f"problems.{params.pop('code')}", **params)
+        why = in_language(code, f"problems.{params.pop('code')}", **params)
+        return in_language(code, "outcomes.unsound", why=why)
     return in_language(code, f"outcomes.{refused.code}", **params)
 
 

@@ -279,7 +279,7 @@ def test_another_version_is_asked_once_and_told_by_name(
         snapshot, llamafactory=version or snapshot.llamafactory, source="installed",
         arguments={name: item for name, item in snapshot.arguments.items() if name != "use_dft_loss"},
     )
-    packages = {"llamafactory": upstream.llamafactory, "transformers": upstream.transformers}
+    packages = {"llamafactory": upstream.llamafactory, "transformers": upstream.transformers, "matplotlib": "3"}
     monkeypatch.setattr("lfdash.llamafactory.probe.identity", lambda cli: json.dumps({"packages": packages}))
     monkeypatch.setattr("lfdash.llamafactory.probe.probe", lambda cli, private: asked.append(cli) or upstream)
     workspace = lfdash.open(folder)

@@ -141,6 +141,12 @@ def test_weights_that_are_not_there_any_more_are_told(services: Services) -> Non
     assert code_of(why_unsound(services, {"adapter_name_or_path": FOLDER})) == "weights_gone"
 
 
+def test_a_model_that_is_trained_from_nothing_needs_no_weights(services: Services) -> None:
+    (services.workspace.root / "models" / "demo-llama" / "model.safetensors").unlink()
+    assert [*unsound(services, ARGS)] == ["model_name_or_path"]
+    assert unsound(services, {**ARGS, "train_from_scratch": True}) == {}
+
+
 def test_files_beside_weights_are_none(services: Services) -> None:
     model = services.workspace.root / "models" / "demo-llama"
     (model / "model.safetensors").unlink()
