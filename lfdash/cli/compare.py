@@ -102,6 +102,8 @@ def row_name(row: NumberRow, where: float | None) -> str:
         name = f"{row.column}, {t('ui.compare_at_step', value=f'{where or 0:,.0f}')}"
         return t("ui.compare_smoothed", name=name, count=int(row.span)) if row.smoothed else name
     words = t(f"ui.compare_{row.what}")
+    if row.what == "best" and not row.smoothed:
+        words = t("ui.compare_single", name=words)
     return f"{row.column}, {words}" if row.what in ("best", "last") else words
 
 

@@ -26,6 +26,7 @@ def test_for_a_person(two: Path) -> None:
     assert ["learning_rate", "1e-05", "0.001"] in lines
     (at,) = [line for line in said.out.splitlines() if line.startswith("loss, at step 40")]
     assert at.startswith("loss, at step 40, smoothed (half-life 2 steps)  ") and len(at.split("  ")[-1].split()) == 1
+    assert any(line.startswith("loss, Best (single value)  ") for line in said.out.splitlines())
     assert ["Steps", "60", "40"] in lines and "hf_" not in said.out.replace("hf_hub_token", "")
 
 

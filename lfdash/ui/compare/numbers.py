@@ -124,7 +124,8 @@ def cell_of(row: NumberRow, place: int, base: int, found: Numbers, *, top: bool,
         notes.append(change_words(row.column, value, row.values[base], rated=rated))
     told = row.what != "at" or is_earlier(row, place, found)
     if told and row.steps and (step := row.steps[place]) is not None:
-        notes.append(t("ui.compare_at_step", value=f"{step:,.0f}"))
+        at = "ui.compare_single_at" if row.what == "best" and not row.smoothed else "ui.compare_at_step"
+        notes.append(t(at, value=f"{step:,.0f}"))
     return Cell(number_words(row.column, value), tuple(notes), strong=top, mark=BEST if top else "")
 
 

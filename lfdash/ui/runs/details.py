@@ -17,9 +17,7 @@ def draw(services: Services, row: TableRow) -> None:
     parts = [f":material/folder: {markdown_safe(row.folder)}"]
     if row.step is not None:
         parts.append(t("ui.runs_at_step", step=row.step, total=row.total or "?"))
-    for name, value, step in (("best", row.best, row.best_step), ("best_eval", row.best_eval, row.best_eval_step)):
-        if value is not None:
-            parts.append(t("ui.runs_best_at", name=t(f"ui.runs_col_{name}"), value=f"{value:.4f}", step=step))
+    parts += best_words(row)
     if "early" in row.badges:
         parts[1] = t("ui.ended_early", step=row.step, total=row.total)
     st.caption(" · ".join(parts))
@@ -32,6 +30,18 @@ def draw(services: Services, row: TableRow) -> None:
         st.error(markdown_safe(services.registry.redact(row.error)), icon=":material/error:")
     if row.note:
         st.text(row.note)
+
+
+def best_words(row: TableRow) -> list[str]:
+    """The best losses and where they were reached. That of the training is one logged value, of one batch or a few."""
+    found = []
+    if row.best is not None:
+        found.append(t("ui.runs_lowest_at", value=f"{row.best:.4f}", step=row.best_step))
+    if row.best_eval is not None:
+        name, value = t("ui.runs_col_best_eval"), f"{row.best_eval:.4f}"
+        at = row.best_eval_step
+        found.append(f"{name} {value}" if at is None else t("ui.runs_best_at", name=name, value=value, step=at))
+    return found
 
 
 def draw_marks(services: Services, row: TableRow) -> None:

@@ -178,7 +178,7 @@ def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> d
         "progress": config.ProgressColumn(names["progress"], width=100, format="%d%%", min_value=0, max_value=100),
         "spark": config.LineChartColumn(names["spark"], width=104, color=CURVE),
         "last": config.NumberColumn(names["last"], width=84, format="%.4f"),
-        "best": config.NumberColumn(names["best"], width=90, format="%.4f"),
+        "best": config.NumberColumn(names["best"], width=90, format="%.4f", help=t("ui.runs_best_help")),
         "best_eval": config.NumberColumn(names["best_eval"], width=112, format="%.4f"),
         "speed": config.NumberColumn(
             names["speed"], width=86, format="localized", step=1, help=t("ui.runs_speed_help")

@@ -73,6 +73,11 @@ def test_a_value_of_an_earlier_step_names_it(several: Services) -> None:
     assert "last value logged there or before" not in words(visit(PAIR))
 
 
+def test_the_best_of_what_is_logged_is_called_a_single_value(several: Services) -> None:
+    rows = re.findall("<tr>.*?</tr>", html(visit(PAIR)))
+    assert 2 in [row.count("single value at step") for row in rows if ">Best" in row]
+
+
 def test_the_half_life_of_the_table_is_not_that_of_the_curves(several: Services) -> None:
     rows = [re.findall("at step 40[^<]*<.*?</tr>", html(visit(query))) for query in (PAIR, {**PAIR, "smooth": "20"})]
     assert rows[0] == rows[1] and "half-life 2 steps" in rows[0][0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from lfdash.engine.services import Services
 from lfdash.locales import available
 from lfdash.ui.runs import columns, filters, page, selection
+from lfdash.ui.runs.details import best_words
 from tests.support import app as pages
 from tests.support.many import add_pointers, add_run, write_notes
 from tests.support.runs_page import button, ids, names, opened, press, select, texts, visit
@@ -34,6 +36,15 @@ def test_all_runs_newest_first_with_what_is_known_of_them(three: Services) -> No
     assert list(table["progress"].round()) == [33, 100, 100]
     assert all(len(curve) == 30 for curve in table["spark"][1:]) and (table["best"] <= table["last"]).all()
     assert "Runs: 3 of 3" in texts(app)
+
+
+def test_the_best_loss_is_called_what_it_is(three: Services) -> None:
+    """One logged value; the evaluation's best has a step only where the log has one."""
+    row = next(row for row in three.table.rows(three.registry.snapshot()) if row.name == "old")
+    words = best_words(replace(row, best=1.5, best_step=7, best_eval=1.7, best_eval_step=None))
+    assert words == ["lowest single loss 1.5000, step 7", "Best eval loss 1.7000"]
+    assert best_words(replace(row, best=None, best_eval_step=9, best_eval=1.7)) == ["Best eval loss 1.7000 at step 9"]
+    assert "lowest single loss" in texts(select(visit(), "old"))
 
 
 def test_git_lfs_pointers_are_said_to_be_none_that_can_be_read(three: Services) -> None:
