@@ -3,8 +3,8 @@
     python bench/memory_foot.py [--times 40] [--write]
 
 Streamlit's AppTest draws the page; a setting is changed before each drawing, so no answer is kept from the one before
-(`new`), or nothing is (`kept`). CPU is that of the process; the two are drawn one after the other, in either order, and
-the medians are compared.
+(`new`), or nothing is (`kept`). There are fifty past runs to learn from. CPU is that of the process; the two are drawn
+one after the other, in either order, and the medians are compared.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from document import write  # noqa: E402
 from streamlit.testing.v1 import AppTest  # noqa: E402
 
 from lfdash.demo.__main__ import make_data  # noqa: E402
+from lfdash.engine import past_runs  # noqa: E402
 from lfdash.machine.sampler import Machine  # noqa: E402
+from lfdash.memory.estimate import estimate  # noqa: E402
+from lfdash.memory.learned import PastRun  # noqa: E402
 from lfdash.ui.launch import memory  # noqa: E402
 from tests.support import app as pages  # noqa: E402
-from tests.support.gpu import device, sample  # noqa: E402
+from tests.support.gpu import GB, device, sample  # noqa: E402
+from tests.support.memory import subject  # noqa: E402
 
 MARKS = ("<!-- memory_foot: begin, written by bench/memory_foot.py -->", "<!-- memory_foot: end -->")
 MOST_MS = 20  # CPU that the figure may cost
@@ -49,6 +53,13 @@ def drawn_ms(app: AppTest, cutoff: int, *, figure: bool) -> float:
     return spent
 
 
+def a_run() -> past_runs.OnCard:
+    """A run that took what was foretold."""
+    one = subject()
+    found = estimate(one)
+    return past_runs.OnCard(PastRun("a run", one, found, reserved=found.reserved), 80 * GB)
+
+
 def medians(times: int) -> dict[str, tuple[float, float]]:
     """What is kept -> ms with the figure, and without."""
     found = {}
@@ -58,6 +69,7 @@ def medians(times: int) -> dict[str, tuple[float, float]]:
         with (
             pages.opened(workspace) as services,
             mock.patch.object(Machine, "seen", sample(device(0), device(1))),
+            mock.patch.object(past_runs, "wanted", lambda services, shown: dict.fromkeys(range(past_runs.MOST), a_run)),
         ):
             services._started = True
             app = pages.start()
