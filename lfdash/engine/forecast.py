@@ -15,6 +15,7 @@ from lfdash.jobs.job import JobConfig
 from lfdash.jobs.resources import ResourceRequest, request_of
 from lfdash.machine.sample import Device
 from lfdash.memory.cards import Verdict, verdict
+from lfdash.memory.estimate import Estimate
 from lfdash.outcomes import Refused
 
 Fit = Verdict | Literal["in_use"]  # in_use: it would fit on the device, but not beside what is there
@@ -73,6 +74,8 @@ def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
         return foretold
     rooms = rooms_of(services, request)
     foretold = learn(services, foretold, {room.total for room in rooms})
+    if request.fits:
+        rooms = best_rooms(rooms, foretold.estimate, request.count or 1)
     dry_run = services.dry_runs.of(key)
     if dry_run is not None and isinstance(dry_run.found, Foretold):
         foretold = dry_run.found
@@ -86,16 +89,25 @@ def begin_dry_run(services: Services, found: Forecast) -> None:
 
 def rooms_of(services: Services, request: ResourceRequest) -> tuple[Room, ...]:
     """What the devices have that a job may get: those that it names, those with most room of which it wants a number,
-    else all."""
+    else all; all, too, where it wants those that it fits on (`best_rooms`)."""
     if request.cpu:
         return ()
     known = [(device, room) for device in services.machine.seen.devices if (room := room_of(device)) is not None]
     if request.devices:
         known = [pair for pair in known if named(pair[0], request.devices)]
-    elif request.count is not None:
+    elif request.count is not None and not request.fits:
         freest = sorted(known, key=lambda pair: -pair[1].free)[: request.count]
         known = [pair for pair in known if pair in freest]
     return tuple(room for _, room in known)
+
+
+def best_rooms(rooms: tuple[Room, ...], found: Estimate, count: int) -> tuple[Room, ...]:
+    """The devices that a job gets which wants only those that it fits on: the smallest with enough free memory, else
+    those that would have it."""
+    def rank(room: Room) -> tuple[bool, bool, int]:
+        return verdict(found, room.free) != "fits", verdict(found, room.total) != "fits", room.total
+
+    return tuple(sorted(rooms, key=rank)[:count])
 
 
 def room_of(device: Device) -> Room | None:

@@ -65,6 +65,16 @@ def test_the_devices_are_those_that_the_job_may_get(services: Services) -> None:
     assert every.foretold.subject.world_size == 3
 
 
+def test_of_a_job_for_any_gpu_where_it_fits_the_figure_is_of_the_one_that_it_gets(services: Services) -> None:
+    wanted = job({"LFDASH_FITS": "True"})
+    for cards, label, verdict in (
+        ((device(0, 80), device(1, 8, 0), device(2, 24, 0)), "GPU 2", "fits"),
+        ((device(0, 8, 0), device(1, 80, 75)), "GPU 1", "in_use"), ((device(0, 8, 0),), "GPU 0", "does_not"),
+    ):
+        found = told(services, wanted, sample(*cards))
+        assert [room.label for room in found.rooms] == [label] and found.verdict == verdict
+
+
 def test_what_cannot_be_read_is_not_taken_for_absent(services: Services) -> None:
     services.devices = Devices((), 2)
     assert not told(services, job(), Sample(time=1.0)).blind

@@ -102,6 +102,7 @@ def on_more_gpus(form: Form, found: Forecast, job: JobConfig) -> Offer | None:
     if shared is None:
         return None
     fix = {**cure(job, {"deepspeed": ZERO3}), f"{job.kind}.gpu_count": count, f"{job.kind}.devices": None}
+    fix |= {f"{job.kind}.gpu_fits": None}  # of several nobody can promise that
     room = found.room
     return Offer(
         "more_gpus", t("memory.knob_more_gpus", count=count), fix, found.foretold.estimate.driver - shared.driver,

@@ -133,10 +133,11 @@ def test_what_no_setting_makes_fit_is_said(app: AppTest) -> None:
 
 def test_the_model_may_be_shared_by_more_gpus_of_the_machine(app: AppTest, services: Services) -> None:
     services.devices = Devices(tuple(Gpu(n, "", True) for n in range(4)), 2)
-    app.session_state["do"] = {"train.gpu_count": 1}
+    app.session_state["do"] = {"train.gpu_count": 1, "train.gpu_fits": True}
     pages.good(app.run())
     press(app, "memory_apply_more_gpus")
     assert (held(app)["train.gpu_count"], held(app)["train.ds_stage"]) == ("2", "3")
+    assert app.session_state["train.gpu_fits"] is None, "a promise that several cannot have"
 
 
 def test_cards_one_and_several(app: AppTest) -> None:
