@@ -6,8 +6,10 @@ public name there; `tests/ui/shared/test_streamlit_private.py` says when one is 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri
 from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
@@ -15,7 +17,8 @@ from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentM
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 from streamlit.errors import StreamlitAPIException
 from streamlit.runtime import exists, get_instance
-from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+from streamlit.runtime.scriptrunner import RerunData, ScriptRunner, get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests, ScriptRequestType
 from streamlit.user_info import generate_login_redirect_url
 from streamlit.web.bootstrap import load_config_options
 from streamlit.web.server.server_util import AUTH_COOKIE_NAME, get_cookie_secret
@@ -33,6 +36,7 @@ __all__ = [
     "get_cookie_secret",
     "get_cookie_with_chunks",
     "get_origin_from_redirect_uri",
+    "ignore_left_pages",
     "in_session",
     "is_shown",
     "load_config_options",
@@ -138,3 +142,38 @@ def wake(found: FragmentOf) -> None:
             session._create_scriptrunner(replace(found.wanted, cached_message_hashes=frozenset()))
 
     server._get_async_objs().eventloop.call_soon_threadsafe(begin)
+
+
+def ignore_left_pages() -> None:
+    """Has what a tab still wants of a page that it has left by now come to nothing: a fragment's timer that ran out
+    while the next page was asked for. Streamlit shows the old page again then, without what stood in it: a blank one.
+    """
+    ScriptRunner._run_script = only_of_its_page(ScriptRunner._run_script)  # type: ignore[method-assign]
+    ScriptRequests._request_rerun_locked = keep_page(  # type: ignore[method-assign]
+        ScriptRequests._request_rerun_locked)
+
+
+def only_of_its_page(run: Any) -> Any:
+    """Streamlit's way to run a script, for fragments of the session's page alone."""
+    @functools.wraps(run)
+    def run_script(self: ScriptRunner, rerun_data: RerunData) -> None:
+        page = self._pages_manager.intended_page_script_hash
+        if not (rerun_data.fragment_id_queue and page and rerun_data.page_script_hash not in ("", page)):
+            run(self, rerun_data)
+
+    return run_script
+
+
+def keep_page(request: Any) -> Any:
+    """Streamlit's way to join two runs that are wanted: where another page is one of them, its fragment is none."""
+    @functools.wraps(request)
+    def request_rerun(self: ScriptRequests, new_data: RerunData) -> bool:
+        wanted = self._rerun_data
+        page = wanted.page_script_hash if not (wanted.fragment_id or wanted.fragment_id_queue) else ""
+        late = (new_data.fragment_id or new_data.fragment_id_queue) and new_data.page_script_hash not in ("", page)
+        if self._state == ScriptRequestType.RERUN and page and late:
+            return True
+        done: bool = request(self, new_data)
+        return done
+
+    return request_rerun
