@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ from lfdash.memory.cards import Verdict, verdict
 from lfdash.memory.estimate import Estimate
 from lfdash.outcomes import Refused
 
+NAMES = frozenset({"output_dir", "logging_dir", "run_name"})  # what a run is called and where it writes
 Fit = Verdict | Literal["in_use"]  # in_use: it would fit on the device, but not beside what is there
 
 
@@ -65,7 +67,7 @@ def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
     request = request_of(args, build_env(job, args))
     world = world_of(services, job)
     lengths = every_length(services, args)
-    key = json.dumps([args, world, hash(lengths)], sort_keys=True, default=str)
+    key = json.dumps([without_names(args), world, hash(lengths)], sort_keys=True, default=str)
     foretold: Foretold | Refused | None = services.foretold.get(key)
     if foretold is None:
         foretold = of_job(services, job, world=world, lengths=lengths)
@@ -80,6 +82,11 @@ def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
     if dry_run is not None and isinstance(dry_run.found, Foretold):
         foretold = dry_run.found
     return Forecast(foretold, rooms, request.cpu, is_blind(services), key)
+
+
+def without_names(args: Mapping[str, object]) -> dict[str, object]:
+    """The arguments that have a say in the memory: another name of the run leaves what was measured for it true."""
+    return {name: value for name, value in args.items() if name not in NAMES}
 
 
 def begin_dry_run(services: Services, found: Forecast) -> None:

@@ -86,11 +86,13 @@ class Sweeps:
         return self.view(record)
 
     def same(self, job: JobConfig, sweep: Sweep) -> SweepView | None:
-        """The sweep that is in progress with the same job, values and name: another one would run everything twice.
-        OSError when the sweeps cannot be listed."""
-        wanted = (nameless(job), sweep.written())
-        going = (one for one in self.views() if one.state == "going")
-        return next((one for one in going if (nameless(one.job), one.sweep.written()) == wanted), None)
+        """The sweep that is in progress with the same job and values, and the same name if the new one has any: it
+        would run everything twice. OSError when the sweeps cannot be listed."""
+        def key(job: JobConfig, sweep: Sweep) -> object:
+            return nameless(job), replace(sweep, name="").written()
+
+        going = (one for one in self.views() if one.state == "going" and sweep.name in ("", one.sweep.name))
+        return next((one for one in going if key(one.job, one.sweep) == key(job, sweep)), None)
 
     def stop(self, sweep_id: str) -> Refused | None:
         """Starts no further runs; those that wait are canceled, those that go on are asked to stop and keep what they

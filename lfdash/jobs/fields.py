@@ -181,7 +181,7 @@ FIELDS = (
     # devices
     Field("devices", None, "devices", kind="choices", choices="gpus", open=True, arg="", env="CUDA_VISIBLE_DEVICES", to_args=converters.nothing_to, wide=True, board=False),
     Field("gpu_count", None, "devices", kind="int", min=1, max=1024, arg="", env="LFDASH_GPUS", to_args=converters.nothing_to, when=~given("train.devices"), board=False),
-    Field("gpu_fits", None, "devices", kind="bool", arg="", env="LFDASH_FITS", to_args=converters.nothing_to, when=~given("train.devices"), board=False),
+    Field("gpu_fits", None, "devices", kind="bool", arg="", env="LFDASH_FITS", to_args=converters.nothing_to, when=~given("train.devices") & ~is_("train.use_cpu", True), board=False),
     Field("use_cpu", None, "devices", kind="bool", board=False),
     Field("ds_stage", None, "devices", kind="choice", choices=("2", "3"), arg="deepspeed", to_args=converters.deepspeed_to, from_args=converters.deepspeed_from),
     Field("ds_offload", False, "devices", kind="bool", arg="", to_args=converters.offload_to, from_args=converters.offload_from, when=DEEPSPEED),

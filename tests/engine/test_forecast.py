@@ -88,6 +88,8 @@ def test_it_is_asked_once_for_a_job(services: Services) -> None:
         for _ in range(3):
             forecast(services, job())
         assert asked.call_count == 1
+        forecast(services, job(output_dir="saves/a/lora/another"))  # what was measured for it is still true
+        assert asked.call_count == 1
         forecast(services, job(cutoff_len=4096))
         assert asked.call_count == 2
 

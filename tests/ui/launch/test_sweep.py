@@ -195,5 +195,12 @@ def test_the_same_sweep_is_not_started_by_another_tab_while_it_goes_on(app: AppT
     app.session_state[dialogs.SWEEP] = True
     app = pages.good(app.run())
     button(app).click()
+    app = pages.good(app.run())
+    assert [str(item.value) for item in app.error] == [t("sweep.twin", name="once more")], "it has no name of its own"
+    named = next(one for one in session._sweeps[0].views() if one.name == "once more")
+    session._sweeps[0].stop(named.id)
+    app.session_state[dialogs.SWEEP] = True
+    app = pages.good(app.run())
+    button(app).click()
     pages.good(app.run())
     assert len(session._sweeps[0].views()) == 3, "one that was stopped is no hindrance"
