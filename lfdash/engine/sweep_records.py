@@ -124,8 +124,7 @@ class SweepFolders:
     def making(self, record: SweepRecord) -> Iterator[Path]:
         """A folder beside the sweep's place, to be filled; at the end it is put there, whole. What a killed process has
         left of one is no sweep, and stays. OSError."""
-        self.root.parent.mkdir(exist_ok=True)
-        self.root.mkdir(exist_ok=True)
+        self._make_root()
         folder = self.root / f"{record.id}{MAKING}"
         folder.mkdir()
         try:
@@ -136,6 +135,18 @@ class SweepFolders:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _make_root(self) -> None:
+        """Makes the folder of all sweeps; not the workspace, which may be away."""
+        self.root.parent.mkdir(exist_ok=True)
+        self.root.mkdir(exist_ok=True)
+
+    @contextmanager
+    def listed(self, timeout: float) -> Iterator[None]:
+        """The right to add a sweep. filelock.Timeout when another one has it for longer; OSError."""
+        self._make_root()
+        with FileLock(self.root / f"{LOCK}{MAKING}", timeout=timeout):
+            yield
 
     @contextmanager
     def held(self, sweep_id: str, timeout: float) -> Iterator[None]:

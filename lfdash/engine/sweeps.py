@@ -61,7 +61,8 @@ class Sweeps:
     def create(self, job: JobConfig, sweep: Sweep) -> SweepView | Refused:
         """Makes a sweep; the dashboards of the workspace run it.
 
-        Refused: problems, blocked_*, secret_queue, and what the file system does not let be.
+        Refused: problems, blocked_*, secret_queue, sweep_twin (`same` is in progress), and what the file system does
+        not let be.
         """
         from lfdash.engine.sweep_study import create
 
@@ -77,10 +78,16 @@ class Sweeps:
         record = new_record(sweep.name, job, sweep)
         try:
             self.services.registry.identity.check()
-            if sweep.name and sweep.name in {one.name for one in self.records()}:
-                record = replace(record, name=f"{record.name}-{record.id[:4]}")
-            with self.folders.making(record) as folder:
-                create(folder, sweep)
+            with self.folders.listed(LOCK_S):  # two tabs, dashboards or terminals may make the same at once
+                same = self.same(job, sweep)
+                if same is not None:
+                    return Refused("sweep_twin", {"name": same.name})
+                if sweep.name and sweep.name in {one.name for one in self.records()}:
+                    record = replace(record, name=f"{record.name}-{record.id[:4]}")
+                with self.folders.making(record) as folder:
+                    create(folder, sweep)
+        except Timeout:
+            return Refused("another_launch")
         except OSError as error:
             return unchanged_by(error, self.folders.root)
         return self.view(record)

@@ -67,6 +67,16 @@ def test_a_sweep_is_made_listed_shown_stopped_and_gone_on_with(folder: Path) -> 
     assert list(example("sweep")) == list(shown) and list(example("sweep")["trials"][0]) == list(shown["trials"][0])
 
 
+def test_the_same_sweep_is_made_once_while_it_goes_on(folder: Path) -> None:
+    assert lfdash("sweep", file(folder)).code == 0
+    assert lfdash("sweep", file(folder), "--json").json["refused"] == "sweep_twin"
+    again = lfdash("sweep", file(folder))
+    assert again.code != 0 and "“mine”" in again.err
+    assert len(lfdash("sweep", "ls", "--json").json) == 1
+    assert lfdash("sweep", "stop", "mine").code == 0
+    assert lfdash("sweep", file(folder)).code == 0
+
+
 def test_what_is_wrong_is_said_with_field_value_and_remedy(folder: Path) -> None:
     said = lfdash("sweep", file(folder, "sweep: {settings: {learning_rate: '1e-3, 7', nope: [1, 2]}}\n"))
     assert said.code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -300,6 +301,29 @@ def test_a_job_that_is_taken_out_of_the_queue_is_a_failed_trial(dashboard: Dashb
     assert dashboard.services.registry.queue.cancel(dashboard.look(sweep).trials[0].run_id) is None
     sweep = dashboard.done(sweep)
     assert states(sweep) == ["failed", "complete"] and sweep.trials[0].reason == "gone"
+
+
+def test_of_two_that_are_made_at_once_there_is_one(dashboard: Dashboard) -> None:
+    """Two dashboards look for the same sweep before either has made it."""
+    opened = open_config(dashboard.services, PRESET)
+    assert not isinstance(opened, Refused)
+    sweep = read_sweep({"settings": GRID, "name": "pair"}, opened.job)
+    assert isinstance(sweep, Sweep)
+    others = [Sweeps(dashboard.services) for _ in range(4)]
+    together = threading.Barrier(len(others))
+    found: list[SweepView | Refused] = []
+
+    def make(one: Sweeps) -> None:
+        together.wait(20)
+        found.append(one.create(opened.job, sweep))
+
+    threads = [threading.Thread(target=make, args=(one,)) for one in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == len(others) and len(dashboard.sweeps.views()) == 1
+    assert [one.code for one in found if isinstance(one, Refused)] == ["sweep_twin"] * 3
 
 
 def test_what_is_refused(dashboard: Dashboard, folder: Path) -> None:

@@ -59,7 +59,7 @@ def restore(form: HeldForm) -> bool:
     form.extra.restore(kept.get("more"))
     origin.show_kept(form, kept.get("preset"), kept.get("origin"))
     before = kept.get("baseline")
-    st.session_state[form.key(BASELINE)] = before if isinstance(before, dict) else {}
+    st.session_state[form.key(BASELINE)] = known(before)
     proposed = kept.get("proposed")
     st.session_state[form.key(run_name.PROPOSED)] = proposed if run_name.is_proposal(proposed) else None
     if not st.session_state.get(form.output):
@@ -68,6 +68,11 @@ def restore(form: HeldForm) -> bool:
     notes: list[Note] = [(text, params) for text, params in filter(fits_note, told if isinstance(told, list) else [])]
     form.set_notes(notes if drafts[0] else [(ANOTHERS, {})])
     return True
+
+
+def known(values: object) -> dict[str, Any]:
+    """The values of fields that there are: a draft may be of another version."""
+    return {key: value for key, value in values.items() if key in BY_ID} if isinstance(values, dict) else {}
 
 
 def without_secrets(state: dict[str, Any]) -> dict[str, Any]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import streamlit as st
 
 from lfdash.engine.submit import keep_secrets
 from lfdash.engine.sweep_views import SweepView, planned
-from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID, ROWS
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import DIRECTIONS, SEEDS, SETTINGS, STOPPING, STRATEGIES, Sweep, evaluates, read_sweep
 from lfdash.jobs.sweep_values import can_be_swept, key_of, plain, row_named, told
-from lfdash.outcomes import Problem, Refused, Value
+from lfdash.outcomes import Problem, Value
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import sweep_list
 from lfdash.ui.shared import dialogs, keyed
@@ -32,7 +30,6 @@ NAME = "sweep.name"
 ANSWER = "sweep.answer"  # why the last click made no sweep
 MADE = "sweep.made"  # the sweep that the last click has made: id, name, number of runs
 LONGEST_NAME = 80  # characters
-STARTING = threading.Lock()  # two tabs may start the same at once
 MOST_SHOWN = 200  # rows of the table
 
 
@@ -208,25 +205,12 @@ def start(form: Form) -> None:
     if not isinstance(sweep, Sweep):
         return
     keep_secrets(form.services, job)
-    found = create(shared_sweeps(), job, sweep)
+    found = shared_sweeps().create(job, sweep)
     if isinstance(found, SweepView):
         close()
         st.session_state[MADE] = (found.id, found.name, found.count)
         st.session_state[NAME] = ""  # the next one is another
         return
-    if isinstance(found, str):
-        st.session_state[ANSWER] = found
-        return
     problems = [one for one in found.params.get("problems", ()) if one.level == "error"]
     told_first = problem_markdown(problems[0]) if problems else ""
     st.session_state[ANSWER] = told_first or refusal(found)
-
-
-def create(sweeps: Sweeps, job: JobConfig, sweep: Sweep) -> SweepView | Refused | str:
-    """Makes a sweep; why it was not made, where the same one is in progress, which another tab may have started."""
-    with STARTING:
-        try:
-            same = sweeps.same(job, sweep)
-        except OSError as error:
-            return sweeps.unlisted(error)
-        return sweeps.create(job, sweep) if same is None else t("sweep.twin", name=same.name)

@@ -180,6 +180,18 @@ def test_notes_of_a_draft_that_cannot_be_told_are_left_out(services: Services, b
     assert again.session_state[f"train.form.{NOTES}"] == [] and again.session_state[PRESET_PICK] is None
 
 
+@pytest.mark.parametrize("before", [{"nope": 1, "train.output_dir": "a"}, ["x"], 7, None])
+def test_a_draft_of_another_version_is_written_again(services: Services, before: Any) -> None:
+    app = pages.good(AppTest.from_function(all_forms).run())
+    done(app, "train", "save_draft")
+    path = services.workspace.private / "draft-train.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "baseline": before}))
+    again = pages.good(AppTest.from_function(all_forms).run())
+    done(again, "train", "save_draft")
+    kept = json.loads(path.read_text())["baseline"]
+    assert kept == ({"train.output_dir": "a"} if isinstance(before, dict) else {})
+
+
 def test_two_browsers_do_not_find_each_others_drafts(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     def visit(who: str) -> AppTest:
         monkeypatch.setattr(draft, "browser", lambda: who)

@@ -10,8 +10,10 @@ from streamlit.testing.v1 import AppTest
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
 from lfdash.jobs.sweep_values import Dimension, read_dimension, row_named
+from lfdash.outcomes import Refused
 from lfdash.ui.launch import sweep
 from lfdash.ui.shared import dialogs, session
+from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.runs import fake_cli
@@ -177,6 +179,11 @@ def test_what_was_started_is_said_with_the_way_there_until_it_is_closed(
     assert not [item for item in app.button if item.key == "sweep_made_close"]
 
 
+def errors(app: AppTest) -> list[str]:
+    """The errors that are shown, as plain text."""
+    return [str(item.value).replace("\\", "") for item in app.error]
+
+
 def test_the_same_sweep_is_not_started_by_another_tab_while_it_goes_on(app: AppTest) -> None:
     for _ in range(2):  # the dialog of the other tab is open still
         app.session_state[dialogs.SWEEP] = True
@@ -184,7 +191,7 @@ def test_the_same_sweep_is_not_started_by_another_tab_while_it_goes_on(app: AppT
         button(app).click()
         app = pages.good(app.run())
     (view,) = session._sweeps[0].views()
-    assert [str(item.value).replace("\\", "") for item in app.error] == [t("sweep.twin", name=view.name)]
+    assert errors(app) == [refusal(Refused("sweep_twin", {"name": view.name}))]
     app.session_state[sweep.NAME] = "once more"
     app = pages.good(app.run())
     button(app).click()
@@ -196,7 +203,7 @@ def test_the_same_sweep_is_not_started_by_another_tab_while_it_goes_on(app: AppT
     app = pages.good(app.run())
     button(app).click()
     app = pages.good(app.run())
-    assert [str(item.value) for item in app.error] == [t("sweep.twin", name="once more")], "it has no name of its own"
+    assert errors(app) == [refusal(Refused("sweep_twin", {"name": "once more"}))], "it has no name of its own"
     named = next(one for one in session._sweeps[0].views() if one.name == "once more")
     session._sweeps[0].stop(named.id)
     app.session_state[dialogs.SWEEP] = True
