@@ -159,6 +159,8 @@ def test_the_second_half_of_a_double_click_makes_no_second_sweep(app: AppTest, s
     button(app).click()
     app = pages.good(app.run())
     assert dialogs.SWEEP not in app.session_state
+    assert app.session_state["foot"] == "", "what the form has is one run again"
+    values(app, lora_rank="8, 16")  # as it still was when the second click was made
     button(app).click()
     pages.good(app.run())
     assert len(session._sweeps[0].views()) == 1
@@ -200,14 +202,14 @@ def test_the_same_sweep_is_not_started_by_another_tab_while_it_goes_on(app: AppT
     assert app.session_state[sweep.NAME] == ""
     session._sweeps[0].stop(view.id)
     app.session_state[dialogs.SWEEP] = True
-    app = pages.good(app.run())
+    values(app, lora_rank="8, 16")
     button(app).click()
     app = pages.good(app.run())
     assert errors(app) == [refusal(Refused("sweep_twin", {"name": "once more"}))], "it has no name of its own"
     named = next(one for one in session._sweeps[0].views() if one.name == "once more")
     session._sweeps[0].stop(named.id)
     app.session_state[dialogs.SWEEP] = True
-    app = pages.good(app.run())
+    values(app, lora_rank="8, 16")
     button(app).click()
     pages.good(app.run())
     assert len(session._sweeps[0].views()) == 3, "one that was stopped is no hindrance"
