@@ -19,6 +19,7 @@ from lfdash.jobs.fields import BY_KIND_ARG
 from lfdash.jobs.kinds import KINDS
 from lfdash.jobs.shell_format import (
     ASSIGNED,
+    COMMAND_COSTS,
     DECLARES,
     EMPTY,
     HERE,
@@ -61,7 +62,7 @@ SWITCHES = frozenset({"bf16", "fp16", "pure_bf16"})  # that a field of another k
 BEFORE = DECLARES | {"env", "-u", "nohup", "sudo", "time", "exec", "$", EMPTY}  # words that may stand before it
 
 SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
-SCRIPT_OPTION = re.compile(r"-[a-zA-Z]*c[a-zA-Z]*$")  # the next word that is no option is the script
+TAKE_FILE = frozenset({"--rcfile", "--init-file"})  # options of a shell with a value; -o and -O have one too
 PRINTS = frozenset({"echo", "printf"})
 DEEPEST = 8  # scripts handed on to shells within each other
 
@@ -170,16 +171,20 @@ def starts_of(script: str, variables: Variables, depth: int = 0) -> Iterator[Sta
     for line in lines_of(script):
         if start is not None and line.words:
             if line.after == "\n" and bare(line.words[0]).startswith("--"):
+                variables.budget.spend(COMMAND_COSTS)
                 start = replace(start, after=(*start.after, *options_in(line)))
                 continue
             yield start
             start = None
+        parts = variables.without_keywords(line)
         if line.words:
-            found = started(variables.without_keywords(line), variables, certain=not chained(line, before))
+            variables.budget.spend(COMMAND_COSTS)
+            found = started(parts, variables, certain=not chained(line, before))
             before = line
             if isinstance(found, Inner):
                 values: Values = dict(found.env)
-                inside = Variables(values, exported=list(values), filled_in=variables.filled_in + len(found.script))
+                variables.budget.spend(len(found.script))
+                inside = Variables(values, exported=dict.fromkeys(values, True), budget=variables.budget)
                 yield from starts_of(found.script, inside, depth + 1) if depth < DEEPEST else ()
             else:
                 start = found
@@ -209,31 +214,128 @@ def started(parts: Sequence[Word], variables: Variables, *, certain: bool = True
     `variables`. certain: whether the line is sure to run."""
     if variables.assign_array(tuple(parts)):
         return None
-    env: dict[str, tuple[str, bool]] = {}
     words = in_words(parts, variables)
-    for place, word in enumerate(words):
-        assigned = ASSIGNED.match(word)
-        if assigned is not None:
-            env[assigned[1]] = assigned[3], bool(assigned[2])
-        elif word not in BEFORE and words[place - 1] != "-u" and words[0] not in DECLARES:
-            before = {name: variables.value(name) for name in variables.exported}
-            seen = before | {name: value for name, (value, _) in env.items()}
-            script = handed_on(words[place:])
-            return of_llamafactory(words[place:], seen) if script is None else Inner(script, seen)
-    for name, (value, adds) in env.items():
-        variables.assign(name, value if certain else unknown(name), adds=adds)
-    if words[:1] in (["export"], ["set"]):
-        variables.exported += [name for name in (*env, *words[1:]) if name in variables.values]
+    first = next((place for place, word in enumerate(words) if word not in ("$", EMPTY)), len(words))
+    declares = words[first] if first < len(words) and words[first] in DECLARES | {"unset"} else ""
+    if declares:
+        declare(words[first + 1 :], declares, variables, certain=certain)
+        return None
+    place = program_at(words)
+    if place < len(words):
+        return program_of(words, place, variables)
+    for found in map(ASSIGNED.match, () if any(map(is_env, words)) else words):  # `env A=1` alone sets nothing
+        if found is not None:
+            variables.assign(found[1], found[3] if certain else unknown(found[1]), adds=bool(found[2]))
     return None
 
 
-def handed_on(words: Sequence[str]) -> str | None:
-    """The script that a command hands to a shell (`bash -lc '...'`, also behind `srun` and the like); None for another
-    command."""
-    for place, word in enumerate(words[1:], 1) if words[0] not in PRINTS else ():
-        shell = next((before for before in reversed(words[:place]) if not before.startswith("-")), "")
-        if SCRIPT_OPTION.match(word) and shell.rsplit("/", 1)[-1] in SHELLS:
-            return next((script for script in words[place + 1 :] if not script.startswith("-")), None)
+def declare(words: Sequence[str], command: str, variables: Variables, *, certain: bool) -> None:
+    """`export`, `unset` and the like. words: those after it."""
+    flags = "".join(word for word in words if word[:1] in ("-", "+"))
+    names = [word for word in words if word[:1] not in ("-", "+")]
+    if command == "unset":
+        for name in () if "f" in flags else names:
+            variables.unset(name, certain=certain)
+        return
+    for name in names:
+        found = ASSIGNED.match(name)
+        if found is not None:
+            name = found[1]
+            variables.assign(name, found[3] if certain else unknown(name), adds=bool(found[2]))
+        if (command == "export" and "n" in flags) or (command not in ("export", "set") and "+x" in flags):
+            variables.hide(name, certain=certain)
+        elif (command in ("export", "set") or "x" in flags) and name in variables.values:
+            variables.export(name)
+
+
+def program_at(words: Sequence[str]) -> int:
+    """Where a line's program stands, after the variables for it and words like `nohup`; their number for none."""
+    place = 0
+    while place < len(words):
+        word = words[place]
+        if is_env(word):
+            place = through_env(words, place + 1, {})
+        elif ASSIGNED.match(word) or word in BEFORE or (place and words[place - 1] == "-u"):
+            place += 1
+        else:
+            break
+    return place
+
+
+def program_of(words: list[str], place: int, variables: Variables) -> Start | Inner | None:
+    """What the program at `place` starts, with the environment that it sees."""
+    handed = handed_on(words[place:])
+    if handed is not None:
+        return Inner(words[place + handed], seen_by(words, place, place + handed, variables))
+    return of_llamafactory(words[place:], lambda end: seen_by(words, place, place + end, variables))
+
+
+def seen_by(words: Sequence[str], start: int, end: int, variables: Variables) -> dict[str, str]:
+    """The environment of what stands at `end`. start: where the line's program stands, a launcher perhaps."""
+    env = variables.environment()
+    place = 0
+    while place < end:
+        word = words[place]
+        place += 1
+        found = ASSIGNED.match(word) if place <= start else None
+        if found is not None:
+            adds = found[2] and found[1] in variables.values
+            env[found[1]] = (variables.value(found[1]) if adds else "") + found[3]
+        elif is_env(word):
+            place = through_env(words, place, env)
+        elif word == "exec" and re.match("-[al]*c", words[place]):
+            env.clear()
+    return env
+
+
+def is_env(word: str) -> bool:
+    """Whether a word is the program `env`."""
+    return word == "env" or word.endswith("/bin/env")
+
+
+def through_env(words: Sequence[str], place: int, env: dict[str, str]) -> int:
+    """Does to an environment what the words after `env` say; where the program stands that it runs. Source: env(1)."""
+    while place < len(words):
+        word, place = words[place], place + 1
+        found = ASSIGNED.match(word)
+        option, equals, value = word.partition("=")
+        short = re.match(r"-([0iv]*)(?:([uCS])(.*))?$", word, re.DOTALL)
+        if found is not None:
+            env[found[1]] = found[3]
+            continue
+        if word in ("-", "--ignore-environment") or (short and "i" in short[1]):
+            env.clear()
+        if short:
+            option, value = f"-{short[2]}", short[3] or ""
+            equals = value
+        elif not word.startswith("--") and word != EMPTY:
+            return place - 1
+        if option in ("-u", "-C", "-S", "--unset", "--chdir", "--split-string") and not equals:
+            value, place = "".join(words[place : place + 1]), place + 1
+        if option in ("-u", "--unset"):
+            env.pop(value, None)
+            env.update({name: unknown(name) for name in env if UNSET in value})
+    return min(place, len(words))
+
+
+def handed_on(words: Sequence[str]) -> int | None:
+    """Where the script stands that a command hands to a shell (`bash -lc '...'`, also behind `srun` and the like);
+    None for another command. Each word is looked at once."""
+    place = len(words) if words[0] in PRINTS else 0
+    while place < len(words):
+        shell = words[place].rsplit("/", 1)[-1] in SHELLS
+        place += 1
+        has_script = False
+        while shell and place < len(words) and (words[place][:1] in ("-", "+") or words[place] == EMPTY):
+            option = words[place]
+            place += 1
+            if option in ("-", "--"):
+                break
+            short = not option.startswith("--")
+            has_script = has_script or (short and option[0] == "-" and "c" in option)
+            place += len(re.findall("[oO]", option)) if short else option in TAKE_FILE
+        if has_script:
+            return place if place < len(words) else None
     return None
 
 
@@ -248,19 +350,20 @@ def in_words(parts: Sequence[Word], variables: Variables) -> list[str]:
     return words
 
 
-def of_llamafactory(words: list[str], env: Mapping[str, str]) -> Start | None:
-    """LLaMA-Factory's command with the launcher's words and its own; None for another program's."""
+def of_llamafactory(words: list[str], env: Callable[[int], Mapping[str, str]]) -> Start | None:
+    """LLaMA-Factory's command with the launcher's words and its own; None for another program's. env: the environment
+    of what stands at a place."""
     for place, word in enumerate(words):
         name = word.rsplit("/", 1)[-1]
         if name in COMMANDS or word in MODULES:
             command, rest = (words[place + 1], words[place + 2 :]) if place + 1 < len(words) else ("", [])
             known = command in RUNS or command in NO_JOB
-            return Start(command, env, launched(words[1:place]), tuple(rest)) if known else None
+            return Start(command, env(place), launched(words[1:place]), tuple(rest)) if known else None
         if SCRIPTS.search(word):
             script, rest = name.removesuffix(".py"), words[place + 1 :]
             launcher = () if words[0].rsplit("/", 1)[-1].startswith("python") else launched(words[1:place])
             command = script if script in (*CHATS, *NO_JOB) else OF_SCRIPT.get(script, "train")
-            return Start(command, env, launcher, tuple(rest))
+            return Start(command, env(place), launcher, tuple(rest))
     return None
 
 

@@ -36,6 +36,7 @@ OPENS = frozenset({"if", "for", "while", "until", "case", "select", "{"})
 TURNS = frozenset({"then", "elif", "else", "do"})
 CLOSES = frozenset({"fi", "done", "esac", "}"})
 TESTS = frozenset({"[", "[[", "test"})
+COMMAND_COSTS = 100  # characters that a command counts as, however short it is
 DECLARES = frozenset({"export", "set", "declare", "local", "readonly", "typeset"})
 
 
@@ -116,25 +117,66 @@ def bare(word: Word) -> str:
 
 
 @dataclass
+class Budget:
+    """What a text may cost to read, one for all scripts in it: a short one can ask for endlessly many characters or
+    commands. spent: characters of values and of scripts that are handed on, and `COMMAND_COSTS` for each command."""
+
+    spent: int = 0
+
+    def spend(self, characters: int) -> None:
+        """Counts them. ConfigError("large") when they are more than `MAX_BYTES` in all."""
+        self.spent += characters
+        if self.spent > MAX_BYTES:
+            raise ConfigError("large", "what its commands become is larger than {kb} kB", kb=MAX_BYTES // 1000)
+
+
+@dataclass
 class Variables:
     """What is known of a script's variables at one of its lines. outer: the values before each branch that is open.
-    changed: the names that branches which are over have set, by branch. exported: names that commands get to see.
-    filled_in: characters of values put into words so far; a script of a few lines can ask for endlessly many."""
+    changed: the names that branches which are over have set, by branch. exported: names that commands get to see, and
+    whether they are sure to. around: what was known before each `( … )` that is open, and how many branches were."""
 
     values: Values = field(default_factory=dict)
     outer: list[Values] = field(default_factory=list)
     changed: list[set[str]] = field(default_factory=list)
-    exported: list[str] = field(default_factory=list)
-    filled_in: int = 0
+    exported: dict[str, bool] = field(default_factory=dict)
+    around: list[tuple[Values, dict[str, bool], int]] = field(default_factory=list)
+    budget: Budget = field(default_factory=Budget)
 
     def value(self, name: str) -> str:
         """A variable as one text."""
         value = self.values.get(name, unknown(name))
         text = value if isinstance(value, str) else " ".join(value)
-        self.filled_in += len(text)
-        if self.filled_in > MAX_BYTES:
-            raise ConfigError("large", "its variables make it larger than {kb} kB", kb=MAX_BYTES // 1000)
+        self.budget.spend(len(text) + 1)
         return text
+
+    def environment(self) -> dict[str, str]:
+        """The variables that a command sees."""
+        seen = [(name, sure) for name, sure in self.exported.items() if name in self.values]
+        return {name: self.value(name) if sure else unknown(name) for name, sure in seen}
+
+    def export(self, name: str) -> None:
+        """`export name`."""
+        self.exported[name] = True
+
+    def hide(self, name: str, *, certain: bool) -> None:
+        """`export -n name`. certain: whether it is sure to run."""
+        if certain and not self.outer:
+            self.exported.pop(name, None)
+        elif name in self.exported:
+            self.exported[name] = False
+
+    def unset(self, name: str, *, certain: bool) -> None:
+        """`unset name`; of one element of an array, or a name that is not known, nobody knows what is left."""
+        whole = re.fullmatch(r"[A-Za-z_]\w*", name)
+        names = list(self.values) if UNSET in name else [name.partition("[")[0]]
+        for known in names:
+            if known in self.values and not (whole and certain):
+                self.values[known] = unknown(known)
+            elif known in self.values or whole:
+                self.values.pop(known, None)
+                if not self.outer:  # in a branch: what follows the branch asks whether it is exported
+                    self.exported.pop(known, None)
 
     def filled(self, text: str) -> str:
         """A text with the variables that are known filled in."""
@@ -176,7 +218,10 @@ class Variables:
         """The words of an array that a word stands for (`"${ARGS[@]}"`); None for another word."""
         found = re.fullmatch(r"\$\{(\w+)\[@\]\}", word[0].text) if len(word) == 1 and word[0].expands else None
         value = None if found is None else self.values.get(found[1])
-        return (list(value) or [EMPTY]) if isinstance(value, tuple) else None
+        if not isinstance(value, tuple):
+            return None
+        self.budget.spend(sum(len(piece) + 1 for piece in value))
+        return list(value) or [EMPTY]
 
     def assign(self, name: str, value: str, *, adds: bool = False) -> None:
         """`name=value`, or `name+=value`."""
@@ -188,33 +233,49 @@ class Variables:
         if found is None:
             return False
         before = self.values.get(found[1], ()) if found[2] else ()
+        self.budget.spend(len(before))
         pieces = [piece for word in words[1:] for piece in self.expanded(word) if piece != EMPTY]
         self.values[found[1]] = (*((before,) if isinstance(before, str) else before), *pieces)
         return True
 
     def without_keywords(self, line: Line) -> tuple[Word, ...]:
         """A command without `if`, `then` and the like before it; what is assigned in a branch is not known after it."""
-        words = line.words
         if line.after == ";;":
             self.turn()
-        while words and (word := bare(words[0])) in OPENS | TURNS | CLOSES | {"!"}:
-            words = words[1:]
+        self.enclose(line.after)
+        place = 0
+        while place < len(line.words) and (word := bare(line.words[place])) in OPENS | TURNS | CLOSES | {"!"}:
+            place += 1
             if word in OPENS:
-                self.outer.append(dict(self.values))
+                self.outer.append(self.copied())
                 self.changed.append(set())
             elif word in ("else", "elif"):
                 self.turn()
             elif word in CLOSES:
                 self.close()
-            if word in ("for", "select") and words:
-                self.values[bare(words[0])] = unknown(bare(words[0]))
+            if word in ("for", "select") and place < len(line.words):
+                name = bare(line.words[place])
+                self.values[name] = unknown(name)
                 return ()
-        return words
+        return line.words[place:]
+
+    def copied(self) -> Values:
+        """The values, to come back to."""
+        self.budget.spend(len(self.values) + 1)
+        return dict(self.values)
+
+    def enclose(self, after: str) -> None:
+        """`(`: what is set from here on is forgotten at its `)`, which is not that of a pattern of `case`."""
+        if after == "(":
+            self.around.append((self.copied(), dict(self.exported), len(self.outer)))
+        elif after == ")" and self.around and self.around[-1][2] == len(self.outer):
+            self.values, self.exported, _branches = self.around.pop()
 
     def turn(self) -> None:
         """The next branch: it begins with what was known before the first."""
         if self.outer:
             before = self.outer[-1]
+            self.budget.spend(len(before) + 1)
             names = {*self.values, *before}
             self.changed[-1] |= {name for name in names if self.values.get(name) != before.get(name)}
             self.values = dict(before)

@@ -9,13 +9,17 @@ import pytest
 from lfdash.engine import plans
 from lfdash.engine.services import Project, Services
 from lfdash.errors import ConfigError
+from lfdash.jobs import command_format
 from lfdash.jobs.args import build_args, job_from_args
-from lfdash.jobs.command_format import is_command, read_command
+from lfdash.jobs.command_format import handed_on, is_command, read_command
 from lfdash.jobs.kinds import SERVING
+from lfdash.jobs.shell_format import COMMAND_COSTS
+from lfdash.jobs.yaml_format import MAX_BYTES
 from tests.support import ROOT
 from tests.support.jobs import GOOD
 
 RUN = "llamafactory-cli train --stage sft"
+MANY = "".join(f"A{number}=\n" for number in range(500))  # variables
 
 
 @pytest.mark.parametrize(
@@ -79,6 +83,98 @@ def test_a_script_for_another_shell_sees_what_is_exported_and_keeps_its_own() ->
         read_command("echo bash -c 'llamafactory-cli train --stage sft'")
     with pytest.raises(ConfigError):
         read_command("bash run.sh -c 'llamafactory-cli train --stage sft'")
+
+
+@pytest.mark.parametrize("options", ["-o pipefail -c", "-euxo pipefail -c", "-co pipefail", "-c -e", "+o posix -lc",
+                                     "--norc -c", "--rcfile x -c", "$NONE -O extglob -ec"])
+def test_a_script_after_a_shells_options(options: str) -> None:
+    assert read_command(f"NONE=\nnohup bash {options} '{RUN} --seed 2'").args == {"stage": "sft", "seed": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "export X=1; env -u X bash -c '{run}'", "export X=1; env -uX bash -c '{run}'",
+        "export X=1; env -i bash -c '{run}'",
+        "export X=1; nohup env --unset=X bash -c '{run}'", "export X=1; srun -N 2 env --unset X bash -c '{run}'",
+        "export X=1; env - A=2 bash -c '{run}'", "export X=1; /usr/bin/env -vi bash -c '{run}'",
+        "export X=1; exec -c bash -c '{run}'", "export X=1; unset X; bash -c '{run}'",
+        "export X=1; unset -v X; {run}", "export X=1; unset X\nX=2\nbash -c '{run}'",
+        "export X=1; export -n X; bash -c '{run}'", "export -n X=1; bash -c '{run}'",
+        "declare -x X=1; declare +x X; bash -c '{run}'", "(export X=9); bash -c '{run}'",
+        "( case a in (a) Y=1;; esac; export X=9 ) && {run}", "(export X=9; (X=8); true); {run}", "env X=1; {run}",
+        "bash -c 'export X=1'; {run}",
+    ],
+)
+def test_a_value_that_a_shell_would_not_give(text: str) -> None:
+    found = read_command(text.replace("{run}", f"{RUN} --seed 3 --learning_rate $X"))
+    assert (found.args, found.unset) == ({"stage": "sft", "seed": 3}, ("learning_rate",))
+    assert "X" not in found.env and "X" not in found.unset_env
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("export X=1; unset -f X; {run}", 1), ("(X=9); export X=1; (unset X); {run}", 1),
+        ("export X=1; (env -u X bash -c 'true'); {run}", 1), ("export X=1; env -i X=2 bash -c '{run}'", 2),
+        ("srun env X=2 bash -c '{run}'", 2), ("(export X=4; {run})", 4), ("X=1; export -n X; {run}", 1),
+        ("export X=1; X+=2 bash -c '{run}'", 12), ("declare -x X=1; bash -c '{run}'", 1),
+    ],
+)
+def test_a_value_that_a_shell_gives(text: str, seen: int) -> None:
+    found = read_command(text.replace("{run}", f"{RUN} --seed $X"))
+    assert (found.args, found.unset) == ({"stage": "sft", "seed": seen}, ())
+
+
+def test_a_variable_that_was_taken_away_does_not_come_back() -> None:
+    name = "CUDA_VISIBLE_DEVICES"
+    for after in ("unset NAME; RUN", "env -u NAME RUN", "env -i RUN", "export -n NAME; RUN",
+                  "env -u NAME bash -c 'RUN'"):
+        found = read_command(f"export {name}=1; " + after.replace("NAME", name).replace("RUN", RUN))
+        assert (found.env, found.unset_env, found.launcher) == ({}, (), ()), after
+    for after in ("test a && unset NAME; RUN", "if a; then unset NAME; fi; RUN", "test a && export -n NAME; RUN",
+                  "if a; then export -n NAME; fi; RUN", "unset $A; RUN", "env -u $A RUN"):
+        found = read_command(f"export {name}=1; " + after.replace("NAME", name).replace("RUN", RUN))
+        assert (found.env, found.unset_env) == ({}, (name,)), f"{after}: nobody knows"
+
+
+def test_scripts_in_scripts_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    read = command_format.started
+    monkeypatch.setattr(command_format, "started", lambda *args, **given: calls.append(1) or read(*args, **given))
+    with pytest.raises(ConfigError) as caught:
+        read_command(f"export S='bash -c \"$S;$S;$S;$S\"'; bash -c \"$S;{RUN} --output_dir a\"")
+    assert caught.value.code == "large" and len(calls) <= MAX_BYTES / COMMAND_COSTS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A=(x)\n" + "A=(\"${A[@]}\" \"${A[@]}\")\n" * 22, "A=\n" * 10_001, f"{RUN}\n" + "--a\n" * 10_001,
+     MANY + "(" * 2001, MANY + "if " * 2001],
+    ids=["array", "commands", "options", "subshells", "branches"],
+)
+def test_a_short_text_that_asks_for_much(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_command(f"{text}\n{RUN}")
+    assert caught.value.code == "large"
+
+
+class Counted(list[str]):
+    """Words that count how many of them are looked at."""
+
+    looks = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        Counted.looks += len(found) if isinstance(place, slice) else 1
+        return found
+
+
+def test_the_options_of_a_shell_are_looked_at_once() -> None:
+    for words in (["bash", *["-x"] * 2000, "-c", "a"], ["-x"] * 2000, ["bash"] * 2000, ["bash", *["-o"] * 2000]):
+        Counted.looks = 0
+        handed_on(Counted(words))
+        assert 0 < Counted.looks < 5 * len(words)
 
 
 def test_what_the_text_does_not_say_is_left_out_and_named() -> None:
