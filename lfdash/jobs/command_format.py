@@ -24,6 +24,7 @@ from lfdash.jobs.shell_format import (
     EMPTY,
     HERE,
     UNSET,
+    Budget,
     Line,
     Values,
     Variables,
@@ -179,7 +180,9 @@ def starts_of(script: str, variables: Variables, depth: int = 0) -> Iterator[Sta
         parts = variables.without_keywords(line)
         if line.words:
             variables.budget.spend(COMMAND_COSTS)
+            variables.begin(line)
             found = started(parts, variables, certain=not chained(line, before))
+            variables.end(line)
             before = line
             if isinstance(found, Inner):
                 values: Values = dict(found.env)
@@ -254,7 +257,7 @@ def program_at(words: Sequence[str]) -> int:
     while place < len(words):
         word = words[place]
         if is_env(word):
-            place = through_env(words, place + 1, {})
+            place = through_env(words, place + 1, {}, Budget())
         elif ASSIGNED.match(word) or word in BEFORE or (place and words[place - 1] == "-u"):
             place += 1
         else:
@@ -282,7 +285,7 @@ def seen_by(words: Sequence[str], start: int, end: int, variables: Variables) ->
             adds = found[2] and found[1] in variables.values
             env[found[1]] = (variables.value(found[1]) if adds else "") + found[3]
         elif is_env(word):
-            place = through_env(words, place, env)
+            place = through_env(words, place, env, variables.budget)
         elif word == "exec" and re.match("-[al]*c", words[place]):
             env.clear()
     return env
@@ -293,7 +296,7 @@ def is_env(word: str) -> bool:
     return word == "env" or word.endswith("/bin/env")
 
 
-def through_env(words: Sequence[str], place: int, env: dict[str, str]) -> int:
+def through_env(words: Sequence[str], place: int, env: dict[str, str], budget: Budget) -> int:
     """Does to an environment what the words after `env` say; where the program stands that it runs. Source: env(1)."""
     while place < len(words):
         word, place = words[place], place + 1
@@ -314,7 +317,9 @@ def through_env(words: Sequence[str], place: int, env: dict[str, str]) -> int:
             value, place = "".join(words[place : place + 1]), place + 1
         if option in ("-u", "--unset"):
             env.pop(value, None)
-            env.update({name: unknown(name) for name in env if UNSET in value})
+            if UNSET in value:
+                budget.spend(len(env))
+                env.update({name: unknown(name) for name in env})
     return min(place, len(words))
 
 

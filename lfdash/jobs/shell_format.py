@@ -35,6 +35,7 @@ HERE = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1([^\n]*)\n(.*?)\n[ \t]*\2[ \t]*(?=\
 OPENS = frozenset({"if", "for", "while", "until", "case", "select", "{"})
 TURNS = frozenset({"then", "elif", "else", "do"})
 CLOSES = frozenset({"fi", "done", "esac", "}"})
+CHAINS = frozenset({"&&", "||", "|"})  # what stands within a list of commands
 TESTS = frozenset({"[", "[[", "test"})
 COMMAND_COSTS = 100  # characters that a command counts as, however short it is
 DECLARES = frozenset({"export", "set", "declare", "local", "readonly", "typeset"})
@@ -51,14 +52,17 @@ class Part:
 
 Word = tuple[Part, ...]
 Values = dict[str, str | tuple[str, ...]]
+Known = tuple[Values, dict[str, bool]]  # variables, and which of them are exported
 
 
 @dataclass(frozen=True)
 class Line:
-    """A simple command. after: what stands between it and the one before it (`;`, `&&`, a line break)."""
+    """A simple command. after: what stands between it and the one before it (`;`, `&&`, a line break). until: what
+    stands between it and the next."""
 
     words: tuple[Word, ...]
     after: str = "\n"
+    until: str = "\n"
 
 
 def unknown(name: str) -> str:
@@ -85,7 +89,8 @@ def lines_of(script: str) -> Iterator[Line]:
             words[-1].append(Part("(", expands=False))
             array, glued = True, False
         elif kind in ("end", "array") and not array:
-            yield Line(tuple(map(tuple, words)), after)
+            to_file = token[0] == "&" and script[place : place + 1] == ">"
+            yield Line(tuple(map(tuple, words)), after, "\n" if to_file else token[0])
             words, after, glued, skip = [], token[0], False, False
         elif kind in ("blank", "comment", "end", "array"):
             array, glued = array and token[0] != ")", False
@@ -134,13 +139,16 @@ class Budget:
 class Variables:
     """What is known of a script's variables at one of its lines. outer: the values before each branch that is open.
     changed: the names that branches which are over have set, by branch. exported: names that commands get to see, and
-    whether they are sure to. around: what was known before each `( … )` that is open, and how many branches were."""
+    whether they are sure to. around: what was known before each `( … )` that is open, and how many branches were.
+    listed, alone: what was known before a list (`a && b`) and before a command, where it may be forgotten after it."""
 
     values: Values = field(default_factory=dict)
     outer: list[Values] = field(default_factory=list)
     changed: list[set[str]] = field(default_factory=list)
     exported: dict[str, bool] = field(default_factory=dict)
-    around: list[tuple[Values, dict[str, bool], int]] = field(default_factory=list)
+    around: list[tuple[Known, int]] = field(default_factory=list)
+    listed: Known | None = None
+    alone: Known | None = None
     budget: Budget = field(default_factory=Budget)
 
     def value(self, name: str) -> str:
@@ -170,6 +178,7 @@ class Variables:
         """`unset name`; of one element of an array, or a name that is not known, nobody knows what is left."""
         whole = re.fullmatch(r"[A-Za-z_]\w*", name)
         names = list(self.values) if UNSET in name else [name.partition("[")[0]]
+        self.budget.spend(len(names))
         for known in names:
             if known in self.values and not (whole and certain):
                 self.values[known] = unknown(known)
@@ -267,9 +276,21 @@ class Variables:
     def enclose(self, after: str) -> None:
         """`(`: what is set from here on is forgotten at its `)`, which is not that of a pattern of `case`."""
         if after == "(":
-            self.around.append((self.copied(), dict(self.exported), len(self.outer)))
-        elif after == ")" and self.around and self.around[-1][2] == len(self.outer):
-            self.values, self.exported, _branches = self.around.pop()
+            self.around.append(((self.copied(), dict(self.exported)), len(self.outer)))
+        elif after == ")" and self.around and self.around[-1][1] == len(self.outer):
+            (self.values, self.exported), _branches = self.around.pop()
+
+    def begin(self, line: Line) -> None:
+        """Before a command: keeps what is known, where a pipe or `&` makes that it runs in a shell of its own."""
+        if line.after not in CHAINS:
+            self.listed = (self.copied(), dict(self.exported)) if line.until in {*CHAINS, "&"} else None
+        self.alone = (self.copied(), dict(self.exported)) if "|" in (line.after, line.until) else None
+
+    def end(self, line: Line) -> None:
+        """After a command: what it set in a shell of its own is forgotten."""
+        known = self.listed if line.until == "&" else self.alone
+        if known is not None:
+            self.values, self.exported = known
 
     def turn(self) -> None:
         """The next branch: it begins with what was known before the first."""

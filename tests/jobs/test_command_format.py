@@ -103,7 +103,9 @@ def test_a_script_after_a_shells_options(options: str) -> None:
         "export X=1; export -n X; bash -c '{run}'", "export -n X=1; bash -c '{run}'",
         "declare -x X=1; declare +x X; bash -c '{run}'", "(export X=9); bash -c '{run}'",
         "( case a in (a) Y=1;; esac; export X=9 ) && {run}", "(export X=9; (X=8); true); {run}", "env X=1; {run}",
-        "bash -c 'export X=1'; {run}",
+        "bash -c 'export X=1'; {run}", "export X=9 | cat; {run}", "echo 1 | export X=9; {run}", "export X=9 & {run}",
+        "test a && export X=9 && sleep 1 &\n{run}",
+        "export X=9 && true | sleep 1 &\n{run}", "unset X; export X=9 | true && sleep 1 &\n{run}",
     ],
 )
 def test_a_value_that_a_shell_would_not_give(text: str) -> None:
@@ -118,7 +120,9 @@ def test_a_value_that_a_shell_would_not_give(text: str) -> None:
         ("export X=1; unset -f X; {run}", 1), ("(X=9); export X=1; (unset X); {run}", 1),
         ("export X=1; (env -u X bash -c 'true'); {run}", 1), ("export X=1; env -i X=2 bash -c '{run}'", 2),
         ("srun env X=2 bash -c '{run}'", 2), ("(export X=4; {run})", 4), ("X=1; export -n X; {run}", 1),
-        ("export X=1; X+=2 bash -c '{run}'", 12), ("declare -x X=1; bash -c '{run}'", 1),
+        ("export X=3 &> log.txt; {run}", 3), ("export X=3 2>&1 && {run} | tee log", 3), ("export X=3 && {run} &", 3),
+        ("export X=3 && true | cat; {run}", 3), ("export X=1; X+=2 bash -c '{run}'", 12),
+        ("declare -x X=1; bash -c '{run}'", 1),
     ],
 )
 def test_a_value_that_a_shell_gives(text: str, seen: int) -> None:
@@ -150,12 +154,14 @@ def test_scripts_in_scripts_share_one_budget(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "text",
     ["A=(x)\n" + "A=(\"${A[@]}\" \"${A[@]}\")\n" * 22, "A=\n" * 10_001, f"{RUN}\n" + "--a\n" * 10_001,
-     MANY + "(" * 2001, MANY + "if " * 2001],
-    ids=["array", "commands", "options", "subshells", "branches"],
+     MANY + "(" * 2001, MANY + "if " * 2001,
+     MANY + "unset $A" + " $A" * 2001, MANY + "a|" * 2001,
+     MANY.replace("A", "export A") + "env " + "-u $A " * 2001],
+    ids=["array", "commands", "options", "subshells", "branches", "unset", "pipes", "env"],
 )
 def test_a_short_text_that_asks_for_much(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        read_command(f"{text}\n{RUN}")
+        read_command(f"{text} {RUN}")
     assert caught.value.code == "large"
 
 
