@@ -22,7 +22,6 @@ from lfdash.jobs.shell_format import (
     COMMAND_COSTS,
     DECLARES,
     EMPTY,
-    HERE,
     UNSET,
     Budget,
     Line,
@@ -33,8 +32,8 @@ from lfdash.jobs.shell_format import (
     chained,
     lines_of,
     shown,
-    taken_out,
     unknown,
+    without_files,
 )
 from lfdash.jobs.yaml_format import load, spoken
 
@@ -132,13 +131,15 @@ def read_command(text: str, read_file: Callable[[str], str | None] = lambda _pat
     none: nothing starts a job, or the settings are in another file.
     """
     files: dict[str, str] = {}
-    script = HERE.sub(lambda found: taken_out(found, files), unfenced(text))
+    script = without_files(unfenced(text), files)
+    bodies: dict[str, str] = {}
+    for file, body in files.items():
+        bodies.setdefault(file.rsplit("/", 1)[-1], body)
     variables = Variables()
     starts = list(starts_of(script, variables))
 
     def known(path: str) -> str | None:
-        name = shown(path).rsplit("/", 1)[-1]
-        here = next((body for file, body in files.items() if file.rsplit("/", 1)[-1] == name), None)
+        here = bodies.get(shown(path).rsplit("/", 1)[-1])
         return read_file(path) if here is None else variables.filled(here)
 
     refused: list[ConfigError] = []

@@ -7,6 +7,7 @@ sets only in one branch of an `if`, the output of another command. Pure.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -31,7 +32,7 @@ UNSET = "\ufffc"  # begins what stands in a word for a value that is not known; 
 UNSET_END = "\ufffb"
 EMPTY = "\ufff9"  # a word that vanishes: a variable without quotes, set to nothing
 BREAK = "\ufff8"  # where a variable without quotes becomes several words
-HERE = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1([^\n]*)\n(.*?)\n[ \t]*\2[ \t]*(?=\n|$)", re.DOTALL)
+HERE = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1")
 OPENS = frozenset({"if", "for", "while", "until", "case", "select", "{"})
 TURNS = frozenset({"then", "elif", "else", "do"})
 CLOSES = frozenset({"fi", "done", "esac", "}"})
@@ -309,13 +310,33 @@ class Variables:
             self.values.update({name: unknown(name) for name in self.changed.pop()})
 
 
-def taken_out(found: re.Match[str], files: dict[str, str]) -> str:
-    """Keeps the text that a here-document writes, by its file, and leaves the rest of the line."""
-    line = found.string[: found.start()].rpartition("\n")[2]
-    target = re.search(r">>?[ \t]*['\"]?([^\s'\"<>|&;]+)", line + " " + found[3])
-    if target is not None:
-        files[target[1]] = found[4]
-    return found[3]
+def without_files(script: str, files: dict[str, str]) -> str:
+    """The script without its here-documents; what they write is kept in `files`. Each line is looked at once."""
+    lines: dict[str, list[int]] = {}
+    start = 0
+    for line in script.split("\n"):
+        lines.setdefault(line.strip(" \t"), []).append(start)
+        start += len(line) + 1
+    kept = list[str]()
+    done, place, line_end = 0, 0, -1
+    while (found := HERE.search(script, place)) is not None:
+        place = found.end()
+        if line_end < place:
+            line_end = script.find("\n", place)
+        if line_end < 0:
+            break
+        ends = lines.get(found[2], [])
+        after = bisect_right(ends, line_end)
+        if after == len(ends):
+            continue
+        before, rest = script[done : found.start()], script[place:line_end]
+        target = re.search(r">>?[ \t]*['\"]?([^\s'\"<>|&;]+)", before.rpartition("\n")[2] + " " + rest)
+        if target is not None:
+            files[target[1]] = script[line_end + 1 : max(ends[after] - 1, line_end + 1)]
+        kept += [before, rest]
+        end = script.find("\n", ends[after])
+        done = place = end if end >= 0 else len(script)
+    return "".join([*kept, script[done:]])
 
 
 def chained(line: Line, before: Line) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from lfdash.errors import ConfigError
 from lfdash.jobs.command_format import started
-from lfdash.jobs.shell_format import EMPTY, UNSET, Variables, bare, lines_of, shown
+from lfdash.jobs.shell_format import EMPTY, UNSET, Variables, bare, lines_of, shown, without_files
 
 SCRIPTS = (
     "show a 'b c' \"d $HOME_OF\" e\\ f", "A='x y'\nshow $A \"$A\" z$A", "A=\nshow $A \"$A\" --b$A",
@@ -77,3 +77,30 @@ def test_a_large_script_is_read_at_once() -> None:
             assert list(lines_of(text))
         except ConfigError as error:
             assert error.code == "command_quote"
+
+
+def test_here_documents_are_taken_out() -> None:
+    script = "cat <<EOF > d/a\nx\nEOF\ncat > 'b' <<-'E' | tee\n\tE F\n \n\tE \nc <<EOF >e\nEOF\nd <<A <<B\nA\nf <<C\nC"
+    files: dict[str, str] = {}
+    assert without_files(script, files) == "cat  > d/a\ncat > 'b'  | tee\nc  >e\nd  <<B\nf "
+    assert files == {"d/a": "x", "b": "\tE F\n ", "e": ""}
+    for left_open in ("cat <<A\nb\nAA", "cat <<A", "cat <<A\n"):
+        assert without_files(left_open, files) == left_open
+
+
+class Text(str):
+    """A text that counts how many characters are looked through for another."""
+
+    looks = 0
+
+    def find(self, part: str, start: int = 0) -> int:  # type: ignore[override]
+        place = super().find(part, start)
+        Text.looks += (place if place >= 0 else len(self)) - start
+        return place
+
+
+def test_lines_with_here_documents_are_looked_at_once() -> None:
+    names = [f"<<A{number} " for number in range(500)]
+    for text in (Text("cat " + "\ncat ".join(names)), Text("".join(names) + "\n"), Text("cat <<A\n" * 500)):
+        Text.looks = 0
+        assert without_files(text, {}) == text and Text.looks <= len(text)
