@@ -175,16 +175,19 @@ class DevicePool:
         else:
             self.in_slots.append(run)
 
-    def promise(self, run: str, request: ResourceRequest) -> None:
+    def promise(self, run: str, request: ResourceRequest, fitting: Fitting = NOT_KNOWN) -> None:
         """Keeps what a waiting job needs from those behind it, or it would wait for ever.
 
-        Named devices are kept as they are; for a number of GPUs all that are free now are.
+        Named devices are kept as they are; for a number of GPUs all that are free now are. fitting: of one that wants
+        only GPUs that it fits on; where these are known, no others are kept.
         """
         if request.devices:
             wanted: tuple[str, ...] = request.devices
         elif request.cpu or not self.machine.gpus:
             self.slots_promised_to = self.slots_promised_to or run
             return
+        elif request.fits and request.count is not None and fitting.unknown is None:
+            wanted = fitting.empty
         else:
             wanted = self.machine.gpus
         for gpu in wanted:

@@ -133,12 +133,13 @@ def queue_status(
         behind: tuple[str, ...] = ()
         if held is None:
             pool = pools(entry.record)
-            answer = pool.place(entry.request, fitting(entry.plan) if entry.request.fits else NOT_KNOWN)
+            fits = fitting(entry.plan) if entry.request.fits else NOT_KNOWN
+            answer = pool.place(entry.request, fits)
             if isinstance(answer, NoRoom) and answer.never:
                 held = Reason(answer.code, answer.params)
             elif isinstance(answer, NoRoom):
                 waits, behind = Reason(answer.code, answer.params), answer.behind
-                pool.promise(entry.record.name, entry.request)
+                pool.promise(entry.record.name, entry.request, fits)
             elif paused:
                 waits = Reason("paused")
             else:

@@ -124,6 +124,16 @@ def test_what_is_free_counts_and_not_what_the_card_has(services: Services) -> No
         assert given(services, "waits") == ("0",)
 
 
+def test_a_gpu_that_it_can_never_use_is_not_kept_for_it(services: Services) -> None:
+    with seen(device(0, 3, 0), device(1, 80, 79)):
+        services.registry.dispatcher.cached_devices = CachedDevices(bench.Machine(2).look, 0)
+        queued(services, "waits")
+        small = prepare(services, job("small", {"LFDASH_FITS": "False", "LFDASH_GPUS": "1"}), "a test", "id-small")
+        assert isinstance(services.registry.enqueue(small.plan, small.record, small.request), Queued)
+        tick(services)
+        assert given(services, "waits") is None and given(services, "small") == ("0",)
+
+
 def test_another_process_on_a_gpu_keeps_it_from_there(services: Services) -> None:
     services.others[2] = (1,)  # type: ignore[attr-defined]
     with seen(*CARDS):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfdash.jobs.resources import ResourceRequest
-from lfdash.queue.placement import Allocation, DevicePool, Inventory, NoRoom
+from lfdash.queue.placement import Allocation, DevicePool, Fitting, Inventory, NoRoom
 
 FOUR = Inventory(("0", "1", "2", "3"))
 
@@ -56,6 +56,20 @@ def test_what_waits_keeps_what_it_needs_from_those_behind() -> None:
     assert pool.place(ResourceRequest(count=3)) == Allocation(("1", "2", "3"))
     pool.promise("cpu", ResourceRequest(cpu=True))
     assert pool.place(ResourceRequest(cpu=True)) == NoRoom("turn", {"run": "cpu"})
+
+
+def test_a_job_that_waits_where_it_fits_keeps_only_what_it_can_use() -> None:
+    fits = ResourceRequest(count=1, fits=True)
+    pool = DevicePool(Inventory(("0", "1")))  # 0 is too small for it, 1 is full
+    full = Fitting(need=3 << 30, empty=("1",))
+    assert pool.place(fits, full) == NoRoom("fits_full", {"need": "3.0", "asked": "1", "gpu": "1"})
+    pool.promise("first", fits, full)
+    assert pool.place(ResourceRequest(count=1)) == Allocation(("0",))
+    assert pool.place(ResourceRequest(("1",))) == NoRoom("turn", {"run": "first"})
+    assert pool.place(ResourceRequest(count=2)) == NoRoom("turn", {"run": "first"})
+    pool = DevicePool(Inventory(("0", "1")))
+    pool.promise("first", fits, Fitting(unknown=NoRoom("fits_unread")))
+    assert pool.place(ResourceRequest(count=1)) == NoRoom("turn", {"run": "first"}), "not known: any may be its own"
 
 
 def test_a_run_of_unknown_devices_has_them_all() -> None:
