@@ -65,12 +65,14 @@ def wanted(services: Services, shown: Iterable[RunView]) -> Mapping[Hashable, Ca
 
 
 def read(services: Services, view: RunView) -> OnCard | None:
-    """What a run took, as `measured`; None also where its files cannot be read."""
+    """What a run took, as `measured`; None also where that cannot be read or counted."""
     try:
         return measured(services, view)
     except OSError as error:
         logger.info("what %s took of GPU memory cannot be read: %s", view.name, error)
-        return None
+    except Exception:  # whatever one folder holds, the other runs count
+        logger.warning("what %s took of GPU memory cannot be counted", view.name, exc_info=True)
+    return None
 
 
 def measured(services: Services, view: RunView) -> OnCard | None:
@@ -101,7 +103,7 @@ def own_use(device: DeviceColumns, machine: MachineColumns, attempt: int) -> int
     used, step = device.memory_used[rows], machine.step[rows]
     peak = largest(used[step >= 1])
     before = used[0] if len(used) else np.nan
-    if peak is None or not before <= EMPTY_CARD:  # NaN, too
+    if peak is None or not 0 <= before <= EMPTY_CARD:  # NaN, too
         return None
     return int(peak - before)
 
@@ -113,7 +115,7 @@ def torch_peaks(view: RunView) -> tuple[int | None, int | None]:
     feed = RunFeed(view.paths)
     feed.poll()
     allocated, reserved = (
-        int(peak * GIB) if name in feed.frame and (peak := largest(feed.frame[name])) else None
+        int(peak) if name in feed.frame and (peak := largest(feed.frame[name], GIB)) else None
         for name in ("vram_allocated", "vram_reserved")
     )
     return allocated, reserved

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from lfdash.engine.memory import Foretold, of_job
 from lfdash.engine.resume import stored
 from lfdash.engine.services import Services
@@ -18,6 +16,7 @@ from lfdash.runs.metrics.frame import MetricFrame
 from lfdash.runs.view import RunView
 
 GIB = 1 << 30  # LLaMA-Factory logs GiB (train/callbacks.py)
+MOST_BYTES = 1e15  # that a file may say of GPU memory; more is no measurement
 NEAR = 0.05  # share of a card that was left at its fullest, up to which it is told
 
 
@@ -59,11 +58,12 @@ def peak_of(machine: MachineColumns) -> Peak | None:
 
 def reserved_of(frame: MetricFrame) -> int | None:
     """What PyTorch had reserved at most, in bytes, where the run logged it (RECORD_VRAM)."""
-    found = largest(frame["vram_reserved"]) if "vram_reserved" in frame else None
-    return int(found * GIB) if found else None
+    found = largest(frame["vram_reserved"], GIB) if "vram_reserved" in frame else None
+    return int(found) if found else None
 
 
-def largest(column: Column) -> float | None:
-    """The largest number of a column; None without any."""
-    known = column[np.isfinite(column)]
-    return float(np.max(known)) if len(known) else None
+def largest(column: Column, unit: int = 1) -> float | None:
+    """The largest of a column in bytes; None without any. unit: bytes that its numbers count. What is below 0 or beyond
+    MOST_BYTES, or no number, is not known."""
+    known = column[(column >= 0) & (column <= MOST_BYTES / unit)]  # neither is so of NaN
+    return float(known.max()) * unit if len(known) else None

@@ -52,8 +52,10 @@ def learned_of(subject: Subject, past: Iterable[PastRun]) -> Learned | None:
 
 def distance(one: Subject, two: Subject) -> tuple[bool, float]:
     """How unlike two trainings are: another model first, then sizes of model and batch."""
-    sizes = math.log(one.architecture.total / two.architecture.total), math.log(one.tokens / two.tokens)
-    return one.architecture != two.architecture, sum(map(abs, sizes))
+    pairs = (one.architecture.total, two.architecture.total), (one.tokens, two.tokens)
+    # a difference of logarithms, since a run's own settings may name any size
+    far = sum(abs(math.log(max(1, first)) - math.log(max(1, second))) for first, second in pairs)
+    return one.architecture != two.architecture, far
 
 
 def ratio(found: list[tuple[PastRun, int | None, int]]) -> tuple[float, list[PastRun]]:

@@ -18,6 +18,7 @@ from lfdash.launchers.fake import FakeLauncher
 from lfdash.machine.sampler import Machine
 from lfdash.memory.estimate import DIFFERS
 from lfdash.runs.paths import RunPaths
+from lfdash.runs.view import RunView
 from lfdash.workspace.devices import Devices, Gpu
 from tests.support import app as pages
 from tests.support.gpu import GB, device, recorded, sample
@@ -118,6 +119,52 @@ def test_what_torch_logged_counts_before_what_the_card_shows(services: Services)
     found = read(services).foretold.estimate
     assert found.allocated == pytest.approx(plain.allocated * 1.05, rel=0.001)
     assert found.reserved == pytest.approx(plain.reserved * 1.1, rel=0.001)
+
+
+HOSTILE = {
+    "memory_used": [{"memory_used": -1e308, "memory_total": 80 * GB}, {"memory_used": 1e308, "memory_total": 80 * GB}],
+    "memory_total": [{"memory_used": GB / 2, "memory_total": 1e308}, {"memory_used": 20 * GB, "memory_total": 1e308}],
+    "below 0": [{"memory_used": -5 * GB, "memory_total": 80 * GB}, {"memory_used": 16 * GB, "memory_total": 80 * GB}],
+}
+
+
+@pytest.mark.parametrize("what", [*HOSTILE, "vram"])
+def test_numbers_that_no_card_has_are_not_known_and_other_runs_correct_as_before(
+    services: Services, what: str
+) -> None:
+    before = need(asked(services))
+    run(services, "good", before * 1.08)
+    hostile = run(services, "hostile", before * 1.08)
+    if what == "vram":
+        rows = [{"current_steps": n, "total_steps": 2, "loss": 1.0, "vram_allocated": -1e308 if n == 1 else 1e308,
+                 "vram_reserved": 1e308} for n in (1, 2)]
+        hostile.trainer_log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        told = [{"time": 1.7e9 + step, "attempt": 1, "step": step, "devices": {"nvidia:0": one}}
+                for step, one in enumerate(HOSTILE[what])]
+        hostile.machine.write_text("".join(json.dumps(row) + "\n" for row in told))
+    found = read(services)
+    assert need(found) == pytest.approx(before * 1.08, rel=0.001)
+    learned = as_json(found.foretold)["learned"]
+    assert learned["runs"] == (2 if what == "vram" else 1), "what its card shows still counts"
+    view = next(view for view in services.registry.snapshot() if view.name == "hostile")
+    assert past_runs.torch_peaks(view) == (None, None)
+
+
+def test_a_run_that_cannot_be_counted_ends_no_correction_by_the_others(services: Services) -> None:
+    before = need(asked(services))
+    run(services, "good", before * 1.08)
+    run(services, "huge", before * 1.08, cutoff_len=10**400, per_device_train_batch_size=10**400)
+    real = past_runs.measured
+
+    def measured(services: Services, view: RunView) -> past_runs.OnCard | None:
+        if view.name == "worst":
+            raise ZeroDivisionError
+        return real(services, view)
+
+    run(services, "worst", before * 1.08)
+    with mock.patch.object(past_runs, "measured", measured):
+        assert as_json(read(services).foretold)["learned"]["run"] == "good"
 
 
 def test_a_job_without_a_card_asks_no_runs(services: Services) -> None:

@@ -91,3 +91,10 @@ def test_a_change_of_settings_keeps_what_was_learned_within_its_kind() -> None:
     four = estimate(subject(**batch)).reserved
     assert estimate(known.changed(**batch)).reserved == pytest.approx(four * 1.1, rel=1e-6)
     assert estimate(known.changed(**liger)) == estimate(subject(**liger))
+
+
+@pytest.mark.parametrize("batch", [0, 10**400])
+def test_a_past_run_of_any_size_can_be_compared(batch: int) -> None:
+    hostile = replace(past("same", NOW), subject=subject(per_device_train_batch_size=batch))
+    near = past("near", NOW)
+    assert nearest([hostile, near])[0] == "near"
