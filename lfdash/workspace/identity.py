@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lfdash.errors import WorkspaceGone
-from lfdash.files import NOT_THERE, read_text_file
+from lfdash.files import NOT_THERE, Absent, only_writer, read_text_file, write_text_atomic
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.paths import private
 
@@ -70,13 +70,19 @@ class WorkspaceIdentity:
         """
         if not self.is_here():
             raise WorkspaceGone(self.root)
-        if self._id and self._file.exists():
+        if self._id and not self._lacking():
             return
         with suppress(OSError):  # a disk that takes no file: the inode must do
             self._file.parent.mkdir(exist_ok=True)
-            with self._file.open("x", encoding="utf-8") as file:
-                file.write((self._id or secrets.token_hex(16)) + "\n")
+            with only_writer(self._file.parent):
+                if self._lacking():
+                    write_text_atomic(self._file, (self._id or secrets.token_hex(16)) + "\n")
         self.is_here()  # another dashboard may have made it first
+
+    def _lacking(self) -> bool:
+        """Whether there is no id, or an empty one, as a full disk leaves it. What cannot be read is one."""
+        text = read_text_file(self._file, limit=100)
+        return isinstance(text, Absent) or (isinstance(text, str) and not text.strip())
 
     def refusal(self) -> Refused | None:
         """Why nothing may be written now; None when it may."""

@@ -78,6 +78,42 @@ def test_an_id_that_cannot_be_read_is_not_another(
     assert identity.is_here()
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_an_empty_id_is_made_anew(workspace: Path, identity: WorkspaceIdentity, known: bool) -> None:
+    file = workspace / ".lfdash" / "id"
+    before = file.read_text()
+    file.write_text("")
+    one, two = identity if known else WorkspaceIdentity(workspace), WorkspaceIdentity(workspace)
+    one.check()
+    two.check()
+    one.check()
+    assert len(file.read_text()) == 33 and (file.read_text() == before) == known
+    assert one.is_here() and two.is_here() and WorkspaceIdentity(workspace).is_here()
+    assert [path.name for path in file.parent.iterdir()] == ["id"]
+
+
+@pytest.mark.parametrize("kind", ["bytes", "folder"])
+def test_one_that_cannot_be_read_is_left_as_it_is(workspace: Path, identity: WorkspaceIdentity, kind: str) -> None:
+    file = workspace / ".lfdash" / "id"
+    file.unlink()
+    file.write_bytes(b"\xff") if kind == "bytes" else file.mkdir()
+    for one in (identity, WorkspaceIdentity(workspace)):
+        one.check()
+    assert file.read_bytes() == b"\xff" if kind == "bytes" else file.is_dir()
+
+
+def test_a_disk_that_fills_meanwhile_leaves_no_half_of_it(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        WorkspaceIdentity(workspace).check()
+    assert list((workspace / ".lfdash").iterdir()) == []
+    WorkspaceIdentity(workspace).check()
+    assert len((workspace / ".lfdash" / "id").read_text()) == 33
+
+
 def test_one_that_comes_later_is_taken_as_it_is_seen(tmp_path: Path) -> None:
     early = WorkspaceIdentity(tmp_path / "later")
     assert not early.is_here()
