@@ -38,7 +38,8 @@ def looked_at(services: Services, row: NamedFile, name: str, args: Mapping[str, 
     not what makes it one: `on_disk.missing` tells that)."""
     path = services.roots.readable(name)
     part = args.get("adapter_folder") if row.argument == "adapter_name_or_path" else None
-    path = path / part if path is not None and isinstance(part, str) and part else path
+    if path is not None and isinstance(part, str) and part:
+        path = services.roots.readable(path / part)  # it may lead out of the folder
     if path is None:
         return None
     try:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,19 @@ def test_files_beside_weights_are_none(services: Services) -> None:
     assert [one.code for one in unsound(services, ARGS)["model_name_or_path"]] == ["weights_gone"]
     (model / "pytorch_model-00001-of-00002.bin").touch()
     assert unsound(services, ARGS) == {}
+
+
+@pytest.mark.parametrize("how", ["absolute", "upwards", "link"])
+def test_a_part_of_an_adapter_does_not_lead_out_of_what_may_be_read(services: Services, how: str) -> None:
+    outside = services.workspace.root.parent / "outside"
+    outside.mkdir()
+    (outside / "adapter_config.json").write_text("{")
+    (services.workspace.root / FOLDER / "out").symlink_to(outside)
+    part = {"absolute": str(outside), "upwards": "../../../../../outside", "link": "out"}[how]
+    named = {**ARGS, "adapter_folder": part}
+    assert [one.code for one in unsound(services, named)["adapter_name_or_path"]] == ["adapter_broken"]
+    services.roots = replace(services.roots, shared=True)
+    assert unsound(services, named) == {}
+    (services.workspace.root / FOLDER / "adapter_config.json").write_text("{")
+    named["adapter_folder"] = "."
+    assert [one.code for one in unsound(services, named)["adapter_name_or_path"]] == ["adapter_broken"]
