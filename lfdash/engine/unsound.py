@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from lfdash.engine.services import Services
 from lfdash.files import Absent, Unreadable, is_absent, read_json_file
 from lfdash.jobs.environment import Unsound
-from lfdash.jobs.named_files import ADAPTER, BASE, NAMED_FILES, NamedFile, holds_weights, names_of
+from lfdash.jobs.named_files import ADAPTER, BASE, NAMED_FILES, NamedFile, named_as_weights, names_of
 from lfdash.outcomes import Refused
 
 CONFIG_BYTES = 1 << 20  # of an adapter_config.json; one with a long list of modules has some ten thousand
@@ -55,7 +56,19 @@ def looked_at(services: Services, row: NamedFile, name: str, args: Mapping[str, 
         return found
     # llamafactory/model/loader.py: the model's configuration alone is read then
     from_nothing = row.argument == "model_name_or_path" and args.get("train_from_scratch") is True
-    return found if from_nothing or holds_weights(held, names) else Unsound(name, "weights_gone")
+    if from_nothing or any(may_hold(path / one) for one in named_as_weights(held, names)):
+        return found
+    return Unsound(name, "weights_gone")
+
+
+def may_hold(path: Path) -> bool:
+    """Whether weights may be in a file: a plain one, or a link to such (as in a hub's cache), that is not empty; also
+    where that cannot be known. It is not opened: a pipe is not waited for."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return not is_absent(error)
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def wrong_config(services: Services, path: Path, name: str, model: object) -> Unsound | None:

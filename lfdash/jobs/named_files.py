@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -125,11 +125,12 @@ def unsound(kind: JobKind, args: Args, facts: Facts) -> Iterator[Finding]:
             yield Finding(field.id if field else EXTRA, one.code, {"value": one.value, **one.params}, one.level)
 
 
-def holds_weights(held: str, names: Collection[str]) -> bool:
-    """Whether a folder has weights. held: what it is by its ADAPTER or MODEL file; names: of all that is in it."""
+def named_as_weights(held: str, names: Iterable[str]) -> list[str]:
+    """The files of a folder that are weights by their names. held: what the folder is by its ADAPTER or MODEL file;
+    names: of all that is in it."""
     if held == ADAPTER:
-        return not set(ADAPTER_WEIGHTS).isdisjoint(names)
-    return any(name.endswith(WEIGHTS) and NO_WEIGHTS.match(name) is None for name in names)
+        return [name for name in names if name in ADAPTER_WEIGHTS]
+    return [name for name in names if name.endswith(WEIGHTS) and NO_WEIGHTS.match(name) is None]
 
 
 def replaced(value: Any, name: str, better: str) -> Any:

@@ -328,4 +328,4 @@ def with_adapter(services: Services) -> None:
     adapter = services.workspace.root / "saves" / "demo" / "lora" / "a" / "adapter_config.json"
     adapter.parent.mkdir(parents=True)
     adapter.write_text("{}")
-    adapter.with_name("adapter_model.safetensors").touch()
+    adapter.with_name("adapter_model.safetensors").write_bytes(b"0")

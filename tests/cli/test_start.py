@@ -54,7 +54,7 @@ def test_warnings_are_told_beside_the_run_that_was_started(workspace: Path, tmp_
     old = workspace / "saves" / "m" / "lora" / "old"
     old.mkdir(parents=True)
     (old / "adapter_config.json").write_text("{}")
-    (old / "adapter_model.safetensors").touch()
+    (old / "adapter_model.safetensors").write_bytes(b"0")
     dead = [{"current_steps": step, "total_steps": 9, "loss": math.nan} for step in range(3, 10)]
     (old / "trainer_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in dead))
     warned = job(tmp_path, adapter_name_or_path="saves/m/lora/old")

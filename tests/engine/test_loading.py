@@ -31,7 +31,7 @@ def taught(services: Services, name: str = "taught", **how: object) -> RunView:
     """A training that has saved an adapter."""
     paths = add_run(services.workspace.root, name, **how)  # type: ignore[arg-type]
     (paths.root / "adapter_config.json").write_text(ADAPTER)
-    (paths.root / "adapter_model.safetensors").write_bytes(b"")
+    (paths.root / "adapter_model.safetensors").write_bytes(b"0")
     services.registry.refresh()
     view = services.registry.get(f"id-{name}")
     assert view is not None
@@ -90,7 +90,7 @@ def test_a_typed_folder_is_a_run_an_adapter_or_a_model(services: Services) -> No
     other = services.workspace.root / "adapters" / "mine"
     other.mkdir(parents=True)
     (other / "adapter_config.json").write_text(ADAPTER)
-    (other / "adapter_model.safetensors").touch()
+    (other / "adapter_model.safetensors").write_bytes(b"0")
     args = args_of(job_for_folder(services, SERVING, "adapters/mine"))
     assert (args["model_name_or_path"], args["adapter_name_or_path"]) == ("models/demo-llama", "adapters/mine")
     assert args_of(job_for_folder(services, SERVING, "org/name"))["model_name_or_path"] == "org/name"

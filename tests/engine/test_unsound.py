@@ -154,7 +154,42 @@ def test_files_beside_weights_are_none(services: Services) -> None:
     for name in ("training_args.bin", "optimizer.pt", "adapter_model.safetensors", "tokenizer.json"):
         (model / name).touch()
     assert [one.code for one in unsound(services, ARGS)["model_name_or_path"]] == ["weights_gone"]
-    (model / "pytorch_model-00001-of-00002.bin").touch()
+    (model / "pytorch_model-00001-of-00002.bin").write_bytes(b"0")
+    assert unsound(services, ARGS) == {}
+
+
+NO_FILE: dict[str, Callable[[Path], Any]] = {
+    "empty": Path.touch, "a dangling link": lambda path: path.symlink_to("gone"), "a pipe": os.mkfifo,
+    "a folder": Path.mkdir, "a link to itself": lambda path: path.symlink_to(path.name),
+    "a link to an empty one": lambda path: path.symlink_to("/dev/null"),
+}
+
+
+@pytest.mark.parametrize("what", NO_FILE)
+def test_what_is_no_file_or_empty_holds_no_weights(services: Services, what: str) -> None:
+    for folder, name in ((FOLDER, "adapter_model.safetensors"), ("models/demo-llama", "model.safetensors")):
+        file = services.workspace.root / folder / name
+        file.unlink()
+        NO_FILE[what](file)
+    found = {argument: [one.code for one in wrong] for argument, wrong in unsound(services, ARGS).items()}
+    assert found == {argument: ["weights_gone"] for argument in ARGS}
+
+
+def test_weights_may_be_a_link_and_what_cannot_be_known_is_not_gone(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = services.workspace.root / FOLDER / "adapter_model.safetensors"
+    weights.rename(services.workspace.root / "blob")
+    weights.symlink_to(services.workspace.root / "blob")
+    assert unsound(services, ARGS) == {}
+    found = Path.stat
+
+    def denied(path: Path, **how: Any) -> os.stat_result:
+        if path.name == weights.name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return found(path, **how)
+
+    monkeypatch.setattr(Path, "stat", denied)
     assert unsound(services, ARGS) == {}
 
 

@@ -66,7 +66,7 @@ def make_workspace(folder: Path) -> Path:
     (root / "data").mkdir(parents=True)
     (root / "models" / "m").mkdir(parents=True)
     (root / "models" / "m" / "config.json").write_text('{"model_type": "llama"}\n')
-    (root / "models" / "m" / "model.safetensors").touch()
+    (root / "models" / "m" / "model.safetensors").write_bytes(b"0")
     shutil.copy(HERE / "rows.json", root / "data" / "rows.json")
     (root / "data" / "dataset_info.json").write_text('{"rows": {"file_name": "rows.json"}}\n')
     return root

@@ -155,7 +155,7 @@ def test_a_folder_that_was_allowed_is_used(serve: Start, outside: Path, tmp_path
 
 def test_where_others_come_models_and_data_stay_inside_too(server: Server, behind: Server, outside: Path) -> None:
     (outside / "config.json").write_text('{"model_type": "llama"}\n')
-    (outside / "model.safetensors").touch()
+    (outside / "model.safetensors").write_bytes(b"0")
     tab = filled(server, page__model=str(outside)).run(start=True)
     assert not tab.shows("is outside the workspace")
     wait_for(lambda: list(server.workspace.glob("saves/outside*/*/*/run.json")))

@@ -13,4 +13,4 @@ def pretend_model(workspace: Path, name: str = DEMO) -> None:
     config.parent.mkdir(parents=True, exist_ok=True)
     if not config.exists():
         config.write_text('{"model_type": "llama"}', encoding="utf-8")
-        (config.parent / "model.safetensors").touch()
+        (config.parent / "model.safetensors").write_bytes(b"0")
