@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 
@@ -82,14 +82,15 @@ def progress_of(rows: Sequence[LogRow], elapsed: float | None = None, *, resumed
     and tokens since step 0 are divided by the time of this launch.
     """
     steps = [number(row.get("current_steps")) for row in rows]
-    if not all(map(math.isfinite, steps)):
-        rows = [row for row, step in zip(rows, steps, strict=True) if math.isfinite(step)]
-        steps = [step for step in steps if math.isfinite(step)]
+    known = known_steps(rows, steps)
+    if not all(known):
+        rows, steps = list(compress(rows, known)), list(compress(steps, known))
     if not rows:
         return Progress()
     step = int(max(steps))
     last = newest(rows, "total_steps")
-    total = int(last) if last and math.isfinite(last) else None
+    last = last if last is not None and math.isfinite(last) and last > 0 else None
+    total = None if last is None else int(last)
     if elapsed is None:
         elapsed = max((value for value in map(seconds, rows) if math.isfinite(value)), default=None)
     speed, remaining = pace(rows, step, total, resumed=resumed)
@@ -104,6 +105,16 @@ def progress_of(rows: Sequence[LogRow], elapsed: float | None = None, *, resumed
         tokens_per_s=speed,
         rhythm=rhythm_of(rows),
     )
+
+
+def known_steps(rows: Sequence[LogRow], steps: Sequence[float]) -> list[bool]:
+    """Which lines of a launch stand at a step that may be: 0 to the total. Beyond it there is the one that a trainer
+    makes whose checkpoint stood beyond the end: then the launch has no other."""
+    totals = [number(row.get("total_steps")) for row in rows]
+    beyond = [step > total > 0 for step, total in zip(steps, totals, strict=True)]
+    others = {step for step in steps if step > 0}
+    one = len(others) == 1  # whatever lines of evaluations go back to 0
+    return [math.isfinite(step) and step >= 0 and (one or not far) for step, far in zip(steps, beyond, strict=True)]
 
 
 def rhythm_of(rows: Sequence[LogRow]) -> Rhythm | None:

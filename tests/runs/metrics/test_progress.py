@@ -110,3 +110,22 @@ def test_the_first_line_after_a_resume_tells_no_speed() -> None:
     assert begun[-1]["throughput"] > 10_000 and progress(begun).step == 9
     assert progress(begun).tokens_per_s is None
     assert progress(begun[:1]).tokens_per_s == begun[0]["throughput"]
+
+
+def lines_at(*steps: float, total: float = 10) -> list[dict[str, Any]]:
+    """Lines at these steps."""
+    return [{"current_steps": step, "total_steps": total, "loss": 1.0, "epoch": 1.0} for step in steps]
+
+
+def test_steps_below_nought_or_beyond_the_total_are_not_known() -> None:
+    assert progress(lines_at(-5)) == Progress()
+    found = progress(lines_at(5, 10, 20))
+    assert (found.step, found.total, found.percent) == (10, 10, 100.0)
+    assert progress(lines_at(20, 21)) == Progress()
+    found = progress(lines_at(5, total=-10))
+    assert (found.step, found.total, found.percent) == (5, None, None)
+
+
+def test_the_one_step_of_a_checkpoint_beyond_the_end_is_known() -> None:
+    found = progress(rows_of("plain/past_total.trainer_log.jsonl"))
+    assert (found.step, found.total) == (3, 2)
