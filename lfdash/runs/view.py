@@ -364,6 +364,8 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
     it cannot be read."""
     if look_mark(paths.named(LOG)) is None:
         return view_unlogged(workspace, paths, error)
+    if not os.path.isfile(paths.named(LOG)):  # nor does it keep a job from its device: nobody trains into that
+        return view_unknown(workspace, paths.root, f"{LOG} is not a plain file")
     rows = read_last(paths.named(LOG))
     pointer = is_pointer(paths.named(LOG))
     state = RunState.LOST if pointer else judge_plain(traces_of(paths, rows))

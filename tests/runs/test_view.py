@@ -225,3 +225,15 @@ def test_what_is_known_of_the_whole_counts_for_a_run_that_is_over_or_has_no_reco
     assert (over.elapsed_s, over.progress.tokens_per_s) == (900.0, 50.0)
     assert replace(view, state=RunState.LOST).with_whole(Whole()).progress.tokens_per_s is None  # not yet read
     assert view.with_whole(Whole()) is view
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_log_that_is_no_file_tells_of_no_run_that_goes_on(world: World, make: Callable[[Path], object]) -> None:
+    folder = world.workspace / "saves" / "m" / "lora" / "odd"
+    folder.mkdir(parents=True)
+    for name in ("training_args.yaml", "running_log.txt"):
+        (folder / name).touch()
+    make(folder / "trainer_log.jsonl")
+    (view,) = world.scan()
+    assert view.state is RunState.UNKNOWN and view.error == "trainer_log.jsonl is not a plain file"
+    assert not view.spoiled
