@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lfdash.cli.terminal import Terminal, local_time, number, pairs, seconds, utc
+from lfdash.cli.terminal import Terminal, local_time, number, one_line, pairs, seconds, utc
 from lfdash.cli.texts import language, t
 from lfdash.engine.facade import Run, Workspace
 from lfdash.engine.more import past_end_in
@@ -62,7 +62,7 @@ def facts(row: RunRow, view: RunView) -> list[tuple[str, str]]:
     """Everything about a run for a person; what is not known is left out."""
     what = " ".join(word for word in (row.kind, row.model, row.stage, row.method) if word)
     found = [
-        (t("ui.runs_col_name"), row.name),
+        (t("ui.runs_col_name"), one_line(row.name)),
         ("ID", row.id),
         (t("ui.runs_col_state"), state_words(row, view)),
         (t("ui.runs_col_kind"), what),
@@ -72,7 +72,7 @@ def facts(row: RunRow, view: RunView) -> list[tuple[str, str]]:
         (t("ui.speed"), speed_words(row)),
         (t("ui.runs_col_when"), local_time(row.started)),
         (t("ui.runs_col_duration"), seconds(row.seconds)),
-        (t("ui.runs_col_folder"), str(view.path)),
+        (t("ui.runs_col_folder"), one_line(str(view.path))),
         (t("cli.exit_code"), "–" if view.exit_code is None else str(view.exit_code)),
         (t("cli.why"), view.error or (past_end(view) if view.past_end else "–")),
     ]

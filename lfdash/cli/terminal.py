@@ -28,6 +28,7 @@ FINE, REFUSED, WRONG_USE = 0, 1, 2  # exit codes
 # refusals that come of a wrong word
 WRONG = ("run_unknown", "run_ambiguous", "run_none", "data_unknown", "compare_one")
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # control characters, but tab and line break
+UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # all of them
 Redact = Callable[[str], str]
 
 
@@ -117,12 +118,17 @@ def plain(value: Any, redact: Redact) -> Any:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Rows under their head, in columns that are as wide as they must be."""
-    lines = [list(head), *map(list, rows)]
+    lines = [[one_line(cell) for cell in line] for line in (head, *rows)]
     wide = [max(width(line[place]) for line in lines) for place in range(len(head))]
     return "\n".join(
         "  ".join(cell + " " * (most - width(cell)) for cell, most in zip(line, wide, strict=True)).rstrip()
         for line in lines
     )
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and whatever else a terminal obeys, as wide as it is printed."""
+    return INVISIBLE.sub(visible, UNPRINTED.sub("�", text))
 
 
 def pairs(facts: Iterable[tuple[str, str]]) -> str:

@@ -106,3 +106,14 @@ def test_a_training_that_finished_before_its_end_says_at_which_step(copied: Path
         state.unlink()
     assert "FINISHED (ended at step 6 of 1600)" in lfdash("ls").out and lfdash("ls", "--json").json[-1]["ended_early"]
     assert "FINISHED: ended at step 6 of 1600" in lfdash("show", "good").out
+
+
+def test_a_name_with_line_breaks_is_one_row(copied: Path) -> None:
+    folder = copied / "saves" / "demo-llama" / "lora"
+    (folder / "good").rename(folder / "new\nline\tand\x1b[2J\x85\u2028more")
+    head, *rows = lfdash("ls").out.split("\n")[:-1]
+    (found,) = [row for row in rows if row.startswith("new")]
+    assert len(rows) == 2 and found.startswith("new�line�and�[2J�")
+    assert head.index("State") == found.index("FINISHED")
+    facts = lfdash("show", "new\nline\tand\x1b[2J\x85\u2028more").out.split("\n")
+    assert not any(line.startswith("line") for line in facts)
