@@ -209,7 +209,7 @@ def start(form: Form) -> None:
     if isinstance(found, SweepView):
         close()
         st.session_state[MADE] = (found.id, found.name, found.count)
-        st.session_state[NAME], st.session_state[FIELDS] = "", []  # the next one is another; the form's is one run again
+        st.session_state[NAME], st.session_state[FIELDS] = "", []  # the form means one run again
         return
     problems = [one for one in found.params.get("problems", ()) if one.level == "error"]
     told_first = problem_markdown(problems[0]) if problems else ""
