@@ -248,7 +248,7 @@ def declare(words: Sequence[str], command: str, variables: Variables, *, certain
             variables.assign(name, found[3] if certain else unknown(name), adds=bool(found[2]))
         if (command == "export" and "n" in flags) or (command not in ("export", "set") and "+x" in flags):
             variables.hide(name, certain=certain)
-        elif (command in ("export", "set") or "x" in flags) and name in variables.values:
+        elif command in ("export", "set") or "x" in flags:
             variables.export(name)
 
 

@@ -181,12 +181,11 @@ class Variables:
         names = list(self.values) if UNSET in name else [name.partition("[")[0]]
         self.budget.spend(len(names))
         for known in names:
-            if known in self.values and not (whole and certain):
-                self.values[known] = unknown(known)
-            elif known in self.values or whole:
+            if whole and certain:
                 self.values.pop(known, None)
-                if not self.outer:  # in a branch: what follows the branch asks whether it is exported
-                    self.exported.pop(known, None)
+            elif known in self.values:
+                self.values[known] = unknown(known)
+            self.hide(known, certain=certain and whole is not None)
 
     def filled(self, text: str) -> str:
         """A text with the variables that are known filled in."""

@@ -122,7 +122,7 @@ def test_a_value_that_a_shell_would_not_give(text: str) -> None:
         ("srun env X=2 bash -c '{run}'", 2), ("(export X=4; {run})", 4), ("X=1; export -n X; {run}", 1),
         ("export X=3 &> log.txt; {run}", 3), ("export X=3 2>&1 && {run} | tee log", 3), ("export X=3 && {run} &", 3),
         ("export X=3 && true | cat; {run}", 3), ("export X=1; X+=2 bash -c '{run}'", 12),
-        ("declare -x X=1; bash -c '{run}'", 1),
+        ("export X; X=1; bash -c '{run}'", 1), ("declare -x X=1; bash -c '{run}'", 1),
     ],
 )
 def test_a_value_that_a_shell_gives(text: str, seen: int) -> None:
@@ -137,7 +137,8 @@ def test_a_variable_that_was_taken_away_does_not_come_back() -> None:
         found = read_command(f"export {name}=1; " + after.replace("NAME", name).replace("RUN", RUN))
         assert (found.env, found.unset_env, found.launcher) == ({}, (), ()), after
     for after in ("test a && unset NAME; RUN", "if a; then unset NAME; fi; RUN", "test a && export -n NAME; RUN",
-                  "if a; then export -n NAME; fi; RUN", "unset $A; RUN", "env -u $A RUN"):
+                  "if a; then unset NAME; fi; NAME=2; RUN", "if a; then export -n NAME; fi; RUN", "unset $A; RUN",
+                  "env -u $A RUN"):
         found = read_command(f"export {name}=1; " + after.replace("NAME", name).replace("RUN", RUN))
         assert (found.env, found.unset_env) == ({}, (name,)), f"{after}: nobody knows"
 
