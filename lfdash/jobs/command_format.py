@@ -246,9 +246,9 @@ def declare(words: Sequence[str], command: str, variables: Variables, *, certain
         if found is not None:
             name = found[1]
             variables.assign(name, found[3] if certain else unknown(name), adds=bool(found[2]))
-        if (command == "export" and "n" in flags) or (command not in ("export", "set") and "+x" in flags):
+        if (command == "export" and "n" in flags) or (command not in EXPORTS and "+x" in flags):
             variables.hide(name, certain=certain)
-        elif command in ("export", "set") or "x" in flags:
+        elif command in EXPORTS or "x" in flags:
             variables.export(name)
 
 
@@ -378,6 +378,7 @@ def launched(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(words) if any(word.startswith("-") for word in words) else ()
 
 
+EXPORTS = frozenset({"export", "set"})  # of the shells; `set` of fish and cmd
 OF_SCRIPT = {"export_model": "export"}  # script -> the command of today
 
 
