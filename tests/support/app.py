@@ -58,7 +58,7 @@ def start() -> AppTest:
 
 def good(app: AppTest) -> AppTest:
     """The page, which must not have raised."""
-    assert not app.exception, [item.stack_trace for item in app.exception]
+    assert not app.exception, [(item.message, item.stack_trace) for item in app.exception]
     return app
 
 
