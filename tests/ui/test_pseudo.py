@@ -43,7 +43,7 @@ from tests.support.sweeps import add_sweep
 DATA = {"rows", "pairs", "online", "broken", "new", "mine", "ask", "say", "hello", "world", "instruction", "output",
         "done", "failed", "odd", "scored", "merged", "absent", "fast", "nope", "zzz", "bad",
         "prompt", "response", "list", "out", "chosen", "rejected", "columns", "true", "fail"}
-NAMES = DATA | {"lfdash", "tok", "GPU", "GB", "GiB", "MB", "YAML", *map(locales.name_of, locales.available())}
+NAMES = DATA | {"lfdash", "tok", "GPU", "GB", "GiB", "MB", "kB", "YAML", *map(locales.name_of, locales.available())}
 
 
 @dataclass
