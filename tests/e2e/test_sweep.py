@@ -103,8 +103,8 @@ def start_again(tab: Page, server: Server) -> None:
 
 def hopeless(server: Server, runs: dict[str, Path]) -> list[str]:
     """The runs whose logs say, by the plain rule, that they were to be stopped."""
-    (shown,) = (lfdash("--workspace", server.workspace, "sweep", "show", one.name, "--json").json
-                for one in (server.workspace / ".lfdash" / "sweeps").iterdir())
+    sweep_id = journal(server.workspace).parent.name
+    shown = lfdash("--workspace", server.workspace, "sweep", "show", sweep_id, "--json").json
     sweep = read_sweep({**shown["sweep"]}, JobConfig())
     assert isinstance(sweep, Sweep), sweep
     plain, found = Plain(sweep), []
