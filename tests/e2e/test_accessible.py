@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from lfdash.runs.paths import RunPaths
 from tests.e2e.conftest import Server, drawn, no_double_click, pick_option, signal_trainers
 from tests.support.many import add_run
+from tests.support.runs import wait_for
 
 pytestmark = pytest.mark.e2e
 PAGES = ("", "runs", "compare", "evaluate", "export", "data", "arguments", "sweep")
@@ -25,6 +28,11 @@ def prepare(server: Server) -> None:
         add_run(server.workspace, "over").console.write_text("the end\n")
     for draft in server.workspace.glob(".lfdash/draft-*.json"):
         draft.unlink()
+
+
+def runs_of(workspace: Path) -> list[RunPaths]:
+    """The runs that a dashboard has started there."""
+    return [RunPaths(path.parent) for path in workspace.glob("saves/*/*/*/run.json")]
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -143,8 +151,7 @@ def focus_is_in(page: Page, key: str, tag: str = "BUTTON") -> None:
 def press(page: Page, key: str) -> None:
     """As somebody does who has no mouse, on a page that is at rest."""
     drawn(page)
-    button(page, key).focus()
-    page.keyboard.press("Enter")
+    button(page, key).press("Enter")  # the focus and the key in one: a page that lives may be drawn anew between two
 
 
 @pytest.mark.parametrize("how", ["Enter", "mouse"])
@@ -351,6 +358,8 @@ def test_stop_kill_and_the_question_without_a_mouse(browser: Browser, server: Se
     expect(asked).to_be_attached(timeout=60_000)
     press(page, "queue_not")
     focus_is_in(page, "foot")
+    consoles = [one.console for one in runs_of(server.workspace)]
+    wait_for(lambda: all(one.exists() and one.stat().st_size for one in consoles))  # its trainer is there
     signal_trainers(server.workspace, signal.SIGSTOP)  # else it may have saved and ended before Kill is there
     press(page, "stop")
     focus_is_in(page, "kill_menu")
