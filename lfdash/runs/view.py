@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lfdash.files import NOT_THERE, look_mark, readable
 from lfdash.jobs.kinds import DEFAULT, named
@@ -371,20 +372,9 @@ def view_plain(workspace: Path, paths: RunPaths, error: str | None = None) -> Ru
     state = RunState.LOST if pointer else judge_plain(traces_of(paths, rows))
     found = progress(rows)
     started, changed = times_of(paths, rows, found.elapsed_s, pointer=pointer)
-    return RunView(
-        run_id=plain_id(workspace, paths.root),
-        name=readable(paths.root.name),
-        path=paths.root,
-        output_dir=relative(workspace, paths.root),
-        state=state,
-        progress=found,
-        error=error,
-        lost="pointer" if pointer else None,
-        saved=read_saved(paths),
-        started=started,
-        ended=changed if state in TERMINAL else None,
-        notes=read_notes(paths.notes),
-        plain_kind=kind_of_plain(paths),
+    return plain(
+        workspace, paths, state=state, progress=found, error=error, lost="pointer" if pointer else None,
+        saved=read_saved(paths), started=started, ended=changed if state in TERMINAL else None,
     )
 
 
@@ -397,19 +387,19 @@ def view_unlogged(workspace: Path, paths: RunPaths, error: str | None = None) ->
     spoken = look_mark(paths.running_log)
     young = spoken is not None and abs(time.time() - spoken[0] / 1e9) < YOUNG_S
     state = RunState.SUCCEEDED if step is not None else RunState.RUNNING if young else RunState.LOST
+    percent = min(100.0, 100.0 * step / total) if step is not None and total else None
+    return plain(
+        workspace, paths, state=state, progress=Progress(step, total, percent), error=error,
+        lost="unlogged" if state is RunState.LOST else None, saved=saved, started=first_stamp(paths, time.time()),
+    )
+
+
+def plain(workspace: Path, paths: RunPaths, **known: Any) -> RunView:
+    """A run without a record of ours, with what is known of it beside its place, notes and kind."""
     return RunView(
-        run_id=plain_id(workspace, paths.root),
-        name=readable(paths.root.name),
-        path=paths.root,
-        output_dir=relative(workspace, paths.root),
-        state=state,
-        progress=Progress(step, total, min(100.0, 100.0 * step / total) if step is not None and total else None),
-        error=error,
-        lost="unlogged" if state is RunState.LOST else None,
-        saved=saved,
-        started=first_stamp(paths, time.time()),
-        notes=read_notes(paths.notes),
-        plain_kind=kind_of_plain(paths),
+        run_id=plain_id(workspace, paths.root), name=readable(paths.root.name), path=paths.root,
+        output_dir=relative(workspace, paths.root), notes=read_notes(paths.notes), plain_kind=kind_of_plain(paths),
+        **known,
     )
 
 

@@ -34,6 +34,7 @@ def picture(page: Page, name: str) -> None:
 def finished(server: Server) -> Workspace:
     """The server's workspace with the demo trained to its end."""
     workspace = open_workspace(server.workspace)
+    end_all(workspace)
     run = workspace.start(ROOT / "configs" / "presets" / "demo.yaml", {"output_dir": "saves/demo-llama/lora/taught"})
     assert run.wait(300) is RunState.SUCCEEDED, run.log()  # type: ignore[union-attr]
     return workspace
@@ -43,6 +44,13 @@ def end(workspace: Workspace, run_id: str) -> None:
     """Ends a run at once."""
     Run(workspace, run_id).stop("kill")
     Run(workspace, run_id).wait(60)
+
+
+def end_all(workspace: Workspace) -> None:
+    """Ends what the tests before have left."""
+    for view in workspace.look():
+        if view.state not in TERMINAL:
+            end(workspace, view.run_id)
 
 
 def greedy(page: Page) -> None:
@@ -138,9 +146,7 @@ def test_an_answer_that_looks_like_markup_loads_nothing(server: Server, browser:
 def test_a_training_asks_for_the_chats_place(server: Server, browser: Browser) -> None:
     """The chat has the only place of a machine without GPUs; it ends when it was asked about, and not before."""
     workspace = open_workspace(server.workspace)
-    for view in workspace.look():  # those of the tests before
-        if view.state not in TERMINAL:
-            end(workspace, view.run_id)
+    end_all(workspace)
     chat = workspace.start(MODEL)
     assert isinstance(chat, Run), chat
     page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
@@ -164,9 +170,7 @@ def test_a_chat_asks_for_the_place_of_another_and_is_the_one_that_answers(
 ) -> None:
     """*End … and start* on *Try it*: the page stays with the chat that was asked for, which loads and answers."""
     (taught,) = [view for view in finished.look() if view.kind == "train" and view.name == "taught"]
-    for view in finished.look():  # those of the tests before
-        if view.state not in TERMINAL:
-            end(finished, view.run_id)
+    end_all(finished)
     base = finished.start(MODEL)
     assert isinstance(base, Run), base
     page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
