@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from lfdash.workspace.identity import WorkspaceIdentity
 from lfdash.workspace.secret_store import SecretStore
 
 WALK_EVERY = 10  # looks at the alive runs between two searches for folders that others made
+SEARCH_S = 1.0  # between two searches that somebody asks for, at least
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +79,8 @@ class ProcessRegistry:
         self.on_turn: Callable[[], None] = lambda: None  # before it starts jobs, where it does: it may add some
         self._interval = interval
         self._starts_jobs = starts_jobs
-        self._lock = threading.RLock()  # of `start`, which is called once a session
+        self._lock = threading.RLock()  # of `start`, which is called once a session, and `search`
+        self._searched = -math.inf  # when `search` looked last (`monotonic`)
         self._waiting: list[RunView] = []  # with `_views`, what is shown
         self._views: tuple[RunView, ...] = ()
         self._shown: tuple[RunView, ...] = ()
@@ -147,6 +151,14 @@ class ProcessRegistry:
             elif waiting != self._waiting or self._views is not self.watcher.views:
                 self._shown = (*waiting, *self.watcher.views)
             self._waiting, self._views = waiting, self.watcher.views
+
+    def search(self) -> None:
+        """Looks for new folders now, for somebody who names a run that is not known: another process may have started
+        it a moment ago. At most once in SEARCH_S seconds; the thread finds what comes later."""
+        with self._lock:
+            if time.monotonic() - self._searched >= SEARCH_S:
+                self.refresh()
+                self._searched = time.monotonic()
 
     def launch(
         self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None, *, beside: bool = False

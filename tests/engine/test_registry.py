@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -29,6 +30,7 @@ from lfdash.supervisor.processes import marked, send
 from lfdash.supervisor.records import wished
 from lfdash.workspace.allowed_paths import Roots
 from tests.support import ROOT
+from tests.support.many import add_run
 from tests.support.runs import (
     ELSEWHERE,
     Elsewhere,
@@ -582,3 +584,19 @@ def test_the_same_attempt_is_started_once(workspace: Path) -> None:
     outcome = registry.launch(plan, view.record.resumed(plan))
     assert isinstance(outcome, Refused) and outcome.code == "exists"
     assert view.paths.record.read_text() == before
+
+
+def test_a_run_that_another_process_made_is_found_when_it_is_searched_for(workspace: Path) -> None:
+    registry = ProcessRegistry(workspace, FakeLauncher(), interval=3600)
+    registry.start()
+    try:
+        add_run(workspace, "late")
+        registry.refresh(everything=False)
+        assert registry.get("id-late") is None
+        registry.search()
+        assert registry.get("id-late") is not None
+        with mock.patch.object(registry.watcher, "look") as look:
+            registry.search()  # again at once: by somebody whose run is nowhere
+        look.assert_not_called()
+    finally:
+        registry.close()

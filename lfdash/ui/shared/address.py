@@ -6,12 +6,24 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from lfdash.engine.services import Services
 from lfdash.jobs.kinds import named
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.answers import SHOWN
 
 RUN = "run"
 TOLD = "page.address_run"  # what this page put into the address last
+
+
+def known(services: Services, words: Iterable[str | None]) -> tuple[RunView, ...]:
+    """All runs, for a page whose address names some: where a word means none that is known, the folders are looked at
+    first, since a run that was started elsewhere a moment ago is there before anybody has looked for it."""
+    views = services.registry.snapshot()
+    unknown = {word for word in words if word and services.registry.get(word) is None}
+    if unknown and not unknown <= ids_by_word(views).keys():
+        services.registry.search()
+        views = services.registry.snapshot()
+    return views
 
 
 def follow(views: Iterable[RunView]) -> None:

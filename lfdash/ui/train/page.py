@@ -29,7 +29,7 @@ def draw(kind: str) -> None:
     """Draws the whole page of a kind of job, by its name."""
     draw_frame(f"ui.page_{kind}")
     services = shared_services()
-    address.leave_for(services.registry.snapshot(), kind)
+    address.leave_for(address.known(services, [st.query_params.get(address.RUN)]), kind)
     services.warm.want()
     form = Form(services, BY_NAME[kind])
     form.seed()

@@ -37,6 +37,16 @@ def test_back_shows_the_run_of_the_address_and_a_choice_goes_there(services: Ser
     assert pages.good(app.run()).query_params["run"] == "id-two"
 
 
+@pytest.mark.parametrize("word", ["id-late", "late"])
+def test_a_run_that_was_started_elsewhere_just_now_is_there_at_once(services: Services, word: str) -> None:
+    add_run(services.workspace.root, "late", age=5000.0)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.query_params["run"] = word
+    pages.good(app.run())
+    assert app.query_params["run"] in ("id-late", ["id-late"])
+    assert any('aria-level="2">late</span>' in item.proto.body for item in app.get("html"))
+
+
 @pytest.mark.parametrize("kind", ["eval", "export"])
 def test_the_address_of_a_run_of_another_kind_opens_it_where_it_belongs(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, kind: str
