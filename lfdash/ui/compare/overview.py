@@ -87,8 +87,9 @@ def draw_body(services: Services, subjects: Sequence[Subject], names: dict[str, 
     read(runs)
     if is_reading(runs) and not ticks:
         st.rerun()
-    if runs:
-        draw_curves(runs)
+    with st.container():  # one place, however many parts are in it
+        if runs:
+            draw_curves(runs)
     st.html(heading(t("ui.compare_numbers")))
     numbers.draw(services, subjects, names)
     st.session_state[DRAWN] = marks(runs)

@@ -46,10 +46,11 @@ def draw() -> None:
         draw_empty(rows)
         state.publish()
         return
-    draw_remarks(subjects, names)
     present = [subject for subject in subjects if subject.view is not None]
-    if len(present) < 2:
-        st.info(t("ui.compare_one"), icon=":material/add:")
+    with st.container():  # one place, whatever is told: what is below it would be seen twice while its place changes
+        draw_remarks(subjects, names)
+        if len(present) < 2:
+            st.info(t("ui.compare_one"), icon=":material/add:")
     if present:
         draw_tabs(services, present, names)
     state.publish()

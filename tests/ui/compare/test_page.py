@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -24,6 +25,13 @@ def cells(app: AppTest, name: str) -> list[str]:
     row = re.search(rf'<tr><th scope="row">(?:<code>)?{re.escape(name)}(?:</code>)?</th>(.*?)</tr>', html(app))
     assert row is not None, name
     return [" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in re.findall("<td[^>]*>(.*?)</td>", row[1])]
+
+
+def places(part: Any, text: str) -> list[tuple[int, ...]]:
+    """Where in a part of the page HTML with this text stands: the numbers of the blocks, then that of the element."""
+    if not hasattr(part, "children"):
+        return [()] if part.type == "html" and text in part.proto.body else []
+    return [(number, *place) for number, child in part.children.items() for place in places(child, text)]
 
 
 def ids_of(services: Services, *names: str) -> list[str]:
@@ -350,6 +358,13 @@ def test_a_run_that_is_not_there_yet_is_waited_for(several: Services, monkeypatc
     several.registry.refresh()
     app = pages.good(app.run())
     assert "Not in this workspace" not in words(app) and len(cells(app, "Steps")) == 2
+
+
+def test_what_is_told_of_runs_moves_nothing_below_it(several: Services) -> None:
+    """Streamlit shows an element at its old place and at its new one while the page is drawn anew."""
+    (both,) = places(visit({"runs": "id-slow,id-fast"}).main, 'aria-label="Numbers"')
+    for runs in ("id-slow,id-gone", "id-slow,id-fast,id-gone,eval-slow"):
+        assert places(visit({"runs": runs}).main, 'aria-label="Numbers"') == [both]
 
 
 def test_the_files_of_the_settings_hold_what_is_shown(several: Services, monkeypatch: pytest.MonkeyPatch) -> None:
