@@ -4,13 +4,14 @@ is more than text."""
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from lfdash.demo.__main__ import make_data
 from lfdash.runs.record import RunState
@@ -23,6 +24,7 @@ from tests.support.terminal import DEMO, end_runs, lfdash
 
 pytestmark = pytest.mark.e2e
 TICK_S = 2.0
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 BAR = "\r {n}%|###   | {n}/100 [00:01<00:09,  2.3it/s]"
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nValueError: bad\n'
 HOSTILE = (
@@ -83,6 +85,7 @@ def go(page: Page, served: Server, run_id: str) -> Locator:
     page.goto(f"{served.url}/?run={run_id}")
     lines = page.locator(".st-key-console .lines")
     expect(lines.locator(".line").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".lf-canvas canvas").first).to_be_visible(timeout=60_000)  # what stands above it has its height
     page.locator(".st-key-console .where").scroll_into_view_if_needed()
     lines.scroll_into_view_if_needed()
     return lines
@@ -147,6 +150,30 @@ def test_repeated_lines_are_folded_and_can_be_seen(page: Page, served: Server, r
     assert lines.evaluate("box => box.scrollHeight") > 200 * 18
     fold.click()
     expect(lines.locator(".line")).to_have_count(4)
+
+
+def test_charts_that_come_late_do_not_move_it(page: Page, served: Server, root: Path) -> None:
+    console(root, "below", b"a line\n" * 50)
+    held: list[Route] = []
+    page.route(re.compile(r"/(curves|vega-[^/]*)\.js"), lambda route: held.append(route))
+    page.goto(f"{served.url}/?run=id-below")
+    log = page.locator(".st-key-console .lines")
+    expect(log.locator(".line").first).to_be_visible(timeout=60_000)
+    page.wait_for_selector(IDLE)
+    log.scroll_into_view_if_needed()
+    places = [place_of(log)]
+    for shown in (".lf-curves", ".lf-canvas canvas"):
+        while not held:  # until the browser asks for it
+            page.wait_for_timeout(20)
+        held.pop().continue_()
+        expect(page.locator(shown).first).to_be_visible(timeout=60_000)
+        places.append(place_of(log))
+    assert max(places) - min(places) < 4, places
+
+
+def place_of(log: Locator) -> float:
+    """Where in the window it begins, px."""
+    return float(log.evaluate("box => box.getBoundingClientRect().top"))
 
 
 # Enter comes before the pause after the last letter

@@ -73,6 +73,7 @@ class Board {
     this.busy.textContent = reading !== undefined ? words.reading.replace("{percent}", Math.floor(reading * 100))
       : vega ? "" : words.loading;
     this.busy.hidden = !this.busy.textContent;
+    this.busy.classList.toggle("lf-over", reading === undefined);  // the charts' place is there already
     this.grid.className = page.large ? "lf-charts lf-large" : "lf-charts";
     for (const [name, picture] of this.pictures) {
       if (order.includes(name)) continue;
@@ -83,6 +84,7 @@ class Board {
     order.forEach((name, at) => {
       if (!this.pictures.has(name)) this.pictures.set(name, new Picture(name, this));
       const picture = this.pictures.get(name);
+      if (!picture.drawn) picture.keepPlace();
       if (this.grid.children[at] !== picture.root) this.grid.insertBefore(picture.root, this.grid.children[at] || null);
       if (!picture.tools.firstChild) drawTools(this, picture);
       picture.soon();
@@ -95,6 +97,7 @@ class Board {
       this.drawnBar = bar;  // not under somebody's hands: what is there is what they chose
     }
     this.bar.hidden = !page.bar || !order.length;
+    this.root.classList.add("lf-drawn");  // its place was kept until now (layout.py)
     this.resettable();
   }
 

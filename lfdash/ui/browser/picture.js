@@ -58,6 +58,9 @@ export class Picture {
   get whole() { return this.board.state.parts.page.large ? this.board.height : this.chart.height; }
   get height() { return this.whole - EDGE.top - EDGE.bottom; }
 
+  // As high as it will be, also before it is drawn: what is below it does not move then.
+  keepPlace() { this.plot.style.height = `${this.whole}px`; }
+
   // The part of the axis that is shown.
   get range() {
     const {lo, hi} = this.board.state.parts.range || {lo: 0, hi: 1};
@@ -108,7 +111,7 @@ export class Picture {
     Object.assign(spec, {
       padding: EDGE, autosize: {type: "none"}, width: this.width, height: this.height, config: config(theme, false),
     });
-    this.plot.style.height = `${this.whole}px`;
+    this.keepPlace();
     this.title.textContent = this.chart.title;
     this.title.hidden = state.parts.page.bar && state.parts.settings.charts.length > 1;  // the bar says it
     this.drawLegend();

@@ -100,6 +100,9 @@ CSS = """
 [data-testid="stMain"] [data-testid="stAlertContainer"] {padding: .5rem .8rem}
 [data-testid="stLayoutWrapper"]:has(> .st-key-data_added) {position: sticky; top: 2.4rem; z-index: 90;
   background: light-dark(#ffffff, #15181d)}
+/* the place of a large chart until its script has drawn it: bar, head and plot (curves.js: height) */
+:is(.st-key-curves_main, .st-key-compare_curves):not(:has(.lf-drawn)) {
+  min-height: calc(3.8rem + clamp(230px, 50vh - 116px, 460px))}
 .st-key-log_box {position: relative}
 [data-testid="stElementContainer"].st-key-log_take {position: absolute; top: .28rem; right: .4rem; width: auto}
 .st-key-log_take button {min-height: 1.65rem; padding: 0 .45rem}
