@@ -65,11 +65,17 @@ def visit(page: Page, server: Server, query: str) -> None:
     page.wait_for_selector(IDLE)
 
 
+# In one go: a cell that is found and then replaced, since the table is drawn anew, has its lines joined by nothing.
+CELLS = """([table, name]) => {
+  const rows = [...document.querySelectorAll(`[role=region][aria-label="${table}"] tr`)];
+  const line = rows.find((one) => one.querySelector("th[scope=row]")?.innerText.trim() === name);
+  return line ? [...line.querySelectorAll("td")].map((cell) => cell.innerText) : [];
+}"""
+
+
 def row(page: Page, table: str, name: str) -> list[str]:
     """The cells of a table's row."""
-    head = page.locator("th[scope=row]", has_text=re.compile(f"^{name}$"))
-    line = page.get_by_role("region", name=table, exact=True).locator("tr", has=head).first
-    return [" ".join(text.split()) for text in line.locator("td").all_inner_texts()]
+    return [" ".join(text.split()) for text in page.evaluate(CELLS, [table, name])]
 
 
 def names(page: Page, table: str) -> list[str]:
