@@ -15,7 +15,8 @@ what is asked stands in it as a line of JSON, beside descriptors:
 
 The imports are made by a thread of the lowest priority. Priorities are of threads on Linux, and the forks are of the
 main thread, which has kept the usual one; nobody could give it back to a process (RLIMIT_NICE). By the time of a fork
-Python has one thread only, and no device was touched: CUDA does not survive a fork.
+Python has one thread only, and no device was touched: CUDA does not survive a fork. What the imports ask of the devices
+is answered by other forks (warm_devices.py).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from typing import Any
 # Of this project, found by its place; nothing of it stays on the path. LLaMA-Factory's environment need not have it.
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(HERE))))
-from lfdash.llamafactory.scripts import warm_fork, warm_same  # noqa: E402
+from lfdash.llamafactory.scripts import warm_devices, warm_fork, warm_same  # noqa: E402
 from lfdash.supervisor.failpoints import hit  # noqa: E402
 
 del sys.path[0]
@@ -87,11 +88,14 @@ def load(names: list[str]) -> str:
     def imports() -> None:
         try:
             humble()
+            warm_devices.current.watch()
             for name in names:
                 importlib.import_module(name)
         except BaseException as error:  # noqa: BLE001 - whatever a broken installation raises, it is the reason
             traceback.print_exc()
             failed.append(f"{type(error).__name__}: {error}")
+        finally:
+            warm_devices.current.put_back()
 
     thread = threading.Thread(target=imports)
     thread.start()
@@ -164,8 +168,9 @@ class Server:
         pid = fork()
         if pid == 0:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            self.leave(connection)
-            warm_fork.answer(request, handles, os.path.join(HERE, f"{request['script']}.py"))
+            self.leave()
+            program = os.path.join(HERE, f"{request['script']}.py")
+            warm_fork.answer(request, connection, handles, program, self.same)
         self.questions[os.pidfd_open(pid)] = (pid, connection.dup())
 
     def tell(self, handle: int) -> None:
@@ -202,13 +207,13 @@ class Server:
         try:
             expendable(self.oom)
             warm_fork.to_background(handles[0])
-            warm_fork.set_environment(request["env"])
+            warm_fork.set_environment(request["env"], self.same.free)
             ours, theirs = socket.socketpair()
             trainer = fork()
             if trainer == 0:
                 ours.close()
                 self.leave(connection, *handles)
-                warm_fork.wait_for_supervisor(request, theirs, self.same.several_devices)
+                warm_fork.wait_for_supervisor(request, theirs, self.same)
             hit("warm.forked")
             socket.send_fds(connection, [f"pid {os.getpid()}\n".encode()], [os.pidfd_open(os.getpid())])
             os.set_inheritable(ours.fileno(), True)
@@ -246,7 +251,7 @@ def main() -> None:
     started = dict(os.environ)  # before anything is imported that reads or sets some of it
     warm_fork.as_script(cli)  # as a start of it has it: its folder is searched first
     why = warm_same.no_script(cli) or load(names)
-    same = warm_same.Same(cli, started, began)
+    same = warm_same.Same(cli, started, began, warm_devices.current)
     why = why or same.unfit()
     if why:
         warm_same.say(control, f"unfit {why}")

@@ -14,10 +14,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any, NoReturn
 
-from lfdash.llamafactory.scripts.warm_same import OFFLINE, is_later, say, take
+from lfdash.llamafactory.scripts.warm_same import OFFLINE, Same, is_later, say, take
 from lfdash.supervisor.failpoints import hit
 
 SPACE = "LFDASH_WARM_SPACE"  # a variable that only keeps room in the block of the environment
@@ -62,10 +61,13 @@ def to_background(log: int) -> None:
     os.close(null)
 
 
-def set_environment(env: dict[str, str]) -> None:
-    """Makes the environment that of the asker; what the imports have set stays, as it would in a fresh interpreter."""
+def set_environment(env: dict[str, str], free: frozenset[str]) -> None:
+    """Makes the environment that of the asker; what the imports have set stays, as it would in a fresh interpreter.
+
+    free: variables that may differ beside those of warm_same.py.
+    """
     for name in {*os.environ, *env}:
-        if is_later(name) or name == OFFLINE:
+        if is_later(name) or name == OFFLINE or name in free:
             os.environ.pop(name, None)
             if name in env:
                 os.environ[name] = env[name]
@@ -133,14 +135,21 @@ def rename(words: list[str]) -> None:
 # -- questions ------------------------------------------------------------------------------------------
 
 
-def answer(request: dict[str, Any], handles: list[int], script: str) -> NoReturn:
-    """This fork runs a program of this folder, with the asker's three streams."""
+def answer(
+    request: dict[str, Any], connection: socket.socket, handles: list[int], script: str, same: Same
+) -> NoReturn:
+    """This fork runs a program of this folder, with the asker's three streams; or says that it is not to."""
     os.setsid()
     for number, handle in enumerate(handles):
         os.dup2(handle, number)
         os.close(handle)
     os.chdir(request["cwd"])
-    set_environment(request["env"])
+    set_environment(request["env"], same.free)
+    why = same.unlike_for_question(request["env"])
+    if why:
+        say(connection, f"cold {why}")
+        os._exit(0)
+    connection.close()
     new_chance()
     if os.environ.get(OFFLINE):
         offline()
@@ -150,7 +159,7 @@ def answer(request: dict[str, Any], handles: list[int], script: str) -> NoReturn
 # -- a run ----------------------------------------------------------------------------------------------
 
 
-def wait_for_supervisor(request: dict[str, Any], channel: socket.socket, hindrance: Callable[[str], str]) -> NoReturn:
+def wait_for_supervisor(request: dict[str, Any], channel: socket.socket, same: Same) -> NoReturn:
     """This fork is the trainer once its parent, the supervisor, has said so twice: then it first makes itself what the
     parent's command would be, and says so; then it runs. Ends when the parent is gone before, or says nothing."""
     try:
@@ -160,7 +169,7 @@ def wait_for_supervisor(request: dict[str, Any], channel: socket.socket, hindran
             os._exit(0)
         become(order, handles[0])
         words = order["argv"]
-        why = hindrance(words[1])
+        why = same.unlike_for_run(words[1], request["env"])
     except BaseException as error:  # noqa: BLE001 - nothing of the run has begun: the supervisor starts it cold
         why = f"{type(error).__name__}: {error}"
     if why:

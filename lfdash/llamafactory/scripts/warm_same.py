@@ -11,10 +11,15 @@ import sys
 import threading
 from typing import Any
 
+from lfdash.llamafactory.scripts.warm_devices import Devices
+
 # Read when a run begins, or never. Any other variable may be read by an import (HF_*, TRANSFORMERS_*, CUDA_*, OMP_*,
 # LD_*, PYTHON*, ...): it must be what it was then.
 LATER = ("LFDASH_", "LLAMABOARD_", "PYTEST_")
 LATER_NAMES = frozenset({"PATH", "PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES"})
+# Read by CUDA's driver at its start, which is in the fork. Not by ROCm's for certain, so there they are compared.
+# PYTORCH_CUDA_ALLOC_CONF is none of these: torch reads it when its library is loaded (c10/cuda).
+OF_DRIVER = frozenset({"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"})
 # A question may be asked without a hub: set_environment (warm_fork.py) says so to what read it at its import.
 OFFLINE = "HF_HUB_OFFLINE"
 # A driver that is open in this process does not survive a fork. nvidiactl alone is the monitoring library's.
@@ -80,15 +85,35 @@ def stamp(path: str) -> tuple[int, ...]:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+def free(started: dict[str, str]) -> frozenset[str]:
+    """The variables of the driver that a fork may set for itself. None where torch is not there, or is ROCm's; not one
+    that an import has set.
+
+    started: the environment before the imports.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or getattr(getattr(torch, "version", None), "hip", None) is not None:
+        return frozenset()
+    return frozenset(name for name in OF_DRIVER if os.environ.get(name) == started.get(name))
+
+
+def other(started: dict[str, str], env: dict[str, str]) -> set[str]:
+    """The variables that differ."""
+    return {name for name in {*started, *env} if started.get(name) != env.get(name)}
+
+
 class Same:
     """What this process was when it had imported everything.
 
-    cli: the llamafactory-cli. started: its environment before the imports. began: epoch seconds, before them.
+    cli: the llamafactory-cli. started: its environment before the imports. began: epoch seconds, before them. devices:
+    what they asked of the devices.
     """
 
-    def __init__(self, cli: str, started: dict[str, str], began: float) -> None:
+    def __init__(self, cli: str, started: dict[str, str], began: float, devices: Devices) -> None:
         self.cli = cli
         self.started = started
+        self.devices = devices
+        self.free = free(started)  # variables that may differ
         files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
         folders = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
         self._stamps = {path: stamp(path) for path in [cli, *folders, *files] if isinstance(path, str)}
@@ -125,9 +150,7 @@ class Same:
         if (user, group) != (os.geteuid(), os.getegid()):
             return "another user"
         env = request["env"]
-        names = sorted(
-            name for name in {*self.started, *env} if not is_later(name) and self.started.get(name) != env.get(name)
-        )
+        names = sorted(name for name in other(self.started, env) - self.free if not is_later(name))
         if request["what"] == "question":
             names = [name for name in names if name != OFFLINE or name not in env]
         elif request["argv"][0] != self.cli:
@@ -137,10 +160,25 @@ class Same:
         ours = limits()
         return ", ".join(name for name, value in request["limits"].items() if ours.get(name) != value)
 
-    def several_devices(self, command: str) -> str:
-        """Asked in the fork that would train: whether LLaMA-Factory would start torchrun for it (launcher.py)."""
+    def unlike(self, env: dict[str, str]) -> str:
+        """Asked in a fork that has this environment: which device is another than the imports were told, or cannot be
+        used by a fork; "" for none."""
+        cuda = getattr(sys.modules.get("torch"), "cuda", None)
+        forked = getattr(cuda, "_is_in_bad_fork", lambda: False)
+        # torch was asked past warm_devices.py: it keeps that answer for good (c10::cuda::device_count)
+        if cuda is not None and forked() and (self.free & other(self.started, env) or cuda.is_available()):
+            return "cuda was asked before"
+        return self.devices.differ()
+
+    def unlike_for_question(self, env: dict[str, str]) -> str:
+        """As `unlike`, for a fork that computes nothing: it asks only where its environment names other devices."""
+        return self.unlike(env) if self.free & other(self.started, env) else ""
+
+    def unlike_for_run(self, command: str, env: dict[str, str]) -> str:
+        """As `unlike`; also, whether LLaMA-Factory would start torchrun for that command (launcher.py)."""
         misc = sys.modules.get("llamafactory.extras.misc")
-        if command != TRAINING or misc is None:
-            return ""
-        count = misc.get_device_count()
-        return f"{count} devices" if count > 1 else ""
+        if command == TRAINING and misc is not None:
+            count = misc.get_device_count()
+            if count > 1:
+                return f"{count} devices"
+        return self.unlike(env)
