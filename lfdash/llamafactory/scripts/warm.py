@@ -33,7 +33,6 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from typing import Any
 
 # Of this project, found by its place; nothing of it stays on the path. LLaMA-Factory's environment need not have it.
@@ -51,13 +50,6 @@ IDLE_DISK = 3 << 13  # IOPRIO_CLASS_IDLE
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30}  # linux/unistd.h
 FIRST_TO_GO = 900  # of oom_score_adj: a run has 300 (lfdash/supervisor/shim.py)
 REQUEST_S = 2.0  # in which a request must be here: it was written before its socket came
-
-
-def fork() -> int:
-    """`os.fork`; Python 3.12 warns of threads, which here are those of libraries that know forks."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
 
 
 def expendable(adjustment: int) -> int:
@@ -165,7 +157,7 @@ class Server:
         if request["script"] not in SCRIPTS:
             raise ValueError(request["script"])
         connection.sendall(b"taken\n")  # fails where nobody waits for it any more
-        pid = fork()
+        pid = warm_devices.fork()
         if pid == 0:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             self.leave()
@@ -195,9 +187,9 @@ class Server:
     def run(self, request: dict[str, Any], connection: socket.socket, handles: list[int]) -> None:
         """Forks a supervisor with its trainer. Nothing is told here but by them: the end of this is no sign."""
         hit("warm.before_fork")
-        middle = fork()
+        middle = warm_devices.fork()
         if middle == 0:
-            if fork() == 0:
+            if warm_devices.fork() == 0:
                 self.supervise(request, connection, handles)
             os._exit(0)
         os.waitpid(middle, 0)
@@ -209,7 +201,7 @@ class Server:
             warm_fork.to_background(handles[0])
             warm_fork.set_environment(request["env"], self.same.free)
             ours, theirs = socket.socketpair()
-            trainer = fork()
+            trainer = warm_devices.fork()
             if trainer == 0:
                 ours.close()
                 self.leave(connection, *handles)

@@ -17,8 +17,10 @@ import builtins
 import ctypes
 import importlib.util
 import os
+import select
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -36,6 +38,7 @@ QUESTIONS = {
 }
 # accelerate asks with it and without: torch.cuda.is_available then asks another library (torch/cuda/__init__.py)
 BY_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
+ANSWER_S = 60.0  # in which a fork must answer; it takes a second or two, and longer beside many devices
 PR_SET_PDEATHSIG = 1
 
 Outcome = tuple[str, Any]  # "", a plain value; or the name of an exception, its text
@@ -77,10 +80,17 @@ def plain(thing: Any) -> str:
         return ""
 
 
+def fork() -> int:
+    """`os.fork`; Python 3.12 warns of threads, which here are those of libraries that know forks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def in_fork(question: Callable[[], Outcome]) -> Outcome | None:
     """What a fork finds; None when it ended without an answer, or with one that is no plain value."""
     ours, theirs = os.pipe()
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         try:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -90,6 +100,8 @@ def in_fork(question: Callable[[], Outcome]) -> Outcome | None:
             os._exit(0)  # no answer: the same is asked, and told, where it is needed
     os.close(theirs)
     with open(ours, "rb") as file:
+        if not select.select([file], [], [], ANSWER_S)[0]:
+            os.kill(pid, signal.SIGKILL)
         text = file.read().decode()
     os.waitpid(pid, 0)
     found: Outcome | None = ast.literal_eval(text) if text else None
