@@ -36,6 +36,8 @@ ALLOWED = {
     ("llamafactory/catalogue.py", "path.read_text(encoding='utf-8')"): "the project's own snapshot",
     ("llamafactory/ask.py", "open(os.memfd_create('lfdash'), 'w+b', 0)"): "made in memory",
     ("llamafactory/scripts/warm.py", "open('/proc/self/oom_score_adj', 'r+', encoding='ascii')"): "the kernel's",
+    ("llamafactory/scripts/warm_devices.py", "open(ours, 'rb')"): "a pipe",
+    ("llamafactory/scripts/warm_devices.py", "open(theirs, 'wb')"): "a pipe",
     ("llamafactory/scripts/warm_fork.py", "os.open(os.devnull, os.O_RDONLY)"): "has nothing",
     ("llamafactory/scripts/warm_fork.py", "open('/proc/self/stat', encoding='ascii', errors='replace')"):
         "the kernel's",
