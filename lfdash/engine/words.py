@@ -61,7 +61,17 @@ def no_checkpoint_in(code: str, view: RunView, details: RunDetails) -> str:
         return ""
     if first is None:
         return in_language(code, "ui.no_checkpoint")
-    return in_language(code, "ui.no_checkpoint_ever" if first == NEVER else "ui.no_checkpoint_until", step=first)
+    return in_language(code, f"ui.no_checkpoint_{first_word(first, view.progress.total)}", step=first)
+
+
+def first_word(first: int, total: int | None) -> str:
+    """Which text tells of a run's first checkpoint: ever (it saves none), end (it is that of the end), before (how long
+    the run is, is not known yet: the end may come earlier), until."""
+    if first == NEVER:
+        return "ever"
+    if total is None:
+        return "before"
+    return "end" if first >= total else "until"
 
 
 def span_in(code: str, seconds: float) -> str:

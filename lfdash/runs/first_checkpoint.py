@@ -17,13 +17,16 @@ SAVE_STEPS, EPOCHS = 500.0, 3.0  # where none are given (transformers, TrainingA
 def first_checkpoint(args: Mapping[str, Value], total: int | None) -> int | None:
     """The step of the first checkpoint of a training (transformers, DefaultFlowCallback); NEVER where it saves none,
     None where that cannot be told. args: all that were given. total: planned steps, where that is known."""
-    strategy = str(args.get("save_strategy") or "steps")
+    strategy, most = str(args.get("save_strategy") or "steps"), int(number(args.get("max_steps"), -1.0))
+    total = most if total is None and most > 0 else total
     if strategy == "no":
         return NEVER
     if strategy == "steps":
         every = number(args.get("save_steps"), SAVE_STEPS)
         if 0 < every < 1:  # a share of all
             return None if total is None else math.ceil(every * total)
+        if every <= 0:  # that of the end alone
+            return total
         return int(every) if total is None else min(int(every), total)
     epochs = number(args.get("num_train_epochs"), EPOCHS)
     if strategy == "epoch" and total is not None and epochs > 0 and number(args.get("max_steps"), -1.0) <= 0:

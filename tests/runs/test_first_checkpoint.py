@@ -25,6 +25,9 @@ from lfdash.runs.first_checkpoint import NEVER, first_checkpoint
         ({"save_strategy": "best"}, 100, None),
         ({"save_strategy": "no"}, 100, NEVER),
         ({"save_steps": "often"}, 1000, 500),
+        ({"save_steps": 50, "max_steps": 32}, None, 32),
+        ({"save_steps": 0}, 32, 32),
+        ({"save_steps": 0}, None, None),
     ],
 )
 def test_the_first_checkpoint(args: dict[str, Value], total: int | None, step: int | None) -> None:
