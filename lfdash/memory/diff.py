@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from lfdash.memory.cards import CARDS, TIGHT, Card, Verdict, verdict
 from lfdash.memory.estimate import Estimate, estimate
-from lfdash.memory.knobs import ARGUMENTS, ZERO3, Changes, Fit, can_share, make_it_fit
+from lfdash.memory.knobs import ARGUMENTS, KNOBS, ZERO3, Changes, Fit, can_share, make_it_fit
 from lfdash.memory.subject import Subject
 
 COUNTS = (1, 2, 4, 8)  # GPUs of one machine
@@ -30,9 +30,20 @@ def room_for(subject: Subject, total: int) -> int:
     return int(total * (1 - max(TIGHT, estimate(subject).band)))
 
 
-def fit_into(subject: Subject, total: int) -> Fit | None:
+def fit_into(subject: Subject, total: int, without: Collection[str] = ()) -> Fit | None:
     """As `make_it_fit`, with the room that an estimate may be off by; of one that is not bounded it is no promise."""
-    return make_it_fit(subject, room_for(subject, total))
+    return make_it_fit(subject, room_for(subject, total), without)
+
+
+def fit_with_more(subject: Subject, total: int, lacks: Mapping[str, str]) -> Fit | None:
+    """A fit into so many bytes that turns knobs whose package is not installed: with one package more after the other,
+    in the order of KNOBS, until they are enough. None where none would help. lacks: such a knob -> its package."""
+    every = list(dict.fromkeys(lacks[name] for name in KNOBS if name in lacks))
+    for count in range(1, len(every) + 1):
+        fit = fit_into(subject, total, [name for name, package in lacks.items() if package not in every[:count]])
+        if fit is not None and lacks.keys() & set(fit.names):
+            return fit
+    return None
 
 
 def steps(subject: Subject, fit: Fit) -> tuple[Step, ...]:

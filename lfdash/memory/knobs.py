@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,12 @@ Changes = Mapping[str, Any]  # argument -> value
 ZERO2, ZERO3 = "deepspeed/ds_z2_config.json", "deepspeed/ds_z3_config.json"
 ZERO3_OFFLOAD = "deepspeed/ds_z3_offload_config.json"
 SHORTEST = 256  # tokens below which no cutoff is offered
+# What a knob sets that asks for a package beside LLaMA-Factory's own; which one: lfdash/jobs/packages.py.
+WITH_PACKAGE: Mapping[str, Changes] = {
+    "liger": {"enable_liger_kernel": True}, "optimizer_8bit": {"optim": "adamw_8bit"},
+    "quantize_4bit": {"quantization_bit": 4, "quantization_method": "bnb"}, "zero2": {"deepspeed": ZERO2},
+    "zero3": {"deepspeed": ZERO3}, "offload": {"deepspeed": ZERO3_OFFLOAD},
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ def liger(subject: Subject) -> Changes | None:
     shape = subject.architecture
     if subject.liger or not shape.is_known or shape.tower:
         return None
-    return {"enable_liger_kernel": True}
+    return WITH_PACKAGE["liger"]
 
 
 def checkpointing(subject: Subject) -> Changes | None:
@@ -72,14 +78,14 @@ def optimizer_8bit(subject: Subject) -> Changes | None:
     special = ("use_badam", "use_apollo", "use_galore", "use_adam_mini", "use_muon")
     if subject.sharding in ("z2", "z3") or any(map(subject.on, special)) or not subject.optimizer.startswith("adam"):
         return None
-    return None if "8bit" in subject.optimizer else {"optim": "adamw_8bit"}
+    return None if "8bit" in subject.optimizer else WITH_PACKAGE["optimizer_8bit"]
 
 
 def quantize_4bit(subject: Subject) -> Changes | None:
     """For adapters, whose model is frozen; LLaMA-Factory refuses it under ZeRO-3 (model_utils/quantization.py)."""
     if not subject.adapts or subject.sharding or subject.architecture.quantized or 0 < subject.bits <= 4:
         return None
-    return {"quantization_bit": 4, "quantization_method": "bnb"}
+    return WITH_PACKAGE["quantize_4bit"]
 
 
 def can_share(subject: Subject) -> bool:
@@ -91,20 +97,20 @@ def can_share(subject: Subject) -> bool:
 def zero2(subject: Subject) -> Changes | None:
     if subject.world_size < 2 or subject.sharding or not can_share(subject):
         return None
-    return {"deepspeed": ZERO2}
+    return WITH_PACKAGE["zero2"]
 
 
 def zero3(subject: Subject) -> Changes | None:
     if subject.world_size < 2 or subject.sharding == "z3" or not can_share(subject):
         return None
-    return {"deepspeed": ZERO3}
+    return WITH_PACKAGE["zero3"]
 
 
 def offload(subject: Subject) -> Changes | None:
     """Weights and states wait in the machine's memory; a step takes several times as long."""
     if not can_share(subject) or (subject.sharding == "z3" and subject.offload):
         return None
-    return {"deepspeed": ZERO3_OFFLOAD}
+    return WITH_PACKAGE["offload"]
 
 
 def cutoff(subject: Subject) -> Changes | None:
@@ -135,25 +141,27 @@ def turned(subject: Subject) -> tuple[Knob, ...]:
     return tuple(sorted(found, key=lambda knob: -knob.saves))
 
 
-def make_it_fit(subject: Subject, free: int) -> Fit | None:
+def make_it_fit(subject: Subject, free: int, without: Collection[str] = ()) -> Fit | None:
     """The smallest change with which a training needs at most `free` bytes of each GPU, in the order of KNOBS; the
-    batch gets smaller only as far as it must. No change where it fits already; None where nothing is enough."""
+    batch gets smaller only as far as it must. without: knobs that cannot be turned here. No change where it fits
+    already; None where nothing is enough."""
     for skipped in ORDERS:
         names: list[str] = []
-        for name, made in tried(subject, skipped):
+        for name, made in tried(subject, {*skipped, *without}):
             names += [name] if name else []
             if estimate(made).driver <= free:
                 return without_needless(subject, made, list(dict.fromkeys(names)), free)
     return None
 
 
-def least(subject: Subject) -> Estimate:
-    """What a training takes with every knob turned that saves something: less is not to be had this way."""
-    ways = [made for skipped in ORDERS for _, made in tried(subject, skipped)]
+def least(subject: Subject, without: Collection[str] = ()) -> Estimate:
+    """What a training takes with every knob turned that saves something: less is not to be had this way. without: as
+    `make_it_fit`."""
+    ways = [made for skipped in ORDERS for _, made in tried(subject, {*skipped, *without})]
     return min(map(estimate, ways), key=lambda found: found.driver)
 
 
-def tried(subject: Subject, skipped: tuple[str, ...] = ()) -> Iterator[tuple[str, Subject]]:
+def tried(subject: Subject, skipped: Collection[str] = ()) -> Iterator[tuple[str, Subject]]:
     """The training, and with one knob after the other turned as well, where that saves something."""
     current = subject
     yield "", current

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lfdash.memory.cards import CARDS, verdict
-from lfdash.memory.diff import COUNTS, WITH_ZERO3, fit_into, on_more, steps, table
+from lfdash.memory.diff import COUNTS, WITH_ZERO3, fit_into, fit_with_more, on_more, steps, table
 from lfdash.memory.estimate import estimate
-from lfdash.memory.knobs import ZERO3_OFFLOAD, Fit
+from lfdash.memory.knobs import ZERO3_OFFLOAD, Fit, least
 from tests.support.memory import subject
 
 GB = 1 << 30
@@ -30,6 +30,29 @@ def test_what_fits_is_surely_within_the_card() -> None:
     assert fit_into(subject(**BIG), GB) is None
     as_it_is = fit_into(subject(), 192 * GB)
     assert as_it_is is not None and as_it_is.names == ()
+
+
+LACKS = {"liger": "liger-kernel", "optimizer_8bit": "bitsandbytes", "quantize_4bit": "bitsandbytes",
+         "zero2": "deepspeed", "zero3": "deepspeed", "offload": "deepspeed"}
+
+
+def test_a_knob_whose_package_lacks_is_not_turned() -> None:
+    plain = subject(per_device_train_batch_size=4)
+    fit, free = fit_into(plain, 24 * GB, LACKS), fit_into(plain, 24 * GB)
+    assert fit is not None and fit.names == ("batch",) and free is not None and free.names == ("liger",)
+    assert fit_into(subject(**BIG), 24 * GB, LACKS) is None and fit_into(subject(**BIG), 24 * GB) is not None
+    assert least(subject(**BIG), LACKS).driver > least(subject(**BIG)).driver
+
+
+def test_what_would_fit_with_a_package_more_is_told_and_no_more_packages_than_it_takes() -> None:
+    job, full = subject(**BIG), subject(finetuning_type="full")
+    for made, total, names in (
+        (job, 24, ("liger", "batch")), (job, 12, ("liger", "batch", "quantize_4bit")), (full, 24, ("offload",)),
+    ):
+        found = fit_with_more(made, total * GB, LACKS)
+        assert found is not None and found.names == names
+    assert fit_with_more(job, GB, LACKS) is None and fit_with_more(job, 192 * GB, LACKS) is None
+    assert fit_with_more(job, 12 * GB, {}) is None
 
 
 def test_of_two_knobs_that_set_one_argument_the_last_is_told() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from lfdash.engine.forecast import Forecast
+from lfdash.engine.lacking import lacking
 from lfdash.memory.diff import COUNTS, table
+from lfdash.ui.form.state import Form
+from lfdash.ui.launch.memory_fit import lack_words
 from lfdash.ui.shared.text import t
 
 SIGNS = {"fits": "✓", "unsure": "?", "tight": "≈", "does_not": "✗", "with_zero3": "?"}
 
 
-def draw(found: Forecast) -> None:
+def draw(form: Form, found: Forecast) -> None:
     """The table. Several GPUs train on as many more rows at once."""
     rows = [
         {t("memory.col_card"): card.name, **{gpus(n): word(cell) for n, cell in cells.items()},
@@ -20,6 +23,9 @@ def draw(found: Forecast) -> None:
     ]
     st.dataframe(rows, hide_index=True, key="memory_cards", height=36 * (len(rows) + 1))
     st.caption(t("memory.cards_help", counts=", ".join(map(str, COUNTS[1:]))))
+    lack = (lacking(form.services) or {}).get("zero3")
+    if lack is not None:
+        st.caption(lack_words(lack))
 
 
 def gpus(count: int) -> str:

@@ -46,7 +46,7 @@ def draw(form: Form) -> None:
     )
     with st.container(key=f"memory_part_{part}"):  # a dialog's fragment keeps what the other part had more of
         if part == "cards":
-            memory_cards.draw(found)
+            memory_cards.draw(form, found)
         elif part == "run":
             memory_run.draw(form, found)
         else:

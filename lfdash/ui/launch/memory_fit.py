@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from lfdash.engine.forecast import Forecast
+from lfdash.engine.lacking import Lack, lacking
 from lfdash.jobs.cures import EXTRA_PREFIX, cure
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import JobConfig
 from lfdash.memory.cards import CARDS, verdict
-from lfdash.memory.diff import COUNTS, fit_into, on_more, room_for, steps
-from lfdash.memory.knobs import ZERO3, least, turned
+from lfdash.memory.diff import COUNTS, fit_into, fit_with_more, on_more, room_for, steps
+from lfdash.memory.knobs import WITH_PACKAGE, ZERO3, least, turned
 from lfdash.memory.subject import Subject
 from lfdash.outcomes import Value
 from lfdash.ui.form import problems, sidebar, undo
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import memory
 from lfdash.ui.shared import clicks, keyed
-from lfdash.ui.shared.text import label, markdown_safe, t
+from lfdash.ui.shared.text import label, listed, markdown_safe, t
 
 CARD = "memory.card"  # session: the card that it shall fit on
 HERE = "here"  # the device of this machine that decides
@@ -32,7 +33,8 @@ Changes = Mapping[str, Value | None]
 
 @dataclass(frozen=True)
 class Offer:
-    """One setting. words: what it does; fix: what it changes in the form; saves, need: bytes of one GPU."""
+    """One setting. words: what it does; fix: what it changes in the form; saves, need: bytes of one GPU. lacks: why it
+    cannot be made here, in Markdown; "" where it can."""
 
     name: str
     words: str
@@ -40,6 +42,7 @@ class Offer:
     saves: int
     need: int
     verdict: str | None = None
+    lacks: str = ""
 
 
 def draw(form: Form, found: Forecast) -> None:
@@ -53,20 +56,22 @@ def draw(form: Form, found: Forecast) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"memory_knob_{one.name}"):
             words = t("memory.gives", size=memory.gib(one.saves), need=memory.gib(one.need))
             word = f" · {t(f'memory.is_{one.verdict}')}" if one.verdict else ""
-            st.markdown(f"{markdown_safe(one.words)}  \n:gray[{markdown_safe(words + word)}]", width="stretch")
+            lacks = f"  \n:orange[{one.lacks}]" if one.lacks else ""
+            st.markdown(f"{markdown_safe(one.words)}  \n:gray[{markdown_safe(words + word)}]{lacks}", width="stretch")
             st.button(
-                t("memory.apply"), key=f"memory_apply_{one.name}", help=problems.fix_words(one.fix), on_click=apply,
-                args=(form, one.fix),
+                t("memory.apply"), key=f"memory_apply_{one.name}", disabled=bool(one.lacks), on_click=apply,
+                args=(form, one.fix), help=one.lacks or problems.fix_words(one.fix),
             )
 
 
 def offers(form: Form, found: Forecast) -> list[Offer]:
     """The settings that save something, the one that saves most first."""
     job, subject, room = form.read().job, found.foretold.subject, found.room
+    lacks = lacking(form.services) or {}
     made = [
         Offer(
             knob.name, knob_words(knob.name, knob.changes), fix_of(job, knob.changes), knob.saves, knob.estimate.driver,
-            verdict(knob.estimate, room.free) if room else None,
+            verdict(knob.estimate, room.free) if room else None, lack_words(lacks.get(knob.name)),
         )
         for knob in turned(subject) if knob.saves >= LEAST
     ]
@@ -107,7 +112,17 @@ def on_more_gpus(form: Form, found: Forecast, job: JobConfig) -> Offer | None:
     return Offer(
         "more_gpus", t("memory.knob_more_gpus", count=count), fix, found.foretold.estimate.driver - shared.driver,
         shared.driver, verdict(shared, room.total) if room else None,
+        lack_words((lacking(form.services) or {}).get("zero3")),
     )
+
+
+def lack_words(lack: Lack | None) -> str:
+    """That a package is not installed, or too old, and what installs it, in Markdown; "" where nothing lacks."""
+    if lack is None:
+        return ""
+    code = "lacks_newer" if lack.version else "lacks"
+    words = markdown_safe(t(f"memory.{code}", package=lack.package, version=lack.version, command=""))
+    return f"{words} `{lack.command}`" if lack.command else words  # as code: it is copied as it is
 
 
 # -- make it fit ------------------------------------------------------------------------------------------
@@ -123,23 +138,7 @@ def draw_fit(form: Form, found: Forecast) -> None:
     chosen = keyed.select(
         t("memory.make_it_fit"), names, key=CARD, page=form.page, empty=False, word=lambda name: card_words(name, found)
     )
-    fit, job = fit_into(found.foretold.subject, sizes[chosen]), form.read().job
-    fix: dict[str, Value | None] = {}
-    if fit is None:
-        st.warning(none_words(found.foretold.subject, sizes[chosen]), icon=":material/block:")
-    elif not fit.names and not fit.estimate.bounded:
-        st.info(t("memory.fit_unsure"), icon=":material/help:")
-    elif not fit.names:
-        st.success(t("memory.fit_already"), icon=":material/check:")
-    else:
-        rows = []
-        for step in steps(found.foretold.subject, fit):
-            own = fix_of(job, step.changes)
-            rows += rows_of(job, own, step.saves)
-            fix |= own
-        with st.container(key="memory_diff"):
-            st.dataframe(rows, hide_index=True, key="memory_changes", height=36 * (len(rows) + 1))
-        st.caption(t("memory.fit_then", need=memory.gib(fit.estimate.driver)))
+    fix = draw_change(form, found, sizes[chosen])
     last = undo.last(form)
     taken = last is not None and last.what[0] == memory.BY
     with st.container(horizontal=True, gap="small", key="memory_fit"):
@@ -153,9 +152,51 @@ def draw_fit(form: Form, found: Forecast) -> None:
         )
 
 
-def none_words(subject: Subject, total: int) -> str:
-    """That nothing is enough, and by how much."""
-    need, room = least(subject).driver, room_for(subject, total)
+def draw_change(form: Form, found: Forecast, total: int) -> Changes:
+    """The smallest change with which the job fits into so many bytes, as a table; what would do it were a package
+    there. Returns what it changes in the form."""
+    subject, job = found.foretold.subject, form.read().job
+    known = lacking(form.services)
+    lacks = known or {}
+    fit = fit_into(subject, total, lacks)
+    fix: dict[str, Value | None] = {}
+    if fit is None:
+        st.warning(none_words(subject, total, lacks), icon=":material/block:")
+    elif not fit.names and not fit.estimate.bounded:
+        st.info(t("memory.fit_unsure"), icon=":material/help:")
+    elif not fit.names:
+        st.success(t("memory.fit_already"), icon=":material/check:")
+    else:
+        rows = []
+        for step in steps(subject, fit):
+            own = fix_of(job, step.changes)
+            rows += rows_of(job, own, step.saves)
+            fix |= own
+        with st.container(key="memory_diff"):
+            st.dataframe(rows, hide_index=True, key="memory_changes", height=36 * (len(rows) + 1))
+        st.caption(t("memory.fit_then", need=memory.gib(fit.estimate.driver)))
+        if known is None and not WITH_PACKAGE.keys().isdisjoint(fit.names):
+            st.caption(t("memory.lacks_unknown"))
+    if fit is None or fit.names:
+        draw_other(subject, total, lacks, fit is None)
+    return fix
+
+
+def draw_other(subject: Subject, total: int, lacks: Mapping[str, Lack], alone: bool) -> None:
+    """What else would make it fit, were a package installed that is not. alone: whether nothing does without."""
+    fit = fit_with_more(subject, total, {name: lack.package for name, lack in lacks.items()})
+    if fit is None:
+        return
+    made = steps(subject, fit)
+    words = listed(knob_words(step.name, step.changes) for step in made)
+    missing = dict.fromkeys(lack_words(lacks[step.name]) for step in made if step.name in lacks)
+    told = t("memory.fit_would" if alone else "memory.fit_other", knobs=words, need=memory.gib(fit.estimate.driver))
+    st.info(" ".join([markdown_safe(told), *missing]), icon=":material/deployed_code:")
+
+
+def none_words(subject: Subject, total: int, lacks: Collection[str]) -> str:
+    """That nothing is enough of what can be turned here, and by how much. lacks: knobs that cannot."""
+    need, room = least(subject, lacks).driver, room_for(subject, total)
     return t("memory.fit_none", need=memory.gib(need), room=memory.gib(room), short=memory.gib(need - room))
 
 

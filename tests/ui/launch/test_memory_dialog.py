@@ -121,6 +121,48 @@ def test_the_liger_kernel_is_chosen_in_its_list_where_that_is_free(services: Ser
         assert sent == {"flash_attn": "auto", **args, **changes} or sent == {**args, **changes}, args
 
 
+def installed(services: Services, **packages: str) -> None:
+    """What LLaMA-Factory's environment has."""
+    services.cli = Cli("/env/llamafactory-cli", "/env/python")
+    services.upstream = replace(services.upstream, source="installed", packages={"torch": "2.11.0", **packages})
+
+
+def test_a_setting_whose_package_is_not_installed_is_disabled_and_says_what_installs_it(
+    app: AppTest, services: Services
+) -> None:
+    assert not app.button(key="memory_apply_liger").disabled, "what is not known forbids nothing"
+    installed(services)
+    pages.good(app.run())
+    for name, package in (("liger", "liger-kernel"), ("quantize_4bit", "bitsandbytes"), ("offload", "deepspeed")):
+        button = app.button(key=f"memory_apply_{name}")
+        assert button.disabled and f"{package} is not installed" in button.help.replace("\\", "")
+    assert not app.button(key="memory_apply_batch").disabled
+    assert any("pip install liger-kernel" in str(item.value).replace("\\", "") for item in app.markdown)
+    installed(services, **{"liger-kernel": "0.8.5"})
+    pages.good(app.run())
+    assert not app.button(key="memory_apply_liger").disabled
+
+
+def test_make_it_fit_leaves_out_what_is_not_installed_and_tells_of_it_apart(app: AppTest, services: Services) -> None:
+    app.session_state[memory_fit.CARD] = "24 GB"
+    pages.good(app.run())
+    assert t("memory.lacks_unknown") in [str(item.value) for item in app.caption]
+    installed(services)
+    pages.good(app.run())
+    (diff,) = [item.value for item in app.dataframe if t("memory.col_from") in item.value]
+    assert len(diff) == 2, "batch and accumulation"
+    told = " ".join(str(item.value) for item in app.info).replace("\\", "")
+    assert "Another way: " in told and "/env/python -m pip install liger-kernel" in told
+    press(app, "memory_apply")
+    assert held(app)["top.booster"] == "auto" and held(app)["top.quantization_bit"] in (None, "none")
+    app.session_state[memory_fit.CARD] = "12 GB"
+    pages.good(app.run())
+    told = " ".join(str(item.value) for item in app.info)
+    assert "It would fit with" in told and "`/env/python -m pip install 'bitsandbytes>=0.39.0'`" in told, "as code"
+    assert app.button(key="memory_apply").disabled
+    assert t("memory.lacks_unknown") not in [str(item.value) for item in app.caption]
+
+
 def test_what_no_setting_makes_fit_is_said(app: AppTest) -> None:
     app.session_state["do"] = {"top.model_path": "Qwen/Qwen2.5-72B-Instruct", "top.finetuning_type": "full"}
     app.session_state[memory_fit.CARD] = "8 GB"
