@@ -53,7 +53,7 @@ def memory(
     workspace.services.machine.look(keep=False)
     foretold = of_job(workspace.services, job.job, world=world, config=architecture)
     if not isinstance(foretold, Refused):
-        foretold = learn(workspace.services, foretold, card_sizes(workspace.services.machine.seen), wait=True)
+        foretold = learn(workspace.services, foretold, cards(workspace.services.machine.seen), wait=True)
     if dry_run and not isinstance(foretold, Refused):
         foretold = measure(workspace.services, foretold)
     if isinstance(foretold, Refused):
@@ -69,9 +69,9 @@ def memory(
     return FINE
 
 
-def card_sizes(seen: Sample) -> set[int]:
-    """The memory of this machine's GPUs, in bytes, of those that tell it."""
-    return {device.memory_total for device in seen.devices if device.memory_total}
+def cards(seen: Sample) -> set[tuple[str, int]]:
+    """This machine's GPUs, each its driver's name and its memory in bytes, of those that tell it."""
+    return {(device.name, device.memory_total) for device in seen.devices if device.memory_total}
 
 
 def words(foretold: Foretold) -> str:
@@ -85,6 +85,7 @@ def words(foretold: Foretold) -> str:
     known += [t(f"memory.from_{source}", found=foretold.model.found), t("memory.band", share=f"{found.band:.0%}")]
     learned = foretold.subject.learned
     known += [t("memory.as_run", run=learned.run)] if learned and not learned.differs else []
+    known += [t(f"memory.compared_{learned.compared}")] if learned else []
     fits: dict[str, list[str]] = {}
     for card, answer in fits_on(found).items():
         fits.setdefault(answer, []).append(card)

@@ -44,7 +44,7 @@ def fitting(services: Services, plan: LaunchPlan) -> Fitting:
     rooms = rooms_of(fresh(services))
     if not rooms:
         return Fitting(unknown=NoRoom("fits_unread"))
-    found = learn(services, foretold, {room.total for room in rooms.values()}).estimate
+    found = learn(services, foretold, {(room.name, room.total) for room in rooms.values()}).estimate
     if not found.bounded:
         return Fitting(unknown=NoRoom("fits_unsure", never=True))
     smallest = sorted(rooms, key=lambda gpu: rooms[gpu].total)

@@ -25,11 +25,13 @@ Fit = Verdict | Literal["in_use"]  # in_use: it would fit on the device, but not
 
 @dataclass(frozen=True)
 class Room:
-    """What a device has for a job. label: as a page calls it. free, total: bytes of its memory."""
+    """What a device has for a job. label: as a page calls it. free, total: bytes of its memory. name: its product's, as
+    its driver has it."""
 
     label: str
     free: int
     total: int
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
     if isinstance(foretold, Refused):
         return foretold
     rooms = rooms_of(services, request)
-    foretold = learn(services, foretold, {room.total for room in rooms})
+    foretold = learn(services, foretold, {(room.name, room.total) for room in rooms})
     if request.fits:
         rooms = best_rooms(rooms, foretold.estimate, request.count or 1)
     dry_run = services.dry_runs.of(key)
@@ -121,7 +123,7 @@ def room_of(device: Device) -> Room | None:
     """What a device has; None where it does not tell."""
     if device.memory_total is None or device.memory_used is None or device.problem:
         return None
-    return Room(device.label, max(0, device.memory_total - device.memory_used), device.memory_total)
+    return Room(device.label, max(0, device.memory_total - device.memory_used), device.memory_total, device.name)
 
 
 def named(device: Device, names: tuple[str, ...]) -> bool:

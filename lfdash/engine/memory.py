@@ -260,6 +260,7 @@ def as_json(foretold: Foretold) -> dict[str, Any]:
         "trained": found.trained, "parameters": model.architecture.total,
         "model": {"source": model.architecture.source, "found": model.found}, "measured": foretold.measured,
         "learned": None if learned is None or learned.differs else {
-            "run": learned.run, "runs": learned.runs, "allocated": learned.allocated, "reserved": learned.reserved,
+            "run": learned.run, "runs": learned.runs, "compared": learned.compared,
+            **{name: off and off.ratio for name, off in learned.figures.items()},
         },
     }

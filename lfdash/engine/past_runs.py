@@ -7,16 +7,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
-
 from lfdash.engine.memory import Foretold, fits_here
-from lfdash.engine.run_memory import GIB, foretold_of, largest
+from lfdash.engine.run_memory import foretold_of, fullest_device, largest, own_use, torch_peaks
 from lfdash.engine.services import Services
 from lfdash.jobs.kinds import named
-from lfdash.machine.history import DeviceColumns, History, MachineColumns
+from lfdash.machine.history import History
+from lfdash.memory.cards import is_same
 from lfdash.memory.estimate import estimate
-from lfdash.memory.learned import PastRun, learned_of
+from lfdash.memory.learned import PastRun, PastRuns
 from lfdash.outcomes import Refused
 from lfdash.runs.metadata import FIRST_LINES, read_head
 from lfdash.runs.metrics.feed import RunFeed
@@ -24,8 +22,6 @@ from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 
 MOST = 50  # trainings that are looked at, the newest ones
-EMPTY_CARD = 1 << 30  # bytes in use before a run, up to which what came later was its own
-SAME = 0.01  # share by which the memory of two cards of one kind may differ
 WORKED = (RunState.SUCCEEDED, RunState.STOPPED)
 
 logger = logging.getLogger(__name__)
@@ -33,26 +29,28 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OnCard:
-    """A past run, and how much memory its card has, in bytes: machine.jsonl tells no card's name."""
+    """A past run, and its card: the driver's name of it, "" where machine.jsonl does not tell, and its memory in bytes.
+    """
 
     run: PastRun
     total: int
+    name: str = ""
 
 
-def learn(services: Services, foretold: Foretold, totals: Iterable[int], *, wait: bool = False) -> Foretold:
-    """What was foretold, corrected by past runs of this workspace on cards of one of these sizes (bytes). wait: read
-    the runs that are new first; else that is done in the background, and the next call has them."""
-    sizes = set(totals)
-    if not sizes:
+def learn(services: Services, foretold: Foretold, cards: Iterable[tuple[str, int]], *, wait: bool = False) -> Foretold:
+    """What was foretold, corrected by past runs of this workspace on such cards. cards: of this machine that the job
+    may get, each its driver's name and its memory in bytes. wait: read the runs that are new first; else that is done
+    in the background, and the next call has them."""
+    here = set(cards)
+    if not here:
         return foretold
     shown = services.registry.snapshot()
     (services.past_runs.find if wait else services.past_runs.want)(shown, partial(wanted, services, shown))
     answers: list[OnCard] = services.past_runs.answers()
-    past = [one.run for one in answers if any(abs(one.total / size - 1) <= SAME for size in sizes)]
-    learned = learned_of(foretold.subject, past)
-    if learned is None:
+    past = [one.run for one in answers if any(is_same((one.name, one.total), card) for card in here)]
+    subject = replace(foretold.subject, past=PastRuns(past, foretold.subject))
+    if subject.learned is None:
         return foretold
-    subject = replace(foretold.subject, learned=learned)
     found = estimate(subject)
     return replace(foretold, subject=subject, estimate=found, devices=fits_here(services, found))
 
@@ -82,40 +80,18 @@ def measured(services: Services, view: RunView) -> OnCard | None:
     foretold = foretold_of(services, view) if fullest else None
     if fullest is None or foretold is None or isinstance(foretold, Refused):
         return None
-    allocated, reserved = torch_peaks(view)
+    allocated, reserved = logged_peaks(view)
     own = own_use(fullest, machine, view.attempt)
     if own is None and reserved is None and allocated is None:
         return None
     run = PastRun(view.name, foretold.subject, foretold.estimate, allocated, reserved, own)
-    return OnCard(run, int(largest(fullest.memory_total) or 0))
+    return OnCard(run, int(largest(fullest.memory_total) or 0), fullest.name)
 
 
-def fullest_device(machine: MachineColumns) -> DeviceColumns | None:
-    """The device that was fullest at its fullest moment."""
-    known = [one for one in machine.devices.values() if largest(one.memory_used) and largest(one.memory_total)]
-    return max(known, key=lambda one: largest(one.memory_used) or 0, default=None)
-
-
-def own_use(device: DeviceColumns, machine: MachineColumns, attempt: int) -> int | None:
-    """By how many bytes a device got fuller while an attempt went on. None where it was in use before, or nobody looked
-    once a step had been made: only then all is there that a step takes."""
-    rows: npt.NDArray[np.bool_] = machine.attempt == attempt
-    used, step = device.memory_used[rows], machine.step[rows]
-    peak = largest(used[step >= 1])
-    before = used[0] if len(used) else np.nan
-    if peak is None or not 0 <= before <= EMPTY_CARD:  # NaN, too
-        return None
-    return int(peak - before)
-
-
-def torch_peaks(view: RunView) -> tuple[int | None, int | None]:
-    """What PyTorch had allocated and reserved at most, in bytes, where the run logged it (RECORD_VRAM)."""
+def logged_peaks(view: RunView) -> tuple[int | None, int | None]:
+    """As `torch_peaks`, of a run."""
     if '"vram_' not in read_head(view.paths.trainer_log, FIRST_LINES):
         return None, None
     feed = RunFeed(view.paths)
     feed.poll()
-    allocated, reserved = (
-        int(peak) if name in feed.frame and (peak := largest(feed.frame[name], GIB)) else None
-        for name in ("vram_allocated", "vram_reserved")
-    )
-    return allocated, reserved
+    return torch_peaks(feed.frame)

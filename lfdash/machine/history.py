@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfdash.files import open_descriptor, real_number
-from lfdash.machine.recording import LARGEST, OF_DEVICE, OF_SAMPLE, parse_rows
+from lfdash.machine.recording import LARGEST, MOST_NAME, OF_DEVICE, OF_SAMPLE, parse_rows
 from lfdash.machine.sample import label_of
 
 Column: TypeAlias = npt.NDArray[np.float64]
@@ -26,7 +26,8 @@ FILES = 32  # that are remembered
 
 @dataclass(frozen=True)
 class DeviceColumns:
-    """One device; NaN where something was not known. label: as a page calls it. Units as in machine.jsonl."""
+    """One device; NaN where something was not known. label: as a page calls it; name: its product's, "" where that was
+    not written. Units as in machine.jsonl."""
 
     label: str
     load: Column
@@ -34,6 +35,7 @@ class DeviceColumns:
     memory_total: Column
     temperature: Column
     power: Column
+    name: str = ""
 
     @property
     def memory(self) -> Column:
@@ -93,7 +95,8 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> MachineColumns:
 def device_columns(key: str, rows: Sequence[Any]) -> DeviceColumns:
     """The columns of one device, from what each row says of it."""
     told = [mapping(row) for row in rows]
-    return DeviceColumns(label_of(key), **{name: column(told, name) for name in OF_DEVICE})
+    named = next((name for one in told if isinstance(name := one.get("name"), str) and name), "")
+    return DeviceColumns(label_of(key), **{name: column(told, name) for name in OF_DEVICE}, name=named[:MOST_NAME])
 
 
 def joined(before: MachineColumns, after: MachineColumns) -> MachineColumns:
@@ -111,8 +114,10 @@ def joined_device(key: str, before: MachineColumns, after: MachineColumns) -> De
     def part(of: MachineColumns, name: str) -> Column:
         return getattr(of.devices[key], name) if key in of.devices else np.full(len(of), np.nan)
 
+    known = [of.devices[key].name for of in (before, after) if key in of.devices]
     return DeviceColumns(
-        label_of(key), **{name: np.concatenate((part(before, name), part(after, name))) for name in OF_DEVICE}
+        label_of(key), **{name: np.concatenate((part(before, name), part(after, name))) for name in OF_DEVICE},
+        name=next(filter(None, known), ""),
     )
 
 

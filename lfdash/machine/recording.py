@@ -2,8 +2,9 @@
 
 A row: `time` (epoch seconds), `attempt`, `step` (the last one that was logged), `every` (seconds between rows, at that
 time), `cpu` (percent), `memory_used`, `memory_total`, `disk_free`, `disk_total` (bytes), and `devices`: by key
-(`nvidia:0`) `load` (percent), `memory_used`, `memory_total` (bytes), `temperature` (°C), `power` (W). What is not known
-is left out. The file stays small: when it has MOST rows, every second one is dropped and the time between two doubles.
+(`nvidia:0`) `load` (percent), `memory_used`, `memory_total` (bytes), `temperature` (°C), `power` (W), `name` (as its
+driver has it). What is not known is left out. The file stays small: when it has MOST rows, every second one is dropped
+and the time between two doubles.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ EARLY_S = 0.5  # a sample may come so much before its time
 LARGEST = 1 << 25  # bytes; whatever is larger was not written here
 OF_SAMPLE = ("cpu", "memory_used", "memory_total", "disk_free", "disk_total")
 OF_DEVICE = ("load", "memory_used", "memory_total", "temperature", "power")
+MOST_NAME = 80  # characters of a device's name
 APPENDING = sum(getattr(os, name, 0) for name in (
     "O_RDWR", "O_APPEND", "O_CREAT", "O_CLOEXEC", "O_NONBLOCK", "O_NOFOLLOW"
 ))
@@ -38,8 +40,9 @@ def row_of(sample: Sample, devices: Iterable[Device], attempt: int, step: int | 
     place = {} if step is None else {"step": step}
     row: dict[str, Any] = {"time": round(sample.time, 1), "attempt": attempt, **place, **known(sample, OF_SAMPLE)}
     fresh = (device for device in devices if sample.time - device.seen < EVERY_S)
-    told = {device.key: known(device, OF_DEVICE) for device in fresh}
-    return {**row, "devices": {key: values for key, values in told.items() if values}}
+    told = {device.key: (known(device, OF_DEVICE), device.name[:MOST_NAME]) for device in fresh}
+    devices_ = {key: {**values, **({"name": name} if name else {})} for key, (values, name) in told.items() if values}
+    return {**row, "devices": devices_}
 
 
 def known(thing: Sample | Device, names: Iterable[str]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from lfdash.memory.correction import Learned
 from lfdash.memory.phases import Parts, Terms, parts, phases
 from lfdash.memory.subject import Subject
 from lfdash.memory.unknown import unknown_of
@@ -46,11 +47,11 @@ class Estimate:
 def estimate(subject: Subject) -> Estimate:
     """What a training takes on each of its GPUs, corrected by past runs where these tell something of it."""
     plain, learned = closed_form(subject), subject.learned
-    if learned is None or learned.kind != subject.kind:
+    if learned is None:
         return plain
     if learned.differs:
         return replace(plain, unknown=(*plain.unknown, DIFFERS))
-    return scaled(plain, learned.allocated, learned.reserved)
+    return corrected(plain, learned)
 
 
 def closed_form(subject: Subject) -> Estimate:
@@ -101,14 +102,31 @@ def reserved_size(subject: Subject, has: Parts, peak: float) -> float:
     return max(peak, base + small + large) * SLACK
 
 
-def scaled(estimate: Estimate, allocated: float, reserved: float) -> Estimate:
-    """An estimate whose two figures are multiplied; what torch reserves is never less than what it allocates."""
-    new_allocated = round(estimate.allocated * allocated)
-    new_reserved = max(new_allocated, round(estimate.reserved * reserved))
-    terms = {name: round(size * allocated) for name, size in estimate.terms.items()}
-    terms["driver"], terms["holes"] = estimate.terms["driver"], new_reserved - new_allocated
-    terms["weights"] += new_allocated + terms["holes"] + terms["driver"] - sum(terms.values())
+def corrected(estimate: Estimate, learned: Learned) -> Estimate:
+    """An estimate with each figure moved by what was learned of that figure."""
+    allocated = learned.allocated.of(estimate.allocated) if learned.allocated else estimate.allocated
+    if learned.reserved is None and learned.driver is not None:  # PyTorch's share and the context as one
+        driver = learned.driver.of(estimate.driver)
+        reserved = round(estimate.reserved * driver / estimate.driver)
+        return sized(estimate, min(allocated, reserved), reserved, driver - reserved)
+    reserved = learned.reserved.of(estimate.reserved) if learned.reserved else estimate.reserved
+    return sized(estimate, allocated, reserved, estimate.terms["driver"])
+
+
+def scaled(estimate: Estimate, ratio: float) -> Estimate:
+    """An estimate whose two figures of PyTorch are multiplied."""
+    sizes = round(estimate.allocated * ratio), round(estimate.reserved * ratio)
+    return sized(estimate, *sizes, estimate.terms["driver"])
+
+
+def sized(estimate: Estimate, allocated: int, reserved: int, context: int) -> Estimate:
+    """An estimate with other figures, in bytes, its terms in the same shares; what torch reserves is never less than
+    what it allocates."""
+    share, reserved = allocated / estimate.allocated, max(allocated, reserved)
+    terms = {name: round(size * share) for name, size in estimate.terms.items()}
+    terms["driver"], terms["holes"] = context, reserved - allocated
+    terms["weights"] += reserved + context - sum(terms.values())
     return replace(
-        estimate, allocated=new_allocated, reserved=new_reserved, driver=new_reserved + terms["driver"], terms=terms,
-        phases={name: round(size * allocated) for name, size in estimate.phases.items()},
+        estimate, allocated=allocated, reserved=reserved, driver=reserved + context, terms=terms,
+        phases={name: round(size * share) for name, size in estimate.phases.items()},
     )

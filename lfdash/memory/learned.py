@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from lfdash.memory.correction import Learned, Off
 from lfdash.memory.estimate import Estimate
-from lfdash.memory.subject import Learned, Subject
+from lfdash.memory.subject import LOSS, WHAT, Subject
 
 NEAREST = 5  # runs whose ratio is taken
-MOST = 0.15  # share that an estimate is corrected by at most; further off, something else was measured
+Kind = tuple[object, ...]
+Sizes = Callable[["PastRun"], tuple[int | None, int]]
 
 
 @dataclass(frozen=True)
@@ -27,27 +29,50 @@ class PastRun:
     reserved: int | None = None
     driver: int | None = None
 
-    @property
-    def torch_reserved(self) -> int | None:
-        """What torch had reserved: as it logged, else what the card shows, without the CUDA context."""
-        if self.reserved or self.driver is None:
-            return self.reserved
-        return max(0, self.driver - self.estimate.terms["driver"])
+
+class PastRuns:
+    """What past runs say of a training, and of the same with other settings. near: the training.
+
+    A kind (`Subject.kind`) is told of by the five nearest runs of it: of the same model first, then of about the same
+    size. Without any, by those that differ in nothing but whether the loss is fused. Another kind of which nobody tells
+    keeps what is known of `near`, so that one setting is compared with another by the same correction.
+    """
+
+    def __init__(self, runs: Iterable[PastRun], near: Subject) -> None:
+        known = [run for run in runs if run.allocated or run.reserved or run.driver]
+        self._runs = sorted(known, key=lambda run: distance(run.subject, near))
+        self._near = near.kind
+        self._found: dict[Kind, Learned | None] = {}
+
+    def of(self, kind: Kind) -> Learned | None:
+        """As `correction.Past`."""
+        if kind not in self._found:
+            found = self._own(kind)
+            if found is None and kind != self._near and kind[:WHAT] == self._near[:WHAT]:
+                found = self._own(self._near)
+            self._found[kind] = found
+        return self._found[kind]
+
+    def _own(self, kind: Kind) -> Learned | None:
+        """What runs of a kind say, or of one that is like it."""
+        same = [run for run in self._runs if run.subject.kind == kind]
+        like = [run for run in self._runs if but_for_loss(run.subject.kind) == but_for_loss(kind)]
+        return learned_from(same or like)
 
 
-def learned_of(subject: Subject, past: Iterable[PastRun]) -> Learned | None:
-    """The median of measured to foretold among the five nearest runs: of the same kind, then of the same model, then of
-    about the same size. Each of the two figures by its own; None where no run tells anything."""
-    near = sorted(
-        (run for run in past if run.subject.kind == subject.kind), key=lambda run: distance(run.subject, subject)
-    )
-    allocated, by_allocated = ratio([(run, run.allocated, run.estimate.allocated) for run in near])
-    reserved, by_reserved = ratio([(run, run.torch_reserved, run.estimate.reserved) for run in near])
-    used = by_reserved or by_allocated
-    if not used:
-        return None
-    differs = max(abs(allocated - 1), abs(reserved - 1)) > MOST
-    return Learned(allocated, reserved, subject.kind, used[0].name, len(used), differs)
+def but_for_loss(kind: Kind) -> Kind:
+    """A kind without whether the loss is fused."""
+    return (*kind[:LOSS], *kind[LOSS + 1 :])
+
+
+def learned_from(runs: list[PastRun]) -> Learned | None:
+    """The median of measured to foretold among the first of some runs, each figure by its own: what PyTorch allocated
+    by that, what it reserved by that. What the card showed stands in where none of them logged what was reserved."""
+    allocated, of_allocated = off(runs, lambda run: (run.allocated, run.estimate.allocated))
+    reserved, of_reserved = off(runs, lambda run: (run.reserved, run.estimate.reserved))
+    driver, of_driver = off(runs, lambda run: (run.driver, run.estimate.driver)) if reserved is None else (None, [])
+    used = of_reserved or of_driver or of_allocated
+    return Learned(used[0].name, len(used), allocated, reserved, driver) if used else None
 
 
 def distance(one: Subject, two: Subject) -> tuple[bool, float]:
@@ -58,9 +83,12 @@ def distance(one: Subject, two: Subject) -> tuple[bool, float]:
     return one.architecture != two.architecture, far
 
 
-def ratio(found: list[tuple[PastRun, int | None, int]]) -> tuple[float, list[PastRun]]:
-    """The median of measured to foretold among the nearest runs that have the figure, and these runs; 1 without any."""
-    known = [(run, measured / foretold) for run, measured, foretold in found if measured and foretold][:NEAREST]
+def off(runs: list[PastRun], sizes: Sizes) -> tuple[Off | None, list[PastRun]]:
+    """By how much the first runs that have a figure were off, and these runs. sizes: of a run, measured and foretold.
+    """
+    known = [(run, *both) for run in runs if (both := sizes(run))[0] and both[1]][:NEAREST]
     if not known:
-        return 1.0, []
-    return statistics.median(value for _, value in known), [run for run, _ in known]
+        return None, []
+    ratio = statistics.median(measured / foretold for _, measured, foretold in known if measured)
+    gap = statistics.median(measured - foretold for _, measured, foretold in known if measured)
+    return Off(ratio, round(gap)), [run for run, _, _ in known]

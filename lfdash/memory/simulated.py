@@ -60,7 +60,7 @@ def from_points(subject: Subject, closed: Estimate, points: Sequence[Mapping[str
     ratio = max(phases.values()) / closed.allocated
     unknown = tuple(code for code in closed.unknown if code not in SHOWN)
     whole = {name: int(size) for name, size in phases.items()}
-    return replace(scaled(closed, ratio, ratio), unknown=unknown, phases=whole)
+    return replace(scaled(closed, ratio), unknown=unknown, phases=whole)
 
 
 def on_a_line(points: Sequence[Mapping[str, Any]], layers: int) -> dict[str, float]:

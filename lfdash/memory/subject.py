@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lfdash.memory.architecture import Architecture
+from lfdash.memory.correction import Learned, Past
 
 Sharding = Literal["", "z2", "z3", "fsdp"]
 PAIRED = ("dpo", "rm")  # a row is two sequences in one batch (llamafactory/data/collator.py)
@@ -15,23 +16,7 @@ ADAPTERS = ("lora", "oft")
 CUTOFF, BATCH, EVAL_BATCH = 2048, 8, 8  # defaults: data_args.py; transformers/training_args.py
 PAD_TO = 8  # tokens: the collators' pad_to_multiple_of (llamafactory/train/*/workflow.py)
 REFERENCE_FREE = ("orpo", "simpo")  # finetuning_args.py: use_ref_model
-
-
-@dataclass(frozen=True)
-class Learned:
-    """By how much past runs took more than was foretold of them (`learned.learned_of`).
-
-    allocated, reserved: ratios of measured to foretold. kind: `Subject.kind` of these runs: of others they tell
-    nothing.
-    run: the name of the nearest; runs: how many. differs: whether they are too far off to correct anything.
-    """
-
-    allocated: float
-    reserved: float
-    kind: tuple[object, ...]
-    run: str
-    runs: int
-    differs: bool = False
+WHAT, LOSS = 2, 5  # of `Subject.kind`: how many parts say what is trained, and which one how the loss is computed
 
 
 @dataclass(frozen=True)
@@ -40,19 +25,24 @@ class Subject:
 
     arguments: LLaMA-Factory's, by their own names; `deepspeed` and `fsdp_config` may be what the file that they name
     holds. world_size: processes, each with a GPU of its own. lengths: tokens of each row, uncut; () when they are not
-    known: then each is taken to be as long as cutoff_len. learned: what past runs on the same card say, if any.
+    known: then each is taken to be as long as cutoff_len. past: past runs on the same card, if any.
     """
 
     architecture: Architecture
     arguments: Mapping[str, Any] = field(default_factory=dict)
     world_size: int = 1
     lengths: tuple[int, ...] = ()
-    learned: Learned | None = None
+    past: Past | None = field(default=None, compare=False, repr=False)
 
     def changed(self, **arguments: Any) -> Subject:
         """The same with other arguments; None takes one out."""
         merged = {**self.arguments, **arguments}
         return replace(self, arguments={name: value for name, value in merged.items() if value is not None})
+
+    @property
+    def learned(self) -> Learned | None:
+        """What past runs on the same card say of it."""
+        return self.past.of(self.kind) if self.past else None
 
     # -- how it is trained ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -15,6 +16,8 @@ from lfdash.engine.memory import as_json
 from lfdash.engine.services import Services
 from lfdash.jobs.args import job_from_args
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.machine.history import History
+from lfdash.machine.recording import Recording, row_of
 from lfdash.machine.sampler import Machine
 from lfdash.memory.estimate import DIFFERS
 from lfdash.runs.paths import RunPaths
@@ -40,14 +43,15 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
 
 def run(
     services: Services, name: str, used: float, *, before: float = 0.5, total: float = 80, code: int = 0,
-    **args: object,
+    card: str = "", **args: object,
 ) -> RunPaths:
-    """A run that is over. used: GB by which its card of `total` got fuller; before: what was in use when it began."""
+    """A run that is over. used: GB by which its card of `total` got fuller; before: what was in use when it began;
+    card: the name of it that was written."""
     fake = services.registry.launchers.default
     assert isinstance(fake, FakeLauncher)
     handle = launch(services.registry, plan_for(services.registry.workspace, name=name))
     handle.paths.training_args.write_text(json.dumps({**ARGS, **args}))
-    recorded(handle.paths.machine, before, used / 2 + before, used + before, used + before, total=total)
+    recorded(handle.paths.machine, before, used / 2 + before, used + before, used + before, total=total, name=card)
     fake.begin(handle)
     fake.end(handle, code)
     services.registry.refresh()
@@ -95,11 +99,35 @@ def test_what_tells_nothing_of_this_job_corrects_nothing(services: Services) -> 
     run(services, "beside-another", before * 1.08, before=5)
     run(services, "failed", before * 1.08, code=1)
     run(services, "full", before * 1.08, finetuning_type="full")
+    run(services, "other-name", before * 1.08, card="NVIDIA H100 80GB HBM3")
     begun = run(services, "never-stepped", before * 1.08)
     recorded(begun.machine, 0.5, before * 1.08 + 0.5, steps=False)
     found = read(services)
     assert need(found) == before and found.foretold.subject.learned is None
     assert as_json(found.foretold)["learned"] is None
+
+
+def test_a_card_is_known_again_by_its_product(services: Services) -> None:
+    """Two cards of 80 GB take not the same; one card has more than one name."""
+    before, card = need(asked(services)), replace(device(0, 80, 1), name="NVIDIA A100-SXM4-80GB")
+    run(services, "h100", before * 1.10, card="NVIDIA H100 80GB HBM3")
+    run(services, "a100", before * 1.05, card="NVIDIA A100 80GB PCIe")
+    with mock.patch.object(Machine, "seen", sample(card)):
+        assert need(read(services)) == pytest.approx(before * 1.05, rel=0.001)
+    with mock.patch.object(Machine, "seen", sample(replace(card, name=""))):
+        assert as_json(read(services).foretold)["learned"]["runs"] == 2, "by the size alone, where there is no name"
+
+
+def test_the_name_of_a_card_is_written_and_read(tmp_path: Path) -> None:
+    card, path = replace(device(0, 80, 1), name="NVIDIA H200"), tmp_path / "machine.jsonl"
+    recording = Recording(path)
+    history = History(path)
+    for step in range(3):
+        seen = replace(sample(replace(card, seen=1.0 + 5 * step)), time=1.0 + 5 * step)
+        assert recording.add(row_of(seen, seen.devices, 1, step))
+        assert history.poll().devices["nvidia:0"].name == "NVIDIA H200"
+    path.write_text('{"time": 1.0, "devices": {"nvidia:0": {"load": 1.0, "name": 7}}}\n')
+    assert History(path).poll().devices["nvidia:0"].name == ""
 
 
 def test_a_run_that_differs_by_more_than_it_may_is_said_and_corrects_nothing(services: Services) -> None:
@@ -148,7 +176,7 @@ def test_numbers_that_no_card_has_are_not_known_and_other_runs_correct_as_before
     learned = as_json(found.foretold)["learned"]
     assert learned["runs"] == (2 if what == "vram" else 1), "what its card shows still counts"
     view = next(view for view in services.registry.snapshot() if view.name == "hostile")
-    assert past_runs.torch_peaks(view) == (None, None)
+    assert past_runs.logged_peaks(view) == (None, None)
 
 
 def test_a_run_that_cannot_be_counted_ends_no_correction_by_the_others(services: Services) -> None:

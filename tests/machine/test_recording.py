@@ -35,7 +35,9 @@ def test_a_row_has_what_is_known_of_a_sample() -> None:
     sample = Sample(100.04, (known, lost, stale), cpu=3.26, memory_used=5, memory_total=10, disk_free=7)
     assert row_of(sample, sample.devices, 2, 7) == {
         "time": 100.0, "attempt": 2, "step": 7, "cpu": 3.3, "memory_used": 5, "memory_total": 10, "disk_free": 7,
-        "devices": {"nvidia:1": {"load": 97.0, "memory_used": GB, "memory_total": 2 * GB, "power": 512.3}},
+        "devices": {
+            "nvidia:1": {"load": 97.0, "memory_used": GB, "memory_total": 2 * GB, "power": 512.3, "name": "H100"},
+        },
     }
 
 

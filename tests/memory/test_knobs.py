@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfdash.jobs.converters import DEEPSPEED
-from lfdash.memory.cards import CARDS, fits_on, smallest, verdict
+from lfdash.memory.cards import CARDS, MIB, card_of, fits_on, is_same, product_of, smallest, verdict
 from lfdash.memory.estimate import GIB, estimate
 from lfdash.memory.knobs import KNOBS, OFFERED, ZERO2, ZERO3, ZERO3_OFFLOAD, Fit, least, make_it_fit, turned
 from lfdash.memory.subject import Subject
@@ -138,6 +138,42 @@ def test_a_knob_that_is_turned_or_cannot_be_is_not_offered(arguments: dict[str, 
 def test_cards_are_in_order_and_go_from_8_to_192() -> None:
     assert [card.total for card in CARDS] == sorted(card.total for card in CARDS)
     assert (CARDS[0].name, CARDS[-1].name) == ("8 GB", "192 GB")
+
+
+@pytest.mark.parametrize(
+    ("name", "mib", "product", "card"),
+    [
+        ("NVIDIA H100 80GB HBM3", 81559, "H100", "80 GB"), ("NVIDIA A100-SXM4-80GB", 81920, "A100 80GB", "80 GB"),
+        ("NVIDIA A100-PCIE-40GB", 40960, "A100 40GB", "40 GB"), ("NVIDIA H200", 143771, "H200", "141 GB"),
+        ("NVIDIA H20", 97871, "H20", "96 GB"), ("NVIDIA L4", 23034, "L4", "24 GB"), ("Tesla T4", 15360, "T4", "16 GB"),
+        ("NVIDIA L40S", 45000, "L40S", "48 GB"),  # less than nvidia-smi lists: its name tells
+        ("NVIDIA GeForce RTX 4090", 24564, "RTX 4090", "24 GB"), ("Tesla V100-SXM2-32GB", 32510, "V100 32GB", "32 GB"),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 97887, "RTX PRO 6000", "96 GB"),
+        ("AMD Instinct MI300X", 196592, "MI300X", "192 GB"),
+        # the memory speaks against the name: another size of it, a laptop's, a part of one
+        ("NVIDIA GeForce RTX 4060 Ti", 16380, "RTX 4060", "16 GB"),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", 16376, "RTX 4090", "16 GB"),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", 9856, "H100", "8 GB"),
+        ("NVIDIA A100-SXM-64GB", 65536, "", "64 GB"), ("", 24576, "", "24 GB"), ("Something new", 4096, "", "8 GB"),
+    ],
+)
+def test_a_device_is_known_by_its_name_first_and_its_size_second(name: str, mib: int, product: str, card: str) -> None:
+    assert product_of(name) == product and card_of(name, mib * MIB).name == card
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "answer"),
+    [
+        (("NVIDIA A100-SXM4-80GB", 80), ("NVIDIA A100 80GB PCIe", 80), True),
+        (("NVIDIA A100-SXM4-80GB", 80), ("NVIDIA H100 80GB HBM3", 80), False), (("", 80), ("NVIDIA H200", 80), True),
+        (("Some card", 80), ("some card ", 80), True), (("Some card", 80), ("Another", 80), False),
+        (("NVIDIA GeForce RTX 4060 Ti", 8), ("NVIDIA GeForce RTX 4060 Ti", 16), False), (("", 80), ("", 24), False),
+        (("", 0), ("", 80), False),
+    ],
+)
+def test_two_devices_are_the_same_card(one: tuple[str, int], two: tuple[str, int], answer: bool) -> None:
+    sizes = [(name, size * GIB) for name, size in (one, two)]
+    assert is_same(*sizes) is is_same(*reversed(sizes)) is answer
 
 
 @pytest.mark.parametrize(("share", "answer"), [(0.91, "fits"), (0.93, "tight"), (1.07, "tight"), (1.09, "does_not")])

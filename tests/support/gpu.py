@@ -52,12 +52,13 @@ def sample(*devices: Device) -> Sample:
     return Sample(time=1.0, devices=devices)
 
 
-def recorded(path: Path, *used: float, total: float = 80, steps: bool = True) -> None:
+def recorded(path: Path, *used: float, total: float = 80, steps: bool = True, name: str = "") -> None:
     """Writes a run's machine.jsonl: a row a step, from 0 on. used: GB of one card that were in use then. steps: whether
-    steps were logged."""
+    steps were logged. name: of the card."""
+    named = {"name": name} if name else {}
     rows = [
         {"time": time.time() + step, "attempt": 1, "step": step if steps else None,
-         "devices": {"nvidia:0": {"memory_used": int(size * GB), "memory_total": int(total * GB)}}}
+         "devices": {"nvidia:0": {"memory_used": int(size * GB), "memory_total": int(total * GB), **named}}}
         for step, size in enumerate(used)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

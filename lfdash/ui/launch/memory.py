@@ -75,9 +75,13 @@ def learned_short(found: Forecast) -> str:
 
 
 def learned_words(found: Forecast) -> str:
-    """By which past run the figure was corrected; "" where by none."""
+    """By which past run the figure was corrected, and which of its figures was compared; "" where by none. Of runs that
+    are too far off only what was compared."""
     learned = found.foretold.subject.learned
-    return t("memory.as_run", run=learned.run) if learned and not learned.differs else ""
+    if learned is None:
+        return ""
+    corrected = "" if learned.differs else t("memory.as_run", run=learned.run)
+    return " ".join(filter(None, [corrected, t(f"memory.compared_{learned.compared}")]))
 
 
 def help_of(found: Forecast) -> str:

@@ -8,9 +8,10 @@ from typing import TypeVar
 import streamlit as st
 
 from lfdash.engine.memory import Foretold
-from lfdash.engine.run_memory import foretold_of, peak_of, reserved_of
+from lfdash.engine.run_memory import Beside, beside, foretold_of, fullest_device, peak_of, torch_peaks
 from lfdash.engine.services import Services
-from lfdash.memory.cards import CARDS
+from lfdash.machine.history import MachineColumns
+from lfdash.memory.cards import card_of
 from lfdash.outcomes import Refused
 from lfdash.runs.console import last_lines
 from lfdash.runs.metrics.feed import RunFeed
@@ -44,23 +45,31 @@ def foretold(services: Services, view: RunView) -> Foretold | Refused | None:
 
 def draw_measured(services: Services, view: RunView, feed: RunFeed) -> None:
     """Estimated beside measured, in one line; that hardly anything was left. Nothing where nothing was measured."""
-    peak = peak_of(services.machine_histories.of(view.paths.machine).poll())
-    reserved = reserved_of(feed.frame)
-    if peak is None and reserved is None:
+    machine = services.machine_histories.of(view.paths.machine).poll()
+    peak, found = peak_of(machine), foretold(services, view)
+    pairs = beside(found.estimate, machine, view.attempt, feed.frame) if isinstance(found, Foretold) else ()
+    if peak is None and not any(torch_peaks(feed.frame)):
         return
-    found, parts = foretold(services, view), []
-    if isinstance(found, Foretold):
-        parts.append(t("memory.run_estimated", need=memory.gib(found.estimate.driver)))
+    parts = [pair_words(pair) for pair in pairs]
+    if isinstance(found, Foretold) and all(pair.figure != "driver" for pair in pairs):
+        parts.insert(0, t("memory.run_estimated", need=memory.gib(found.estimate.driver)))
     if peak is not None:
         total = memory.total_gib(peak.total)
         parts.append(t("memory.run_peak", used=memory.gib(peak.used), total=total, device=peak.label))
-    if reserved is not None:
-        parts.append(t("memory.run_reserved", size=memory.gib(reserved)))
+    if not pairs:
+        parts += [t(f"memory.run_{name}", size=memory.gib(size))
+                  for name, size in zip(("allocated", "reserved"), torch_peaks(feed.frame), strict=True) if size]
     words = markdown_safe(" · ".join(parts))
     st.caption(f":material/memory: {words}", help=t("memory.run_measured_help"))
     if peak is not None and peak.near:
         left = memory.gib(max(0, peak.total - peak.used))
         st.warning(t("memory.run_near", device=peak.label, left=left), icon=":material/memory:")
+
+
+def pair_words(pair: Beside) -> str:
+    """One figure, estimated and measured."""
+    estimated, measured = memory.gib(pair.foretold), memory.gib(pair.measured)
+    return t(f"memory.run_beside_{pair.figure}", estimated=estimated, measured=measured)
 
 
 # -- after a failure --------------------------------------------------------------------------------------
@@ -111,7 +120,7 @@ def draw_offer(form: Form, view: RunView) -> None:
 def make_it_fit(form: Form, view: RunView) -> None:
     """The button was pressed."""
     if next_steps.fill(form, view.run_id):
-        card = card_of(failure(view))
+        card = full_card(failure(view), form.services.machine_histories.of(view.paths.machine).poll())
         if card:
             st.session_state[memory_fit.CARD] = card
         st.session_state[dialogs.MEMORY] = True
@@ -119,9 +128,10 @@ def make_it_fit(form: Form, view: RunView) -> None:
     st.rerun()
 
 
-def card_of(told: OutOfMemory | None) -> str:
-    """The common card that has about as much as the one that was full, but not more; "" where that is not known."""
+def full_card(told: OutOfMemory | None, machine: MachineColumns) -> str:
+    """The kind of card that was full, by its name where machine.jsonl tells it, and by its memory; "" where that is not
+    known."""
     if told is None or told.total is None:
         return ""
-    return max((card for card in CARDS if card.total <= told.total * 1.01), key=lambda card: card.total,
-               default=CARDS[0]).name
+    fullest = fullest_device(machine)
+    return card_of(fullest.name if fullest else "", told.total).name

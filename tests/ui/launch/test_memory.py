@@ -14,7 +14,7 @@ from lfdash.engine.services import Services
 from lfdash.machine.sample import Sample
 from lfdash.machine.sampler import Machine
 from lfdash.memory.estimate import estimate
-from lfdash.memory.subject import Learned
+from lfdash.memory.learned import PastRun, PastRuns
 from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.text import t
 from lfdash.workspace.devices import Devices
@@ -119,12 +119,14 @@ def test_the_run_by_which_it_was_corrected_is_named_in_the_line(app: AppTest) ->
     plain = drawn(app, seen, batch_size="1", cutoff_len="2048")
     for name, shown in (("lora-1", "as in lora-1"), ("n" * 60, f"as in {'n' * 23}…")):
         def learn(_services: Services, found: Foretold, _totals: object, name: str = name) -> Foretold:
-            learned = Learned(1.0, 1.1, found.subject.kind, name, 1)
-            subject = replace(found.subject, learned=learned)
+            plain = found.estimate
+            run = PastRun(name, found.subject, plain, reserved=round(plain.reserved * 1.1))
+            subject = replace(found.subject, past=PastRuns([run], found.subject))
             return replace(found, subject=subject, estimate=estimate(subject))
 
         with mock.patch.object(forecast, "learn", learn):
             words = drawn(app, seen)
         assert shown in words and words.split("about ")[1].split()[0] > plain.split("about ")[1].split()[0]
         (button,) = [one for one in app.button if one.key == "memory_open"]
-        assert name in str(button.help)
+        told = str(button.help).replace("\\", "")
+        assert name in told and t("memory.compared_reserved") in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
 from lfdash.launchers.fake import FakeLauncher
+from lfdash.machine.history import EMPTY
 from lfdash.runs.out_of_memory import OutOfMemory
 from lfdash.ui.launch import memory_fit
 from lfdash.ui.shared import dialogs
@@ -103,12 +105,32 @@ def test_a_card_with_room_is_no_warning_and_a_run_without_figures_has_no_line(se
     assert not any("were left" in said(item) for item in app.main.warning)
 
 
+def test_each_figure_stands_beside_the_same_one(services: Services) -> None:
+    """Of a small model, whose CUDA context is more than all the rest."""
+    fake = services.registry.launchers.default
+    assert isinstance(fake, FakeLauncher)
+    handle = launch(services.registry, plan_for(services.registry.workspace))
+    handle.paths.training_args.write_text(json.dumps({**ARGS, "per_device_train_batch_size": 1, "cutoff_len": 2048}))
+    recorded(handle.paths.machine, 0.5, 17, 18.5)
+    row = {"current_steps": 1, "total_steps": 1, "loss": 1.0, "vram_allocated": 16.25, "vram_reserved": 17.5}
+    handle.paths.trainer_log.write_text(json.dumps(row) + "\n")
+    fake.begin(handle)
+    fake.end(handle, 0)
+    services.registry.refresh()
+    (line,) = [said(item) for item in pages.start().main.caption if "GPU memory: estimated" in said(item)]
+    assert "measured 18.0 GiB (this run's share of the card)" in line, "without what was there before"
+    assert "at most 18.5 of 80 GiB in use on GPU 0" in line
+    for words in (r"reserved by PyTorch: estimated [\d.]+ GiB, measured 17.5 GiB",
+                  r"allocated by PyTorch: estimated [\d.]+ GiB, measured 16.2 GiB"):
+        assert re.search(words, line), line
+
+
 def test_nothing_measured_is_no_line(services: Services) -> None:
     app = page(services)
     assert not any("GPU memory" in said(item) for item in app.main.caption)
 
 
 def test_the_card_that_was_full_is_the_largest_common_one_that_is_no_larger() -> None:
-    assert memory.card_of(OutOfMemory(1, total=24 * GB)) == "24 GB"
-    assert memory.card_of(OutOfMemory(1, total=int(79.2 * GB))) == "80 GB"
-    assert memory.card_of(OutOfMemory(1)) == memory.card_of(None) == ""
+    assert memory.full_card(OutOfMemory(1, total=24 * GB), EMPTY) == "24 GB"
+    assert memory.full_card(OutOfMemory(1, total=int(79.2 * GB)), EMPTY) == "80 GB"
+    assert memory.full_card(OutOfMemory(1), EMPTY) == memory.full_card(None, EMPTY) == ""
