@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from lfdash.engine import models
 from lfdash.engine.context import known_model
 from lfdash.engine.on_disk import CONFIG_BYTES, read_mapping
 from lfdash.engine.services import Services
+from lfdash.files import Absent, Unreadable, read_json_file
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import named
@@ -25,7 +27,7 @@ from lfdash.llamafactory.ask import ask_json
 from lfdash.llamafactory.locate import Cli
 from lfdash.memory.architecture import Architecture, from_config
 from lfdash.memory.cards import Verdict, fits_on, verdict
-from lfdash.memory.config_numbers import implausible
+from lfdash.memory.config_numbers import implausible, lacking
 from lfdash.memory.estimate import Estimate, estimate
 from lfdash.memory.shapes import Shapes, load
 from lfdash.memory.simulated import NOT_SHOWN, from_points, payload
@@ -73,8 +75,7 @@ def of_job(
 
     world: processes, one on each GPU; None: as many as the job will get here. lengths: tokens of the dataset's rows, ()
     when they are not known. config: a config.json to be used in place of the model's own.
-    Refused: memory_kind (it trains nothing), memory_model (the model's shape is not known), memory_config (`config` is
-    no config.json).
+    Refused: memory_kind (it trains nothing), memory_model (the model's shape is not known), or as `read_config`.
     """
     subject = subject_of(services, job, world=world, lengths=lengths, config=config)
     return subject if isinstance(subject, Refused) else foretell(services, *subject)
@@ -88,7 +89,7 @@ def subject_of(
     if not named(job.kind).trains:
         return Refused("memory_kind")
     args = build_args(job)
-    model = read_config(config) if config else find_model(services, args)
+    model = given_config(config) if config else find_model(services, args)
     if isinstance(model, Refused):
         return model
     named_files = {name: settings(services, args[name]) for name in ("deepspeed", "fsdp_config") if args.get(name)}
@@ -172,12 +173,15 @@ def points_of(
 def find_model(services: Services, args: Mapping[str, Any]) -> Model | Refused:
     """The shape of a job's model: of the config.json on this disk or in a hub's cache, else of the table, else of a
     model whose size its name says. Only model_name_or_path is asked: the name that a job has besides may be that of the
-    folder it writes to. Refused: memory_model, or as `shape_of`."""
+    folder it writes to. Refused: memory_model, or as `read_config`: only what a file lacks may be known otherwise."""
     path = str(args.get("model_name_or_path") or "")
+    refused = Refused("memory_model", {"model": path or "–"})
     for file in config_files(services, path, args.get("cache_dir")):
-        shape = shape_of(file)
-        if shape is not None:
-            return shape if isinstance(shape, Refused) else Model(shape, str(file))
+        found = read_config(file)
+        if isinstance(found, Refused) and found.code == "memory_config":
+            refused = found
+        elif found is not None:
+            return found
     known = known_model(services, path)
     listed = known[0] if known else models.like(services, path).name
     table = shapes(services.project.configs / "architectures.json")
@@ -185,9 +189,7 @@ def find_model(services: Services, args: Mapping[str, Any]) -> Model | Refused:
         return Model(table.by_name[listed], listed)
     billions = models.parameters(listed)[1] or models.parameters(models.last(path))[1]
     shape = table.nearest(billions)
-    if shape is None:
-        return Refused("memory_model", {"model": path or "–"})
-    return Model(shape, listed or path)
+    return refused if shape is None else Model(shape, listed or path)
 
 
 def config_files(services: Services, path: str, cache: object) -> list[Path]:
@@ -217,22 +219,29 @@ def hub_cache() -> Path:
     return Path(os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or Path(home) / "hub")
 
 
-def read_config(path: Path) -> Model | Refused:
-    """The shape that a file says. Refused: memory_config, or as `shape_of`."""
-    shape = shape_of(path)
-    if isinstance(shape, Refused):
-        return shape
-    return Refused("memory_config", {"path": str(path)}) if shape is None else Model(shape, str(path))
+def read_config(path: Path) -> Model | Refused | None:
+    """The shape that a config.json says; None where there is no such file. Refused: memory_unread (it cannot be read,
+    or is no JSON object), memory_number (one of its numbers is none that a model has: the others say nothing then, and
+    the model's name would say something else), memory_config (it lacks some)."""
+    config = read_json_file(path, limit=CONFIG_BYTES, follow=True)
+    if isinstance(config, Absent):
+        return None
+    if isinstance(config, Unreadable):
+        return Refused("memory_unread", {"path": str(path), "reason": config.reason})
+    lacks = lacking(config)
+    odd = implausible(config) or next((pair for pair in lacks if pair[1] is not None), None)
+    if odd is not None:
+        return Refused("memory_number", {"path": str(path), "name": odd[0], "value": str(odd[1])[:MOST_SHOWN]})
+    shape = from_config(config)
+    if shape is None:
+        return Refused("memory_config", {"path": str(path), "names": ", ".join(name for name, _ in lacks)})
+    return Model(shape, str(path))
 
 
-def shape_of(path: Path) -> Architecture | Refused | None:
-    """The shape that a config.json says, None where it says none. Refused("memory_number"): one of its numbers is none
-    that a model has; the others say nothing then, and the model's name would say something else."""
-    config = read_mapping(path, CONFIG_BYTES)
-    odd = implausible(config)
-    if odd is None:
-        return from_config(config)
-    return Refused("memory_number", {"path": str(path), "name": odd[0], "value": str(odd[1])[:MOST_SHOWN]})
+def given_config(path: Path) -> Model | Refused:
+    """As `read_config`, of a file that was asked for."""
+    absent = Refused("memory_unread", {"path": str(path), "reason": os.strerror(errno.ENOENT)})
+    return read_config(path) or absent
 
 
 @lru_cache(maxsize=4)

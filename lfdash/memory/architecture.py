@@ -11,12 +11,13 @@ from lfdash.memory.config_numbers import (
     KEYS,
     LATENT,
     SHARED_EXPERTS,
-    TEXT_PARTS,
     TOWER,
     VISION_PARTS,
     first,
     implausible,
+    lacking,
     part,
+    text_part,
 )
 
 Source = Literal["config", "table", "name"]
@@ -168,13 +169,10 @@ def from_config(config: Mapping[str, Any], *, source: Source = "config", band: f
 
     Beside transformers' own keys it takes "kind": the name of the configuration's class.
     """
-    if implausible(config) is not None:
+    if implausible(config) is not None or lacking(config):
         return None
-    text = part(config, TEXT_PARTS) or config
-    text = part(text, TEXT_PARTS) or text  # Qwen2.5-Omni: thinker_config, in it text_config
+    text = text_part(config)
     numbers = {name: first(text, keys) for name, keys in KEYS.items()}
-    if not all(numbers[name] for name in ("hidden", "layers", "vocabulary", "heads")):
-        return None
     hidden, heads = numbers["hidden"], numbers["heads"]
     kind = kind_of(text) or kind_of(config)
     tower = part(config, VISION_PARTS)

@@ -20,6 +20,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "dense_layers": ("first_k_dense_replace", "moe_layer_start_index"),
     "shared_intermediate": ("shared_expert_intermediate_size", "shared_intermediate_size"),
 }
+NEEDED = ("hidden", "layers", "vocabulary", "heads")  # without which there is no shape
 SHARED_EXPERTS = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")  # as wide as the others
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 VISION_PARTS = ("vision_config", "visual", "vision_tower_config")
@@ -55,9 +56,33 @@ def first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:
 
 
 def implausible(config: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """The first number that no model has, as (key, value): too large, negative, or no whole number; None when there is
-    none. Looked at where the text model or a tower may have it, and at the top, too."""
+    """The first number that no model has, as (key, value): too large, negative, or no whole number; or a part that is
+    no mapping. None when there is none. Looked at where the text model or a tower may have it, and at the top, too."""
+    for key in TEXT_PARTS:
+        if config.get(key) is not None and not isinstance(config[key], Mapping):
+            return key, config[key]
     return next(((key, value) for key, value, most in numbers_of(config) if not is_plausible(value, most)), None)
+
+
+def lacking(config: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """What a shape needs and a configuration does not say, each as (key, value): a value that says nothing (0, an empty
+    list), or None under the most usual key where there is none at all."""
+    text = text_part(config)
+    found = []
+    for name in NEEDED:
+        if not first(text, KEYS[name]):
+            said = next((key for key in KEYS[name] if text.get(key) is not None), KEYS[name][0])
+            found.append((said, text.get(said)))
+    heads, hidden = first(text, KEYS["heads"]), first(text, KEYS["hidden"])
+    if heads > hidden > 0 and not first(text, KEYS["head_dim"]):  # none would be a number wide
+        found.append((next(key for key in KEYS["heads"] if first(text, (key,))), heads))
+    return tuple(found)
+
+
+def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where the numbers of the text model stand (Qwen2.5-Omni: thinker_config, in it text_config)."""
+    text = part(config, TEXT_PARTS) or config
+    return part(text, TEXT_PARTS) or text
 
 
 def numbers_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:

@@ -75,12 +75,16 @@ def test_a_config_of_ones_own(tmp_path: Path) -> None:
     assert answer["parameters"] < 2e9
 
 
-@pytest.mark.parametrize("content", ["{}", '{"hidden_size": 8}', "no json", '{"hidden_size": "8", "vocab_size": -1}'])
-def test_a_config_that_is_none(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("{}", "has no hidden_size"), ('{"hidden_size": 8}', "has no num_hidden_layers"), ("no json", "not JSON"),
+     ('{"hidden_size": "8", "vocab_size": -1}', "its hidden_size is “8”")],
+)
+def test_a_config_that_is_none(tmp_path: Path, content: str, words: str) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text(content)
     said = told(tmp_path, "--architecture", bad)
-    assert said.code == 1 and "bad.json" in said.err and "hidden_size" in said.err
+    assert said.code == 1 and "bad.json" in said.err and words in said.err
 
 
 @pytest.mark.parametrize(
@@ -97,6 +101,65 @@ def test_a_number_that_no_model_has_is_not_believed(tmp_path: Path, change: dict
     own = told(tmp_path, model_name_or_path=str(folder))
     for said in (given, own):
         assert said.code == 1 and name in said.err and f"“{value}”" in said.err and "not known" in said.err
+
+
+ODD: dict[str, object] = {
+    "zero": 0, "an empty list": [], "a list": [7, "x"], "a string": "28", "not a number": float("nan"),
+    "infinite": 1e999, "a fraction": 27.5, "a switch": True,
+}
+
+
+@pytest.mark.parametrize("field", ["num_attention_heads", "num_hidden_layers", "hidden_size", "vocab_size"])
+@pytest.mark.parametrize("what", ODD)
+def test_a_number_that_is_none_is_told_with_its_file_field_and_value(tmp_path: Path, what: str, field: str) -> None:
+    """It is no reason to say that there is no config.json, nor to take another model of "7B"."""
+    folder = tmp_path / "own-7B"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**QWEN_7B, field: ODD[what]}))
+    for said in (told(tmp_path, model_name_or_path=str(folder)),
+                 told(tmp_path, "--architecture", folder / "config.json")):
+        assert said.code == 1 and "there is no config.json" not in said.err
+        for words in ("own-7B/config.json”", f"its {field} is “{ODD[what]}”"):
+            assert words in said.err, said.err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("{", "not JSON"), ("", "not JSON"), ("[1]", "not a JSON object"), ('"text"', "not a JSON object"),
+     ("\udcff", "UTF-8"), (None, "not a plain file")],
+)
+def test_what_cannot_be_read_is_not_taken_for_absent(tmp_path: Path, content: str | None, reason: str) -> None:
+    folder = tmp_path / "own-7B"
+    file = folder / "config.json"
+    folder.mkdir()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    said = told(tmp_path, "--json", model_name_or_path=str(folder))
+    assert said.code == 1 and said.json["refused"] == "memory_unread"
+    assert str(file) in said.json["message"] and reason in said.json["message"]
+
+
+def test_what_a_config_lacks_is_named_where_the_name_does_not_tell_the_size(tmp_path: Path) -> None:
+    def asked(name: str) -> Said:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"model_type": "mamba", "hidden_size": 64, "n_layer": 2}))
+        return told(tmp_path, "--json", model_name_or_path=str(folder))
+
+    said = asked("own")
+    assert said.code == 1 and said.json["refused"] == "memory_config"
+    assert "own/config.json" in said.json["message"] and "has no vocab_size, num_att" in said.json["message"]
+    assert asked("own-7B").json["model"]["source"] == "name"
+
+
+@pytest.mark.parametrize("change", [{"text_config": [1]}, {"num_attention_heads": 4096}])
+def test_a_part_or_a_width_that_no_model_has_is_told(tmp_path: Path, change: dict[str, Any]) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**QWEN_7B, "hidden_size": 512, **change}))
+    (name, value) = next(iter(change.items()))
+    assert f"its {name} is “{value}”" in told(tmp_path, "--architecture", file).err
 
 
 def test_the_config_of_a_folder_and_of_the_hubs_cache(tmp_path: Path) -> None:
