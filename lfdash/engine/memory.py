@@ -26,12 +26,13 @@ from lfdash.jobs.resources import request_of
 from lfdash.llamafactory.ask import ask_json
 from lfdash.llamafactory.locate import Cli
 from lfdash.memory.architecture import Architecture, from_config
-from lfdash.memory.cards import Verdict, fits_on, verdict
+from lfdash.memory.cards import Verdict, fits_on, product_of, verdict
 from lfdash.memory.config_numbers import implausible, lacking
 from lfdash.memory.estimate import Estimate, estimate
 from lfdash.memory.shapes import Shapes, load
 from lfdash.memory.simulated import NOT_SHOWN, from_points, payload
 from lfdash.memory.subject import Subject
+from lfdash.memory.unknown import MEASURED_CARD
 from lfdash.outcomes import Refused
 from lfdash.workspace.memo import Memo
 
@@ -94,7 +95,15 @@ def subject_of(
         return model
     named_files = {name: settings(services, args[name]) for name in ("deepspeed", "fsdp_config") if args.get(name)}
     count = world_of(services, job) if world is None else world
-    return Subject(model.architecture, {**args, **named_files}, max(1, count), lengths), model
+    subject = Subject(model.architecture, {**args, **named_files}, max(1, count), lengths, card=other_card(services))
+    return subject, model
+
+
+def other_card(services: Services) -> str:
+    """The product of this machine's cards; with several, of one that is not the measured one. "" where none is known.
+    """
+    names = {product_of(device.name) or device.name for device in services.machine.seen.devices if device.name}
+    return next(iter(sorted(names - {MEASURED_CARD}) or sorted(names)), "")
 
 
 def foretell(services: Services, subject: Subject, model: Model) -> Foretold:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from lfdash.memory.cards import CARDS, TIGHT, Card, Verdict, verdict
 from lfdash.memory.estimate import Estimate, estimate
-from lfdash.memory.knobs import ARGUMENTS, KNOBS, ZERO3, Changes, Fit, can_share, make_it_fit
+from lfdash.memory.knobs import ARGUMENTS, KNOBS, ORDERS, ZERO3, Changes, Fit, can_share, make_it_fit, tried
 from lfdash.memory.subject import Subject
 
 COUNTS = (1, 2, 4, 8)  # GPUs of one machine
 Cell = Verdict | str
 WITH_ZERO3 = "with_zero3"  # it does not fit as it is, but may with DeepSpeed ZeRO-3
+WITH_CHANGES = "with_changes"  # nor so, but with settings that `make_it_fit` finds
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,28 @@ def on_more(subject: Subject, count: int) -> Estimate | None:
     return estimate(shared.changed(deepspeed=ZERO3))
 
 
-def table(subject: Subject) -> Mapping[Card, Mapping[int, Cell]]:
-    """Card -> how many of them -> whether a training fits there, as it is or with ZeRO-3."""
-    plain = {count: estimate(replace(subject, world_size=count)) for count in COUNTS}
-    shared = {count: on_more(subject, count) for count in COUNTS}
-    return {card: {n: cell(plain[n], shared[n], card.total) for n in COUNTS} for card in CARDS}
+def table(subject: Subject, without: Collection[str] = ()) -> Mapping[Card, Mapping[int, Cell]]:
+    """Card -> how many of them -> whether a training fits there, as it is, with ZeRO-3, or with other settings.
+    without: knobs that cannot be turned here."""
+    columns = {count: variants(replace(subject, world_size=count), without) for count in COUNTS}
+    return {card: {count: cell(column, card.total) for count, column in columns.items()} for card in CARDS}
 
 
-def cell(plain: Estimate, shared: Estimate | None, total: int) -> Cell:
+def variants(subject: Subject, without: Collection[str]) -> Mapping[str, tuple[Estimate, ...]]:
+    """A training as it is ("") and its cheaper variants, by the word of a cell."""
+    shared = None if "zero3" in without else on_more(subject, subject.world_size)
+    return {
+        "": (estimate(subject),), WITH_ZERO3: (shared,) if shared else (),
+        WITH_CHANGES: tuple(estimate(made) for skipped in ORDERS for _, made in tried(subject, {*skipped, *without})),
+    }
+
+
+def cell(column: Mapping[str, tuple[Estimate, ...]], total: int) -> Cell:
     """One cell of the table."""
+    (plain,) = column[""]
     found = verdict(plain, total)
-    if found == "does_not" and shared is not None and verdict(shared, total) in ("fits", "unsure"):
-        return WITH_ZERO3
-    return found
+    if found != "does_not":
+        return found
+    fitting = (word for word in (WITH_ZERO3, WITH_CHANGES)
+               if any(verdict(variant, total) in ("fits", "unsure") for variant in column[word]))
+    return next(fitting, found)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lfdash.memory.estimate import Estimate, estimate
-from lfdash.memory.subject import Subject
+from lfdash.memory.subject import LIGER, Subject
 
 Changes = Mapping[str, Any]  # argument -> value
 # As LlamaBoard and lfdash name them in a workspace (lfdash/jobs/converters.py: deepspeed_to).
@@ -49,7 +49,7 @@ class Fit:
 def liger(subject: Subject) -> Changes | None:
     """Logits are made a chunk at a time, where the loss is the model's own; norms and MLPs keep less."""
     shape = subject.architecture
-    if subject.liger or not shape.is_known or shape.tower:
+    if subject.liger or shape.kind not in LIGER or not shape.is_known or shape.tower:
         return None
     return WITH_PACKAGE["liger"]
 

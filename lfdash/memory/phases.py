@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lfdash.memory.activations import Held, Logits, held, kept, logits
 from lfdash.memory.sharded import share
 from lfdash.memory.subject import EVAL_BATCH, Subject
-from lfdash.memory.weights import Optimizer, Weights, idle_head, optimizer, weights
+from lfdash.memory.weights import Optimizer, Weights, frozen_size, idle_head, optimizer, weights
 
 MIB = 2**20
 CUBLAS = 2 * 32 * MIB  # of two threads, on Hopper (aten/cuda/CublasHandlePool.cpp); 2 x 8 MiB on older cards
@@ -61,8 +61,8 @@ def parts(subject: Subject) -> Parts:
 
 
 def reference_size(subject: Subject) -> float:
-    """A second model in 16 bit where the trained one has no adapters to switch off (create_ref_model)."""
-    return subject.architecture.total * 2.0 if subject.reference and not subject.adapts else 0.0
+    """A second model, loaded like the first, where the trained one has no LoRA to switch off (create_ref_model)."""
+    return frozen_size(subject) if subject.second_model else 0.0
 
 
 def phases(subject: Subject, has: Parts) -> dict[str, Terms]:
@@ -120,9 +120,10 @@ def evaluation(subject: Subject, has: Parts) -> Terms:
     layer = t * min(own.inside, 8 * shape.hidden + 6 * shape.intermediate)
     if subject.on("predict_with_generate"):
         tokens = t + sequences * int(subject.number("max_new_tokens", NEW_TOKENS))
-        cache = 4.0 * shape.layers * shape.keys * tokens
+        beams = max(1.0, *(subject.number(name, 1) for name in ("num_beams", "eval_num_beams")))
+        cache = 4.0 * shape.layers * shape.keys * tokens * beams
         return {"weights": has.casts + live(subject, has), "checkpoints": cache, "layer": layer,
-                "logits": sequences * shape.vocabulary * 6.0}
+                "logits": sequences * beams * shape.vocabulary * 6.0}
     size = 20.0 if subject.reference else 10.0
     return {"weights": has.casts + live(subject, has), "layer": layer, "logits": t * shape.vocabulary * size}
 

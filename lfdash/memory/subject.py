@@ -16,6 +16,11 @@ ADAPTERS = ("lora", "oft")
 CUTOFF, BATCH, EVAL_BATCH = 2048, 8, 8  # defaults: data_args.py; transformers/training_args.py
 PAD_TO = 8  # tokens: the collators' pad_to_multiple_of (llamafactory/train/*/workflow.py)
 REFERENCE_FREE = ("orpo", "simpo")  # finetuning_args.py: use_ref_model
+# Kinds whose layers LLaMA-Factory has Liger replace (model_utils/liger_kernel.py:apply_liger_kernel); others it leaves.
+LIGER = frozenset({
+    "gemma", "gemma2", "gemma3", "glm", "glm4", "glm4v", "granite", "llama", "llava", "mistral", "mixtral", "mllama",
+    "olmo2", "paligemma", "phi3", "qwen2", "qwen2vl", "qwen25vl", "qwen3", "qwen3moe", "qwen3next", "qwen35", "gptoss",
+})
 WHAT, LOSS = 2, 5  # of `Subject.kind`: how many parts say what is trained, and which one how the loss is computed
 
 
@@ -25,7 +30,8 @@ class Subject:
 
     arguments: LLaMA-Factory's, by their own names; `deepspeed` and `fsdp_config` may be what the file that they name
     holds. world_size: processes, each with a GPU of its own. lengths: tokens of each row, uncut; () when they are not
-    known: then each is taken to be as long as cutoff_len. past: past runs on the same card, if any.
+    known: then each is taken to be as long as cutoff_len. past: past runs on the same card, if any. card: product of
+    the card (`cards.product_of`) or its driver's name, "" where it is not known.
     """
 
     architecture: Architecture
@@ -33,6 +39,7 @@ class Subject:
     world_size: int = 1
     lengths: tuple[int, ...] = ()
     past: Past | None = field(default=None, compare=False, repr=False)
+    card: str = ""
 
     def changed(self, **arguments: Any) -> Subject:
         """The same with other arguments; None takes one out."""
@@ -108,7 +115,7 @@ class Subject:
 
     @property
     def liger(self) -> bool:
-        return self.on("enable_liger_kernel")
+        return self.on("enable_liger_kernel") and self.architecture.kind in LIGER
 
     @property
     def fused_loss(self) -> bool:
@@ -128,13 +135,19 @@ class Subject:
         return self.stage == "kto" or (self.stage == "dpo" and self.loss not in REFERENCE_FREE)
 
     @property
+    def second_model(self) -> bool:
+        """Whether the reference model is one of its own: adapters other than LoRA's are not switched off for it."""
+        return self.reference and (self.on("ref_model") or self.method != "lora")
+
+    @property
     def loss(self) -> str:
         return str(self.arguments.get("pref_loss") or "sigmoid")
 
     @property
     def evaluates(self) -> bool:
-        """Whether the training is interrupted by evaluations."""
-        return str(self.arguments.get("eval_strategy") or "no").lower().rpartition(".")[2] in ("steps", "epoch")
+        """Whether there are evaluations, between two steps or at the end (train/*/workflow.py)."""
+        between = str(self.arguments.get("eval_strategy") or "no").lower().rpartition(".")[2] in ("steps", "epoch")
+        return between or any(map(self.on, ("do_eval", "do_predict", "eval_on_start")))
 
     # -- shares -----------------------------------------------------------------------------------------
 
@@ -200,7 +213,10 @@ class Subject:
 
     @property
     def padded(self) -> bool:
-        """Whether the batch with the longest row has padding, and with it a mask. Without lengths there is none."""
+        """Whether attention gets a mask: the batch with the longest row has padding, or packed rows must not see each
+        other (neat_packing: data/collator.py:prepare_4d_attention_mask). Without lengths there is no padding."""
+        if self.on("neat_packing"):
+            return self.stage == "sft" and str(self.arguments.get("flash_attn")) != "fa2"
         if self.packed or not self.lengths:
             return False
         longest = min(self.cutoff, max(self.lengths))

@@ -13,7 +13,12 @@ from lfdash.memory.subject import Subject
 STAGES = ("sft", "pt", "rm", "dpo", "kto")
 METHODS = ("full", "freeze", "lora", "oft")
 OPTIMIZERS = ("adamw", "adam", "adafactor", "sgd", "lion", "rmsprop", "adagrad")
-LOSSES = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "compute_accuracy")
+LOSSES = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "compute_accuracy", "label_smoothing_factor",
+          "moe_aux_loss_coef")
+UPCASTS = ("upcast_layernorm", "upcast_lmhead_output")
+TOKENS = ("resize_vocab", "add_tokens", "add_special_tokens", "new_special_tokens_config")  # the last three resize it
+FREEZES = ("use_llama_pro", "freeze_extra_modules")
+MEASURED_CARD = "H200"  # on which all rows were measured
 ENGINES = ("use_kt", "use_mca", "use_hyper_parallel", "mixture_of_depths")
 PAGED = "paged"
 
@@ -44,7 +49,7 @@ def odd_targets(subject: Subject) -> bool:
 
 def more_targets(subject: Subject) -> bool:
     """Whether modules are fully trained beside an adapter."""
-    return subject.adapts and (subject.on("additional_target") or subject.on("resize_vocab"))
+    return subject.adapts and (subject.on("additional_target") or any(map(subject.on, TOKENS)))
 
 
 def odd_optimizer(subject: Subject) -> bool:
@@ -61,6 +66,39 @@ def odd_quantization(subject: Subject) -> bool:
     return bool(subject.architecture.quantized) or (other and subject.on("quantization_bit"))
 
 
+def eight_bits(subject: Subject) -> bool:
+    """Whether bitsandbytes keeps weights in 8 bit. Its fragments differ: one that was measured, Mistral-7B, had a third
+    more in use on its card than any estimate."""
+    return subject.bits == 8 and not odd_quantization(subject)
+
+
+def odd_freeze(subject: Subject) -> bool:
+    """Whether other parts of the layers are trained than the last ones, whole."""
+    parts = subject.arguments.get("freeze_trainable_modules") or "all"
+    return subject.method == "freeze" and (str(parts) not in ("all", "['all']") or any(map(subject.on, FREEZES)))
+
+
+def in_32_bits(subject: Subject) -> bool:
+    """Whether the model is loaded in 32 bit: no precision is asked for, and its config.json names none of 16
+    (model/patcher.py: infer_optim_dtype)."""
+    shape, config = subject.architecture, subject.architecture.config
+    named = str(config.get("dtype") or config.get("torch_dtype") or "").rpartition(".")[2]
+    asked = any(map(subject.on, ("bf16", "fp16", "pure_bf16")))
+    return shape.source == "config" and not asked and named not in ("bfloat16", "float16")
+
+
+def other_reference(subject: Subject) -> bool:
+    """Whether the reference model is another one than that which is trained."""
+    named = subject.arguments.get("ref_model")
+    return bool(subject.second_model and named and named != subject.arguments.get("model_name_or_path"))
+
+
+def other_card(subject: Subject) -> bool:
+    """Whether the card is another kind than the measured one, and no past run on it tells."""
+    known = subject.learned is not None and not subject.learned.differs
+    return subject.card not in ("", MEASURED_CARD) and not known
+
+
 ROWS = (
     Unknown("by_name", lambda s: s.architecture.source == "name", 0.40),
     Unknown("architecture", lambda s: not s.architecture.is_known, 0.20),
@@ -75,15 +113,28 @@ ROWS = (
     Unknown("optimizer", odd_optimizer, 0.20),
     Unknown("paged", lambda s: s.optimizer.startswith(PAGED), 0.20),
     Unknown("quantization", odd_quantization, 0.20),
+    Unknown("eight_bit", eight_bits, 0.35),
+    Unknown("precision", in_32_bits, 0.50, bounded=False),
+    Unknown("fp8", lambda s: s.on("fp8"), 0.20, bounded=False),
+    Unknown("upcast", lambda s: any(map(s.on, UPCASTS)), 0.20, bounded=False),
+    Unknown("compile", lambda s: s.on("torch_compile"), 0.20, bounded=False),
+    Unknown("liger", lambda s: s.on("enable_liger_kernel") and not s.liger, 0.0),
+    Unknown("freeze", odd_freeze, 0.20, bounded=False),
+    Unknown("badam", lambda s: s.badam and str(s.arguments.get("badam_mode") or "layer") != "layer", 0.30, False),
+    Unknown("pissa", lambda s: s.adapts and s.on("pissa_init"), 0.10, bounded=False),
+    Unknown("shift_attn", lambda s: s.on("shift_attn"), 0.10, bounded=False),
+    Unknown("reference", other_reference, 0.20, bounded=False),
+    Unknown("auto_batch", lambda s: s.on("auto_find_batch_size"), 0.0),
     Unknown("lora_target", odd_targets, 0.10),
     Unknown("additional_target", more_targets, 0.20, bounded=False),
-    Unknown("padding", lambda s: s.padded, 0.10),
+    Unknown("padding", lambda s: s.padded and not s.on("neat_packing"), 0.10),
     Unknown("lengths", lambda s: not s.lengths and not s.packed, 0.0),
     Unknown("evaluation", lambda s: s.evaluates, 0.10),
     Unknown("loss", lambda s: any(map(s.on, LOSSES)), 0.20, bounded=False),
     Unknown("reference_free", lambda s: s.stage == "dpo" and not s.reference, 0.10),
     Unknown("unsloth", lambda s: s.on("use_unsloth") or s.on("use_unsloth_gc"), 0.30, bounded=False),
     Unknown("flash_attention", lambda s: str(s.arguments.get("flash_attn")) in ("fa2", "fa3"), 0.10),
+    Unknown("card", other_card, 0.0),
     Unknown("other_engine", lambda s: any(map(s.on, ENGINES)), 0.50, bounded=False),
 )
 

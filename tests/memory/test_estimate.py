@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from lfdash.memory.architecture import Architecture
 from lfdash.memory.estimate import BAND, estimate
+from lfdash.memory.knobs import turned
+from lfdash.memory.learned import PastRun, PastRuns
 from lfdash.memory.subject import Subject
 from tests.support.memory import QWEN_7B, measured, shape, subject
 
@@ -177,3 +179,90 @@ def test_where_lengths_are_not_known_the_band_holds_what_padding_would_take(chec
     ragged = replace(unknown, lengths=(8192, 10))
     assert estimate(ragged).driver <= estimate(unknown).driver * (1 + estimate(unknown).band)
     assert estimate(unknown.changed(packing=True)).band == BAND
+
+
+# -- what is not counted is said --------------------------------------------------------------------------
+
+SAID = {
+    "torch_compile": ("compile", True), "fp8": ("fp8", True), "upcast_layernorm": ("upcast", True),
+    "upcast_lmhead_output": ("upcast", True), "shift_attn": ("shift_attn", True), "pissa_init": ("pissa", True),
+    "auto_find_batch_size": ("auto_batch", True), "label_smoothing_factor": ("loss", 0.1),
+    "moe_aux_loss_coef": ("loss", 0.01), "add_tokens": ("additional_target", "<a>"),
+    "add_special_tokens": ("additional_target", "<a>"), "new_special_tokens_config": ("additional_target", "a.yaml"),
+    "do_eval": ("evaluation", True), "eval_on_start": ("evaluation", True), "quantization_bit": ("eight_bit", 8),
+    "fp16": ("fp16", True), "fsdp": ("fsdp", "full_shard auto_wrap"), "use_unsloth": ("unsloth", True),
+}
+
+
+@pytest.mark.parametrize("argument", SAID)
+def test_a_setting_that_is_not_counted_or_was_not_measured_is_said(argument: str) -> None:
+    code, value = SAID[argument]
+    assert code not in estimate(subject()).unknown
+    assert code in estimate(subject(**{argument: value})).unknown
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"finetuning_type": "freeze", "freeze_trainable_modules": "mlp"}, "freeze"),
+        ({"finetuning_type": "freeze", "use_llama_pro": True}, "freeze"),
+        ({"finetuning_type": "freeze", "freeze_trainable_modules": "all"}, ""),
+        ({"finetuning_type": "full", "use_badam": True, "badam_mode": "ratio"}, "badam"),
+        ({"finetuning_type": "full", "use_badam": True}, ""),
+        ({"stage": "dpo", "ref_model": "other/model", "model_name_or_path": "a/b"}, "reference"),
+        ({"stage": "dpo", "ref_model": "a/b", "model_name_or_path": "a/b"}, ""),
+        ({"stage": "sft", "ref_model": "other/model"}, ""), ({"stage": "ppo"}, "stage"),
+        ({"neat_packing": True, "packing": True}, ""),
+    ],
+)
+def test_a_way_of_training_that_is_not_counted_is_said(changes: dict[str, Any], said: str) -> None:
+    codes = {"freeze", "badam", "reference", "stage", "padding"}
+    assert codes & set(estimate(subject(**changes)).unknown) == ({said} if said else set())
+
+
+def test_a_model_that_is_loaded_in_32_bits_is_said_to_be_more() -> None:
+    plain = {"bf16": None}
+    for config, answer in (({}, True), ({"torch_dtype": "float32"}, True), ({"dtype": "bfloat16"}, False),
+                           ({"torch_dtype": "float16"}, False)):
+        found = estimate(subject(config).changed(**plain))
+        assert ("precision" in found.unknown) is answer and found.bounded is not answer
+    assert "precision" not in estimate(subject({"torch_dtype": "float32"})).unknown, "bf16 is asked for"
+
+
+def test_the_liger_kernel_changes_only_what_llamafactory_replaces() -> None:
+    other = {"model_type": "ministral"}
+    on, off = subject(other, enable_liger_kernel=True), subject(other)
+    assert estimate(on).driver == estimate(off).driver and "liger" in estimate(on).unknown
+    assert "liger" not in [knob.name for knob in turned(off)] and "liger" in [knob.name for knob in turned(subject())]
+    assert "liger" not in estimate(subject(enable_liger_kernel=True)).unknown
+
+
+def test_a_reference_model_of_its_own_is_counted() -> None:
+    """LoRA is switched off for it; another adapter is not, nor is a model that is named (create_ref_model)."""
+    lora = estimate(subject(stage="dpo")).allocated
+    size = 2 * subject().architecture.total
+    named = estimate(subject(stage="dpo", ref_model="a/b", model_name_or_path="a/b")).allocated
+    assert named - lora == size
+    sft, dpo = (estimate(subject(stage=stage, finetuning_type="oft")).allocated for stage in ("sft", "dpo"))
+    assert dpo - sft > size
+
+
+def test_rows_that_are_packed_neatly_have_a_mask() -> None:
+    neat, plain = (estimate(subject(packing=True, neat_packing=on)).allocated for on in (True, False))
+    assert neat > plain
+    flash = subject(packing=True, neat_packing=True, flash_attn="fa2")
+    assert estimate(flash).allocated == plain
+
+
+def test_beams_of_an_evaluation_each_have_their_keys() -> None:
+    generating = {"do_eval": True, "predict_with_generate": True, "per_device_eval_batch_size": 64}
+    one, four = (estimate(subject(**generating, eval_num_beams=beams)).phases["evaluation"] for beams in (1, 4))
+    assert four > 1.5 * one
+
+
+@pytest.mark.parametrize(("card", "answer"), [("", False), ("H200", False), ("H100", True), ("Some card", True)])
+def test_another_card_than_the_measured_one_is_said(card: str, answer: bool) -> None:
+    found = replace(subject(), card=card)
+    assert ("card" in estimate(found).unknown) is answer
+    run = PastRun("a", found, estimate(found), driver=estimate(found).driver)
+    assert "card" not in estimate(replace(found, past=PastRuns([run], found))).unknown, "a past run on it tells"

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from lfdash.memory.estimate import BAND, estimate
+from lfdash.memory.estimate import BAND, ODD_ROOM, estimate, has_odd_room
 from tests.support.memory import measured
 
 ROWS = measured()
@@ -37,6 +37,13 @@ def test_the_band_holds_nineteen_of_twenty() -> None:
     assert sum(error > BAND for error in off) <= len(off) / 20
 
 
+def test_optimizers_whose_room_is_not_well_known_have_a_wider_band() -> None:
+    off = errors("driver")
+    odd = {row.id: abs(off[row.id]) for row in ROWS if has_odd_room(row.subject)}
+    assert len(odd) == 7 and BAND < max(odd.values()) <= ODD_ROOM
+    assert all(estimate(row.subject).band >= ODD_ROOM for row in ROWS if row.id in odd)
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_terms_add_up_and_nothing_is_said_to_be_unknown_that_was_measured(row) -> None:
     found = estimate(row.subject)
@@ -44,5 +51,5 @@ def test_terms_add_up_and_nothing_is_said_to_be_unknown_that_was_measured(row) -
     assert found.allocated == found.driver - found.terms["holes"] - found.terms["driver"]
     assert max(found.phases.values()) == found.allocated <= found.reserved
     assert min(found.terms.values()) >= 0
-    assert set(found.unknown) <= {"lengths"}
+    assert set(found.unknown) <= {"lengths", "eight_bit"}, "of another model in 8 bit the measurement is not explained"
     assert row.subject.eager == (row.attention == "eager")

@@ -45,7 +45,8 @@ def row_of(row: Mapping[str, Any]) -> Row:
         "allocated": row["max_memory_allocated"], "reserved": row["max_memory_reserved"],
         "driver": row["max_memory_reserved"] + context,
     }
-    subject = Subject(shape(row["architecture"]), row["arguments"], row["world_size"])
+    config = {**row["architecture"], "dtype": "bfloat16"}  # as all of them are published
+    subject = Subject(shape(config), row["arguments"], row["world_size"])
     return Row(row["id"], subject, truth, row["attention"])
 
 

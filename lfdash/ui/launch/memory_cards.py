@@ -11,21 +11,22 @@ from lfdash.ui.form.state import Form
 from lfdash.ui.launch.memory_fit import lack_words
 from lfdash.ui.shared.text import t
 
-SIGNS = {"fits": "✓", "unsure": "?", "tight": "≈", "does_not": "✗", "with_zero3": "?"}
+SIGNS = {"fits": "✓", "unsure": "?", "tight": "≈", "does_not": "✗", "with_zero3": "?", "with_changes": "↓"}
 
 
 def draw(form: Form, found: Forecast) -> None:
     """The table. Several GPUs train on as many more rows at once."""
+    lacks = lacking(form.services) or {}
     rows = [
         {t("memory.col_card"): card.name, **{gpus(n): word(cell) for n, cell in cells.items()},
          t("memory.col_examples"): ", ".join(card.examples)}
-        for card, cells in table(found.foretold.subject).items()
+        for card, cells in table(found.foretold.subject, lacks).items()
     ]
     st.dataframe(rows, hide_index=True, key="memory_cards", height=36 * (len(rows) + 1))
     st.caption(t("memory.cards_help", counts=", ".join(map(str, COUNTS[1:]))))
-    lack = (lacking(form.services) or {}).get("zero3")
-    if lack is not None:
-        st.caption(lack_words(lack))
+    st.caption(t("memory.cards_changes"))
+    for words in dict.fromkeys(map(lack_words, lacks.values())):
+        st.caption(words)
 
 
 def gpus(count: int) -> str:

@@ -182,12 +182,17 @@ def test_the_model_may_be_shared_by_more_gpus_of_the_machine(app: AppTest, servi
     assert app.session_state["train.gpu_fits"] is None, "a promise that several cannot have"
 
 
-def test_cards_one_and_several(app: AppTest) -> None:
+def test_cards_one_and_several(app: AppTest, services: Services) -> None:
     app.session_state[memory_dialog.PART] = "cards"
     pages.good(app.run())
     (table,) = [item.value for item in app.dataframe if t("memory.col_card") in item.value]
     assert len(table) == len(CARDS)
-    assert {str(cell)[0] for cell in table["1 ×"]} >= {"✓", "✗"}
+    assert {str(cell)[0] for cell in table["1 ×"]} >= {"✓", "↓"}
+    assert t("memory.cards_changes") in [str(item.value) for item in app.caption]
+    installed(services)
+    pages.good(app.run())
+    (table,) = [item.value for item in app.dataframe if t("memory.col_card") in item.value]
+    assert str(table["1 ×"][0])[0] == "✗" and any("`/env/python" in str(item.value) for item in app.caption)
 
 
 def test_a_dry_run_is_begun_told_called_off_and_its_answer_shown(app: AppTest, services: Services) -> None:
