@@ -6,6 +6,7 @@ import streamlit as st
 
 from lfdash.engine.forecast import Forecast
 from lfdash.engine.lacking import lacking
+from lfdash.memory.cards import card_of
 from lfdash.memory.diff import COUNTS, table
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch.memory_fit import lack_words
@@ -15,13 +16,17 @@ SIGNS = {"fits": "✓", "unsure": "?", "tight": "≈", "does_not": "✗", "with_
 
 
 def draw(form: Form, found: Forecast) -> None:
-    """The table. Several GPUs train on as many more rows at once."""
+    """The table, in which this machine's GPUs stand beside their kind of card. Several GPUs train on as many more rows
+    at once."""
     lacks = lacking(form.services) or {}
-    rows = [
-        {t("memory.col_card"): card.name, **{gpus(n): word(cell) for n, cell in cells.items()},
-         t("memory.col_examples"): ", ".join(card.examples)}
-        for card, cells in table(found.foretold.subject, lacks).items()
-    ]
+    here = {room.label: card_of(room.name, room.total) for room in found.rooms}
+    rows = []
+    for card, cells in table(found.foretold.subject, lacks).items():
+        named = [card.name, *(label for label, kind in here.items() if kind == card)]
+        rows.append({
+            t("memory.col_card"): " · ".join(named), **{gpus(n): word(cell) for n, cell in cells.items()},
+            t("memory.col_examples"): ", ".join(card.examples),
+        })
     st.dataframe(rows, hide_index=True, key="memory_cards", height=36 * (len(rows) + 1))
     st.caption(t("memory.cards_help", counts=", ".join(map(str, COUNTS[1:]))))
     st.caption(t("memory.cards_changes"))

@@ -203,7 +203,8 @@ def none_words(subject: Subject, total: int, lacks: Collection[str]) -> str:
 def card_words(name: str, found: Forecast) -> str:
     """A card in the list."""
     if name == HERE and found.room is not None:
-        return t("memory.card_here", device=found.room.label, free=memory.gib(found.room.free))
+        named = f"{found.room.label} ({found.room.name})" if found.room.name else found.room.label
+        return t("memory.card_here", device=named, free=memory.gib(found.room.free))
     card = next(one for one in CARDS if one.name == name)
     return f"{card.name} ({', '.join(card.examples)})"
 

@@ -96,6 +96,11 @@ def test_one_click_takes_a_setting_over_and_undo_puts_back_what_was_there(app: A
     assert held(app) == before and app.button(key="memory_undo").disabled
 
 
+def test_the_card_of_this_machine_is_named_by_its_product(app: AppTest) -> None:
+    (chosen,) = [item for item in app.selectbox if item.label == t("memory.make_it_fit")]
+    assert chosen.options[0] == t("memory.card_here", device="GPU 0 (A card)", free="79.0")
+
+
 def test_make_it_fit_shows_the_change_makes_it_and_takes_it_back(app: AppTest) -> None:
     before = held(app)
     app.session_state[memory_fit.CARD] = "24 GB"
@@ -188,6 +193,7 @@ def test_cards_one_and_several(app: AppTest, services: Services) -> None:
     (table,) = [item.value for item in app.dataframe if t("memory.col_card") in item.value]
     assert len(table) == len(CARDS)
     assert {str(cell)[0] for cell in table["1 ×"]} >= {"✓", "↓"}
+    assert [name for name in table[t("memory.col_card")] if " · " in name] == ["80 GB · GPU 0"]
     assert t("memory.cards_changes") in [str(item.value) for item in app.caption]
     installed(services)
     pages.good(app.run())
