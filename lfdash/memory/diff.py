@@ -14,6 +14,7 @@ COUNTS = (1, 2, 4, 8)  # GPUs of one machine
 Cell = Verdict | str
 WITH_ZERO3 = "with_zero3"  # it does not fit as it is, but may with DeepSpeed ZeRO-3
 WITH_CHANGES = "with_changes"  # nor so, but with settings that `make_it_fit` finds
+TIGHT_WITH_CHANGES = "tight_with_changes"  # with these, too, it cannot be told
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,6 @@ def cell(column: Mapping[str, tuple[Estimate, ...]], total: int) -> Cell:
     found = verdict(plain, total)
     if found != "does_not":
         return found
-    fitting = (word for word in (WITH_ZERO3, WITH_CHANGES)
-               if any(verdict(variant, total) in ("fits", "unsure") for variant in column[word]))
-    return next(fitting, found)
+    cheaper = {word: {verdict(variant, total) for variant in column[word]} for word in (WITH_ZERO3, WITH_CHANGES)}
+    fitting = next((word for word, verdicts in cheaper.items() if verdicts & {"fits", "unsure"}), "")
+    return fitting or (TIGHT_WITH_CHANGES if "tight" in cheaper[WITH_CHANGES] else found)

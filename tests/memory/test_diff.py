@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lfdash.memory.cards import CARDS, verdict
-from lfdash.memory.diff import COUNTS, WITH_CHANGES, WITH_ZERO3, fit_into, fit_with_more, on_more, steps, table
+from lfdash.memory.diff import (
+    COUNTS,
+    TIGHT_WITH_CHANGES,
+    WITH_CHANGES,
+    WITH_ZERO3,
+    fit_into,
+    fit_with_more,
+    on_more,
+    steps,
+    table,
+)
 from lfdash.memory.estimate import estimate
 from lfdash.memory.knobs import ZERO3_OFFLOAD, Fit, least
 from tests.support.memory import subject
@@ -65,7 +75,7 @@ def test_of_two_knobs_that_set_one_argument_the_last_is_told() -> None:
 def test_the_table_has_each_card_and_grows_with_their_size() -> None:
     rows = table(subject(finetuning_type="full"))
     assert list(rows) == list(CARDS) and all(tuple(cells) == COUNTS for cells in rows.values())
-    order = {"does_not": 0, WITH_CHANGES: 1, WITH_ZERO3: 2, "tight": 3, "unsure": 4, "fits": 4}
+    order = {"does_not": 0, TIGHT_WITH_CHANGES: 0, WITH_CHANGES: 1, WITH_ZERO3: 2, "tight": 3, "unsure": 4, "fits": 4}
     for count in COUNTS:
         column = [order[cells[count]] for cells in rows.values()]
         assert column == sorted(column) and len(set(column)) > 1, count
@@ -79,7 +89,9 @@ def test_a_cell_tells_of_cheaper_variants_only_where_they_can_be_had() -> None:
     assert cells["12 GB"] == cells["24 GB"] == WITH_CHANGES and cells["192 GB"] == "fits"
     for card, row in table(job).items():
         fit = fit_into(job, card.total)
-        assert (row[1] == "does_not") is (fit is None), card.name
+        assert (row[1] in ("does_not", TIGHT_WITH_CHANGES)) is (fit is None), card.name
+    several = subject(per_device_train_batch_size=4)
+    assert {card.name: row[2] for card, row in table(several, LACKS).items()}["24 GB"] == TIGHT_WITH_CHANGES
     lacking = {card.name: row for card, row in table(job, LACKS).items()}
     assert lacking["12 GB"][1] == "does_not" and WITH_ZERO3 not in lacking["12 GB"].values()
 

@@ -12,7 +12,10 @@ from lfdash.ui.form.state import Form
 from lfdash.ui.launch.memory_fit import lack_words
 from lfdash.ui.shared.text import t
 
-SIGNS = {"fits": "✓", "unsure": "?", "tight": "≈", "does_not": "✗", "with_zero3": "?", "with_changes": "↓"}
+SIGNS = {
+    "fits": "✓", "unsure": "?", "tight": "≈", "does_not": "✗", "with_zero3": "?", "with_changes": "↓",
+    "tight_with_changes": "≈",
+}
 
 
 def draw(form: Form, found: Forecast) -> None:

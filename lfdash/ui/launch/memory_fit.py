@@ -191,7 +191,7 @@ def draw_other(subject: Subject, total: int, lacks: Mapping[str, Lack], alone: b
     words = listed(knob_words(step.name, step.changes) for step in made)
     missing = dict.fromkeys(lack_words(lacks[step.name]) for step in made if step.name in lacks)
     told = t("memory.fit_would" if alone else "memory.fit_other", knobs=words, need=memory.gib(fit.estimate.driver))
-    st.info(" ".join([markdown_safe(told), *missing]), icon=":material/deployed_code:")
+    st.info("  \n".join([markdown_safe(told), *missing]), icon=":material/deployed_code:")
 
 
 def none_words(subject: Subject, total: int, lacks: Collection[str]) -> str:
