@@ -35,7 +35,7 @@ def layers_of(subject: Subject) -> list[int]:
 
 def payload(subject: Subject) -> dict[str, Any]:
     """The dry run's input."""
-    arguments = {"stage": "sft", "finetuning_type": "lora", **subject.arguments}
+    arguments = {"stage": "sft", "finetuning_type": "lora", **subject.arguments, "enable_liger_kernel": subject.liger}
     arguments.pop("deepspeed", None)  # what DeepSpeed keeps is counted here
     return {
         "architecture": dict(subject.architecture.config), "arguments": arguments, "layers": layers_of(subject),

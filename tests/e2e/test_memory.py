@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,21 @@ def test_make_it_fit_on_24_gb_and_undo_also_after_the_dialog_is_closed(card_page
     page.locator(".st-key-memory_undo_foot button:visible").click()  # in view, beside the figure
     expect(batch(page)).to_have_value("8")
     assert needed(page) == before
+
+
+def test_a_setting_whose_package_is_not_installed_cannot_be_applied_and_says_so(card_page: Page) -> None:
+    """As the environment of the tests is: with the package, it can."""
+    page = card_page
+    figure(page).click()
+    dialog = page.get_by_role("dialog")
+    button = dialog.locator(".st-key-memory_apply_liger button:visible")
+    if find_spec("liger_kernel"):
+        expect(button).to_be_enabled()
+    else:
+        expect(button).to_be_disabled(timeout=60_000)
+        expect(dialog.locator(".st-key-memory_knob_liger")).to_contain_text("pip install liger-kernel")
+    dialog.get_by_text("Fits on", exact=True).click()
+    expect(dialog).to_contain_text("With changes")
 
 
 def test_measure_precisely_answers_on_the_demo(page: Page) -> None:

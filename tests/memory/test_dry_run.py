@@ -50,6 +50,21 @@ def test_they_agree_on_sixty_more() -> None:
     assert len(found) == 60 and {seed: error for seed, error in found.items() if abs(error) > ALLOWED} == {}
 
 
+def test_a_reference_model_of_its_own_is_there_in_both() -> None:
+    """Of another adapter than LoRA, and of a model that is named."""
+    plain = {"num_hidden_layers": 8, "hidden_size": 512, "intermediate_size": 1024, "num_attention_heads": 8,
+             "num_key_value_heads": 2, "vocab_size": 32000}
+    job = subject(plain, stage="dpo", cutoff_len=256)
+    jobs = {0: job.changed(finetuning_type="oft"), 1: job.changed(ref_model="a/b"), 2: job}
+    assert {seed: error for seed, error in differences(jobs).items() if abs(error) > ALLOWED} == {}
+
+
+def test_liger_is_put_into_what_llamafactory_puts_it_into() -> None:
+    for kind, answer in (("qwen2", True), ("ministral", False)):
+        asked = payload(subject({"model_type": kind}, enable_liger_kernel=True))
+        assert asked["arguments"]["enable_liger_kernel"] is answer
+
+
 def test_many_layers_follow_on_a_line() -> None:
     """Two points stand for a model of which all layers are run, too."""
     deep = drawn(1)

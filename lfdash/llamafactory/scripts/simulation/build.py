@@ -52,7 +52,7 @@ def models_of(architecture: dict[str, Any], layers: int, args: dict[str, Any], e
 
         model = AutoModelForCausalLMWithValueHead.from_pretrained(model)
     refers = args["stage"] == "kto" or (args["stage"] == "dpo" and tune_args.use_ref_model)
-    apart = refers and args["finetuning_type"] not in ("lora", "oft")  # train/trainer_utils.py:create_ref_model
+    apart = refers and (args["finetuning_type"] != "lora" or args.get("ref_model"))  # train/trainer_utils.py
     return model, bare(config, args, eager).requires_grad_(False).eval() if apart else None
 
 
