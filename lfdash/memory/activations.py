@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lfdash.memory.subject import Subject
+from lfdash.memory.vision import PIXELS
 from lfdash.memory.weights import Weights, targets
 
 QUERIES = frozenset({"q_proj", "k_proj", "v_proj", "q_a_proj", "kv_a_proj_with_mqa"})  # of one norm's output
@@ -113,7 +114,8 @@ class Held:
 def held(subject: Subject, trained: Weights) -> Held:
     """Of all layers (llamafactory/model/model_utils/checkpointing.py)."""
     shape, t, found = subject.architecture, subject.tokens, kept(subject, trained.each)
-    wide = 4 if subject.trains_head and trained.each == 4 else 2  # hidden states are of the embedding's type
+    # Hidden states are of the embedding's type, and 32 bit wide behind a layer of another type of 16 bit.
+    wide = 4 if (subject.trains_head and trained.each == 4) or subject.recasts else 2
     # Layers below the first that is trained keep nothing; use_unsloth_gc moves what is kept to the machine's memory.
     layers = 1 if subject.checkpointing and subject.on("use_unsloth_gc") else trained.trained_layers
     size = layers * t * (shape.hidden * wide if subject.checkpointing else found.inside)
@@ -125,9 +127,34 @@ def held(subject: Subject, trained: Weights) -> Held:
     if subject.padded:
         size += subject.sequences * subject.length**2  # masking_utils.py: a byte for each pair of tokens
     layer = t * found.beside + (t * found.inside if subject.checkpointing else 0)
+    if subject.recasts:  # the first layer's input is as it was; each layer keeps copies of its weights
+        size -= t * shape.hidden * (4 - subject.stored) * subject.checkpointing
+        size += 0 if subject.checkpointing else 2 * layers * shape.layer
+        layer += 2 * shape.layer * subject.checkpointing
+    of_pictures, block = pictures(subject)
+    size, layer = size + of_pictures, max(layer, block)
     if subject.on("use_dora"):  # peft/tuners/lora/dora.py: a unit matrix and the whole weight, of the widest layer
         layer += max((6 * i**2 + 14 * i * o for i, o in targets(subject).values()), default=0)
     return Held(size, layer)
+
+
+def pictures(subject: Subject) -> tuple[float, float]:
+    """Bytes that a vision tower keeps for the backward, and those that its backward takes in one block besides, with
+    one picture a row of the largest size.
+
+    A frozen tower keeps all of its blocks where peft has the embeddings' outputs require a gradient, those of patches,
+    too (peft/peft_model.py:_prepare_model_for_gradient_checkpointing): not of a quantized model, nor without gradient
+    checkpointing. Only blocks that are trained are checkpointed (model/model_utils/checkpointing.py).
+    """
+    tower = subject.architecture.tower
+    if tower is None:
+        return 0.0, 0.0
+    patches = subject.sequences * tower.patches(subject.number("image_max_pixels", PIXELS))
+    block = patches * tower.kept
+    if subject.trains_tower and subject.checkpointing:
+        return 2.0 * tower.layers * patches * tower.hidden, block
+    required = subject.adapts and subject.checkpointing and not subject.bits
+    return (tower.layers * block if subject.trains_tower or required else 0.0), 0.0
 
 
 def hidden_states(subject: Subject, checkpointed: int) -> int:

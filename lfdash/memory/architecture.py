@@ -11,7 +11,6 @@ from lfdash.memory.config_numbers import (
     KEYS,
     LATENT,
     SHARED_EXPERTS,
-    TOWER,
     VISION_PARTS,
     first,
     implausible,
@@ -19,6 +18,7 @@ from lfdash.memory.config_numbers import (
     part,
     text_part,
 )
+from lfdash.memory.vision import Tower, tower_of
 
 Source = Literal["config", "table", "name"]
 
@@ -30,6 +30,7 @@ LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "qwen3moe", "gemma2", "minis
 UNGATED = ("phi", "gpt2", "bloom", "falcon", "gptneox", "gptbigcode", "starcoder2", "opt", "nemotron")  # two matrices
 QK_NORM = ("qwen3", "gemma3", "olmo2", "hunyuan", "exaone4")
 BIASED = ("qwen2",)  # biases of q, k, v whatever the file says (modeling_qwen2.py)
+STORED = ("bfloat16", "float16", "float32")
 FOUR_NORMS = ("gemma2", "gemma3", "glm4")
 
 
@@ -39,9 +40,10 @@ class Architecture:
 
     kind: model_type without underscores. intermediate: width of a dense layer's MLP; expert_intermediate: of one
     expert; shared_intermediate: of the experts that every token passes. dense_layers: layers before the first one with
-    experts. quantized: bits that the files' weights have already, 0 for none. tower: parameters of a vision or audio
-    tower. source: where the numbers come from; band: how far off, as a share, the weights may be for that reason.
-    config: the config.json itself, {} when there is none.
+    experts. quantized: bits that the files' weights have already, 0 for none. tower: that of pictures. stored: the type
+    that the weights are loaded in ("bfloat16", "float16", "float32"), "" where config.json does not tell. source: where
+    the numbers come from; band: how far off, as a share, the weights may be for that reason. config: the config.json
+    itself, {} when there is none.
     """
 
     kind: str
@@ -60,10 +62,11 @@ class Architecture:
     dense_layers: int = 0
     bias: bool = False
     quantized: float = 0
-    tower: int = 0
+    tower: Tower | None = None
     multimodal: bool = False
     latent: tuple[int, ...] = ()  # MLA: ranks of q and of kv, head widths without and with rotation, of values
     softcap: bool = False
+    stored: str = ""
     source: Source = "config"
     band: float = 0.0
     config: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -137,7 +140,12 @@ class Architecture:
             own = sum(a * b for a, b in (*attention(self).values(), *mlp("", self.hidden, self.intermediate).values()))
             dense = self.dense_layers * (own + self.norms - self.layer)
         tables = self.embedding * (1 if self.tied else 2)
-        return self.layers * self.layer + dense + tables + self.hidden + self.tower
+        return self.layers * self.layer + dense + tables + self.hidden + self.tower_size
+
+    @property
+    def tower_size(self) -> int:
+        """Parameters of the vision tower; 0 without one."""
+        return self.tower.total if self.tower else 0
 
 
 def attention(shape: Architecture) -> dict[str, tuple[int, int]]:
@@ -175,7 +183,7 @@ def from_config(config: Mapping[str, Any], *, source: Source = "config", band: f
     numbers = {name: first(text, keys) for name, keys in KEYS.items()}
     hidden, heads = numbers["hidden"], numbers["heads"]
     kind = kind_of(text) or kind_of(config)
-    tower = part(config, VISION_PARTS)
+    tower = tower_of(config, hidden)
     numbers["head_dim"] = numbers["head_dim"] or hidden // heads
     numbers["kv_heads"] = numbers["kv_heads"] or (1 if text.get("multi_query") else heads)
     numbers["intermediate"] = numbers["intermediate"] or 4 * hidden
@@ -185,8 +193,9 @@ def from_config(config: Mapping[str, Any], *, source: Source = "config", band: f
         tied=is_tied(kind, config, text),
         bias=kind in BIASED or bool(text.get("attention_bias") or text.get("qkv_bias")),
         quantized=quantized_bits(config),
-        tower=tower_size(tower, hidden),
-        multimodal=bool(tower) or any("audio" in key for key in config),
+        tower=tower,
+        multimodal=bool(part(config, VISION_PARTS)) or any("audio" in key for key in config),
+        stored=stored_type(config, text),
         latent=latent_of(text),
         softcap=bool(text.get("final_logit_softcapping", kind == "gemma2")),
         source=source, band=band, config=config,
@@ -236,11 +245,12 @@ def quantized_bits(config: Mapping[str, Any]) -> float:
     return {"fp8": 8, "mxfp4": 4.25}.get(method, 16)
 
 
-def tower_size(tower: Mapping[str, Any], hidden: int) -> int:
-    """Parameters of a vision tower, by its layers alone (attention and MLP), and of the layer that projects to the
-    text's width; 0 for none."""
-    if not tower:
-        return 0
-    depth, own = first(tower, TOWER["layers"]), first(tower, TOWER["hidden"])
-    inner = first(tower, TOWER["intermediate"]) or 4 * own
-    return depth * (4 * own * own + 2 * own * inner) + own * hidden
+
+def stored_type(config: Mapping[str, Any], text: Mapping[str, Any]) -> str:
+    """The type that config.json names for the weights; "" for none of the usual ones. They are loaded in it whatever
+    the training computes in (model/loader.py: torch_dtype "auto")."""
+    for place in (config, text):
+        named = str(place.get("dtype") or place.get("torch_dtype") or "").rpartition(".")[2]
+        if named in STORED:
+            return named
+    return ""

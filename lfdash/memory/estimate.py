@@ -61,7 +61,7 @@ def closed_form(subject: Subject) -> Estimate:
     found = phases(subject, has)
     sums = {name: sum(terms.values()) for name, terms in found.items()}
     peak = max(sums, key=lambda name: sums[name])
-    reserved = reserved_size(subject, has, sums[peak])
+    reserved = reserved_size(subject, has, sums)
     codes, band, bounded = unknown_of(subject)
     whole = made(found[peak], sums[peak], reserved, CONTEXT[subject.sharding] * GIB, tuple(codes),
                  max((ODD_ROOM if has_odd_room(subject) else BAND) + more_if_ragged(subject, sums[peak]), band),
@@ -98,16 +98,24 @@ def made(
     )
 
 
-def reserved_size(subject: Subject, has: Parts, peak: float) -> float:
+def reserved_size(subject: Subject, has: Parts, sums: Mapping[str, float]) -> float:
     """What torch's allocator has taken from the driver at its peak (c10/cuda/CUDACachingAllocator.cpp): the room of
-    16-bit logits fits none in fp32, and that of gradients no logits."""
+    16-bit logits fits none in fp32, that of gradients no logits, and that of a training's logits not those of an
+    evaluation's larger batch. sums: bytes allocated by phase."""
+    peak = max(sums.values())
     if subject.sharding:
         return peak * SLACK_ZERO
     found, base = has.logits, sum(has.base.values())
     small = max(has.gradients + has.twice, has.casts + has.held.checkpoints)
     large = found.forward if found.chunked else max(found.forward, found.backward) + found.one
     large = max(large, has.step) + (has.held.layer if subject.eager else 0)  # nor do probabilities
-    return max(peak, base + small + large) * SLACK
+    beside = sums["evaluation"] + large if has_larger_evaluation(subject) else 0.0
+    return max(peak, base + small + large, beside) * SLACK
+
+
+def has_larger_evaluation(subject: Subject) -> bool:
+    """Whether evaluations between two steps have more logits than a step."""
+    return subject.evaluates and not subject.on("predict_with_generate") and subject.eval_sequences > subject.sequences
 
 
 def corrected(estimate: Estimate, learned: Learned) -> Estimate:

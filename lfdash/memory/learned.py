@@ -69,8 +69,9 @@ def learned_from(runs: list[PastRun]) -> Learned | None:
     """The median of measured to foretold among the first of some runs, each figure by its own: what PyTorch allocated
     by that, what it reserved by that. What the card showed stands in where none of them logged what was reserved."""
     allocated, of_allocated = off(runs, lambda run: (run.allocated, run.estimate.allocated))
-    reserved, of_reserved = off(runs, lambda run: (run.reserved, run.estimate.reserved))
-    driver, of_driver = off(runs, lambda run: (run.driver, run.estimate.driver)) if reserved is None else (None, [])
+    even = [run for run in runs if not run.subject.padded]  # others: room of each length is kept, which says nothing
+    reserved, of_reserved = off(even, lambda run: (run.reserved, run.estimate.reserved))
+    driver, of_driver = off(even, lambda run: (run.driver, run.estimate.driver)) if reserved is None else (None, [])
     used = of_reserved or of_driver or of_allocated
     return Learned(used[0].name, len(used), allocated, reserved, driver) if used else None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lfdash.memory.activations import Held, Logits, held, kept, logits
 from lfdash.memory.sharded import share
-from lfdash.memory.subject import EVAL_BATCH, Subject
+from lfdash.memory.subject import Subject
 from lfdash.memory.weights import Optimizer, Weights, frozen_size, idle_head, optimizer, weights
 
 MIB = 2**20
@@ -41,7 +41,8 @@ def parts(subject: Subject) -> Parts:
     states, each, head = optimizer(subject, found), found.each, subject.trains_head
     autocast = each == 4 and (subject.on("bf16") or subject.on("fp16"))
     own_head = shape.embedding - idle_head(subject) if head and not shape.tied else 0
-    casts = 2.0 * (found.trained - own_head) * autocast
+    recast = 2.0 * shape.embedding * subject.recasts  # the head's copy, which its backward wants
+    casts = 2.0 * (found.trained - own_head) * autocast + recast
     graph_keeps = not subject.checkpointing and not subject.adapts  # then the graph holds all of them
     gradients = float(found.trained * each)
     base = {"weights": found.size + reference_size(subject), "optimizer": states.states, "layer": float(CUBLAS)}
@@ -55,7 +56,7 @@ def parts(subject: Subject) -> Parts:
         base["gradients"] = gradients
     return Parts(
         found, states, held(subject, found), logits(subject, found), base, gradients, earlier, casts,
-        casts if graph_keeps else 2.0 * shape.embedding * (autocast and head), gathered,
+        casts if graph_keeps else recast + 2.0 * shape.embedding * (autocast and head), gathered,
         float(shape.embedding * each) if head and shape.tied and not subject.sharding else 0.0, step,
     )
 
@@ -114,7 +115,7 @@ def evaluation(subject: Subject, has: Parts) -> Terms:
     prediction_step).
     """
     shape = subject.architecture
-    sequences = int(subject.number("per_device_eval_batch_size", EVAL_BATCH)) * (subject.sequences // subject.batch)
+    sequences = subject.eval_sequences
     t = sequences * subject.length
     own = kept(subject, has.found.each)
     layer = t * min(own.inside, 8 * shape.hidden + 6 * shape.intermediate)
@@ -124,8 +125,9 @@ def evaluation(subject: Subject, has: Parts) -> Terms:
         cache = 4.0 * shape.layers * shape.keys * tokens * beams
         return {"weights": has.casts + live(subject, has), "checkpoints": cache, "layer": layer,
                 "logits": sequences * beams * shape.vocabulary * 6.0}
-    size = 20.0 if subject.reference else 10.0
-    return {"weights": has.casts + live(subject, has), "layer": layer, "logits": t * shape.vocabulary * size}
+    size = t * shape.vocabulary * (20.0 if subject.reference else 10.0)
+    larger = {"logits": size} if size > layer else {"layer": layer}  # what a layer took is gone when there are logits
+    return plus({"weights": has.casts + live(subject, has)}, larger)
 
 
 def plus(one: Terms, two: Terms) -> Terms:

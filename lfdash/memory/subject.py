@@ -110,6 +110,26 @@ class Subject:
         return (self.on("bf16") or self.on("fp16")) and self.sharding not in ("z2", "z3")
 
     @property
+    def stored(self) -> int:
+        """Bytes of a frozen weight that is not quantized: as config.json says, whatever the forward runs in; DeepSpeed
+        has all in 16 bit."""
+        return 4 if self.architecture.stored == "float32" and self.sharding not in ("z2", "z3") else 2
+
+    @property
+    def recasts(self) -> bool:
+        """Whether the forward runs in another type than the frozen weights are stored in: then each operator makes a
+        copy of its weights, and hidden states become 32 bit wide (two types of 16 bit add up to 32)."""
+        wanted = "float16" if self.on("fp16") else "bfloat16"
+        frozen = self.adapts or self.method == "freeze"
+        return self.mixed and frozen and not self.bits and self.architecture.stored not in ("", wanted)
+
+    @property
+    def trains_tower(self) -> bool:
+        """Whether a vision tower is trained; it is frozen unless one says otherwise (hparams/finetuning_args.py)."""
+        frozen = self.arguments.get("freeze_vision_tower", True)
+        return bool(self.architecture.tower) and not frozen and not self.badam and self.method != "freeze"
+
+    @property
     def checkpointing(self) -> bool:
         return not self.on("disable_gradient_checkpointing")
 
@@ -205,6 +225,12 @@ class Subject:
     def sequences(self) -> int:
         """Sequences of one forward."""
         return self.batch * (2 if self.stage in PAIRED else 1)
+
+    @property
+    def eval_sequences(self) -> int:
+        """Sequences of one forward of an evaluation."""
+        each = self.sequences // self.batch
+        return int(self.number("per_device_eval_batch_size", EVAL_BATCH)) * each
 
     @property
     def tokens(self) -> int:

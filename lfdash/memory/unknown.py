@@ -79,12 +79,17 @@ def odd_freeze(subject: Subject) -> bool:
 
 
 def in_32_bits(subject: Subject) -> bool:
-    """Whether the model is loaded in 32 bit: no precision is asked for, and its config.json names none of 16
-    (model/patcher.py: infer_optim_dtype)."""
-    shape, config = subject.architecture, subject.architecture.config
-    named = str(config.get("dtype") or config.get("torch_dtype") or "").rpartition(".")[2]
-    asked = any(map(subject.on, ("bf16", "fp16", "pure_bf16")))
-    return shape.source == "config" and not asked and named not in ("bfloat16", "float16")
+    """Whether the forward runs in 32 bit: no other precision is asked for, and the weights are not in 16 bit, or
+    config.json does not tell."""
+    known = subject.architecture.stored in ("bfloat16", "float16") or subject.architecture.source != "config"
+    return not known and not any(map(subject.on, ("bf16", "fp16"))) and not (
+        subject.on("pure_bf16") and subject.architecture.stored == "")
+
+
+def odd_types(subject: Subject) -> bool:
+    """Whether a forward in fp16, or in another type than the weights', is one that was never measured."""
+    odd = bool(subject.sharding or subject.bits or not subject.checkpointing)
+    return (subject.on("fp16") or subject.recasts) and odd
 
 
 def other_reference(subject: Subject) -> bool:
@@ -109,7 +114,7 @@ ROWS = (
     Unknown("several_gpus", shared, 0.50, bounded=False),
     Unknown("fsdp", lambda s: s.sharding == "fsdp", 0.30, bounded=False),
     Unknown("deepspeed", lambda s: s.sharding in ("z2", "z3") and s.zero_stage not in (2, 3), 0.30, bounded=False),
-    Unknown("fp16", lambda s: s.on("fp16"), 0.10),
+    Unknown("fp16", odd_types, 0.10),
     Unknown("optimizer", odd_optimizer, 0.20),
     Unknown("paged", lambda s: s.optimizer.startswith(PAGED), 0.20),
     Unknown("quantization", odd_quantization, 0.20),

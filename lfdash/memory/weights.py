@@ -38,9 +38,17 @@ def targets(subject: Subject) -> dict[str, tuple[int, int]]:
     return linear if "all" in names else {name: sizes for name, sizes in linear.items() if name in names}
 
 
-def adapter(subject: Subject) -> int:
+def adapters(subject: Subject) -> int:
+    """Trained parameters of all adapters; with `lora_target: all` a vision tower that is trained has some, too."""
+    shape, count = subject.architecture, adapter(subject, targets(subject)) * subject.architecture.layers
+    if shape.tower and subject.trains_tower and str(subject.arguments.get("lora_target") or "all") == "all":
+        count += adapter(subject, shape.tower.linear) * shape.tower.layers
+    return count
+
+
+def adapter(subject: Subject, linear: dict[str, tuple[int, int]]) -> int:
     """Trained parameters of one layer's adapters (peft/tuners/lora/layer.py:update_layer, oft/layer.py)."""
-    sizes = targets(subject).values()
+    sizes = linear.values()
     if subject.method == "oft":
         block = int(subject.number("oft_block_size", 32)) or 32
         return sum(inputs // block * block * (block - 1) // 2 for inputs, _ in sizes)
@@ -49,30 +57,32 @@ def adapter(subject: Subject) -> int:
 
 
 def frozen_size(subject: Subject) -> float:
-    """Bytes of the model as it is loaded, in 16 bit but what is quantized: not the head, the embedding and the norms,
-    nor experts, which are no nn.Linear (transformers/integrations/bitsandbytes.py)."""
-    shape, bits = subject.architecture, subject.bits
-    size = shape.total * 2.0
+    """Bytes of the model as it is loaded, as it is stored but what is quantized: not the head, the embedding and the
+    norms, nor experts, which are no nn.Linear (transformers/integrations/bitsandbytes.py)."""
+    shape, bits, width = subject.architecture, subject.bits, subject.stored
+    size = shape.total * float(width)
     if not bits or bits >= 16:
         return size
     if shape.quantized and not subject.number("quantization_bit", 0):  # so in the files: experts, too
         many = shape.layers * shape.layer
-        return size - many * (2 - bits / 8 * 1.04)  # a scale and a zero for 128 weights
+        return size - many * (width - bits / 8 * 1.04)  # a scale and a zero for 128 weights
     packed = (NF4_DOUBLE if subject.arguments.get("double_quantization", True) else NF4) if bits == 4 else bits / 8
-    return size - shape.layers * shape.quantizable * (2 - packed)
+    tower = shape.tower.quantizable if shape.tower else 0
+    return size - (shape.layers * shape.quantizable + tower) * (width - packed)
 
 
 def weights(subject: Subject) -> Weights:
     """Model and adapters (llamafactory/model/adapter.py:init_adapter turns what is trained into fp32)."""
     shape, each = subject.architecture, 2 if subject.half else 4
     if subject.method == "full":
-        count = shape.layer if subject.badam else shape.total - idle_head(subject)
-        return Weights(shape.total * each, count, shape.layers, each)
+        frozen = 0 if subject.trains_tower else shape.tower_size
+        count = shape.layer if subject.badam else shape.total - idle_head(subject) - frozen
+        return Weights((shape.total - frozen) * each + frozen * subject.stored, count, shape.layers, each)
     if subject.method == "freeze":
         layers = min(shape.layers, abs(int(subject.number("freeze_trainable_layers", 2))))
         count = layers * shape.layer
-        return Weights(frozen_size(subject) + count * (each - 2), count, layers, each)
-    count, each = adapter(subject) * shape.layers, 2 if subject.sharding == "z2" else 4
+        return Weights(frozen_size(subject) + count * (each - subject.stored), count, layers, each)
+    count, each = adapters(subject), 2 if subject.sharding == "z2" else 4
     return Weights(frozen_size(subject) + count * each, count, shape.layers, each)  # pure_bf16 leaves adapters in fp32
 
 

@@ -50,6 +50,25 @@ def test_they_agree_on_sixty_more() -> None:
     assert len(found) == 60 and {seed: error for seed, error in found.items() if abs(error) > ALLOWED} == {}
 
 
+TYPES = [("bfloat16", "fp16"), ("float32", "bf16"), ("float16", "bf16"), ("float16", "fp16"), ("float32", "fp16")]
+
+
+def test_they_agree_where_weights_are_stored_in_another_type() -> None:
+    """LLaMA-Factory loads a model as its config.json says, whatever it trains in."""
+    jobs = {}
+    for number, (stored, computed) in enumerate(TYPES):
+        other = {"bf16": None, computed: True}
+        jobs[number] = subject({"num_hidden_layers": 6, "torch_dtype": stored}, **other)
+    for number in (0, 1):
+        jobs[number + 10] = jobs[number].changed(enable_liger_kernel=True)
+        jobs[number + 20] = jobs[number].changed(finetuning_type="freeze", lora_rank=None)
+    found = differences(jobs)
+    assert {number: error for number, error in found.items() if abs(error) > ALLOWED} == {}
+    plain = estimate(subject({"num_hidden_layers": 6, "torch_dtype": "bfloat16"})).allocated
+    assert estimate(jobs[0]).allocated > 1.05 * plain and estimate(jobs[1]).allocated > 1.4 * plain
+    assert estimate(jobs[3]).allocated == plain
+
+
 def test_a_reference_model_of_its_own_is_there_in_both() -> None:
     """Of another adapter than LoRA, and of a model that is named."""
     plain = {"num_hidden_layers": 8, "hidden_size": 512, "intermediate_size": 1024, "num_attention_heads": 8,

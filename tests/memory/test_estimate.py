@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfdash.memory.architecture import Architecture
-from lfdash.memory.estimate import BAND, estimate
+from lfdash.memory.estimate import BAND, GIB, estimate
 from lfdash.memory.knobs import turned
 from lfdash.memory.learned import PastRun, PastRuns
 from lfdash.memory.subject import Subject
@@ -106,7 +106,8 @@ def test_rows_shorter_than_the_cutoff_take_less(made: Subject, longest: int) -> 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        ({"stage": "ppo"}, "stage"), ({"fsdp": "full_shard auto_wrap"}, "fsdp"), ({"fp16": True, "bf16": None}, "fp16"),
+        ({"stage": "ppo"}, "stage"), ({"fsdp": "full_shard auto_wrap"}, "fsdp"),
+        ({"fp16": True, "bf16": None, "quantization_bit": 4}, "fp16"),
         ({"optim": "paged_adamw_8bit"}, "paged"), ({"optim": "muon"}, "optimizer"), ({"use_galore": True}, "optimizer"),
         ({"quantization_bit": 4, "quantization_method": "hqq"}, "quantization"),
         ({"lora_target": "c_attn"}, "lora_target"),
@@ -190,7 +191,7 @@ SAID = {
     "moe_aux_loss_coef": ("loss", 0.01), "add_tokens": ("additional_target", "<a>"),
     "add_special_tokens": ("additional_target", "<a>"), "new_special_tokens_config": ("additional_target", "a.yaml"),
     "do_eval": ("evaluation", True), "eval_on_start": ("evaluation", True), "quantization_bit": ("eight_bit", 8),
-    "fp16": ("fp16", True), "fsdp": ("fsdp", "full_shard auto_wrap"), "use_unsloth": ("unsloth", True),
+    "fsdp": ("fsdp", "full_shard auto_wrap"), "use_unsloth": ("unsloth", True),
 }
 
 
@@ -266,3 +267,30 @@ def test_another_card_than_the_measured_one_is_said(card: str, answer: bool) -> 
     assert ("card" in estimate(found).unknown) is answer
     run = PastRun("a", found, estimate(found), driver=estimate(found).driver)
     assert "card" not in estimate(replace(found, past=PastRuns([run], found))).unknown, "a past run on it tells"
+
+
+# -- pictures -----------------------------------------------------------------------------------------------
+
+TOWER = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "patch_size": 14, "spatial_merge_size": 2}
+SEES = {"model_type": "qwen2_5_vl", "vision_config": TOWER}
+
+
+def test_a_tower_is_trained_only_when_that_is_asked_for() -> None:
+    frozen = subject(SEES, finetuning_type="full")
+    tower = frozen.architecture.tower_size
+    assert tower == pytest.approx(676e6, rel=0.02)
+    assert estimate(frozen).trained + tower == estimate(frozen.changed(freeze_vision_tower=False)).trained
+    lora = subject(SEES)
+    assert estimate(lora.changed(freeze_vision_tower=False)).trained > estimate(lora).trained
+
+
+def test_a_frozen_tower_keeps_what_it_computes_where_peft_asks_for_its_gradient() -> None:
+    """With LoRA alone: not of a quantized model, nor of one that is trained whole, nor without checkpointing."""
+    def more(**arguments: object) -> int:
+        seeing, blind = subject(SEES, **arguments), subject(**arguments)
+        return estimate(seeing).phases["loss"] - estimate(blind).phases["loss"]
+
+    assert more() > 3 * GIB + more(disable_gradient_checkpointing=True)
+    assert more(image_max_pixels=768 * 384) < more() - GIB
+    for other in ({"quantization_bit": 4}, {"finetuning_type": "full"}):
+        assert more(**other) < 1.5 * GIB, other

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lfdash.memory.architecture import Architecture, from_config
@@ -12,6 +13,7 @@ from lfdash.memory.subject import Subject
 from tests.support import ROOT
 
 MEASURED = ROOT / "tests" / "fixtures" / "memory" / "measured.jsonl"
+HELD = MEASURED.with_name("held.jsonl")  # measured when the terms had been found
 QWEN_7B = {
     "model_type": "qwen2", "hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28,
     "num_key_value_heads": 4, "intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False,
@@ -27,14 +29,15 @@ class Row:
     """A training that was measured. truth: bytes by figure; driver is what NVML showed when torch reserved most."""
 
     id: str
+    model: str
     subject: Subject
     truth: Mapping[str, int]
     attention: str
 
 
-def measured() -> list[Row]:
+def measured(path: Path = MEASURED) -> list[Row]:
     """The rows of trainings that went to their end."""
-    rows = [json.loads(line) for line in MEASURED.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [row_of(row) for row in rows if row.get("ok")]
 
 
@@ -46,8 +49,8 @@ def row_of(row: Mapping[str, Any]) -> Row:
         "driver": row["max_memory_reserved"] + context,
     }
     config = {**row["architecture"], "dtype": "bfloat16"}  # as all of them are published
-    subject = Subject(shape(config), row["arguments"], row["world_size"])
-    return Row(row["id"], subject, truth, row["attention"])
+    subject = Subject(shape(config), row["arguments"], row["world_size"], tuple(row.get("lengths", ())))
+    return Row(row["id"], row["model"], subject, truth, row["attention"])
 
 
 def shape(config: Mapping[str, Any]) -> Architecture:

@@ -38,7 +38,8 @@ def models_of(architecture: dict[str, Any], layers: int, args: dict[str, Any], e
     config = config_of(architecture, layers)
     model_args = ModelArguments(**{**only(args, ModelArguments), "model_name_or_path": "none"})
     tune_args = FinetuningArguments(**only(args, FinetuningArguments))
-    model = bare(config, args, eager)
+    stored = getattr(torch, stored_in(architecture))
+    model = bare(config, args, eager, stored)
     prepare_model_for_training(model, model_args)
     model = init_adapter(config, model, model_args, tune_args, True).train()
     for module in model.modules():
@@ -53,16 +54,24 @@ def models_of(architecture: dict[str, Any], layers: int, args: dict[str, Any], e
         model = AutoModelForCausalLMWithValueHead.from_pretrained(model)
     refers = args["stage"] == "kto" or (args["stage"] == "dpo" and tune_args.use_ref_model)
     apart = refers and (args["finetuning_type"] != "lora" or args.get("ref_model"))  # train/trainer_utils.py
-    return model, bare(config, args, eager).requires_grad_(False).eval() if apart else None
+    return model, bare(config, args, eager, stored).requires_grad_(False).eval() if apart else None
 
 
-def bare(config: Any, args: dict[str, Any], eager: bool) -> Any:
-    """The model before anything is trained."""
+def stored_in(architecture: dict[str, Any]) -> str:
+    """The type that the weights are loaded in: that of config.json (model/loader.py: torch_dtype "auto")."""
+    text = architecture.get("text_config") or {}
+    names = (str(at.get(key) or "") for at in (architecture, text) for key in ("dtype", "torch_dtype"))
+    known = (name.rpartition(".")[2] for name in names)
+    return next((name for name in known if name in ("float32", "float16", "bfloat16")), "bfloat16")
+
+
+def bare(config: Any, args: dict[str, Any], eager: bool, stored: Any) -> Any:
+    """The model before anything is trained. stored: the type of its weights."""
     import transformers
 
     implementation = "eager" if eager else "sdpa"
     model = transformers.AutoModelForCausalLM.from_config(
-        config, dtype=torch.bfloat16, attn_implementation=implementation
+        config, dtype=stored, attn_implementation=implementation
     )
     if args.get("quantization_bit"):
         stand_ins.quantize(model, args["quantization_bit"], args.get("double_quantization", True))

@@ -57,7 +57,8 @@ def measure(job: dict[str, Any], layers: int, steps: int = 2) -> dict[str, Any]:
             if sharding == "z2":
                 p.data = p.data.to(torch.bfloat16)  # deepspeed/runtime/engine.py: module.bfloat16()
         optimizer = optimizer_of(model, args)
-        forward = Forward(bool(args.get("bf16") or args.get("fp16")) and not sharding)
+        types = {"fp16": "float16", "bf16": "bfloat16"}
+        forward = Forward(next((types[name] for name in types if args.get(name) and not sharding), None))
         ids = torch.zeros(job["sequences"], job["length"], dtype=torch.long)
         meter.lap()
         phases = {"loaded": meter.live}

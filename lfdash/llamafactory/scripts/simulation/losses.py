@@ -15,15 +15,16 @@ class Forward:
     Fake tensors of the CPU under its autocast: the same operators are cast as on a GPU, and autograd asks no driver.
     """
 
-    def __init__(self, mixed: bool) -> None:
+    def __init__(self, mixed: str | None) -> None:
+        """mixed: the type that operators are cast to, None for none."""
         from accelerate.utils import convert_outputs_to_fp32
 
-        self.mixed = mixed
+        self.mixed = mixed and getattr(torch, mixed)
         self.run = convert_outputs_to_fp32(self.plain) if mixed else self.plain
 
     def cast(self) -> Any:
         """A context in which operators are cast."""
-        return torch.autocast("cpu", dtype=torch.bfloat16) if self.mixed else contextlib.nullcontext()
+        return torch.autocast("cpu", dtype=self.mixed) if self.mixed else contextlib.nullcontext()
 
     def plain(self, model: Any, ids: Any, **more: Any) -> Any:
         with self.cast():

@@ -83,8 +83,10 @@ class LigerLoss(torch.autograd.Function):
         tokens, hidden = x.shape
         chunk = min(tokens, 1 << (-(-tokens // -(-weight.shape[0] // hidden)) - 1).bit_length())
         ctx.grads = torch.zeros_like(x), torch.zeros_like(weight) if weight.requires_grad else None
-        _casts = [weight.to(torch.bfloat16) for _ in "12" if weight.dtype != torch.bfloat16]  # of weight, of weight.t()
-        _logits = x.new_empty(chunk, weight.shape[0], dtype=torch.bfloat16)
+        wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+        copies = 2 if weight.requires_grad else 1  # of weight.t(); autocast keeps that of a trained weight, too
+        _casts = [weight.to(wanted) for _ in range(copies) if weight.dtype != wanted]
+        _logits = x.new_empty(chunk, weight.shape[0], dtype=wanted)
         return x.sum()
 
     @staticmethod
