@@ -38,6 +38,9 @@ class OnlyOne:
                 self.release()
                 return False
             if not self._lock.is_locked:
+                # Another one may have the folder from when nothing could be written; it takes the file soon.
+                if self._unwritable and self._descriptor is None and self.is_elsewhere():
+                    return False
                 self._lock.acquire()
         except (OSError, NotImplementedError) as error:  # Timeout is an OSError: another one holds it
             if self._unwritable and isinstance(error, OSError) and error.errno in NO_WRITING:
