@@ -411,7 +411,7 @@ def test_a_thousand_runs_are_listed_and_found(page: Page, server: Server) -> Non
 
 
 def sweep(server: Server) -> None:
-    """Four runs that differ in two arguments, besides the five that there are."""
+    """Four runs that differ in two arguments."""
     for number in range(4):
         args = {"learning_rate": (0.0001, 0.0004)[number % 2], "lora_rank": (8, 16)[number // 2], "seed": 42}
         add_run(server.workspace, f"sweep-{number}", age=1000.0 + number, args=args)
@@ -419,7 +419,6 @@ def sweep(server: Server) -> None:
 
 def test_arguments_that_differ_are_columns_and_conditions_are_chips(page: Page, server: Server) -> None:
     sweep(server)
-    expect(page.get_by_text("Runs: 9 of 9")).to_be_visible()
     page.locator(".st-key-runs-find input").fill("sweep")
     see(page, "sweep-0", "sweep-1", "sweep-2", "sweep-3")
     seen(page, lambda: {"learning_rate", "lora_rank"} <= set(heads(page)), lambda: str(heads(page)))

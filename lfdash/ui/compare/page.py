@@ -14,15 +14,13 @@ from lfdash.runs.compare.address import MOST_CURVES, TABS
 from lfdash.runs.table import TableRow
 from lfdash.ui.compare import overview, picker, predictions, relation, scores, state, tables
 from lfdash.ui.compare.runs import is_alive, names_of, some_of
-from lfdash.ui.shared import address, dialogs, keyed, streamlit_private
+from lfdash.ui.shared import dialogs, keyed, streamlit_private
 from lfdash.ui.shared.layout import draw_frame
-from lfdash.ui.shared.looks import SELDOM_S, looks
-from lfdash.ui.shared.run_words import news_seconds, tick_seconds
+from lfdash.ui.shared.run_words import tick_seconds
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import t
 
 TAB = "compare.tab"
-WATCH = "compare_watch"  # the fragment that looks at how the runs stand
 MISSING = ("missing", "deleted", "spoiled", "unseen", "pointer")  # remarks that are a warning
 TOLD = ("waits", "empty", "evaluation", "export", "card", "no_settings", "spoiled_settings")
 
@@ -36,7 +34,7 @@ def draw() -> None:
     """Draws the page."""
     draw_frame("ui.page_compare")
     services = shared_services()
-    views = address.known(services, st.query_params.get("runs", "").split(","))
+    views = services.registry.snapshot()
     state.take(views)
     rows = services.table.rows(views)
     subjects = subjects_of(services, state.current())
@@ -68,11 +66,7 @@ def watch(services: Services, subjects: Sequence[Subject]) -> None:
         if states_of(services, subjects) != drawn and not dialogs.is_open():
             st.rerun()
 
-    tabs = streamlit_private.open_tabs()
-    st.fragment(look, key=WATCH, run_every=max(tick_seconds(alive, tabs), SELDOM_S))()
-    looks.keep(
-        streamlit_private.fragment_of(WATCH), lambda: states_of(services, subjects) != drawn, news_seconds(alive, tabs)
-    )
+    st.fragment(look, run_every=tick_seconds(alive, streamlit_private.open_tabs()))()
 
 
 def states_of(services: Services, subjects: Sequence[Subject]) -> list[tuple[str, str] | None]:

@@ -27,7 +27,7 @@ from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.answers import MESSAGE, NOTICE
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.looks import looks
-from lfdash.ui.shared.run_words import news_seconds, tick_seconds
+from lfdash.ui.shared.run_words import tick_seconds
 from lfdash.ui.shared.session import shared_services
 from lfdash.ui.shared.text import markdown_safe, problem_markdown, several, t
 
@@ -55,9 +55,8 @@ def draw() -> None:
         draw_tools(services, rows)
     filters.publish()
     asks = max(seconds, len(rows) / ROWS_A_SECOND)
-    news = news_seconds(alive, streamlit_private.open_tabs())
-    st.fragment(partial(tick, services, news), run_every=asks, key=TABLE)()
-    watch(services, views, news)
+    st.fragment(partial(tick, services, seconds), run_every=asks, key=TABLE)()
+    watch(services, views, seconds)
     if not waits:  # an empty queue is for those who look for it
         waiting()
     trash.draw(services)
@@ -86,7 +85,7 @@ def draw_answers(services: Services) -> None:
 
 
 def watch(services: Services, drawn: Sequence[RunView], seconds: float) -> None:
-    """Has the table drawn soon when a run comes, goes or gets another state; what moves by itself waits for the next
+    """Has the table drawn at once when a run comes, goes or gets another state; what moves by itself waits for the next
     tick. drawn: the runs as they were drawn. seconds: between two redraws, at least."""
     before = states_of(drawn)
     looks.keep(

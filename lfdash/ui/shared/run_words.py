@@ -14,7 +14,6 @@ from lfdash.ui.shared.text import listed, markdown_safe, t
 
 LONGEST_ID = 80  # characters of an id that are repeated
 BEGINNING_S = 60.0  # of a run: somebody waits for its first step
-NEWS_S = 2.0  # seconds between two redraws for news, at least
 
 LOOKS = {
     RunState.STARTING: "run",
@@ -82,12 +81,6 @@ def tick_seconds(view: RunView | None, sessions: int) -> float:
         begins = going and not view.progress.step and time.time() - (view.started or 0) < BEGINNING_S
         seconds = 0.5 if begins else 2.0
     return seconds * max(1.0, sessions / 8)
-
-
-def news_seconds(view: RunView | None, sessions: int) -> float:
-    """How often the page is drawn anew for news, at most: soon also when idle, since looking for news costs no run of
-    the page's script (`looks`)."""
-    return min(tick_seconds(view, sessions), NEWS_S * max(1.0, sessions / 8))
 
 
 def duration(seconds: float | None) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -352,24 +350,14 @@ def test_evaluations_alone_have_no_curves(several: Services) -> None:
 
 
 def test_a_run_that_is_not_there_yet_is_waited_for(several: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Callable[[], bool], float]] = []
-    kept = SimpleNamespace(keep=lambda _fragment, news, seconds: asked.append((news, seconds)))
-    monkeypatch.setattr(page, "looks", kept)
     app = visit({"runs": "id-slow,id-late"})
-    news, seconds = asked[-1]
-    assert "Not in this workspace" in words(app) and not news() and seconds <= 2.0
+    seconds = pages.looks(monkeypatch)
+    app = pages.good(app.run())
+    assert 10.0 in seconds and "Not in this workspace" in words(app)
     add_run(several.workspace.root, "late")
     several.registry.refresh()
-    assert news()
     app = pages.good(app.run())
     assert "Not in this workspace" not in words(app) and len(cells(app, "Steps")) == 2
-
-
-def test_a_run_that_was_started_elsewhere_just_now_is_there_at_once(several: Services) -> None:
-    add_run(several.workspace.root, "late")
-    add_run(several.workspace.root, "later")
-    app = visit({"runs": "id-slow,id-late,later"})
-    assert "Not in this workspace" not in words(app) and len(cells(app, "Steps")) == 3
 
 
 def test_what_is_told_of_runs_moves_nothing_below_it(several: Services) -> None:

@@ -20,7 +20,6 @@ from lfdash.ui.shared.run_words import (
     BEGINNING_S,
     LOOKS,
     duration,
-    news_seconds,
     not_shown_words,
     queued_words,
     state_word,
@@ -55,12 +54,6 @@ def test_it_looks_most_often_for_the_first_step() -> None:
 
 def test_many_open_tabs_make_each_look_less_often() -> None:
     assert [tick_seconds(VIEW, tabs) for tabs in (1, 8, 16)] == [2.0, 2.0, 4.0]
-
-
-def test_news_are_shown_soon_also_when_nothing_goes_on() -> None:
-    over = replace(VIEW, state=RunState.FAILED)
-    assert [news_seconds(view, 16) for view in (None, over, VIEW)] == [4.0, 4.0, 4.0]
-    assert news_seconds(replace(VIEW, started=time.time()), 1) == 0.5
 
 
 def test_every_state_has_a_colour() -> None:
