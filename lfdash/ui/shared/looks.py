@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from lfdash.ui.shared import streamlit_private
 from lfdash.ui.shared.streamlit_private import FragmentOf
@@ -59,15 +58,15 @@ class Looks:
                 self._looks.pop(fragment, None)
 
     def look(self, now: float) -> None:
-        """Wakes the tabs that have news, and forgets those that are closed or show another page. One whose page is
-        being drawn is woken by a later look."""
+        """Wakes the tabs that have news, and forgets those that are closed or show another page."""
         with self._lock:
             due = [one for one in self._looks.values() if now - one.woken >= one.every]
         for one in due:
             if not streamlit_private.is_shown(one.fragment):
                 self.drop(one.fragment)
             elif one.news():
-                streamlit_private.wake(one.fragment, partial(setattr, one, "woken", now))
+                one.woken = now
+                streamlit_private.wake(one.fragment)
 
     def pause(self) -> float:
         """Seconds until the next look."""

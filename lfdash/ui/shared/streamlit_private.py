@@ -7,7 +7,6 @@ public name there; `tests/ui/shared/test_streamlit_private.py` says when one is 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -124,9 +123,9 @@ def is_shown(found: FragmentOf) -> bool:
     return info is not None and all(map(info.session.has_fragment, found.fragments))
 
 
-def wake(found: FragmentOf, begun: Callable[[], None] = lambda: None) -> None:
+def wake(found: FragmentOf) -> None:
     """Has a fragment of a tab drawn again, from a thread of the server; nothing where it is not shown any more, or the
-    tab's page is being drawn. begun: called once it is being drawn.
+    tab's page is being drawn.
 
     What `AppSession.request_rerun` does, but no widget's value is touched.
     """
@@ -141,7 +140,6 @@ def wake(found: FragmentOf, begun: Callable[[], None] = lambda: None) -> None:
         if session._scriptrunner is None and all(map(session.has_fragment, found.fragments)):
             # What the browser keeps of earlier messages is known only when it asks; it may have let go of some since.
             session._create_scriptrunner(replace(found.wanted, cached_message_hashes=frozenset()))
-            begun()
 
     server._get_async_objs().eventloop.call_soon_threadsafe(begin)
 

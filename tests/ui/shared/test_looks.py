@@ -17,7 +17,6 @@ from lfdash.ui.shared.streamlit_private import FragmentOf
 def server() -> Iterator[mock.Mock]:
     with mock.patch.object(module, "streamlit_private") as found, mock.patch.object(Looks, "_go_on"):
         found.is_shown.return_value = True
-        found.wake.side_effect = lambda _fragment, begun: begun()
         yield found
 
 
@@ -48,15 +47,6 @@ def test_not_more_often_than_it_wants(server: mock.Mock) -> None:
     assert woken(server) == ["a"]
     looks.look(1e9 + 2)
     assert woken(server) == ["a"]
-
-
-def test_a_tab_whose_page_was_being_drawn_is_woken_by_the_next_look(server: mock.Mock) -> None:
-    server.wake.side_effect = lambda _fragment, begun: None  # nothing begins
-    looks = Looks()
-    looks.keep(tab("a"), lambda: True, 10.0)
-    looks.look(1e9)
-    looks.look(1e9 + 1)
-    assert woken(server) == ["a", "a"]
 
 
 def test_a_closed_tab_and_one_that_asks_by_itself_are_forgotten(server: mock.Mock) -> None:
