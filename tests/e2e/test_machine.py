@@ -111,7 +111,8 @@ def test_a_device_is_told_with_its_run_and_the_run_keeps_its_figures(
     assert box(page, ".lf-machine .lf-host") == before  # no value moves anything
     (row, *_) = wait_for(lambda: [json.loads(line) for line in lines(paths) if "100.0" in line], 60)
     assert row["devices"]["ascend:0"] == {
-        "load": 100.0, "memory_used": 53984 << 20, "memory_total": 65536 << 20, "temperature": 53.0, "power": 301.8,
+        "name": "910B3", "load": 100.0, "memory_used": 53984 << 20, "memory_total": 65536 << 20, "temperature": 53.0,
+        "power": 301.8,
     }
     page.get_by_role("radio", name="Curves").click()
     expect(page.locator(".st-key-curves_machine canvas").first).to_be_visible(timeout=60_000)

@@ -419,6 +419,7 @@ def sweep(server: Server) -> None:
 
 def test_arguments_that_differ_are_columns_and_conditions_are_chips(page: Page, server: Server) -> None:
     sweep(server)
+    expect(page.get_by_text("Runs: 9 of 9")).to_be_visible(timeout=30_000)  # the page looks every 10 s at rest
     page.locator(".st-key-runs-find input").fill("sweep")
     see(page, "sweep-0", "sweep-1", "sweep-2", "sweep-3")
     seen(page, lambda: {"learning_rate", "lora_rank"} <= set(heads(page)), lambda: str(heads(page)))

@@ -14,7 +14,7 @@ from lfdash.runs.compare.address import MOST_CURVES, TABS
 from lfdash.runs.table import TableRow
 from lfdash.ui.compare import overview, picker, predictions, relation, scores, state, tables
 from lfdash.ui.compare.runs import is_alive, names_of, some_of
-from lfdash.ui.shared import dialogs, keyed, streamlit_private
+from lfdash.ui.shared import address, dialogs, keyed, streamlit_private
 from lfdash.ui.shared.layout import draw_frame
 from lfdash.ui.shared.run_words import tick_seconds
 from lfdash.ui.shared.session import shared_services
@@ -34,7 +34,7 @@ def draw() -> None:
     """Draws the page."""
     draw_frame("ui.page_compare")
     services = shared_services()
-    views = services.registry.snapshot()
+    views = address.known(services, st.query_params.get("runs", "").split(","))
     state.take(views)
     rows = services.table.rows(views)
     subjects = subjects_of(services, state.current())

@@ -360,6 +360,13 @@ def test_a_run_that_is_not_there_yet_is_waited_for(several: Services, monkeypatc
     assert "Not in this workspace" not in words(app) and len(cells(app, "Steps")) == 2
 
 
+def test_a_run_that_was_started_elsewhere_just_now_is_there_at_once(several: Services) -> None:
+    add_run(several.workspace.root, "late")
+    add_run(several.workspace.root, "later")
+    app = visit({"runs": "id-slow,id-late,later"})
+    assert "Not in this workspace" not in words(app) and len(cells(app, "Steps")) == 3
+
+
 def test_what_is_told_of_runs_moves_nothing_below_it(several: Services) -> None:
     """Streamlit shows an element at its old place and at its new one while the page is drawn anew."""
     (both,) = places(visit({"runs": "id-slow,id-fast"}).main, 'aria-label="Numbers"')
