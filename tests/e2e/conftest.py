@@ -45,6 +45,7 @@ def pick_option(page: Page, box: Locator, words: str, *, search: bool = False) -
             box.fill(words)
         try:
             option.click(timeout=4_000)
+            drawn(page)  # what is typed while the box is drawn anew is lost
             return
         except TimeoutError:
             page.keyboard.press("Escape")

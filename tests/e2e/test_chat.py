@@ -55,11 +55,13 @@ def end_all(workspace: Workspace) -> None:
 
 def greedy(page: Page) -> None:
     """Sets the temperature to 0, so that an answer says what was learned."""
+    drawn(page)
     page.locator(".st-key-chat_settings button").first.click()
     box = page.get_by_role("spinbutton", name="Temperature")
     box.fill("0")
     box.press("Enter")
     drawn(page)
+    expect(box).to_have_value("0")
     page.keyboard.press("Escape")
 
 

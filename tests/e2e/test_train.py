@@ -109,6 +109,7 @@ def test_demo_from_start_to_finish(
 
     page.click(".st-key-start button")  # a second start while the run is alive
     expect(page.locator(".st-key-busy")).to_contain_text(name)
+    drawn(page)
     page.click(".st-key-queue_not button")
     expect(page.locator(".st-key-busy")).to_have_count(0)
 
