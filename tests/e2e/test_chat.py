@@ -61,7 +61,7 @@ def greedy(page: Page) -> None:
     box.fill("0")
     box.press("Enter")
     drawn(page)
-    expect(box).to_have_value("0")
+    expect(box).to_have_value("0.00")
     page.keyboard.press("Escape")
 
 
