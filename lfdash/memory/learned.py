@@ -69,7 +69,8 @@ def learned_from(runs: list[PastRun]) -> Learned | None:
     """The median of measured to foretold among the first of some runs, each figure by its own: what PyTorch allocated
     by that, what it reserved by that. What the card showed stands in where none of them logged what was reserved."""
     allocated, of_allocated = off(runs, lambda run: (run.allocated, run.estimate.allocated))
-    even = [run for run in runs if not run.subject.padded]  # others: room of each length is kept, which says nothing
+    # Of rows of other lengths room of each is kept, which says nothing. Packed ones are as long as each other.
+    even = [run for run in runs if run.subject.packed or not run.subject.padded]
     reserved, of_reserved = off(even, lambda run: (run.reserved, run.estimate.reserved))
     driver, of_driver = off(even, lambda run: (run.driver, run.estimate.driver)) if reserved is None else (None, [])
     used = of_reserved or of_driver or of_allocated

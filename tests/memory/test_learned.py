@@ -93,6 +93,9 @@ def test_rows_of_other_lengths_say_nothing_of_what_is_reserved() -> None:
     found = corrected([ragged])
     assert found.allocated == pytest.approx(FOUND.allocated * 1.05, rel=1e-6) and DIFFERS not in found.unknown
     assert found.reserved == pytest.approx(FOUND.reserved)
+    packed = subject(packing=True, neat_packing=True)
+    assert packed.padded, "they have a mask, but one length"
+    assert estimate(knowing(packed, [past("packed", packed, 1.05, 1.1)])).reserved > estimate(packed).reserved * 1.05
 
 
 def test_which_figure_was_compared_is_known() -> None:
