@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -63,9 +64,11 @@ class Subject:
         return bool(self.arguments.get(name))
 
     def number(self, name: str, default: float) -> float:
-        """A number; the default where there is none."""
+        """A number; the default where there is none, or no finite one."""
         value = self.arguments.get(name)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return default
+        return value if abs(value) < math.inf else default
 
     @property
     def stage(self) -> str:

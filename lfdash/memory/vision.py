@@ -57,7 +57,7 @@ class Tower:
 
     def patches(self, pixels: float) -> int:
         """Patches of a picture. pixels: that it has at most."""
-        return int((self.side**2 if self.side else pixels) / self.patch**2)
+        return int((self.side**2 if self.side else max(0.0, pixels)) / self.patch**2)
 
     @property
     def kept(self) -> float:

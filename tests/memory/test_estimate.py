@@ -294,3 +294,13 @@ def test_a_frozen_tower_keeps_what_it_computes_where_peft_asks_for_its_gradient(
     assert more(image_max_pixels=768 * 384) < more() - GIB
     for other in ({"quantization_bit": 4}, {"finetuning_type": "full"}):
         assert more(**other) < 1.5 * GIB, other
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ["image_max_pixels", "cutoff_len", "lora_rank", "per_device_train_batch_size"])
+def test_a_number_that_is_not_finite_is_none(name: str, value: float) -> None:
+    assert estimate(subject(SEES, **{name: value})) == estimate(subject(SEES).changed(**{name: None}))
+
+
+def test_fewer_than_no_pixels_are_none() -> None:
+    assert estimate(subject(SEES, image_max_pixels=-1e6)).driver == estimate(subject(SEES, image_max_pixels=0)).driver
