@@ -44,7 +44,7 @@ def inside(*packages: str) -> list[str]:
 
 BELOW_THE_PAGE = inside(
     "errors", "outcomes", "files", "locales", "jobs", "data", "runs", "launchers", "queue", "llamafactory",
-    "workspace", "access", "machine", "memory",
+    "workspace", "access", "machine", "memory", "targets",
 )
 ENGINE = inside("engine", "cli")
 PAGE = inside("ui", "web")

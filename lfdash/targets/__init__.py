@@ -1,0 +1,1 @@
+"""Targets: the clusters on which jobs can run, as rows of `.lfdash/targets.toml`."""

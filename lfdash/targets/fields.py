@@ -1,0 +1,126 @@
+"""FIELDS: what a row of targets.toml may say, one row each: for which kinds, and what it must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lfdash.targets.target import KINDS
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+,=-]{0,199}")
+# what sbatch(1) says of --constraint: AND, OR, counts, brackets, parentheses
+FEATURES = re.compile(r"[A-Za-z0-9_.:&|*,()\[\]-]{1,200}")
+TIME = re.compile(r"\d{1,4}-\d{1,2}(:\d{1,2}(:\d{1,2})?)?|\d{1,6}(:\d{1,2}(:\d{1,2})?)?")  # --time
+MEMORY = re.compile(r"\d{1,9}[KMGT]?")  # --mem
+IMAGE = re.compile(r"[^\s\x00-\x1f\x7f'\"\\$`]{1,500}")
+ADDRESS = re.compile(r"https?://[^\s/@\x00-\x1f\x7f]+(/[^\s\x00-\x1f\x7f]*)?")
+OPTION = re.compile(r"--?([A-Za-z][A-Za-z-]*)")
+UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # among them all that ends a line somewhere
+
+# Options that lfdash gives sbatch itself, or that change who runs what, where and when behind its back.
+OWN_OPTIONS = frozenset({
+    "job-name", "J", "output", "o", "error", "e", "input", "i", "open-mode", "chdir", "D", "requeue", "no-requeue",
+    "signal", "comment", "wrap", "parsable", "wait", "W", "hold", "H", "export", "export-file", "get-user-env",
+    "array", "a", "partition", "p", "account", "A", "qos", "q", "time", "t", "mem", "constraint", "C", "nodes", "N",
+    "ntasks", "n", "ntasks-per-node", "cpus-per-task", "c", "gpus-per-node", "gpus", "G", "gres", "uid", "gid",
+    "test-only", "quiet", "Q", "version", "V", "help", "h", "usage", "ignore-pbs", "kill-on-invalid-dep", "clusters",
+    "M", "batch", "bb", "bbf", "container-image", "container-mounts", "container-workdir", "propagate", "no-kill", "k",
+})
+
+Found = str | int | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A field. kinds: of which targets. check: the code of what is wrong with a value (text: `problems.<code>`), or
+    None; params fill that text, too."""
+
+    kinds: tuple[str, ...]
+    check: Callable[[Any], str | None]
+    params: Mapping[str, str] | None = None
+
+
+def matching(pattern: re.Pattern[str], code: str) -> Callable[[Any], str | None]:
+    """A check that a value is a text of that form."""
+    return lambda value: None if isinstance(value, str) and pattern.fullmatch(value) else code
+
+
+def path(value: Any) -> str | None:
+    """An absolute path that a line of a script can hold."""
+    good = isinstance(value, str) and value.startswith("/") and not UNPRINTED.search(value) and ".." not in value
+    return None if good else "target_path"
+
+
+def program(value: Any) -> str | None:
+    """An absolute path, or a name."""
+    return None if isinstance(value, str) and WORD.fullmatch(value) and "/" not in value else path(value)
+
+
+def whole(least: int, most: int) -> Callable[[Any], str | None]:
+    """A check that a value is a whole number in that range."""
+    return lambda value: None if type(value) is int and least <= value <= most else "target_number"
+
+
+def words(value: Any) -> str | None:
+    """A list of names without spaces."""
+    good = isinstance(value, list) and all(isinstance(item, str) and WORD.fullmatch(item) for item in value)
+    return None if good else "target_words"
+
+
+def extra(value: Any) -> str | None:
+    """A list of options of sbatch, one each, none of them one that lfdash sets."""
+    if not isinstance(value, list):
+        return "target_extra"
+    for item in value:
+        if not isinstance(item, str) or UNPRINTED.search(item) or "#" in item:
+            return "target_extra"
+        option = OPTION.match(item)
+        if option is None or not item.isascii():
+            return "target_extra"
+        # sbatch takes any beginning of a long option that is unique, and short ones with their value behind
+        name = option[1] if item.startswith("--") else option[1][0]
+        if is_own(name, long=item.startswith("--")) or re.search(r"\s--?[A-Za-z]", item):
+            return "target_extra_own"
+    return None
+
+
+def is_own(name: str, *, long: bool) -> bool:
+    """Whether an option is, or may be short for, one that lfdash sets."""
+    return any(own == name or (long and len(own) > 1 and own.startswith(name)) for own in OWN_OPTIONS)
+
+
+def number(least: int, most: int) -> tuple[Callable[[Any], str | None], dict[str, str]]:
+    return whole(least, most), {"least": str(least), "most": str(most)}
+
+
+CLUSTER, SLURM, RAY = ("slurm", "ray"), ("slurm",), ("ray",)
+RUNNERS = ("apptainer", "pyxis")
+
+FIELDS: Mapping[str, Row] = {
+    "kind": Row(KINDS, lambda value: None if value in KINDS else "target_choice", {"choices": ", ".join(KINDS)}),
+    "cli": Row(KINDS, program),
+    "python": Row(CLUSTER, program),
+    "workspace": Row(CLUSTER, path),
+    "modules": Row(SLURM, words),
+    "container": Row(SLURM, matching(IMAGE, "target_text")),
+    "runner": Row(
+        SLURM, lambda value: None if value in RUNNERS else "target_choice", {"choices": ", ".join(RUNNERS)}
+    ),
+    "address": Row(RAY, matching(ADDRESS, "target_address")),
+    "slurm_conf": Row(SLURM, path),
+    "partition": Row(SLURM, matching(WORD, "target_text")),
+    "account": Row(SLURM, matching(WORD, "target_text")),
+    "qos": Row(SLURM, matching(WORD, "target_text")),
+    "constraint": Row(SLURM, matching(FEATURES, "target_text")),
+    "time_limit": Row(SLURM, matching(TIME, "target_time")),
+    "memory": Row(SLURM, matching(MEMORY, "target_memory")),
+    "cpus": Row(CLUSTER, *number(1, 4096)),
+    "gpus": Row(CLUSTER, *number(0, 1024)),
+    "gpu_type": Row(SLURM, matching(WORD, "target_text")),
+    "nodes": Row(CLUSTER, *number(1, 4096)),
+    "save_s": Row(SLURM, *number(0, 65535)),  # what --signal takes
+    "extra": Row(SLURM, extra),
+}
