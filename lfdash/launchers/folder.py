@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lfdash.files import look_mark, write_text_atomic
 from lfdash.launchers.base import THIS, MachineIdentity
@@ -21,21 +23,26 @@ from lfdash.supervisor.records import sync_folder
 RESERVED = 4096  # bytes held for exit.json, and for child.json
 
 
-def make(plan: LaunchPlan, record: RunRecord, machine: MachineIdentity = THIS) -> RunPaths | Refused:
+Spec = Mapping[str, Any]
+
+
+def make(
+    plan: LaunchPlan, record: RunRecord, machine: MachineIdentity = THIS, more: Spec | None = None
+) -> RunPaths | Refused:
     """Writes the plan's files, the record (stamped with time and host) and the control files.
 
-    A later attempt goes into the folder that is there. Refused: exists, disk, readonly, start_failed; then
-    nothing is left behind.
+    more: what spec.json says beside, or instead. A later attempt goes into the folder that is there. Refused: exists,
+    disk, readonly, start_failed; then nothing is left behind.
     """
     paths = RunPaths(Path(plan.cwd) / plan.output_dir)
     now = time.time()
     if plan.attempt > 1:
-        return extend(paths, plan, record.with_last(started=now), machine)
+        return extend(paths, plan, record.with_last(started=now), machine, more)
     record = replace(record.with_last(started=now), created=now, host=machine.host())
     top = topmost_missing(paths.root.parent)
     try:
         paths.root.parent.mkdir(parents=True, exist_ok=True)
-        refused = build(paths, plan, record, machine)
+        refused = build(paths, plan, record, machine, more)
     except OSError as error:
         refused = refused_by(error, paths.root)
     if refused is not None:
@@ -44,13 +51,15 @@ def make(plan: LaunchPlan, record: RunRecord, machine: MachineIdentity = THIS) -
     return paths
 
 
-def extend(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: MachineIdentity) -> RunPaths | Refused:
+def extend(
+    paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: MachineIdentity, more: Spec | None = None
+) -> RunPaths | Refused:
     """Adds an attempt to a run's folder: control files first (their rename is the gate), then files and record."""
     control = paths.attempt(plan.attempt)
     draft = AttemptPaths(unseen(control.root, plan))
     shutil.rmtree(draft.root, ignore_errors=True)  # of a dashboard that was killed here
     try:
-        write_control(draft, paths, plan, machine)
+        write_control(draft, paths, plan, machine, more)
         failpoints.hit("resume.draft_made")
         if os.path.lexists(control.root):
             return Refused("exists", {"path": f"{plan.output_dir}/attempts/{control.root.name}"})
@@ -104,7 +113,9 @@ def remove_empty(folder: Path, top: Path | None) -> None:
         folder = folder.parent
 
 
-def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: MachineIdentity) -> Refused | None:
+def build(
+    paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: MachineIdentity, more: Spec | None = None
+) -> Refused | None:
     """Makes the whole folder under a temporary name, then renames it. OSError leaves nothing behind.
 
     A rename onto a folder that is not empty fails, so of several launches one wins.
@@ -119,7 +130,7 @@ def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine
         failpoints.hit("folder.files_written")
         write(draft.record, record.to_json())
         failpoints.hit("folder.record_written")
-        write_control(draft.attempt(plan.attempt), paths, plan, machine)
+        write_control(draft.attempt(plan.attempt), paths, plan, machine, more)
         if os.path.lexists(paths.root):  # rename would silently take the place of an empty folder
             return Refused("exists", {"path": plan.output_dir})
         sync_folder(str(draft.root))
@@ -131,7 +142,9 @@ def build(paths: RunPaths, plan: LaunchPlan, record: RunRecord, machine: Machine
     return None
 
 
-def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, machine: MachineIdentity) -> None:
+def write_control(
+    control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, machine: MachineIdentity, more: Spec | None = None
+) -> None:
     """The attempt's control files; `paths` = where they will lie."""
     control.root.mkdir(parents=True)
     spec = {
@@ -142,6 +155,7 @@ def write_control(control: AttemptPaths, paths: RunPaths, plan: LaunchPlan, mach
         "uid": os.getuid(), "pids": namespace(),
         "console_start": console_size(paths), "secrets": mask.names(os.environ, plan.secrets),
         "before": {path.name: look_mark(path) for path in (paths.trainer_log, paths.trainer_state)},
+        **(more or {}),
     }
     write(control.spec, json.dumps(spec))
     write(control.child_reserve, " " * RESERVED)

@@ -20,11 +20,12 @@ from lfdash.files import NOT_THERE, look_json, look_mark, real_number
 from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
 from lfdash.launchers.forked import Forked, Forks, Supervisor
+from lfdash.launchers.wishes import leave_wish
 from lfdash.outcomes import DISK_FULL, NO_LOCKS, NOT_WRITABLE, Refused, refused_by
 from lfdash.runs import paths as paths_module
 from lfdash.runs.alerts.settings import ADDRESS
 from lfdash.runs.log_reader import tail_bytes
-from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths, belongs
+from lfdash.runs.paths import AttemptPaths, RunPaths, belongs
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Exit, Handle, RunRecord, Status, Why, exit_in, read_exit
 from lfdash.supervisor import failpoints, processes
@@ -209,14 +210,8 @@ class LocalLauncher:
             status = self.poll(handle)
             if status.phase in ("ended", "lost"):
                 return Refused("not_running")
-            if status.wish is not None and LEVELS.index(status.wish) > LEVELS.index(level):
+            if not leave_wish(control, level):
                 return None
-            token = control.armed if status.wish is None else control.stop(status.wish)
-            failpoints.hit("stop.before_token")
-            if token != control.stop(level):
-                with suppress(FileNotFoundError):  # another page was quicker; its wish stands, and the shim sees it
-                    os.rename(token, control.stop(level))
-            failpoints.hit("stop.after_token")
             self.hurry(handle, control, level)
         except OSError as error:
             return refused_by(error, control.root)

@@ -30,7 +30,8 @@ class LaunchPlan:
     secrets: names whose values are added at launch. output_dir: relative to cwd (or absolute).
     files: path relative to output_dir -> text, written before the start. path: folder put before PATH, or "":
     llamafactory-cli starts `torchrun` by name (launcher.py), which is found only beside it when its
-    environment is not activated.
+    environment is not activated. script: the name in `files` of the batch script that a scheduler is given; "" where
+    there is none.
     """
 
     run_id: str
@@ -43,12 +44,16 @@ class LaunchPlan:
     output_dir: str
     files: Mapping[str, str]
     path: str = ""
+    script: str = ""
 
     def __str__(self) -> str:
-        """Shell text that does the same when pasted: the file that is run is written by the text itself.
+        """Shell text that does the same when pasted: the file that is run is written by the text itself; of a run that
+        a scheduler starts, its batch script.
 
-        Secrets appear as names, to be set in that shell.
+        Secrets appear as names, to be set in that shell; in a batch script they do not appear.
         """
+        if self.script:
+            return self.files[self.script]
         folder, file = shlex.quote(self.output_dir), shlex.quote(f"{self.output_dir}/{ARGS_FILE}")
         words = ["env", *(f"-u {name}" for name in self.unset)]
         if self.path:

@@ -67,7 +67,9 @@ class Exit:
     """How an attempt ended, as the shim saw it (exit.json).
 
     code: exit code, -N when signal N killed it, None when nobody saw it. error: why it could not be started.
-    stop: the stop wishes that were acted on. leftovers: processes swept after the main one ended.
+    stop: the stop wishes that were acted on. by: who asked for a stop that nobody left a wish for: "signal" (a SIGTERM
+    from outside, as a scheduler sends it to a job that is canceled), "time_limit" (a scheduler, ahead of the job's
+    end). leftovers: processes swept after the main one ended.
     started, ended: epoch seconds. seconds: duration by a clock that nobody sets.
     """
 
@@ -80,6 +82,7 @@ class Exit:
     started: Finite | None = None
     ended: Finite | None = None
     seconds: Finite | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,20 @@ class Handle:
 
 
 @dataclass(frozen=True)
+class Scheduled:
+    """What a scheduler says of an attempt's job. by: its kind ("slurm"). job: its number there. word: its state, the
+    scheduler's own word. reason: why it is in it, the scheduler's own words, too. starts: epoch seconds at which it is
+    expected to start, of one that waits, where that is known. nodes: where it is."""
+
+    by: str
+    job: str
+    word: str
+    reason: str = ""
+    starts: float | None = None
+    nodes: str = ""
+
+
+@dataclass(frozen=True)
 class Status:
     """What a launcher knows about an attempt.
 
@@ -196,7 +213,8 @@ class Status:
     since the start of one that is alive, where known. ranks: while a graceful stop is awaited, (ranks of torchrun
     that live, ranks that there were). why: of a lost one: "gone" (its processes are), "boot" (the machine was started
     anew), "host" (it was started on another machine, where this one cannot look), "launcher" (by a launcher that is
-    not known here). unused: it ended, and it is certain that nothing of it was ever started.
+    not known here). unused: it ended, and it is certain that nothing of it was ever started. scheduled: what the
+    scheduler says that started it, where there is one and it answers.
     """
 
     phase: Phase
@@ -207,6 +225,7 @@ class Status:
     why: Why | None = None
     ranks: tuple[int, int] | None = None
     unused: bool = False
+    scheduled: Scheduled | None = None
 
 
 def read_exit(handle: Handle) -> Exit | None:

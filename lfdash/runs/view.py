@@ -25,7 +25,7 @@ from lfdash.runs.notes import read as read_notes
 from lfdash.runs.paths import ADAPTERS, LOG, NOTES, STATE, WEIGHTS, Beginning, RunPaths
 from lfdash.runs.plain import YOUNG_S, is_pointer, judge_plain, traces_of
 from lfdash.runs.plain_times import first_stamp, times_of
-from lfdash.runs.record import TERMINAL, Exit, RunRecord, RunState, Status, Why
+from lfdash.runs.record import TERMINAL, Exit, RunRecord, RunState, Scheduled, Status, Why
 from lfdash.runs.steps import read_steps
 
 FEW_LINES = 2048  # bytes of the log of a run that is over
@@ -111,7 +111,8 @@ class RunView:
     under torchrun, (those that live, those there were). stalled: while STOPPING, whether there was no sign of life
     for so long that a harder step should be offered (stall.py). stall: while RUNNING, that it does not step any more;
     None also where that is not known: before there are some lines to tell the usual pace. plain_kind: the kind of a run
-    of the plain CLI, from what lies in its folder (`metadata.kind_of_plain`).
+    of the plain CLI, from what lies in its folder (`metadata.kind_of_plain`). scheduled: what the scheduler says of it
+    that has started it, while it is not over.
     """
 
     run_id: str
@@ -137,6 +138,7 @@ class RunView:
     stalled: bool = False
     stall: Stall | None = None
     plain_kind: str = DEFAULT.name
+    scheduled: Scheduled | None = None
 
     @property
     def kind(self) -> str:
@@ -231,7 +233,7 @@ def judge(status: Status, *, complete: bool) -> RunState:
         return RunState.STOPPED if status.wish else RunState.LOST
     if status.exit.code == 0 and complete:
         return RunState.SUCCEEDED
-    if status.exit.stop:
+    if status.exit.stop or status.exit.by:
         return RunState.STOPPED
     return RunState.SUCCEEDED if status.exit.code == 0 else RunState.FAILED
 
@@ -338,6 +340,7 @@ def view_run(
         ended=ended.ended if ended else None,
         lost=status.why if state is RunState.LOST else None,
         ranks=status.ranks,
+        scheduled=status.scheduled,
         notes=read_notes(paths.named(NOTES)),
     )
 

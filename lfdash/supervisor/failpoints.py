@@ -35,6 +35,8 @@ POINTS = (
     "trash.before_move", "trash.after_move",
     "sweep.written", "sweep.changed", "sweep.asked", "sweep.named", "sweep.queued", "sweep.stops", "sweep.ended",
 )
+# Those that only a run passes which a scheduler starts; tests/clusters kills at each of them.
+CLUSTER_POINTS = ("slurm.sealed", "slurm.submitted", "slurm.noted", "slurm.told")
 
 
 def hit(point: str) -> None:

@@ -1,12 +1,14 @@
-"""The tiny parent of one local run: starts it, passes stop wishes on, sweeps what it leaves, records its end.
+"""The tiny parent of one run: starts it, passes stop wishes on, sweeps what it leaves, records its end.
 
-    python -I -S lfdash/supervisor/__main__.py ATTEMPT_DIR [--warm=DESCRIPTOR:PID]
-        (started by launchers/local.py, or for it by llamafactory/scripts/warm.py; standard library only)
+    python -I -S lfdash/supervisor/__main__.py ATTEMPT_DIR [--warm=DESCRIPTOR:PID] [-- COMMAND...]
+        (started by launchers/local.py, or for it by llamafactory/scripts/warm.py, or by a scheduler's batch script;
+        standard library only)
 
 It outlives the dashboard. While it lives it holds a POSIX record lock on ATTEMPT_DIR/lock: the kernel
 releases that with the process and `F_GETLK` asks for it, so liveness needs neither pids nor clocks. As a
 child subreaper it stays the ancestor of everything the run starts, even of ranks in sessions of their own.
-The environment is inherited as it is (secrets never touch the disk); the child alone also gets the marker,
+The environment is inherited as it is (of a local run secrets never touch the disk; of one that a scheduler starts they
+come in a file that is taken away before the start, remote.py); the child alone also gets the marker,
 by which the run's processes are found should the shim be killed. Those that wipe their environment (ranks that rename
 themselves) are found by what child.json says of them: pid and start ticks of the main process and of each rank.
 
@@ -31,6 +33,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -48,6 +51,7 @@ from lfdash.supervisor.processes import (
 )
 from lfdash.supervisor.rank_watch import RankWatch
 from lfdash.supervisor.records import RESERVE, TAKEN, fill, is_given_up, take_right, wished
+from lfdash.supervisor.remote import TICKET, Heart, WishWatch, of_another_submission, take_sealed
 from lfdash.supervisor.warm_child import WarmChild
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -56,6 +60,7 @@ SETTLE_S = 2.0  # for helpers that end by themselves right after the main proces
 RANKS_S = 15.0  # for ranks that are still saving when their launcher is already gone
 TERM_S = 3.0  # between SIGTERM and SIGKILL in the sweep
 RETRY_S = 1.0  # between two tries to write how it ended
+ASKS = {signal.SIGTERM: "signal", signal.SIGUSR1: "time_limit"}  # signals that are a graceful wish, and of whom
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 CHASE = 50  # quick looks at the own children after a SIGKILL
 
@@ -83,14 +88,20 @@ class Shim:
     """Supervises the attempt whose control files lie in `folder`.
 
     It stays in that folder and names its files from there, so that it also ends a run that was moved meanwhile.
+    argv: what it starts; that of spec.json when it is empty.
     """
 
-    def __init__(self, folder: str, warm: WarmChild | None = None) -> None:
+    def __init__(self, folder: str, warm: WarmChild | None = None, argv: Sequence[str] = ()) -> None:
         os.chdir(folder)
         self.folder = "."
         self.warm = warm
         with open(self.file("spec.json"), encoding="utf-8") as file:
             self.spec: dict[str, Any] = json.load(file)
+        if argv:
+            self.spec["argv"] = list(argv)
+        self.heart = Heart(self.folder, self.spec.get("beat"))
+        self.wishes = WishWatch(self.folder) if "beat" in self.spec else None
+        self.asked_by: str | None = None
         self.child = 0
         self.status: int | None = None
         self.acted: list[str] = []
@@ -110,6 +121,9 @@ class Shim:
         hit("shim.entered")
         if self.spec.get("secrets"):
             leave_no_core()
+        if of_another_submission(self.spec, os.environ):
+            sys.exit("this job was submitted for an earlier start of this attempt, which was taken back")
+        os.environ.pop(TICKET, None)
         self.take_lock()
         hit("shim.locked")
         if os.path.exists(self.file("child.json")) or not os.path.exists(self.file(RESERVE)):
@@ -121,7 +135,7 @@ class Shim:
         if not take_right(self.folder):
             self.leave()
         hit("shim.taken")
-        error = self.start()
+        error = self.unseal() or self.start()
         if error is None:
             hit("shim.after_start")
             self.announce()
@@ -131,6 +145,7 @@ class Shim:
             self.sweep()
             hit("shim.swept")
             self.hide_secrets(last=True)
+            self.hear(0.0)  # the trainer may have got the same signal, and have ended before it could be passed on
         self.publish(error)
         hit("shim.after_publish")
 
@@ -163,12 +178,28 @@ class Shim:
         sys.exit(reason)
 
     def hang_bell(self) -> int:
-        """Signals become readable bytes: SIGCHLD, SIGUSR2 ("look at the wish now"), SIGTERM (a graceful wish)."""
+        """Signals become readable bytes: SIGCHLD, SIGUSR2 ("look at the wish now"), SIGTERM and SIGUSR1 (graceful
+        wishes; the latter of a scheduler, some time before it ends the job)."""
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGCHLD, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, lambda *_: None)
         return reader
+
+    def unseal(self) -> str | None:
+        """Takes the secrets that were left for this attempt into the environment; the reason when they are gone."""
+        names = [str(name) for name in self.spec.get("sealed", [])]
+        try:
+            os.environ.update(take_sealed(self.folder, names))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"the secrets of this run ({', '.join(names)}) cannot be read: {type(error).__name__}: {error}"
+        if names:
+            self.mask = log_mask([*self.spec.get("secrets", []), *names])
+        return None
+
+    def wished(self) -> str | None:
+        """The hardest stop wish left."""
+        return wished(self.folder) if self.wishes is None else self.wishes.look()
 
     def start(self) -> str | None:
         """Starts the child; the reason when it cannot be started.
@@ -251,22 +282,26 @@ class Shim:
         except BlockingIOError:
             return b""
 
+    def hear(self, seconds: float) -> None:
+        """Listens, and notes who asks for a stop."""
+        heard = self.listen(seconds)
+        self.asked_by = self.asked_by or next((who for number, who in ASKS.items() if number in heard), None)
+
     def watch(self) -> None:
         """Until the main process is gone: passes stop wishes on, each level once."""
-        asked_by_signal = False
         while True:
             self.reap()
             if self.status is not None:
                 return
             self.note_ranks()
-            level = wished(self.folder) or ("graceful" if asked_by_signal else None)
+            self.heart.beat()
+            level = self.wished() or ("graceful" if self.asked_by else None)
             members = descendants(os.getpid()) if level is not None and level not in self.acted else []
             if level is not None and members:  # nobody: it ended by itself in this moment
                 self.sent.append(pass_on(members, level, self.ranks.known))
                 self.acted.append(level)
             self.hide_secrets()
-            heard = self.listen(POLL_S)
-            asked_by_signal = asked_by_signal or signal.SIGTERM in heard
+            self.hear(POLL_S)
 
     def hide_secrets(self, last: bool = False) -> None:
         """Overwrites what the run printed of its secrets, in the run's logs."""
@@ -286,7 +321,8 @@ class Shim:
             left = descendants(os.getpid())
             now = time.monotonic()
             self.leftovers = max(self.leftovers, len(left))
-            wish = wished(self.folder)
+            self.heart.beat()
+            wish = self.wished()
             if wish == "kill" or (terminated is not None and now - terminated > TERM_S):
                 kill(left)
                 # who forks and ends without pause is gone before a look at all processes is over, but its child is
@@ -298,7 +334,11 @@ class Shim:
             elif terminated is None and (now - began > patience or wish == "term"):
                 send(left, signal.SIGTERM)
                 terminated = now
-            self.listen(0.05)
+            self.hear(0.05)
+
+    def stopped_by(self) -> str | None:
+        """Who asked for a stop where no wish was left in the folder: "signal" or "time_limit"."""
+        return self.asked_by if self.wished() is None else None
 
     def publish(self, error: str | None) -> None:
         """Writes how it ended into the reserved space and renames it: neither needs a free block."""
@@ -306,7 +346,7 @@ class Shim:
         seconds = boot_clock() - self.clock
         record = {
             "run_id": self.spec["run_id"], "attempt": self.spec["attempt"], "code": code, "error": error,
-            "stop": self.acted, "sent": self.sent, "leftovers": self.leftovers,
+            "stop": self.acted, "sent": self.sent, "leftovers": self.leftovers, "by": self.stopped_by(),
             "started": self.wall, "ended": time.time(), "seconds": round(seconds, 3),
         }
         hit("shim.before_publish")
@@ -317,4 +357,5 @@ class Shim:
             except OSError as problem:  # a network disk that is away for a while
                 if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS):
                     raise
+                self.heart.beat()
                 time.sleep(RETRY_S)
