@@ -6,7 +6,7 @@ SETUP   = @$(PYTHON) tools/setup.py --venv $(VENV)
 WORKSPACE ?= $(or $(LFDASH_WORKSPACE),workspace)
 CHROMIUM ?= $(shell command -v chromium || echo /usr/bin/chromium)
 
-.PHONY: help run test cases slow lint types texts golden faults faults-short soak e2e pictures bench upstream versions clean setup-run setup-dev
+.PHONY: help run test cases slow lint types texts golden faults faults-short clusters soak e2e pictures bench upstream versions clean setup-run setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -16,8 +16,8 @@ run: setup-run  ## set up, make the demo workspace, serve on http://127.0.0.1:85
 	-@$(BIN)/python -m lfdash.demo $(WORKSPACE)
 	@exec $(BIN)/python -m lfdash --workspace $(WORKSPACE) $(ARGS)
 
-test: setup-dev  ## set up, run all tests but the faults and those that need a browser (ARGS="-k name")
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not faults and not slow and not versions" $(ARGS)
+test: setup-dev  ## set up, run all tests but the faults and those that need a browser or a scheduler (ARGS="-k name")
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not faults and not slow and not versions and not clusters" $(ARGS)
 
 cases: setup-dev  ## 51 inputs as people have them, each with what is wanted (tests/cases/cases.toml)
 	$(BIN)/python -m pytest -v --no-header tests/cases $(ARGS)
@@ -30,6 +30,10 @@ faults-short: setup-dev  ## kill, fill, cut and confuse: what a run survives, in
 
 faults: setup-dev  ## the same with every signal at every point, and with real training (LFDASH_SEED=N repeats)
 	LFDASH_FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
+
+clusters: setup-dev  ## run jobs on a real Slurm of two nodes, on the loopback; needs Debian's slurmctld, slurmd, slurm-client, munge
+	@PATH="$$PATH:/usr/sbin"; for program in slurmctld slurmd munged sbatch; do command -v $$program >/dev/null || { echo "$$program is missing. On Debian: apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge"; exit 1; }; done
+	$(BIN)/python -m pytest -m clusters --durations=10 $(ARGS)
 
 MINUTES ?= 30
 

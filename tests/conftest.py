@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,7 @@ from filelock import FileLock
 from lfdash.llamafactory.locate import Cli, described
 from lfdash.llamafactory.probe import probe
 from tests.support import ROOT
+from tests.support.clusters import slurm
 from tests.support.preloaded import preload
 
 # Two cores are shared by the tests, the server and the training: more threads only wait for each other.
@@ -38,7 +40,11 @@ CACHE = "LFDASH_TEST_CACHE"  # a folder in which several calls of pytest keep wh
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs LLaMA-Factory where it is not installed, and say so."""
+    """Skip what needs LLaMA-Factory, or a scheduler, where it is not installed, and say so."""
+    reason = slurm.missing()
+    for item in items if reason else ():
+        if item.get_closest_marker("clusters"):
+            item.add_marker(pytest.mark.skip(reason=reason))
     if CLI.exists():
         return
     skip = pytest.mark.skip(reason=f"LLaMA-Factory is not installed: no {CLI.name} beside {sys.executable}")
@@ -53,6 +59,24 @@ def workspace(tmp_path: Path) -> Path:
     root = tmp_path / "workspace"
     root.mkdir()
     return root
+
+
+@pytest.fixture(scope="session")
+def slurm_session() -> Iterator[slurm.SlurmCluster]:
+    """A Slurm of this session, with two nodes."""
+    cluster = slurm.SlurmCluster()
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def cluster(slurm_session: slurm.SlurmCluster) -> Iterator[slurm.SlurmCluster]:
+    """A Slurm without jobs, whose nodes take some. What a test has killed of it is started again."""
+    slurm_session.clear()
+    yield slurm_session
+    slurm_session.clear()
 
 
 @pytest.fixture(scope="session")

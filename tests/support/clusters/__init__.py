@@ -1,0 +1,1 @@
+"""Real schedulers on this machine alone, for tests (marker `clusters`, `make clusters`)."""
