@@ -26,6 +26,7 @@ from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import RunRecord
 from lfdash.runs.summary_cache import SummaryCache
 from lfdash.runs.view import RunView
+from lfdash.targets.store import TargetStore
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.identity import WorkspaceIdentity
@@ -44,7 +45,7 @@ class ProcessRegistry:
     the alive runs. look: asks the machine for its devices. roots: where paths may lead (default: into the
     workspace). cli: the llamafactory-cli that jobs of the queue may start (default: each its own).
     starts_jobs: whether the thread starts those that wait. queue: the jobs that wait; no page is needed for them.
-    archive: what is done to runs that are over.
+    archive: what is done to runs that are over. targets: the clusters that jobs can run on.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class ProcessRegistry:
         self.kept = KeptViews(workspace, self.identity.is_here)
         self._kept_views: tuple[RunView, ...] = ()  # those that were kept last
         self.queue = QueueCommands(launch_lock, self.refresh)
-        self.launchers = Launchers(launcher)
+        self.targets = TargetStore(private(workspace), self.identity.check)
+        self.launchers = Launchers(launcher, self.targets.get)
         self.watcher = Watcher(workspace, self.launchers, self.redactor, self.roots.folders)
         rights = Rights(self.watcher, launch_lock, self.refresh)
         self.dispatcher = Dispatcher(

@@ -1,31 +1,48 @@
 """TABLE: every way to start a run, one row each. Its module is loaded when it is first asked for.
 
-A launcher is a module with a class like `base.Launcher`, and a row here.
+A launcher is a module with a class like `base.Launcher`, and a row here. One that runs jobs on targets
+(lfdash/targets) has a row in TARGETS instead, under the kind of target; it is made with its full name, KIND:TARGET,
+and with what looks the target up.
 """
 
 from __future__ import annotations
 
 import logging
 import pkgutil
+from collections.abc import Callable
 
 from lfdash.launchers.base import Launcher
 from lfdash.launchers.unknown import UnknownLauncher
+from lfdash.outcomes import Refused
+from lfdash.targets.target import Target
 
 TABLE = {
     "local": "lfdash.launchers.local:LocalLauncher",
 }
+TARGETS = {
+    "slurm": "lfdash.launchers.slurm:SlurmLauncher",
+}
 DEFAULT = "local"
+FindTarget = Callable[[str], "Target | Refused"]
 
 logger = logging.getLogger(__name__)
 
 
-def get(name: str) -> Launcher:
+def no_target(name: str) -> Target | Refused:
+    """Where there are no targets."""
+    return Refused("target_unknown", {"name": name, "file": ""})
+
+
+def get(name: str, find_target: FindTarget = no_target) -> Launcher:
     """A new launcher of that name. Where there is no such row, or its module cannot be loaded (it may want packages
     that are not installed), one that starts nothing and signals nobody."""
-    if name not in TABLE:
+    kind, colon, _target = name.partition(":")
+    row = (TARGETS if colon else TABLE).get(kind)
+    if row is None:
         return UnknownLauncher(name)
     try:
-        made: Launcher = pkgutil.resolve_name(TABLE[name])()
+        make = pkgutil.resolve_name(row)
+        made: Launcher = make(name, find_target) if colon else make()
     except ImportError as error:
         logger.warning("the launcher %s cannot be loaded: %s", name, error)
         return UnknownLauncher(name)
@@ -35,11 +52,12 @@ def get(name: str) -> Launcher:
 class Launchers:
     """The launchers of one registry, each made once.
 
-    default: starts a run whose record names none yet.
+    default: starts a run whose record names none yet. find_target: the target of a name, as it is now.
     """
 
-    def __init__(self, default: Launcher) -> None:
+    def __init__(self, default: Launcher, find_target: FindTarget = no_target) -> None:
         self.default = default
+        self._find_target = find_target
         self._others: dict[str, Launcher] = {}
 
     def get(self, name: str) -> Launcher:
@@ -47,7 +65,7 @@ class Launchers:
         if name in ("", self.default.name):
             return self.default
         if name not in self._others:
-            self._others[name] = get(name)
+            self._others[name] = get(name, self._find_target)
         return self._others[name]
 
     def reap(self) -> None:

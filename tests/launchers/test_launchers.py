@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from lfdash.llamafactory.warm import Warm
 from lfdash.outcomes import Refused
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunRecord
+from tests.support.clusters.launchers import slurm_launcher
 from tests.support.runs import ended, plan_for, record_for, wait_for
 from tests.support.warm import kept_warm, warmable_cli
 
@@ -25,11 +26,18 @@ from tests.support.warm import kept_warm, warmable_cli
 class Driver:
     """Makes the runs of a launcher begin and end, whatever that takes."""
 
-    def __init__(self, launcher: Launcher, cli: str | None = None) -> None:
+    def __init__(
+        self, launcher: Launcher, cli: str | None = None, again: Callable[[], Launcher] | None = None
+    ) -> None:
         self.launcher = launcher
         self.cli = cli
+        self.again = again or type(launcher)  # makes another instance
 
     def plan(self, workspace: Path, code: int) -> LaunchPlan:
+        return self.launcher.plan(self.job(workspace, code))
+
+    def job(self, workspace: Path, code: int) -> LaunchPlan:
+        """A plan before the launcher has seen it."""
         return plan_for(workspace, load=0.2, fail=f"exit:{code}", cli=self.cli)
 
     def submit(self, plan: LaunchPlan) -> Handle:
@@ -53,8 +61,12 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Warm, Cli]]
 
 
 # the stand-in keeps the same contract, and so does a start from a LLaMA-Factory that is kept warm
-@pytest.fixture(params=[*table.TABLE, "warm", "fake"])
+@pytest.fixture(params=[*table.TABLE, "warm", "fake", pytest.param("slurm", marks=pytest.mark.clusters)])
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
+    if request.param == "slurm":
+        cluster = request.getfixturevalue("cluster")
+        yield Driver(slurm_launcher(cluster), again=lambda: slurm_launcher(cluster))
+        return
     if request.param != "warm":
         yield Driver(FakeLauncher() if request.param == "fake" else table.get(request.param))
         return
@@ -71,7 +83,7 @@ def test_a_run_is_alive_then_ends_with_its_code(driver: Driver, workspace: Path,
     plan = driver.plan(workspace, code)
     handle = driver.submit(plan)
     first = driver.launcher.poll(handle)
-    assert first.phase in ("starting", "running") and first.exit is None and first.wish is None
+    assert first.phase in ("pending", "starting", "running") and first.exit is None and first.wish is None
     wait_for(lambda: driver.launcher.poll(handle).phase in ("running", "ended"))
     driver.finish(handle, code)
     wait_for(lambda: ended(driver.launcher, handle))
@@ -95,7 +107,7 @@ def test_the_folder_tells_everything_before_anything_runs(driver: Driver, worksp
 
 def test_a_plan_may_get_more_and_stays_the_same_run(driver: Driver, workspace: Path) -> None:
     """What a launcher adds is there before the preview, and is what runs."""
-    plan = driver.plan(workspace, 0)
+    plan = driver.job(workspace, 0)
     planned = driver.launcher.plan(plan)
     assert planned == driver.launcher.plan(plan)
     for name in ("run_id", "attempt", "cwd", "output_dir"):
@@ -109,9 +121,9 @@ def test_a_plan_may_get_more_and_stays_the_same_run(driver: Driver, workspace: P
 
 
 def test_another_instance_adopts_and_stops(driver: Driver, workspace: Path) -> None:
-    plan = plan_for(workspace, load=600, cli=driver.cli)
+    plan = driver.launcher.plan(plan_for(workspace, load=600, cli=driver.cli))
     handle = driver.submit(plan)
-    other = Driver(type(driver.launcher)())
+    other = Driver(driver.again())
     adopted = other.launcher.adopt(handle.paths, RunRecord.from_json(handle.paths.record.read_text()))
     wait_for(lambda: other.launcher.poll(adopted).phase == "running")
     assert other.launcher.stop(adopted, "kill") is None

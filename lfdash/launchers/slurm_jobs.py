@@ -1,0 +1,176 @@
+"""The jobs of a cluster as they were seen last. A thread of its own asks, for all runs at once, and only while somebody
+wants to know; whoever asks here never waits for a scheduler that does not answer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+from lfdash.launchers.slurm_calls import CallError, Calls, Job
+
+EVERY_S = 3.0  # between two questions at least
+SHARE = 10.0  # times as long as an answer took: a controller that is slow is asked less often
+MOST_S = 60.0  # between two questions at most, while there are no answers
+STALE_S = 45.0  # from which age on an answer is none
+FIRST_S = 2.0  # for the first answer is waited, once
+ASK_S = 20.0  # after which squeue is ended
+
+# Slurm's states (squeue(1), JOB STATE CODES): what each means for a run. One that is not listed is taken for "live":
+# nothing is over without evidence.
+PENDING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "EXPEDITING")
+OVER = (
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+    "PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT",
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What squeue said. began: when it was asked, by the monotonic clock."""
+
+    began: float
+    by_id: Mapping[str, Job] = field(default_factory=dict)
+    by_name: Mapping[str, tuple[Job, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, began: float, jobs: Iterable[Job]) -> Snapshot:
+        by_name: dict[str, tuple[Job, ...]] = {}
+        found = list(jobs)
+        for job in found:
+            by_name[job.name] = (*by_name.get(job.name, ()), job)
+        return cls(began, {job.id: job for job in found}, by_name)
+
+    def find(self, job: str, name: str, ticket: str) -> Job | None:
+        """A job by its number; where nobody wrote it down, by its name, the one with the right ticket first."""
+        if job:
+            return self.by_id.get(job)
+        named = self.by_name.get(name, ())
+        return next((one for one in named if one.comment == ticket), None)
+
+
+class SlurmJobs:
+    """Asks one cluster, in a thread that ends when nobody has asked for a while.
+
+    failure: why the last question had no answer; "" when it had one.
+    """
+
+    def __init__(self, calls: Calls, clock: Callable[[], float] = time.monotonic) -> None:
+        self.calls = calls
+        self.failure = ""
+        self.asked = 0  # how often squeue was called
+        self._clock = clock
+        self._seen: Snapshot | None = None
+        self._answered = threading.Event()  # or failed: nobody waits any more
+        self._lock = threading.Lock()
+        self._busy = False
+        self._again = False  # somebody wanted an answer of a later moment than the one that is being given
+        self._due = 0.0
+        self._pause = EVERY_S
+        self._wanted: dict[tuple[str, str], tuple[str, str, str]] = {}  # (what, job or name) -> how to find it
+
+    def look(self) -> Snapshot | None:
+        """The last answer; None when there is none, or only an old one (`failure` says why). Waits for the very first
+        one, at most FIRST_S and only once."""
+        self._start()
+        if not self._answered.is_set():
+            self._answered.wait(FIRST_S)
+            self._answered.set()
+        seen = self._seen
+        return seen if seen is not None and self._clock() - seen.began < STALE_S else None
+
+    def cancel(self, job: str, name: str, ticket: str) -> None:
+        """Ends a job soon, and again as long as it is seen."""
+        with self._lock:
+            new = ("cancel", job or name) not in self._wanted
+            self._wanted[("cancel", job or name)] = (job, name, ticket)
+        if new:
+            self.hurry()
+
+    def wake(self, job: str, name: str, ticket: str) -> None:
+        """Has a job's supervisor look for a wish, soon and once."""
+        with self._lock:
+            self._wanted[("wake", job or name)] = (job, name, ticket)
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Has the next question asked now; not while there are no answers."""
+        with self._lock:
+            if not self.failure:
+                self._due, self._again = 0.0, self._busy
+        self._start()
+
+    def _start(self) -> None:
+        """Has the thread ask, if it is time."""
+        with self._lock:
+            if self._busy or self._clock() < self._due:
+                return
+            self._busy = True
+        threading.Thread(target=self._work, name="slurm", daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            with self._lock:
+                known, self._again = dict(self._wanted), False
+            for key, how in known.items():
+                self._carry_out(key, how)
+            self.asked += 1
+            began = self._clock()
+            self._seen = Snapshot.of(began, self.calls.jobs(ASK_S))
+            self.failure, self._pause = "", max(EVERY_S, SHARE * (self._clock() - began))
+            self._tidy(known)
+        except OSError as error:
+            self.failure = str(error)
+            self._pause = min(MOST_S, 2 * self._pause)
+        finally:
+            with self._lock:
+                self._due = self._clock() + (0.0 if self._again and not self.failure else self._pause)
+                self._busy = False
+            self._answered.set()
+
+    def _carry_out(self, key: tuple[str, str], how: tuple[str, str, str]) -> None:
+        """Does what is wanted of a job whose number is known. What fails is no reason not to ask how the jobs are; a
+        controller that is silent is, since it would be waited for twice."""
+        number, name, ticket = how
+        seen = self._seen
+        job = number or (found.id if seen and (found := seen.find("", name, ticket)) else "")
+        if not job:
+            return
+        try:
+            self.calls.cancel([job]) if key[0] == "cancel" else self.calls.wake(job)
+        except CallError as error:
+            if error.silent:
+                raise
+            logger.info("%s %s: %s", key[0], job, error)
+        if key[0] == "wake":  # the wish lies in its folder; without this it is seen half a second later
+            with self._lock:
+                self._wanted.pop(key, None)
+
+    def _tidy(self, wanted: Mapping[tuple[str, str], tuple[str, str, str]]) -> None:
+        """Forgets what has come true: a job that is over, or not there, is canceled. Not one that was asked for in
+        this very moment."""
+        seen = self._seen
+        assert seen is not None
+        with self._lock:
+            for key, how in wanted.items():
+                job = seen.find(*how)
+                if job is None or job.word in OVER:
+                    self._wanted.pop(key, None)
+
+
+KNOWN: WeakValueDictionary[str, SlurmJobs] = WeakValueDictionary()
+LOCK = threading.Lock()
+
+
+def jobs_of(conf: str) -> SlurmJobs:
+    """The one that asks a cluster; all launchers of this process have the same."""
+    with LOCK:
+        found = KNOWN.get(conf)
+        if found is None:
+            found = KNOWN[conf] = SlurmJobs(Calls(conf))
+        return found

@@ -1,0 +1,151 @@
+"""The batch script of a run: what is previewed is what sbatch gets. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from lfdash import supervisor
+from lfdash.jobs.resources import COUNT, FITS, VISIBLE, request_of
+from lfdash.runs.paths import PRIVATE, RunPaths
+from lfdash.runs.plan import ARGS_FILE, LaunchPlan
+from lfdash.targets.target import Target
+
+FILE = "batch.sh"  # in the run's folder
+LOG = "shim.log"  # of the job, in its attempt's folder
+PLAIN = re.compile(r"[A-Za-z0-9_./:@+,=%-]+")
+OURS = (COUNT, FITS)  # what only our own queue reads
+GIVEN = (VISIBLE, "CUDA_DEVICE_ORDER")  # what Slurm sets itself for the GPUs that it gives
+
+
+def supervisor_files() -> dict[str, bytes]:
+    """The supervisor as a program that a node can run: path -> content. It lies in the workspace, since nothing else
+    is surely seen there, and so that a job which waits for days is not changed by an update."""
+    folder = Path(supervisor.__file__).resolve().parent
+    files = {f"lfdash/supervisor/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.py"))}
+    return {"lfdash/__init__.py": b"", **files}
+
+
+def supervisor_folder() -> str:
+    """Where that lies in the workspace, by its content: relative."""
+    digest = hashlib.sha256(repr(sorted(supervisor_files().items())).encode()).hexdigest()[:12]
+    return f"{PRIVATE}/supervisor/{digest}"
+
+
+def job_name(run_id: str, attempt: int) -> str:
+    """What a job is called in Slurm; by it a job is found whose number nobody wrote down."""
+    return f"lfdash-{run_id}-{attempt}"
+
+
+def there(plan: LaunchPlan, target: Target, path: str) -> str:
+    """A path (absolute, or relative to the workspace) as the nodes see it."""
+    whole = posixpath.normpath(posixpath.join(plan.cwd, path))
+    if target.workspace and (whole == plan.cwd or whole.startswith(plan.cwd.rstrip("/") + "/")):
+        return posixpath.normpath(target.workspace + whole[len(plan.cwd.rstrip("/")) :])
+    return whole
+
+
+def attempt_folder(plan: LaunchPlan) -> str:
+    """The attempt's folder, as it is seen here."""
+    return str(RunPaths(Path(plan.cwd) / plan.output_dir).attempt(plan.attempt).root)
+
+
+def command_of(plan: LaunchPlan, target: Target) -> list[str]:
+    """What the supervisor starts there."""
+    words = [target.cli or plan.argv[0], *plan.argv[1:]]
+    if target.runner == "apptainer":
+        here = there(plan, target, "")
+        nv = ["--nv"] if gpus_of(plan, target) else []
+        return ["apptainer", "exec", *nv, "--bind", here, "--pwd", here, target.container, *words]
+    return words
+
+
+def python_of(plan: LaunchPlan, target: Target) -> str:
+    """What runs the supervisor there: the Python beside llamafactory-cli, since a venv has one."""
+    cli = target.cli or plan.argv[0]
+    if target.python:
+        return target.python
+    return posixpath.join(posixpath.dirname(cli), "python") if posixpath.isabs(cli) and not target.container else (
+        "python3" if target.cli else sys.executable)
+
+
+def gpus_of(plan: LaunchPlan, target: Target) -> int | None:
+    """How many GPUs a node is asked for: what the job says, else the target; None leaves it to the cluster."""
+    args = yaml.safe_load(plan.files.get(ARGS_FILE, "")) or {}
+    request = request_of(args if isinstance(args, dict) else {}, {**plan.env, VISIBLE: plan.env[VISIBLE]}
+                         if VISIBLE in plan.env else plan.env)
+    if request.cpu:
+        return 0 if target.gpus else None
+    return request.count or len(request.devices) or target.gpus
+
+
+def options(plan: LaunchPlan, target: Target) -> Iterator[str]:
+    """The options of sbatch, each as a line says it."""
+    yield option("job-name", job_name(plan.run_id, plan.attempt))
+    yield option("chdir", there(plan, target, attempt_folder(plan)))
+    yield option("output", LOG)
+    yield "--open-mode=append"
+    yield "--no-requeue"  # who was killed may run on: a second start beside it would spoil both
+    if target.save_s:
+        yield f"--signal=B:USR1@{target.save_s}"  # to the supervisor alone
+    yield f"--nodes={target.nodes}"
+    yield "--ntasks-per-node=1"
+    gpus = gpus_of(plan, target)
+    kind = f"{target.gpu_type}:" if target.gpu_type else ""
+    for name, value in (
+        ("cpus-per-task", target.cpus), ("mem", target.memory), ("gres", f"gpu:{kind}{gpus}" if gpus else ""),
+        ("time", target.time_limit), ("partition", target.partition), ("account", target.account),
+        ("qos", target.qos), ("constraint", target.constraint),
+    ):
+        if value:
+            yield option(name, str(value))
+    if target.runner == "pyxis":
+        here = there(plan, target, "")
+        yield option("container-image", target.container)
+        yield option("container-mounts", f"{here}:{here}")
+    yield from target.extra
+
+
+def option(name: str, value: str) -> str:
+    """--NAME=VALUE as sbatch reads it in a script: with quotes where a value has other than plain characters."""
+    if PLAIN.fullmatch(value):
+        return f"--{name}={value}"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'--{name}="{escaped}"'
+
+
+def batch_script(plan: LaunchPlan, target: Target) -> str:
+    """The script of a job. Secrets are not in it: the supervisor takes them from a file that only this user can read.
+
+    `exec` makes the supervisor the batch process itself, which Slurm's signals reach (`--signal=B:`, `scancel
+    --batch`).
+    """
+    cli = target.cli or plan.argv[0]
+    login = " -l" if target.modules or not posixpath.isabs(cli) else ""  # what defines `module` and PATH
+    lines = [f"#!/bin/bash{login}", *(f"#SBATCH {one}" for one in options(plan, target))]
+    lines += [f"module load {shlex.join(target.modules)} || exit 1"] if target.modules else []
+    lines += [f"unset {' '.join(plan.unset)}"] if plan.unset else []
+    if posixpath.isabs(cli):
+        lines.append(f'export PATH={shlex.quote(posixpath.dirname(cli))}:"$PATH"')
+    lines += [
+        f"export {name}={shlex.quote(value)}" for name, value in plan.env.items() if name not in (*OURS, *GIVEN)
+    ]
+    program = there(plan, target, f"{supervisor_folder()}/lfdash/supervisor/__main__.py")
+    folder = there(plan, target, attempt_folder(plan))
+    start = shlex.join([python_of(plan, target), "-I", "-S", program, folder, "--"])
+    lines.append(f"exec {start} \\\n  {shlex.join(command_of(plan, target))}")
+    return "\n".join(lines) + "\n"
+
+
+def unfit(plan: LaunchPlan, target: Target) -> str | None:
+    """What of a plan no script can hold: a path or a value with a line break (in a line of sbatch) or a NUL."""
+    texts = [plan.cwd, plan.output_dir, *plan.argv, *plan.env.values()]
+    odd = next((text for text in texts if "\0" in text), None)
+    return odd or next((text for text in (plan.cwd, plan.output_dir) if re.search(r"[\r\n]", text)), None)

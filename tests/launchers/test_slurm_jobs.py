@@ -1,0 +1,206 @@
+"""One question for all jobs, seldom; whoever looks never waits for a scheduler that does not answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from lfdash.launchers import slurm_jobs
+from lfdash.launchers.slurm_calls import CallError, Calls, Job
+from lfdash.launchers.slurm_jobs import EVERY_S, MOST_S, STALE_S, SlurmJobs, Snapshot, jobs_of
+from tests.support.runs import wait_for
+
+
+@dataclass(frozen=True)
+class Fake(Calls):
+    """A Slurm that says what a test wants."""
+
+    table: dict[str, Job] = field(default_factory=dict)
+    done: list[tuple[str, str]] = field(default_factory=list)
+    fails: list[str] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def jobs(self, seconds: float = 0.0) -> list[Job]:
+        self.gate.wait(60)
+        self.done.append(("squeue", ""))
+        if self.fails:
+            raise CallError(self.fails[-1], silent=True)
+        return list(self.table.values())
+
+    def cancel(self, jobs: object) -> None:
+        self.done.append(("cancel", str(jobs)))
+
+    def wake(self, job: str) -> None:
+        self.done.append(("wake", job))
+        raise CallError("Invalid job id specified")
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def fake() -> Fake:
+    made = Fake()
+    made.gate.set()
+    return made
+
+
+def asks(fake: Fake) -> tuple[SlurmJobs, Clock, Callable[[], Snapshot | None]]:
+    clock = Clock()
+    jobs = SlurmJobs(fake, clock)
+
+    def look_done() -> Snapshot | None:
+        found = jobs.look()
+        wait_for(lambda: not jobs._busy)
+        return found or jobs.look()
+
+    return jobs, clock, look_done
+
+
+def questions(fake: Fake) -> int:
+    return fake.done.count(("squeue", ""))
+
+
+def test_five_hundred_runs_are_one_question(fake: Fake) -> None:
+    fake.table.update({str(number): Job(str(number), "PENDING", name=f"n{number}") for number in range(500)})
+    jobs, clock, look = asks(fake)
+    seen = look()
+    assert seen is not None and len(seen.by_id) == 500
+    for _ in range(500):
+        assert jobs.look() is seen
+    clock.now += EVERY_S - 0.1
+    assert look() is seen and questions(fake) == 1
+    clock.now += 0.2
+    look()
+    assert questions(fake) == 2
+
+
+def test_nobody_looks_and_nothing_is_asked(fake: Fake) -> None:
+    asks(fake)
+    assert questions(fake) == 0
+
+
+def test_a_scheduler_that_hangs_is_waited_for_once_and_shortly(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_jobs, "FIRST_S", 0.2)
+    fake.gate.clear()
+    jobs, _, _ = asks(fake)
+    assert jobs.look() is None
+    began = time.monotonic()
+    assert [jobs.look() for _ in range(200)] == [None] * 200
+    assert time.monotonic() - began < 0.2 * 200, "each look has waited"
+    fake.gate.set()
+    wait_for(lambda: jobs.look() is not None)
+
+
+def test_one_that_does_not_answer_is_asked_less_and_less(fake: Fake) -> None:
+    fake.fails.append("Unable to contact slurm controller")
+    jobs, clock, look = asks(fake)
+    pauses, last = [], clock.now
+    look()
+    for _ in range(2000):
+        before = questions(fake)
+        clock.now += 0.5
+        look()
+        if questions(fake) > before:
+            pauses.append(clock.now - last)
+            last = clock.now
+    assert pauses[:4] == [6.0, 12.0, 24.0, 48.0] and set(pauses[4:]) == {MOST_S}
+    assert jobs.look() is None and jobs.failure == "Unable to contact slurm controller"
+    fake.fails.clear()
+    clock.now += MOST_S
+    assert look() is not None and jobs.failure == ""
+
+
+def test_an_answer_grows_old(fake: Fake) -> None:
+    jobs, clock, look = asks(fake)
+    assert look() is not None
+    fake.fails.append("x")
+    clock.now += STALE_S - 1
+    assert look() is not None
+    clock.now += 2
+    assert look() is None and jobs.failure == "x"
+
+
+def test_a_slow_one_is_asked_less_often(fake: Fake) -> None:
+    _, clock, look = asks(fake)
+    real = fake.jobs
+
+    def slow(seconds: float = 0.0) -> list[Job]:
+        clock.now += 2.0
+        return real(seconds)
+
+    object.__setattr__(fake, "jobs", slow)
+    look()
+    clock.now += 19.9
+    look()
+    assert questions(fake) == 1
+    clock.now += 0.2
+    look()
+    assert questions(fake) == 2
+
+
+def test_a_job_is_canceled_until_it_is_over(fake: Fake) -> None:
+    fake.table["7"] = Job("7", "PENDING", name="lfdash-a-1", comment="t1")
+    jobs, clock, look = asks(fake)
+    jobs.cancel("7", "lfdash-a-1", "t1")
+    look()
+    clock.now += EVERY_S
+    look()
+    assert fake.done.count(("cancel", "['7']")) == 2
+    fake.table["7"] = Job("7", "CANCELLED", name="lfdash-a-1", comment="t1")
+    for _ in range(4):
+        clock.now += EVERY_S
+        look()
+    assert fake.done.count(("cancel", "['7']")) == 3
+
+
+def test_one_whose_number_is_not_known_is_canceled_once_it_is_seen(fake: Fake) -> None:
+    jobs, clock, look = asks(fake)
+    fake.table.update({
+        "7": Job("7", "PENDING", name="lfdash-a-1", comment="of another submission"),
+        "8": Job("8", "PENDING", name="lfdash-a-1", comment="t1"),
+    })
+    jobs.cancel("", "lfdash-a-1", "t1")
+    for _ in range(2):
+        look()
+        clock.now += EVERY_S
+    assert ("cancel", "['8']") in fake.done and ("cancel", "['7']") not in fake.done
+
+
+def test_a_wake_that_fails_is_done_once_and_stops_no_question(fake: Fake) -> None:
+    fake.table["7"] = Job("7", "RUNNING", name="x")
+    jobs, clock, look = asks(fake)
+    jobs.wake("7", "x", "")
+    for _ in range(3):
+        look()
+        clock.now += EVERY_S
+    assert fake.done.count(("wake", "7")) == 1 and questions(fake) == 3 and jobs.failure == ""
+
+
+def test_who_wants_a_later_answer_gets_one_at_once(fake: Fake) -> None:
+    """Also while an earlier question is on its way."""
+    jobs, _, look = asks(fake)
+    look()
+    fake.gate.clear()
+    jobs.hurry()
+    jobs.hurry()
+    fake.gate.set()
+    wait_for(lambda: not jobs._busy)
+    look()
+    assert questions(fake) == 3
+
+
+def test_all_launchers_of_a_cluster_ask_through_one() -> None:
+    one = jobs_of("/a/slurm.conf")
+    assert jobs_of("/a/slurm.conf") is one is not jobs_of("/b/slurm.conf")
