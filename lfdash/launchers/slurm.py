@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.files import look_json, look_mark, real_number, write_bytes_atomic, write_text_atomic
+from lfdash.jobs.kinds import named
 from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
 from lfdash.launchers.local import has_begun, never_started, try_lock
@@ -127,11 +128,11 @@ class SlurmLauncher:
         """Makes the run's folder, leaves the secrets in it, and gives its script to sbatch.
 
         Refused: target_unknown, target_broken, target_differs (the target says something else now than when the plan
-        was made), target_path, scheduler_missing, scheduler_refused, scheduler_silent, exists, disk, readonly,
-        start_failed. Then nothing is left behind, and no job begins.
+        was made), target_serves, target_path, scheduler_missing, scheduler_refused, scheduler_silent, exists, disk,
+        readonly, start_failed. Then nothing is left behind, and no job begins.
         """
         target = self.target
-        refused = target if isinstance(target, Refused) else check(plan, target)
+        refused = target if isinstance(target, Refused) else check(plan, record, target)
         if refused is None and plan != self.plan(plan):
             refused = Refused("target_differs", {"name": self.name.partition(":")[2]})
         if refused is not None or isinstance(target, Refused):
@@ -247,12 +248,12 @@ class SlurmLauncher:
             return Status("ended", ended, wish, unused=wish is None)
         if job is not None and job.word not in OVER:
             return Status("pending" if job.word in PENDING else "starting", None, wish, scheduled=scheduled(job))
-        if not signs.asked and job is None:
-            if self._submitting(signs, watched):
-                return Status("starting", None, wish)
+        if job is None and self._is_young(signs, watched) and not (
+            signs.asked and look_mark(signs.control.root / JOB) is not None
+        ):
+            return Status("starting", None, wish)  # it was, or is just being, submitted
+        if job is None and not signs.asked:
             raise self._unseen(signs.spec)
-        if self._submitting(signs, watched) and job is None:
-            return Status("starting", None, wish)
         if watched.over is None or self._clock() - watched.over < SETTLE_S:
             return Status("starting", None, wish, scheduled=scheduled(job))
         return self._never(signs)
@@ -278,18 +279,20 @@ class SlurmLauncher:
         child = look_json(control.child)
         started = real_number(child.get("started"))
         live = job is not None and job.word not in OVER
+        # an answer from before it began says nothing of it
+        told = scheduled(job) if job is not None and job.word not in PENDING else None
         if wish == "kill" and live:
             watched.kill = watched.kill or self._clock()
             if self._clock() - watched.kill > KILL_S:  # its supervisor does not obey, or is not there
                 self._cancel(signs)
         if live or signs.pulse.beats:
-            status = Status("running", None, wish, started, signs.pulse.elapsed, scheduled=scheduled(job))
+            status = Status("running", None, wish, started, signs.pulse.elapsed, scheduled=told)
             return status if child else replace(status, phase="starting")
         if job is None and not signs.asked:
             raise self._unseen(signs.spec)
         settled = watched.over is not None and self._clock() - watched.over > SETTLE_S
         if not settled or not signs.pulse.quiet:
-            return Status("running", None, wish, started, signs.pulse.elapsed, scheduled=scheduled(job))
+            return Status("running", None, wish, started, signs.pulse.elapsed, scheduled=told)
         ended = read_exit(signs.handle) or exit_in(signs.handle, control.reserve)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
@@ -315,12 +318,12 @@ class SlurmLauncher:
         )
         return Status("ended", ended, wish, started)
 
-    def _submitting(self, signs: Signs, watched: Watched) -> bool:
-        """Whether somebody may just be submitting the attempt: it was made a moment ago. By this machine's clock that
-        nobody sets, where it was made here; else by how long it is watched."""
+    def _is_young(self, signs: Signs, watched: Watched) -> bool:
+        """Whether the attempt was made a moment ago. By this machine's clock that nobody sets, where it was made here;
+        else by how long it is watched."""
         made, boot = real_number(signs.spec.get("clock")), signs.spec.get("boot_id")
         if made is not None and boot and boot == self.machine.boot_id():
-            return self.machine.clock() - made < SUBMIT_S and look_mark(signs.control.root / JOB) is None
+            return self.machine.clock() - made < SUBMIT_S
         return self._clock() - watched.since < SUBMIT_S
 
     def _unseen(self, spec: Mapping[str, Any]) -> OSError:
@@ -388,8 +391,10 @@ class SlurmLauncher:
         self._pulses.forget(handle.paths.attempt(handle.attempt))
 
 
-def check(plan: LaunchPlan, target: Target) -> Refused | None:
+def check(plan: LaunchPlan, record: RunRecord, target: Target) -> Refused | None:
     """What speaks against a submission, seen before anything is written."""
+    if named(record.kind).serves:
+        return Refused("target_serves", {"name": target.name})
     odd = unfit(plan, target)
     if odd is not None:
         return Refused("target_path", {"path": odd})

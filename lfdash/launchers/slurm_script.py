@@ -90,7 +90,8 @@ def options(plan: LaunchPlan, target: Target) -> Iterator[str]:
     """The options of sbatch, each as a line says it."""
     yield option("job-name", job_name(plan.run_id, plan.attempt))
     yield option("chdir", there(plan, target, attempt_folder(plan)))
-    yield option("output", LOG)
+    # a name of a log is a pattern, and so is the folder that it lies in
+    yield option("output", LOG if is_no_pattern(plan, target) else "/dev/null")
     yield "--open-mode=append"
     yield "--no-requeue"  # who was killed may run on: a second start beside it would spoil both
     if target.save_s:
@@ -113,6 +114,11 @@ def options(plan: LaunchPlan, target: Target) -> Iterator[str]:
     yield from target.extra
 
 
+def is_no_pattern(plan: LaunchPlan, target: Target) -> bool:
+    """Whether sbatch takes the attempt's folder for what it is: % and \\ mean something in it."""
+    return not set("%\\") & set(there(plan, target, attempt_folder(plan)))
+
+
 def option(name: str, value: str) -> str:
     """--NAME=VALUE as sbatch reads it in a script: with quotes where a value has other than plain characters."""
     if PLAIN.fullmatch(value):
@@ -129,7 +135,9 @@ def batch_script(plan: LaunchPlan, target: Target) -> str:
     """
     cli = target.cli or plan.argv[0]
     login = " -l" if target.modules or not posixpath.isabs(cli) else ""  # what defines `module` and PATH
+    folder = there(plan, target, attempt_folder(plan))
     lines = [f"#!/bin/bash{login}", *(f"#SBATCH {one}" for one in options(plan, target))]
+    lines += [] if is_no_pattern(plan, target) else [f"exec >>{shlex.quote(f'{folder}/{LOG}')} 2>&1"]
     lines += [f"module load {shlex.join(target.modules)} || exit 1"] if target.modules else []
     lines += [f"unset {' '.join(plan.unset)}"] if plan.unset else []
     if posixpath.isabs(cli):
@@ -138,7 +146,6 @@ def batch_script(plan: LaunchPlan, target: Target) -> str:
         f"export {name}={shlex.quote(value)}" for name, value in plan.env.items() if name not in (*OURS, *GIVEN)
     ]
     program = there(plan, target, f"{supervisor_folder()}/lfdash/supervisor/__main__.py")
-    folder = there(plan, target, attempt_folder(plan))
     start = shlex.join([python_of(plan, target), "-I", "-S", program, folder, "--"])
     lines.append(f"exec {start} \\\n  {shlex.join(command_of(plan, target))}")
     return "\n".join(lines) + "\n"

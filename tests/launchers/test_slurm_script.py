@@ -42,7 +42,7 @@ def plan_of(**changes: Any) -> LaunchPlan:
     given: dict[str, Any] = {
         "run_id": "abc", "args": {"stage": "sft"}, "env": {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "3"},
         "secrets": ("HF_TOKEN",), "files": {}, "cli": "/home/me/venv/bin/llamafactory-cli",
-        "cwd": "/home/me/work space", "output_dir": "saves/m/lora/it's 100%",
+        "cwd": "/home/me/work space", "output_dir": "saves/m/lora/it's a run",
     }
     return make_plan(**{**given, **changes})
 
@@ -52,9 +52,11 @@ def words(text: str) -> list[str]:
     return [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH")]
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", [*TARGETS, "odd"])
 def test_golden_script(name: str) -> None:
-    text = batch_script(plan_of(), TARGETS[name]).replace(supervisor_folder(), ".lfdash/supervisor/DIGEST")
+    plan = plan_of(output_dir="saves/m/lora/100%") if name == "odd" else plan_of()
+    text = batch_script(plan, TARGETS.get(name, TARGETS["plain"]))
+    text = text.replace(supervisor_folder(), ".lfdash/supervisor/DIGEST")
     path = SCRIPTS / f"{name}.sh"
     if os.environ.get("LFDASH_GOLDEN") == "write":
         path.parent.mkdir(exist_ok=True)

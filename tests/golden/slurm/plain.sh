@@ -1,6 +1,6 @@
 #!/bin/bash
 #SBATCH --job-name=lfdash-abc-1
-#SBATCH --chdir="/home/me/work space/saves/m/lora/it's 100%/attempts/001"
+#SBATCH --chdir="/home/me/work space/saves/m/lora/it's a run/attempts/001"
 #SBATCH --output=shim.log
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
@@ -12,6 +12,6 @@ unset LOCAL_RANK RANK WORLD_SIZE MASTER_PORT NNODES NODE_RANK NPROC_PER_NODE RDZ
 export PATH=/home/me/venv/bin:"$PATH"
 export HF_HUB_OFFLINE=1
 export LLAMABOARD_ENABLED=1
-export LLAMABOARD_WORKDIR='saves/m/lora/it'"'"'s 100%'
-exec /home/me/venv/bin/python -I -S '/home/me/work space/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py' '/home/me/work space/saves/m/lora/it'"'"'s 100%/attempts/001' -- \
-  /home/me/venv/bin/llamafactory-cli train 'saves/m/lora/it'"'"'s 100%/training_args.yaml'
+export LLAMABOARD_WORKDIR='saves/m/lora/it'"'"'s a run'
+exec /home/me/venv/bin/python -I -S '/home/me/work space/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py' '/home/me/work space/saves/m/lora/it'"'"'s a run/attempts/001' -- \
+  /home/me/venv/bin/llamafactory-cli train 'saves/m/lora/it'"'"'s a run/training_args.yaml'

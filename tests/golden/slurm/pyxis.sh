@@ -1,6 +1,6 @@
 #!/bin/bash -l
 #SBATCH --job-name=lfdash-abc-1
-#SBATCH --chdir="/home/me/work space/saves/m/lora/it's 100%/attempts/001"
+#SBATCH --chdir="/home/me/work space/saves/m/lora/it's a run/attempts/001"
 #SBATCH --output=shim.log
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
@@ -13,6 +13,6 @@
 unset LOCAL_RANK RANK WORLD_SIZE MASTER_PORT NNODES NODE_RANK NPROC_PER_NODE RDZV_ID FORCE_TORCHRUN USE_V1 USE_RAY USE_KT USE_MCA
 export HF_HUB_OFFLINE=1
 export LLAMABOARD_ENABLED=1
-export LLAMABOARD_WORKDIR='saves/m/lora/it'"'"'s 100%'
-exec python3 -I -S '/home/me/work space/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py' '/home/me/work space/saves/m/lora/it'"'"'s 100%/attempts/001' -- \
-  llamafactory-cli train 'saves/m/lora/it'"'"'s 100%/training_args.yaml'
+export LLAMABOARD_WORKDIR='saves/m/lora/it'"'"'s a run'
+exec python3 -I -S '/home/me/work space/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py' '/home/me/work space/saves/m/lora/it'"'"'s a run/attempts/001' -- \
+  llamafactory-cli train 'saves/m/lora/it'"'"'s a run/training_args.yaml'

@@ -1,6 +1,6 @@
 #!/bin/bash -l
 #SBATCH --job-name=lfdash-abc-1
-#SBATCH --chdir="/shared/team/ws/saves/m/lora/it's 100%/attempts/001"
+#SBATCH --chdir="/shared/team/ws/saves/m/lora/it's a run/attempts/001"
 #SBATCH --output=shim.log
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
@@ -22,6 +22,6 @@ unset LOCAL_RANK RANK WORLD_SIZE MASTER_PORT NNODES NODE_RANK NPROC_PER_NODE RDZ
 export PATH=/opt/lf/bin:"$PATH"
 export HF_HUB_OFFLINE=1
 export LLAMABOARD_ENABLED=1
-export LLAMABOARD_WORKDIR='saves/m/lora/it'"'"'s 100%'
-exec /opt/lf/bin/python -I -S /shared/team/ws/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py '/shared/team/ws/saves/m/lora/it'"'"'s 100%/attempts/001' -- \
-  /opt/lf/bin/llamafactory-cli train 'saves/m/lora/it'"'"'s 100%/training_args.yaml'
+export LLAMABOARD_WORKDIR='saves/m/lora/it'"'"'s a run'
+exec /opt/lf/bin/python -I -S /shared/team/ws/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py '/shared/team/ws/saves/m/lora/it'"'"'s a run/attempts/001' -- \
+  /opt/lf/bin/llamafactory-cli train 'saves/m/lora/it'"'"'s a run/training_args.yaml'

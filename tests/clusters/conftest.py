@@ -1,0 +1,24 @@
+"""What the tests on real schedulers share. Waits are as long as on a real cluster, but for those that only a person
+minds."""
+
+from __future__ import annotations
+
+import pytest
+
+from lfdash.launchers import pulse, slurm
+from lfdash.launchers.slurm import SlurmLauncher
+from tests.support.clusters.launchers import slurm_launcher
+from tests.support.clusters.slurm import SlurmCluster
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heart that stops is noticed after some seconds."""
+    monkeypatch.setattr(slurm, "BEAT_S", 0.5)
+    monkeypatch.setattr(slurm, "SETTLE_S", 1.0)
+    monkeypatch.setattr(pulse, "DEAD_S", 6.0)
+
+
+@pytest.fixture
+def launcher(cluster: SlurmCluster) -> SlurmLauncher:
+    return slurm_launcher(cluster)

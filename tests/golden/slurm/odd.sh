@@ -1,0 +1,18 @@
+#!/bin/bash
+#SBATCH --job-name=lfdash-abc-1
+#SBATCH --chdir="/home/me/work space/saves/m/lora/100%/attempts/001"
+#SBATCH --output=/dev/null
+#SBATCH --open-mode=append
+#SBATCH --no-requeue
+#SBATCH --signal=B:USR1@120
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --gres=gpu:1
+exec >>'/home/me/work space/saves/m/lora/100%/attempts/001/shim.log' 2>&1
+unset LOCAL_RANK RANK WORLD_SIZE MASTER_PORT NNODES NODE_RANK NPROC_PER_NODE RDZV_ID FORCE_TORCHRUN USE_V1 USE_RAY USE_KT USE_MCA
+export PATH=/home/me/venv/bin:"$PATH"
+export HF_HUB_OFFLINE=1
+export LLAMABOARD_ENABLED=1
+export LLAMABOARD_WORKDIR=saves/m/lora/100%
+exec /home/me/venv/bin/python -I -S '/home/me/work space/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py' '/home/me/work space/saves/m/lora/100%/attempts/001' -- \
+  /home/me/venv/bin/llamafactory-cli train saves/m/lora/100%/training_args.yaml
