@@ -32,16 +32,17 @@ def data_folder(job: JobConfig) -> str:
     return str(job.get(name) or "data") if name in BY_ID else "data"
 
 
-def of(services: Services, job: JobConfig) -> Facts:
-    """What the world says about a job: datasets, devices, what is installed, whether the name is taken."""
+def of(services: Services, job: JobConfig, target: str = "") -> Facts:
+    """What the world says about a job: datasets, devices, what is installed, whether the name is taken. target: where
+    it is to run; "" here."""
     directory = data_folder(job)
     found = services.datasets(directory)
     online = directory == "ONLINE" or directory.startswith("REMOTE:")  # data/parser.py of LLaMA-Factory
     installed = None if isinstance(services.packages, Refused) else services.packages
     exported = BY_KIND_ARG[job.kind].get("export_dir")
-    target = job.get(exported.id) if exported else None
+    export_folder = job.get(exported.id) if exported else None
     data = {} if online else looked_at(services, job, directory)
-    here = services.launcher.local  # elsewhere nobody knows the devices, the packages and the disk
+    here = services.launcher_on(target).local  # elsewhere nobody knows the devices, the packages and the disk
     args = build_args(job)
     template = model_template(services, job)
     return Facts(
@@ -50,7 +51,7 @@ def of(services: Services, job: JobConfig) -> Facts:
         unfit=found.unfit,
         ranking=found.ranking,
         run_exists=bool(job.run_name) and os.path.exists(services.workspace.root / job.folder),  # also for no path
-        export_taken=bool(target) and holds_something(services.workspace.root / str(target)),
+        export_taken=bool(export_folder) and holds_something(services.workspace.root / str(export_folder)),
         roots=services.roots.names,
         outside=dict(services.roots.outside({"output_dir": job.folder, **args})),
         missing=on_disk.missing(services, args) if here else {},

@@ -78,6 +78,7 @@ class Dispatcher:
         self.keys = RunKeys(private(watcher.workspace), secret_store.hide)
         self._roots = roots
         self._cli = cli
+        self._vouched: set[str] = set()  # jobs for targets that this process was told to queue
         self._outside: dict[str, Reason] = {}  # jobs whose paths lead out of what this dashboard allows
         self._rest_until = 0.0
         # where a job fits, by its estimate; set by engine/fitting.py
@@ -179,7 +180,16 @@ class Dispatcher:
     def _odd(self, entry: QueueEntry) -> Reason | None:
         """Why a job is none that this dashboard would make."""
         cli = self._cli or next(iter(entry.plan.argv), "")
-        return why_not_ours(entry.plan, entry.record, self._watcher.workspace, cli)
+        bare = entry.plan.without_script()
+        if bare != entry.plan and self._launcher(entry.record).plan(bare) != entry.plan:
+            return Reason("target_changed", {"name": entry.record.launcher.partition(":")[2]})
+        return why_not_ours(bare, entry.record, self._watcher.workspace, cli)
+
+    def _unvouched(self, entry: QueueEntry) -> Reason | None:
+        """Why a job is started only by whoever looks at it: it runs what the workspace's targets name, and both files
+        may be somebody else's."""
+        local = self._launcher(entry.record).local
+        return None if local or entry.run_id in self._vouched else Reason("target_waits")
 
     def _launcher(self, record: RunRecord) -> Launcher:
         return self._watcher.launchers.get(record.launcher)
@@ -199,8 +209,11 @@ class Dispatcher:
 
     # -- the queue --------------------------------------------------------------------------------------
 
-    def enqueue(self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None) -> Queued | Refused:
-        """Puts a job behind those that wait; it starts when its devices are free, also without a page.
+    def enqueue(
+        self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None
+    ) -> Queued | Launched | Refused:
+        """Puts a job behind those that wait; it starts when its devices are free, also without a page. One for a
+        target is handed to that at once, unless the queue is paused.
 
         Refused: never (the machine has not what is asked for), no_output, outside, secret_in_plan, exists,
         another_launch, disk, readonly, start_failed.
@@ -210,6 +223,8 @@ class Dispatcher:
             return refused
         request = request or ResourceRequest()
         record = replace(record, launcher=self._launcher(record).name)
+        if not self._launcher(record).local and not self._queue.jobs.settings().paused:
+            return self.launch(plan, record, request)  # who gives its devices out has a queue of its own
         place = self._pools()(record).place(request, self._fitting(plan, request))
         if isinstance(place, NoRoom) and place.never:
             return Refused("never", {"code": place.code, **place.params})
@@ -217,6 +232,7 @@ class Dispatcher:
         queued = may if isinstance(may, Refused) else self._queue.add(plan, record, request)
         if isinstance(queued, Refused):
             return queued
+        self._vouched.add(plan.run_id)
         return replace(queued, starts=any(
             place is not None for entry, _, place in self._standing(self.entries()) if entry.run_id == plan.run_id
         ))
@@ -345,7 +361,8 @@ class Dispatcher:
         paused = self._queue.jobs.settings().paused
         stalls = {view.name: view.stall for view in self._watcher.alive if view.stall is not None}
         return queue_status(
-            entries, self._pools(now=now), self._kept, paused=paused, stalls=stalls, fitting=self.fitting
+            entries, self._pools(now=now), lambda entry: self._kept(entry) or self._unvouched(entry), paused=paused,
+            stalls=stalls, fitting=self.fitting,
         )
 
     def _tidy(self, right: Right) -> None:

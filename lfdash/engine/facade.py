@@ -88,9 +88,9 @@ class Workspace:
         self.look()  # a fresh name is one that no run has
         return open_config(self.services, config, changes)
 
-    def problems(self, opened: Opened) -> tuple[Problem, ...]:
-        """Everything wrong with a job that was read: errors and warnings."""
-        return checks.problems(opened.job, context.of(self.services, opened.job))
+    def problems(self, opened: Opened, target: str = "") -> tuple[Problem, ...]:
+        """Everything wrong with a job that was read: errors and warnings. target: where it is to run; "" here."""
+        return checks.problems(opened.job, context.of(self.services, opened.job, target))
 
     def unasked(self, opened: Opened) -> tuple[Refused, list[str]] | None:
         """Why nobody knows which packages LLaMA-Factory's environment has, and which the job that was read needs; None
@@ -115,21 +115,21 @@ class Workspace:
         opened = self.read(config, changes)
         return opened if isinstance(opened, Refused) else self.plan(opened).plan
 
-    def plan(self, opened: Opened) -> plans.Prepared:
-        """The plan, the record and the devices of a job that was read."""
-        return plans.prepare(self.services, opened.job, header())
+    def plan(self, opened: Opened, target: str = "") -> plans.Prepared:
+        """The plan, the record and the devices of a job that was read. target: where it is to run; "" here."""
+        return plans.prepare(self.services, opened.job, header(), target=target)
 
     def start(
-        self, config: Config, changes: Mapping[str, Any] | None = None, *, beside: bool = False
+        self, config: Config, changes: Mapping[str, Any] | None = None, *, beside: bool = False, target: str = ""
     ) -> Run | Refused:
         """Starts a run now. It goes on when this program ends.
 
-        beside: even where other runs have its devices.
+        beside: even where other runs have its devices. target: a cluster of `.lfdash/targets.toml`; "" this machine.
         Refused: as `check`, problems (`params["problems"]` has them), blocked_* (nothing can be started here), busy
         (its devices are in use: `queue` it, or start it `beside`), and as `Dispatcher.launch`.
         """
         opened = self.read(config, changes)
-        return opened if isinstance(opened, Refused) else self.submit(opened, "beside" if beside else "start")
+        return opened if isinstance(opened, Refused) else self.submit(opened, "beside" if beside else "start", target)
 
     def queue(self, config: Config, changes: Mapping[str, Any] | None = None) -> Run | Refused:
         """Puts a job behind those that wait. Whichever dashboard runs on the workspace starts it in its turn.
@@ -139,19 +139,19 @@ class Workspace:
         opened = self.read(config, changes)
         return opened if isinstance(opened, Refused) else self.submit(opened, "queue")
 
-    def submit(self, opened: Opened, how: How) -> Run | Refused:
+    def submit(self, opened: Opened, how: How, target: str = "") -> Run | Refused:
         """Starts a job that was read, or lets it wait; see `start` and `queue`."""
         for _ in range(NAMES_TRIED):
-            outcome = self.submit_once(opened, how)
+            outcome = self.submit_once(opened, how, target)
             if not (opened.stem and is_taken(outcome)):
                 break
             self.look()
             opened = named(self.services, opened)
         return outcome
 
-    def submit_once(self, opened: Opened, how: How) -> Run | Refused:
+    def submit_once(self, opened: Opened, how: How, target: str = "") -> Run | Refused:
         """The same, without another name where the fresh one was taken meanwhile."""
-        problems = self.problems(opened)
+        problems = self.problems(opened, target)
         errors = [problem for problem in problems if problem.level == "error"]
         if errors:
             return Refused("problems", {"count": len(errors), "problems": problems})
@@ -161,7 +161,7 @@ class Workspace:
         if how == "queue" and typed:  # this process ends, and another one's token must not take their place
             return Refused("secret_queue", {"name": ", ".join(typed)})
         keep_secrets(self.services, opened.job)
-        return self.hand_over(self.plan(opened), how)
+        return self.hand_over(self.plan(opened, target), how)
 
     def hand_over(self, prepared: plans.Prepared, how: How) -> Run | Refused:
         """Hands a plan to the registry."""

@@ -168,7 +168,9 @@ class ProcessRegistry:
         """Starts a run now; see `Dispatcher.launch`."""
         return self.dispatcher.launch(plan, record, request, beside=beside)
 
-    def enqueue(self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None) -> Queued | Refused:
+    def enqueue(
+        self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest | None = None
+    ) -> Queued | Launched | Refused:
         """Starts a run when its turn comes; see `Dispatcher.enqueue`."""
         return self.dispatcher.enqueue(plan, record, request)
 

@@ -230,6 +230,14 @@ class Services:
         """What starts a new run of this dashboard."""
         return self.registry.launchers.default
 
+    def launcher_on(self, target: str) -> Launcher:
+        """What starts a new run on a target; "" is this machine, as far as the dashboard runs jobs here. A target that
+        is not there, or cannot be read, has one that starts nothing."""
+        if not target:
+            return self.launcher
+        found = self.registry.targets.get(target)
+        return self.registry.launchers.get(f"target:{target}" if isinstance(found, Refused) else found.launcher)
+
     @property
     def cli_path(self) -> str:
         """The llamafactory-cli that runs and previews name."""

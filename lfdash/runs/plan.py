@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -45,6 +45,10 @@ class LaunchPlan:
     files: Mapping[str, str]
     path: str = ""
     script: str = ""
+
+    def without_script(self) -> LaunchPlan:
+        """The plan before a scheduler's launcher has seen it."""
+        return replace(self, files={name: text for name, text in self.files.items() if name != self.script}, script="")
 
     def __str__(self) -> str:
         """Shell text that does the same when pasted: the file that is run is written by the text itself; of a run that
