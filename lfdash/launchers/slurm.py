@@ -128,8 +128,8 @@ class SlurmLauncher:
         """Makes the run's folder, leaves the secrets in it, and gives its script to sbatch.
 
         Refused: target_unknown, target_broken, target_differs (the target says something else now than when the plan
-        was made), target_serves, target_path, scheduler_missing, scheduler_refused, scheduler_silent, exists, disk,
-        readonly, start_failed. Then nothing is left behind, and no job begins.
+        was made), target_serves, target_nodes, target_path, scheduler_missing, scheduler_refused, scheduler_silent,
+        exists, disk, readonly, start_failed. Then nothing is left behind, and no job begins.
         """
         target = self.target
         refused = target if isinstance(target, Refused) else check(plan, record, target)
@@ -395,6 +395,8 @@ def check(plan: LaunchPlan, record: RunRecord, target: Target) -> Refused | None
     """What speaks against a submission, seen before anything is written."""
     if named(record.kind).serves:
         return Refused("target_serves", {"name": target.name})
+    if target.nodes > 1:
+        return Refused("target_nodes", {"name": target.name, "nodes": str(target.nodes)})
     odd = unfit(plan, target)
     if odd is not None:
         return Refused("target_path", {"path": odd})

@@ -142,9 +142,8 @@ def batch_script(plan: LaunchPlan, target: Target) -> str:
     lines += [f"unset {' '.join(plan.unset)}"] if plan.unset else []
     if posixpath.isabs(cli):
         lines.append(f'export PATH={shlex.quote(posixpath.dirname(cli))}:"$PATH"')
-    lines += [
-        f"export {name}={shlex.quote(value)}" for name, value in plan.env.items() if name not in (*OURS, *GIVEN)
-    ]
+    env = {**target.env, **{name: value for name, value in plan.env.items() if name not in (*OURS, *GIVEN)}}
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     program = there(plan, target, f"{supervisor_folder()}/lfdash/supervisor/__main__.py")
     start = shlex.join([python_of(plan, target), "-I", "-S", program, folder, "--"])
     lines.append(f"exec {start} \\\n  {shlex.join(command_of(plan, target))}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lfdash.supervisor import mask
 from lfdash.targets.target import KINDS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -17,6 +18,7 @@ TIME = re.compile(r"\d{1,4}-\d{1,2}(:\d{1,2}(:\d{1,2})?)?|\d{1,6}(:\d{1,2}(:\d{1
 MEMORY = re.compile(r"\d{1,9}[KMGT]?")  # --mem
 IMAGE = re.compile(r"[^\s\x00-\x1f\x7f'\"\\$`]{1,500}")
 ADDRESS = re.compile(r"https?://[^\s/@\x00-\x1f\x7f]+(/[^\s\x00-\x1f\x7f]*)?")
+VARIABLE = re.compile(r"(?!LFDASH_|LLAMABOARD_|SLURM_)[A-Za-z_][A-Za-z0-9_]{0,99}")
 OPTION = re.compile(r"--?([A-Za-z][A-Za-z-]*)")
 UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # among them all that ends a line somewhere
 
@@ -70,6 +72,15 @@ def words(value: Any) -> str | None:
     return None if good else "target_words"
 
 
+def variables(value: Any) -> str | None:
+    """A table of variables, none of which holds a secret: whoever reads the workspace reads it."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        return "target_env"
+    if any(not VARIABLE.fullmatch(name) or "\0" in text for name, text in value.items()):
+        return "target_env"
+    return "target_env_secret" if mask.names(value) else None
+
+
 def extra(value: Any) -> str | None:
     """A list of options of sbatch, one each, none of them one that lfdash sets."""
     if not isinstance(value, list):
@@ -121,6 +132,7 @@ FIELDS: Mapping[str, Row] = {
     "gpus": Row(CLUSTER, *number(0, 1024)),
     "gpu_type": Row(SLURM, matching(WORD, "target_text")),
     "nodes": Row(CLUSTER, *number(1, 4096)),
+    "env": Row(CLUSTER, variables),
     "save_s": Row(SLURM, *number(0, 65535)),  # what --signal takes
     "extra": Row(SLURM, extra),
 }

@@ -84,7 +84,7 @@ def wrong(name: str, table: Any, file: str, lines: Lines) -> Iterator[Problem]:
         yield Problem(None, "target_kind", params)
         return
     for key, value in table.items():
-        params = {**where, "line": lines.of(f"{TABLE}.{name}", key), "key": key, "value": shown(value)}
+        params = {**where, "line": lines.of(f"{TABLE}.{name}", key), "key": key, "value": shown(key, value)}
         row = FIELDS.get(key)
         if row is None:
             yield Problem(None, "target_unknown", {**params, "choices": ", ".join(FIELDS)})
@@ -109,9 +109,9 @@ def plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def shown(value: Any) -> str:
-    """A value as it is named, in one line."""
-    text = repr(value)
+def shown(key: str, value: Any) -> str:
+    """A value as it is named, in one line; of variables the names alone, since one may hold a secret."""
+    text = repr(list(value) if key == "env" and isinstance(value, dict) else value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 

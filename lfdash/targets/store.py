@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from lfdash.targets.fields import NAME
 from lfdash.targets.reading import FILE, TABLE, Lines, Targets, parse, read
 from lfdash.targets.target import LOCAL, Target
 
-PLAIN = {field.name: field.default for field in fields(Target)}  # what a row says that says nothing
+PLAIN = {  # what a row says that says nothing
+    field.name: {} if field.default is MISSING else field.default for field in fields(Target)
+}
 
 
 class TargetStore:
@@ -122,9 +124,20 @@ def with_row(text: str, target: Target, before: Target | None) -> str:
         if value == plain or value is None:
             table.pop(name, None)
         else:
-            table[name] = list(value) if isinstance(value, tuple) else value
+            table[name] = list(value) if isinstance(value, tuple) else inline(value)
     body.extend(behind)
     return document.as_string()
+
+
+def inline(value: Any) -> Any:
+    """A value as it is written into its row: a mapping in one line, so that it ends no table."""
+    import tomlkit
+
+    if not isinstance(value, Mapping):
+        return value
+    table = tomlkit.inline_table()
+    table.update(value)
+    return table
 
 
 def without(text: str, name: str, path: Path) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["local", "slurm", "ray"]
@@ -20,8 +21,9 @@ class Target:
     `module load`. container, runner: an image, and what runs it. address: of a Ray dashboard. slurm_conf: the cluster's
     configuration file on this machine; "" the one that Slurm finds itself. partition, account, qos, constraint,
     time_limit, memory (of a node): as sbatch takes them. cpus, gpus: of a node; gpu_type: as in --gres=gpu:TYPE:N.
-    nodes: how many. save_s: seconds before the time limit at which a training is told to save and stop. extra: more
-    options of sbatch, each as in a line `#SBATCH OPTION`.
+    nodes: how many. env: variables of every job there, without secrets; what a job sets itself wins. save_s: seconds
+    before the time limit at which a training is told to save and stop. extra: more options of sbatch, each as in a line
+    `#SBATCH OPTION`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Target:
     gpus: int | None = None
     gpu_type: str = ""
     nodes: int = 1
+    env: Mapping[str, str] = field(default_factory=dict)
     save_s: int = 120
     extra: tuple[str, ...] = ()
 

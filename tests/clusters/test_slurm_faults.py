@@ -185,11 +185,12 @@ def test_a_node_that_slurm_has_lost_still_runs(
     """Its slurmd is dead for longer than Slurm waits: NODE_FAIL is what Slurm says, but the heart beats."""
     handle = submitted(launcher, plan_for(workspace, steps=100000, delay=0.01))
     wait_ready(handle)
-    job = wait_for(lambda: launcher.poll(handle).scheduled).job
-    cluster.kill("n1")
+    told = wait_for(lambda: (s := launcher.poll(handle).scheduled) and s.nodes and s)
+    job = told.job
+    cluster.kill(told.nodes)
     wait_for(lambda: "JobState=NODE_FAIL" in cluster.show(job), 90)
-    told = seen(launcher, handle, time.monotonic() + 3)
-    assert told and {status.phase for status in told} == {"running"}
+    looks = seen(launcher, handle, time.monotonic() + 3)
+    assert looks and {status.phase for status in looks} == {"running"}
     launcher.stop(handle, "kill")
     status = the_end(launcher, handle, 60)
     assert status.exit is not None and status.exit.stop == ("kill",)

@@ -35,6 +35,7 @@ cpus = 16
 gpus = 4
 gpu_type = "a100"
 nodes = 2
+env = {OMP_NUM_THREADS = "1", HF_HOME = "/shared/hf"}
 save_s = 300
 extra = ["--exclusive", "--mail-type=END", "-x node7"]
 
@@ -48,6 +49,7 @@ def test_a_row_is_typed() -> None:
     found = parse(WHOLE, "t")
     assert found.problems == () and list(found.rows) == ["lab", "ray"]
     lab = found.rows["lab"]
+    assert lab.env == {"OMP_NUM_THREADS": "1", "HF_HOME": "/shared/hf"}
     assert (lab.gpus, lab.modules, lab.extra[2], lab.save_s) == (4, ("cuda/12.4", "gcc"), "-x node7", 300)
     assert (lab.launcher, found.rows["ray"].launcher) == ("slurm:lab", "ray:ray")
     assert Target("here", "local").launcher == "local"
@@ -73,6 +75,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("extra", ["--reque"], "target_extra_own"), ("extra", ["-J x"], "target_extra_own"),
     ("extra", ["-ppartition"], "target_extra_own"), ("extra", ["--output=/x"], "target_extra_own"),
     ("extra", ["--exclusive --uid=0"], "target_extra_own"), ("extra", ["--wrap=x"], "target_extra_own"),
+    ("env", "A=1", "target_env"), ("env", {"A": 1}, "target_env"), ("env", {"A B": "1"}, "target_env"),
+    ("env", {"LFDASH_TICKET": "1"}, "target_env"), ("env", {"HF_TOKEN": "hf_abcdefgh"}, "target_env_secret"),
     ("partitions", "gpu", "target_unknown"), ("address", "http://x", "target_kinds"),
 ]
 
@@ -80,6 +84,8 @@ WRONG: list[tuple[str, Any, str]] = [
 def toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{name}" = {toml(item)}' for name, item in value.items()) + "}"
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 
@@ -94,7 +100,9 @@ def test_what_is_wrong_is_named_with_its_place_and_a_remedy(key: str, value: Any
     assert list(found.rows) == ["good"] and found.broken == ("lab",)
     for language in available():
         told = problem_in(language, problem)
-        assert "/w/targets.toml" in told and line in told and key in told and str(problem.params["value"]) in told
+        assert "/w/targets.toml" in told and line in told and key in told
+        assert str(problem.params["value"]) in told
+        assert "hf_abcdefgh" not in told
 
 
 @pytest.mark.parametrize(

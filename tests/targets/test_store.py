@@ -55,6 +55,14 @@ def test_comments_stay_where_they_are(store: TargetStore) -> None:
     assert store.read().rows == {} and "# of the lab" in store.path.read_text()
 
 
+def test_variables_are_written_in_one_line(store: TargetStore) -> None:
+    target = replace(LAB, env={"OMP_NUM_THREADS": "1"})
+    assert store.put(target, None) is None and store.read().rows == {"lab": target}
+    assert store.put(replace(target, qos="x"), target) is None and store.read().rows["lab"].env == target.env
+    assert store.put(replace(LAB, qos="x"), replace(target, qos="x")) is None
+    assert "env" not in store.path.read_text() and "[target.lab.env]" not in store.path.read_text()
+
+
 def test_what_another_dashboard_changed_is_not_written_over(store: TargetStore) -> None:
     other = TargetStore(store.path.parent)
     store.put(LAB, None)

@@ -1,0 +1,416 @@
+"""What the launcher for Slurm makes of files, of a heart, and of what Slurm says. The real one: tests/clusters."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import typing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lfdash.launchers import pulse, slurm
+from lfdash.launchers.base import Launched
+from lfdash.launchers.slurm import FILE, JOB, KILL_S, LAST, SETTLE_S, SUBMIT_S, SlurmLauncher, supervisor_folder
+from lfdash.launchers.slurm_calls import CallError, Job
+from lfdash.launchers.slurm_jobs import OVER, PENDING, Snapshot
+from lfdash.outcomes import Refused
+from lfdash.runs.paths import LEVELS, AttemptPaths
+from lfdash.runs.record import Exit, Handle, RunRecord, RunState, Scheduled, Status
+from lfdash.runs.view import judge
+from lfdash.supervisor.remote import BEAT, SEALED
+from lfdash.targets.target import Target
+from tests.support.runs import plan_for, record_for
+
+TARGET = Target("lab", "slurm", python=sys.executable, slurm_conf="/etc/lab.conf")
+NAME = "lfdash-id-r1-1"
+
+
+@dataclass
+class Told:
+    """A Slurm that says what a test wants. jobs: None = it does not answer."""
+
+    now: float = 1000.0
+    jobs: list[Job] | None = field(default_factory=list)
+    wanted: list[tuple[str, str]] = field(default_factory=list)
+    refuses: CallError | None = None
+    submitted: list[tuple[str, str]] = field(default_factory=list)
+    failure: str = ""
+    _last: tuple[Any, Snapshot] | None = None
+
+    def clock(self) -> float:
+        return self.now
+
+    @property
+    def calls(self) -> Any:
+        return SimpleNamespace(submit=self.submit, jobs=lambda: self.jobs or [])
+
+    def submit(self, script: str, ticket: str, env: dict[str, str]) -> str:
+        if self.refuses is not None:
+            raise self.refuses
+        self.submitted.append((script, ticket))
+        return "7"
+
+    def look(self) -> Snapshot | None:
+        if self.jobs is None:
+            return None
+        made_of = (self.now, tuple(self.jobs))
+        if self._last is None or self._last[0] != made_of:
+            self._last = (made_of, Snapshot.of(self.now, self.jobs))
+        return self._last[1]
+
+    def says(self, word: str, reason: str = "", **more: Any) -> None:
+        self.jobs = [Job("7", word, reason, name=NAME, **more)]
+        self.now += 1.0
+
+    def hurry(self) -> None:
+        self.wanted.append(("hurry", ""))
+
+    def cancel(self, *how: str) -> None:
+        self.wanted.append(("cancel", how[0] or how[1]))
+
+    def wake(self, *how: str) -> None:
+        self.wanted.append(("wake", how[0] or how[1]))
+
+
+@dataclass
+class Case:
+    """An attempt whose files a test writes."""
+
+    told: Told
+    launcher: SlurmLauncher
+    handle: Handle
+
+    @property
+    def control(self) -> AttemptPaths:
+        return self.handle.paths.attempt(1)
+
+    def poll(self) -> Status:
+        return self.launcher.poll(self.handle)
+
+    def begin(self) -> None:
+        self.control.child_reserve.rename(self.control.child)
+        self.control.child.write_text(json.dumps({"started": 5.0}))
+
+    def beat(self, count: int) -> None:
+        (self.control.root / BEAT).write_text(json.dumps({"count": count, "seconds": float(count)}))
+
+    def later(self, seconds: float) -> None:
+        self.told.now += seconds
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    monkeypatch.setattr(slurm, "installed", lambda: True)
+    return Told()
+
+
+def launcher_of(told: Told, target: Target | Refused = TARGET) -> SlurmLauncher:
+    return SlurmLauncher("slurm:lab", lambda name: target, jobs=lambda conf: typing.cast(Any, told), clock=told.clock)
+
+
+@pytest.fixture
+def case(told: Told, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
+    """An attempt that was submitted a while ago."""
+    launcher = launcher_of(told)
+    plan = launcher.plan(plan_for(workspace))
+    outcome = launcher.submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Launched), outcome
+    monkeypatch.setattr(slurm, "SUBMIT_S", 0.0)
+    told.now += SUBMIT_S
+    return Case(told, launcher, outcome.handle)
+
+
+# -- submitting ----------------------------------------------------------------------------------------
+
+
+def test_what_is_previewed_is_what_is_submitted(told: Told, workspace: Path) -> None:
+    launcher = launcher_of(told)
+    plan = launcher.plan(plan_for(workspace, secrets=("HF_TOKEN",)))
+    outcome = launcher.submit(plan, record_for(plan), {"HF_TOKEN": "abcdefgh"})
+    assert isinstance(outcome, Launched)
+    paths = outcome.handle.paths
+    (script, ticket), = told.submitted
+    assert script == str(paths.root / FILE) and Path(script).read_text() == str(plan)
+    spec = json.loads(paths.attempt(1).spec.read_text())
+    assert (spec["ticket"], spec["sealed"], spec["slurm"]["conf"]) == (ticket, ["HF_TOKEN"], "/etc/lab.conf")
+    assert json.loads((paths.attempt(1).root / JOB).read_text()) == {"id": "7"}
+    assert json.loads((paths.attempt(1).root / SEALED).read_text()) == {"HF_TOKEN": "abcdefgh"}
+    assert (workspace / supervisor_folder() / "lfdash/supervisor/__main__.py").exists()
+    record = RunRecord.from_json(paths.record.read_text())
+    assert record.launcher == "slurm:lab" and "abcdefgh" not in paths.record.read_text()
+
+
+@pytest.mark.parametrize("code", ["target_unknown", "target_broken"])
+def test_without_the_target_nothing_is_made(told: Told, workspace: Path, code: str) -> None:
+    plan = plan_for(workspace)
+    launcher = launcher_of(told, Refused(code, {"name": "lab", "file": "f"}))
+    assert launcher.plan(plan) is plan
+    outcome = launcher.submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Refused) and outcome.code == code and list(workspace.iterdir()) == []
+
+
+def test_a_plan_for_another_target_is_refused(told: Told, workspace: Path) -> None:
+    plan = launcher_of(told).plan(plan_for(workspace))
+    other = launcher_of(told, replace(TARGET, partition="x"))
+    assert other.submit(plan, record_for(plan), {}) == Refused("target_differs", {"name": "lab"})
+    assert other.submit(plan_for(workspace), record_for(plan), {}) == Refused("target_differs", {"name": "lab"})
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "code"),
+    [
+        (replace(TARGET, nodes=2), "train", "target_nodes"), (TARGET, "chat", "target_serves"),
+        (replace(TARGET, workspace="/x"), "train", None),
+    ],
+)
+def test_what_cannot_run_there(told: Told, workspace: Path, target: Target, kind: str, code: str | None) -> None:
+    launcher = launcher_of(told, target)
+    plan = launcher.plan(plan_for(workspace))
+    outcome = launcher.submit(plan, replace(record_for(plan), kind=kind), {})
+    assert (outcome.code if isinstance(outcome, Refused) else None) == code
+
+
+def test_where_sbatch_is_missing(told: Told, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "installed", lambda: False)
+    launcher = launcher_of(told)
+    plan = launcher.plan(plan_for(workspace))
+    assert launcher.submit(plan, record_for(plan), {}) == Refused("scheduler_missing", {"program": "sbatch"})
+    assert list(workspace.iterdir()) == []
+
+
+@pytest.mark.parametrize(("silent", "code"), [(False, "scheduler_refused"), (True, "scheduler_silent")])
+def test_a_refusal_leaves_no_folder_and_no_secret(told: Told, workspace: Path, silent: bool, code: str) -> None:
+    told.refuses = CallError("no", silent=silent)
+    launcher = launcher_of(told)
+    plan = launcher.plan(plan_for(workspace, secrets=("A",)))
+    assert launcher.submit(plan, record_for(plan), {"A": "abcdefgh"}) == Refused(code, {"reason": "no"})
+    assert not [path for path in workspace.rglob("*") if "abcdefgh" in path.name or path.name in (SEALED, FILE)]
+
+
+# -- what is told --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", PENDING)
+def test_one_that_waits(case: Case, word: str) -> None:
+    case.told.says(word, "Priority", starts=99.0)
+    assert case.poll() == Status("pending", scheduled=Scheduled("slurm", "7", word, "Priority", 99.0))
+
+
+@pytest.mark.parametrize("word", ["RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "A_WORD_OF_A_LATER_SLURM"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_one_that_lives(case: Case, word: str, begun: bool) -> None:
+    """Nothing is over that Slurm does not call so."""
+    if begun:
+        case.begin()
+    case.told.says(word, nodes="n1")
+    for _ in range(3):
+        case.later(100)
+        status = case.poll()
+        assert status.phase == ("running" if begun else "starting")
+        assert status.scheduled == Scheduled("slurm", "7", word, "", None, "n1")
+
+
+@pytest.mark.parametrize("word", OVER)
+def test_one_that_is_over_and_never_began(case: Case, word: str) -> None:
+    case.control.shim_log.write_text("bash: no such python\n")
+    case.told.says(word, "Why")
+    assert case.poll().phase == "starting"
+    case.later(SETTLE_S)
+    status = case.poll()
+    assert status.phase == "ended" and status.exit is not None
+    assert status.exit.error == f"Slurm: {word} (Why): bash: no such python"
+    canceled = word == "CANCELLED"
+    assert status.unused is not canceled
+    assert judge(status, complete=False) is (RunState.STOPPED if canceled else RunState.FAILED)
+
+
+@pytest.mark.parametrize("word", OVER)
+def test_one_that_is_over_and_whose_supervisor_wrote_nothing(case: Case, word: str) -> None:
+    case.begin()
+    case.told.says(word)
+    assert case.poll().phase == "running"
+    case.later(pulse.DEAD_S + SETTLE_S)
+    status = case.poll()
+    assert status.phase == "ended" and status.exit is not None and status.exit.error == f"Slurm: {word}"
+    expected = RunState.STOPPED if word == "CANCELLED" else RunState.FAILED
+    assert judge(status, complete=False) is expected
+    case.launcher.reap()
+    assert json.loads((case.control.root / LAST).read_text()) == {"word": word, "reason": ""}
+    case.told.jobs = []  # it has forgotten it
+    later = launcher_of(case.told)
+    with pytest.raises(OSError, match="it was just asked"):  # an answer from before it is watched tells nothing
+        later.poll(case.handle)
+    for seconds in (1, pulse.DEAD_S + SETTLE_S):
+        case.later(seconds)
+        status = later.poll(case.handle)
+    assert judge(status, complete=False) is expected
+
+
+def test_one_whose_heart_beats_goes_on_whatever_slurm_says(case: Case) -> None:
+    case.begin()
+    for count, jobs in enumerate(([], [Job("7", "NODE_FAIL", name=NAME)], None, [Job("7", "FAILED", name=NAME)]) * 5):
+        case.told.jobs = jobs
+        case.beat(count)
+        case.later(10)
+        case.launcher.poll(case.handle) if count else None
+        if count > 1:
+            status = case.poll()
+            assert status.phase == "running" and (status.elapsed or 0) >= count
+
+
+def test_one_that_nobody_knows_is_lost_only_after_a_while(case: Case) -> None:
+    case.begin()
+    case.told.jobs = []
+    case.later(1)
+    assert case.poll().phase == "running"
+    case.later(pulse.DEAD_S + SETTLE_S)
+    assert case.poll() == Status("lost", None, None, 5.0, why="gone")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_where_slurm_does_not_answer_nothing_is_over(case: Case, begun: bool) -> None:
+    if begun:
+        case.begin()
+    case.told.jobs, case.told.failure = None, "squeue did not answer within 20 s"
+    for _ in range(3):
+        case.later(1000)
+        with pytest.raises(OSError, match="Slurm has not answered: squeue did not answer"):
+            case.poll()
+
+
+def test_an_end_that_was_written_needs_no_slurm(case: Case) -> None:
+    case.told.jobs = None
+    ended = Exit("id-r1", 1, 3, started=5.0)
+    case.handle.paths.exit.write_text(json.dumps(ended.__dict__))
+    assert case.poll() == Status("ended", ended, None, 5.0)
+
+
+def test_one_that_was_cut_before_sbatch_was_never_started(case: Case) -> None:
+    (case.control.root / JOB).unlink()
+    case.told.jobs = []
+    case.later(1)
+    assert case.poll().phase == "starting"
+    case.later(SETTLE_S)
+    status = case.poll()
+    assert status.phase == "ended" and status.unused and case.launcher.give_up(case.handle)
+    assert case.poll().unused
+
+
+def test_one_that_is_just_being_submitted_is_not_taken_for_that(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another dashboard, which holds the launch lock meanwhile."""
+    monkeypatch.setattr(slurm, "SUBMIT_S", SUBMIT_S)
+    (case.control.root / JOB).unlink()
+    other = launcher_of(case.told)
+    for seconds in (1, SETTLE_S, SETTLE_S):
+        case.later(seconds)
+        assert other.poll(case.handle).phase == "starting"
+
+
+def test_a_job_is_found_by_name_and_ticket(case: Case) -> None:
+    (case.control.root / JOB).unlink()
+    ticket = case.told.submitted[0][1]
+    case.told.jobs = [
+        Job("5", "RUNNING", name=NAME, comment="another"), Job("8", "PENDING", "Resources", name=NAME, comment=ticket)
+    ]
+    case.later(1)
+    status = case.poll()
+    assert status.phase == "pending" and status.scheduled is not None and status.scheduled.job == "8"
+
+
+def test_an_answer_from_before_it_began_is_not_shown(case: Case) -> None:
+    case.told.says("PENDING", "Resources")
+    case.begin()
+    assert case.poll() == Status("running", None, None, 5.0)
+
+
+# -- stopping ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_one_that_waits_is_canceled_and_cannot_begin(case: Case, level: Any) -> None:
+    case.told.says("PENDING")
+    assert case.launcher.stop(case.handle, level) is None
+    assert ("cancel", "7") in case.told.wanted
+    status = case.poll()
+    assert status.phase == "ended" and status.wish == level and not status.unused
+    assert judge(status, complete=False) is RunState.STOPPED
+    assert case.launcher.stop(case.handle, "kill") == Refused("not_running")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_one_that_runs_is_told_by_the_token(case: Case, answers: bool) -> None:
+    """Whether Slurm answers or not."""
+    case.begin()
+    case.told.says("RUNNING")
+    if not answers:
+        case.told.jobs = None
+    assert case.launcher.stop(case.handle, "graceful") is None
+    assert case.control.read_wish() == "graceful" and case.told.wanted[-1] == ("wake", "7")
+    assert case.launcher.stop(case.handle, "kill") is None
+    assert case.launcher.stop(case.handle, "term") is None and case.control.read_wish() == "kill"
+
+
+def test_one_that_does_not_obey_is_canceled(case: Case) -> None:
+    case.begin()
+    case.told.says("RUNNING")
+    case.launcher.stop(case.handle, "kill")
+    case.poll()
+    assert ("cancel", "7") not in case.told.wanted
+    case.later(KILL_S + 1)
+    case.poll()
+    assert ("cancel", "7") in case.told.wanted
+
+
+def test_a_job_of_an_attempt_that_was_given_up_is_canceled(case: Case) -> None:
+    (case.control.root / SEALED).write_text("{}")
+    assert case.launcher.give_up(case.handle) and not (case.control.root / SEALED).exists()
+    case.told.says("PENDING")
+    assert case.poll().unused and ("cancel", "7") in case.told.wanted
+
+
+def test_one_that_is_over_is_not_stopped(case: Case) -> None:
+    case.handle.paths.exit.write_text(json.dumps(Exit("id-r1", 1, 0).__dict__))
+    assert case.launcher.stop(case.handle, "term") == Refused("not_running")
+    assert case.control.read_wish() is None
+
+
+def test_a_folder_that_cannot_be_read_is_told(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(slurm, "read_exit", fail)
+    refused = case.launcher.stop(case.handle, "term")
+    assert refused is not None and refused.code == "start_failed" and "Input/output" in refused.params["reason"]
+
+
+def test_a_look_at_one_that_waits_reads_nothing_again(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five hundred of them, twice a second, on a network disk."""
+    case.told.says("PENDING")
+    status = case.poll()
+    opened: list[object] = []
+    real = os.open
+
+    def counted(*args: Any, **more: Any) -> int:
+        opened.append(args[0])
+        return real(*args, **more)
+
+    monkeypatch.setattr(os, "open", counted)
+    assert [case.poll() for _ in range(50)] == [status] * 50
+    assert len(opened) <= 50  # spec.json, which says whom to ask
+    case.control.armed.rename(case.control.stop("term"))
+    assert case.poll().wish == "term"
+
+
+def test_what_is_forgotten_is_watched_anew(case: Case) -> None:
+    case.told.says("RUNNING")
+    case.poll()
+    case.launcher.release(case.handle, 0)
+    assert case.launcher.adopt(case.handle.paths, record_for(plan_for(case.handle.paths.root))) == case.handle
+    assert case.poll().phase == "starting"
