@@ -233,7 +233,9 @@ def test_one_that_is_over_and_never_began(case: Case, word: str) -> None:
 def test_one_that_is_over_and_whose_supervisor_wrote_nothing(case: Case, word: str) -> None:
     case.begin()
     case.told.says(word)
-    assert case.poll().phase == "running"
+    for seconds in (0, SETTLE_S + 1):  # its heart may beat: that takes a while to be seen
+        case.later(seconds)
+        assert case.poll().phase == "running"
     case.later(pulse.DEAD_S + SETTLE_S)
     status = case.poll()
     assert status.phase == "ended" and status.exit is not None and status.exit.error == f"Slurm: {word}"
@@ -261,6 +263,20 @@ def test_one_whose_heart_beats_goes_on_whatever_slurm_says(case: Case) -> None:
         if count > 1:
             status = case.poll()
             assert status.phase == "running" and (status.elapsed or 0) >= count
+
+
+def test_one_whose_heart_has_just_stopped_may_go_on(case: Case) -> None:
+    """Its node may have lost the disk for a moment, and Slurm the node."""
+    case.begin()
+    case.told.says("NODE_FAIL")
+    for count in (1, 2):
+        case.beat(count)
+        case.poll()
+        case.later(1)
+    case.later(pulse.DEAD_S - 2)
+    assert case.poll().phase == "running"
+    case.later(2 + SETTLE_S)
+    assert case.poll().phase == "ended"
 
 
 def test_one_that_nobody_knows_is_lost_only_after_a_while(case: Case) -> None:
