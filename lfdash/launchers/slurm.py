@@ -37,7 +37,7 @@ from lfdash.launchers.slurm_script import (
 )
 from lfdash.launchers.wishes import leave_wish
 from lfdash.outcomes import Refused, refused_by
-from lfdash.runs.paths import AttemptPaths, RunPaths
+from lfdash.runs.paths import AttemptPaths, RunPaths, belongs
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Exit, Handle, RunRecord, Scheduled, Status, exit_in, read_exit
 from lfdash.supervisor import failpoints, mask
@@ -76,9 +76,12 @@ class Signs:
 class Watched:
     """What this process remembers of an attempt, by its monotonic clock. since: of when it is watched. over: when its
     job was first seen over, or gone. kill: when a wish to kill was first seen. known: the last answer about one whose
-    job goes on, behind what it was made of: Slurm's answer and the mark of the attempt's folder."""
+    job goes on, behind what it was made of: Slurm's answer and the mark of the attempt's folder. ours: whether its job
+    is this folder's, and not that of the folder which this one is a copy of. conf: of its cluster."""
 
     since: float
+    ours: bool
+    conf: str
     over: float | None = None
     kill: float | None = None
     known: tuple[Snapshot, object, Status] | None = None
@@ -170,7 +173,7 @@ class SlurmLauncher:
             failpoints.hit("slurm.noted")
         except OSError as error:
             return self._taken_back(handle, plan, refused_by(error, handle.paths.root))
-        self._watched[handle] = Watched(self._clock())
+        self._watched[handle] = Watched(self._clock(), True, target.slurm_conf)
         jobs.hurry()
         return None
 
@@ -199,27 +202,40 @@ class SlurmLauncher:
     def poll(self, handle: Handle) -> Status:
         """Order of truth: exit.json, the heartbeat, what Slurm says. OSError when Slurm is needed and does not answer:
         nothing is over, or was never begun, without evidence."""
-        watched = self._watched.setdefault(handle, Watched(self._clock()))
+        watched = self._watching(handle)
         control = handle.paths.attempt(handle.attempt)
-        spec = look_json(control.spec)
-        snapshot = self.jobs(conf_of(spec)).look()
+        if not watched.ours:
+            return self._of_a_copy(handle, control)
+        snapshot = self.jobs(watched.conf).look()
         # every change of an attempt's state renames a file in its folder
         mark = look_mark(control.root)
         known = watched.known
         if known is not None and known[0] is snapshot and known[1] == mark:
             return self._with_time(known[2], control) if known[2].phase == "running" else known[2]
-        status = self._poll(handle, watched, control, spec, snapshot)
+        status = self._poll(handle, watched, control, snapshot)
         alive = status.scheduled is not None and status.scheduled.word not in OVER
         watched.known = (snapshot, mark, status) if alive and snapshot is not None else None
         return status
+
+    def _watching(self, handle: Handle) -> Watched:
+        """What is remembered of an attempt. OSError when its folder cannot be read."""
+        if handle not in self._watched:
+            conf = conf_of(look_json(handle.paths.attempt(handle.attempt).spec))
+            self._watched[handle] = Watched(self._clock(), belongs(handle.paths, handle.attempt), conf)
+        return self._watched[handle]
+
+    def _of_a_copy(self, handle: Handle, control: AttemptPaths) -> Status:
+        """The status of an attempt in a folder that was copied: no job is its own, whatever goes on in the other."""
+        wish, ended = control.read_wish(), read_exit(handle)
+        return Status("lost", None, wish, why="gone") if ended is None else Status("ended", ended, wish, ended.started)
 
     def _with_time(self, status: Status, control: AttemptPaths) -> Status:
         return replace(status, elapsed=self._pulses.look(control).elapsed)
 
     def _poll(
-        self, handle: Handle, watched: Watched, control: AttemptPaths, spec: Mapping[str, Any],
-        snapshot: Snapshot | None,
+        self, handle: Handle, watched: Watched, control: AttemptPaths, snapshot: Snapshot | None
     ) -> Status:
+        spec = look_json(control.spec)
         wish = control.read_wish()
         ended = read_exit(handle)
         if ended is not None:
@@ -358,9 +374,8 @@ class SlurmLauncher:
         if read_exit(handle) is not None:
             return True
         control = handle.paths.attempt(handle.attempt)
-        if is_given_up(str(control.root)):
+        if is_given_up(str(control.root)) or not self._watching(handle).ours:
             return True
-        look_json(control.spec)
         try:
             return self.poll(handle).phase in ("ended", "lost")
         except OSError:

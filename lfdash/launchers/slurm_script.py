@@ -21,6 +21,7 @@ from lfdash.targets.target import Target
 FILE = "batch.sh"  # in the run's folder
 LOG = "shim.log"  # of the job, in its attempt's folder
 PLAIN = re.compile(r"[A-Za-z0-9_./:@+,=%-]+")
+DAY_S = 86400
 OURS = (COUNT, FITS)  # what only our own queue reads
 GIVEN = (VISIBLE, "CUDA_DEVICE_ORDER")  # what Slurm sets itself for the GPUs that it gives
 
@@ -94,8 +95,9 @@ def options(plan: LaunchPlan, target: Target) -> Iterator[str]:
     yield option("output", LOG if is_no_pattern(plan, target) else "/dev/null")
     yield "--open-mode=append"
     yield "--no-requeue"  # who was killed may run on: a second start beside it would spoil both
-    if target.save_s:
-        yield f"--signal=B:USR1@{target.save_s}"  # to the supervisor alone
+    save_s = min(target.save_s, limit_s(target) // 2)
+    if save_s:
+        yield f"--signal=B:USR1@{save_s}"  # to the supervisor alone
     yield f"--nodes={target.nodes}"
     yield "--ntasks-per-node=1"
     gpus = gpus_of(plan, target)
@@ -112,6 +114,17 @@ def options(plan: LaunchPlan, target: Target) -> Iterator[str]:
         yield option("container-image", target.container)
         yield option("container-mounts", f"{here}:{here}")
     yield from target.extra
+
+
+def limit_s(target: Target) -> int:
+    """A target's time limit in seconds, as sbatch reads it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S. A day where it has
+    none: what the partition says is not known."""
+    days, dash, rest = target.time_limit.rpartition("-")
+    numbers = [int(part) for part in rest.split(":") if part]
+    if not numbers:
+        return DAY_S
+    units = (3600, 60, 1) if dash or len(numbers) == 3 else (60, 1)
+    return int(days or 0) * DAY_S + sum(number * unit for number, unit in zip(numbers, units, strict=False))
 
 
 def is_no_pattern(plan: LaunchPlan, target: Target) -> bool:

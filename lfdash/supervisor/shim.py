@@ -148,6 +148,8 @@ class Shim:
             self.hear(0.0)  # the trainer may have got the same signal, and have ended before it could be passed on
         self.publish(error)
         hit("shim.after_publish")
+        if self.wishes is not None:  # a scheduler shows it, and may tell people of a failure
+            sys.exit(self.code() if self.code() >= 0 else 128 - self.code())
 
     def take_lock(self) -> None:
         """Locks the attempt for as long as this process lives, or ends."""
@@ -340,12 +342,15 @@ class Shim:
         """Who asked for a stop where no wish was left in the folder: "signal" or "time_limit"."""
         return self.asked_by if self.wished() is None else None
 
+    def code(self) -> int:
+        """The exit code of the child, -N when signal N ended it, 127 when it could not be started."""
+        return 127 if self.status is None else os.waitstatus_to_exitcode(self.status)
+
     def publish(self, error: str | None) -> None:
         """Writes how it ended into the reserved space and renames it: neither needs a free block."""
-        code = 127 if self.status is None else os.waitstatus_to_exitcode(self.status)
         seconds = boot_clock() - self.clock
         record = {
-            "run_id": self.spec["run_id"], "attempt": self.spec["attempt"], "code": code, "error": error,
+            "run_id": self.spec["run_id"], "attempt": self.spec["attempt"], "code": self.code(), "error": error,
             "stop": self.acted, "sent": self.sent, "leftovers": self.leftovers, "by": self.stopped_by(),
             "started": self.wall, "ended": time.time(), "seconds": round(seconds, 3),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import typing
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from lfdash.launchers.slurm import FILE, JOB, KILL_S, LAST, SETTLE_S, SUBMIT_S, 
 from lfdash.launchers.slurm_calls import CallError, Job
 from lfdash.launchers.slurm_jobs import OVER, PENDING, Snapshot
 from lfdash.outcomes import Refused
-from lfdash.runs.paths import LEVELS, AttemptPaths
+from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths
 from lfdash.runs.record import Exit, Handle, RunRecord, RunState, Scheduled, Status
 from lfdash.runs.view import judge
 from lfdash.supervisor.remote import BEAT, SEALED
@@ -419,9 +420,25 @@ def test_a_look_at_one_that_waits_reads_nothing_again(case: Case, monkeypatch: p
 
     monkeypatch.setattr(os, "open", counted)
     assert [case.poll() for _ in range(50)] == [status] * 50
-    assert len(opened) <= 50  # spec.json, which says whom to ask
+    assert opened == []
     case.control.armed.rename(case.control.stop("term"))
     assert case.poll().wish == "term"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_copy_is_nobody_s_job(case: Case, tmp_path: Path, begun: bool) -> None:
+    """Else a stop in a copy of the workspace would end the run of the original."""
+    if begun:
+        case.begin()
+    case.told.says("RUNNING")
+    root = tmp_path / "copy" / "r1"
+    shutil.copytree(case.handle.paths.root, root)
+    handle = replace(case.handle, paths=RunPaths(root))
+    other = launcher_of(case.told)
+    assert other.poll(handle) == Status("lost", why="gone")
+    assert other.stop(handle, "kill") == Refused("not_running")
+    assert not [wanted for wanted in case.told.wanted if wanted[0] != "hurry"]
+    assert case.poll().phase == ("running" if begun else "starting")
 
 
 def test_what_is_forgotten_is_watched_anew(case: Case) -> None:

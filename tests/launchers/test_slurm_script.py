@@ -15,6 +15,7 @@ import pytest
 from lfdash.launchers.slurm_script import (
     batch_script,
     gpus_of,
+    limit_s,
     supervisor_files,
     supervisor_folder,
     unfit,
@@ -103,6 +104,22 @@ def test_a_job_asks_for_its_own_gpus(
     gres = [word for word in words(batch_script(plan, target)) if "gres" in word]
     assert gres == ([f"--gres=gpu:{gpus}"] if gpus else [])
     assert "CUDA_VISIBLE_DEVICES" not in batch_script(plan, target)
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    [
+        ("", 86400), ("5", 300), ("5:30", 330), ("1:00:00", 3600), ("2-3", 183600), ("1-0:30", 88200),
+        ("1-12:00:05", 129605),
+    ],
+)
+def test_a_time_limit_is_read_as_sbatch_reads_it(limit: str, seconds: int) -> None:
+    assert limit_s(Target("lab", "slurm", time_limit=limit)) == seconds
+
+
+def test_a_short_job_is_not_told_to_stop_as_it_starts() -> None:
+    target = Target("lab", "slurm", time_limit="2", save_s=120)
+    assert "--signal=B:USR1@60" in words(batch_script(plan_of(), target))
 
 
 def test_a_later_attempt_is_another_job() -> None:

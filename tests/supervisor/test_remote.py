@@ -60,7 +60,7 @@ def test_it_beats_as_long_as_it_lives(workspace: Path) -> None:
     wait_for(lambda: beat(handle)["count"] > first + 2)
     assert (handle.paths.attempt(1).root / BEAT).stat().st_size == BEAT_SIZE
     leave_wish(handle.paths.attempt(1), "kill")
-    assert shim.wait(20) == 0
+    assert shim.wait(20) == 128 + 9
     assert (told(handle)["code"], told(handle)["stop"], told(handle)["by"]) == (-9, ["kill"], None)
 
 
@@ -104,7 +104,7 @@ def test_what_a_run_prints_of_its_sealed_secrets_is_hidden(workspace: Path) -> N
 
 def test_secrets_that_are_gone_are_told_and_nothing_starts(workspace: Path) -> None:
     handle = made(plan_for(workspace, steps=1), sealed=["HF_TOKEN"])
-    assert supervise(handle).wait(20) == 0
+    assert supervise(handle).wait(20) == 127
     assert told(handle)["code"] == 127 and "secrets of this run (HF_TOKEN)" in told(handle)["error"]
     assert not handle.paths.console.exists()
 
@@ -137,7 +137,7 @@ def test_a_job_of_an_earlier_making_of_the_attempt_starts_nothing(workspace: Pat
 
 def test_what_stands_behind_two_dashes_is_started(workspace: Path) -> None:
     handle = made(plan_for(workspace, steps=1))
-    assert supervise(handle, "--", "/bin/sh", "-c", "echo hello; exit 5").wait(20) == 0
+    assert supervise(handle, "--", "/bin/sh", "-c", "echo hello; exit 5").wait(20) == 5
     assert told(handle)["code"] == 5 and handle.paths.console.read_text() == "hello\n"
 
 
@@ -163,7 +163,7 @@ def test_a_signal_that_ends_the_trainer_first_is_told_all_the_same(workspace: Pa
     shim.send_signal(signal.SIGTERM)
     wait_for(lambda: start_ticks(child) is None)
     pause.unlink()
-    assert shim.wait(20) == 0
+    assert shim.wait(20) == 128 + 15
     assert (told(handle)["code"], told(handle)["stop"], told(handle)["by"]) == (-15, [], "signal")
 
 
@@ -173,7 +173,7 @@ def test_a_wish_that_was_left_is_not_of_somebody_else(workspace: Path) -> None:
     wait_for(lambda: handle.paths.attempt(1).child.exists())
     leave_wish(handle.paths.attempt(1), "term")
     shim.send_signal(signal.SIGTERM)
-    assert shim.wait(20) == 0 and told(handle)["by"] is None and "term" in told(handle)["stop"]
+    assert shim.wait(20) == 128 + 15 and told(handle)["by"] is None and "term" in told(handle)["stop"]
 
 
 def test_a_wish_is_seen_without_asking_for_names_that_are_not_there(
