@@ -253,3 +253,19 @@ def test_every_cure_is_a_value_that_its_field_takes() -> None:
 def test_a_missing_package_is_named_not_a_word_before_it(line: str, package: str) -> None:
     found = diagnose([f"ImportError: {line}"], 1)
     assert found is not None and (found.id, found.params["what"]) == ("package_missing", package)
+
+
+@pytest.mark.parametrize(
+    ("word", "cause"),
+    [
+        ("TIMEOUT (TimeLimit)", "slurm_time"), ("OUT_OF_MEMORY (OutOfMemory)", "slurm_memory"),
+        ("NODE_FAIL", "slurm_node"), ("PREEMPTED", "slurm_preempted"), ("FAILED (NonZeroExitCode): x", "slurm_ended"),
+    ],
+)
+def test_what_slurm_says_of_a_run_that_wrote_no_end(word: str, cause: str) -> None:
+    """Where the run itself says nothing."""
+    found = diagnose(["{'loss': '1.0'}"], None, f"Slurm: {word}")
+    assert found is not None and found.id == cause
+    own = ["Traceback (most recent call last):", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate"]
+    found = diagnose(own, None, f"Slurm: {word}")
+    assert found is not None and found.id == "gpu_memory"
