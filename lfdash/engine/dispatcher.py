@@ -19,6 +19,7 @@ from lfdash.jobs import yaml_format
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder
 from lfdash.launchers.base import Launched, Launcher
+from lfdash.launchers.table import is_target
 from lfdash.outcomes import DISK_FULL, NOT_WRITABLE, Refused, refused_by
 from lfdash.queue.commands import QueueCommands, taken
 from lfdash.queue.genuine import MADE, why_not_ours
@@ -188,8 +189,8 @@ class Dispatcher:
     def _unvouched(self, entry: QueueEntry) -> Reason | None:
         """Why a job is started only by whoever looks at it: it runs what the workspace's targets name, and both files
         may be somebody else's."""
-        local = self._launcher(entry.record).local
-        return None if local or entry.run_id in self._vouched else Reason("target_waits")
+        vouched = not is_target(entry.record.launcher) or entry.run_id in self._vouched
+        return None if vouched else Reason("target_waits")
 
     def _launcher(self, record: RunRecord) -> Launcher:
         return self._watcher.launchers.get(record.launcher)
@@ -223,7 +224,7 @@ class Dispatcher:
             return refused
         request = request or ResourceRequest()
         record = replace(record, launcher=self._launcher(record).name)
-        if not self._launcher(record).local and not self._queue.jobs.settings().paused:
+        if is_target(record.launcher) and not self._queue.jobs.settings().paused:
             return self.launch(plan, record, request)  # who gives its devices out has a queue of its own
         place = self._pools()(record).place(request, self._fitting(plan, request))
         if isinstance(place, NoRoom) and place.never:

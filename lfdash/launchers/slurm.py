@@ -410,7 +410,7 @@ def check(plan: LaunchPlan, record: RunRecord, target: Target) -> Refused | None
     """What speaks against a submission, seen before anything is written."""
     if named(record.kind).serves:
         return Refused("target_serves", {"name": target.name})
-    if target.nodes > 1:
+    if target.nodes > 1 and not named(record.kind).trains:
         return Refused("target_nodes", {"name": target.name, "nodes": str(target.nodes)})
     odd = unfit(plan, target)
     if odd is not None:

@@ -16,12 +16,19 @@ from lfdash import supervisor
 from lfdash.jobs.resources import COUNT, FITS, VISIBLE, request_of
 from lfdash.runs.paths import PRIVATE, RunPaths
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
+from lfdash.supervisor.nodes import EACH, FIRST
 from lfdash.targets.target import Target
 
 FILE = "batch.sh"  # in the run's folder
 LOG = "shim.log"  # of the job, in its attempt's folder
 PLAIN = re.compile(r"[A-Za-z0-9_./:@+,=%-]+")
 DAY_S = 86400
+# what LLaMA-Factory's launcher.py makes torchrun of on each node; NODE_RANK is of the node
+TORCHRUN = (
+    'export FORCE_TORCHRUN=1 NNODES="$SLURM_JOB_NUM_NODES" NPROC_PER_NODE="${SLURM_GPUS_ON_NODE:-1}"',
+    'export MASTER_ADDR="${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}"',
+    "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
+)
 OURS = (COUNT, FITS)  # what only our own queue reads
 GIVEN = (VISIBLE, "CUDA_DEVICE_ORDER")  # what Slurm sets itself for the GPUs that it gives
 
@@ -158,8 +165,14 @@ def batch_script(plan: LaunchPlan, target: Target) -> str:
     env = {**target.env, **{name: value for name, value in plan.env.items() if name not in (*OURS, *GIVEN)}}
     lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     program = there(plan, target, f"{supervisor_folder()}/lfdash/supervisor/__main__.py")
-    start = shlex.join([python_of(plan, target), "-I", "-S", program, folder, "--"])
-    lines.append(f"exec {start} \\\n  {shlex.join(command_of(plan, target))}")
+    supervise = [python_of(plan, target), "-I", "-S", program, folder]
+    command = command_of(plan, target)
+    if target.nodes > 1:
+        lines += TORCHRUN
+        cpus = [f"--cpus-per-task={target.cpus}"] if target.cpus else []  # srun does not take sbatch's
+        command = ["srun", "--kill-on-bad-exit=1", "--wait=60", *cpus, *supervise, EACH, "--", *command]
+        supervise = [*supervise, FIRST]
+    lines.append(f"exec {shlex.join([*supervise, '--'])} \\\n  {shlex.join(command)}")
     return "\n".join(lines) + "\n"
 
 

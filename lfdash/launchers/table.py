@@ -19,10 +19,10 @@ from lfdash.targets.target import Target
 TABLE = {
     "local": "lfdash.launchers.local:LocalLauncher",
 }
+DEFAULT = "local"
 TARGETS = {
     "slurm": "lfdash.launchers.slurm:SlurmLauncher",
 }
-DEFAULT = "local"
 FindTarget = Callable[[str], "Target | Refused"]
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,11 @@ logger = logging.getLogger(__name__)
 def no_target(name: str) -> Target | Refused:
     """Where there are no targets."""
     return Refused("target_unknown", {"name": name, "file": ""})
+
+
+def is_target(name: str) -> bool:
+    """Whether a launcher of that name runs jobs on a target."""
+    return ":" in name
 
 
 def get(name: str, find_target: FindTarget = no_target) -> Launcher:

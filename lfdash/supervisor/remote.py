@@ -34,6 +34,10 @@ class Heart:
         self._count = 0
         self._began = boot_clock()
 
+    def stop(self) -> None:
+        """Beats no more."""
+        self._every = None
+
     def beat(self, **told: Any) -> None:
         """Beats if it is time. A disk that fails is no reason to stop a run."""
         if self._every is None or time.monotonic() < self._next:

@@ -300,10 +300,14 @@ class Shim:
             level = self.wished() or ("graceful" if self.asked_by else None)
             members = descendants(os.getpid()) if level is not None and level not in self.acted else []
             if level is not None and members:  # nobody: it ended by itself in this moment
-                self.sent.append(pass_on(members, level, self.ranks.known))
+                self.sent.append(self.pass_on(members, level))
                 self.acted.append(level)
             self.hide_secrets()
             self.hear(POLL_S)
+
+    def pass_on(self, members: list[int], level: str) -> str:
+        """Carries a wish out on the run's processes; the name of the signal that was sent."""
+        return pass_on(members, level, self.ranks.known)
 
     def hide_secrets(self, last: bool = False) -> None:
         """Overwrites what the run printed of its secrets, in the run's logs."""
