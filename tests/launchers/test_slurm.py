@@ -165,7 +165,8 @@ def test_a_plan_for_another_target_is_refused(told: Told, workspace: Path) -> No
 @pytest.mark.parametrize(
     ("target", "kind", "code"),
     [
-        (replace(TARGET, nodes=2), "train", "target_nodes"), (TARGET, "chat", "target_serves"),
+        (replace(TARGET, nodes=2), "export", "target_nodes"), (replace(TARGET, nodes=2), "train", None),
+        (TARGET, "chat", "target_serves"),
         (replace(TARGET, workspace="/x"), "train", None),
     ],
 )

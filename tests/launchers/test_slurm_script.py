@@ -35,6 +35,7 @@ TARGETS = {
     "apptainer": Target(
         "lab", "slurm", cli="llamafactory-cli", container="/images/lf.sif", runner="apptainer", gpus=1, python="python3"
     ),
+    "nodes": Target("lab", "slurm", nodes=2, cpus=8, gpus=4),
     "pyxis": Target("lab", "slurm", cli="llamafactory-cli", container="nvcr.io#x/y:1", runner="pyxis", gpus=1),
 }
 
