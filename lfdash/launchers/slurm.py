@@ -39,7 +39,7 @@ from lfdash.launchers.wishes import leave_wish
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.paths import AttemptPaths, RunPaths, belongs
 from lfdash.runs.plan import LaunchPlan
-from lfdash.runs.record import Exit, Handle, RunRecord, Scheduled, Status, exit_in, read_exit
+from lfdash.runs.record import ELSEWHERE_UNSEEN, Exit, Handle, RunRecord, Scheduled, Status, exit_in, read_exit
 from lfdash.supervisor import failpoints, mask
 from lfdash.supervisor.records import give_up, is_given_up
 from lfdash.supervisor.remote import TICKET, burn_sealed, seal
@@ -304,7 +304,7 @@ class SlurmLauncher:
         if live or signs.pulse.beats:
             status = Status("running", None, wish, started, signs.pulse.elapsed, scheduled=told)
             return status if child else replace(status, phase="starting")
-        if job is None and not signs.asked:
+        if job is None and not signs.asked and not self._is_young(signs, watched):
             raise self._unseen(signs.spec)
         settled = watched.over is not None and self._clock() - watched.over > SETTLE_S
         if not settled or not signs.pulse.quiet:
@@ -344,7 +344,8 @@ class SlurmLauncher:
 
     def _unseen(self, spec: Mapping[str, Any]) -> OSError:
         """What is said where only Slurm could tell, and does not."""
-        return OSError(f"Slurm has not answered: {self.jobs(conf_of(spec)).failure or 'it was just asked'}")
+        why = self.jobs(conf_of(spec)).failure or "it was just asked"
+        return OSError(ELSEWHERE_UNSEEN, f"Slurm has not answered: {why}")
 
     # -- stopping ---------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from lfdash.launchers.slurm_calls import CallError, Calls, Job
 
 EVERY_S = 3.0  # between two questions at least
+SOON_S = 1.0  # the same, once after something was started or stopped
 SHARE = 10.0  # times as long as an answer took: a controller that is slow is asked less often
 MOST_S = 60.0  # between two questions at most, while there are no answers
 STALE_S = 45.0  # from which age on an answer is none
@@ -70,6 +71,7 @@ class SlurmJobs:
         self._lock = threading.Lock()
         self._busy = False
         self._again = False  # somebody wanted an answer of a later moment than the one that is being given
+        self._began = float("-inf")
         self._due = 0.0
         self._pause = EVERY_S
         self._wanted: dict[tuple[str, str], tuple[str, str, str]] = {}  # (what, job or name) -> how to find it
@@ -99,10 +101,10 @@ class SlurmJobs:
         self.hurry()
 
     def hurry(self) -> None:
-        """Has the next question asked now; not while there are no answers."""
+        """Has the next question asked soon; not while there are no answers."""
         with self._lock:
             if not self.failure:
-                self._due, self._again = 0.0, self._busy
+                self._due, self._again = min(self._due, self._began + SOON_S), self._busy
         self._start()
 
     def _start(self) -> None:
@@ -120,7 +122,7 @@ class SlurmJobs:
             for key, how in known.items():
                 self._carry_out(key, how)
             self.asked += 1
-            began = self._clock()
+            began = self._began = self._clock()
             self._seen = Snapshot.of(began, self.calls.jobs(ASK_S))
             self.failure, self._pause = "", max(EVERY_S, SHARE * (self._clock() - began))
             self._tidy(known)
@@ -129,7 +131,8 @@ class SlurmJobs:
             self._pause = min(MOST_S, 2 * self._pause)
         finally:
             with self._lock:
-                self._due = self._clock() + (0.0 if self._again and not self.failure else self._pause)
+                again = self._again and not self.failure
+                self._due = self._began + SOON_S if again else self._clock() + self._pause
                 self._busy = False
             self._answered.set()
 

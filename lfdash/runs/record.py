@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -175,6 +176,9 @@ class RunRecord:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"run.json cannot be read: {error!r}") from error
         return as_record(cls, data, "run.json")
+
+
+ELSEWHERE_UNSEEN = errno.EHOSTDOWN  # of the OSError for a run of which only a scheduler elsewhere could tell
 
 
 Phase = Literal["pending", "starting", "running", "ended", "lost"]

@@ -19,12 +19,23 @@ from lfdash.runs.kept import Kept, KeptRun, can_be_kept, no_collection
 from lfdash.runs.newest_first import NewestFirst, when
 from lfdash.runs.paths import EXIT, LOG, RECORD, RunPaths
 from lfdash.runs.places import SETTLE_S, Mark, Places, is_unlogged, reason
-from lfdash.runs.record import RUN_ID, TERMINAL, Attempt, Exit, Handle, RunRecord, RunState, Status, read_exit
+from lfdash.runs.record import (
+    ELSEWHERE_UNSEEN,
+    RUN_ID,
+    TERMINAL,
+    Attempt,
+    Exit,
+    Handle,
+    RunRecord,
+    RunState,
+    Status,
+    read_exit,
+)
 from lfdash.runs.view import RunView, judge, known, view_plain, view_run, view_unknown
 
 logger = logging.getLogger(__name__)
 
-NOT_OURS = (errno.EACCES, errno.EPERM, errno.EXDEV)
+NOT_OURS = (errno.EACCES, errno.EPERM, errno.EXDEV, ELSEWHERE_UNSEEN)  # what these hide has no device of this machine
 MANY = 500  # runs that are looked at in one go
 TURNS = 20  # walks in which every run that is over is read anew once, whatever its folder's time of change says
 
@@ -219,7 +230,8 @@ class RunScan:
 
     @property
     def in_doubt(self) -> tuple[str, str] | None:
-        """One of them that may have a device, and why; not what this user has no right to read, and never had."""
+        """One of them that may have a device, and why; not what this user has no right to read, and never had,
+        nor a run that a scheduler has, which does not answer."""
         errors = {**self.failed, **self._errors}
         return next(((path, reason(one)) for path, one in errors.items() if one.errno not in NOT_OURS), None)
 

@@ -198,3 +198,28 @@ def test_a_real_training(
     wait_for(lambda: (registry.refresh(), registry.get(run.id).state)[1] is RunState.SUCCEEDED, 240)
     assert json.loads((view.path / "trainer_state.json").read_text())["global_step"] == 16
     assert {f"lfdash-{run.id}-{number}" for number in (1, 2)} <= {job[2] for job in cluster.jobs()}
+
+
+def test_a_cluster_that_does_not_answer_keeps_nobody_from_this_machine(
+    services: Services, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run cannot be seen, and says why; a job for this machine starts all the same."""
+    monkeypatch.setattr("lfdash.launchers.slurm_jobs.ASK_S", 2.0)
+    monkeypatch.setattr("lfdash.launchers.slurm_jobs.STALE_S", 4.0)
+    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 0.0)
+    registry = services.registry
+    for name in ("n1", "n2"):
+        cluster.call("scontrol", "update", f"nodename={name}", "state=drain", "reason=test")
+    plan, record = job(services, steps=1)
+    assert isinstance(registry.launch(plan, record), Launched)
+    wait_for(lambda: (view := registry.get(plan.run_id)) and view.scheduled and view.scheduled.word == "PENDING", 30)
+    cluster.pause("slurmctld")
+    view = wait_for(lambda: (found := registry.get(plan.run_id)).unseen and found, 40)
+    assert "Slurm has not answered" in view.unseen
+    here = plan_for(services.workspace.root, name="here", cli=services.cli_path, steps=1)
+    assert isinstance(registry.launch(here, record_for(here)), Launched)
+    assert wait_end(registry, here.run_id, 40).state is RunState.SUCCEEDED
+    cluster.go_on("slurmctld")
+    wait_for(lambda: not registry.get(plan.run_id).unseen, 60)
+    assert registry.stop(plan.run_id, "kill") is None
+    assert wait_end(registry, plan.run_id, 40).state is RunState.STOPPED

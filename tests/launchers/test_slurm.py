@@ -342,6 +342,16 @@ def test_a_job_is_found_by_name_and_ticket(case: Case) -> None:
     assert status.phase == "pending" and status.scheduled is not None and status.scheduled.job == "8"
 
 
+def test_one_that_has_just_begun_is_seen_before_slurm_tells_of_it(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nothing could be started beside it for a moment."""
+    monkeypatch.setattr(slurm, "SUBMIT_S", SUBMIT_S)
+    case.begin()
+    case.told.jobs = None
+    assert case.poll() == Status("running", None, None, 5.0)
+
+
 def test_an_answer_from_before_it_began_is_not_shown(case: Case) -> None:
     case.told.says("PENDING", "Resources")
     case.begin()

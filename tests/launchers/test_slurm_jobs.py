@@ -11,7 +11,7 @@ import pytest
 
 from lfdash.launchers import slurm_jobs
 from lfdash.launchers.slurm_calls import CallError, Calls, Job
-from lfdash.launchers.slurm_jobs import EVERY_S, MOST_S, STALE_S, SlurmJobs, Snapshot, jobs_of
+from lfdash.launchers.slurm_jobs import EVERY_S, MOST_S, SOON_S, STALE_S, SlurmJobs, Snapshot, jobs_of
 from tests.support.runs import wait_for
 
 
@@ -190,15 +190,26 @@ def test_a_wake_that_fails_is_done_once_and_stops_no_question(fake: Fake) -> Non
 
 def test_who_wants_a_later_answer_gets_one_at_once(fake: Fake) -> None:
     """Also while an earlier question is on its way."""
-    jobs, _, look = asks(fake)
+    jobs, clock, look = asks(fake)
     look()
+    clock.now += SOON_S
     fake.gate.clear()
     jobs.hurry()
     jobs.hurry()
     fake.gate.set()
     wait_for(lambda: not jobs._busy)
+    clock.now += SOON_S
     look()
     assert questions(fake) == 3
+
+
+def test_a_hundred_submissions_are_no_hundred_questions(fake: Fake) -> None:
+    jobs, clock, look = asks(fake)
+    for _ in range(100):
+        clock.now += 0.05
+        jobs.hurry()
+        look()
+    assert questions(fake) <= 1 + 100 * 0.05 / SOON_S
 
 
 def test_all_launchers_of_a_cluster_ask_through_one() -> None:
