@@ -9,6 +9,7 @@ process ended before it could write its number down.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets as random
 import time
@@ -141,7 +142,8 @@ class SlurmLauncher:
         if refused is not None or isinstance(target, Refused):
             return refused or Refused("target_unknown")
         ticket = random.token_hex(8)
-        paths = folder.make(plan, replace(record, launcher=self.name), self.machine, spec_of(plan, target, ticket))
+        spec = spec_of(plan, target, ticket, secrets)
+        paths = folder.make(plan, replace(record, launcher=self.name), self.machine, spec)
         if isinstance(paths, Refused):
             return paths
         handle = Handle(plan.run_id, plan.attempt, paths)
@@ -169,7 +171,7 @@ class SlurmLauncher:
                     return self._taken_back(handle, plan, Refused(code, {"reason": str(error)}))
             failpoints.hit("slurm.submitted")
             with suppress(OSError):  # it is found by its name all the same
-                write_text_atomic(control.root / JOB, f'{{"id": "{number}"}}\n')
+                write_text_atomic(control.root / JOB, json.dumps({"id": number}) + "\n")
             failpoints.hit("slurm.noted")
         except OSError as error:
             return self._taken_back(handle, plan, refused_by(error, handle.paths.root))
@@ -320,7 +322,7 @@ class SlurmLauncher:
         last = signs.control.root / LAST
         if signs.job is not None:
             word, reason = signs.job.word, signs.job.reason
-            self._notes[last] = f'{{"word": "{word}", "reason": "{reason.replace(chr(34), "")}"}}\n'
+            self._notes[last] = json.dumps({"word": word, "reason": reason}) + "\n"
         else:
             told = look_json(last)
             word, reason = str(told.get("word") or ""), str(told.get("reason") or "")
@@ -419,12 +421,12 @@ def check(plan: LaunchPlan, record: RunRecord, target: Target) -> Refused | None
     return None if installed() else Refused("scheduler_missing", {"program": "sbatch"})
 
 
-def spec_of(plan: LaunchPlan, target: Target, ticket: str) -> dict[str, Any]:
+def spec_of(plan: LaunchPlan, target: Target, ticket: str, secrets: Mapping[str, str]) -> dict[str, Any]:
     """What spec.json says of an attempt that a node starts: paths as they are there, and what the supervisor does
     beside. Its console is named from the attempt's folder."""
     return {
         "cwd": there(plan, target, ""), "console": os.path.join("..", "..", "console.log"), "beat": BEAT_S,
-        "ticket": ticket, "sealed": list(plan.secrets), "secrets": mask.names(os.environ, plan.secrets),
+        "ticket": ticket, "sealed": sorted(secrets), "secrets": mask.names(os.environ, plan.secrets),
         "slurm": {"target": target.name, "conf": target.slurm_conf},
     }
 

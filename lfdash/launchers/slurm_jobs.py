@@ -48,9 +48,11 @@ class Snapshot:
         return cls(began, {job.id: job for job in found}, by_name)
 
     def find(self, job: str, name: str, ticket: str) -> Job | None:
-        """A job by its number; where nobody wrote it down, by its name, the one with the right ticket first."""
+        """A job by its number, where it is that job still: a controller that has lost its state counts anew. Where
+        nobody wrote the number down, by its name and ticket."""
         if job:
-            return self.by_id.get(job)
+            found = self.by_id.get(job)
+            return found if found is not None and (found.name == name or found.comment == ticket) else None
         named = self.by_name.get(name, ())
         return next((one for one in named if one.comment == ticket), None)
 

@@ -342,6 +342,16 @@ def test_a_job_is_found_by_name_and_ticket(case: Case) -> None:
     assert status.phase == "pending" and status.scheduled is not None and status.scheduled.job == "8"
 
 
+def test_another_job_of_that_number_is_not_it(case: Case) -> None:
+    """As after a controller that has lost its state."""
+    case.begin()
+    case.told.jobs = [Job("7", "RUNNING", name="lfdash-other-1", comment="other")]
+    for seconds in (1, pulse.DEAD_S + SETTLE_S):
+        case.later(seconds)
+        status = case.poll()
+    assert status.phase == "lost" and status.scheduled is None
+
+
 def test_one_that_has_just_begun_is_seen_before_slurm_tells_of_it(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
