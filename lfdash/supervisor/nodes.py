@@ -45,6 +45,13 @@ class NodesShim(Shim):
         if self.kill_at is not None and time.monotonic() > self.kill_at:
             kill(descendants(os.getpid()))
 
+    def publish(self, error: str | None) -> None:
+        """The nodes may have carried a wish out before it was seen here."""
+        wish = self.wished()
+        if wish is not None and wish not in self.acted:
+            self.acted.append(wish)
+        super().publish(error)
+
     def stopped_by(self) -> str | None:
         return self.asked_by if self.left else super().stopped_by()
 

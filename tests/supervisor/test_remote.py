@@ -199,3 +199,19 @@ def test_a_wish_is_seen_without_asking_for_names_that_are_not_there(
     assert watch.look() == "kill" == WishWatch(str(tmp_path)).look()
     (tmp_path / "stop.kill").unlink()
     assert WishWatch(str(tmp_path)).look() is None
+
+
+def test_a_wish_that_the_nodes_were_quicker_with_was_acted_on(workspace: Path) -> None:
+    """They see it themselves, and srun may be over before the first supervisor looks."""
+    handle = made(plan_for(workspace))
+    pause = workspace.parent / "pause"
+    command = ["--nodes", "--", "/bin/sh", "-c", f"while [ ! -e {workspace}/go ]; do sleep 0.05; done; exit 143"]
+    shim = supervise(handle, *command, env={VARIABLE: f"shim.announced=pause:{pause}"})
+    wait_for(lambda: pause.exists() and pause.read_text())
+    leave_wish(handle.paths.attempt(1), "term")
+    (workspace / "go").touch()
+    child = json.loads(handle.paths.attempt(1).child.read_text())["child"]
+    wait_for(lambda: start_ticks(child) is None)
+    pause.unlink()
+    assert shim.wait(20) == 143
+    assert (told(handle)["code"], told(handle)["stop"], told(handle)["by"]) == (143, ["term"], None)
