@@ -21,6 +21,9 @@ from lfdash.outcomes import Refused
 
 CONFIG_BYTES = 1 << 20  # of an adapter_config.json; one with a long list of modules has some ten thousand
 BASE_KEY = "base_model_name_or_path"
+TYPE_KEY = "peft_type"  # peft loads no adapter without one (peft/config.py)
+TYPE = re.compile(r"[A-Z][A-Z0-9_]{1,40}")  # as in peft/utils/peft_types.py; newer peft has more of them
+TOLD = 60  # letters of what stands there instead
 COPIES = re.compile(r"(-unsloth)?-bnb-[48]bit$")  # Unsloth trains on such a copy of the model that was asked for
 
 
@@ -80,6 +83,9 @@ def wrong_config(services: Services, path: Path, name: str, model: object) -> Un
     if isinstance(config, Unreadable):
         code = "adapter_broken" if config.failure is None else "adapter_unknown"
         return Unsound(name, code, {"reason": config.reason}, "error" if config.failure is None else "warning")
+    kind = config.get(TYPE_KEY)
+    if not isinstance(kind, str) or not TYPE.fullmatch(kind):
+        return Unsound(name, "adapter_type", {"type": str(kind)[:TOLD]})
     base = config.get(BASE_KEY)
     if not isinstance(base, str) or not base or not isinstance(model, str) or not model:
         return None

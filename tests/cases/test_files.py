@@ -327,5 +327,5 @@ def with_adapter(services: Services) -> None:
     """Lays the adapter down that the exports name."""
     adapter = services.workspace.root / "saves" / "demo" / "lora" / "a" / "adapter_config.json"
     adapter.parent.mkdir(parents=True)
-    adapter.write_text("{}")
+    adapter.write_text('{"peft_type": "LORA"}')
     adapter.with_name("adapter_model.safetensors").write_bytes(b"0")

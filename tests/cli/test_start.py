@@ -53,7 +53,7 @@ def test_problems_keep_it_from_starting(workspace: Path, tmp_path: Path) -> None
 def test_warnings_are_told_beside_the_run_that_was_started(workspace: Path, tmp_path: Path) -> None:
     old = workspace / "saves" / "m" / "lora" / "old"
     old.mkdir(parents=True)
-    (old / "adapter_config.json").write_text("{}")
+    (old / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (old / "adapter_model.safetensors").write_bytes(b"0")
     dead = [{"current_steps": step, "total_steps": 9, "loss": math.nan} for step in range(3, 10)]
     (old / "trainer_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in dead))

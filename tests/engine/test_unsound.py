@@ -71,6 +71,21 @@ def test_an_adapter_whose_config_is_broken_is_refused(services: Services, what: 
     assert code_of(why_unsound(services, ARGS)) == "adapter_broken"
 
 
+@pytest.mark.parametrize("kind", [None, "", "banana", 7, ["LORA"], "LORA\u202e", "L" * 99])
+def test_an_adapter_of_no_type_is_refused(services: Services, kind: object) -> None:
+    config = {"base_model_name_or_path": "models/demo-llama"} | ({} if kind is None else {"peft_type": kind})
+    (services.workspace.root / FOLDER / "adapter_config.json").write_text(json.dumps(config))
+    assert code_of(job_for_folder(services, EVALUATING, FOLDER)) == "adapter_type"
+    ((found,),) = unsound(services, ARGS).values()
+    assert (found.code, found.level) == ("adapter_type", "error") and len(found.params["type"]) <= module.TOLD
+
+
+def test_a_type_that_a_newer_peft_may_have_is_taken(services: Services) -> None:
+    config = {"base_model_name_or_path": "models/demo-llama", "peft_type": "NEW_2"}
+    (services.workspace.root / FOLDER / "adapter_config.json").write_text(json.dumps(config))
+    assert isinstance(job_for_folder(services, EVALUATING, FOLDER), JobConfig)
+
+
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_folder_without_a_run_is_no_model_because_its_adapter_is_broken(services: Services, what: str) -> None:
     other = services.workspace.root / "adapters" / "mine"
@@ -104,14 +119,15 @@ def test_a_folder_that_cannot_be_looked_into_is_not_known(
 
 def test_another_base_model_than_the_run_was_trained_on_is_refused(services: Services) -> None:
     config = services.workspace.root / FOLDER / "adapter_config.json"
-    config.write_text(json.dumps({"base_model_name_or_path": "models/other"}))
+    config.write_text(json.dumps({"base_model_name_or_path": "models/other", "peft_type": "LORA"}))
     refused = job_for_folder(services, EVALUATING, FOLDER)
     assert code_of(refused) == "adapter_base"
     assert isinstance(refused, Refused) and refused.params["base"] == "models/other"
     assert refused.params["model"] == "models/demo-llama"
     ((found,),) = unsound(services, ARGS).values()
     assert (found.code, found.level) == ("adapter_base", "warning"), "of a job that somebody wrote, it may be meant"
-    config.write_text(json.dumps({"base_model_name_or_path": str(services.workspace.root / "models/demo-llama")}))
+    own = str(services.workspace.root / "models/demo-llama")
+    config.write_text(json.dumps({"base_model_name_or_path": own, "peft_type": "LORA"}))
     assert isinstance(job_for_folder(services, EVALUATING, FOLDER), JobConfig)
 
 

@@ -94,7 +94,8 @@ def add_run(
         paths.console.write_text(f"loading\nTraceback (most recent call last):\n  File x\n{last}\n", encoding="utf-8")
     if state is not RunState.FAILED:
         (paths.root / "adapter_model.safetensors").write_bytes(b"0" * 2048)
-        (paths.root / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": f"models/{model}"}))
+        adapter = {"base_model_name_or_path": f"models/{model}", "peft_type": "LORA"}
+        (paths.root / "adapter_config.json").write_text(json.dumps(adapter))
         state_file = {"global_step": steps, "max_steps": total, "log_history": []}
         paths.trainer_state.write_text(json.dumps(state_file), encoding="utf-8")
     for step in checkpoints:

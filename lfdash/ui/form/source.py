@@ -20,7 +20,7 @@ UNMEANT = "source.unmeant"  # (kind, why what was typed was refused, names like 
 ADDING = "source.adding"  # the kind whose form asks for another adapter
 
 LOADED = (source.ADAPTERS, PATH)  # the fields that name what is loaded
-UNLOADABLE = frozenset({"named_absent", "named_unfit", "adapter_broken", "weights_gone"})
+UNLOADABLE = frozenset({"named_absent", "named_unfit", "adapter_broken", "adapter_type", "weights_gone"})
 
 
 def draw(form: Form) -> None:

@@ -153,7 +153,7 @@ def test_what_is_no_adapter_is_not_put_beside_one(services: Services) -> None:
 def test_a_checkpoint_is_loaded_as_its_run(services: Services) -> None:
     app = visit(services, "chat", checkpoints=(20,))
     folder = f"{TAUGHT}/checkpoint-20"
-    (services.workspace.root / folder / "adapter_config.json").write_text(json.dumps({}))
+    (services.workspace.root / folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
     (services.workspace.root / folder / "adapter_model.safetensors").write_bytes(b"0")
     app = pick(app, folder)
     assert app.session_state["top.checkpoint_path"] == [folder] and app.session_state["top.template"] == "llama3"

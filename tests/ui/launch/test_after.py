@@ -128,7 +128,7 @@ def with_nan(line: str) -> str:
 
 def test_weights_of_a_loss_that_was_no_number_are_not_offered(services: Services) -> None:
     paths = add_run(services.workspace.root, "old", checkpoints=(20, 40))
-    (paths.root / "checkpoint-20" / "adapter_config.json").write_text("{}")
+    (paths.root / "checkpoint-20" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (paths.root / "checkpoint-20" / "adapter_model.safetensors").write_bytes(b"0")
     rows = paths.trainer_log.read_text().splitlines()
     paths.trainer_log.write_text("".join(f"{line}\n" for line in (*rows[:30], *map(with_nan, rows[30:]))))
@@ -142,7 +142,7 @@ def test_of_a_run_that_goes_on_its_last_checkpoint_can_be_tried(services: Servic
     services.registry.refresh()
     view = view_of(services, "going")
     object.__setattr__(view, "state", RunState.RUNNING)
-    (view.path / "checkpoint-20" / "adapter_config.json").write_text("{}")
+    (view.path / "checkpoint-20" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (view.path / "checkpoint-20" / "adapter_model.safetensors").write_bytes(b"0")
     object.__setattr__(view.saved, "model", None)
     reasons = {step.name: after.why_not(step, [after.Subject(services, view)]) for step in after.NEXT_STEPS}
