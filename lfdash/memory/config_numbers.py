@@ -36,6 +36,10 @@ LARGEST: Mapping[str, int] = {
     "intermediate": 2**20, "experts": 2**14, "active": 2**14, "expert_intermediate": 2**20, "dense_layers": 2**12,
     "shared_intermediate": 2**20,
 }
+# Of a tower: pixels of a patch, of a picture, patches that become one token (in a row). Published: 32, 1024, 2.
+PICTURE: dict[str, int] = {
+    "patch_size": 2**10, "spatial_patch_size": 2**10, "image_size": 2**15, "spatial_merge_size": 2**6,
+}
 LARGEST_RANK, MOST_BITS = 2**18, 32
 
 
@@ -93,7 +97,7 @@ def numbers_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
         limits |= dict.fromkeys(SHARED_EXPERTS, LARGEST["experts"]) | dict.fromkeys(LATENT, LARGEST_RANK)
         yield from ((key, place[key], most) for key, most in limits.items() if key in place)
     tower, quantized = part(config, VISION_PARTS), part(config, ("quantization_config",))
-    limits = {key: LARGEST[name] for name, keys in TOWER.items() for key in keys}
+    limits = {key: LARGEST[name] for name, keys in TOWER.items() for key in keys} | PICTURE
     yield from ((key, tower[key], most) for key, most in limits.items() if key in tower)
     yield from ((key, quantized[key], MOST_BITS) for key in BITS if key in quantized)
 

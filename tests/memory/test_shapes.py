@@ -121,7 +121,11 @@ def test_what_is_no_number_is_missing(value: object) -> None:
         ({"num_key_value_heads": "8"}, "num_key_value_heads"), ({"num_experts": True}, "num_experts"),
         ({"hidden_size": "8", "text_config": QWEN_7B}, "hidden_size"),
         ({"text_config": {**QWEN_7B, "hidden_size": 2**35}}, "hidden_size"),
-        ({"vision_config": {"depth": 2**39}}, "depth"), ({"quantization_config": {"bits": 2**20}}, "bits"),
+        ({"vision_config": {"depth": 2**39}}, "depth"),
+        ({"vision_config": {"image_size": 2**39}}, "image_size"),
+        ({"vision_config": {"spatial_merge_size": 2**39}}, "spatial_merge_size"),
+        ({"vision_config": {"patch_size": [14, 2**39]}}, "patch_size"),
+        ({"quantization_config": {"bits": 2**20}}, "bits"),
         ({"intermediate_size": [1024, 2**39]}, "intermediate_size"), ({"kv_lora_rank": 2**39}, "kv_lora_rank"),
     ],
 )
