@@ -16,7 +16,7 @@ from lfdash.llamafactory.scripts.warm_devices import Devices
 # Read when a run begins, or never. Any other variable may be read by an import (HF_*, TRANSFORMERS_*, CUDA_*, OMP_*,
 # LD_*, PYTHON*, ...): it must be what it was then.
 LATER = ("LFDASH_", "LLAMABOARD_", "PYTEST_")
-LATER_NAMES = frozenset({"PATH", "PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES"})
+LATER_NAMES = frozenset({"PATH", "PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "RECORD_VRAM"})
 # Read by CUDA's driver at its start, which is in the fork. Not by ROCm's for certain, so there they are compared.
 # PYTORCH_CUDA_ALLOC_CONF is none of these: torch reads it when its library is loaded (c10/cuda).
 OF_DRIVER = frozenset({"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"})
