@@ -14,8 +14,8 @@ from lfdash.engine.more import past_end_in
 from lfdash.engine.words import stall_in, waiting_in
 from lfdash.outcomes import Refused
 from lfdash.runs.listing import RunRow
-from lfdash.runs.record import TERMINAL
-from lfdash.runs.view import RunView
+from lfdash.runs.record import TERMINAL, RunState
+from lfdash.runs.view import RunView, just_ended
 
 
 def chosen(terminal: Terminal, name: str | None) -> tuple[Workspace, Run]:
@@ -94,7 +94,7 @@ def past_end(view: RunView) -> str:
 
 def state_words(row: RunRow, view: RunView) -> str:
     """The state, what a job waits for, and what is to be told of a run beside its state."""
-    words = [t(f"states.{view.state.name}")]
+    words = [state_word(view.kind, view.state)]
     if view.waiting is not None:
         return f"{words[0]}. {waiting_in(language(), view.waiting)}"
     if view.stall is not None:
@@ -110,6 +110,11 @@ def state_words(row: RunRow, view: RunView) -> str:
     return ": ".join([words[0], "; ".join(words[1:])] if len(words) > 1 else words)
 
 
+def state_word(kind: str, state: RunState) -> str:
+    """The word for a state, as the page has it."""
+    return t("ui.badge_ended" if just_ended(kind, state) else f"states.{state.name}")
+
+
 def short_state(row: RunRow) -> str:
     """The state in a table, with a mark where there is more to tell."""
     marks = [
@@ -118,7 +123,7 @@ def short_state(row: RunRow) -> str:
     ]
     told = [t(key) for key, is_so in marks if is_so]
     told += [t("ui.ended_early", step=row.step, total=row.total)] if row.ended_early else []
-    state = t(f"states.{row.state.name}")
+    state = state_word(row.kind, row.state)
     return f"{state} ({', '.join(told)})" if told else state
 
 

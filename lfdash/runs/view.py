@@ -216,6 +216,11 @@ def relative(workspace: Path, path: Path) -> str:
     return readable("." if path == workspace else place)
 
 
+def just_ended(kind: str, state: RunState) -> bool:
+    """Whether a run served until it was stopped: that is how such a kind ends, so nothing was cut off."""
+    return state is RunState.STOPPED and named(kind).serves
+
+
 def judge(status: Status, *, complete: bool) -> RunState:
     """The state of an attempt. complete: whether its training reached its last step and wrote its results.
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.many import add_plain, add_pointers
+from lfdash.runs.record import RunState
+from tests.support.many import add_plain, add_pointers, add_run
 from tests.support.runs import wait_for
 from tests.support.terminal import DEMO, lfdash
 
@@ -42,6 +43,15 @@ def test_a_table_for_a_person(seen: Path) -> None:
     assert bad.split()[:2] == ["bad", "FAILED"]
     assert good.split()[:6] == ["good", "FINISHED", "sft", "lora", "6/6", "0.8333"]
     assert head.index("State") == good.index("FINISHED"), "the columns stand under their heads"
+
+
+def test_a_chat_that_was_stopped_ended_as_on_the_page(workspace: Path) -> None:
+    add_run(workspace, "talk", kind="chat", state=RunState.STOPPED)
+    add_run(workspace, "cut", state=RunState.STOPPED)
+    rows = {line.split()[0]: line.split()[1] for line in lfdash("ls").out.splitlines()}
+    assert rows["talk"] == "ENDED" and rows["cut"] == "STOPPED"
+    assert "ENDED" in lfdash("show", "talk").out
+    assert {row["state"] for row in lfdash("ls", "--json").json} == {"STOPPED"}, "for a program it stays what it is"
 
 
 def test_no_runs_and_no_workspace(workspace: Path, tmp_path: Path) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from lfdash.jobs.kinds import named
 from lfdash.queue.store import Queued
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.trash_origins import Item
-from lfdash.runs.view import RunView
+from lfdash.runs.view import RunView, just_ended
 from lfdash.ui.shared.text import listed, markdown_safe, t
 
 LONGEST_ID = 80  # characters of an id that are repeated
@@ -40,7 +39,7 @@ STATE_LOOKS = {**{state.name: look for state, look in LOOKS.items()}, ENDED: "id
 
 def shown_state(kind: str, state: RunState) -> str:
     """The name of the state that is shown of a run of a kind: `state_word` has its word, STATE_LOOKS how it looks."""
-    return ENDED if state is RunState.STOPPED and named(kind).serves else state.name
+    return ENDED if just_ended(kind, state) else state.name
 
 
 def state_word(name: str) -> str:
