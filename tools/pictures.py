@@ -24,6 +24,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
 
 import lfdash
+from lfdash.runs.record import TERMINAL
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs/pictures"
@@ -83,6 +84,17 @@ def train_shorter(root: Path) -> None:
         raise SystemExit(str(run))
     if run.wait() != "SUCCEEDED":
         raise SystemExit(f"{run.name}: {run.state}\n{run.log()}")
+
+
+def end_runs(root: Path) -> None:
+    """Ends what still goes on, such as the chat, so that nothing writes while the folder is taken away."""
+    workspace = lfdash.open(root)
+    for view in workspace.look():
+        if view.state not in TERMINAL:
+            run = workspace.run(view.run_id)
+            if not isinstance(run, lfdash.Refused):
+                run.stop("kill")
+                run.wait(60)
 
 
 # -- the page -----------------------------------------------------------------------------------------------
@@ -314,6 +326,7 @@ def main() -> int:
                 if chosen.only in (None, picture.__name__.removeprefix("picture_")):
                     picture(page)
             browser.close()
+        end_runs(root)
     return 0
 
 
