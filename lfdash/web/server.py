@@ -37,7 +37,7 @@ from lfdash.runs.view import RunView
 from lfdash.ui.runs import columns
 from lfdash.ui.shared.layout import PAGES
 from lfdash.ui.shared.session import install, opened
-from lfdash.ui.shared.streamlit_private import ignore_left_pages, load_config_options, server_settings
+from lfdash.ui.shared.streamlit_private import ignore_left_pages, server_settings, take_settings
 from lfdash.web import connections, error_report, log_limit
 from lfdash.web.browser_cache import BrowserCache
 from lfdash.web.origin_check import OriginCheck
@@ -218,7 +218,7 @@ def serve(app: ASGIApp, socket_there: socket.socket, options: Mapping[str, objec
 
     `st.App.run` would make a server without a limit of connections, and has no place to say one.
     """
-    load_config_options(dict(options))
+    take_settings(options)
     ignore_left_pages()
     handles = connections.raise_handles()
     table = connections.Table(connections.most_for(handles), handles)

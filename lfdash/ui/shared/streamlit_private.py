@@ -7,6 +7,8 @@ public name there; `tests/ui/shared/test_streamlit_private.py` says when one is 
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from streamlit.components.v2.get_bidi_component_manager import get_bidi_componen
 from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 from streamlit.errors import StreamlitAPIException
+from streamlit.logger import get_logger
 from streamlit.runtime import exists, get_instance
 from streamlit.runtime.scriptrunner import RerunData, ScriptRunner, get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests, ScriptRequestType
@@ -39,14 +42,30 @@ __all__ = [
     "ignore_left_pages",
     "in_session",
     "is_shown",
-    "load_config_options",
     "offer_file",
     "open_tabs",
     "rerun_fragment",
     "serve_folder",
     "server_settings",
+    "take_settings",
     "wake",
 ]
+
+
+def take_settings(options: Mapping[str, object]) -> None:
+    """Sets Streamlit's configuration before its server starts. That settings were read earlier, for the sign-in, is no
+    reason to tell the user to start the server again, as Streamlit does."""
+    logger = get_logger("streamlit.config")
+    logger.addFilter(is_no_advice_to_restart)
+    try:
+        load_config_options(dict(options))
+    finally:
+        logger.removeFilter(is_no_advice_to_restart)
+
+
+def is_no_advice_to_restart(record: logging.LogRecord) -> bool:
+    """Whether a record is another one than that of streamlit/config.py."""
+    return "please restart streamlit" not in record.getMessage()
 
 
 def open_tabs() -> int:

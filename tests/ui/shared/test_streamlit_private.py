@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from unittest import mock
 
 from streamlit.errors import StreamlitAPIException
@@ -26,6 +28,16 @@ def test_tabs_are_counted() -> None:
     server._session_mgr.list_active_sessions.return_value = ["a", "b"]
     with mock.patch.object(streamlit_private, "get_instance", return_value=server):
         assert streamlit_private.open_tabs() == 2
+
+
+def test_settings_are_taken_without_a_word() -> None:
+    lines = (
+        "import streamlit as st", "st.get_option('secrets.files')",  # as the sign-in reads them
+        "from lfdash.ui.shared.streamlit_private import take_settings", "take_settings({'server.port': 8799})",
+        "print(st.get_option('server.port'))",
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("8799\n", "")
 
 
 def test_a_test_is_no_session() -> None:
