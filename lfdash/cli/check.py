@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lfdash.cli.commands import command, file_argument, set_option
+from lfdash.cli.commands import command, file_argument, set_option, target_option
 from lfdash.cli.jobs import notes_of, opened, problem_json, problem_line
 from lfdash.cli.terminal import FINE, REFUSED, Terminal
 from lfdash.cli.texts import language, t
@@ -16,10 +16,10 @@ from lfdash.locales import refusal_in
 from lfdash.outcomes import Problem, Refused
 
 
-@command("check", file_argument, set_option)
-def check(terminal: Terminal, file: str, changes: Mapping[str, Any]) -> int:
+@command("check", file_argument, set_option, target_option)
+def check(terminal: Terminal, file: str, changes: Mapping[str, Any], target: str | None) -> int:
     """Problems and notes; REFUSED when one is an error, or when FILE could not be opened."""
-    workspace, job = opened(terminal, file, changes)
+    workspace, job = opened(terminal, file, changes, target)
     if isinstance(job, Refused):
         return not_opened(terminal, job)
     problems = workspace.problems(job)

@@ -112,6 +112,11 @@ def set_option() -> click.Option:
     )
 
 
+def target_option() -> click.Option:
+    """--target NAME: a cluster of the workspace; None = where the configuration says."""
+    return click.Option(["--target"], metavar="NAME", help=t("cli.opt_target"))
+
+
 def parse_changes(_context: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:
     """What --set says. A value is read as in a YAML file; an empty one takes the argument out."""
     changes: dict[str, Any] = {}

@@ -27,11 +27,11 @@ def config_of(file: str) -> Config:
 
 
 def opened(
-    terminal: Terminal, file: str, changes: Mapping[str, Any], *, create: bool = False
+    terminal: Terminal, file: str, changes: Mapping[str, Any], target: str | None = None, *, create: bool = False
 ) -> tuple[Workspace, Opened | Refused]:
-    """The workspace, and the job that FILE means in it."""
+    """The workspace, and the job that FILE means in it. target: where it is to run; None = where FILE says."""
     workspace = terminal.open(create=create)
-    return workspace, workspace.read(config_of(file), changes)
+    return workspace, workspace.read(config_of(file), changes, target)
 
 
 def notes_of(job: Opened, left_out: Collection[str] = ()) -> list[str]:
@@ -76,9 +76,11 @@ def tell(terminal: Terminal, job: JobConfig, problems: Iterable[Problem], notes:
         terminal.note(text)
 
 
-def hand_over(terminal: Terminal, file: str, changes: Mapping[str, Any], how: How) -> int:
+def hand_over(
+    terminal: Terminal, file: str, changes: Mapping[str, Any], how: How, target: str | None = None
+) -> int:
     """Starts the job of FILE or puts it into the queue, and says which run it is."""
-    workspace, job = opened(terminal, file, changes, create=True)
+    workspace, job = opened(terminal, file, changes, target, create=True)
     if isinstance(job, Refused):
         return terminal.refuse(job)
     warned = () if terminal.as_json else workspace.problems(job)  # before: the run itself takes the name

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lfdash.cli.commands import command, file_argument, set_option
+from lfdash.cli.commands import command, file_argument, set_option, target_option
 from lfdash.cli.jobs import notes_of, opened, tell
 from lfdash.cli.terminal import FINE, REFUSED, Terminal
 from lfdash.outcomes import Refused
 from lfdash.runs.plan import ARGS_FILE
 
 
-@command("preview", file_argument, set_option)
-def preview(terminal: Terminal, file: str, changes: Mapping[str, Any]) -> int:
+@command("preview", file_argument, set_option, target_option)
+def preview(terminal: Terminal, file: str, changes: Mapping[str, Any], target: str | None) -> int:
     """The plan, also of a job with problems; these are told beside it."""
-    workspace, job = opened(terminal, file, changes)
+    workspace, job = opened(terminal, file, changes, target)
     if isinstance(job, Refused):
         return terminal.refuse(job)
     plan = workspace.plan(job).plan

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lfdash.cli.commands import command, file_argument, set_option
+from lfdash.cli.commands import command, file_argument, set_option, target_option
 from lfdash.cli.jobs import hand_over
 from lfdash.cli.terminal import FINE, Terminal
 from lfdash.cli.texts import t
 
 
-@command("queue", file_argument, set_option)
-def queue(terminal: Terminal, file: str, changes: Mapping[str, Any]) -> int:
+@command("queue", file_argument, set_option, target_option)
+def queue(terminal: Terminal, file: str, changes: Mapping[str, Any], target: str | None) -> int:
     """The job that waits now. Whether a dashboard is there to start it cannot be seen from here, so it is said what
     does."""
-    code = hand_over(terminal, file, changes, "queue")
+    code = hand_over(terminal, file, changes, "queue", target)
     if code == FINE and not terminal.as_json:
         terminal.note(t("cli.queue_who"))
     return code

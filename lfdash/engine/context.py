@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from lfdash.data.usable import Usable
@@ -13,7 +14,7 @@ from lfdash.engine.unsound import unsound
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS, arguments
-from lfdash.jobs.job import JobConfig
+from lfdash.jobs.job import TARGET, JobConfig
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import request_of
 from lfdash.jobs.rules import listed
@@ -32,9 +33,9 @@ def data_folder(job: JobConfig) -> str:
     return str(job.get(name) or "data") if name in BY_ID else "data"
 
 
-def of(services: Services, job: JobConfig, target: str = "") -> Facts:
-    """What the world says about a job: datasets, devices, what is installed, whether the name is taken. target: where
-    it is to run; "" here."""
+def of(services: Services, job: JobConfig) -> Facts:
+    """What the world says about a job: datasets, devices, what is installed, whether the name is taken; of a job
+    for a cluster what is known of that instead of this machine."""
     directory = data_folder(job)
     found = services.datasets(directory)
     online = directory == "ONLINE" or directory.startswith("REMOTE:")  # data/parser.py of LLaMA-Factory
@@ -42,7 +43,7 @@ def of(services: Services, job: JobConfig, target: str = "") -> Facts:
     exported = BY_KIND_ARG[job.kind].get("export_dir")
     export_folder = job.get(exported.id) if exported else None
     data = {} if online else looked_at(services, job, directory)
-    here = services.launcher_on(target).local  # elsewhere nobody knows the devices, the packages and the disk
+    here = services.launcher_on(job.target).local  # elsewhere nobody knows the devices, the packages and the disk
     args = build_args(job)
     template = model_template(services, job)
     return Facts(
@@ -66,6 +67,7 @@ def of(services: Services, job: JobConfig, target: str = "") -> Facts:
         templates=frozenset(services.upstream.templates),
         by_version=services.by_version,
         installed={"llamafactory": services.upstream.llamafactory, "transformers": services.upstream.transformers},
+        target=target_problem(services, job),
         rows={} if online else services.row_counts(directory, wanted_datasets(job)),
         usable={name: found.usable for name, found in data.items() if found.usable is not None},
         data={name: found.problems for name, found in data.items()},
@@ -76,6 +78,21 @@ def of(services: Services, job: JobConfig, target: str = "") -> Facts:
         free_disk=services.workspace.free_bytes(),
         reached=on_disk.reached(services, args.get("resume_from_checkpoint")),
     )
+
+
+def target_problem(services: Services, job: JobConfig) -> Problem | None:
+    """What is wrong with the target that a job names; None where nothing is."""
+    name = job.target
+    found = services.registry.targets.get(name) if name else None
+    if not isinstance(found, Refused):
+        return None
+    field_id = f"{job.kind}.{TARGET}"
+    if found.code == "target_unknown":
+        known = ", ".join(services.registry.targets.read().rows) or "–"
+        return Problem(field_id, "target_gone", {**found.params, "value": name, "known": known}, fix={field_id: None})
+    reasons = services.registry.targets.read().problems
+    own = [one for one in reasons if one.params.get("target", name) == name]
+    return replace(own[0], field=field_id) if own else Problem(field_id, "target_unread", found.params)
 
 
 def looked_at(services: Services, job: JobConfig, directory: str) -> dict[str, Usable]:

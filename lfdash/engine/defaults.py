@@ -45,7 +45,7 @@ def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[
 
     Returns the job and what was changed, as text keys with parameters, so that it can be said.
     """
-    if not services.launcher.local:
+    if not services.launcher_on(job.target).local:
         return job, []
     values = dict(job.values)
     notes: list[Note] = []

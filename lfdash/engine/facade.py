@@ -18,7 +18,7 @@ from lfdash.data.rows import SUFFIXES
 from lfdash.engine import context, fitting, plans
 from lfdash.engine.more import prepare_more
 from lfdash.engine.opening import Config, Opened, named, open_config
-from lfdash.engine.resume import prepare_resume, stored, why_not_resumed
+from lfdash.engine.resume import prepare_resume, stored, target_of, why_not_resumed
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.submit import How, keep_secrets, submit
 from lfdash.errors import RunGone
@@ -82,15 +82,17 @@ class Workspace:
 
     # -- jobs -------------------------------------------------------------------------------------------
 
-    def read(self, config: Config, changes: Mapping[str, Any] | None = None) -> Opened | Refused:
+    def read(
+        self, config: Config, changes: Mapping[str, Any] | None = None, target: str | None = None
+    ) -> Opened | Refused:
         """The job that a configuration means, ready to be run, and notes on what was filled in. See `open_config`."""
         self.services.ask_other_version()
         self.look()  # a fresh name is one that no run has
-        return open_config(self.services, config, changes)
+        return open_config(self.services, config, changes, target)
 
-    def problems(self, opened: Opened, target: str = "") -> tuple[Problem, ...]:
-        """Everything wrong with a job that was read: errors and warnings. target: where it is to run; "" here."""
-        return checks.problems(opened.job, context.of(self.services, opened.job, target))
+    def problems(self, opened: Opened) -> tuple[Problem, ...]:
+        """Everything wrong with a job that was read: errors and warnings."""
+        return checks.problems(opened.job, context.of(self.services, opened.job))
 
     def unasked(self, opened: Opened) -> tuple[Refused, list[str]] | None:
         """Why nobody knows which packages LLaMA-Factory's environment has, and which the job that was read needs; None
@@ -99,69 +101,80 @@ class Workspace:
         needed = packages.wanted(build_args(opened.job), context.of(self.services, opened.job))
         return (found, needed) if isinstance(found, Refused) and needed else None
 
-    def check(self, config: Config, changes: Mapping[str, Any] | None = None) -> tuple[Problem, ...] | Refused:
-        """Everything wrong with a configuration, as the page says it; empty when nothing is.
+    def check(
+        self, config: Config, changes: Mapping[str, Any] | None = None, *, target: str | None = None
+    ) -> tuple[Problem, ...] | Refused:
+        """Everything wrong with a configuration, as the page says it; empty when nothing is. target: as `start`.
 
-        Refused: config_unreadable, not_opened.
+        Refused: config_unreadable, not_opened, target_serves (this kind of job runs on this machine only).
         """
-        opened = self.read(config, changes)
+        opened = self.read(config, changes, target)
         return opened if isinstance(opened, Refused) else self.problems(opened)
 
-    def preview(self, config: Config, changes: Mapping[str, Any] | None = None) -> LaunchPlan | Refused:
-        """Exactly what would be run: `str()` of it can be pasted into a shell. Problems do not keep it from being made.
+    def preview(
+        self, config: Config, changes: Mapping[str, Any] | None = None, *, target: str | None = None
+    ) -> LaunchPlan | Refused:
+        """Exactly what would be run: `str()` of it can be pasted into a shell; for a cluster it is the batch script.
+        Problems do not keep it from being made. target: as `start`.
 
         Refused: as `check`.
         """
-        opened = self.read(config, changes)
+        opened = self.read(config, changes, target)
         return opened if isinstance(opened, Refused) else self.plan(opened).plan
 
-    def plan(self, opened: Opened, target: str = "") -> plans.Prepared:
-        """The plan, the record and the devices of a job that was read. target: where it is to run; "" here."""
-        return plans.prepare(self.services, opened.job, header(), target=target)
+    def plan(self, opened: Opened) -> plans.Prepared:
+        """The plan, the record and the devices of a job that was read."""
+        return plans.prepare(self.services, opened.job, header())
 
     def start(
-        self, config: Config, changes: Mapping[str, Any] | None = None, *, beside: bool = False, target: str = ""
+        self, config: Config, changes: Mapping[str, Any] | None = None, *, beside: bool = False,
+        target: str | None = None,
     ) -> Run | Refused:
         """Starts a run now. It goes on when this program ends.
 
-        beside: even where other runs have its devices. target: a cluster of `.lfdash/targets.toml`; "" this machine.
+        beside: even where other runs have its devices. target: a cluster of `.lfdash/targets.toml` instead of
+        where the configuration says, "" this machine; None as it says.
         Refused: as `check`, problems (`params["problems"]` has them), blocked_* (nothing can be started here), busy
         (its devices are in use: `queue` it, or start it `beside`), and as `Dispatcher.launch`.
         """
-        opened = self.read(config, changes)
-        return opened if isinstance(opened, Refused) else self.submit(opened, "beside" if beside else "start", target)
+        opened = self.read(config, changes, target)
+        return opened if isinstance(opened, Refused) else self.submit(opened, "beside" if beside else "start")
 
-    def queue(self, config: Config, changes: Mapping[str, Any] | None = None) -> Run | Refused:
-        """Puts a job behind those that wait. Whichever dashboard runs on the workspace starts it in its turn.
+    def queue(
+        self, config: Config, changes: Mapping[str, Any] | None = None, *, target: str | None = None
+    ) -> Run | Refused:
+        """Puts a job behind those that wait. Whichever dashboard runs on the workspace starts it in its turn; a cluster
+        gets it at once. target: as `start`.
 
         Refused: as `start`, but not busy; secret_queue (a token of the configuration would be gone by then).
         """
-        opened = self.read(config, changes)
+        opened = self.read(config, changes, target)
         return opened if isinstance(opened, Refused) else self.submit(opened, "queue")
 
-    def submit(self, opened: Opened, how: How, target: str = "") -> Run | Refused:
+    def submit(self, opened: Opened, how: How) -> Run | Refused:
         """Starts a job that was read, or lets it wait; see `start` and `queue`."""
         for _ in range(NAMES_TRIED):
-            outcome = self.submit_once(opened, how, target)
+            outcome = self.submit_once(opened, how)
             if not (opened.stem and is_taken(outcome)):
                 break
             self.look()
             opened = named(self.services, opened)
         return outcome
 
-    def submit_once(self, opened: Opened, how: How, target: str = "") -> Run | Refused:
+    def submit_once(self, opened: Opened, how: How) -> Run | Refused:
         """The same, without another name where the fresh one was taken meanwhile."""
-        problems = self.problems(opened, target)
+        problems = self.problems(opened)
         errors = [problem for problem in problems if problem.level == "error"]
         if errors:
             return Refused("problems", {"count": len(errors), "problems": problems})
-        if self.services.blocked is not None:
-            return self.services.blocked
+        blocked = self.services.blocked_on(opened.job.target)
+        if blocked is not None:
+            return blocked
         typed = secret_names(opened.job)
         if how == "queue" and typed:  # this process ends, and another one's token must not take their place
             return Refused("secret_queue", {"name": ", ".join(typed)})
         keep_secrets(self.services, opened.job)
-        return self.hand_over(self.plan(opened, target), how)
+        return self.hand_over(self.plan(opened), how)
 
     def hand_over(self, prepared: plans.Prepared, how: How) -> Run | Refused:
         """Hands a plan to the registry."""
@@ -342,7 +355,7 @@ class Run:
         `Dispatcher.launch`.
         """
         view, services = self.view, self.workspace.services
-        refused = why_not_resumed(view) or services.blocked
+        refused = why_not_resumed(view) or services.blocked_on(target_of(view))
         if refused is not None:
             return refused
         steps = view.saved.checkpoints
@@ -362,8 +375,9 @@ class Run:
         Refused: resume_plain, resume_alive, more_*, no_configuration, blocked_*, and as `Dispatcher.launch`.
         """
         view, services = self.view, self.workspace.services
-        if services.blocked is not None:
-            return services.blocked
+        blocked = services.blocked_on(target_of(view))
+        if blocked is not None:
+            return blocked
         prepared = prepare_more(services, view, total, header())
         if isinstance(prepared, Refused):
             return prepared

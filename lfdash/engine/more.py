@@ -19,7 +19,7 @@ from lfdash.engine.resume import inherited, stored
 from lfdash.engine.services import Services
 from lfdash.jobs import yaml_format
 from lfdash.jobs.kinds import named
-from lfdash.jobs.resources import request_of
+from lfdash.jobs.resources import TARGET, request_of
 from lfdash.jobs.stages import ADAPTER_METHODS
 from lfdash.locales import in_language, refusal_in
 from lfdash.outcomes import Refused
@@ -143,7 +143,7 @@ def prepare_more(services: Services, view: RunView, epochs: float, header: str) 
     args, env, secrets = inherited(services, view.record, document)
     folder = fresh_folder(services, view, epochs)
     args = more_args(view, args, found, epochs) | {"output_dir": folder}
-    launcher = services.launcher
+    launcher = services.launcher_on(env.get(TARGET, ""))
     plan = launcher.plan(make_plan(
         run_id=uuid.uuid4().hex[:12],
         args=args,

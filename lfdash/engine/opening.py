@@ -21,7 +21,7 @@ from lfdash.jobs.args import build_args
 from lfdash.jobs.changes import difference, with_arguments
 from lfdash.jobs.fields import BY_ID, ROWS, arguments
 from lfdash.jobs.importing import Loaded, few, read_config
-from lfdash.jobs.job import JobConfig
+from lfdash.jobs.job import TARGET, JobConfig
 from lfdash.jobs.presets import Preset
 from lfdash.jobs.rules import MODEL_PATH
 from lfdash.jobs.secret_arguments import clean
@@ -56,14 +56,17 @@ class Source:
     folder: Path | None = None
 
 
-def open_config(services: Services, config: Config, changes: Mapping[str, Any] | None = None) -> Opened | Refused:
+def open_config(
+    services: Services, config: Config, changes: Mapping[str, Any] | None = None, target: str | None = None
+) -> Opened | Refused:
     """Reads a configuration and makes it ready, as the page does when a person opens it.
 
     config: a path, a mapping, or a text: LLaMA-Factory's arguments, LlamaBoard's saved form, a file of ours, or a
     shell command that starts LLaMA-Factory. A text is no path when it has a line break, `: ` or ` --` in it. changes:
-    arguments that are set on top; None takes one out. A preset, whatever its file is called, is fitted to this machine.
-    Without an output folder the run gets a fresh name.
-    Refused: config_unreadable, not_opened.
+    arguments that are set on top; None takes one out. target: a cluster that the job is to run on instead of where the
+    configuration says, "" this machine; None as it says. A preset, whatever its file is called, is fitted to where it
+    runs. Without an output folder the run gets a fresh name.
+    Refused: config_unreadable, not_opened, target_serves.
     """
     source = source_of(config)
     if isinstance(source, Refused):
@@ -74,6 +77,10 @@ def open_config(services: Services, config: Config, changes: Mapping[str, Any] |
     notes = [*account(loaded)]
     preset = preset_of(services, loaded)
     job = loaded.job
+    if target is not None:
+        if target and f"{job.kind}.{TARGET}" not in BY_ID:
+            return Refused("target_serves", {"name": target})
+        job = job.on(target)
     if preset is not None:
         job, fitted = fitted_to_machine(services, job)
         notes += fitted

@@ -27,15 +27,15 @@ class Prepared:
     request: ResourceRequest
 
 
-def prepare(services: Services, job: JobConfig, header: str, run_id: str = "", target: str = "") -> Prepared:
+def prepare(services: Services, job: JobConfig, header: str, run_id: str = "") -> Prepared:
     """The plan, the record and the devices of a job.
 
-    header: the comment at the top of its YAML file. run_id: a new one when it is "". target: where it is to run; ""
-    here. One that is not there, or cannot be read, is refused when the plan is submitted.
+    header: the comment at the top of its YAML file. run_id: a new one when it is "". A target that is not there, or
+    cannot be read, is refused when the plan is submitted.
     """
     args = build_args(job)
     env = build_env(job, args)
-    launcher = services.launcher_on(target)
+    launcher = services.launcher_on(job.target)
     paths = RunPaths(services.workspace.root / job.folder)
     plan = launcher.plan(make_plan(
         run_id=run_id or uuid.uuid4().hex[:12],

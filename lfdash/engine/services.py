@@ -40,6 +40,7 @@ from lfdash.runs.alerts.settings import ADDRESS
 from lfdash.runs.metrics.feeds import Feeds
 from lfdash.runs.output.logs import Logs
 from lfdash.runs.table import Table
+from lfdash.targets.target import Target
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.folders import Workspace, path_refusal
@@ -245,14 +246,22 @@ class Services:
 
     @property
     def blocked(self) -> Refused | None:
-        """Why nothing can be started here, whatever is typed; None when it can."""
+        """Why nothing can be started on this machine, whatever is typed; None when it can."""
+        return self.blocked_on("")
+
+    def blocked_on(self, target: str) -> Refused | None:
+        """Why nothing can be started on a target, whatever is typed; "" is this machine. None when it can: a cluster
+        may run what this machine cannot."""
         if self.preview_only:
             return Refused("blocked_preview")
         unfit = path_refusal(self.workspace.root)
         if unfit is not None:
             return unfit
-        if isinstance(self.cli, Refused):
+        found = self.registry.targets.get(target) if target else None
+        if isinstance(self.cli, Refused) and not (isinstance(found, Target) and found.cli):
             return self.cli
+        if isinstance(found, Target) and not self.launcher_on(target).local:
+            return None
         supported = sys.platform.startswith("linux") or not self.launcher.local
         return None if supported else Refused("blocked_platform")
 

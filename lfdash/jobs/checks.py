@@ -32,6 +32,7 @@ def problems(job: JobConfig, facts: Facts) -> tuple[Problem, ...]:
     meant = in_todays_names(args)
     found = (
         *missing_of(job, args, facts),
+        *([facts.target] if facts.target else []),
         *bad_values(job),
         *bad_extra(job),
         *bad_numbers(job, args),

@@ -83,6 +83,7 @@ class Facts:
     output may lie. missing: argument -> what it names and is not there. dead_weights: argument -> what it names and is
     useless. unsound: argument -> what it names and cannot be loaded as it is. gpus: GPUs found, None = not known;
     gpu_names: as CUDA_VISIBLE_DEVICES names them. request: the devices that the job asks for.
+    target: what is wrong with the cluster that it is to run on, None = nothing.
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known. python: the
     interpreter of that environment, "" = not known.
     arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
@@ -109,6 +110,7 @@ class Facts:
     gpus: int | None = None
     gpu_names: tuple[str, ...] = ()
     request: ResourceRequest = field(default_factory=ResourceRequest)
+    target: Problem | None = None
     packages: Mapping[str, str] | None = None
     python: str = ""
     arguments: Mapping[str, ArgumentType] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lfdash.jobs import converters
@@ -13,6 +13,8 @@ from lfdash.jobs.field import KIND, Field
 from lfdash.jobs.fields import BY_ID, ROWS
 from lfdash.jobs.kinds import DEFAULT
 from lfdash.outcomes import Problem, Value
+
+TARGET = "target"  # name of the field that says where a job runs, in each scope that has it
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,22 @@ class JobConfig:
     def run_name(self) -> str:
         """The name of the run's folder ("" when not given); a path stays one."""
         return str(self.values.get(f"{self.kind}.output_dir") or "")
+
+    @property
+    def target(self) -> str:
+        """The name of the cluster that it is to run on; "" for this machine, and for kinds that run nowhere else."""
+        field_id = f"{self.kind}.{TARGET}"
+        return str(self.get(field_id) or "") if field_id in BY_ID else ""
+
+    def on(self, target: str) -> JobConfig:
+        """The same job on a target; "" for this machine. ValueError for a kind that runs nowhere else."""
+        field_id = f"{self.kind}.{TARGET}"
+        if field_id not in BY_ID:
+            if target:
+                raise ValueError(f"a job of kind {self.kind} runs on this machine only")
+            return self
+        kept = {name: value for name, value in self.values.items() if name != field_id}
+        return replace(self, values={**kept, field_id: target} if target else kept)
 
     @property
     def folder(self) -> str:

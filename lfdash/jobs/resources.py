@@ -10,6 +10,7 @@ from lfdash.jobs.kinds import kind_of
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 COUNT = "LFDASH_GPUS"  # environment of a job that asks for a number of GPUs, whichever they are
+TARGET = "LFDASH_TARGET"  # of one that runs on a cluster: the name of the target
 FITS = "LFDASH_FITS"  # of one that wants only GPUs with enough free memory for it
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from lfdash import supervisor
-from lfdash.jobs.resources import COUNT, FITS, VISIBLE, request_of
+from lfdash.jobs.resources import COUNT, FITS, TARGET, VISIBLE, request_of
 from lfdash.runs.paths import PRIVATE, RunPaths
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.supervisor.nodes import EACH, FIRST
@@ -29,7 +29,7 @@ TORCHRUN = (
     'export MASTER_ADDR="${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}"',
     "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
 )
-OURS = (COUNT, FITS)  # what only our own queue reads
+OURS = (COUNT, FITS, TARGET)  # what only we read
 GIVEN = (VISIBLE, "CUDA_DEVICE_ORDER")  # what Slurm sets itself for the GPUs that it gives
 
 

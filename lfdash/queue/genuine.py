@@ -13,13 +13,14 @@ from pathlib import Path
 from lfdash.jobs.args import HUB, HUBS
 from lfdash.jobs.fields import FIELDS
 from lfdash.jobs.kinds import KINDS, PORT_VARIABLE, named
-from lfdash.jobs.resources import COUNT, FITS, VISIBLE
+from lfdash.jobs.resources import COUNT, FITS, TARGET, VISIBLE
 from lfdash.jobs.secret_arguments import VARIABLES
 from lfdash.queue.turns import ORDER, PORT
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import ARGS_FILE, UNSET, LaunchPlan
 from lfdash.runs.record import RunRecord
 from lfdash.runs.view import Reason
+from lfdash.targets.fields import NAME
 
 ENABLED, WORKDIR, TORCHRUN = "LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR", "FORCE_TORCHRUN"
 SWITCHES = frozenset({ENABLED, TORCHRUN, *(name for names in HUBS.values() for name in names)})
@@ -78,5 +79,6 @@ def odd_variables(env: Mapping[str, str], output_dir: str) -> Iterator[str]:
         fixed = {WORKDIR: output_dir, ORDER: "PCI_BUS_ID", **dict.fromkeys(SWITCHES, "1"), **FIXED}.get(name, value)
         wrong = value != fixed or (name in (PORT, PORT_VARIABLE, COUNT) and not number)
         wrong |= name == FITS and value not in (str(True), str(False))
+        wrong |= name == TARGET and not NAME.fullmatch(value)
         if name not in ENVIRONMENT or wrong or "\0" in value:
             yield name

@@ -25,7 +25,7 @@ from lfdash.jobs.presets import Preset
 from lfdash.jobs.secret_arguments import HIDDEN
 from lfdash.jobs.stages import BY_CODE
 from lfdash.outcomes import Problem
-from lfdash.ui.form import configurations, extra_arguments, model_field, origin, undo, widgets
+from lfdash.ui.form import configurations, extra_arguments, model_field, origin, target, undo, widgets
 from lfdash.ui.form.origin import NEW, OWN, PRESET, PRESET_PICK
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared import clicks, keyed, scripts
@@ -293,7 +293,7 @@ def draw_found(form: Form, wanted: str) -> None:
     context = FieldContext(form, "found")
     known = form.services.upstream.arguments
     helps = {row.id: known[argument_of(row)].help for row in form.rows if argument_of(row) in known}
-    rows = [row for row in form.rows if matches(row, wanted, helps.get(row.id) or "") and not row.hidden]
+    rows = [row for row in form.rows if matches(row, wanted, helps.get(row.id) or "") and context.may_show(row)]
     if not rows:
         st.caption(t("ui.filter_none", text=markdown_safe(wanted)))
     draw_rows(context, rows)
@@ -331,7 +331,11 @@ class FieldContext:
 
     def shows(self, row: Field) -> bool:
         """Whether a field applies to the job as it is."""
-        return not row.hidden and row.when.holds(self.job.get)
+        return self.may_show(row) and row.when.holds(self.job.get)
+
+    def may_show(self, row: Field) -> bool:
+        """Whether a field can apply to some job of this form."""
+        return not row.hidden and target.is_shown(self.form.services, self.job, row)
 
     def look(self, row: Field) -> widgets.Appearance:
         """How a field appears now."""
@@ -365,6 +369,8 @@ def options(services: Services, job: JobConfig, row: Field) -> list[str]:
         return saved_runs(services, job)
     if row.choices == "gpus":
         return [str(gpu.index) for gpu in services.devices.gpus]
+    if row.choices == "targets":
+        return target.offered(services)
     if row.choices == "models":
         return list(services.upstream.models)
     if row.choices == "templates":
