@@ -9,6 +9,7 @@ from pathlib import Path
 from lfdash.data.usable import Usable
 from lfdash.engine import on_disk
 from lfdash.engine.dead_weights import dead_weights
+from lfdash.engine.on_target import asked_there, target_of
 from lfdash.engine.services import Services
 from lfdash.engine.unsound import unsound
 from lfdash.jobs.args import build_args, build_env
@@ -45,6 +46,8 @@ def of(services: Services, job: JobConfig) -> Facts:
     data = {} if online else looked_at(services, job, directory)
     here = services.launcher_on(job.target).local  # elsewhere nobody knows the devices, the packages and the disk
     args = build_args(job)
+    request = request_of(args, build_env(job, args))
+    target = target_of(services, job)
     template = model_template(services, job)
     return Facts(
         datasets=None if online else frozenset(found.names),
@@ -60,13 +63,15 @@ def of(services: Services, job: JobConfig) -> Facts:
         unsound=unsound(services, args) if here else {},
         gpus=services.devices.gpu_count if here else None,
         gpu_names=tuple(str(gpu.index) for gpu in services.devices.gpus),
-        request=request_of(args, build_env(job, args)),
+        request=asked_there(target, job, request) if target else request,
         packages=installed if here else None,
         python=services.cli.python or "" if here and isinstance(services.cli, Cli) else "",
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
         by_version=services.by_version,
-        installed={"llamafactory": services.upstream.llamafactory, "transformers": services.upstream.transformers},
+        installed={} if target is not None and target.cli else {
+            "llamafactory": services.upstream.llamafactory, "transformers": services.upstream.transformers,
+        },
         target=target_problem(services, job),
         rows={} if online else services.row_counts(directory, wanted_datasets(job)),
         usable={name: found.usable for name, found in data.items() if found.usable is not None},

@@ -18,7 +18,7 @@ from lfdash.data.rows import SUFFIXES
 from lfdash.engine import context, fitting, plans
 from lfdash.engine.more import prepare_more
 from lfdash.engine.opening import Config, Opened, named, open_config
-from lfdash.engine.resume import prepare_resume, stored, target_of, why_not_resumed
+from lfdash.engine.resume import prepare_resume, stored, why_not_resumed
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.submit import How, keep_secrets, submit
 from lfdash.errors import RunGone
@@ -355,7 +355,7 @@ class Run:
         `Dispatcher.launch`.
         """
         view, services = self.view, self.workspace.services
-        refused = why_not_resumed(view) or services.blocked_on(target_of(view))
+        refused = why_not_resumed(view) or services.blocked_on(view.target)
         if refused is not None:
             return refused
         steps = view.saved.checkpoints
@@ -375,7 +375,7 @@ class Run:
         Refused: resume_plain, resume_alive, more_*, no_configuration, blocked_*, and as `Dispatcher.launch`.
         """
         view, services = self.view, self.workspace.services
-        blocked = services.blocked_on(target_of(view))
+        blocked = services.blocked_on(view.target)
         if blocked is not None:
             return blocked
         prepared = prepare_more(services, view, total, header())

@@ -37,13 +37,15 @@ class Room:
 @dataclass(frozen=True)
 class Forecast:
     """What a job takes, and where. rooms: the devices that it may get and whose memory is known. cpu: whether it wants
-    none of them. blind: whether there may be devices that could not be read (yet). key: of what was asked."""
+    none of them. blind: whether there may be devices that could not be read (yet). key: of what was asked. target: the
+    cluster that it is to run on, whose devices nobody has seen; "" for this machine."""
 
     foretold: Foretold
     rooms: tuple[Room, ...] = ()
     cpu: bool = False
     blind: bool = False
     key: str = ""
+    target: str = ""
 
     @property
     def room(self) -> Room | None:
@@ -76,14 +78,14 @@ def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
         services.foretold.put(key, foretold)
     if isinstance(foretold, Refused):
         return foretold
-    rooms = rooms_of(services, request)
+    rooms = rooms_of(services, request) if not job.target else ()
     foretold = learn(services, foretold, {(room.name, room.total) for room in rooms})
-    if request.fits:
+    if request.fits and not job.target:
         rooms = best_rooms(rooms, foretold.estimate, request.count or 1)
     dry_run = services.dry_runs.of(key)
     if dry_run is not None and isinstance(dry_run.found, Foretold):
         foretold = dry_run.found
-    return Forecast(foretold, rooms, request.cpu, is_blind(services), key)
+    return Forecast(foretold, rooms, request.cpu, is_blind(services), key, job.target)
 
 
 def without_names(args: Mapping[str, object]) -> dict[str, object]:

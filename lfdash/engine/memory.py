@@ -17,6 +17,7 @@ from typing import Any
 from lfdash.engine import models
 from lfdash.engine.context import known_model
 from lfdash.engine.on_disk import CONFIG_BYTES, read_mapping
+from lfdash.engine.on_target import asked_there, target_of
 from lfdash.engine.services import Services
 from lfdash.files import Absent, Unreadable, read_json_file
 from lfdash.jobs.args import build_args, build_env
@@ -95,7 +96,8 @@ def subject_of(
         return model
     named_files = {name: settings(services, args[name]) for name in ("deepspeed", "fsdp_config") if args.get(name)}
     count = world_of(services, job) if world is None else world
-    subject = Subject(model.architecture, {**args, **named_files}, max(1, count), lengths, card=other_card(services))
+    card = "" if job.target else other_card(services)
+    subject = Subject(model.architecture, {**args, **named_files}, max(1, count), lengths, card=card)
     return subject, model
 
 
@@ -124,11 +126,15 @@ def fits_here(services: Services, found: Estimate) -> dict[str, Verdict]:
 
 
 def world_of(services: Services, job: JobConfig) -> int:
-    """How many processes a job has: one on each of its GPUs (llamafactory/launcher.py), one without any."""
+    """How many processes a job has: one on each of its GPUs (llamafactory/launcher.py), one without any; on a target
+    as many as that says."""
     args = build_args(job)
     request = request_of(args, build_env(job, args))
     if request.cpu:
         return 1
+    target = target_of(services, job)
+    if target is not None:
+        return asked_there(target, job, request).count or 1
     return len(request.devices) or request.count or services.devices.gpu_count or 1
 
 

@@ -14,7 +14,6 @@ from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import PORT_VARIABLE, named
 from lfdash.jobs.resources import TARGET, request_of
 from lfdash.jobs.secret_arguments import without
-from lfdash.launchers.table import is_target
 from lfdash.outcomes import Refused, Value
 from lfdash.queue.genuine import ENVIRONMENT
 from lfdash.queue.turns import ORDER, PORT
@@ -46,16 +45,6 @@ def why_not_resumed(view: RunView) -> Refused | None:
     return None if stored(view) else Refused("no_configuration")
 
 
-def target_in(record: RunRecord | None) -> str:
-    """The target that a record's run is on; "" for this machine."""
-    return record.launcher.partition(":")[2] if record is not None and is_target(record.launcher) else ""
-
-
-def target_of(view: RunView) -> str:
-    """The target that a run is on, or waits for; "" for this machine."""
-    return target_in(view.record)
-
-
 def inherited(
     services: Services, record: RunRecord, document: yaml_format.Document
 ) -> tuple[dict[str, Any], dict[str, str], tuple[str, ...]]:
@@ -66,7 +55,8 @@ def inherited(
         services.registry.set_secret(name, value)
     env = {name: value for name, value in document.env.items() if name in ENVIRONMENT and name not in GIVEN}
     env.pop(TARGET, None)
-    if target := target_in(record):  # what started it, whatever became of its file
+    target = record.launcher.partition(":")[2]
+    if target:  # what started it, whatever became of its file
         env[TARGET] = target
     return args, env, tuple(dict.fromkeys([*record.secrets, *secrets]))
 

@@ -247,23 +247,28 @@ class Services:
     @property
     def blocked(self) -> Refused | None:
         """Why nothing can be started on this machine, whatever is typed; None when it can."""
-        return self.blocked_on("")
+        refused = self._blocked_anywhere(own_cli=False)
+        if refused is not None:
+            return refused
+        supported = sys.platform.startswith("linux") or not self.launcher.local
+        return None if supported else Refused("blocked_platform")
 
     def blocked_on(self, target: str) -> Refused | None:
         """Why nothing can be started on a target, whatever is typed; "" is this machine. None when it can: a cluster
         may run what this machine cannot."""
+        found = self.registry.targets.get(target) if target else None
+        if not isinstance(found, Target) or self.launcher_on(target).local:
+            return self.blocked
+        return self._blocked_anywhere(own_cli=bool(found.cli))
+
+    def _blocked_anywhere(self, *, own_cli: bool) -> Refused | None:
+        """Why nothing can be started from here, wherever it would run. own_cli: whether a llamafactory-cli is there."""
         if self.preview_only:
             return Refused("blocked_preview")
         unfit = path_refusal(self.workspace.root)
         if unfit is not None:
             return unfit
-        found = self.registry.targets.get(target) if target else None
-        if isinstance(self.cli, Refused) and not (isinstance(found, Target) and found.cli):
-            return self.cli
-        if isinstance(found, Target) and not self.launcher_on(target).local:
-            return None
-        supported = sys.platform.startswith("linux") or not self.launcher.local
-        return None if supported else Refused("blocked_platform")
+        return self.cli if isinstance(self.cli, Refused) and not own_cli else None
 
 
 def settings(services: Services) -> Memo:

@@ -79,10 +79,10 @@ class Field:
     LlamaBoard's element ids. kind: what it holds; derived from the default when not said. min, max: inclusive.
     choices: the values offered, or the name of a list that is known only at run time ("models", "templates",
     "datasets", "gpus", "targets", "checkpoints"). open: other values are accepted too. arg: LLaMA-Factory's argument;
-    "" = none; the name when not said. to_args and from_args: for rows that are not sent as they are. when: where it applies.
-    absent: what LLaMA-Factory takes when it is not given (only for fields that a `when` looks at). secret: environment
-    variable of a value that goes nowhere else. env: environment variable that it sets instead of an argument. wide: a
-    whole line. hidden: never drawn. board: LlamaBoard has this element.
+    "" = none; the name when not said. to_args and from_args: for rows that are not sent as they are. when: where it
+    applies. absent: what LLaMA-Factory takes when it is not given (only for fields that a `when` looks at). secret:
+    environment variable of a value that goes nowhere else. env: environment variable that it sets instead of an
+    argument. wide: a whole line. hidden: never drawn. board: LlamaBoard has this element.
     """
 
     name: str

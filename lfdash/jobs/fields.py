@@ -180,7 +180,7 @@ FIELDS = (
     Field("badam_switch_interval", 50, "optimizers", kind="int", min=1, max=1024, when=BADAM),
     Field("badam_update_ratio", 0.05, "optimizers", kind="float", min=0, max=1, when=BADAM),
     # devices
-    Field("target", None, "devices", kind="choice", choices="targets", open=True, arg="", env="LFDASH_TARGET", to_args=converters.nothing_to, board=False),
+    Field("target", None, "devices", kind="choice", choices="targets", open=True, arg="", env="LFDASH_TARGET", to_args=converters.nothing_to, wide=True, board=False),
     Field("devices", None, "devices", kind="choices", choices="gpus", open=True, arg="", env="CUDA_VISIBLE_DEVICES", to_args=converters.nothing_to, when=HERE, wide=True, board=False),
     Field("gpu_count", None, "devices", kind="int", min=1, max=1024, arg="", env="LFDASH_GPUS", to_args=converters.nothing_to, when=~given("train.devices"), board=False),
     Field("gpu_fits", None, "devices", kind="bool", arg="", env="LFDASH_FITS", to_args=converters.nothing_to, when=HERE & ~given("train.devices") & ~is_("train.use_cpu", True), board=False),
@@ -220,7 +220,7 @@ FIELDS = (
     Field("dataset_dir", "data", "samples", "eval"),
     Field("preprocessing_num_workers", None, "samples", "eval", "int", min=1, max=512, board=False),
     Field("seed", None, "advanced", "eval", "int", min=0, board=False),
-    Field("target", None, "devices", "eval", "choice", choices="targets", open=True, arg="", env="LFDASH_TARGET", to_args=converters.nothing_to, board=False),
+    Field("target", None, "devices", "eval", "choice", choices="targets", open=True, arg="", env="LFDASH_TARGET", to_args=converters.nothing_to, wide=True, board=False),
     Field("devices", None, "devices", "eval", "choices", choices="gpus", open=True, arg="", env="CUDA_VISIBLE_DEVICES", to_args=converters.nothing_to, when=~given("eval.target"), wide=True, board=False),
     Field("gpu_count", None, "devices", "eval", "int", min=1, max=1024, arg="", env="LFDASH_GPUS", to_args=converters.nothing_to, when=~given("eval.devices"), board=False),
     Field("report_to", "none", "advanced", "eval", "choice", choices=LOGGERS, open=True, board=False),
@@ -234,7 +234,7 @@ FIELDS = (
     Field("export_quantization_dataset", "data/c4_demo.jsonl", "export", "export"),
     Field("export_legacy_format", False, "export", "export", "bool"),
     Field("export_hub_model_id", None, "export", "export", wide=True),
-    Field("target", None, "devices", "export", "choice", choices="targets", open=True, arg="", env="LFDASH_TARGET", to_args=converters.nothing_to, board=False),
+    Field("target", None, "devices", "export", "choice", choices="targets", open=True, arg="", env="LFDASH_TARGET", to_args=converters.nothing_to, wide=True, board=False),
     # a chat: what is decided when the model is loaded; the rest goes with each question
     Field("output_dir", None, "run", "chat", arg="", to_args=converters.nothing_to, wide=True, board=False),
     Field("infer_backend", "huggingface", "chat", "chat", "choice", choices=("huggingface", "vllm", "sglang"), board=False),

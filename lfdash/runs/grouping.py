@@ -152,8 +152,8 @@ def best_ids(rows: Sequence[TableRow]) -> frozenset[str]:
 
 
 GROUPABLE = (
-    "model", "dataset", "stage", "method", "kind", "state", "tags", "name", "note", "when", "best_eval", "best", "last",
-    "duration", "speed", "progress",
+    "model", "dataset", "stage", "method", "kind", "target", "state", "tags", "name", "note", "when", "best_eval",
+    "best", "last", "duration", "speed", "progress",
 )
 
 

@@ -194,6 +194,12 @@ class Handle:
     paths: RunPaths
 
 
+# words of schedulers for a job that has not begun: Slurm's (squeue(1), JOB STATE CODES) and Ray's (JobStatus)
+WAITS = frozenset({
+    "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "EXPEDITING",
+})
+
+
 @dataclass(frozen=True)
 class Scheduled:
     """What a scheduler says of an attempt's job. by: its kind ("slurm"). job: its number there. word: its state, the
@@ -206,6 +212,11 @@ class Scheduled:
     reason: str = ""
     starts: float | None = None
     nodes: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the job is in the scheduler's queue."""
+        return self.word in WAITS
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ class TableRow:
     """A run in the table. percent: 0-100. duration: seconds of all attempts. when: epoch seconds of its newest start,
     or of its log's last change; None for a job that waits, and where only the time of a copying is known. badges: what
     is to be told beside the state: "stalled", "dead" (its loss is no number), "spoiled" (its run.json cannot be read),
-    "pointer" (git-lfs left its files out), "early" (it finished before its last planned step), and what its alerts say.
-    speed: tokens a second, of its newest lines.
-    details: its arguments and results. text: what a search looks through."""
+    "pointer" (git-lfs left its files out), "pending" (it waits in the queue of a cluster, and shows that in the place
+    of its state), "unseen" (nobody could see how it does there), "early" (it finished before its last planned step),
+    and what its alerts say. speed: tokens a second, of its newest lines. target: the cluster that it is on, "" = this
+    machine. details: its arguments and results. text: what a search looks through."""
 
     run_id: str
     name: str
@@ -51,6 +52,7 @@ class TableRow:
     text: str = field(repr=False)
     badges: tuple[str, ...] = ()
     speed: float | None = None
+    target: str = ""
     details: RunDetails = NO_DETAILS
 
     @property
@@ -65,7 +67,8 @@ def datasets_in(details: RunDetails) -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else ()
 
 
-BADGES = ("stalled", "dead", "spoiled", "pointer", "early", "diverged", "plateau", "overfit")
+PENDING = "pending"
+BADGES = (PENDING, "unseen", "stalled", "dead", "spoiled", "pointer", "early", "diverged", "plateau", "overfit")
 NAN = "nan"  # the rule of the alerts that says what "dead" says
 
 
@@ -74,6 +77,7 @@ def badges_of(view: RunView, known: Known) -> tuple[str, ...]:
     noticed = known.details.flags
     told = {
         "stalled": view.stall is not None, "dead": known.summary.dead_step is not None or NAN in noticed,
+        PENDING: view.pending, "unseen": bool(view.target and view.unseen),
         "spoiled": view.spoiled, "pointer": view.lost == "pointer",
         "early": view.ended_early,
     }
@@ -86,8 +90,8 @@ def make_row(view: RunView, known: Known) -> TableRow:
     view = view.with_whole(summary.whole)
     progress = view.progress
     words = (
-        view.name, about.model, about.stage, about.method, view.output_dir, view.notes.note, *view.notes.tags,
-        *datasets_in(known.details),
+        view.name, about.model, about.stage, about.method, view.output_dir, view.target, view.notes.note,
+        *view.notes.tags, *datasets_in(known.details),
     )
     return TableRow(
         run_id=view.run_id,
@@ -115,6 +119,7 @@ def make_row(view: RunView, known: Known) -> TableRow:
         text="\n".join((*words, view.error or "")).casefold(),
         badges=badges_of(view, known),
         speed=progress.tokens_per_s,
+        target=view.target,
         details=with_own_speeds(known.details, view, summary),
     )
 

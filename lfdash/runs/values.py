@@ -31,6 +31,7 @@ OWN: Mapping[str, Read] = {
     "tags": lambda row: ", ".join(row.tags),
     "note": lambda row: row.note.split("\n")[0],
     "folder": lambda row: row.folder,
+    "target": lambda row: row.target or None,
 }
 MEASURED = ("progress", "last", "best", "best_eval", "duration", "speed", "when")  # the own columns that are numbers
 METRICS = ("last", "best", "best_eval")  # the own columns of which the smallest is the best
@@ -42,7 +43,10 @@ NAMED: Mapping[str, Read] = {
     "state": lambda row: "SUCCEEDED, FINISHED" if row.state is RunState.SUCCEEDED else row.state.name,  # as it is shown
     "finetuning_type": OWN["method"], "tag": OWN["tags"], "step": lambda row: row.step,
     "total_steps": lambda row: row.total, "percent": OWN["progress"],
-    **{name: OWN[name] for name in ("name", "model", "stage", "method", "kind", "tags", "dataset", "note", "folder")},
+    **{
+        name: OWN[name]
+        for name in ("name", "model", "stage", "method", "kind", "tags", "dataset", "note", "folder", "target")
+    },
 }
 
 

@@ -141,6 +141,16 @@ class RunView:
     scheduled: Scheduled | None = None
 
     @property
+    def target(self) -> str:
+        """The target that it is on, or waits for; "" for this machine."""
+        return self.record.launcher.partition(":")[2] if self.record is not None else ""
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits in the queue of the scheduler that it was given to."""
+        return self.state is RunState.STARTING and self.scheduled is not None and self.scheduled.waits
+
+    @property
     def kind(self) -> str:
         """The name of its kind of job."""
         return self.record.kind if self.record else self.plain_kind

@@ -13,6 +13,7 @@ from lfdash.engine.defaults import MULTIMODAL, Note
 from lfdash.engine.services import Services
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID, ROWS
+from lfdash.jobs.job import TARGET
 from lfdash.jobs.kinds import JobKind
 from lfdash.outcomes import Value
 from lfdash.ui.form import widgets
@@ -45,6 +46,11 @@ class HeldForm:
     def output(self) -> str:
         """The id of the field that holds the run's name."""
         return f"{self.kind.name}.output_dir"
+
+    @property
+    def target_key(self) -> str:
+        """The id of the field that says where its job runs; a kind that runs on this machine only has no such field."""
+        return f"{self.kind.name}.{TARGET}"
 
     @property
     def extra(self) -> ExtraArguments:

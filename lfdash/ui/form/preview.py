@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import streamlit as st
@@ -18,7 +19,20 @@ from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import label, markdown_safe, problem_markdown, t
 
-PREVIEW_RUN = "preview"  # stands for the run id that Start will make; it does not appear in the text
+NEXT = "next_id"  # session key that each form has for itself: the id that its next run gets
+
+
+def next_id(form: Form) -> str:
+    """The id that the form's next run will have: the name of a cluster's job has it, so it stands in the preview."""
+    found: str = st.session_state.setdefault(form.key(NEXT), uuid.uuid4().hex[:12])
+    return found
+
+
+def take_id(form: Form) -> str:
+    """The same for Start: nothing else gets it any more."""
+    found = next_id(form)
+    del st.session_state[form.key(NEXT)]
+    return found
 
 
 def show(form: Form, on_close: Callable[[], None]) -> None:
@@ -35,9 +49,11 @@ def draw(form: Form) -> None:
         lines = [f"- {problem_markdown(p)}" for p in errors]
         st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
     draw_deep_check(services, reading.job)
-    st.markdown(f"**{t('ui.preview_command')}**")
+    target = reading.job.target
+    title = t("target.preview", target=target) if target else t("ui.preview_command")
+    st.markdown(f"**{markdown_safe(title)}**")
     redact = services.registry.redactor()
-    prepared = plans.prepare(services, reading.job, t("ui.yaml_header"), PREVIEW_RUN)
+    prepared = plans.prepare(services, reading.job, t("ui.yaml_header"), next_id(form))
     st.code(redact(str(prepared.plan)), language="bash", wrap_lines=True)
     st.markdown(f"**{t('ui.preview_yaml')}**")
     st.code(redact(prepared.plan.files[ARGS_FILE]), language="yaml", height=330)

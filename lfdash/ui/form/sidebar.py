@@ -351,6 +351,7 @@ class FieldContext:
             reason="" if self.shows(row) else t("ui.not_now"),
             extra="" if value is None else extra_arguments.written(value)[:LONGEST_EXTRA],
             refused=value is not None and coerce(row, value).status == "refused",
+            nothing=target.nothing_words(services, self.job, row),
         )
 
     def sent_instead(self, row: Field) -> Any:
@@ -447,6 +448,8 @@ def draw_row(context: FieldContext, row: Field) -> None:
         model_field.draw(form, look, widgets.shown_help(path, look), form.on_change, (PATH, context.fragment))
         return
     widgets.draw(row, look, form.on_change, (row.id, context.fragment))
+    if target.is_target(row):
+        target.draw_about(form.services, context.job)
 
 
 def group_of(field_id: str) -> str | None:

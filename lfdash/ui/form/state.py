@@ -48,6 +48,8 @@ MODEL_PICK = "page.model"  # what the one field of the model shows; the form's v
 HUB_NAME = "top.hub_name"
 TEMPLATE = "top.template"
 KNOWN = "known"  # (reading, its problems, when they were looked for)
+COMPUTE = "train.compute_type"
+FITTED = ("ui.note_cpu_compute", "ui.note_old_gpu")  # notes of what this machine has changed, with what it was
 FRESH_S = 1.0  # how long known problems serve: all groups are drawn within one run of the page
 # What is missing is told when Start is pressed, what is wrong at once.
 MISSING = frozenset({
@@ -117,8 +119,10 @@ class Form(HeldForm):
         model, the datasets and the run name that differ from what the form was filled with."""
         preset = self.services.presets[name]
         title = lookup("presets", preset.name)
-        job = with_model_name(self.services, job_from_args(preset.args))
+        own_target = self.target_key in self.changed_ids() and self.read().job.target if self.filled else ""
+        job = with_model_name(self.services, job_from_args(preset.args)).on(own_target or "")
         job, notes = fit_to_machine(self.services, job)
+        job = job.on("")
         with self.replacing("ui.by_preset", name=str(title[0]) if title else preset.title):
             own = self.own_values() if self.filled and name != FIRST else {}
             names = [label(field_id) for field_id in own if field_id not in (MODEL, MULTIMODAL, TEMPLATE)]
@@ -138,6 +142,7 @@ class Form(HeldForm):
             if row.choices == "datasets" and row.id in changed and names:
                 keys |= {row.id}  # of another stage, too: that is told at the field, and nothing is replaced unseen
         keys |= {self.output} if run_name.own(self) else set()
+        keys |= {self.target_key} & changed
         return {row.id: st.session_state.get(row.id) for row in self.rows if row.id in keys}
 
     def load_job(self, job: JobConfig, notes: list[Note], by: str = "") -> None:
@@ -294,6 +299,8 @@ class Form(HeldForm):
             self.choose_model(self.model)
         preferences.remember(self.services, field_id)
         self.fill_implied(field_id)
+        if field_id == self.target_key:
+            self.fit_to_target()
         proposed = st.session_state.get(self.key(PROPOSED))
         if proposed and not proposed[2] and not run_name.own(self):
             run_name.propose(self)  # it says what differs
@@ -304,6 +311,19 @@ class Form(HeldForm):
         if before is None or marks(self.told(before[1]), field_id) != marks(now_wrong, field_id):
             st.rerun()  # a field of another group has become right or wrong
         st.rerun([fragment, *FOLLOWERS, *([SAYS] if self.kind.starts_from == "model" else [])])
+
+    def fit_to_target(self) -> None:
+        """Another place was chosen: what this machine had decided is as the form was filled before, and what it decides
+        now is said; of a job for a cluster nothing."""
+        job = self.read().job
+        was = {note: params for note, params in self.notes if note in FITTED}
+        values = dict(job.values)
+        for params in was.values():
+            values[COMPUTE] = params["was"]
+        fitted, notes = fit_to_machine(self.services, JobConfig(job.kind, values, job.extra))
+        if self.kind.trains and (was or notes):
+            st.session_state[COMPUTE] = widgets.to_raw(BY_ID[COMPUTE], fitted.values.get(COMPUTE))
+        self.set_notes([*(note for note in self.notes if note[0] not in FITTED), *notes])
 
     def fill_implied(self, field_id: str) -> None:
         """Fills what a changed value implies, where nothing is given yet (LlamaBoard does it when it launches)."""

@@ -1,11 +1,17 @@
-"""The field that says where a job runs: which targets it offers, and when it is there at all."""
+"""The field that says where a job runs: which targets it offers, when it is there, and what is said of a target."""
 
 from __future__ import annotations
 
+import streamlit as st
+
+from lfdash.engine.on_target import target_of
 from lfdash.engine.services import Services
 from lfdash.jobs.field import Field
 from lfdash.jobs.job import TARGET, JobConfig
-from lfdash.targets.target import LOCAL
+from lfdash.targets.target import LOCAL, Target
+from lfdash.ui.shared.text import markdown_safe, pair, t
+
+COUNT = "gpu_count"  # name of the field that says how many GPUs
 
 
 def is_target(row: Field) -> bool:
@@ -21,3 +27,35 @@ def offered(services: Services) -> list[str]:
 def is_shown(services: Services, job: JobConfig, row: Field) -> bool:
     """Whether a field is to be seen at all: the one that says where a job runs only where there is a choice."""
     return not is_target(row) or bool(offered(services) or job.values.get(row.id))
+
+
+def nothing_words(services: Services, job: JobConfig, row: Field) -> str:
+    """What stands in an empty field that a target has a say in; "" for all others."""
+    if is_target(row):
+        return t("target.here")
+    target = target_of(services, job)
+    if target is None or row.name != COUNT:
+        return ""
+    return t("target.gpu_default", count=target.gpus) if target.gpus else t("target.as_cluster")
+
+
+def facts(target: Target) -> str:
+    """What a target asks its scheduler for, in one line."""
+    return " · ".join(filter(None, (
+        t(f"target.{target.kind}"),
+        t("target.partition", value=target.partition) if target.partition else "",
+        t("target.nodes", count=target.nodes) if target.nodes > 1 else "",
+        t("target.gpus", count=target.gpus) if target.gpus else "",
+        t("target.cpus", count=target.cpus) if target.cpus else "",
+        t("target.memory", value=target.memory) if target.memory else "",
+        t("target.time_limit", value=target.time_limit) if target.time_limit else "",
+    )))
+
+
+def draw_about(services: Services, job: JobConfig) -> None:
+    """What is known of the target that is chosen, and what nobody judges; nothing for this machine."""
+    target = target_of(services, job)
+    if target is None:
+        return
+    st.caption(markdown_safe(pair(target.name, facts(target))))
+    st.caption(f":material/info: {t('target.unjudged')}")

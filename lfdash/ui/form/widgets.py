@@ -30,7 +30,8 @@ class Appearance:
 
     page: a name of the page that shows it; options: what a choice offers; default: LLaMA-Factory's own default, shown
     as placeholder; problems: what is wrong with it, told below; reason: why it is disabled. extra: the value that its
-    argument has under *More arguments*, as it is written; refused: whether the field could not hold that.
+    argument has under *More arguments*, as it is written; refused: whether the field could not hold that. nothing: what
+    stands in an empty field where that is no default of LLaMA-Factory.
     """
 
     page: str
@@ -41,6 +42,7 @@ class Appearance:
     reason: str = ""
     extra: str = ""
     refused: bool = False
+    nothing: str = ""
 
 
 def number_text(value: float) -> str:
@@ -83,6 +85,8 @@ def placeholder(row: Field, look: Appearance) -> str:
     """What an empty widget shows: the value that is sent from elsewhere, or the default that LLaMA-Factory will use."""
     if look.extra:
         return t("ui.field_more_value", value=look.extra, more=t("groups.more"))
+    if look.nothing:
+        return look.nothing
     if look.default is None or look.default == "" or look.default == []:
         return t("ui.not_set")
     default = look.default

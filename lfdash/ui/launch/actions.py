@@ -18,7 +18,7 @@ from lfdash.launchers.base import Level
 from lfdash.outcomes import Problem, Refused
 from lfdash.queue.store import Queued
 from lfdash.runs.record import TERMINAL
-from lfdash.ui.form import run_name, sidebar
+from lfdash.ui.form import preview, run_name, sidebar
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import (
     BUSY,
@@ -64,7 +64,7 @@ def launch(form: Form, how: How = "start") -> None:
     if is_second_click(job, how):
         st.session_state[NOTICE] = t("ui.started_already")
         return
-    prepared = prepare(form.services, job, t("ui.yaml_header"))
+    prepared = prepare(form.services, job, t("ui.yaml_header"), preview.take_id(form))
     keep_secrets(form.services, job)
     if submit(form.services, prepared, how, job=job):
         st.session_state[STARTED] = (what_was_clicked(job, how), time.monotonic())

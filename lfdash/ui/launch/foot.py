@@ -113,7 +113,8 @@ def summary_words(form: Form) -> str:
     path = short_name(str(job.get("top.model_path") or ""))
     model = path if "/" in path else short_name(str(job.get("top.model_name") or path))
     method = choice("top.finetuning_type", told.method)
-    parts = [model, t("ui.job_rank", method=method, rank=told.rank) if told.rank else method]
+    where = t("target.foot", target=job.target) if job.target else ""
+    parts = [where, model, t("ui.job_rank", method=method, rank=told.rank) if told.rank else method]
     if form.kind.trains:
         parts.append(rows_words(told))
         parts.append(t("ui.job_steps", count=told.steps) if told.steps else t("ui.job_steps_unknown"))
@@ -178,7 +179,9 @@ def rows_words(told: Summary) -> str:
 def draw_bar(form: Form) -> None:
     """The job in one line, and the buttons; disabled where nothing can be started at all, with the reason."""
     services = form.services
-    blocked = refusal(services.blocked) if services.blocked else ""
+    place = form.read().job.target
+    why = services.blocked_on(place)
+    blocked = refusal(why) if why else ""
     reason = blocked or source.why_nothing_is_loaded(form)
     words = markdown_safe(" · ".join(filter(None, (summary_words(form), sweep.count_words(form)))))
     with st.container(horizontal=True, key="foot_job", vertical_alignment="center", gap="xsmall", wrap=False):
@@ -193,12 +196,13 @@ def draw_bar(form: Form) -> None:
     with st.container(horizontal=True, key="bar", vertical_alignment="center", gap="xsmall"):
         st.button(
             t("ui.start"), key="start", type="primary", icon=":material/play_arrow:", shortcut="Ctrl+Enter",
-            on_click=actions.start, args=(form,), disabled=bool(reason), help=reason or t("ui.start_help"),
+            on_click=actions.start, args=(form,), disabled=bool(reason),
+            help=reason or (t("target.start_help", target=place) if place else t("ui.start_help")),
         )
         if form.kind.queued:
             st.button(
                 t("ui.queue"), key="enqueue", on_click=actions.start, args=(form, "queue"), disabled=bool(reason),
-                help=reason or t("ui.queue_help"),
+                help=reason or (t("target.queue_help", target=place) if place else t("ui.queue_help")),
             )
         # as a callback: a value that was typed and is confirmed by this very click draws the page anew
         st.button(t("ui.preview"), key="preview", help=t("ui.preview_help"), on_click=wish_preview)

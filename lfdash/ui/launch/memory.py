@@ -38,6 +38,8 @@ def total_gib(size: float) -> str:
 def figure_words(found: Forecast) -> str:
     """What is taken, of how much, and where."""
     need, room = gib(found.foretold.estimate.driver), found.room
+    if room is None and found.target and not found.cpu:
+        return t("target.memory_foot", need=need, target=found.target)
     if room is None:
         code = "cpu" if found.cpu else "some" if found.blind else "none"
         return t(f"memory.foot_{code}", need=need)

@@ -101,7 +101,7 @@ def on_more_gpus(form: Form, found: Forecast, job: JobConfig) -> Offer | None:
     """The model shared by more of this machine's GPUs than the job has now; None where there are none, or it cannot
     be."""
     subject = found.foretold.subject
-    have = form.services.devices.gpu_count or 0
+    have = 0 if found.target else form.services.devices.gpu_count or 0  # a target's are not known
     count = next((n for n in COUNTS if subject.world_size < n <= have), 0)
     shared = on_more(subject, count)
     if shared is None:

@@ -121,7 +121,8 @@ def draw(form: Form) -> None:
             st.error(name + problem_markdown(problem))
     if ANSWER in st.session_state:
         st.error(markdown_safe(st.session_state[ANSWER]), icon=":material/block:")
-    blocked = refusal(form.services.blocked) if form.services.blocked else ""
+    why = form.services.blocked_on(job.target)
+    blocked = refusal(why) if why else ""
     reason = blocked or ("" if isinstance(found, Sweep) else t("sweep.not_yet"))
     words = t("sweep.start", count=found.count) if isinstance(found, Sweep) else t("sweep.start_none")
     st.button(

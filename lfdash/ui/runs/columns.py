@@ -16,7 +16,7 @@ import pyarrow as pa
 from lfdash.runs.arguments import words
 from lfdash.runs.differing import ArgumentMatrix, Places
 from lfdash.runs.kept import no_collection
-from lfdash.runs.table import Table, TableRow
+from lfdash.runs.table import PENDING, Table, TableRow
 from lfdash.runs.values import ARG, SCORE
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.run_words import BEST, duration, shown_state
@@ -30,6 +30,11 @@ TEXTS = pa.list_(pa.string())
 def texts(rows: Sequence[TableRow], name: str) -> pa.Array:
     """A column of texts that rows have under this name."""
     return pa.array([getattr(row, name) for row in rows], pa.string())
+
+
+def states(row: TableRow) -> list[str]:
+    """The state of a run and what is told beside it; of one that waits on a cluster that it does."""
+    return [*([] if PENDING in row.badges else [shown_state(row.kind, row.state)]), *row.badges]
 
 
 def numbers(values: Sequence[float | None]) -> pa.Array:
@@ -60,9 +65,7 @@ def straight(curve: Sequence[float]) -> Sequence[float]:
 
 
 MAKERS: Mapping[str, Callable[[Sequence[TableRow]], pa.Array]] = {
-    "state": lambda rows: pa.array(
-        [[shown_state(row.kind, row.state), *row.badges] for row in rows], TEXTS
-    ),
+    "state": lambda rows: pa.array(list(map(states, rows)), TEXTS),
     "name": lambda rows: texts(rows, "name"),
     "progress": lambda rows: numbers([row.percent for row in rows]),
     "spark": sparks,
@@ -82,6 +85,7 @@ MAKERS: Mapping[str, Callable[[Sequence[TableRow]], pa.Array]] = {
         [None if row.when is None else int(row.when) for row in rows], pa.timestamp("s", tz="UTC")
     ),
     "folder": lambda rows: texts(rows, "folder"),
+    "target": lambda rows: pa.array([row.target or None for row in rows], pa.string()),
 }
 
 

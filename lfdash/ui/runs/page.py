@@ -108,7 +108,7 @@ def tick(services: Services, seconds: float) -> None:
         draw_empty(services)
         return
     shown = in_order(filters.read().select(rows))
-    columns = view.resolved(services, columns_of(services.table).differing(shown, rows))
+    columns = view.resolved(services, columns_of(services.table).differing(shown, rows), rows)
     parts = tables.parts_of(shown)
     chosen = selection.selected(tables.drawn(parts))
     with st.container(horizontal=True, key="runs_bar", vertical_alignment="center", gap="small"):

@@ -195,6 +195,7 @@ def looks(services: Services, key: str, data: pa.Table, ids: Sequence[str]) -> d
             names["when"], width=132, format="YYYY-MM-DD HH:mm", timezone=st.context.timezone or "UTC"
         ),
         "folder": config.TextColumn(names["folder"], width=240),
+        "target": config.TextColumn(names["target"], width=90),
     }
     for name in data.column_names:
         if name not in own:

@@ -23,8 +23,8 @@ DIFFERING = "differing"  # stands for the columns of the settings in which the r
 MOST_DIFFERING = 6
 MOST = 60  # columns
 DEFAULT = (
-    "state", "progress", "spark", "best_eval", "best", "last", DIFFERING, "model", "dataset", "stage", "method",
-    "duration", "speed", "when", "tags", "note",
+    "state", "target", "progress", "spark", "best_eval", "best", "last", DIFFERING, "model", "dataset", "stage",
+    "method", "duration", "speed", "when", "tags", "note",
 )
 OWN_COLUMNS = (*(name for name in OWN if name != "name"), "spark")
 
@@ -76,9 +76,12 @@ def as_usual(services: Services) -> None:
     keep(services)
 
 
-def resolved(services: Services, differing: Sequence[str]) -> list[str]:
-    """The columns to be shown, the differing settings in their place; what is chosen by hand is there once."""
+def resolved(services: Services, differing: Sequence[str], rows: Sequence[TableRow]) -> list[str]:
+    """The columns to be shown, the differing settings in their place; what is chosen by hand is there once. rows: of
+    the workspace; without one on a cluster there is no column for that."""
     names = chosen(services)
+    if not any(row.target for row in rows):
+        names = [name for name in names if name != "target"]
     own = [name for name in differing if name not in names][:MOST_DIFFERING]
     return [name for one in names for name in (own if one == DIFFERING else [one])]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from lfdash.queue.store import Queued
 from lfdash.runs.record import TERMINAL, RunState
+from lfdash.runs.table import PENDING
 from lfdash.runs.trash_origins import Item
 from lfdash.runs.view import RunView, just_ended
 from lfdash.ui.shared.text import listed, markdown_safe, t
@@ -29,17 +30,24 @@ LOOKS = {
 
 # of what is told beside a state (runs/table.py, BADGES)
 BADGE_LOOKS = {
+    PENDING: "idle", "unseen": "stop",
     "stalled": "stop", "dead": "fail", "spoiled": "fail", "pointer": "fail", "early": "stop", "diverged": "fail",
     "plateau": "stop", "overfit": "stop",
 }
 BEST = "best"  # beside the state of the best of those that are shown
 ENDED = "ended"  # in the place of STOPPED, of what serves until it is stopped: that is how it ends
 STATE_LOOKS = {**{state.name: look for state, look in LOOKS.items()}, ENDED: "idle"}
+SHOWN_LOOKS = {**STATE_LOOKS, PENDING: "idle"}  # of `state_of`
 
 
 def shown_state(kind: str, state: RunState) -> str:
     """The name of the state that is shown of a run of a kind: `state_word` has its word, STATE_LOOKS how it looks."""
     return ENDED if just_ended(kind, state) else state.name
+
+
+def state_of(view: RunView) -> str:
+    """The name of what is shown as the state of a run: as `shown_state`, or that it waits in a cluster's queue."""
+    return PENDING if view.pending else shown_state(view.kind, view.state)
 
 
 def state_word(name: str) -> str:

@@ -20,6 +20,7 @@ from lfdash.ui.form.problems import fix_words
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
 from lfdash.ui.shared.answers import refusal
+from lfdash.ui.shared.scheduled_words import ended_words, is_silent, pending_words, place_words, state_help
 from lfdash.ui.shared.text import language, markdown_safe, t
 from lfdash.ui.train import memory
 
@@ -27,7 +28,9 @@ from lfdash.ui.train import memory
 def draw_outcome(form: Form, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
     if view.unseen:
-        st.warning(t("ui.unseen", reason=markdown_safe(view.unseen)), icon=":material/visibility_off:")
+        where = {"target": view.target} if view.target else {}
+        key = "scheduled.unseen" if view.target else "ui.unseen"
+        st.warning(t(key, reason=markdown_safe(view.unseen), **where), icon=":material/visibility_off:")
     elif view.spoiled and view.error:
         key = "record_spoiled" if view.state in STOPPABLE else "record_spoiled_over"
         st.warning(t(f"ui.{key}", reason=markdown_safe(view.error)), icon=":material/help:")
@@ -37,15 +40,18 @@ def draw_outcome(form: Form, view: RunView) -> None:
         if form.kind.ended:
             st.info(t(form.kind.ended), icon=":material/stop_circle:")
         else:
-            st.warning(t("ui.stopped", saved=stopped_words(view)), icon=":material/stop_circle:")
+            by = ended_words(view)
+            words = t("scheduled.stopped" if by else "ui.stopped", saved=stopped_words(view))
+            st.warning(" ".join(filter(None, (by, words))), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
         draw_success(form, view)
     elif view.state is RunState.LOST:
         st.error(lost_words(view), icon=":material/help:")
     elif not form.kind.serves or view.state is RunState.STOPPING:
         draw_going(view)
+        draw_place(view)
         lacking = no_checkpoint_in(language(), view, form.services.registry.summaries.get(view).details)
-        if lacking:
+        if lacking and not view.pending:
             st.caption(f":material/info: {lacking}")
     if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
         st.caption(f":material/help: {t('ui.code_unknown')}")
@@ -62,9 +68,19 @@ def draw_success(form: Form, view: RunView) -> None:
         st.warning(past_end_words(view), icon=":material/last_page:")
 
 
+def draw_place(view: RunView) -> None:
+    """Where a run on a cluster goes on, and that its scheduler says nothing of it."""
+    if is_silent(view):
+        st.caption(f":material/visibility_off: {t('scheduled.silent_words', target=markdown_safe(view.target))}")
+    elif view.target and not view.pending:
+        st.caption(f":material/dns: {markdown_safe(place_words(view))}", help=markdown_safe(state_help(view)) or None)
+
+
 def draw_going(view: RunView) -> None:
     """What a run that goes on waits for."""
-    if view.state is RunState.STOPPING and view.stalled:
+    if view.pending:
+        st.info(pending_words(view), icon=":material/hourglass_top:")
+    elif view.state is RunState.STOPPING and view.stalled:
         st.warning(t("ui.awaiting_stuck"), icon=":material/hourglass_disabled:")
     elif view.state is RunState.STOPPING:
         st.info(t(f"ui.awaiting_{view.awaiting or 'exit'}"), icon=":material/hourglass_top:")

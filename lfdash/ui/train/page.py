@@ -146,6 +146,6 @@ def draw_welcome(form: Form) -> None:
     job = form.read().job
     demo = form.kind.starts_from == "preset" and st.session_state.get(PRESET) == "demo" and not form.changed_ids()
     text = t("ui.welcome_demo" if demo else f"ui.welcome_{form.kind.name}")
-    if not services.blocked:
+    if not services.blocked_on(job.target):
         st.info(text, icon=":material/info:")
     st.caption(t("ui.welcome_where", workspace=markdown_safe(str(services.workspace.root)), name=job.run_name))

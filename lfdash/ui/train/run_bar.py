@@ -14,7 +14,7 @@ from lfdash.ui.form.state import Form
 from lfdash.ui.launch import actions, after, next_steps, queue
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import SHOWN
-from lfdash.ui.shared.run_words import shown_state, state_word
+from lfdash.ui.shared.run_words import state_of, state_word
 from lfdash.ui.shared.text import t
 from lfdash.ui.train import downloads, monitor
 
@@ -48,7 +48,7 @@ def draw_pick(form: Form, view: RunView) -> None:
         """Its name and state; where several have that name, its folder."""
         item = views[run_id]
         name = item.name if names[item.name] == 1 else item.output_dir.removeprefix("saves/")
-        return f"{name} · {state_word(shown_state(item.kind, item.state))}"
+        return f"{name} · {state_word(state_of(item))}"
 
     def show() -> None:
         st.session_state[SHOWN] = st.session_state[PICK]

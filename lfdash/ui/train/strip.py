@@ -14,7 +14,8 @@ from lfdash.runs.metrics.whole import whole_frame
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.page_script import read_aloud
-from lfdash.ui.shared.run_words import BADGE_LOOKS, STATE_LOOKS, duration, shown_state, state_word
+from lfdash.ui.shared.run_words import BADGE_LOOKS, SHOWN_LOOKS, duration, state_of, state_word
+from lfdash.ui.shared.scheduled_words import own_words, place_words
 from lfdash.ui.shared.text import isolated, language, t
 
 NOT_A_NUMBER = "NaN"
@@ -29,8 +30,8 @@ def strip_html(view: RunView | None, feed: RunFeed | None = None, marks: Sequenc
             f'<span class="lf-state lf-idle">{html.escape(t("ui.idle"))}</span></div>'
             '<div class="lf-bar lf-idle"><i style="width:0"></i></div>'
         )
-    shown = shown_state(view.kind, view.state)
-    look = STATE_LOOKS[shown]
+    shown = state_of(view)
+    look = SHOWN_LOOKS[shown]
     facts = "".join(
         f'<span class="lf-fact"{fact_help(name, view)}><b>{html.escape(value)}</b>'
         f"<small>{html.escape(name)}</small></span>"
@@ -39,8 +40,8 @@ def strip_html(view: RunView | None, feed: RunFeed | None = None, marks: Sequenc
     percent = view.shown_percent or 0.0
     return (
         f'<div class="lf-strip" data-title="{html.escape(title_words(view, marks))}">{heading(view.name)}'
-        f'<span class="lf-state lf-{look}" data-state="{view.state.name}">'
-        f"{html.escape(state_word(shown))}</span>{marks_html(marks)}{facts}</div>"
+        f'<span class="lf-state lf-{look}" data-state="{view.state.name}"{state_title(view)}>'
+        f"{html.escape(state_word(shown))}</span>{place_html(view)}{marks_html(marks)}{facts}</div>"
         f'<div class="lf-bar lf-{look}" role="progressbar" '
         f'aria-label="{html.escape(t("ui.progress"))}" aria-valuenow="{percent:.0f}" aria-valuemin="0" '
         f'aria-valuemax="100"><i style="width:{percent:.1f}%"></i></div>'
@@ -51,7 +52,7 @@ def title_words(view: RunView, marks: Sequence[str] = ()) -> str:
     """What the tab of the browser says: what is wrong, how far the run is, or how it stands, and its name."""
     percent = view.progress.percent
     known = view.state is RunState.RUNNING and percent is not None
-    how = f"{percent:.0f} %" if known else state_word(shown_state(view.kind, view.state))
+    how = f"{percent:.0f} %" if known else state_word(state_of(view))
     wrong = "⚠ " if marks or view.state in (RunState.FAILED, RunState.LOST) else ""
     return wrong + " ".join([*map(state_word, marks), how, view.name])
 
@@ -66,7 +67,7 @@ def spoken_state(view: RunView | None) -> str:
     then."""
     words = t("ui.no_run")
     if view is not None:
-        words = f"{isolated(view.name)}: {state_word(shown_state(view.kind, view.state))}"
+        words = f"{isolated(view.name)}: {state_word(state_of(view))}"
     if view is not None and view.stall is not None:
         words += f". {stall_in(language(), view.stall)}"
     return read_aloud("run", words)
@@ -78,6 +79,20 @@ def marks_html(marks: Sequence[str]) -> str:
         f'<span class="lf-state lf-{BADGE_LOOKS[mark]}" data-mark="{mark}">{html.escape(state_word(mark))}</span>'
         for mark in marks
     )
+
+
+def place_html(view: RunView) -> str:
+    """The cluster that a run is on, beside its state; nothing for this machine."""
+    if not view.target:
+        return ""
+    told = f"{t('scheduled.target')}: {place_words(view)}"
+    return f'<span class="lf-state lf-idle" data-target title="{html.escape(told)}">{html.escape(view.target)}</span>'
+
+
+def state_title(view: RunView) -> str:
+    """What a scheduler calls the state of a run, for whoever points at it."""
+    words = own_words(view.scheduled) if view.scheduled is not None else ""
+    return f' title="{html.escape(words)}"' if words else ""
 
 
 def fact_help(name: str, view: RunView) -> str:

@@ -24,7 +24,6 @@ def preview_page() -> None:
     import streamlit as st
 
     from lfdash.jobs.kinds import DEFAULT
-    from lfdash.ui.form import preview
     from lfdash.ui.form.state import Form
     from lfdash.ui.shared.session import shared_services
 
@@ -54,7 +53,8 @@ def with_values(app: AppTest, **values: Any) -> AppTest:
 def test_what_is_shown_is_what_start_would_run(services: Services, app: AppTest) -> None:
     with_values(app, train__learning_rate=0.0007, train__output_dir="mine", extra__adam_beta1=0.5)
     command, text = [item.value for item in app.code]
-    prepared = plans.prepare(services, app.session_state["job"], t("ui.yaml_header"), preview.PREVIEW_RUN)
+    run_id = app.session_state["train.form.next_id"]
+    prepared = plans.prepare(services, app.session_state["job"], t("ui.yaml_header"), run_id)
     assert command == str(prepared.plan) and text == prepared.plan.files[ARGS_FILE].strip()
     sent = yaml.safe_load(text)
     assert (sent["learning_rate"], sent["adam_beta1"]) == (0.0007, 0.5) and sent["output_dir"].endswith("/mine")

@@ -1,0 +1,26 @@
+"""The cluster that a job of the form is to run on, and what its row says of the devices there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lfdash.engine.services import Services
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import named
+from lfdash.jobs.resources import ResourceRequest
+from lfdash.outcomes import Refused
+from lfdash.targets.target import LOCAL, Target
+
+
+def target_of(services: Services, job: JobConfig) -> Target | None:
+    """The target that a job names; None for this machine, and for a target that is not there or cannot be read."""
+    found = services.registry.targets.get(job.target) if job.target else None
+    return None if found is None or isinstance(found, Refused) or found.kind == LOCAL else found
+
+
+def asked_there(target: Target, job: JobConfig, request: ResourceRequest) -> ResourceRequest:
+    """What a job asks for on a target: without a number of its own as many GPUs of a node as the target says, and of a
+    training that on each of its nodes."""
+    count = request.count or target.gpus
+    nodes = target.nodes if named(job.kind).trains else 1
+    return request if request.cpu else replace(request, count=count * nodes if count else None)

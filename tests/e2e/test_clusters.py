@@ -1,0 +1,164 @@
+"""A training on a cluster through the page: the real Slurm of the tests, the real LLaMA-Factory, a real browser.
+
+Run by `make clusters`, not by `make e2e`: it needs a scheduler.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from lfdash.targets.store import TargetStore
+from lfdash.targets.target import Target
+from tests.e2e.conftest import Server, drawn, pick_option, serving
+from tests.e2e.test_train import MINUTES, losses, run_folder, run_name, shown_step, wait_state
+from tests.support.clusters.slurm import SlurmCluster
+
+pytestmark = [pytest.mark.clusters, pytest.mark.train_env]
+PICTURES = os.environ.get("LFDASH_PICTURES")  # a folder that gets a picture of each stage
+STRIP = ".st-key-strip"
+BODY = "[data-testid=stMain]"
+
+
+@pytest.fixture
+def server(
+    cluster: SlurmCluster, demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A dashboard on a copy of the demo workspace that has a target."""
+    workspace = tmp_path_factory.mktemp("clusters") / "workspace"
+    with serving(demo_workspace, workspace) as running:
+        target = Target(
+            "lab", "slurm", slurm_conf=str(cluster.conf), python=sys.executable, partition="main", cpus=1,
+            memory="3000M", time_limit="30", env={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        )
+        assert TargetStore(workspace / ".lfdash").put(target, None) is None
+        yield running
+
+
+@pytest.fixture
+def tab(browser: Browser, server: Server) -> Iterator[Page]:
+    """A fresh tab, in which every picture is taken."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(server.url)
+    page.wait_for_selector(".st-key-start button:enabled", timeout=MINUTES)
+    yield page
+    context.close()
+
+
+def picture(page: Page, name: str) -> None:
+    """Keeps how the page looks, where somebody wants to see it: three widths, light and dark."""
+    if not PICTURES:
+        return
+    before = page.viewport_size
+    for width, height in ((1440, 900), (1280, 720), (800, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            drawn(page)
+            page.screenshot(path=f"{PICTURES}/{name}-{width}-{scheme}.png")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(before)
+
+
+def set_nodes(cluster: SlurmCluster, state: str) -> None:
+    for name in ("n1", "n2"):
+        cluster.call("scontrol", "update", f"nodename={name}", f"state={state}", "reason=test")
+
+
+def choose_target(page: Page, name: str) -> None:
+    """Opens the group of the devices and chooses where the job runs."""
+    box = page.locator(".st-key-train-target input:visible")
+    if not box.count():
+        page.locator("section[data-testid=stSidebar] summary").filter(has_text="Devices").click()
+    pick_option(page, box, name)
+    expect(page.locator(".st-key-group_devices")).to_contain_text("partition main")
+
+
+def fill(page: Page, field: str, value: str) -> None:
+    """Finds a field by the filter and types its value."""
+    page.locator(".st-key-page-filter input").fill(field)
+    box = page.locator(f".st-key-train-{field} input:visible")
+    box.fill(value)
+    box.press("Tab")
+    drawn(page)
+    page.locator(".st-key-page-filter input").fill("")
+    expect(page.locator(".st-key-train-learning_rate input:visible")).to_be_visible()
+    drawn(page)
+
+
+def test_a_training_waits_runs_is_stopped_resumed_and_finishes(
+    tab: Page, server: Server, cluster: SlurmCluster
+) -> None:
+    page = tab
+    set_nodes(cluster, "drain")
+    fill(page, "save_steps", "10")
+    choose_target(page, "lab")
+    expect(page.locator(".st-key-foot_job")).to_contain_text("on lab")
+    expect(page.locator(".st-key-train-devices")).to_have_count(0)  # this machine's
+    expect(page.locator(".st-key-train-gpu_count input:visible")).to_be_visible()
+    picture(page, "form")
+
+    page.click(".st-key-preview button")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Batch script for lab")
+    script = dialog.locator("code").first
+    expect(script).to_contain_text("#SBATCH --partition=main")
+    previewed = script.inner_text()
+    picture(page, "preview")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+    name = run_name(page)
+    page.click(".st-key-start button")
+    expect(page.locator(f"{STRIP} .lf-name")).to_have_text(name, timeout=MINUTES)
+    expect(page.locator(f"{STRIP} .lf-state").first).to_have_text("IN CLUSTER QUEUE", timeout=MINUTES)
+    expect(page.locator(f"{STRIP} .lf-state").first).to_have_attribute("title", re.compile(r"^Slurm \d+: PENDING"))
+    expect(page.locator(BODY)).to_contain_text("Waits in the queue of Slurm on lab")
+    expect(page.locator(BODY)).to_contain_text("down, drained or reserved")
+    expect(page.locator(f"{STRIP} [data-target]")).to_have_text("lab")
+    expect(page.locator(BODY)).not_to_contain_text("No checkpoint yet")
+    picture(page, "pending")
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.locator(".st-key-runs_count")).to_be_visible()
+    drawn(page)
+    expect(page.locator("[data-testid=stDataFrame]").first).to_contain_text("lab")
+    picture(page, "runs")
+    page.get_by_role("link", name="Train", exact=True).click()
+
+    set_nodes(cluster, "resume")
+    wait_state(page, "RUNNING", 2)
+    expect(page.locator(f"{STRIP} .lf-state").first).to_have_attribute(
+        "title", re.compile(r"^Slurm \d+: RUNNING"), timeout=MINUTES
+    )
+    page.wait_for_selector(".lf-canvas canvas", timeout=3 * MINUTES)
+    page.wait_for_function(
+        f"() => parseInt(document.querySelector('{STRIP} .lf-fact b').innerText) >= 12", timeout=4 * MINUTES
+    )
+    picture(page, "running")
+
+    page.click(".st-key-stop button")
+    wait_state(page, "STOPPED", 3)
+    folder = run_folder(server, name)
+    assert (folder / "adapter_model.safetensors").exists()
+    step = shown_step(page)
+    record = json.loads((folder / "run.json").read_text())
+    assert (folder / "batch.sh").read_text().strip() == previewed.strip(), "what was shown is what ran"
+    assert record["launcher"] == "slurm:lab" and step < losses(folder)[-1][0] + 2
+
+    page.click("[class*=st-key-resume_menu_after] button:enabled")
+    page.click(".st-key-resume_after button")
+    wait_state(page, "SUCCEEDED", 6)
+    picture(page, "finished")
+    planned = json.loads((folder / "trainer_log.jsonl").read_text().splitlines()[0])["total_steps"]
+    assert losses(folder)[-1][0] == shown_step(page) == planned
+    names = {job[2] for job in cluster.jobs()}
+    assert {f"lfdash-{record['run_id']}-{number}" for number in (1, 2)} <= names
+    assert "LFDASH_TARGET=lab" in (folder / "training_args.yaml").read_text(), "a clone runs there, too"
