@@ -22,6 +22,7 @@ from lfdash.engine.recent import Recent
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.engine.row_lengths import RowLengths
 from lfdash.engine.sees import Sees
+from lfdash.engine.target_tests import TargetTests
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.presets import Preset, list_presets
 from lfdash.jobs.versions import load as load_by_version
@@ -124,6 +125,7 @@ class Services:
         self.row_lengths = RowLengths(self.workspace, self.roots, self.datasets, kept)
         self.foretold: Recent[Any] = Recent()  # of engine/forecast.py
         self.dry_runs: Background[Any] = Background()  # of the same
+        self.target_tests = TargetTests(workspace, lambda: self.cli_path, self.registry.identity.check)
         self.past_runs: EachOnce[Any] = EachOnce()  # of engine/past_runs.py
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True
@@ -156,6 +158,7 @@ class Services:
         """Stops the threads of the machine and of the registry. Runs go on."""
         self.warm.close()
         self.dry_runs.close()
+        self.target_tests.close()
         self.chats.asking.close()
         self.chats.keeper.close()
         self.machine.close()

@@ -147,12 +147,8 @@ def option(name: str, value: str) -> str:
     return f'--{name}="{escaped}"'
 
 
-def batch_script(plan: LaunchPlan, target: Target) -> str:
-    """The script of a job. Secrets are not in it: the supervisor takes them from a file that only this user can read.
-
-    `exec` makes the supervisor the batch process itself, which Slurm's signals reach (`--signal=B:`, `scancel
-    --batch`).
-    """
+def beginning(plan: LaunchPlan, target: Target) -> list[str]:
+    """What a script begins with: what Slurm is asked for, and the environment of what is started."""
     cli = target.cli or plan.argv[0]
     login = " -l" if target.modules or not posixpath.isabs(cli) else ""  # what defines `module` and PATH
     folder = there(plan, target, attempt_folder(plan))
@@ -164,6 +160,17 @@ def batch_script(plan: LaunchPlan, target: Target) -> str:
         lines.append(f'export PATH={shlex.quote(posixpath.dirname(cli))}:"$PATH"')
     env = {**target.env, **{name: value for name, value in plan.env.items() if name not in (*OURS, *GIVEN)}}
     lines += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
+    return lines
+
+
+def batch_script(plan: LaunchPlan, target: Target) -> str:
+    """The script of a job. Secrets are not in it: the supervisor takes them from a file that only this user can read.
+
+    `exec` makes the supervisor the batch process itself, which Slurm's signals reach (`--signal=B:`, `scancel
+    --batch`).
+    """
+    lines = beginning(plan, target)
+    folder = there(plan, target, attempt_folder(plan))
     program = there(plan, target, f"{supervisor_folder()}/lfdash/supervisor/__main__.py")
     supervise = [python_of(plan, target), "-I", "-S", program, folder]
     command = command_of(plan, target)

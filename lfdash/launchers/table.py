@@ -12,6 +12,7 @@ import pkgutil
 from collections.abc import Callable
 
 from lfdash.launchers.base import Launcher
+from lfdash.launchers.target_probe import Probe, ProbeJob
 from lfdash.launchers.unknown import UnknownLauncher
 from lfdash.outcomes import Refused
 from lfdash.targets.target import Target
@@ -22,6 +23,9 @@ TABLE = {
 DEFAULT = "local"
 TARGETS = {
     "slurm": "lfdash.launchers.slurm:SlurmLauncher",
+}
+PROBES = {  # kind of target -> what tests it, made with a `Probe`; a kind without a row cannot be tested
+    "slurm": "lfdash.launchers.slurm_probe:SlurmProbe",
 }
 FindTarget = Callable[[str], "Target | Refused"]
 
@@ -51,6 +55,18 @@ def get(name: str, find_target: FindTarget = no_target) -> Launcher:
     except ImportError as error:
         logger.warning("the launcher %s cannot be loaded: %s", name, error)
         return UnknownLauncher(name)
+    return made
+
+
+def probe_job(probe: Probe) -> ProbeJob | None:
+    """The job that tests a target; None for a kind of target that cannot be tested, or whose module cannot be
+    loaded."""
+    row = PROBES.get(probe.target.kind)
+    try:
+        made: ProbeJob | None = pkgutil.resolve_name(row)(probe) if row else None
+    except ImportError as error:
+        logger.warning("the test of %s cannot be loaded: %s", probe.target.kind, error)
+        return None
     return made
 
 
