@@ -22,6 +22,7 @@ from lfdash.engine.recent import Recent
 from lfdash.engine.registry import ProcessRegistry
 from lfdash.engine.row_lengths import RowLengths
 from lfdash.engine.sees import Sees
+from lfdash.engine.target_offers import TargetOffers
 from lfdash.engine.target_tests import TargetTests
 from lfdash.jobs.environment import ArgumentType
 from lfdash.jobs.presets import Preset, list_presets
@@ -126,6 +127,7 @@ class Services:
         self.foretold: Recent[Any] = Recent()  # of engine/forecast.py
         self.dry_runs: Background[Any] = Background()  # of the same
         self.target_tests = TargetTests(workspace, lambda: self.cli_path, self.registry.identity.check)
+        self.target_offers = TargetOffers()
         self.past_runs: EachOnce[Any] = EachOnce()  # of engine/past_runs.py
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.engine.background import Background, Work
-from lfdash.engine.target_facts import TargetFacts, TargetTestFiles, TargetResult
+from lfdash.engine.target_facts import TargetFacts, TargetResult, TargetTestFiles
 from lfdash.files import read_json_file
 from lfdash.launchers import table
 from lfdash.launchers.local import holder

@@ -15,6 +15,7 @@ from lfdash.launchers.base import Launcher
 from lfdash.launchers.target_probe import Probe, ProbeJob
 from lfdash.launchers.unknown import UnknownLauncher
 from lfdash.outcomes import Refused
+from lfdash.targets.offered import Offered
 from lfdash.targets.target import Target
 
 TABLE = {
@@ -26,6 +27,9 @@ TARGETS = {
 }
 PROBES = {  # kind of target -> what tests it, made with a `Probe`; a kind without a row cannot be tested
     "slurm": "lfdash.launchers.slurm_probe:SlurmProbe",
+}
+OFFERS = {  # kind of target -> tells what a target offers; a kind without a row tells nothing
+    "slurm": "lfdash.launchers.slurm_offers:offered",
 }
 FindTarget = Callable[[str], "Target | Refused"]
 
@@ -67,6 +71,14 @@ def probe_job(probe: Probe) -> ProbeJob | None:
     except ImportError as error:
         logger.warning("the test of %s cannot be loaded: %s", probe.target.kind, error)
         return None
+    return made
+
+
+def offers_of(target: Target) -> Offered | None:
+    """What a target offers; None for a kind that does not tell. OSError when it does not answer. May take as long as
+    the scheduler does."""
+    row = OFFERS.get(target.kind)
+    made: Offered | None = pkgutil.resolve_name(row)(target) if row else None
     return made
 
 

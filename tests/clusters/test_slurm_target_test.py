@@ -1,4 +1,4 @@
-"""*Test this target* on a real Slurm: what is found, what is said where nothing can be, and that nothing stays behind."""
+"""*Test this target* on a real Slurm: what is found, what is said where nothing can be, and nothing stays behind."""
 
 from __future__ import annotations
 

@@ -60,11 +60,13 @@ SlurmdTimeout=15
 SlurmctldTimeout=15
 InactiveLimit=0
 SlurmdParameters=config_overrides
-{nodes}
+{gres}{nodes}
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 PartitionName=short Nodes=n1,n2 MaxTime=2 State=UP OverSubscribe=NO
 """
-NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=4000 State=UNKNOWN"
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=4000{gres} State=UNKNOWN"
+)
 
 
 def missing() -> str:
@@ -112,11 +114,13 @@ def cgroup_conf() -> str | None:
 class SlurmCluster:
     """A Slurm that is started and stopped. memory_s: how long the controller remembers a job that is over.
 
-    conf: its slurm.conf, which says everything to whoever wants to talk to it. tracking: how jobs are tracked.
+    gpus: of a node; the devices are plain files, so nothing computes on them. conf: its slurm.conf, which says
+    everything to whoever wants to talk to it. tracking: how jobs are tracked.
     """
 
     memory_s: int = 300
     cpus: int = 8
+    gpus: int = 0
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="slurm-")))
     tracking: str = "linuxproc"
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -164,13 +168,19 @@ class SlurmCluster:
         host = socket.gethostname().split(".")[0]
         port, *ports = free_ports(1 + len(NODES))
         nodes = "\n".join(
-            NODE.format(name=name, host=host, port=own, cpus=self.cpus) for name, own in zip(NODES, ports, strict=True)
+            NODE.format(
+                name=name, host=host, port=own, cpus=self.cpus, gres=f" Gres=gpu:tiny:{self.gpus}" if self.gpus else "",
+            ) for name, own in zip(NODES, ports, strict=True)
         )
         user = os.environ.get("USER") or ("root" if os.geteuid() == 0 else str(os.geteuid()))
         self.conf.write_text(CONF.format(
             host=host, user=user, folder=self.folder, port=port, tracking=self.tracking, memory_s=self.memory_s,
-            nodes=nodes,
+            nodes=nodes, gres="GresTypes=gpu\n" if self.gpus else "",
         ))
+        devices = [self.folder / f"gpu{place}" for place in range(self.gpus)]
+        for device in devices:
+            device.touch()
+        (self.folder / "gres.conf").write_text("".join(f"Name=gpu Type=tiny File={one}\n" for one in devices))
         (self.folder / "cgroup.conf").write_text(cgroups)
 
     def _run(self, name: str, program: str, *words: str) -> None:
