@@ -104,6 +104,13 @@ class TargetTests:
         result = self.last(target.name)
         return result.facts if result is not None and result.is_of(target) else None
 
+    def forget(self, name: str) -> None:
+        """Forgets how the last test of a target ended, which is removed. What cannot be taken away is of a target that
+        is not there."""
+        with suppress(OSError):
+            self._check()
+            self.files.forget(name)
+
     def close(self) -> None:
         """Calls all of them off, and waits a moment for their jobs to be canceled."""
         with self._lock:

@@ -30,6 +30,7 @@ from lfdash.ui.form.origin import NEW, OWN, PRESET, PRESET_PICK
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared import clicks, keyed, scripts
 from lfdash.ui.shared.text import choice, help_text, label, lookup, markdown_safe, t
+from lfdash.ui.targets import dialog as target_dialog
 from lfdash.workspace.folders import weights_in
 
 ESSENTIAL = ("run", "model", "method", "data", "hyper", "generation", "export", "chat")
@@ -64,6 +65,7 @@ def draw(form: Form) -> None:
         if group.name not in ESSENTIAL and group.when.holds(job.get):
             st.fragment(partial(draw_group, form, group.name), key=f"group_{group.name}")()
     st.fragment(partial(draw_more, form), key="group_more")()
+    target_dialog.open_button(form.services)
     draw_way()
 
 

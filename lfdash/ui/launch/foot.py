@@ -21,6 +21,8 @@ from lfdash.ui.shared import dialogs, keyed
 from lfdash.ui.shared.answers import FORM_MESSAGE, refusal
 from lfdash.ui.shared.page_script import read_aloud
 from lfdash.ui.shared.text import choice, label, markdown_safe, pair, problem_words, t
+from lfdash.ui.targets import dialog as targets
+from lfdash.ui.targets import keys as target_keys
 
 TOLD = "form.problems_told"  # (field, code) of the errors that were listed last
 SAID = "form.problems_said"  # what was read aloud of them last: (voice, words, number of refused clicks on Start)
@@ -140,6 +142,7 @@ def draw_dialogs(form: Form) -> None:
         dialogs.SWEEP: lambda: sweep.draw_dialog(form),
         dialogs.PREVIEW: lambda: preview.show(form, on_close=partial(close, dialogs.PREVIEW)),
         dialogs.SEES: lambda: sees.show(form, on_close=partial(close, dialogs.SEES)),
+        dialogs.TARGETS: lambda: targets.draw_dialog(form.services),
         dialogs.MEMORY: lambda: memory_dialog.show(form, on_close=partial(close, dialogs.MEMORY)),
     }
     wished = [key for key in shown if key in st.session_state]
@@ -153,6 +156,8 @@ def close(key: str) -> None:
     """Somebody has closed a dialog."""
     if key == dialogs.SWEEP:
         sweep.close()
+    elif key == dialogs.TARGETS:
+        target_keys.close()
     else:
         st.session_state.pop(key, None)
 

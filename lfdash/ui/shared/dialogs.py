@@ -10,9 +10,9 @@ import streamlit as st
 
 # session keys, there while the dialog is open
 ALERTS, PREVIEW, SEES, SWEEP = "alerts.open", "form.preview", "form.sees", "sweep.open"
-MEMORY = "memory.open"
+MEMORY, TARGETS = "memory.open", "targets.open"
 
 
 def is_open() -> bool:
     """Whether somebody reads in a dialog."""
-    return any(key in st.session_state for key in (ALERTS, PREVIEW, SEES, SWEEP, MEMORY))
+    return any(key in st.session_state for key in (ALERTS, PREVIEW, SEES, SWEEP, MEMORY, TARGETS))

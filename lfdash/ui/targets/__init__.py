@@ -1,0 +1,1 @@
+"""The dialog of the targets: clusters on which jobs can run."""

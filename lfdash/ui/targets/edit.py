@@ -1,0 +1,177 @@
+"""The fields of one target: what most people need first, the rest folded; what is wrong stands below its field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import streamlit as st
+
+from lfdash.engine.services import Services
+from lfdash.engine.target_offers import Told
+from lfdash.outcomes import Problem, Refused
+from lfdash.targets.fields import RUNNERS
+from lfdash.targets.target import Kind, Target
+from lfdash.targets.typed import LINES, names, read
+from lfdash.ui.shared import keyed
+from lfdash.ui.shared.answers import refusal
+from lfdash.ui.shared.text import markdown_safe, t
+from lfdash.ui.targets import keys, words
+from lfdash.ui.targets.keys import FIELD, NAME, PAGE, SAID, TRIED
+
+LOOK_S = 1.0
+MOST_SHOWN = 12  # partitions
+FIRST = ("address", "partition", "gpus", "time_limit", "cli")  # what most need
+GROUPS = {  # the rest, folded; what no group has is in the last one
+    "resources": ("cpus", "memory", "gpu_type", "nodes", "account", "qos", "constraint", "save_s"),
+    "environment": ("python", "workspace", "modules", "env", "container", "runner"),
+    "expert": (),
+}
+MISSING = "both"  # the code of what is only told once Save was pressed: somebody may still be typing
+
+
+def draw(services: Services) -> None:
+    """All fields, and the buttons."""
+    kind: Kind = st.session_state[keys.KIND]
+    before: Target | None = st.session_state.get(keys.BEFORE)
+    told = services.target_offers.of(Target("", kind, slurm_conf=str(st.session_state.get(f"{FIELD}slurm_conf") or "")))
+    problems = problems_of(kind)
+    title = t("targets.edits", name=before.name) if before else t(f"targets.new_{kind}")
+    st.markdown(f"**{markdown_safe(title)}**")
+    keyed.text(
+        t("targets.name"), key=NAME, page=PAGE, help=t("targets.name_help"), disabled=before is not None,
+        placeholder="lab",
+    )
+    draw_problems(problems.get("name", ()))
+    if kind == "slurm":
+        st.fragment(partial(draw_offers, services, told), run_every=LOOK_S if told.asking else None)()
+    draw_pairs([name for name in FIRST if name in names(kind)], problems, told)
+    for group, rows in grouped(kind).items():
+        wrong = any(problems.get(name) for name in rows)
+        if wrong and st.session_state.get(TRIED):
+            st.session_state[f"targets.open_{group}"] = True
+        with keyed.expander(t(f"targets.group_{group}"), key=f"targets.open_{group}", page=PAGE) as box:
+            if box.open:
+                draw_pairs(rows, problems, told)
+    with st.container(horizontal=True, gap="small", key="targets_save"):
+        st.button(
+            t("targets.save"), key="target_save", type="primary", icon=":material/check:", on_click=save,
+            args=(services,),
+        )
+        st.button(t("targets.back"), key="target_back", icon=":material/arrow_back:", on_click=keys.show_list)
+        if before is not None and services.registry.targets.read().rows.get(before.name) != before:
+            st.button(
+                t("targets.reload"), key="target_reload", icon=":material/refresh:", on_click=reload,
+                args=(services, before.name), help=t("targets.reload_help"),
+            )
+
+
+def grouped(kind: Kind) -> dict[str, list[str]]:
+    """The folded groups of a kind that have fields, with these."""
+    known = names(kind)
+    placed = {*FIRST, *(name for rows in GROUPS.values() for name in rows)}
+    found = {group: [name for name in rows if name in known] for group, rows in GROUPS.items()}
+    found["expert"] += [name for name in known if name not in placed]
+    return {group: rows for group, rows in found.items() if rows}
+
+
+def problems_of(kind: Kind) -> Mapping[str, tuple[Problem, ...]]:
+    """What is wrong with what was typed, by field. What is missing is told once Save was pressed."""
+    found = read(str(st.session_state.get(NAME) or "").strip(), kind, keys.typed(kind))
+    tried = bool(st.session_state.get(TRIED))
+    problems: dict[str, tuple[Problem, ...]] = {}
+    for problem in () if isinstance(found, Target) else found:
+        untouched = problem.field == "name" and not st.session_state.get(NAME)
+        if tried or not (untouched or problem.code.endswith(MISSING)):
+            problems[str(problem.field)] = (*problems.get(str(problem.field), ()), problem)
+    return problems
+
+
+def draw_pairs(rows: Sequence[str], problems: Mapping[str, tuple[Problem, ...]], told: Told) -> None:
+    """Fields, two side by side; those of several lines below them."""
+    short = [name for name in rows if name not in LINES]
+    for place in range(0, len(short), 2):
+        for column, name in zip(st.columns(2), short[place : place + 2], strict=False):
+            with column:
+                draw_field(name, problems, told)
+    for name in rows:
+        if name in LINES:
+            draw_field(name, problems, told)
+
+
+def draw_field(name: str, problems: Mapping[str, tuple[Problem, ...]], told: Told) -> None:
+    """One field, with what is wrong with it."""
+    label, help_text, key = t(f"targets.field_{name}"), t(f"targets.help_{name}"), FIELD + name
+    choices = choices_of(name, told)
+    if choices:
+        st.session_state[key] = st.session_state.get(key) or None
+        keyed.select(
+            label, choices, key=key, page=PAGE, open_=name != "runner", nothing=t("targets.unset"), help=help_text
+        )
+    else:
+        empty = t("targets.own_cli") if name == "cli" else t("targets.unset")
+        keyed.text(label, key=key, page=PAGE, area=name in LINES, help=help_text, placeholder=empty)
+    draw_problems(problems.get(name, ()))
+
+
+def choices_of(name: str, told: Told) -> list[str]:
+    """What a field offers: where the cluster tells it, or there are only some; () where anything is typed."""
+    offered = told.offered
+    if name == "runner":
+        return list(RUNNERS)
+    if offered is None:
+        return []
+    types = dict.fromkeys(kind for one in offered.offers for kind in one.gpu_types)
+    known: Mapping[str, Sequence[str]] = {
+        "partition": [one.name for one in offered.offers], "account": offered.accounts, "qos": offered.qos,
+        "gpu_type": list(types),
+    }
+    return list(known.get(name, ()))
+
+
+def draw_offers(services: Services, told: Told) -> None:
+    """What the cluster offers; drawn with the page once there is an answer."""
+    if told.asking:
+        draft = Target("", "slurm", slurm_conf=str(st.session_state.get(f"{FIELD}slurm_conf") or ""))
+        if not services.target_offers.of(draft).asking:
+            st.rerun()
+        if told.offered is None:
+            st.caption(t("targets.offers_asking"))
+    if told.failure:
+        st.caption(f":orange[:material/cloud_off:] {markdown_safe(t('targets.offers_silent', reason=told.failure))}")
+    if told.offered is not None:
+        lines = [f"- {markdown_safe(words.offer_words(one))}" for one in told.offered.offers[:MOST_SHOWN]]
+        st.caption("\n".join([t("targets.offers"), *lines]))
+
+
+def draw_problems(problems: Sequence[Problem]) -> None:
+    """What is wrong with a field."""
+    for problem in problems:
+        st.caption(f":red[:material/error: {markdown_safe(words.problem_text(problem))}]")
+
+
+def save(services: Services) -> None:
+    """Save was pressed."""
+    kind: Kind = st.session_state[keys.KIND]
+    before: Target | None = st.session_state.get(keys.BEFORE)
+    st.session_state[TRIED] = True
+    keyed.catch_up()
+    found = read(str(st.session_state.get(NAME) or "").strip(), kind, keys.typed(kind))
+    if not isinstance(found, Target):
+        st.session_state[SAID] = ("error", t("targets.wrong", n=str(len(found))))
+        return
+    refused = services.registry.targets.put(found, before)
+    if isinstance(refused, Refused):
+        st.session_state[SAID] = ("error", markdown_safe(refusal(refused)))
+        return
+    st.session_state[SAID] = ("success", markdown_safe(t("targets.saved", name=found.name)))
+    keys.show_list()
+
+
+def reload(services: Services, name: str) -> None:
+    """Shows a target as it is now; what was typed is given up."""
+    now = services.registry.targets.read().rows.get(name)
+    if now is None:
+        keys.show_list()
+    else:
+        keys.edit(now.kind, now)
