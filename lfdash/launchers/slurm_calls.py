@@ -72,7 +72,9 @@ class Calls:
 
     def submit(self, script: str, comment: str, more: Mapping[str, str], seconds: float = CALL_S) -> str:
         """Submits a script; the job's number. more: variables that the job gets, too. CallError."""
-        env = {name: os.environ[name] for name in PASSED if name in os.environ} | dict(more)
+        # which cluster it is, sbatch must be told like the others; a job has that variable anyway
+        passed = (*PASSED, "SLURM_CONF")
+        env = {name: os.environ[name] for name in passed if name in os.environ} | dict(more)
         told = self.run("sbatch", "--parsable", f"--comment={comment}", script, env=env, seconds=seconds)
         number = NUMBER.match(told.strip().splitlines()[-1] if told.strip() else "")
         if number is None:

@@ -18,6 +18,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 LINES = ("extra", "env")  # an entry in each line
 NOWHERE = Lines("")
+ANY_NAME = "target"
 
 
 def names(kind: Kind) -> list[str]:
@@ -68,13 +69,11 @@ def read(name: str, kind: Kind, texts: Mapping[str, str]) -> Target | tuple[Prob
     for key in names(kind):
         if (text := texts.get(key, "")).strip():
             table[key] = value_of(key, text)
-    if not NAME.fullmatch(name) or name == LOCAL:
-        return (Problem("name", "target_name", {"value": name, "target": name}),)
-    problems = tuple(
-        replace(found, field=field_of(found)) for found in wrong(name, table, "", NOWHERE)
-    )
+    good = NAME.fullmatch(name) is not None and name != LOCAL
+    problems = [] if good else [Problem("name", "target_name", {"value": name, "target": name})]
+    problems += [replace(found, field=field_of(found)) for found in wrong(ANY_NAME, table, "", NOWHERE)]
     if problems:
-        return problems
+        return tuple(problems)
     return Target(name, **{key: plain(value) for key, value in table.items()})
 
 

@@ -9,10 +9,10 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.engine.target_offers import Told
-from lfdash.outcomes import Problem, Refused
+from lfdash.outcomes import Problem
 from lfdash.targets.fields import RUNNERS
 from lfdash.targets.target import Kind, Target
-from lfdash.targets.typed import LINES, names, read
+from lfdash.targets.typed import DEFAULTS, LINES, names, read
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, t
@@ -22,6 +22,8 @@ from lfdash.ui.targets.keys import FIELD, NAME, PAGE, SAID, TRIED
 LOOK_S = 1.0
 MOST_SHOWN = 12  # partitions
 FIRST = ("address", "partition", "gpus", "time_limit", "cli")  # what most need
+OWN_WORDS = ("cli", "python", "workspace", "slurm_conf")
+NOTHING = ("address", "container")  # empty means that there is none
 GROUPS = {  # the rest, folded; what no group has is in the last one
     "resources": ("cpus", "memory", "gpu_type", "nodes", "account", "qos", "constraint", "save_s"),
     "environment": ("python", "workspace", "modules", "env", "container", "runner"),
@@ -53,6 +55,11 @@ def draw(services: Services) -> None:
         with keyed.expander(t(f"targets.group_{group}"), key=f"targets.open_{group}", page=PAGE) as box:
             if box.open:
                 draw_pairs(rows, problems, told)
+    said = st.session_state.get(keys.REFUSED)
+    if said:
+        st.error(said)
+    elif st.session_state.get(TRIED) and problems:
+        st.error(t("targets.wrong", n=str(sum(map(len, problems.values())))))
     with st.container(horizontal=True, gap="small", key="targets_save"):
         st.button(
             t("targets.save"), key="target_save", type="primary", icon=":material/check:", on_click=save,
@@ -109,9 +116,17 @@ def draw_field(name: str, problems: Mapping[str, tuple[Problem, ...]], told: Tol
             label, choices, key=key, page=PAGE, open_=name != "runner", nothing=t("targets.unset"), help=help_text
         )
     else:
-        empty = t("targets.own_cli") if name == "cli" else t("targets.unset")
-        keyed.text(label, key=key, page=PAGE, area=name in LINES, help=help_text, placeholder=empty)
+        keyed.text(label, key=key, page=PAGE, area=name in LINES, help=help_text, placeholder=empty_words(name))
     draw_problems(problems.get(name, ()))
+
+
+def empty_words(name: str) -> str:
+    """What stands for an empty field: what is then taken."""
+    if type(DEFAULTS[name]) is int:
+        return str(DEFAULTS[name])
+    if name in OWN_WORDS:
+        return t(f"targets.empty_{name}")
+    return t("targets.unset") if DEFAULTS[name] in (None, "") and name not in NOTHING else ""
 
 
 def choices_of(name: str, told: Told) -> list[str]:
@@ -157,12 +172,12 @@ def save(services: Services) -> None:
     st.session_state[TRIED] = True
     keyed.catch_up()
     found = read(str(st.session_state.get(NAME) or "").strip(), kind, keys.typed(kind))
+    st.session_state.pop(keys.REFUSED, None)
     if not isinstance(found, Target):
-        st.session_state[SAID] = ("error", t("targets.wrong", n=str(len(found))))
         return
     refused = services.registry.targets.put(found, before)
-    if isinstance(refused, Refused):
-        st.session_state[SAID] = ("error", markdown_safe(refusal(refused)))
+    if refused is not None:
+        st.session_state[keys.REFUSED] = markdown_safe(refusal(refused))
         return
     st.session_state[SAID] = ("success", markdown_safe(t("targets.saved", name=found.name)))
     keys.show_list()

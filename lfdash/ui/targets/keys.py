@@ -17,6 +17,7 @@ NAME = "targets.name"
 FIELD = "targets.field."  # followed by the name of a field
 TRIED = "targets.tried"  # whether Save was pressed: only then is told what is missing
 SAID = "targets.said"  # what the last click was answered: (kind of box, words)
+REFUSED = "targets.refused"  # why Save has changed nothing
 REMOVE = "targets.remove"  # the name of the target that is asked about
 
 
