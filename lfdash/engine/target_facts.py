@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.files import read_json_file, real_number, write_text_atomic
-from lfdash.outcomes import Refused
 from lfdash.targets.fields import NAME
 from lfdash.targets.target import Target
 
@@ -60,14 +59,22 @@ class TargetFacts:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a test found nothing. Its text is `why_CODE` in the locales' [target_test]; `params` fill it."""
+
+    code: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TargetResult:
     """How the last test of a target ended. time: epoch seconds. row: what of the target's row decided it. facts: None
-    where there is no report; failure: then why, a code of the locales' [target_test]."""
+    where there is no report; failure: then why."""
 
     time: float
     row: Mapping[str, Any]
     facts: TargetFacts | None
-    failure: Refused | None = None
+    failure: Failure | None = None
 
     def is_of(self, target: Target) -> bool:
         """Whether the target is as it was tested."""
@@ -78,7 +85,7 @@ class TargetResult:
 class TargetTestFiles:
     """The results in a folder (absolute)."""
 
-    folder: Path = field()
+    folder: Path
 
     def path(self, name: str) -> Path:
         return self.folder / FOLDER / f"{name}.json"
@@ -92,11 +99,11 @@ class TargetTestFiles:
         refused = None
         if isinstance(failure, dict):
             params = failure.get("params")
-            refused = Refused(word(failure.get("code")), params if isinstance(params, dict) else {})
+            refused = Failure(word(failure.get("code")), params if isinstance(params, dict) else {})
         facts = facts_in(report) if isinstance(report, dict) else None
         return TargetResult(when, row if isinstance(row, dict) else {}, facts, refused)
 
-    def save(self, target: Target, time: float, report: Mapping[str, Any] | None, failure: Refused | None) -> None:
+    def save(self, target: Target, time: float, report: Mapping[str, Any] | None, failure: Failure | None) -> None:
         """Keeps a result in place of the one before. OSError."""
         path = self.path(target.name)
         path.parent.mkdir(parents=True, exist_ok=True)

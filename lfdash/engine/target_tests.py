@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.engine.background import Background, Work
-from lfdash.engine.target_facts import TargetFacts, TargetResult, TargetTestFiles
+from lfdash.engine.target_facts import Failure, TargetFacts, TargetResult, TargetTestFiles
 from lfdash.files import read_json_file
 from lfdash.launchers import table
 from lfdash.launchers.local import holder
 from lfdash.launchers.target_probe import Probe, ProbeJob, Seen, left_behind, named_probe, new_probe
-from lfdash.outcomes import Refused
 from lfdash.runs.paths import private
 from lfdash.supervisor.target_probe import ANSWER, LOCK, MODULES, PYTHON, REPORT, UNSEEN, UNWRITTEN
 from lfdash.targets.target import Target
@@ -56,7 +55,7 @@ class Outcome:
     """How a test ended: with a report, or why without."""
 
     report: Mapping[str, Any] | None = None
-    failure: Refused | None = None
+    failure: Failure | None = None
 
 
 class TargetTests:
@@ -133,14 +132,14 @@ class TargetTests:
         probe = new_probe(self._workspace, target, self._cli())
         job = self._make(probe)
         if job is None:
-            return self._kept(target, Outcome(failure=Refused("no_way", {"kind": target.kind})))
+            return self._kept(target, Outcome(failure=Failure("no_way", {"kind": target.kind})))
         with self._lock:
             self._ours.add(probe.plan.run_id)
         try:
             outcome = self._carry_out(probe, job, stop)
         except Exception as error:  # nothing may leave the page waiting for ever
             logger.exception("the test of %s", target.name)
-            outcome = Outcome(failure=Refused("failed", {"reason": repr(error)}))
+            outcome = Outcome(failure=Failure("failed", {"reason": repr(error)}))
         finally:
             with self._lock:
                 self._ours.discard(probe.plan.run_id)
@@ -167,7 +166,7 @@ class TargetTests:
             outcome = Waiting(probe, job, stop, self._steps).outcome()
             over = outcome.report is not None
         except OSError as error:
-            outcome = Outcome(failure=Refused("not_begun", {"reason": error.strerror or str(error)}))
+            outcome = Outcome(failure=Failure("not_begun", {"reason": error.strerror or str(error)}))
         finally:
             if not over:
                 end(job)
@@ -229,7 +228,7 @@ class Waiting:
             if failure is not None:
                 return Outcome(failure=failure)
             self._stop.wait(LOOK_S)
-        return Outcome(failure=Refused("canceled"))
+        return Outcome(failure=Failure("canceled"))
 
     def _report(self) -> dict[str, Any]:
         """What is told so far; answers the first words with what this clock says."""
@@ -254,7 +253,7 @@ class Waiting:
             return report
         return {**report, "clock_least": told - self._clock[1], "clock_most": told - self._clock[0]}
 
-    def _failure(self, report: Mapping[str, Any]) -> Refused | None:
+    def _failure(self, report: Mapping[str, Any]) -> Failure | None:
         """Why there will be no report; None as long as there may be one."""
         now = time.monotonic()
         if now - self._asked >= ASK_S:
@@ -268,11 +267,11 @@ class Waiting:
             if now - self._over > SETTLE_S:
                 return self._why(seen)
         elif now - self._answered > SILENT_S:
-            return Refused("silent", {"reason": seen.silent})
+            return Failure("silent", {"reason": seen.silent})
         if self._ran is None and now - self._began > WAIT_S:
-            return Refused("waited", {"minutes": f"{WAIT_S / 60:.0f}", "reason": seen.reason or seen.word or "?"})
+            return Failure("waited", {"minutes": f"{WAIT_S / 60:.0f}", "reason": seen.reason or seen.word or "?"})
         if self._ran is not None and now - self._ran > RUN_S:
-            return Refused("ran", {"minutes": f"{RUN_S / 60:.0f}"})
+            return Failure("ran", {"minutes": f"{RUN_S / 60:.0f}"})
         return None
 
     def _look(self) -> None:
@@ -286,7 +285,7 @@ class Waiting:
         name = "run" if self._ran is not None else "wait"
         self._steps[self._probe.target.name] = Step(name, self._seen)
 
-    def _why(self, seen: Seen) -> Refused:
+    def _why(self, seen: Seen) -> Failure:
         """What a job that ended without a report says by its exit code."""
         folder, target = self._probe.folder_there, self._probe.target
         params = {
@@ -294,8 +293,8 @@ class Waiting:
             "python": self._probe.python_there, "code": "?" if seen.code is None else str(seen.code),
         }
         if seen.code == 0:  # it wrote somewhere, and not here
-            return Refused("unseen", params)
-        return Refused(CODES.get(seen.code or 0, "ended"), params)
+            return Failure("unseen", params)
+        return Failure(CODES.get(seen.code or 0, "ended"), params)
 
 
 def answer(path: Path, content: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, t
 from lfdash.ui.targets import keys, words
-from lfdash.ui.targets.keys import FIELD, NAME, PAGE, SAID, TRIED
+from lfdash.ui.targets.keys import NAME, PAGE, SAID, TRIED
 
 LOOK_S = 1.0
 MOST_SHOWN = 12  # partitions
@@ -36,7 +36,7 @@ def draw(services: Services) -> None:
     """All fields, and the buttons."""
     kind: Kind = st.session_state[keys.KIND]
     before: Target | None = st.session_state.get(keys.BEFORE)
-    told = services.target_offers.of(Target("", kind, slurm_conf=str(st.session_state.get(f"{FIELD}slurm_conf") or "")))
+    told = services.target_offers.of(cluster_of(kind))
     problems = problems_of(kind)
     title = t("targets.edits", name=before.name) if before else t(f"targets.new_{kind}")
     st.markdown(f"**{markdown_safe(title)}**")
@@ -71,6 +71,12 @@ def draw(services: Services) -> None:
                 t("targets.reload"), key="target_reload", icon=":material/refresh:", on_click=reload,
                 args=(services, before.name), help=t("targets.reload_help"),
             )
+
+
+def cluster_of(kind: Kind) -> Target:
+    """What of the typed target says which cluster it is."""
+    typed = keys.typed(kind)
+    return Target("", kind, slurm_conf=typed.get("slurm_conf", "").strip(), address=typed.get("address", "").strip())
 
 
 def grouped(kind: Kind) -> dict[str, list[str]]:
@@ -108,10 +114,10 @@ def draw_pairs(rows: Sequence[str], problems: Mapping[str, tuple[Problem, ...]],
 
 def draw_field(name: str, problems: Mapping[str, tuple[Problem, ...]], told: Told) -> None:
     """One field, with what is wrong with it."""
-    label, help_text, key = t(f"targets.field_{name}"), t(f"targets.help_{name}"), FIELD + name
+    label, help_text, key = t(f"targets.field_{name}"), t(f"targets.help_{name}"), keys.field_key(name)
     choices = choices_of(name, told)
     if choices:
-        st.session_state[key] = st.session_state.get(key) or None
+        keys.empty_is_none(name)
         keyed.select(
             label, choices, key=key, page=PAGE, open_=name != "runner", nothing=t("targets.unset"), help=help_text
         )
@@ -147,8 +153,7 @@ def choices_of(name: str, told: Told) -> list[str]:
 def draw_offers(services: Services, told: Told) -> None:
     """What the cluster offers; drawn with the page once there is an answer."""
     if told.asking:
-        draft = Target("", "slurm", slurm_conf=str(st.session_state.get(f"{FIELD}slurm_conf") or ""))
-        if not services.target_offers.of(draft).asking:
+        if not services.target_offers.of(cluster_of("slurm")).asking:
             st.rerun()
         if told.offered is None:
             st.caption(t("targets.offers_asking"))

@@ -14,11 +14,15 @@ PREFIX = "targets."
 KIND = "targets.kind"  # of the target that is edited; the list is shown where there is none
 BEFORE = "targets.before"  # the row that was opened, None for a new one
 NAME = "targets.name"
-FIELD = "targets.field."  # followed by the name of a field
 TRIED = "targets.tried"  # whether Save was pressed: only then is told what is missing
 SAID = "targets.said"  # what the last click was answered: (kind of box, words)
 REFUSED = "targets.refused"  # why Save has changed nothing
 REMOVE = "targets.remove"  # the name of the target that is asked about
+
+
+def field_key(name: str) -> str:
+    """The key of a field."""
+    return f"targets.field.{name}"
 
 
 def close() -> None:
@@ -46,9 +50,14 @@ def edit(kind: Kind, before: Target | None = None, like: Target | None = None) -
     st.session_state[BEFORE] = before
     st.session_state[NAME] = before.name if before is not None else ""
     for name in names(kind):
-        st.session_state[FIELD + name] = texts.get(name, "")
+        st.session_state[f"targets.field.{name}"] = texts.get(name, "")
 
 
 def typed(kind: Kind) -> dict[str, str]:
     """What the fields hold."""
-    return {name: str(st.session_state.get(FIELD + name) or "") for name in names(kind)}
+    return {name: str(st.session_state.get(field_key(name)) or "") for name in names(kind)}
+
+
+def empty_is_none(name: str) -> None:
+    """What a list takes for no choice."""
+    st.session_state[f"targets.field.{name}"] = st.session_state.get(field_key(name)) or None

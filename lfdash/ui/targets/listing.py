@@ -8,8 +8,9 @@ from functools import partial
 import streamlit as st
 
 from lfdash.engine.services import Services
+from lfdash.engine.target_facts import Failure
 from lfdash.engine.words import span_in
-from lfdash.outcomes import Problem, Refused
+from lfdash.outcomes import Problem
 from lfdash.runs.record import TERMINAL
 from lfdash.targets.offered import Offer
 from lfdash.targets.reading import Targets
@@ -90,7 +91,7 @@ def draw_live(services: Services, target: Target, ticking: bool) -> None:
     if going is not None:
         work, step = going
         with st.container(horizontal=True, vertical_alignment="center", key=f"target_going_{target.name}"):
-            told = t("target_test.going", step=words.step_words(step), span=span_in(language(), int(work.age) or 1))
+            told = f"{words.step_words(step)} · {span_in(language(), int(work.age) or 1)}"
             st.caption(f":material/hourglass_top: {markdown_safe(told)}", width="stretch")
             st.button(
                 t("target_test.cancel"), key=f"target_cancel_{target.name}", on_click=services.target_tests.cancel,
@@ -130,7 +131,7 @@ def draw_last(services: Services, target: Target) -> None:
     span = span_in(language(), max(1.0, time.time() - last.time))
     stale = "" if last.is_of(target) else f" {t('target_test.stale')}"
     if last.facts is None:
-        why = words.failure_words(last.failure or Refused("failed"))
+        why = words.failure_words(last.failure or Failure("failed"))
         st.error(f"{t('target_test.ago', span=span)} {markdown_safe(why)}{stale}", icon=":material/cancel:")
         return
     facts = last.facts
@@ -140,7 +141,7 @@ def draw_last(services: Services, target: Target) -> None:
     st.markdown(f":green[:material/check_circle:] {told}")
     with st.expander(t("target_test.found"), key=f"target_found_{target.name}"):
         lines = [f"| {markdown_safe(name)} | {markdown_safe(value)} |" for name, value in words.found_rows(facts)]
-        st.markdown("\n".join(["| | |", "|---|---|", *lines]))
+        st.markdown("\n".join([lines[0], "|---|---|", *lines[1:]]))
 
 
 def draw_test_button(services: Services, target: Target) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lfdash.engine.machine_words import GIB, size_words
-from lfdash.engine.target_facts import TargetFacts, TargetGpu
+from lfdash.engine.target_facts import Failure, TargetFacts, TargetGpu
 from lfdash.engine.target_tests import Step
 from lfdash.locales import DEFAULT_LANGUAGE
 from lfdash.locales import lookup as lookup_in
-from lfdash.outcomes import Problem, Refused
+from lfdash.outcomes import Problem
 from lfdash.targets.offered import Offer
 from lfdash.targets.target import Target
 from lfdash.ui.shared.text import language, listed, t
@@ -67,7 +67,7 @@ def step_words(step: Step) -> str:
     return f"{t(f'target_test.step_{step.name}')}{own}{silent}"
 
 
-def failure_words(failure: Refused) -> str:
+def failure_words(failure: Failure) -> str:
     """Why a test found nothing."""
     code = failure.code if lookup_in(DEFAULT_LANGUAGE, "target_test", f"why_{failure.code}") else "failed"
     params = {"reason": "?", **{name: str(value) for name, value in failure.params.items()}}
@@ -105,7 +105,7 @@ def found_rows(facts: TargetFacts) -> Iterator[tuple[str, str]]:
     yield t("target_test.row_gpus"), gpus
     yield "bf16", unknown if facts.bf16 is None else t("ui.on") if facts.bf16 else t("ui.off")
     yield t("targets.field_cpus"), str(facts.cpus or unknown)
-    yield t("targets.field_memory"), size_words(code, facts.memory) if facts.memory else unknown
+    yield t("targets.field_memory"), t("units.gib", n=f"{facts.memory / GIB:.1f}") if facts.memory else unknown
     yield t("target_test.row_workspace"), t("target_test.seen_and_written")
     yield t("target_test.row_disk"), size_words(code, facts.disk) if facts.disk else unknown
     yield t("target_test.row_clock"), clock_words(facts.clock) or unknown
