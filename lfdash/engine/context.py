@@ -9,8 +9,9 @@ from pathlib import Path
 from lfdash.data.usable import Usable
 from lfdash.engine import on_disk
 from lfdash.engine.dead_weights import dead_weights
-from lfdash.engine.on_target import asked_there, target_of
+from lfdash.engine.on_target import asked_there, facts_of, gpus_there, target_of
 from lfdash.engine.services import Services
+from lfdash.engine.target_facts import TargetFacts
 from lfdash.engine.unsound import unsound
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.environment import Facts
@@ -22,6 +23,7 @@ from lfdash.jobs.rules import listed
 from lfdash.llamafactory.catalogue import fitting
 from lfdash.llamafactory.locate import Cli
 from lfdash.outcomes import Problem, Refused, Value
+from lfdash.targets.target import Target
 from lfdash.workspace.folders import weights_size
 
 MODEL, PATH = "top.model_name", "top.model_path"
@@ -48,6 +50,8 @@ def of(services: Services, job: JobConfig) -> Facts:
     args = build_args(job)
     request = request_of(args, build_env(job, args))
     target = target_of(services, job)
+    asked = asked_there(target, job, request) if target else request
+    told = facts_of(services, target)
     template = model_template(services, job)
     return Facts(
         datasets=None if online else frozenset(found.names),
@@ -61,17 +65,15 @@ def of(services: Services, job: JobConfig) -> Facts:
         missing=on_disk.missing(services, args) if here else {},
         dead_weights=dead_weights(services, args) if here else {},
         unsound=unsound(services, args) if here else {},
-        gpus=services.devices.gpu_count if here else None,
+        gpus=services.devices.gpu_count if here else gpus_there(told, asked),
         gpu_names=tuple(str(gpu.index) for gpu in services.devices.gpus),
-        request=asked_there(target, job, request) if target else request,
-        packages=installed if here else None,
-        python=services.cli.python or "" if here and isinstance(services.cli, Cli) else "",
+        request=asked,
+        packages=installed if here else told.packages if told else None,
+        python=python_of(services) if here else told.interpreter if told else "",
         arguments=services.argument_types(),
         templates=frozenset(services.upstream.templates),
         by_version=services.by_version,
-        installed={} if target is not None and target.cli else {
-            "llamafactory": services.upstream.llamafactory, "transformers": services.upstream.transformers,
-        },
+        installed=versions(services, target, told),
         target=target_problem(services, job),
         rows={} if online else services.row_counts(directory, wanted_datasets(job)),
         usable={name: found.usable for name, found in data.items() if found.usable is not None},
@@ -83,6 +85,22 @@ def of(services: Services, job: JobConfig) -> Facts:
         free_disk=services.workspace.free_bytes(),
         reached=on_disk.reached(services, args.get("resume_from_checkpoint")),
     )
+
+
+def python_of(services: Services) -> str:
+    """The interpreter of LLaMA-Factory on this machine; "" where that is not known."""
+    return services.cli.python or "" if isinstance(services.cli, Cli) else ""
+
+
+def versions(services: Services, target: Target | None, told: TargetFacts | None) -> dict[str, str]:
+    """The versions that a job runs with, as far as they are known: those that a test has found, else this machine's,
+    unless the target names an environment of its own."""
+    names = ("llamafactory", "transformers")
+    if told is not None and told.packages is not None:
+        return {name: told.packages.get(name, "") for name in names}
+    if target is not None and target.cli:
+        return {}
+    return {name: getattr(services.upstream, name) for name in names}
 
 
 def target_problem(services: Services, job: JobConfig) -> Problem | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lfdash.engine.services import Services
+from lfdash.engine.target_facts import TargetFacts
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import ResourceRequest
@@ -24,3 +25,15 @@ def asked_there(target: Target, job: JobConfig, request: ResourceRequest) -> Res
     count = request.count or target.gpus
     nodes = target.nodes if named(job.kind).trains else 1
     return request if request.cpu else replace(request, count=count * nodes if count else None)
+
+
+def facts_of(services: Services, target: Target | None) -> TargetFacts | None:
+    """What the last *Test this target* found there; None for this machine, and where the target was not tested, or was
+    changed since."""
+    return services.target_tests.facts(target) if target is not None else None
+
+
+def gpus_there(told: TargetFacts | None, request: ResourceRequest) -> int | None:
+    """How many GPUs a job has to do with: none where it asks for none, and a test that asked for none saw none. What a
+    test saw is no limit: it was given what the target asks for."""
+    return 0 if told is not None and told.gpus == () and not request.count else None

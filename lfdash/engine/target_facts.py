@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lfdash.files import read_json_file, real_number, write_text_atomic
+from lfdash.files import FileMark, file_mark, read_json_file, real_number, write_text_atomic
 from lfdash.targets.fields import NAME
 from lfdash.targets.target import Target
 
@@ -36,8 +36,8 @@ class TargetFacts:
     """What a test found. Nothing that could not be asked is taken for absent.
 
     host: the node. supervisor_python, python: the versions that run the supervisor and LLaMA-Factory; cli: where that
-    lies there, "" when it was not found. packages: distribution (lower case) -> version of its environment, None when
-    that was not told. gpus: those that a job sees, None when neither torch nor nvidia-smi told; bf16: whether they
+    lies there, "" when it was not found; interpreter: what runs it. packages: distribution (lower case) -> version of
+    its environment, None when that was not told. gpus: those that a job sees, None when neither torch nor nvidia-smi told; bf16: whether they
     compute in it, None when unknown. cpus, memory (bytes), disk (bytes free in the workspace): of the job; 0 unknown.
     clock: the least and most seconds that its clock is ahead of this one's; None unknown. locks: "seen", "unseen", or
     why that is not known. error: why the environment told no more.
@@ -47,6 +47,7 @@ class TargetFacts:
     supervisor_python: str = ""
     cli: str = ""
     python: str = ""
+    interpreter: str = ""
     packages: Mapping[str, str] | None = None
     gpus: tuple[TargetGpu, ...] | None = None
     bf16: bool | None = None
@@ -83,16 +84,27 @@ class TargetResult:
 
 @dataclass(frozen=True)
 class TargetTestFiles:
-    """The results in a folder (absolute)."""
+    """The results in a folder (absolute); each is read again when its file has changed."""
 
     folder: Path
+    _seen: dict[str, tuple[FileMark, TargetResult | None]] = field(default_factory=dict, repr=False)
 
     def path(self, name: str) -> Path:
         return self.folder / FOLDER / f"{name}.json"
 
     def load(self, name: str) -> TargetResult | None:
-        """The last result of a target; None where there is none, or it cannot be read."""
-        told = read_json_file(self.path(name), limit=MOST_BYTES) if NAME.fullmatch(name) else None
+        """The last result of a target; None where there is none, or it cannot be read. One stat where that has not
+        changed."""
+        mark = file_mark(self.path(name)) if NAME.fullmatch(name) else None
+        if mark is None:
+            return None
+        seen = self._seen.get(name)
+        if seen is None or seen[0] != mark:
+            seen = self._seen[name] = (mark, self._read(name))
+        return seen[1]
+
+    def _read(self, name: str) -> TargetResult | None:
+        told = read_json_file(self.path(name), limit=MOST_BYTES)
         if not isinstance(told, dict) or (when := real_number(told.get("time"))) is None:
             return None
         report, row, failure = told.get("report"), told.get("row"), told.get("failure")
@@ -137,6 +149,7 @@ def facts_in(report: Mapping[str, Any]) -> TargetFacts:
         supervisor_python=word(report.get("supervisor_python")),
         cli=word(report.get("cli")),
         python=word(report.get("python")),
+        interpreter=word(report.get("interpreter")),
         packages=packages_in(report.get("packages")),
         gpus=gpus_in(told),
         bf16=bf16 if isinstance(bf16, bool) else None,

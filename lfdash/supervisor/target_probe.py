@@ -168,7 +168,7 @@ def environment(words: list[str]) -> dict[str, Any]:
             return {"cli": "", "error": f"{words[0]} was not found"}
         command = [interpreter(cli)]
     text, error = output([*command, "-c", ASK], ASK_S)
-    told: dict[str, Any] = {"cli": cli, "error": error}
+    told: dict[str, Any] = {"cli": cli, "interpreter": command[-1] if len(words) == 1 else "", "error": error}
     for line in text.splitlines():
         with suppress(ValueError):
             found = json.loads(line)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lfdash.engine.on_target import target_of
+from lfdash.engine.on_target import facts_of, target_of
 from lfdash.engine.services import Services
 from lfdash.jobs.field import Field
 from lfdash.jobs.job import TARGET, JobConfig
 from lfdash.targets.target import LOCAL, Target
 from lfdash.ui.shared.text import markdown_safe, pair, t
+from lfdash.ui.targets.words import summary
 
 COUNT = "gpu_count"  # name of the field that says how many GPUs
 
@@ -58,4 +59,6 @@ def draw_about(services: Services, job: JobConfig) -> None:
     if target is None:
         return
     st.caption(markdown_safe(pair(target.name, facts(target))))
-    st.caption(f":material/info: {t('target.unjudged')}")
+    known = facts_of(services, target)
+    told = t("target.unjudged") if known is None else markdown_safe(t("target_test.judged", found=summary(known)))
+    st.caption(f":material/info: {told}")
