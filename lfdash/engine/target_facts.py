@@ -37,10 +37,10 @@ class TargetFacts:
 
     host: the node. supervisor_python, python: the versions that run the supervisor and LLaMA-Factory; cli: where that
     lies there, "" when it was not found; interpreter: what runs it. packages: distribution (lower case) -> version of
-    its environment, None when that was not told. gpus: those that a job sees, None when neither torch nor nvidia-smi told; bf16: whether they
-    compute in it, None when unknown. cpus, memory (bytes), disk (bytes free in the workspace): of the job; 0 unknown.
-    clock: the least and most seconds that its clock is ahead of this one's; None unknown. locks: "seen", "unseen", or
-    why that is not known. error: why the environment told no more.
+    its environment, None when that was not told. gpus: those that a job sees, None when neither torch nor nvidia-smi
+    told; bf16: whether they compute in it, None when unknown. cpus, memory (bytes), disk (bytes free in the workspace):
+    of the job; 0 unknown. clock: the least and most seconds that its clock is ahead of this one's; None unknown. locks:
+    "seen", "unseen", or why that is not known. error: why the environment told no more.
     """
 
     host: str = ""

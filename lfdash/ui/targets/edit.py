@@ -114,7 +114,7 @@ def draw_pairs(rows: Sequence[str], problems: Mapping[str, tuple[Problem, ...]],
 
 def draw_field(name: str, problems: Mapping[str, tuple[Problem, ...]], told: Told) -> None:
     """One field, with what is wrong with it."""
-    label, help_text, key = t(f"targets.field_{name}"), t(f"targets.help_{name}"), keys.field_key(name)
+    label, help_text, key = words.label(name), words.help_text(name), keys.field_key(name)
     choices = choices_of(name, told)
     if choices:
         keys.empty_is_none(name)

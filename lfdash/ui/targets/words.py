@@ -12,10 +12,24 @@ from lfdash.locales import lookup as lookup_in
 from lfdash.outcomes import Problem
 from lfdash.targets.offered import Offer
 from lfdash.targets.target import Target
-from lfdash.ui.shared.text import language, listed, t
+from lfdash.ui.shared.text import language, listed, lookup, t
 
 SHOWN = ("llamafactory", "torch", "transformers")  # packages that are named
 CLOCK_S = 5.0  # from which difference on a clock is said to be wrong
+
+
+def label(name: str) -> str:
+    """What a field of a target is called; its name where it has no words yet."""
+    known = lookup("targets", f"field_{name}")
+    if name == "kind":  # of the kinds only Ray's needs another field
+        return t("targets.kind_ray")
+    return str(known or name)
+
+
+def help_text(name: str) -> str | None:
+    """What a field of a target means; None where it has no words yet."""
+    known = lookup("targets", f"help_{name}")
+    return str(known) if known else None
 
 
 def row_words(target: Target) -> str:
@@ -23,13 +37,13 @@ def row_words(target: Target) -> str:
     parts = [t(f"targets.kind_{target.kind}")]
     for name in ("address", "partition", "account", "qos", "constraint"):
         if value := getattr(target, name):
-            parts.append(f"{t(f'targets.field_{name}')}: {value}")
+            parts.append(f"{label(name)}: {value}")
     if target.nodes > 1:
-        parts.append(f"{t('targets.field_nodes')}: {target.nodes}")
+        parts.append(f"{label('nodes')}: {target.nodes}")
     for name in ("gpus", "cpus", "memory", "time_limit"):
         value = getattr(target, name)
         if value not in (None, ""):
-            parts.append(f"{t(f'targets.field_{name}')}: {value}")
+            parts.append(f"{label(name)}: {value}")
     return " · ".join(parts)
 
 
@@ -54,8 +68,7 @@ def problem_text(problem: Problem) -> str:
     """What is wrong with a field of the dialog, by its value, and what would be right."""
     params = {name: str(value) for name, value in problem.params.items()}
     if "other" in params:
-        params = {name: t(f"targets.field_{value}") if name in ("key", "other") and value != "kind" else value
-                  for name, value in params.items()}
+        params |= {"key": label(params["key"]), "other": label(params["other"])}
     return t(f"targets.wrong_{problem.code.removeprefix('target_')}", **params)
 
 

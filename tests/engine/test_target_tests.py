@@ -1,0 +1,198 @@
+"""*Test this target* with a scheduler that is made up: the program that looks around is the real one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash.engine import target_tests
+from lfdash.engine.target_facts import MOST_PACKAGES, Failure, TargetGpu, TargetResult, facts_in
+from lfdash.engine.target_tests import TargetTests
+from lfdash.launchers.slurm import write_supervisor
+from lfdash.launchers.target_probe import FOLDER, Probe, Seen
+from lfdash.targets.target import Target
+from tests.support.runs import fake_cli, wait_for
+
+LAB = Target("lab", "slurm", python="python3")
+
+
+class Job:
+    """A job of a scheduler that is told what to say. does: what submitting it does."""
+
+    def __init__(self, probe: Probe, seen: Seen, does: Callable[[Probe], None]) -> None:
+        self.probe, self.seen, self.does = probe, seen, does
+        self.canceled = 0
+
+    def submit(self) -> None:
+        self.does(self.probe)
+
+    def look(self) -> Seen:
+        return Seen("CANCELLED", over=True) if self.canceled else self.seen
+
+    def cancel(self) -> None:
+        self.canceled += 1
+
+
+class Scheduler:
+    """Makes jobs, and remembers them."""
+
+    def __init__(self) -> None:
+        self.seen = Seen("PENDING", "Priority")
+        self.does: Callable[[Probe], None] = lambda probe: None
+        self.jobs: list[Job] = []
+
+    def make(self, probe: Probe) -> Job:
+        self.jobs.append(Job(probe, self.seen, self.does))
+        return self.jobs[-1]
+
+
+@pytest.fixture
+def scheduler() -> Scheduler:
+    return Scheduler()
+
+
+@pytest.fixture
+def tests(
+    workspace: Path, tmp_path: Path, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TargetTests]:
+    for name in ("LOOK_S", "ASK_S", "SETTLE_S"):
+        monkeypatch.setattr(target_tests, name, 0.05)
+    made = TargetTests(workspace, lambda: fake_cli(tmp_path), make=scheduler.make)
+    yield made
+    made.close()
+
+
+def begin_program(probe: Probe) -> None:
+    """What a scheduler does, on this machine."""
+    write_supervisor(Path(probe.plan.cwd))
+    subprocess.Popen(probe.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def finished(tests: TargetTests, target: Target = LAB) -> TargetResult:
+    tests.start(target)
+    wait_for(lambda: tests.going(target.name) is None, 30)
+    result = tests.last(target.name)
+    assert result is not None
+    return result
+
+
+def test_the_report_is_kept_with_its_time_and_row(
+    tests: TargetTests, scheduler: Scheduler, workspace: Path
+) -> None:
+    scheduler.does, scheduler.seen = begin_program, Seen("RUNNING", waits=False)
+    began = time.time()
+    result = finished(tests)
+    facts = result.facts
+    assert facts is not None and result.failure is None and result.time >= began
+    assert facts.locks == "seen" and facts.clock is not None and facts.clock[0] <= 0 <= facts.clock[1]
+    assert facts.packages and facts.cli.endswith("llamafactory-cli") and facts.interpreter.endswith("python")
+    assert not (workspace / FOLDER).exists() and scheduler.jobs[0].canceled == 0
+    other = TargetTests(workspace, lambda: "", make=scheduler.make)
+    assert other.facts(LAB) == facts and other.facts(Target("lab", "slurm", python="python3", gpus=1)) is None
+
+
+@pytest.mark.parametrize(("seen", "code"), [
+    (Seen("FAILED", "NonZeroExitCode", waits=False, over=True, code=71), "unseen"),
+    (Seen("FAILED", "NonZeroExitCode", waits=False, over=True, code=72), "unwritten"),
+    (Seen("FAILED", "NonZeroExitCode", waits=False, over=True, code=73), "modules"),
+    (Seen("FAILED", "NonZeroExitCode", waits=False, over=True, code=74), "python"),
+    (Seen("COMPLETED", waits=False, over=True, code=0), "unseen"),
+    (Seen("NODE_FAIL", waits=False, over=True), "ended"),
+])
+def test_a_job_that_is_over_without_a_report_says_why(
+    tests: TargetTests, scheduler: Scheduler, workspace: Path, seen: Seen, code: str
+) -> None:
+    scheduler.seen = seen
+    result = finished(tests)
+    assert result.facts is None and result.failure is not None and result.failure.code == code
+    assert str(workspace) in str(result.failure.params["path"]) and not (workspace / FOLDER).exists()
+
+
+@pytest.mark.parametrize(("limit", "seen", "code"), [
+    ("WAIT_S", Seen("PENDING", "Resources"), "waited"),
+    ("RUN_S", Seen("RUNNING", waits=False), "ran"),
+    ("SILENT_S", Seen(silent="no controller"), "silent"),
+])
+def test_nothing_is_waited_for_for_ever(
+    tests: TargetTests, scheduler: Scheduler, workspace: Path, monkeypatch: pytest.MonkeyPatch, limit: str, seen: Seen,
+    code: str,
+) -> None:
+    monkeypatch.setattr(target_tests, limit, 0.2)
+    scheduler.seen = seen
+    result = finished(tests)
+    assert result.failure is not None and result.failure.code == code
+    assert scheduler.jobs[0].canceled and not (workspace / FOLDER).exists()
+
+
+def test_one_that_cannot_be_submitted_says_why(tests: TargetTests, scheduler: Scheduler, workspace: Path) -> None:
+    def refused(probe: Probe) -> None:
+        raise OSError("invalid partition specified")
+
+    scheduler.does = refused
+    result = finished(tests)
+    assert result.failure == Failure("not_begun", {"reason": "invalid partition specified"})
+    assert scheduler.jobs[0].canceled and not (workspace / FOLDER).exists()
+
+
+def test_a_mistake_of_ours_ends_the_test_too(tests: TargetTests, scheduler: Scheduler) -> None:
+    def fails(probe: Probe) -> None:
+        raise KeyError("ours")
+
+    scheduler.does = fails
+    result = finished(tests)
+    assert result.failure is not None and result.failure.code == "failed" and scheduler.jobs[0].canceled
+
+
+def test_a_kind_without_a_test_is_told(workspace: Path) -> None:
+    tests = TargetTests(workspace, lambda: "", make=lambda probe: None)
+    assert finished(tests).failure == Failure("no_way", {"kind": "slurm"})
+
+
+def test_one_that_is_called_off_leaves_nothing(tests: TargetTests, scheduler: Scheduler, workspace: Path) -> None:
+    begun = threading.Event()
+    scheduler.does = lambda probe: begun.set()
+    tests.start(LAB)
+    assert begun.wait(10)
+    wait_for(lambda: (going := tests.going("lab")) and going[1].seen.reason == "Priority")
+    tests.start(LAB)  # goes on already
+    tests.cancel("lab")
+    wait_for(lambda: not (workspace / FOLDER).exists())
+    assert [job.canceled for job in scheduler.jobs] == [1] and tests.going("lab") is None and tests.last("lab") is None
+
+
+def test_a_hostile_report_is_no_harm() -> None:
+    report: dict[str, Any] = {
+        "host": "h" * 9999, "cpus": -3, "memory": True, "disk": 1e9, "locks": ["seen"], "cli": None, "clock_least": "0",
+        "clock_most": 1.0, "packages": {str(n): n for n in range(2 * MOST_PACKAGES)},
+        "torch": {"cuda": True, "bf16": "yes", "gpus": [3, {"name": {}, "memory": 1 << 30}] * 100},
+    }
+    facts = facts_in(json.loads(json.dumps(report)))
+    assert len(facts.host) == 500 and (facts.cpus, facts.memory, facts.disk) == (0, 0, 0)
+    assert (facts.locks, facts.cli) == ("", "")
+    assert facts.bf16 is None and facts.clock is None and facts.gpus is not None and len(facts.gpus) <= 64
+    assert facts.gpus[0] == TargetGpu("", 1 << 30) and facts.packages is not None
+    assert len(facts.packages) == MOST_PACKAGES
+
+
+def test_gpus_are_those_of_torch_else_of_nvidia_smi_else_unknown() -> None:
+    smi = [{"name": "A", "memory": 1, "capability": "8.0"}]
+    assert facts_in({"smi": smi}).gpus == (TargetGpu("A", 1, "8.0"),)
+    assert facts_in({"smi": smi, "torch": {"cuda": False, "gpus": []}}).gpus == ()
+    assert facts_in({"smi": []}).gpus is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"time": "soon"}', '{"time": 1, "report": 3, "row": []}'])
+def test_a_result_that_somebody_broke_is_none(tests: TargetTests, text: str) -> None:
+    path = tests.files.path("lab")
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    found = tests.last("lab")
+    assert (found is None or found.facts is None) and tests.facts(LAB) is None
+    assert tests.last("../../etc/passwd") is None

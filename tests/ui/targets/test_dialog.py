@@ -1,0 +1,221 @@
+"""The dialog of targets without a browser: what is made, changed, removed, refused, and what is never lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.engine.services import Services
+from lfdash.engine.target_facts import Failure
+from lfdash.engine.target_offers import TargetOffers, Told
+from lfdash.engine.target_tests import Step, TargetTests
+from lfdash.launchers.target_probe import Seen
+from lfdash.locales import available
+from lfdash.outcomes import Problem
+from lfdash.targets import fields
+from lfdash.targets.fields import FIELDS
+from lfdash.targets.offered import Offer, Offered
+from lfdash.targets.target import Target
+from lfdash.ui.shared.text import LANGUAGE, in_language
+from lfdash.ui.targets import edit, keys, words
+from tests.support import app as pages
+
+LAB = Target("lab", "slurm", partition="gpu", gpus=2, env={"A": "1"})
+OFFERED = Offered((
+    Offer("gpu", True, True, "1-00:00:00", 4, 2, 64, 1, 4, ("a100",), 16, 3, 112), Offer("cpu", nodes=1),
+), ("proj",), ("normal",))
+REPORT: dict[str, Any] = {
+    "host": "n1", "cli": "/opt/lf/bin/llamafactory-cli", "packages": {"llamafactory": "0.9.5", "torch": "2.9"},
+    "torch": {"cuda": True, "gpus": [{"name": "A100 | x", "memory": 80 << 30}] * 2, "bf16": True}, "locks": "unseen",
+    "clock_least": 29.0, "clock_most": 30.0, "memory": 64 << 30, "disk": 1,
+}
+
+
+@pytest.fixture
+def services(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    monkeypatch.setattr(TargetOffers, "of", lambda *_: Told(OFFERED))
+    with pages.with_fake_runs(workspace, monkeypatch) as found:
+        yield found
+
+
+def dialog() -> None:
+    """What the dialog shows; the page around it is not drawn."""
+    from lfdash.ui.shared.session import shared_services
+    from lfdash.ui.targets import dialog
+
+    dialog.draw(shared_services())
+
+
+def opened(language: str = "en") -> AppTest:
+    app = AppTest.from_function(dialog, default_timeout=60)
+    app.session_state[LANGUAGE] = language
+    return pages.good(app.run())
+
+
+def click(app: AppTest, key: str) -> AppTest:
+    return pages.good(app.button(key=key).click().run())
+
+
+def fill(app: AppTest, name: str, text: str) -> None:
+    """Types into a field of the dialog."""
+    key = keys.NAME if name == "name" else keys.field_key(name)
+    boxes = [box for box in (*app.text_input, *app.text_area) if str(box.key).split(" ")[0].split("\t")[0] == key]
+    pages.good(boxes[0].set_value(text).run())
+
+
+def said(app: AppTest) -> str:
+    """All that is shown."""
+    kinds = ("markdown", "caption", "error", "success", "warning", "info")
+    return "\n".join(str(item.value) for kind in kinds for item in app.get(kind)).replace("\\", "")
+
+
+def test_a_target_is_made_in_a_workspace_that_has_none(services: Services) -> None:
+    app = opened()
+    assert "There is no target yet" in said(app)
+    click(app, "targets_new_slurm")
+    assert "gpu *: GPUs free: 3 of 16 · a100 · CPUs free: 112 · nodes without a job: 2 of 4" in said(app)
+    click(app, "target_save")
+    assert "cannot be the name of a target" in said(app) and "To be corrected: 1" in said(app)
+    fill(app, "name", "lab")
+    fill(app, "gpus", "many")
+    fill(app, "time_limit", "1:00:00")
+    assert "'many' is not possible. Enter a whole number from 0 to 1024." in said(app)
+    click(app, "target_save")
+    assert not services.registry.targets.read().rows
+    fill(app, "gpus", "2")
+    click(app, "target_save")
+    assert services.registry.targets.read().rows == {"lab": Target("lab", "slurm", gpus=2, time_limit="1:00:00")}
+    assert "“lab” was saved" in said(app) and "lab" in [row.key.partition("target_edit_")[2] for row in app.button]
+
+
+def test_a_ray_target_says_what_it_needs_once_it_is_saved(services: Services) -> None:
+    app = opened()
+    click(app, "targets_new_ray")
+    fill(app, "name", "r")
+    assert "Is missing" not in said(app)
+    click(app, "target_save")
+    assert "Is missing: “Ray” needs “Address of the Ray dashboard”." in said(app)
+    fill(app, "address", "http://head:8265")
+    click(app, "target_save")
+    assert services.registry.targets.read().rows == {"r": Target("r", "ray", address="http://head:8265")}
+
+
+def test_what_is_changed_elsewhere_meanwhile_is_told_and_nothing_is_lost(services: Services) -> None:
+    store = services.registry.targets
+    assert store.put(LAB, None) is None
+    app = opened()
+    click(app, "target_edit_lab")
+    fill(app, "gpus", "4")
+    assert store.put(replace(LAB, cpus=8), LAB) is None  # another dashboard
+    click(app, "target_save")
+    assert "was changed elsewhere" in said(app) and store.read().rows["lab"] == replace(LAB, cpus=8)
+    click(app, "target_reload")
+    fill(app, "gpus", "4")
+    click(app, "target_save")
+    assert store.read().rows["lab"] == replace(LAB, cpus=8, gpus=4)
+
+
+def test_a_copy_begins_with_the_same_values_and_another_name(services: Services) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    app = opened()
+    click(app, "target_copy_lab")
+    fill(app, "name", "lab")
+    click(app, "target_save")
+    assert "There is already a target “lab”" in said(app)
+    fill(app, "name", "lab2")
+    click(app, "target_save")
+    assert services.registry.targets.read().rows == {"lab": LAB, "lab2": replace(LAB, name="lab2")}
+
+
+def test_removing_asks_first_and_forgets_the_test(services: Services) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    services.target_tests.files.save(LAB, time.time(), REPORT, None)
+    app = opened()
+    click(app, "target_remove_lab")
+    click(app, "target_remove_no")
+    assert services.registry.targets.read().rows
+    time.sleep(0.7)  # the next click is none of a double one
+    click(app, "target_remove_lab")
+    assert "Remove “lab”?" in said(app)
+    click(app, "target_remove_yes")
+    assert not services.registry.targets.read().rows and services.target_tests.last("lab") is None
+
+
+def test_rows_that_cannot_be_used_are_shown_with_their_line_and_stay(services: Services) -> None:
+    text = '# ours\n[target.lab]\nkind = "slurm"\n\n[target.old]\nkind = "slurm"\ngpus = "two"\n'
+    services.registry.targets.path.write_text(text)
+    app = opened()
+    assert "line 7" in said(app) and "'two'" in said(app) and "cannot be used" in said(app)
+    click(app, "target_edit_lab")
+    fill(app, "gpus", "1")
+    click(app, "target_save")
+    assert services.registry.targets.path.read_text() == text.replace('"slurm"\n', '"slurm"\ngpus = 1\n', 1)
+    click(app, "target_broken_remove_0")
+    click(app, "target_remove_yes")
+    assert "old" not in services.registry.targets.path.read_text() and "lab" in services.registry.targets.read().rows
+
+
+def test_a_file_that_cannot_be_read_is_not_written(services: Services) -> None:
+    services.registry.targets.path.write_text("[target.lab\n")
+    app = opened()
+    assert "not valid TOML" in said(app) and app.button(key="targets_new_slurm").disabled
+    assert services.registry.targets.path.read_text() == "[target.lab\n"
+
+
+def test_what_a_test_found_is_shown_with_what_is_wrong(services: Services) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    services.target_tests.files.save(LAB, time.time() - 60, REPORT, None)
+    told = said(opened())
+    assert "Tested 60 s ago: n1 · llamafactory 0.9.5 · torch 2.9 · 2 × A100 | x (80 GiB)" in told
+    assert "Locks are not shared" in told and "The clocks differ" in told and "test it again" not in told
+    changed = replace(LAB, partition="cpu")
+    assert services.registry.targets.put(changed, LAB) is None
+    assert "test it again" in said(opened())
+
+
+@pytest.mark.parametrize("language", available())
+def test_every_word_is_there(services: Services, language: str) -> None:
+    """Of every field, problem, step and end of a test."""
+    assert services.registry.targets.put(LAB, None) is None
+    services.target_tests.files.save(LAB, time.time(), None, Failure("unseen", {"path": "/x"}))
+    assert in_language(language, "target_test.why_unseen", path="/x") in said(opened(language))
+    app = opened(language)
+    click(app, "target_edit_lab")
+    for kind in ("slurm", "ray"):
+        assert {name for rows in edit.grouped(kind).values() for name in rows} | set(edit.FIRST) >= {
+            name for name, row in FIELDS.items() if kind in row.kinds and name != "kind"}
+    for name in (*FIELDS, *edit.GROUPS):
+        assert name == "kind" or name in edit.GROUPS or (words.help_text(name) and words.label(name) != name)
+    for step in ("submit", "wait", "run"):
+        assert words.step_words(Step(step, Seen("PENDING", "Priority", silent="x")))
+
+
+def test_every_problem_of_a_field_has_a_text() -> None:
+    source = Path(fields.__file__).read_text(encoding="utf-8") + "target_name target_kinds target_both target_table"
+    codes = {word.strip('"\'(),') for word in source.split() if word.strip('"\'(),').startswith("target_")}
+    params = {"value": "v", "least": "1", "most": "2", "choices": "c", "key": "cpus", "other": "gpus", "line": "1"}
+    for code in codes:
+        assert words.problem_text(Problem("gpus", code, params))
+
+
+def test_a_test_that_goes_on_says_where_it_is_and_can_be_called_off(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lfdash.engine.background import Work
+
+    assert services.registry.targets.put(LAB, None) is None
+    going = Work[Any](time.monotonic()), Step("wait", Seen("PENDING", "Resources"))
+    monkeypatch.setattr(TargetTests, "going", lambda *_: going)
+    canceled: list[str] = []
+    monkeypatch.setattr(TargetTests, "cancel", lambda _, name: canceled.append(name))
+    app = opened()
+    assert "The test waits in the cluster's queue (PENDING, Resources)" in said(app)
+    assert app.button(key="target_test_lab").disabled
+    click(app, "target_cancel_lab")
+    assert canceled == ["lab"]
