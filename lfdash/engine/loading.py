@@ -16,7 +16,7 @@ from lfdash.engine.unsound import BASE_KEY, adapter_config, why_not_loaded
 from lfdash.files import ABSENT, Absent, Unreadable
 from lfdash.jobs.args import job_from_args
 from lfdash.jobs.fields import BY_ID, BY_KIND_ARG, DATASETS
-from lfdash.jobs.job import JobConfig, new_job
+from lfdash.jobs.job import TARGET, JobConfig, new_job
 from lfdash.jobs.kinds import JobKind, named
 from lfdash.jobs.model_words import EXPORTS
 from lfdash.jobs.rules import listed
@@ -154,7 +154,7 @@ def job_of(services: Services, kind: JobKind, args: Mapping[str, Any]) -> JobCon
 
 def job_for_run(services: Services, kind: JobKind, view: RunView) -> JobConfig | Refused:
     """A job of a kind that loads what a run has made; an evaluation of it has the run's data, an export a folder of its
-    own. Refused: as `loads_run`."""
+    own. Both are to run where the run did. Refused: as `loads_run`."""
     args = loads_run(services, view)
     if isinstance(args, Refused):
         return args
@@ -166,7 +166,14 @@ def job_for_run(services: Services, kind: JobKind, view: RunView) -> JobConfig |
     target = BY_KIND_ARG[kind.name].get("export_dir")
     if target is not None:
         values[target.id] = free_folder(services, view)
-    return JobConfig(job.kind, {**job.values, **values}, job.extra)
+    made = JobConfig(job.kind, {**job.values, **values}, job.extra)
+    place = view.target  # what a machine without GPUs could not train it can hardly measure
+    return made.on(place) if place and not kind.trains and is_there(services, kind, place) else made
+
+
+def is_there(services: Services, kind: JobKind, target: str) -> bool:
+    """Whether a kind of job can be given to a target of now."""
+    return f"{kind.name}.{TARGET}" in BY_ID and not isinstance(services.registry.targets.get(target), Refused)
 
 
 def job_for_folder(services: Services, kind: JobKind, text: str) -> JobConfig | Refused:

@@ -236,7 +236,7 @@ def reset_one(form: Form, field_id: str) -> None:
 def shown_value(row: Field, value: object) -> str:
     """A value in words, safe inside Markdown."""
     if value is None or value == "":
-        return t("ui.not_set")
+        return t("target.here") if target.is_target(row) else t("ui.not_set")
     if row.secret:
         return HIDDEN
     if isinstance(value, bool):

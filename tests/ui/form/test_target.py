@@ -1,0 +1,134 @@
+"""The field of the form that says where a job runs, and what it does to the rest of the form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lfdash.engine.forecast import Forecast, forecast
+from lfdash.engine.memory import world_of
+from lfdash.engine.services import Services
+from lfdash.jobs.job import JobConfig
+from lfdash.outcomes import Refused
+from lfdash.targets.target import Target
+from lfdash.ui.form import sidebar, state
+from lfdash.ui.form.origin import PRESET_PICK
+from lfdash.ui.form.target import facts
+from lfdash.ui.shared.keyed import NOTHING, ROOM
+from lfdash.ui.shared.text import markdown_safe, pair, t
+from tests.support import app as pages
+from tests.support.form_page import demo
+
+LAB = Target("lab", "slurm", cli="/opt/llamafactory-cli", partition="gpu", gpus=4, nodes=2, time_limit="1:00:00")
+FIELD, COUNT, COMPUTE = "train.target", "train.gpu_count", "train.compute_type"
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    """On a machine without a GPU."""
+    monkeypatch.setattr(state, "FRESH_S", -1.0)
+    with demo(tmp_path / "workspace", monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def lab(services: Services) -> Services:
+    assert services.registry.targets.put(LAB, None) is None
+    return services
+
+
+def opened() -> AppTest:
+    """The page with the group of the devices open."""
+    app = pages.start()
+    app.session_state["open_devices"] = True
+    return pages.good(app.run())
+
+
+def fields(app: AppTest) -> set[str]:
+    kinds = ("text_input", "selectbox", "multiselect", "button_group")
+    return {(item.key or "").strip() for kind in kinds for item in app.get(kind)}
+
+
+def said(app: AppTest) -> str:
+    return "\n".join(str(item.value) for kind in ("caption", "warning", "markdown") for item in app.sidebar.get(kind))
+
+
+def choose(app: AppTest, key: str, value: str) -> AppTest:
+    """Chooses in a list; "" what stands for nothing."""
+    pages.widget(app, "selectbox", key).set_value(value)
+    pages.good(app.run())  # of its fragment
+    return pages.good(app.run())
+
+
+def on(app: AppTest, name: str | None) -> AppTest:
+    app.session_state[FIELD] = name
+    return pages.good(app.run())
+
+
+def test_without_a_target_nothing_is_there(services: Services) -> None:
+    app = opened()
+    assert FIELD not in fields(app) and "train.devices" in fields(app)
+    app.session_state[sidebar.FILTER] = "target"
+    assert FIELD not in fields(pages.good(app.run())), "nor does the filter find it"
+
+
+def test_a_target_takes_the_place_of_this_machines_devices(lab: Services) -> None:
+    app = opened()
+    assert {FIELD, "train.devices", COUNT} <= fields(app)
+    on(app, "lab")
+    assert not {"train.devices", "train.gpu_fits"} & fields(app) and COUNT in fields(app)
+    assert markdown_safe(pair("lab", facts(LAB))) in said(app) and t("target.unjudged") in said(app)
+    placeholder = pages.widget(app, "text_input", COUNT).placeholder
+    assert placeholder == t("target.gpu_default", count=4)
+    (bar,) = [item.value for item in app.sidebar.caption if "effective batch" in str(item.value)]
+    assert bar.startswith(t("target.foot", target="lab")) and app.button(key="start").help == t(
+        "target.start_help", target="lab"
+    )
+
+
+def test_what_this_machine_had_decided_is_taken_back(lab: Services) -> None:
+    """bf16 is not switched off because a login node has no GPU; it is again for a job that runs here."""
+    app = choose(opened(), PRESET_PICK, "sft_lora")
+    assert app.session_state[COMPUTE] == "fp32" and t("ui.note_cpu_compute", was="bf16") in said(app)
+    choose(app, FIELD, f"lab{ROOM}")
+    assert app.session_state[COMPUTE] == "bf16" and t("ui.note_cpu_compute", was="bf16") not in said(app)
+    choose(app, FIELD, NOTHING)
+    assert app.session_state[COMPUTE] == "fp32" and t("ui.note_cpu_compute", was="bf16") in said(app)
+
+
+def test_a_chosen_target_stays_with_another_preset_which_is_not_fitted_to_this_machine(lab: Services) -> None:
+    app = choose(opened(), FIELD, f"lab{ROOM}")
+    choose(app, PRESET_PICK, "sft_lora")
+    assert app.session_state[FIELD] == "lab" and app.session_state[COMPUTE] == "bf16"
+    assert FIELD not in app.session_state["train.form.baseline"], "it is the user's own, and is marked as such"
+
+
+def test_a_target_that_is_gone_is_a_problem_with_a_way_out(lab: Services) -> None:
+    app = opened()
+    on(app, "lab")
+    assert lab.registry.targets.remove("lab") is None
+    pages.good(app.run())
+    assert FIELD in fields(app), "what it holds is still to be seen"
+    assert any("lab" in str(item.value) and "targets" in str(item.value) for item in app.sidebar.markdown)
+    assert app.session_state[FIELD] == "lab"
+
+
+def test_start_is_possible_where_only_the_target_can(lab: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    able = Target("able", "slurm", cli="/opt/llamafactory-cli")
+    assert lab.registry.targets.put(able, None) is None
+    monkeypatch.setattr(Services, "blocked", Refused("blocked_platform"))
+    app = opened()
+    assert app.button(key="start").disabled
+    assert not on(app, "able").button(key="start").disabled
+
+
+def test_memory_says_what_is_not_known_there(lab: Services) -> None:
+    values = {"top.model_path": "Qwen/Qwen2.5-0.5B", "train.dataset": ["demo_sft"], "train.gpu_count": 2}
+    job = JobConfig("train", values).on("lab")
+    assert world_of(lab, job) == 4, "two on each of two nodes"
+    assert world_of(lab, JobConfig("train", {}).on("lab")) == 8, "as many as the target says"
+    found = forecast(lab, job)
+    assert isinstance(found, Forecast) and found.rooms == () and found.target == "lab" and found.verdict is None
