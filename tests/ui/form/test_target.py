@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lfdash.engine.forecast import Forecast, forecast
+from lfdash.engine.forecast import Forecast, Room, forecast
 from lfdash.engine.memory import world_of
 from lfdash.engine.services import Services
 from lfdash.jobs.job import JobConfig
@@ -17,6 +17,7 @@ from lfdash.targets.target import Target
 from lfdash.ui.form import sidebar, state
 from lfdash.ui.form.origin import PRESET_PICK
 from lfdash.ui.form.target import facts
+from lfdash.ui.launch.memory import figure_words, gib
 from lfdash.ui.shared.keyed import NOTHING, ROOM
 from lfdash.ui.shared.text import markdown_safe, pair, t
 from tests.support import app as pages
@@ -125,10 +126,17 @@ def test_start_is_possible_where_only_the_target_can(lab: Services, monkeypatch:
     assert not on(app, "able").button(key="start").disabled
 
 
-def test_memory_says_what_is_not_known_there(lab: Services) -> None:
+def test_memory_says_what_is_not_known_there(lab: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Room("GPU 0", 8 << 30, 16 << 30)
+    monkeypatch.setattr("lfdash.engine.forecast.rooms_of", lambda services, request: (here,))
     values = {"top.model_path": "Qwen/Qwen2.5-0.5B", "train.dataset": ["demo_sft"], "train.gpu_count": 2}
     job = JobConfig("train", values).on("lab")
     assert world_of(lab, job) == 4, "two on each of two nodes"
     assert world_of(lab, JobConfig("train", {}).on("lab")) == 8, "as many as the target says"
     found = forecast(lab, job)
     assert isinstance(found, Forecast) and found.rooms == () and found.target == "lab" and found.verdict is None
+    assert figure_words(found) == t(
+        "target.memory_foot", need=gib(found.foretold.estimate.driver), target="lab"
+    )
+    mine = forecast(lab, job.on(""))
+    assert isinstance(mine, Forecast) and mine.rooms == (here,) and mine.target == ""
