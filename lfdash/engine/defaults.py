@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from lfdash.engine.context import MODEL, PATH, known_model
+from lfdash.engine.on_target import facts_of, target_of
 from lfdash.engine.services import Services
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import JobConfig
@@ -46,7 +47,7 @@ def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[
     Returns the job and what was changed, as text keys with parameters, so that it can be said.
     """
     if not services.launcher_on(job.target).local:
-        return job, []
+        return fit_to_target(services, job)
     values = dict(job.values)
     notes: list[Note] = []
     compute = values.get("train.compute_type")
@@ -60,6 +61,23 @@ def fit_to_machine(services: Services, job: JobConfig) -> tuple[JobConfig, list[
     if workers in BY_ID and values.get(workers) is None:
         values[workers] = min(16, os.cpu_count() or 1)
     return JobConfig(job.kind, values, job.extra), notes
+
+
+def fit_to_target(services: Services, job: JobConfig) -> tuple[JobConfig, list[Note]]:
+    """The same for a cluster, as far as its last test told; what is not known is left as it is."""
+    target = target_of(services, job)
+    found = facts_of(services, target)
+    compute = job.values.get("train.compute_type")
+    if target is None or found is None or found.gpus is None or compute not in ("bf16", "pure_bf16", "fp16"):
+        return job, []
+    params = {"was": compute, "target": target.name}
+    if not found.gpus and not job.get("train.gpu_count") and not target.gpus:
+        fitted, note = "fp32", "target.note_no_gpu"
+    elif found.gpus and found.bf16 is False and compute != "fp16":
+        fitted, note = "fp16", "target.note_old_gpu"
+    else:
+        return job, []
+    return JobConfig(job.kind, {**job.values, "train.compute_type": fitted}, job.extra), [(note, params)]
 
 
 def with_model_name(services: Services, job: JobConfig) -> JobConfig:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from lfdash.engine.memory import Foretold, measure, of_job, world_of
+from lfdash.engine.memory import Foretold, card_there, measure, of_job, world_of
+from lfdash.engine.on_target import smallest_gpu, target_of
 from lfdash.engine.past_runs import learn
 from lfdash.engine.services import Services
 from lfdash.engine.whole_run import every_length
@@ -38,7 +39,7 @@ class Room:
 class Forecast:
     """What a job takes, and where. rooms: the devices that it may get and whose memory is known. cpu: whether it wants
     none of them. blind: whether there may be devices that could not be read (yet). key: of what was asked. target: the
-    cluster that it is to run on, whose devices nobody has seen; "" for this machine."""
+    cluster that it is to run on, of which one GPU stands for all, as its last test found it; "" for this machine."""
 
     foretold: Foretold
     rooms: tuple[Room, ...] = ()
@@ -71,14 +72,15 @@ def forecast(services: Services, job: JobConfig) -> Forecast | Refused:
     request = request_of(args, build_env(job, args))
     world = world_of(services, job)
     lengths = every_length(services, args)
-    key = json.dumps([without_names(args), world, hash(lengths)], sort_keys=True, default=str)
+    place = (job.target, card_there(services, job)) if job.target else None
+    key = json.dumps([without_names(args), world, hash(lengths), place], sort_keys=True, default=str)
     foretold: Foretold | Refused | None = services.foretold.get(key)
     if foretold is None:
         foretold = of_job(services, job, world=world, lengths=lengths)
         services.foretold.put(key, foretold)
     if isinstance(foretold, Refused):
         return foretold
-    rooms = rooms_of(services, request) if not job.target else ()
+    rooms = rooms_there(services, job) if job.target and not request.cpu else rooms_of(services, request)
     foretold = learn(services, foretold, {(room.name, room.total) for room in rooms})
     if request.fits and not job.target:
         rooms = best_rooms(rooms, foretold.estimate, request.count or 1)
@@ -110,6 +112,13 @@ def rooms_of(services: Services, request: ResourceRequest) -> tuple[Room, ...]:
         freest = sorted(known, key=lambda pair: -pair[1].free)[: request.count]
         known = [pair for pair in known if pair in freest]
     return tuple(room for _, room in known)
+
+
+def rooms_there(services: Services, job: JobConfig) -> tuple[Room, ...]:
+    """What the smallest GPU has that the last test of a job's target saw; all of it is a job's there. None where no GPU
+    is known."""
+    gpu = smallest_gpu(services, target_of(services, job))
+    return () if gpu is None else (Room(f"{gpu.name} ({job.target})", gpu.memory, gpu.memory, gpu.name),)
 
 
 def best_rooms(rooms: tuple[Room, ...], found: Estimate, count: int) -> tuple[Room, ...]:

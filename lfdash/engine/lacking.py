@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lfdash.engine.on_target import facts_of, target_named
 from lfdash.engine.services import Services
 from lfdash.jobs.environment import Facts
 from lfdash.jobs.kinds import DEFAULT
@@ -23,13 +24,20 @@ class Lack:
     version: str = ""
 
 
-def lacking(services: Services) -> Mapping[str, Lack] | None:
+def lacking(services: Services, target: str = "") -> Mapping[str, Lack] | None:
     """Knob (`memory.knobs.WITH_PACKAGE`) -> what it lacks, of those that lack something. None: which packages are there
-    is not known; no job starts here, or LLaMA-Factory was not asked."""
-    if not services.launcher.local or isinstance(services.packages, Refused):
+    is not known; no job starts here, LLaMA-Factory was not asked, or the target was not tested. target: where the job
+    is to run; "" here."""
+    if target:
+        found_there = facts_of(services, target_named(services, target))
+        if found_there is None or found_there.packages is None:
+            return None
+        facts = Facts(packages=found_there.packages, python=found_there.interpreter)
+    elif not services.launcher.local or isinstance(services.packages, Refused):
         return None
-    python = services.cli.python or "" if isinstance(services.cli, Cli) else ""
-    facts = Facts(packages=services.packages, python=python)
+    else:
+        python = services.cli.python or "" if isinstance(services.cli, Cli) else ""
+        facts = Facts(packages=services.packages, python=python)
     found = {}
     for name, args in WITH_PACKAGE.items():
         for problem in missing(DEFAULT, args, facts):

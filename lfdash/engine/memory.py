@@ -17,7 +17,7 @@ from typing import Any
 from lfdash.engine import models
 from lfdash.engine.context import known_model
 from lfdash.engine.on_disk import CONFIG_BYTES, read_mapping
-from lfdash.engine.on_target import asked_there, target_of
+from lfdash.engine.on_target import asked_there, smallest_gpu, target_of
 from lfdash.engine.services import Services
 from lfdash.files import Absent, Unreadable, read_json_file
 from lfdash.jobs.args import build_args, build_env
@@ -96,7 +96,7 @@ def subject_of(
         return model
     named_files = {name: settings(services, args[name]) for name in ("deepspeed", "fsdp_config") if args.get(name)}
     count = world_of(services, job) if world is None else world
-    card = "" if job.target else other_card(services)
+    card = card_there(services, job) if job.target else other_card(services)
     subject = Subject(model.architecture, {**args, **named_files}, max(1, count), lengths, card=card)
     return subject, model
 
@@ -106,6 +106,12 @@ def other_card(services: Services) -> str:
     """
     names = {product_of(device.name) or device.name for device in services.machine.seen.devices if device.name}
     return next(iter(sorted(names - {MEASURED_CARD}) or sorted(names)), "")
+
+
+def card_there(services: Services, job: JobConfig) -> str:
+    """The product of a target's cards, as its last test found them; "" where none is known."""
+    gpu = smallest_gpu(services, target_of(services, job))
+    return "" if gpu is None else product_of(gpu.name) or gpu.name
 
 
 def foretell(services: Services, subject: Subject, model: Model) -> Foretold:

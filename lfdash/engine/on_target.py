@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lfdash.engine.services import Services
-from lfdash.engine.target_facts import TargetFacts
+from lfdash.engine.target_facts import TargetFacts, TargetGpu
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.kinds import named
 from lfdash.jobs.resources import ResourceRequest
@@ -15,7 +15,12 @@ from lfdash.targets.target import LOCAL, Target
 
 def target_of(services: Services, job: JobConfig) -> Target | None:
     """The target that a job names; None for this machine, and for a target that is not there or cannot be read."""
-    found = services.registry.targets.get(job.target) if job.target else None
+    return target_named(services, job.target)
+
+
+def target_named(services: Services, name: str) -> Target | None:
+    """The same by its name."""
+    found = services.registry.targets.get(name) if name else None
     return None if found is None or isinstance(found, Refused) or found.kind == LOCAL else found
 
 
@@ -37,3 +42,10 @@ def gpus_there(told: TargetFacts | None, request: ResourceRequest) -> int | None
     """How many GPUs a job has to do with: none where it asks for none, and a test that asked for none saw none. What a
     test saw is no limit: it was given what the target asks for."""
     return 0 if told is not None and told.gpus == () and not request.count else None
+
+
+def smallest_gpu(services: Services, target: Target | None) -> TargetGpu | None:
+    """The GPU with the least memory that the test saw there; None where none is known."""
+    told = facts_of(services, target)
+    known = [gpu for gpu in (told.gpus or () if told is not None else ()) if gpu.memory > 0]
+    return min(known, key=lambda gpu: gpu.memory, default=None)

@@ -79,7 +79,7 @@ def choose_target(page: Page, name: str) -> None:
     if not box.count():
         page.locator("section[data-testid=stSidebar] summary").filter(has_text="Devices").click()
     pick_option(page, box, name)
-    expect(page.locator(".st-key-group_devices")).to_contain_text("partition main")
+    expect(page.locator(".st-key-group_devices")).to_contain_text("Partition: main")
 
 
 def fill(page: Page, field: str, value: str) -> None:

@@ -49,7 +49,8 @@ HUB_NAME = "top.hub_name"
 TEMPLATE = "top.template"
 KNOWN = "known"  # (reading, its problems, when they were looked for)
 COMPUTE = "train.compute_type"
-FITTED = ("ui.note_cpu_compute", "ui.note_old_gpu")  # notes of what this machine has changed, with what it was
+# notes of what this machine, or a target, has changed, with what it was
+FITTED = ("ui.note_cpu_compute", "ui.note_old_gpu", "target.note_no_gpu", "target.note_old_gpu")
 FRESH_S = 1.0  # how long known problems serve: all groups are drawn within one run of the page
 # What is missing is told when Start is pressed, what is wrong at once.
 MISSING = frozenset({
@@ -313,8 +314,8 @@ class Form(HeldForm):
         st.rerun([fragment, *FOLLOWERS, *([SAYS] if self.kind.starts_from == "model" else [])])
 
     def fit_to_target(self) -> None:
-        """Another place was chosen: what this machine had decided is as the form was filled before, and what it decides
-        now is said; of a job for a cluster nothing."""
+        """Another place was chosen: what the one before had decided is as the form was filled, and what the new one
+        decides is said."""
         job = self.read().job
         was = {note: params for note, params in self.notes if note in FITTED}
         values = dict(job.values)

@@ -8,9 +8,9 @@ from lfdash.engine.on_target import facts_of, target_of
 from lfdash.engine.services import Services
 from lfdash.jobs.field import Field
 from lfdash.jobs.job import TARGET, JobConfig
-from lfdash.targets.target import LOCAL, Target
+from lfdash.targets.target import LOCAL
 from lfdash.ui.shared.text import markdown_safe, pair, t
-from lfdash.ui.targets.words import summary
+from lfdash.ui.targets import words
 
 COUNT = "gpu_count"  # name of the field that says how many GPUs
 
@@ -40,25 +40,13 @@ def nothing_words(services: Services, job: JobConfig, row: Field) -> str:
     return t("target.gpu_default", count=target.gpus) if target.gpus else t("target.as_cluster")
 
 
-def facts(target: Target) -> str:
-    """What a target asks its scheduler for, in one line."""
-    return " · ".join(filter(None, (
-        t(f"target.{target.kind}"),
-        t("target.partition", value=target.partition) if target.partition else "",
-        t("target.nodes", count=target.nodes) if target.nodes > 1 else "",
-        t("target.gpus", count=target.gpus) if target.gpus else "",
-        t("target.cpus", count=target.cpus) if target.cpus else "",
-        t("target.memory", value=target.memory) if target.memory else "",
-        t("target.time_limit", value=target.time_limit) if target.time_limit else "",
-    )))
-
-
 def draw_about(services: Services, job: JobConfig) -> None:
-    """What is known of the target that is chosen, and what nobody judges; nothing for this machine."""
+    """What a target that is chosen asks for, and what is known of it; nothing for this machine."""
     target = target_of(services, job)
     if target is None:
         return
-    st.caption(markdown_safe(pair(target.name, facts(target))))
-    known = facts_of(services, target)
-    told = t("target.unjudged") if known is None else markdown_safe(t("target_test.judged", found=summary(known)))
-    st.caption(f":material/info: {told}")
+    st.caption(markdown_safe(pair(target.name, words.row_words(target))))
+    found = facts_of(services, target)
+    button = t("targets.button")
+    known = t("target.unjudged", button=button) if found is None else t("target.judged", found=words.summary(found))
+    st.caption(f":material/info: {markdown_safe(known)}")

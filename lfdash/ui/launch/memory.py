@@ -91,7 +91,7 @@ def help_of(found: Forecast) -> str:
     unknown = [t(f"memory.unknown_{code}") for code in found.foretold.estimate.unknown]
     parts = [t("memory.foot_help"), markdown_safe(learned_words(found))]
     room = found.room
-    if room is not None:
+    if room is not None and not found.target:
         parts.append(t("memory.free_now", free=gib(room.free), device=room.label))
     return "\n".join([" ".join(filter(None, parts)), *(f"- {markdown_safe(words)}" for words in unknown)])
 

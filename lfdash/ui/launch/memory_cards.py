@@ -21,7 +21,7 @@ SIGNS = {
 def draw(form: Form, found: Forecast) -> None:
     """The table, in which this machine's GPUs stand beside their kind of card. Several GPUs train on as many more rows
     at once."""
-    lacks = lacking(form.services) or {}
+    lacks = lacking(form.services, found.target) or {}
     here = {room.label: card_of(room.name, room.total) for room in found.rooms}
     rows = []
     for card, cells in table(found.foretold.subject, lacks).items():

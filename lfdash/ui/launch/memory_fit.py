@@ -67,7 +67,7 @@ def draw(form: Form, found: Forecast) -> None:
 def offers(form: Form, found: Forecast) -> list[Offer]:
     """The settings that save something, the one that saves most first."""
     job, subject, room = form.read().job, found.foretold.subject, found.room
-    lacks = lacking(form.services) or {}
+    lacks = lacking(form.services, found.target) or {}
     made = [
         Offer(
             knob.name, knob_words(knob.name, knob.changes), fix_of(job, knob.changes), knob.saves, knob.estimate.driver,
@@ -112,7 +112,7 @@ def on_more_gpus(form: Form, found: Forecast, job: JobConfig) -> Offer | None:
     return Offer(
         "more_gpus", t("memory.knob_more_gpus", count=count), fix, found.foretold.estimate.driver - shared.driver,
         shared.driver, verdict(shared, room.total) if room else None,
-        lack_words((lacking(form.services) or {}).get("zero3")),
+        lack_words((lacking(form.services, found.target) or {}).get("zero3")),
     )
 
 
@@ -156,7 +156,7 @@ def draw_change(form: Form, found: Forecast, total: int) -> Changes:
     """The smallest change with which the job fits into so many bytes, as a table; what would do it were a package
     there. Returns what it changes in the form."""
     subject, job = found.foretold.subject, form.read().job
-    known = lacking(form.services)
+    known = lacking(form.services, found.target)
     lacks = known or {}
     fit = fit_into(subject, total, lacks)
     fix: dict[str, Value | None] = {}

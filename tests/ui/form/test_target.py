@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lfdash.engine import context
+from lfdash.engine.defaults import fit_to_machine
 from lfdash.engine.forecast import Forecast, Room, forecast
+from lfdash.engine.lacking import lacking
 from lfdash.engine.memory import world_of
 from lfdash.engine.services import Services
+from lfdash.jobs import checks
 from lfdash.jobs.job import JobConfig
 from lfdash.outcomes import Refused
 from lfdash.targets.target import Target
 from lfdash.ui.form import sidebar, state
 from lfdash.ui.form.origin import PRESET_PICK
-from lfdash.ui.form.target import facts
 from lfdash.ui.launch.memory import figure_words, gib
 from lfdash.ui.shared.keyed import NOTHING, ROOM
 from lfdash.ui.shared.text import markdown_safe, pair, t
+from lfdash.ui.targets.words import row_words, summary
 from tests.support import app as pages
 from tests.support.form_page import demo
 
@@ -81,7 +88,8 @@ def test_a_target_takes_the_place_of_this_machines_devices(lab: Services) -> Non
     assert {FIELD, "train.devices", COUNT} <= fields(app)
     on(app, "lab")
     assert not {"train.devices", "train.gpu_fits"} & fields(app) and COUNT in fields(app)
-    assert markdown_safe(pair("lab", facts(LAB))) in said(app) and t("target.unjudged") in said(app)
+    assert markdown_safe(pair("lab", row_words(LAB))) in said(app)
+    assert markdown_safe(t("target.unjudged", button=t("targets.button"))) in said(app)
     placeholder = pages.widget(app, "text_input", COUNT).placeholder
     assert placeholder == t("target.gpu_default", count=4)
     (bar,) = [item.value for item in app.sidebar.caption if "effective batch" in str(item.value)]
@@ -117,13 +125,13 @@ def test_a_target_that_is_gone_is_a_problem_with_a_way_out(lab: Services) -> Non
     assert app.session_state[FIELD] == "lab"
 
 
-def test_start_is_possible_where_only_the_target_can(lab: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_is_possible_where_only_the_target_can(lab: Services) -> None:
     able = Target("able", "slurm", cli="/opt/llamafactory-cli")
     assert lab.registry.targets.put(able, None) is None
-    monkeypatch.setattr(Services, "blocked", Refused("blocked_platform"))
-    app = opened()
-    assert app.button(key="start").disabled
-    assert not on(app, "able").button(key="start").disabled
+    with mock.patch.object(Services, "blocked", Refused("blocked_platform")):
+        app = opened()
+        assert app.button(key="start").disabled
+        assert not on(app, "able").button(key="start").disabled
 
 
 def test_memory_says_what_is_not_known_there(lab: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +148,90 @@ def test_memory_says_what_is_not_known_there(lab: Services, monkeypatch: pytest.
     )
     mine = forecast(lab, job.on(""))
     assert isinstance(mine, Forecast) and mine.rooms == (here,) and mine.target == ""
+
+
+REPORT = {
+    "host": "n1", "cli": "/opt/lf/bin/llamafactory-cli", "interpreter": "/opt/lf/bin/python",
+    "packages": {"llamafactory": "0.9.4", "torch": "2.9", "transformers": "4.57.1"},
+    "torch": {"cuda": "12.4", "bf16": False, "gpus": [
+        {"name": "Tesla V100-SXM2-32GB", "memory": 32 << 30}, {"name": "Tesla V100-SXM2-16GB", "memory": 16 << 30},
+    ]},
+}
+
+
+def tested(services: Services, target: Target = LAB, **changes: Any) -> None:
+    """As if *Test this target* had found that."""
+    services.target_tests.files.save(target, 1.0, {**REPORT, **changes}, None)
+
+
+@pytest.fixture
+def plain(lab: Services) -> Target:
+    """The same target without GPUs of its own."""
+    target = replace(LAB, gpus=None)
+    assert lab.registry.targets.put(target, LAB) is None
+    return target
+
+
+def job_there(**values: Any) -> JobConfig:
+    given = {"top.model_path": "Qwen/Qwen2.5-0.5B", "train.dataset": ["demo_sft"], COMPUTE: "bf16", **values}
+    return JobConfig("train", given).on("lab")
+
+
+def test_what_a_test_found_is_what_judges(lab: Services) -> None:
+    assert context.of(lab, job_there()).packages is None and context.of(lab, job_there()).gpus is None
+    tested(lab)
+    found = context.of(lab, job_there(**{"top.booster": "unsloth"}))
+    assert found.packages == REPORT["packages"] and found.gpus is None, "what a test saw is no limit"
+    assert found.installed == {"llamafactory": "0.9.4", "transformers": "4.57.1"}
+    problems = checks.problems(job_there(**{"top.booster": "unsloth"}), found)
+    (lacks,) = [one for one in problems if one.code == "package_missing"]
+    assert lacks.params["package"] == "unsloth" and "/opt/lf/bin/python" in lacks.params["command"]
+    assert context.of(lab, job_there(**{"train.use_cpu": True})).gpus is None
+    changed = replace(LAB, partition="other")
+    assert lab.registry.targets.put(changed, LAB) is None
+    assert context.of(lab, job_there()).packages is None, "of a target as it was"
+
+
+def test_a_target_without_gpus_is_one_unless_somebody_asks_for_some(lab: Services, plain: Target) -> None:
+    tested(lab, plain, torch={"cuda": None}, smi=[])
+    assert context.of(lab, job_there()).gpus is None, "nothing told"
+    tested(lab, plain, torch={"cuda": "12.4", "gpus": []})
+    assert context.of(lab, job_there()).gpus == 0
+    assert context.of(lab, job_there(**{COUNT: 2})).gpus is None
+
+
+def test_the_compute_type_is_fitted_to_what_a_test_found(lab: Services) -> None:
+    assert fit_to_machine(lab, job_there()) == (job_there(), [])
+    tested(lab)
+    fitted, notes = fit_to_machine(lab, job_there())
+    assert fitted.values[COMPUTE] == "fp16" and notes == [("target.note_old_gpu", {"was": "bf16", "target": "lab"})]
+    tested(lab, torch={"cuda": "12.4", "gpus": []})
+    assert fit_to_machine(lab, job_there()) == (job_there(), []), "it asks for some"
+    tested(lab, torch={"cuda": "12.4", "bf16": True, "gpus": REPORT["torch"]["gpus"]})
+    assert fit_to_machine(lab, job_there()) == (job_there(), [])
+
+
+def test_without_gpus_there_it_computes_as_on_a_processor(lab: Services, plain: Target) -> None:
+    tested(lab, plain, torch={"cuda": "12.4", "gpus": []})
+    assert fit_to_machine(lab, job_there())[0].values[COMPUTE] == "fp32"
+    assert fit_to_machine(lab, job_there(**{COUNT: 1}))[0].values[COMPUTE] == "bf16"
+
+
+def test_memory_is_that_of_the_smallest_gpu_there(lab: Services) -> None:
+    tested(lab)
+    found = forecast(lab, job_there(**{"train.batch_size": 1, "train.cutoff_len": 256}))
+    assert isinstance(found, Forecast) and found.verdict == "unsure"  # of several GPUs it is never certain
+    assert found.rooms == (Room("Tesla V100-SXM2-16GB (lab)", 16 << 30, 16 << 30, "Tesla V100-SXM2-16GB"),)
+    assert "V100" in found.foretold.subject.card
+    assert lacking(lab, "lab") is not None and lacking(lab, "gone") is None
+
+
+def test_the_form_says_what_a_test_found(lab: Services) -> None:
+    tested(lab)
+    app = on(opened(), "lab")
+    known = lab.target_tests.facts(LAB)
+    assert known is not None and markdown_safe(t("target.judged", found=summary(known))) in said(app)
+    choose(choose(app, PRESET_PICK, "sft_lora"), FIELD, NOTHING)
+    choose(app, FIELD, f"lab{ROOM}")
+    assert app.session_state[COMPUTE] == "fp16"
+    assert markdown_safe(t("target.note_old_gpu", was="bf16", target="lab")) in said(app)
