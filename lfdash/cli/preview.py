@@ -23,7 +23,8 @@ def preview(terminal: Terminal, file: str, changes: Mapping[str, Any], target: s
     tell(terminal, job.job, problems, notes_of(job))
     if terminal.as_json:
         yaml = plan.files[ARGS_FILE]
-        terminal.give({"argv": plan.argv, "env": plan.env, "yaml": yaml, "output_dir": plan.output_dir})
+        script = {"script": str(plan)} if plan.script else {}
+        terminal.give({"argv": plan.argv, "env": plan.env, "yaml": yaml, "output_dir": plan.output_dir, **script})
     else:
         terminal.say(str(plan))
     return REFUSED if any(problem.level == "error" for problem in problems) else FINE

@@ -16,6 +16,7 @@ def test_the_preview_is_the_batch_script_and_a_file_can_be_taken_back_to_this_ma
     assert TargetStore(workspace / ".lfdash").put(Target("lab", "slurm", partition="gpu"), None) is None
     said = lfdash("preview", job(tmp_path), "--target", "lab")
     assert said.code == 0 and "#SBATCH --partition=gpu" in said.out
+    assert "#SBATCH --partition=gpu" in lfdash("preview", job(tmp_path), "--target", "lab", "--json").json["script"]
     file = tmp_path / "on_lab.yaml"
     file.write_text("# environment: LFDASH_TARGET=lab\n\n" + job(tmp_path).read_text())
     assert "#SBATCH" in lfdash("preview", file).out
