@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import posixpath
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,7 @@ from lfdash.errors import ConfigError
 from lfdash.jobs import yaml_format
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder
-from lfdash.launchers.base import Launched, Launcher
+from lfdash.launchers.base import Array, ArrayLauncher, ArrayTask, Launched, Launcher
 from lfdash.launchers.table import is_target
 from lfdash.outcomes import DISK_FULL, NOT_WRITABLE, Refused, refused_by
 from lfdash.queue.commands import QueueCommands, taken
@@ -41,6 +41,8 @@ from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState, Status
 from lfdash.runs.view import REFUSED, Reason, RunView, Waiting, relative
 from lfdash.supervisor import failpoints
+from lfdash.targets.target import Target
+from lfdash.targets.trust import UsedTargets
 from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.run_keys import RunKeys
 from lfdash.workspace.secret_store import SecretStore
@@ -80,6 +82,7 @@ class Dispatcher:
         self._roots = roots
         self._cli = cli
         self._vouched: set[str] = set()  # jobs for targets that this process was told to queue
+        self._used = UsedTargets(watcher.workspace)
         self._outside: dict[str, Reason] = {}  # jobs whose paths lead out of what this dashboard allows
         self._rest_until = 0.0
         # where a job fits, by its estimate; set by engine/fitting.py
@@ -99,6 +102,7 @@ class Dispatcher:
         refused = self._unfit(plan)
         if refused is not None:
             return refused
+        self.vouch(record)
         return self._with_right(
             lambda right: self._launch(right, plan, record, request or ResourceRequest(), beside=beside)
         )
@@ -155,8 +159,7 @@ class Dispatcher:
             return may
         record = may
         note = self._note_place(plan)
-        secrets = {name: self._secret_store.get(name) for name in plan.secrets if name not in MADE}
-        secrets |= {name: self.keys.make(plan.run_id, plan.attempt) for name in plan.secrets if name in MADE}
+        secrets = self._secrets(plan)
         failpoints.hit("launch.checked")
         outcome = self._launcher(record).submit(plan, record, secrets)
         failpoints.hit("launch.submitted")
@@ -168,6 +171,73 @@ class Dispatcher:
         self._watcher.hold(plan.run_id, outcome.handle)
         right.look()
         return outcome
+
+    def launch_array(
+        self, jobs: Sequence[tuple[LaunchPlan, RunRecord]], array: Array
+    ) -> tuple[Launched, ...] | Refused:
+        """Starts runs of one target in one submission: all, or none. Its scheduler gives the devices out.
+
+        Refused: as `launch`; of one of them its id is in the params (`run_id`).
+        """
+        for plan, _ in jobs:
+            refused = self._unfit(plan)
+            if refused is not None:
+                return of_run(refused, plan)
+        return self._with_right(lambda right: self._launch_array(right, jobs, array))
+
+    def _launch_array(
+        self, right: Right, jobs: Sequence[tuple[LaunchPlan, RunRecord]], array: Array
+    ) -> tuple[Launched, ...] | Refused:
+        entries, tasks = self.entries(), []
+        for plan, record in jobs:
+            may = right.to_start(plan, record)
+            missing = self._missing(plan)
+            if missing:
+                may = Refused("secret_missing", {"name": ", ".join(missing)})
+            elif taken(plan, entries):
+                may = Refused("exists", {"path": plan.output_dir})
+            if isinstance(may, Refused):
+                return of_run(may, plan)
+            tasks.append(ArrayTask(plan, may, self._secrets(plan)))
+        launcher = self._launcher(jobs[0][1])
+        assert isinstance(launcher, ArrayLauncher)
+        notes = [note for plan, _ in jobs if (note := self._note_place(plan)) is not None]
+        outcome = launcher.submit_array(array, tasks)
+        if isinstance(outcome, Refused):
+            for note in notes:
+                note.unlink(missing_ok=True)
+            for plan, _ in jobs:
+                self.keys.forget(plan.run_id, plan.attempt)
+            return outcome
+        for launched in outcome:
+            self._watcher.hold(launched.run_id, launched.handle)
+        right.look()
+        return outcome
+
+    def take_back(self, run_id: str) -> bool:
+        """Takes a run away that was made and never begun, so that it can be made anew; False when it has begun, or that
+        cannot be seen now."""
+
+        def take(right: Right) -> bool | Refused:
+            view = next((view for view in self._watcher.views if view.run_id == run_id), None)
+            if view is None or view.record is None or view.attempt != 1:
+                return False
+            launcher = self._launcher(view.record)
+            handle = launcher.adopt(view.paths, view.record)
+            if not launcher.poll(handle).unused or not launcher.give_up(handle):
+                return False
+            logger.warning("run %s was never started: it is made anew", run_id)
+            folder.take_away(view.paths, run_id)
+            self._watcher.let_go(run_id, view.record.launcher)
+            right.look()
+            return True
+
+        return self._with_right(take) is True
+
+    def _secrets(self, plan: LaunchPlan) -> dict[str, str]:
+        """The secrets of a run: those that are kept here, and those that are made for it."""
+        secrets = {name: self._secret_store.get(name) for name in plan.secrets if name not in MADE}
+        return secrets | {name: self.keys.make(plan.run_id, plan.attempt) for name in plan.secrets if name in MADE}
 
     def _missing(self, plan: LaunchPlan) -> list[str]:
         return [name for name in plan.secrets if name not in MADE and not self._secret_store.get(name)]
@@ -189,8 +259,23 @@ class Dispatcher:
     def _unvouched(self, entry: QueueEntry) -> Reason | None:
         """Why a job is started only by whoever looks at it: it runs what the workspace's targets name, and both files
         may be somebody else's."""
-        vouched = not is_target(entry.record.launcher) or entry.run_id in self._vouched
+        vouched = entry.run_id in self._vouched or self.trusts(entry.record.launcher)
         return None if vouched else Reason("target_waits")
+
+    def vouch(self, record: RunRecord) -> None:
+        """Somebody here wants a job to run: what its target names may be started by itself from now on."""
+        self.vouch_for(record.launcher)
+
+    def vouch_for(self, launcher: str) -> None:
+        """The same, of a launcher's jobs."""
+        target = self._watcher.launchers.target(launcher)
+        if isinstance(target, Target):
+            self._used.add(target)
+
+    def trusts(self, launcher: str) -> bool:
+        """Whether jobs of a launcher may be started without anybody who looks at them."""
+        target = self._watcher.launchers.target(launcher)
+        return target is None or (isinstance(target, Target) and self._used.has(target))
 
     def _launcher(self, record: RunRecord) -> Launcher:
         return self._watcher.launchers.get(record.launcher)
@@ -224,6 +309,7 @@ class Dispatcher:
             return refused
         request = request or ResourceRequest()
         record = replace(record, launcher=self._launcher(record).name)
+        self.vouch(record)
         if is_target(record.launcher) and not self._queue.jobs.settings().paused:
             return self.launch(plan, record, request)  # who gives its devices out has a queue of its own
         place = self._pools()(record).place(request, self._fitting(plan, request))
@@ -254,6 +340,7 @@ class Dispatcher:
             place = self._pools(now=True)(entry.record).anyway(entry.request)
             if isinstance(place, NoRoom):
                 return Refused("never", {"code": place.code, **place.params})
+            self.vouch(entry.record)
             return self._submit(right, *self._allocated(entry.plan, entry.record, entry.request, place))
 
         return self._with_right(start)
@@ -428,6 +515,11 @@ class Dispatcher:
         if is_walked(self._watcher.workspace, root):
             return None
         return note_elsewhere(self._watcher.workspace, plan.run_id, root)
+
+
+def of_run(refused: Refused, plan: LaunchPlan) -> Refused:
+    """A refusal of one of several runs."""
+    return Refused(refused.code, {**refused.params, "run_id": plan.run_id})
 
 
 def reason_of(refused: Refused) -> Reason:

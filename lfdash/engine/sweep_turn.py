@@ -9,6 +9,7 @@ journal that was put back to an older copy gives the numbers of runs that are th
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ from lfdash.engine.plans import prepare
 from lfdash.engine.resume import stored
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import SweepRecord
+from lfdash.engine.sweep_target import LASTING, is_undecided, target_of, waits_for_user
 from lfdash.engine.sweep_value import measured
 from lfdash.files import NOT_PLAIN, NOT_THERE, read_plain, readable
 from lfdash.jobs import checks
@@ -40,7 +42,6 @@ if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
 
     from lfdash.engine.sweep_study import Study
 
-LASTING = ("never", "no_output", "outside", "secret_in_plan", "name_reserved", "inside_run", "secret_missing")
 TAKEN = "taken"  # why a trial has ended whose number is that of a run with other values
 LONGEST_ERROR = 200  # characters
 MOST_A_TURN = 8  # jobs that are handed over: the thread does other things too, and a click waits for the lock
@@ -60,6 +61,7 @@ class Turn:
         self.sweep = record.sweep
         self.study = study
         self.braked = False
+        self.refreshed = False
         self.queue = services.registry.queue.jobs.look()  # once: with many trials each look costs
 
     def run(self) -> bool:
@@ -75,40 +77,70 @@ class Turn:
                 self.braked = True
                 return True
             study.repeat(("stopped",))
-            running = sum(one.state is TrialState.RUNNING for one in study.trials)
-            for _ in range(MOST_A_TURN):
-                asked = study.ask() if running < self.sweep.parallel and study.left else None
-                if asked is None:
-                    break
-                failpoints.hit("sweep.asked")
-                if not self.hand_over(asked):
-                    break
-                running += study.frozen(asked.number).state is TrialState.RUNNING
+            if not waits_for_user(self.services, self.record):
+                self.go_on()
         return any(one.state is TrialState.RUNNING for one in study.trials) or bool(going and study.left)
+
+    def go_on(self) -> None:
+        """Asks for the next trials and hands them over, as many as may go on at once."""
+        from optuna.trial import TrialState
+
+        running = sum(one.state is TrialState.RUNNING for one in self.study.trials)
+        for _ in range(MOST_A_TURN):
+            asked = self.study.ask() if running < self.sweep.parallel and self.study.left else None
+            if asked is None:
+                break
+            failpoints.hit("sweep.asked")
+            if not self.hand_over(asked):
+                break
+            running += self.study.frozen(asked.number).state is TrialState.RUNNING
+
+    def lost(self, trial: FrozenTrial) -> None:
+        """A trial that goes on, by the journal, and was not handed over."""
+        if not waits_for_user(self.services, self.record):
+            self.hand_over(trial)
+
+    def run_id(self, trial: FrozenTrial) -> str:
+        """The id of a trial's run."""
+        from lfdash.engine.sweep_study import run_id_of
+
+        return run_id_of(self.record.id, trial.number)
+
+    def is_there(self, trial: FrozenTrial) -> bool:
+        """Whether a trial has a run, or a job that waits."""
+        run_id = self.run_id(trial)
+        return self.seen(run_id) is not None or any(entry.run_id == run_id for entry in self.queue.entries)
+
+    def named(self, trial: FrozenTrial, others: Sequence[str] = ()) -> tuple[FrozenTrial, JobConfig]:
+        """A trial with all of its values and a name, which the journal has, and its job. others: folders that are about
+        to be made."""
+        trial = self.study.complete(trial)
+        values = [(one.field, trial.params[one.field]) for one in self.sweep.dimensions]
+        job = with_values(self.sweep, self.record.job, dict(values), trial.number, "x")
+
+        def taken(name: str) -> bool:
+            return replaced_name(job, name).folder in others or self.taken(job, name)
+
+        name = trial.user_attrs.get("name") or name_of(values, taken)
+        trial = self.study.note(trial, name=name, folder=replaced_name(job, name).folder)
+        failpoints.hit("sweep.named")
+        return trial, replaced_name(job, name)
 
     def hand_over(self, trial: FrozenTrial) -> bool:
         """Puts a trial's job into the queue, once; False when that has to wait. A trial whose job cannot be run is told
         as failed."""
         from optuna.trial import TrialState
 
-        from lfdash.engine.sweep_study import run_id_of
-
-        trial = self.study.complete(trial)
-        run_id = run_id_of(self.record.id, trial.number)
-        there = self.seen(run_id)
+        there = self.seen(self.run_id(trial))
         if there is not None:
-            return self.adopt(trial, there)
-        values = [(one.field, trial.params[one.field]) for one in self.sweep.dimensions]
-        job = with_values(self.sweep, self.record.job, dict(values), trial.number, "x")
-        name = trial.user_attrs.get("name") or name_of(values, lambda one: self.taken(job, one))
-        trial = self.study.note(trial, name=name, folder=replaced_name(job, name).folder)
-        failpoints.hit("sweep.named")
-        job = replaced_name(job, name)
-        errors = [one for one in checks.problems(job, context.of(self.services, job)) if one.level == "error"]
+            return self.adopt(self.study.complete(trial), there)
+        trial, job = self.named(trial)
+        target = target_of(job)
+        errors = [one for one in checks.problems(job, context.of(self.services, job, target)) if one.level == "error"]
         if errors:
             self.study.tell(trial, TrialState.FAIL, reason="problems")
             return True
-        prepared = prepare(self.services, job, f"sweep {self.record.name}", run_id)
+        prepared = prepare(self.services, job, f"sweep {self.record.name}", self.run_id(trial), target)
         outcome = self.services.registry.enqueue(prepared.plan, prepared.record, prepared.request)
         failpoints.hit("sweep.queued")
         if isinstance(outcome, Refused):
@@ -174,7 +206,8 @@ class Turn:
         if self.queue.failure or any(spoiled.file.startswith(run_id) for spoiled in self.queue.unreadable):
             return "unseen"
         view = self.seen(run_id)
-        if view is None:
+        if view is None and not self.refreshed:
+            self.refreshed = True  # once: all that were not handed over are looked for
             registry.refresh()
             view = self.seen(run_id)
         if view is not None:
@@ -193,6 +226,8 @@ class Turn:
         if isinstance(found, RunView) and waits:
             if self.services.registry.queue.cancel(found.run_id) is None:
                 self.adopt(trial, found)
+        elif isinstance(found, RunView) and not marks.get("queued") and is_undecided(self.services, found):
+            return
         elif isinstance(found, RunView) and not marks.get("queued"):
             self.adopt(self.study.complete(trial), found)
         elif isinstance(found, RunView):
@@ -203,7 +238,7 @@ class Turn:
         elif found == "waiting":
             self.study.note(trial, queued=True)
         elif found == "gone" and not marks.get("queued") and self.record.state == "going":
-            self.hand_over(trial)
+            self.lost(trial)
         elif found == "gone":
             self.study.tell(trial, TrialState.FAIL, reason="gone" if marks.get("queued") else "stopped")
 

@@ -13,7 +13,7 @@ from filelock import Timeout
 from lfdash.engine import context
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import TAG, State, SweepFolders, SweepRecord, new_record
-from lfdash.engine.sweep_turn import Turn
+from lfdash.engine.sweep_target import Rests, target_of, vouch
 from lfdash.engine.sweep_views import SweepView, view_of
 from lfdash.files import Absent, FileMark, Unreadable, file_mark, readable
 from lfdash.jobs import checks
@@ -44,6 +44,7 @@ class Sweeps:
         self._seen: dict[str, tuple[tuple[FileMark | None, ...], SweepView | Refused]] = {}
         self._idle: dict[str, tuple[FileMark | None, ...]] = {}  # sweeps with nothing to do until their files change
         self._open: dict[str, tuple[tuple[FileMark | None, ...], Study]] = {}  # journals, until somebody writes there
+        self._rests = Rests()
         self._told: dict[str, tuple[FileMark | None, ...]] = {}  # whose failure stands in the log, until they change
 
     # -- made, stopped, gone on with --------------------------------------------------------------------
@@ -53,7 +54,7 @@ class Sweeps:
         found: dict[tuple[str | None, str], Problem] = {}
         for values in samples(sweep):
             one = with_values(sweep, job, values, 0, name_of(values.items()))
-            for problem in checks.problems(one, context.of(self.services, one)):
+            for problem in checks.problems(one, context.of(self.services, one, target_of(one))):
                 if problem.code != "name_taken":
                     found.setdefault((problem.field, problem.code), problem)
         return tuple(found.values())
@@ -90,6 +91,7 @@ class Sweeps:
             return Refused("another_launch")
         except OSError as error:
             return unchanged_by(error, self.folders.root)
+        vouch(self.services, job)
         return self.view(record)
 
     def same(self, job: JobConfig, sweep: Sweep) -> SweepView | None:
@@ -128,6 +130,9 @@ class Sweeps:
                 record = replace(record, state=state, braked=record.braked and state == "stopped")
                 self.folders.write(record)
                 failpoints.hit("sweep.changed")
+                if state == "going":
+                    vouch(self.services, record.job)
+                    self._rests.until.pop(sweep_id, None)
                 self._idle.pop(sweep_id, None)
                 self._carry_on(record, again=state == "going" and shown.again > 0)
         except Timeout:
@@ -245,6 +250,7 @@ class Sweeps:
 
     def _carry_on(self, record: SweepRecord, *, again: bool = False) -> None:
         """One turn of a sweep. Its lock is held. again: the failed trials are tried again. OSError."""
+        from lfdash.engine.sweep_array import turn_of
         from lfdash.engine.sweep_study import FAILED, mend, opened
 
         folder = self.folders.of(record.id)
@@ -258,12 +264,13 @@ class Sweeps:
             study = found
         if again:
             study.repeat(FAILED)
-        turn = Turn(self.services, record, study)
+        turn = turn_of(self.services, record, study, self._rests)
         left = turn.run()
         if turn.braked:
             record = replace(record, state="stopped", braked=True)
             self.folders.write(record)
-            left = Turn(self.services, record, study).run()  # what waits is canceled before it can start
+            # what waits is canceled before it can start
+            left = turn_of(self.services, record, study, self._rests).run()
         if left:
             self._open[record.id] = (self._marks(record.id), study)
         else:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import RunPaths
@@ -41,6 +42,47 @@ class Launched:
     @property
     def run_id(self) -> str:
         return self.handle.run_id
+
+
+@dataclass(frozen=True)
+class ArrayTask:
+    """One run of several that are submitted together. secrets: for it alone."""
+
+    plan: LaunchPlan
+    record: RunRecord
+    secrets: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Array:
+    """Runs that are submitted together. name: of the array in the scheduler. at_once: how many of them go on at a
+    time. script: the file in which what is submitted is kept, absolute."""
+
+    name: str
+    at_once: int
+    script: Path
+
+
+@runtime_checkable
+class ArrayLauncher(Protocol):
+    """A launcher whose scheduler takes several runs in one submission, and starts so many of them at once as it was
+    told."""
+
+    def most_together(self) -> int:
+        """How many runs one array may have; 0 where that is not known, or there are none."""
+        ...
+
+    def array_script(self, plans: Sequence[LaunchPlan], name: str, at_once: int) -> str:
+        """What is submitted for these runs: what is previewed of an array. "" where there is no such target. Pure."""
+        ...
+
+    def alike(self, plan: LaunchPlan) -> object:
+        """What runs must have in common to be in one array."""
+        ...
+
+    def submit_array(self, array: Array, tasks: Sequence[ArrayTask]) -> tuple[Launched, ...] | Refused:
+        """Starts all, each exactly once, or none; see `Launcher.submit`."""
+        ...
 
 
 class Launcher(Protocol):

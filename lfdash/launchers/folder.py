@@ -82,8 +82,13 @@ def undo(paths: RunPaths, plan: LaunchPlan) -> None:
 
     At once, by a name that nobody looks at: a folder that is half gone looks like a run that failed.
     """
-    root = paths.root if plan.attempt == 1 else paths.attempt(plan.attempt).root
-    aside = unseen(root, plan)
+    take_away(paths, plan.run_id, plan.attempt)
+
+
+def take_away(paths: RunPaths, run_id: str, attempt: int = 1) -> None:
+    """The same, where there is no plan any more."""
+    root = paths.root if attempt == 1 else paths.attempt(attempt).root
+    aside = aside_of(root, run_id)
     shutil.rmtree(aside, ignore_errors=True)
     try:
         os.rename(root, aside)
@@ -94,7 +99,12 @@ def undo(paths: RunPaths, plan: LaunchPlan) -> None:
 
 def unseen(root: Path, plan: LaunchPlan) -> Path:
     """The name beside a folder under which it is made, and taken apart: one that no look finds."""
-    return root.with_name(f".{root.name}.{plan.run_id}.new")
+    return aside_of(root, plan.run_id)
+
+
+def aside_of(root: Path, run_id: str) -> Path:
+    """The same, of a run's id."""
+    return root.with_name(f".{root.name}.{run_id}.new")
 
 
 def topmost_missing(folder: Path) -> Path | None:

@@ -253,8 +253,9 @@ class SlurmLauncher:
 
     def _identity(self, handle: Handle, control: AttemptPaths, spec: Mapping[str, Any]) -> tuple[str, str, str]:
         """Number, name and ticket of an attempt's job."""
-        number = look_json(control.root / JOB).get("id")
-        return str(number or ""), job_name(handle.run_id, handle.attempt), str(spec.get("ticket"))
+        number, told = look_json(control.root / JOB).get("id"), spec.get("slurm")
+        name = told.get("name") if isinstance(told, dict) else None
+        return str(number or ""), str(name or job_name(handle.run_id, handle.attempt)), str(spec.get("ticket"))
 
     def _not_begun(self, signs: Signs, watched: Watched) -> Status:
         """The status of an attempt whose right to start nobody has used."""
@@ -421,13 +422,15 @@ def check(plan: LaunchPlan, record: RunRecord, target: Target) -> Refused | None
     return None if installed() else Refused("scheduler_missing", {"program": "sbatch"})
 
 
-def spec_of(plan: LaunchPlan, target: Target, ticket: str, secrets: Mapping[str, str]) -> dict[str, Any]:
+def spec_of(
+    plan: LaunchPlan, target: Target, ticket: str, secrets: Mapping[str, str], name: str = ""
+) -> dict[str, Any]:
     """What spec.json says of an attempt that a node starts: paths as they are there, and what the supervisor does
-    beside. Its console is named from the attempt's folder."""
+    beside. Its console is named from the attempt's folder. name: of its job where that is one of an array."""
     return {
         "cwd": there(plan, target, ""), "console": os.path.join("..", "..", "console.log"), "beat": BEAT_S,
         "ticket": ticket, "sealed": sorted(secrets), "secrets": mask.names(os.environ, plan.secrets),
-        "slurm": {"target": target.name, "conf": target.slurm_conf},
+        "slurm": {"target": target.name, "conf": target.slurm_conf, **({"name": name} if name else {})},
     }
 
 

@@ -16,6 +16,8 @@ CALL_S = 20.0  # after which a program that does not answer is ended
 PASSED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TZ", "USER")
 COLUMNS = ("%i", "%T", "%r", "%S", "%N", "%k", "%j")  # squeue(1), --format
 NUMBER = re.compile(r"\d+")
+MAX_ARRAY = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
+DEFAULT_MAX_ARRAY = 1001  # slurm.conf(5), MaxArraySize
 
 
 class CallError(OSError):
@@ -66,7 +68,7 @@ class Calls:
     def jobs(self, seconds: float = CALL_S) -> list[Job]:
         """Every job of this user that the controller remembers, in one call. CallError."""
         env = {**clean(), "SLURM_TIME_FORMAT": "%s"}
-        text = self.run("squeue", "-h", "-a", "-t", "all", "-u", user(), "-o", "|".join(COLUMNS), env=env,
+        text = self.run("squeue", "-h", "-a", "-r", "-t", "all", "-u", user(), "-o", "|".join(COLUMNS), env=env,
                         seconds=seconds)
         return [job for line in text.splitlines() if (job := parse_job(line)) is not None]
 
@@ -85,9 +87,14 @@ class Calls:
         """Ends jobs, also those that wait. CallError."""
         self.run("scancel", *jobs)
 
-    def wake(self, job: str) -> None:
-        """Tells a job's supervisor to look for a wish now. CallError."""
-        self.run("scancel", "--batch", "--signal=USR2", job)
+    def wake(self, jobs: Sequence[str]) -> None:
+        """Tells the supervisors of jobs to look for a wish now. CallError."""
+        self.run("scancel", "--batch", "--signal=USR2", *jobs)
+
+    def most_of_an_array(self) -> int:
+        """How many jobs an array may have here; 0 where there are no arrays. CallError."""
+        found = MAX_ARRAY.search(self.run("scontrol", "show", "config"))
+        return int(found[1]) if found else DEFAULT_MAX_ARRAY
 
 
 def parse_job(line: str) -> Job | None:

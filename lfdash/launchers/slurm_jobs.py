@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from lfdash.launchers.slurm_calls import CallError, Calls, Job
+from lfdash.launchers.slurm_script import task_name
 
 EVERY_S = 3.0  # between two questions at least
 SOON_S = 1.0  # the same, once after something was started or stopped
@@ -44,7 +45,9 @@ class Snapshot:
         by_name: dict[str, tuple[Job, ...]] = {}
         found = list(jobs)
         for job in found:
-            by_name[job.name] = (*by_name.get(job.name, ()), job)
+            _number, of_array, task = job.id.partition("_")
+            name = task_name(job.name, int(task)) if of_array and task.isdecimal() else job.name
+            by_name[name] = (*by_name.get(name, ()), job)
         return cls(began, {job.id: job for job in found}, by_name)
 
     def find(self, job: str, name: str, ticket: str) -> Job | None:
@@ -121,8 +124,7 @@ class SlurmJobs:
         try:
             with self._lock:
                 known, self._again = dict(self._wanted), False
-            for key, how in known.items():
-                self._carry_out(key, how)
+            self._carry_out(known)
             self.asked += 1
             began = self._began = self._clock()
             self._seen = Snapshot.of(began, self.calls.jobs(ASK_S))
@@ -138,23 +140,29 @@ class SlurmJobs:
                 self._busy = False
             self._answered.set()
 
-    def _carry_out(self, key: tuple[str, str], how: tuple[str, str, str]) -> None:
-        """Does what is wanted of a job whose number is known. What fails is no reason not to ask how the jobs are; a
-        controller that is silent is, since it would be waited for twice."""
-        number, name, ticket = how
+    def _carry_out(self, wanted: Mapping[tuple[str, str], tuple[str, str, str]]) -> None:
+        """Does what is wanted of the jobs whose numbers are known, in one call each for all. What fails is no reason
+        not to ask how the jobs are; a controller that is silent is, since it would be waited for twice."""
         seen = self._seen
-        job = number or (found.id if seen and (found := seen.find("", name, ticket)) else "")
-        if not job:
-            return
-        try:
-            self.calls.cancel([job]) if key[0] == "cancel" else self.calls.wake(job)
-        except CallError as error:
-            if error.silent:
-                raise
-            logger.info("%s %s: %s", key[0], job, error)
-        if key[0] == "wake":  # the wish lies in its folder; without this it is seen half a second later
-            with self._lock:
-                self._wanted.pop(key, None)
+        for what, do in (("cancel", self.calls.cancel), ("wake", self.calls.wake)):
+            asked = {key: how for key, how in wanted.items() if key[0] == what}
+            found = {
+                key: number or (job.id if seen and (job := seen.find("", name, ticket)) else "")
+                for key, (number, name, ticket) in asked.items()
+            }
+            jobs = sorted(own for own in found.values() if own)
+            if not jobs:
+                continue
+            try:
+                do(jobs)
+            except CallError as error:
+                if error.silent:
+                    raise
+                logger.info("%s %s: %s", what, " ".join(jobs), error)
+            if what == "wake":  # the wish lies in its folder; without this it is seen half a second later
+                with self._lock:
+                    for key in [key for key, own in found.items() if own]:
+                        self._wanted.pop(key, None)
 
     def _tidy(self, wanted: Mapping[tuple[str, str], tuple[str, str, str]]) -> None:
         """Forgets what has come true: a job that is over, or not there, is canceled. Not one that was asked for in

@@ -7,7 +7,7 @@ import posixpath
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -50,6 +50,16 @@ def supervisor_folder() -> str:
 def job_name(run_id: str, attempt: int) -> str:
     """What a job is called in Slurm; by it a job is found whose number nobody wrote down."""
     return f"lfdash-{run_id}-{attempt}"
+
+
+def array_name(sweep_id: str) -> str:
+    """What the array of a sweep's runs is called in Slurm."""
+    return f"lfdash-sweep-{sweep_id}"
+
+
+def task_name(array: str, task: int) -> str:
+    """By what a job of an array is found whose number nobody wrote down."""
+    return f"{array}_{task}"
 
 
 def there(plan: LaunchPlan, target: Target, path: str) -> str:
@@ -101,6 +111,11 @@ def options(plan: LaunchPlan, target: Target) -> Iterator[str]:
     # a name of a log is a pattern, and so is the folder that it lies in
     yield option("output", LOG if is_no_pattern(plan, target) else "/dev/null")
     yield "--open-mode=append"
+    yield from asked_for(plan, target)
+
+
+def asked_for(plan: LaunchPlan, target: Target) -> Iterator[str]:
+    """The options that say what a job gets, where and how long: the same for all jobs of an array."""
     yield "--no-requeue"  # who was killed may run on: a second start beside it would spoil both
     save_s = min(target.save_s, limit_s(target) // 2)
     if save_s:
@@ -147,12 +162,36 @@ def option(name: str, value: str) -> str:
     return f'--{name}="{escaped}"'
 
 
+def array_script(plans: Sequence[LaunchPlan], target: Target, name: str, at_once: int) -> str:
+    """The script of an array: a job each for runs that ask for the same, each of which runs the script in its own
+    folder. name: of the array. at_once: how many of them go on at a time.
+
+    `exec` as in `batch_script`. Neither the shell's log nor the scheduler's is in a folder that the script does not
+    know yet.
+    """
+    first = plans[0]
+    options = [
+        option("job-name", name), f"--array=0-{len(plans) - 1}%{at_once}", option("chdir", there(first, target, "")),
+        option("output", "/dev/null"), *asked_for(first, target),
+    ]
+    folders = [there(plan, target, attempt_folder(plan)) for plan in plans]
+    lines = ["#!/bin/bash", *(f"#SBATCH {one}" for one in options)]
+    lines += ["runs=(", *(f"  {shlex.quote(folder)}" for folder in folders), ")"]
+    lines += ['cd "${runs[SLURM_ARRAY_TASK_ID]}" || exit 1']
+    lines += [f"exec bash{login_of(first, target)} ../../{FILE} >>{LOG} 2>&1"]
+    return "\n".join(lines) + "\n"
+
+
+def login_of(plan: LaunchPlan, target: Target) -> str:
+    """How bash is told to be a login shell, which defines `module` and PATH, where a script needs that."""
+    return " -l" if target.modules or not posixpath.isabs(target.cli or plan.argv[0]) else ""
+
+
 def beginning(plan: LaunchPlan, target: Target) -> list[str]:
     """What a script begins with: what Slurm is asked for, and the environment of what is started."""
     cli = target.cli or plan.argv[0]
-    login = " -l" if target.modules or not posixpath.isabs(cli) else ""  # what defines `module` and PATH
     folder = there(plan, target, attempt_folder(plan))
-    lines = [f"#!/bin/bash{login}", *(f"#SBATCH {one}" for one in options(plan, target))]
+    lines = [f"#!/bin/bash{login_of(plan, target)}", *(f"#SBATCH {one}" for one in options(plan, target))]
     lines += [] if is_no_pattern(plan, target) else [f"exec >>{shlex.quote(f'{folder}/{LOG}')} 2>&1"]
     lines += [f"module load {shlex.join(target.modules)} || exit 1"] if target.modules else []
     lines += [f"unset {' '.join(plan.unset)}"] if plan.unset else []

@@ -23,7 +23,7 @@ TABLE = {
 }
 DEFAULT = "local"
 TARGETS = {
-    "slurm": "lfdash.launchers.slurm:SlurmLauncher",
+    "slurm": "lfdash.launchers.slurm_array:SlurmArrays",
 }
 PROBES = {  # kind of target -> what tests it, made with a `Probe`; a kind without a row cannot be tested
     "slurm": "lfdash.launchers.slurm_probe:SlurmProbe",
@@ -100,6 +100,10 @@ class Launchers:
         if name not in self._others:
             self._others[name] = get(name, self._find_target)
         return self._others[name]
+
+    def target(self, name: str) -> Target | Refused | None:
+        """The target of a launcher of that name, as it is now; None for a launcher of none."""
+        return self._find_target(name.partition(":")[2]) if is_target(name) else None
 
     def reap(self) -> None:
         """Lets each that was asked for take what ended; see `base.Launcher.reap`."""

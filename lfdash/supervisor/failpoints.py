@@ -36,7 +36,10 @@ POINTS = (
     "sweep.written", "sweep.changed", "sweep.asked", "sweep.named", "sweep.queued", "sweep.stops", "sweep.ended",
 )
 # Those that only a run passes which a scheduler starts; tests/clusters kills at each of them.
-CLUSTER_POINTS = ("slurm.sealed", "slurm.submitted", "slurm.noted", "slurm.told")
+CLUSTER_POINTS = (
+    "slurm.sealed", "slurm.submitted", "slurm.noted", "slurm.told",
+    "array.run_made", "array.made", "array.submitted", "array.run_noted", "array.noted",
+)
 
 
 def hit(point: str) -> None:

@@ -34,8 +34,8 @@ class Fake(Calls):
     def cancel(self, jobs: object) -> None:
         self.done.append(("cancel", str(jobs)))
 
-    def wake(self, job: str) -> None:
-        self.done.append(("wake", job))
+    def wake(self, jobs: object) -> None:
+        self.done.append(("wake", str(jobs)))
         raise CallError("Invalid job id specified")
 
 
@@ -185,7 +185,7 @@ def test_a_wake_that_fails_is_done_once_and_stops_no_question(fake: Fake) -> Non
     for _ in range(3):
         look()
         clock.now += EVERY_S
-    assert fake.done.count(("wake", "7")) == 1 and questions(fake) == 3 and jobs.failure == ""
+    assert fake.done.count(("wake", "['7']")) == 1 and questions(fake) == 3 and jobs.failure == ""
 
 
 def test_who_wants_a_later_answer_gets_one_at_once(fake: Fake) -> None:

@@ -1,0 +1,142 @@
+"""A sweep whose runs go to a scheduler that takes several in one submission: an array of them is handed over at once,
+and the scheduler keeps to how many go on at a time.
+
+Only where no run is chosen by the results of earlier ones (grid, random). A next array follows when none of the last
+one's runs goes on any more. Exactly once, as for one run: the journal names the runs, their folders are made, and the
+array is submitted; a run that was made and whose array never came is taken away and made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lfdash.engine import context
+from lfdash.engine.plans import Prepared, prepare
+from lfdash.engine.services import Services
+from lfdash.engine.sweep_records import SweepRecord
+from lfdash.engine.sweep_target import LASTING, Rests, target_of, together
+from lfdash.engine.sweep_turn import Turn, replaced_name
+from lfdash.engine.sweep_views import planned
+from lfdash.jobs import checks
+from lfdash.jobs.job import JobConfig
+from lfdash.jobs.sweep import Sweep, with_values
+from lfdash.launchers.base import Array, ArrayLauncher
+from lfdash.launchers.slurm_script import array_name
+from lfdash.outcomes import Refused
+from lfdash.supervisor import failpoints
+
+if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
+    from optuna.trial import FrozenTrial
+
+    from lfdash.engine.sweep_study import Study
+
+logger = logging.getLogger(__name__)
+
+
+def turn_of(services: Services, record: SweepRecord, study: Study, rests: Rests) -> Turn:
+    """A turn of a sweep, as its target takes runs."""
+    launcher = together(services, record.job, record.sweep)
+    return Turn(services, record, study) if launcher is None else ArrayTurn(services, record, study, launcher, rests)
+
+
+def preview(services: Services, job: JobConfig, sweep: Sweep) -> str:
+    """What is submitted for the first runs of a grid, but for the sweep's id in its name; "" where runs are handed over
+    one by one, and where their values are not drawn yet. Each job of it runs the script of its own run: that of
+    `Prepared.plan`, which lies in the run's folder."""
+    launcher = together(services, job, sweep)
+    runs = planned(sweep)
+    if launcher is None or not runs:
+        return ""
+    plans = []
+    for number, run in enumerate(runs[: launcher.most_together()]):
+        one = replaced_name(with_values(sweep, job, run.values, number, "x"), run.name)
+        plans.append(prepare(services, one, "", target=target_of(one)).plan)
+    return launcher.array_script(plans, array_name("ID"), min(sweep.parallel, len(plans)))
+
+
+class ArrayTurn(Turn):
+    """A turn that hands several trials over at once."""
+
+    def __init__(
+        self, services: Services, record: SweepRecord, study: Study, launcher: ArrayLauncher, rests: Rests
+    ) -> None:
+        super().__init__(services, record, study)
+        self.launcher = launcher
+        self.rests = rests
+        self.most = min(launcher.most_together(), rests.most.get(record.id, launcher.most_together()))
+
+    def lost(self, trial: FrozenTrial) -> None:
+        """A trial that was named and not handed over is in the next array."""
+
+    def go_on(self) -> None:
+        """Hands the next trials over, once no trial of the last array goes on any more."""
+        from optuna.trial import TrialState
+
+        going = [one for one in self.study.trials if one.state is TrialState.RUNNING]
+        if self.rests.rests(self.record.id) or self.services.registry.queue.jobs.settings().paused:
+            return
+        if any(one.user_attrs.get("queued") or self.is_there(one) for one in going):
+            return
+        while len(going) < self.most and self.study.left:
+            asked = self.study.ask()
+            if asked is None:
+                break
+            failpoints.hit("sweep.asked")
+            if self.is_there(asked):  # of a journal that was put back: it is looked at in the next turn
+                return
+            going.append(asked)
+        self.submit(going[: self.most])
+
+    def submit(self, trials: Sequence[FrozenTrial]) -> None:
+        """Submits trials, named and checked: those that ask for the same as the first."""
+        made: list[tuple[FrozenTrial, Prepared]] = []
+        for trial in trials:
+            ready = self.ready(trial, [one.plan.output_dir for _, one in made])
+            if ready is not None:
+                made.append(ready)
+        kinds = [self.launcher.alike(one.plan) for _, one in made]
+        made = [pair for pair, kind in zip(made, kinds, strict=True) if kind == kinds[0]]
+        if not made:
+            return
+        record, sweep = self.record, self.sweep
+        script = self.services.workspace.private / "sweeps" / record.id / "arrays"
+        array = Array(
+            array_name(record.id), min(sweep.parallel, len(made)), script / f"{made[0][0].number}.sh"
+        )
+        jobs = [(one.plan, one.record) for _, one in made]
+        outcome = self.services.registry.dispatcher.launch_array(jobs, array)
+        failpoints.hit("sweep.queued")
+        if isinstance(outcome, Refused):
+            self.refused(made, outcome)
+            return
+        for trial, _ in made:
+            self.study.note(trial, queued=True)
+
+    def ready(self, trial: FrozenTrial, names: Sequence[str]) -> tuple[FrozenTrial, Prepared] | None:
+        """A trial that can be submitted; None for one whose job has problems, which is told. names: folders that
+        others of its array will have."""
+        from optuna.trial import TrialState
+
+        trial, job = self.named(trial, names)
+        target = target_of(job)
+        errors = [one for one in checks.problems(job, context.of(self.services, job, target)) if one.level == "error"]
+        if errors:
+            self.study.tell(trial, TrialState.FAIL, reason="problems")
+            return None
+        return trial, prepare(self.services, job, f"sweep {self.record.name}", self.run_id(trial), target)
+
+    def refused(self, made: Sequence[tuple[FrozenTrial, Prepared]], outcome: Refused) -> None:
+        """What a refusal means: for one trial, or for all."""
+        from optuna.trial import TrialState
+
+        culprit = next((trial for trial, one in made if one.plan.run_id == outcome.params.get("run_id")), None)
+        if culprit is not None and outcome.code in LASTING:
+            self.study.tell(culprit, TrialState.FAIL, reason=outcome.code)
+            return
+        if culprit is not None and outcome.code == "exists":  # somebody took the name in this moment
+            self.study.note(culprit, name="")
+            return
+        logger.warning("%d trials of sweep %s have to wait: %s", len(made), self.record.id, outcome.code)
+        self.rests.rest(self.record.id, len(made) if outcome.code == "scheduler_refused" else 2 * self.most)

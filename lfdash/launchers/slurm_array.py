@@ -1,0 +1,149 @@
+"""Runs that Slurm gets as one job array: one submission, and Slurm itself keeps to how many go on at once.
+
+Each job of it runs the script in the folder of its own run: the one that would be submitted for that run alone. All
+have one ticket, and the name of the array with their place in it; so each is found as a single job is, and the right to
+start is each run's own.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets as random
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from lfdash.files import write_text_atomic
+from lfdash.launchers import folder
+from lfdash.launchers.base import Array, ArrayTask, Launched
+from lfdash.launchers.local import try_lock
+from lfdash.launchers.slurm import JOB, SlurmLauncher, Watched, check, spec_of, write_supervisor
+from lfdash.launchers.slurm_calls import CallError
+from lfdash.launchers.slurm_jobs import SlurmJobs, Snapshot
+from lfdash.launchers.slurm_script import array_script, asked_for, login_of, task_name
+from lfdash.outcomes import Refused, refused_by
+from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.record import Handle, RunRecord
+from lfdash.supervisor import failpoints
+from lfdash.supervisor.remote import TICKET, seal
+from lfdash.targets.target import Target
+
+MOST = 100  # runs of an array: their folders are made while nobody else can start a run
+
+
+class SlurmArrays(SlurmLauncher):
+    """A Slurm launcher that also submits arrays (`base.ArrayLauncher`)."""
+
+    _most: int | None = None
+
+    def most_together(self) -> int:
+        """How many runs one array may have. Asked of the cluster once."""
+        target = self.target
+        if isinstance(target, Refused):
+            return 0
+        if self._most is None:
+            try:
+                self._most = min(MOST, self.jobs(target.slurm_conf).calls.most_of_an_array())
+            except OSError:
+                return 0
+        return self._most
+
+    def array_script(self, plans: Sequence[LaunchPlan], name: str, at_once: int) -> str:
+        """The script of an array; "" where there is no such target."""
+        target = self.target
+        return "" if isinstance(target, Refused) else array_script(plans, target, name, at_once)
+
+    def alike(self, plan: LaunchPlan) -> object:
+        """What a job asks Slurm for, and the shell that its script wants."""
+        target = self.target
+        return target if isinstance(target, Refused) else (*asked_for(plan, target), login_of(plan, target))
+
+    def submit_array(self, array: Array, tasks: Sequence[ArrayTask]) -> tuple[Launched, ...] | Refused:
+        """Makes the folders of all runs, and gives the array's script to sbatch. All start, or none.
+
+        Refused: as `SlurmLauncher.submit`; of one run its id is in the params (`run_id`).
+        """
+        target = self.target
+        if isinstance(target, Refused):
+            return target
+        for task in tasks:
+            refused = check(task.plan, task.record, target)
+            if refused is None and task.plan != self.plan(task.plan):
+                refused = Refused("target_differs", {"name": target.name})
+            if refused is not None:
+                return Refused(refused.code, {**refused.params, "run_id": task.plan.run_id})
+        ticket = random.token_hex(8)
+        made: list[Handle] = []
+        refused = self._make_all(array, tasks, target, ticket, made)
+        refused = refused or self._submit_all(array, tasks, target, ticket, made)
+        if refused is not None:
+            for handle, task in zip(made, tasks, strict=False):
+                self._taken_back(handle, task.plan, refused)
+            return refused
+        for handle in made:
+            self._watched[handle] = Watched(self._clock(), True, target.slurm_conf)
+        self.jobs(target.slurm_conf).hurry()
+        return tuple(Launched(handle) for handle in made)
+
+    def _make_all(
+        self, array: Array, tasks: Sequence[ArrayTask], target: Target, ticket: str, made: list[Handle]
+    ) -> Refused | None:
+        """The folders of all runs, with what their jobs need. made: gets a handle for each."""
+        for place, task in enumerate(tasks):
+            plan = task.plan
+            spec = spec_of(plan, target, ticket, task.secrets, task_name(array.name, place))
+            paths = folder.make(plan, named(task, self.name), self.machine, spec)
+            if isinstance(paths, Refused):
+                return Refused(paths.code, {**paths.params, "run_id": plan.run_id})
+            made.append(Handle(plan.run_id, plan.attempt, paths))
+            control = paths.attempt(plan.attempt)
+            try:
+                try_lock(control.lock)
+                if task.secrets:
+                    seal(str(control.root), task.secrets)
+            except OSError as error:
+                return refused_by(error, paths.root)
+            failpoints.hit("array.run_made")
+        return None
+
+    def _submit_all(
+        self, array: Array, tasks: Sequence[ArrayTask], target: Target, ticket: str, made: Sequence[Handle]
+    ) -> Refused | None:
+        """Gives the script to sbatch, and writes down which job is whose."""
+        jobs = self.jobs(target.slurm_conf)
+        try:
+            write_supervisor(Path(tasks[0].plan.cwd))
+            array.script.parent.mkdir(exist_ok=True)
+            text = array_script([task.plan for task in tasks], target, array.name, array.at_once)
+            write_text_atomic(array.script, text)
+            failpoints.hit("array.made")
+            number = jobs.calls.submit(str(array.script), ticket, {TICKET: ticket})
+        except CallError as error:
+            number = self._look_for_array(jobs, array, ticket) if error.silent else ""
+            if not number:
+                return Refused("scheduler_silent" if error.silent else "scheduler_refused", {"reason": str(error)})
+        except OSError as error:
+            return refused_by(error, array.script)
+        failpoints.hit("array.submitted")
+        for place, handle in enumerate(made):
+            control = handle.paths.attempt(handle.attempt)
+            with suppress(OSError):  # it is found by its name all the same
+                write_text_atomic(control.root / JOB, json.dumps({"id": f"{number}_{place}"}) + "\n")
+            failpoints.hit("array.run_noted")
+        failpoints.hit("array.noted")
+        return None
+
+    def _look_for_array(self, jobs: SlurmJobs, array: Array, ticket: str) -> str:
+        """The number of an array of which nobody knows whether it was taken; "" when there is none, or nobody tells."""
+        try:
+            found = Snapshot.of(self._clock(), jobs.calls.jobs())
+        except OSError:
+            return ""
+        job = found.find("", task_name(array.name, 0), ticket)
+        return job.id.partition("_")[0] if job is not None else ""
+
+
+def named(task: ArrayTask, launcher: str) -> RunRecord:
+    """The record of a run, which names its launcher."""
+    return replace(task.record, launcher=launcher)
