@@ -27,6 +27,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Nobody who opens a page here waits for a GB of memory; the tests of it make their own.
 os.environ["LFDASH_WARM"] = "never"
+# Which targets the developer has used is theirs; no test leaves anything there (no folder can be made here).
+os.environ["XDG_STATE_HOME"] = "/dev/null/state"
 # What the developer's shell says must not decide how a test ends.
 for name in ("LFDASH_CLI", "LFDASH_WORKSPACE"):
     os.environ.pop(name, None)

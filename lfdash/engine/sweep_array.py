@@ -16,7 +16,7 @@ from lfdash.engine import context
 from lfdash.engine.plans import Prepared, prepare
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import SweepRecord
-from lfdash.engine.sweep_target import LASTING, Rests, target_of, together
+from lfdash.engine.sweep_target import LASTING, Rests, together
 from lfdash.engine.sweep_turn import Turn, replaced_name
 from lfdash.engine.sweep_views import planned
 from lfdash.jobs import checks
@@ -52,7 +52,7 @@ def preview(services: Services, job: JobConfig, sweep: Sweep) -> str:
     plans = []
     for number, run in enumerate(runs[: launcher.most_together()]):
         one = replaced_name(with_values(sweep, job, run.values, number, "x"), run.name)
-        plans.append(prepare(services, one, "", target=target_of(one)).plan)
+        plans.append(prepare(services, one, "").plan)
     return launcher.array_script(plans, array_name("ID"), min(sweep.parallel, len(plans)))
 
 
@@ -120,12 +120,11 @@ class ArrayTurn(Turn):
         from optuna.trial import TrialState
 
         trial, job = self.named(trial, names)
-        target = target_of(job)
-        errors = [one for one in checks.problems(job, context.of(self.services, job, target)) if one.level == "error"]
+        errors = [one for one in checks.problems(job, context.of(self.services, job)) if one.level == "error"]
         if errors:
             self.study.tell(trial, TrialState.FAIL, reason="problems")
             return None
-        return trial, prepare(self.services, job, f"sweep {self.record.name}", self.run_id(trial), target)
+        return trial, prepare(self.services, job, f"sweep {self.record.name}", self.run_id(trial))
 
     def refused(self, made: Sequence[tuple[FrozenTrial, Prepared]], outcome: Refused) -> None:
         """What a refusal means: for one trial, or for all."""

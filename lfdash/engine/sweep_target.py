@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import SweepRecord
-from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import Sweep
 from lfdash.launchers.base import ArrayLauncher
@@ -38,15 +37,9 @@ class Rests:
         return time.monotonic() < self.until.get(sweep_id, 0.0)
 
 
-def target_of(job: JobConfig) -> str:
-    """Where a job is to run; "" here."""
-    name = f"{job.kind}.target"
-    return str(job.get(name) or "") if name in BY_ID else ""
-
-
 def together(services: Services, job: JobConfig, sweep: Sweep) -> ArrayLauncher | None:
     """Who takes the runs of a sweep together; None where they are handed over one by one."""
-    target = target_of(job)
+    target = job.target
     if not target or sweep.strategy == "tpe" or sweep.count < 2:
         return None
     launcher = services.launcher_on(target)
@@ -56,14 +49,14 @@ def together(services: Services, job: JobConfig, sweep: Sweep) -> ArrayLauncher 
 def waits_for_user(services: Services, record: SweepRecord) -> bool:
     """Whether a sweep's next runs are started only by whoever says so: nobody of this account has used its target as
     it is now, and both may be somebody else's."""
-    target = target_of(record.job)
+    target = record.job.target
     return bool(target) and not services.registry.dispatcher.trusts(services.launcher_on(target).name)
 
 
 def vouch(services: Services, job: JobConfig) -> None:
     """Somebody here wants a sweep to run."""
-    if target_of(job):
-        services.registry.dispatcher.vouch_for(services.launcher_on(target_of(job)).name)
+    if job.target:
+        services.registry.dispatcher.vouch_for(services.launcher_on(job.target).name)
 
 
 def is_undecided(services: Services, view: RunView) -> bool:

@@ -20,7 +20,7 @@ from lfdash.engine.plans import prepare
 from lfdash.engine.resume import stored
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import SweepRecord
-from lfdash.engine.sweep_target import LASTING, is_undecided, target_of, waits_for_user
+from lfdash.engine.sweep_target import LASTING, is_undecided, waits_for_user
 from lfdash.engine.sweep_value import measured
 from lfdash.files import NOT_PLAIN, NOT_THERE, read_plain, readable
 from lfdash.jobs import checks
@@ -135,12 +135,11 @@ class Turn:
         if there is not None:
             return self.adopt(self.study.complete(trial), there)
         trial, job = self.named(trial)
-        target = target_of(job)
-        errors = [one for one in checks.problems(job, context.of(self.services, job, target)) if one.level == "error"]
+        errors = [one for one in checks.problems(job, context.of(self.services, job)) if one.level == "error"]
         if errors:
             self.study.tell(trial, TrialState.FAIL, reason="problems")
             return True
-        prepared = prepare(self.services, job, f"sweep {self.record.name}", self.run_id(trial), target)
+        prepared = prepare(self.services, job, f"sweep {self.record.name}", self.run_id(trial))
         outcome = self.services.registry.enqueue(prepared.plan, prepared.record, prepared.request)
         failpoints.hit("sweep.queued")
         if isinstance(outcome, Refused):

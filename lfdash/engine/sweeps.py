@@ -13,7 +13,7 @@ from filelock import Timeout
 from lfdash.engine import context
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import TAG, State, SweepFolders, SweepRecord, new_record
-from lfdash.engine.sweep_target import Rests, target_of, vouch
+from lfdash.engine.sweep_target import Rests, vouch
 from lfdash.engine.sweep_views import SweepView, view_of
 from lfdash.files import Absent, FileMark, Unreadable, file_mark, readable
 from lfdash.jobs import checks
@@ -54,7 +54,7 @@ class Sweeps:
         found: dict[tuple[str | None, str], Problem] = {}
         for values in samples(sweep):
             one = with_values(sweep, job, values, 0, name_of(values.items()))
-            for problem in checks.problems(one, context.of(self.services, one, target_of(one))):
+            for problem in checks.problems(one, context.of(self.services, one)):
                 if problem.code != "name_taken":
                     found.setdefault((problem.field, problem.code), problem)
         return tuple(found.values())
@@ -67,8 +67,9 @@ class Sweeps:
         """
         from lfdash.engine.sweep_study import create
 
-        if self.services.blocked is not None:
-            return self.services.blocked
+        blocked = self.services.blocked_on(job.target)
+        if blocked is not None:
+            return blocked
         typed = secret_names(job)
         if typed:
             return Refused("secret_queue", {"name": ", ".join(typed)})

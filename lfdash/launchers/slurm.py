@@ -243,9 +243,12 @@ class SlurmLauncher:
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
         asked = snapshot is not None and snapshot.began > watched.since
-        job = snapshot.find(*self._identity(handle, control, spec)) if snapshot is not None else None
+        number, name, ticket = self._identity(handle, control, spec)
+        job = snapshot.find(number, name, ticket) if snapshot is not None else None
         pulse = self._pulses.look(control)
         begun = has_begun(control)
+        if asked and snapshot is not None and not begun and snapshot.left_array(number):
+            job = Job(number, "CANCELLED")
         signs = Signs(handle, control, spec, wish, begun, pulse, job, asked)
         over = (job.word in OVER) if job is not None else asked
         watched.over = (watched.over or self._clock()) if over else None

@@ -39,16 +39,18 @@ class Snapshot:
     began: float
     by_id: Mapping[str, Job] = field(default_factory=dict)
     by_name: Mapping[str, tuple[Job, ...]] = field(default_factory=dict)
+    arrays: frozenset[str] = frozenset()  # numbers of arrays of which a job is known
 
     @classmethod
     def of(cls, began: float, jobs: Iterable[Job]) -> Snapshot:
         by_name: dict[str, tuple[Job, ...]] = {}
-        found = list(jobs)
+        found, arrays = list(jobs), set()
         for job in found:
-            _number, of_array, task = job.id.partition("_")
+            number, of_array, task = job.id.partition("_")
             name = task_name(job.name, int(task)) if of_array and task.isdecimal() else job.name
             by_name[name] = (*by_name.get(name, ()), job)
-        return cls(began, {job.id: job for job in found}, by_name)
+            arrays |= {number} if of_array else set()
+        return cls(began, {job.id: job for job in found}, by_name, frozenset(arrays))
 
     def find(self, job: str, name: str, ticket: str) -> Job | None:
         """A job by its number, where it is that job still: a controller that has lost its state counts anew. Where
@@ -58,6 +60,12 @@ class Snapshot:
             return found if found is not None and (found.name == name or found.comment == ticket) else None
         named = self.by_name.get(name, ())
         return next((one for one in named if one.comment == ticket), None)
+
+    def left_array(self, job: str) -> bool:
+        """Whether a job is not in its array any more, of which others are known: one that waited and was canceled is
+        forgotten at once."""
+        number, of_array, _task = job.partition("_")
+        return bool(of_array) and job not in self.by_id and number in self.arrays
 
 
 class SlurmJobs:

@@ -109,18 +109,16 @@ def test_the_queue_hands_a_job_over_at_once(services: Services) -> None:
 
 
 def test_a_job_that_waited_runs_the_script_that_was_shown(services: Services, cluster: SlurmCluster) -> None:
-    """While the queue is paused; what changed meanwhile, and what another process queued, is not started by itself."""
+    """While the queue is paused; what changed meanwhile, and what another process queued for a target that nobody here
+    has used, is not started by itself."""
     registry = services.registry
     registry.queue.change_settings(paused=True)
-    for name in ("r1", "r2"):
-        assert isinstance(registry.enqueue(*job(services, name, steps=1)), Queued)
     other = Services(find_project(), services.workspace.root)
     assert isinstance(other.registry.enqueue(*job(other, "r3", steps=1)), Queued)
     other.close()
-    wait_for(lambda: len(registry.waiting) == 3)
-    assert [view.waiting.held and view.waiting.held.code for view in registry.waiting] == [None, None, "target_waits"]
+    wait_for(lambda: len(registry.waiting) == 1)
+    assert [view.waiting.held and view.waiting.held.code for view in registry.waiting] == ["target_waits"]
     registry.queue.change_settings(paused=False)
-    assert wait_end(registry, "id-r1", 40).state is wait_end(registry, "id-r2", 40).state is RunState.SUCCEEDED
     old = target_on(cluster)
     assert registry.targets.put(replace(old, partition="short"), old) is None
     held = wait_for(lambda: (v := registry.get("id-r3")) and v.waiting.held.code == "target_changed" and v)
@@ -128,6 +126,29 @@ def test_a_job_that_waited_runs_the_script_that_was_shown(services: Services, cl
     assert registry.targets.put(old, replace(old, partition="short")) is None
     assert isinstance(registry.dispatcher.start_now("id-r3"), Launched)
     assert wait_end(registry, "id-r3", 40).state is RunState.SUCCEEDED
+    registry.queue.change_settings(paused=True)
+    for name in ("r1", "r2"):
+        assert isinstance(registry.enqueue(*job(services, name, steps=1)), Queued)
+    wait_for(lambda: [view.waiting.held for view in registry.waiting] == [None, None])
+    registry.queue.change_settings(paused=False)
+    assert wait_end(registry, "id-r1", 40).state is wait_end(registry, "id-r2", 40).state is RunState.SUCCEEDED
+
+
+def test_a_restarted_dashboard_starts_what_its_user_queued(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The target is one that was used by hand before, as it is now."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    services.registry.queue.change_settings(paused=True)
+    assert isinstance(services.registry.enqueue(*job(services, steps=1)), Queued)
+    services.close()
+    other = Services(find_project(), services.workspace.root)
+    try:
+        other.registry.queue.change_settings(paused=False)
+        other.registry.start()
+        assert wait_end(other.registry, "id-r1", 40).state is RunState.SUCCEEDED
+    finally:
+        other.close()
 
 
 def test_a_script_that_somebody_wrote_into_the_queue_is_not_run(services: Services) -> None:

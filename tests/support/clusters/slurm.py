@@ -231,7 +231,7 @@ class SlurmCluster:
 
     def jobs(self, *options: str) -> list[tuple[str, str, str]]:
         """(id, state, name) of every job that the controller remembers."""
-        rows = self.call("squeue", "-h", "-t", "all", "-o", "%i|%T|%j", *options).splitlines()
+        rows = self.call("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%j", *options).splitlines()
         return [(job, state, name) for job, state, name in (row.split("|") for row in rows)]
 
     def show(self, job: str) -> str:
