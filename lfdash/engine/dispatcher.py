@@ -215,19 +215,19 @@ class Dispatcher:
         return outcome
 
     def take_back(self, run_id: str) -> bool:
-        """Takes a run away that was made and never begun, so that it can be made anew; False when it has begun, or that
-        cannot be seen now."""
+        """Takes a run's newest attempt away that was made and never begun, so that it can be made anew; False when it
+        has begun, or that cannot be seen now."""
 
         def take(right: Right) -> bool | Refused:
             view = next((view for view in self._watcher.views if view.run_id == run_id), None)
-            if view is None or view.record is None or view.attempt != 1:
+            if view is None or view.record is None:
                 return False
             launcher = self._launcher(view.record)
             handle = launcher.adopt(view.paths, view.record)
             if not launcher.poll(handle).unused or not launcher.give_up(handle):
                 return False
             logger.warning("run %s was never started: it is made anew", run_id)
-            folder.take_away(view.paths, run_id)
+            folder.take_away(view.paths, run_id, view.attempt)
             self._watcher.let_go(run_id, view.record.launcher)
             right.look()
             return True

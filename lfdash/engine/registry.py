@@ -78,6 +78,7 @@ class ProcessRegistry:
         )
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self.on_look: Callable[[], None] = lambda: None  # called by the thread after each look
+        self.on_ended: Callable[[], None] = lambda: None  # after it, where it starts jobs
         self.on_turn: Callable[[], None] = lambda: None  # before it starts jobs, where it does: it may add some
         self._interval = interval
         self._starts_jobs = starts_jobs
@@ -134,6 +135,7 @@ class ProcessRegistry:
                 self.refresh(everything=looks % WALK_EVERY == 0)
                 if self._starts_jobs:
                     self.on_turn()
+                    self.on_ended()
                     self.dispatcher.advance()
                 self.on_look()
                 self.summaries.step(self.watcher.views)

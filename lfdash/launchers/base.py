@@ -85,6 +85,26 @@ class ArrayLauncher(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Interruption:
+    """Whether an attempt was ended by its scheduler, and what was said of that when it was submitted. why:
+    "time_limit", "preempted" (to make room for another job), "" for any other end, "unknown" while the scheduler has
+    not said. most: attempts in a row that may follow by themselves. step: the one that it began after."""
+
+    why: Literal["time_limit", "preempted", "unknown", ""] = ""
+    most: int = 0
+    step: int = 0
+
+
+@runtime_checkable
+class InterruptingLauncher(Protocol):
+    """A launcher whose scheduler ends runs before they are done."""
+
+    def interruption(self, handle: Handle) -> Interruption:
+        """Why an attempt that is over was ended. OSError when its folder cannot be read."""
+        ...
+
+
 class Launcher(Protocol):
     """Starts runs and says how they do. No method waits for a run to end.
 

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets as random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import yaml
 
 from lfdash.files import look_json, look_mark, real_number, write_bytes_atomic, write_text_atomic
 from lfdash.jobs.kinds import named
 from lfdash.launchers import folder
-from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
+from lfdash.launchers.base import THIS, Interruption, Launched, Level, MachineIdentity
 from lfdash.launchers.local import has_begun, never_started, try_lock
 from lfdash.launchers.pulse import Pulse, Pulses
 from lfdash.launchers.slurm_calls import CallError, Job, installed
@@ -39,7 +42,7 @@ from lfdash.launchers.slurm_script import (
 from lfdash.launchers.wishes import leave_wish
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.paths import AttemptPaths, RunPaths, belongs
-from lfdash.runs.plan import LaunchPlan
+from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import ELSEWHERE_UNSEEN, Exit, Handle, RunRecord, Scheduled, Status, exit_in, read_exit
 from lfdash.supervisor import failpoints, mask
 from lfdash.supervisor.records import give_up, is_given_up
@@ -48,11 +51,14 @@ from lfdash.targets.target import Target
 
 NAME = "slurm"
 BEAT_S = 5.0  # between two beats of a supervisor
+CHECKPOINT = re.compile(r"checkpoint-(\d+)/?$")
 SUBMIT_S = 60.0  # in which a submission is over, one way or the other
 SETTLE_S = 5.0  # for files to be seen that were written right before a job ended
 KILL_S = 15.0  # after a wish to kill, until the job is canceled
 JOB = "job.json"  # in the attempt's folder: the number that Slurm gave it
 LAST = "scheduler.json"  # in it: what Slurm said last of one whose supervisor wrote no end
+
+INTERRUPTED: Mapping[str, Literal["time_limit", "preempted"]] = {"TIMEOUT": "time_limit", "PREEMPTED": "preempted"}
 
 Ask = Callable[[str], "Target | Refused"]
 
@@ -388,6 +394,30 @@ class SlurmLauncher:
         except OSError:
             return False
 
+    def interruption(self, handle: Handle) -> Interruption:
+        """Whether Slurm has ended an attempt that is over: by its time limit, or for another job."""
+        control = handle.paths.attempt(handle.attempt)
+        spec, ended = look_json(control.spec), read_exit(handle)
+        told = spec.get("slurm")
+        most, step = (told.get("resume"), told.get("step")) if isinstance(told, dict) else (0, 0)
+        if not isinstance(most, int) or not isinstance(step, int) or most < 1 or control.read_wish() is not None:
+            return Interruption()
+        if ended is not None and (ended.by is None or ended.by == "time_limit"):
+            return Interruption("time_limit" if ended.by else "", most, step)
+        word = str(look_json(control.root / LAST).get("word") or "")
+        if not word:
+            snapshot = self.jobs(conf_of(spec)).look()
+            if snapshot is None:
+                return Interruption("unknown", most, step)
+            job = snapshot.find(*self._identity(handle, control, spec))
+            if job is not None and job.word not in OVER:  # it is about to be
+                return Interruption("unknown", most, step)
+            if job is None:
+                return Interruption("", most, step)
+            word = job.word
+            self._notes[control.root / LAST] = json.dumps({"word": word, "reason": job.reason}) + "\n"
+        return Interruption(INTERRUPTED.get(word, ""), most, step)
+
     def _cancel(self, signs: Signs) -> None:
         self.jobs(conf_of(signs.spec)).cancel(*self._identity(signs.handle, signs.control, signs.spec))
 
@@ -433,8 +463,18 @@ def spec_of(
     return {
         "cwd": there(plan, target, ""), "console": os.path.join("..", "..", "console.log"), "beat": BEAT_S,
         "ticket": ticket, "sealed": sorted(secrets), "secrets": mask.names(os.environ, plan.secrets),
-        "slurm": {"target": target.name, "conf": target.slurm_conf, **({"name": name} if name else {})},
+        "slurm": {
+            "target": target.name, "conf": target.slurm_conf, **({"name": name} if name else {}),
+            "resume": target.resume, "step": resumed_step(plan),
+        },
     }
+
+
+def resumed_step(plan: LaunchPlan) -> int:
+    """The step of the checkpoint that a plan resumes; 0 where it begins anew."""
+    args = yaml.safe_load(plan.files.get(ARGS_FILE, "")) or {}
+    found = CHECKPOINT.search(str(args.get("resume_from_checkpoint") or "")) if isinstance(args, dict) else None
+    return int(found[1]) if found else 0
 
 
 def conf_of(spec: Mapping[str, Any]) -> str:

@@ -90,7 +90,8 @@ class Exit:
 class Attempt:
     """One start of a run: the first, or a resume. env: what was set besides the inherited, without secrets.
 
-    devices: the GPUs it was given, none for a run on the processor, None when nobody noted it.
+    devices: the GPUs it was given, none for a run on the processor, None when nobody noted it. automatic: whether a
+    dashboard began it by itself, since the one before was ended by its scheduler.
     """
 
     number: int
@@ -101,6 +102,7 @@ class Attempt:
     stop: str | None = None  # the hardest wish
     exit: Exit | None = None
     devices: tuple[str, ...] | None = None
+    automatic: bool = False
 
 
 @dataclass(frozen=True)

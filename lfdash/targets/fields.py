@@ -134,5 +134,6 @@ FIELDS: Mapping[str, Row] = {
     "nodes": Row(CLUSTER, *number(1, 4096)),
     "env": Row(CLUSTER, variables),
     "save_s": Row(SLURM, *number(0, 65535)),  # what --signal takes
+    "resume": Row(SLURM, *number(0, 100)),
     "extra": Row(SLURM, extra),
 }

@@ -22,8 +22,9 @@ class Target:
     configuration file on this machine; "" the one that Slurm finds itself. partition, account, qos, constraint,
     time_limit, memory (of a node): as sbatch takes them. cpus, gpus: of a node; gpu_type: as in --gres=gpu:TYPE:N.
     nodes: how many. env: variables of every job there, without secrets; what a job sets itself wins. save_s: seconds
-    before the time limit at which a training is told to save and stop. extra: more options of sbatch, each as in a line
-    `#SBATCH OPTION`.
+    before the time limit at which a training is told to save and stop. resume: attempts that are started by themselves
+    after a training was ended by its time limit or for another job (0: none). extra: more options of sbatch, each as in
+    a line `#SBATCH OPTION`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Target:
     nodes: int = 1
     env: Mapping[str, str] = field(default_factory=dict)
     save_s: int = 120
+    resume: int = 0
     extra: tuple[str, ...] = ()
 
     @property

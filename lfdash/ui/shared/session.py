@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from lfdash.engine import fitting
+from lfdash.engine import fitting, resuming
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.sweeps import Sweeps, attach
 from lfdash.workspace.allowed_paths import named
@@ -21,6 +21,7 @@ def install(services: Services) -> None:
     _installed[:] = [services]
     _sweeps[:] = [attach(services)]
     fitting.attach(services)
+    resuming.attach(services)
 
 
 def opened() -> Services:

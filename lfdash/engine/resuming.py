@@ -1,0 +1,172 @@
+"""Runs that a scheduler has ended before they were done are resumed by themselves, where their target says so: a new
+attempt from the newest checkpoint, as whoever presses Resume makes it.
+
+Only after the scheduler's own end (a time limit, another job's turn), never after a stop that somebody wished; only
+where the attempt has won a checkpoint, so that it ends some time; at most so many in a row as the target said when it
+was submitted; and only on a target that this user has used by hand (targets/trust.py). Exactly once: an attempt is a
+folder that one dashboard makes, under the right to start.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from itertools import takewhile
+
+from lfdash.engine.resume import prepare_resume, why_not_resumed
+from lfdash.engine.services import Services
+from lfdash.launchers.base import InterruptingLauncher, Interruption
+from lfdash.launchers.table import is_target
+from lfdash.locales import from_environment, in_language
+from lfdash.outcomes import Refused
+from lfdash.runs.record import RunRecord, RunState
+from lfdash.runs.steps import read_steps
+from lfdash.runs.view import CHECKPOINT, Reason, RunView
+
+EVERY_S = 2.0  # between two looks for such runs
+REST_S = 30.0  # after a refusal that may pass
+TRIES = 5  # of one attempt that is refused
+PASSING = ("another_launch", "unseen", "busy", "scheduler_refused", "scheduler_silent", "disk", "readonly")
+ENDED = (RunState.STOPPED, RunState.FAILED)
+
+logger = logging.getLogger(__name__)
+
+
+class Resuming:
+    """Resumes the runs of one workspace, from its registry's thread."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._next = 0.0
+        self._settled: set[tuple[str, int]] = set()  # attempts that nothing follows by itself
+        self._tries: dict[tuple[str, int], tuple[int, float]] = {}  # how often it was refused, and until when it rests
+
+    def tick(self) -> None:
+        """Looks at the runs that are over, and resumes what is to go on."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + EVERY_S
+        for view in self.services.registry.watcher.views:
+            key = (view.run_id, view.attempt)
+            if view.state in ENDED and key not in self._settled and is_on_target(view):
+                try:
+                    if self.consider(view):
+                        self._settled.add(key)
+                except OSError as error:
+                    logger.info("whether run %s goes on by itself is not known just now: %s", view.run_id, error)
+
+    def consider(self, view: RunView) -> bool:
+        """Resumes a run, or not; whether that is settled. OSError when it cannot be seen."""
+        why = standing(self.services, view)
+        if isinstance(why, Refused):
+            return False
+        if why is None:
+            # of a dashboard that ended while it submitted: the attempt before may follow anew
+            unused = view.record is not None and view.record.last.automatic and view.exit_code is None
+            if not unused or not self.services.registry.dispatcher.take_back(view.run_id):
+                return True
+            self._settled.discard((view.run_id, view.attempt - 1))
+            return False
+        if why.code == "resume_waits":  # until somebody uses the target by hand
+            return False
+        if why.code != "resume_next" or self._rests(view):
+            return why.code != "resume_next"
+        if self.services.registry.queue.jobs.settings().paused:
+            return False
+        return self._resume(view, int(why.params["step"]))
+
+    def _resume(self, view: RunView, step: int) -> bool:
+        """Submits the next attempt; whether nothing more is to be tried."""
+        header = in_language(from_environment(os.environ), "ui.yaml_header")
+        prepared = prepare_resume(self.services, view, step, header)
+        if prepared is None:
+            return True
+        record = prepared.record.with_last(automatic=True)
+        outcome = self.services.registry.launch(prepared.plan, record, prepared.request)
+        if not isinstance(outcome, Refused):
+            logger.info("run %s goes on by itself from step %d", view.run_id, step)
+            return True
+        key = (view.run_id, view.attempt)
+        tries = self._tries.get(key, (0, 0.0))[0] + 1
+        self._tries[key] = (tries, time.monotonic() + REST_S)
+        logger.warning("run %s does not go on by itself: %s", view.run_id, outcome.code)
+        return outcome.code not in PASSING or tries >= TRIES
+
+    def _rests(self, view: RunView) -> bool:
+        return time.monotonic() < self._tries.get((view.run_id, view.attempt), (0, 0.0))[1]
+
+
+def is_on_target(view: RunView) -> bool:
+    """Whether a run was started on a target."""
+    return view.record is not None and is_target(view.record.launcher)
+
+
+def interruption_of(services: Services, view: RunView) -> Interruption:
+    """Why a run that is over was ended. OSError when that cannot be seen."""
+    assert view.record is not None
+    watcher = services.registry.watcher
+    launcher = services.registry.launchers.get(view.record.launcher)
+    if not isinstance(launcher, InterruptingLauncher):
+        return Interruption()
+    return launcher.interruption(watcher.handle(view.paths, view.record))
+
+
+def standing(services: Services, view: RunView) -> Reason | Refused | None:
+    """How a run stands that its scheduler may have ended; None for any other end. Refused: not known yet. The text of
+    `scheduler.<code>` is filled with the params. OSError when it cannot be seen.
+
+    resume_next: it goes on by itself from that step. resume_limit: it went on so often. resume_no_step: its last
+    attempt has won no checkpoint. resume_waits: nobody here has used its target as it is now.
+    """
+    if view.record is None or view.state not in ENDED:
+        return None
+    found = interruption_of(services, view)
+    if found.why == "unknown":
+        return Refused("unseen")
+    if not found.why or (why_not_resumed(view) is not None and view.saved.checkpoints):
+        return None
+    params = {"why": found.why, "most": str(found.most), "done": str(in_a_row(view.record))}
+    if in_a_row(view.record) >= found.most:
+        return Reason("resume_limit", params)
+    step = newest_whole(view)
+    if step is None or step <= found.step:
+        return Reason("resume_no_step", {**params, "step": str(found.step)})
+    if not services.registry.dispatcher.trusts(view.record.launcher):
+        return Reason("resume_waits", params)
+    return Reason("resume_next", {**params, "step": str(step)})
+
+
+def in_a_row(record: RunRecord) -> int:
+    """How many attempts have begun by themselves since somebody started or resumed the run."""
+    return len(list(takewhile(lambda attempt: attempt.automatic, reversed(record.attempts))))
+
+
+def newest_whole(view: RunView) -> int | None:
+    """The step of the newest checkpoint that is whole: its trainer_state.json, which the trainer writes last
+    (transformers/trainer.py, _save_checkpoint), says that step."""
+    for step in reversed(view.saved.checkpoints):
+        if read_steps(view.path / f"{CHECKPOINT}{step}" / "trainer_state.json")[0] == step:
+            return step
+    return None
+
+
+def resumed_words(services: Services, code: str, view: RunView) -> str:
+    """In a sentence, that a run went on by itself, goes on, or does not; "" where nothing is to be said."""
+    if view.record is not None and view.record.last.automatic and view.state not in ENDED:
+        return in_language(code, "scheduler.resumed", number=in_a_row(view.record))
+    try:
+        why = standing(services, view) if is_on_target(view) else None
+    except OSError:
+        return ""
+    if not isinstance(why, Reason):
+        return ""
+    reason = in_language(code, f"scheduler.why_{why.params['why']}")
+    return in_language(code, f"scheduler.{why.code}", **{**why.params, "why": reason})
+
+
+def attach(services: Services) -> Resuming:
+    """Has the registry's thread resume the runs of its workspace, where it starts jobs."""
+    found = Resuming(services)
+    services.registry.on_ended = found.tick
+    return found

@@ -1,0 +1,243 @@
+"""What Slurm ends before it is done goes on by itself, exactly once, and only where it is meant to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lfdash.engine import resuming
+from lfdash.engine.resuming import Resuming, attach, resumed_words, standing
+from lfdash.engine.services import Services, find_project
+from lfdash.launchers.base import Launched
+from lfdash.runs.record import RunState
+from lfdash.runs.view import Reason, RunView
+from lfdash.supervisor.failpoints import VARIABLE
+from lfdash.targets.target import Target
+from tests.clusters.test_slurm_workspace import job, target_on
+from tests.support.clusters.slurm import SlurmCluster
+from tests.support.runs import fake_cli, wait_end, wait_for
+
+pytestmark = pytest.mark.clusters
+LIMIT: dict[str, Any] = {"save_s": 30, "resume": 3, "memory": "100M"}
+
+
+@pytest.fixture
+def folder(cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("lfdash.workspace.devices.read_gpus", lambda: ((), None))
+    monkeypatch.setattr(resuming, "EVERY_S", 0.1)
+    monkeypatch.setenv("LFDASH_CLI", fake_cli(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "workspace").mkdir()
+    return tmp_path / "workspace"
+
+
+def opened(folder: Path, cluster: SlurmCluster, *, starts: bool = True, **more: Any) -> Services:
+    made = Services(find_project(), folder)
+    if more:
+        known = made.registry.targets.get("lab")
+        before = known if isinstance(known, Target) else None
+        assert made.registry.targets.put(target_on(cluster, **more), before) is None
+    attach(made)
+    made.registry.start() if starts else made.registry.refresh()
+    return made
+
+
+@pytest.fixture
+def services(folder: Path, cluster: SlurmCluster) -> Iterator[Services]:
+    made = opened(folder, cluster, **LIMIT)
+    yield made
+    made.close()
+
+
+def started(services: Services, **args: Any) -> RunView:
+    plan, record = job(services, **args)
+    assert isinstance(services.registry.launch(plan, record), Launched)
+    return wait_for(lambda: services.registry.get(plan.run_id))
+
+
+def seen(services: Services) -> RunView:
+    found = services.registry.get("id-r1")
+    assert found is not None and found.record is not None
+    return found
+
+
+def told(services: Services) -> str:
+    found = standing(services, seen(services))
+    return found.code if isinstance(found, Reason) else ""
+
+
+def jobs_of(cluster: SlurmCluster) -> list[str]:
+    return sorted(name for _, _, name in cluster.jobs() if name.startswith("lfdash-id-r1-"))
+
+
+@pytest.fixture(autouse=True)
+def fresh(cluster: SlurmCluster) -> int:
+    """How many jobs of earlier tests with these names Slurm still remembers."""
+    return len(jobs_of(cluster))
+
+
+def at_its_limit(services: Services, cluster: SlurmCluster) -> None:
+    """The signal that Slurm sends before a time limit, which it looks at every 30 s only."""
+    cluster.call("scancel", "--batch", "--signal=USR1", wait_for(lambda: seen(services).scheduled).job)
+
+
+def has_won(services: Services, number: int) -> None:
+    """Until an attempt has saved a checkpoint of its own."""
+    wait_for(lambda: seen(services).attempt == number and seen(services).state is RunState.RUNNING, 30)
+    before = max(seen(services).saved.checkpoints, default=0)
+    wait_for(lambda: max(seen(services).saved.checkpoints, default=0) > before, 30)
+
+
+def test_a_real_time_limit_is_gone_on_from(folder: Path, cluster: SlurmCluster) -> None:
+    services = opened(folder, cluster, **LIMIT, time_limit="1")
+    try:
+        started(services, steps=100000, delay=0.01, checkpoints=10)
+        wait_for(lambda: seen(services).attempt == 2, 60)
+        assert services.registry.stop("id-r1", "kill") is None
+        assert wait_end(services.registry, "id-r1", 60).record.last.automatic
+    finally:
+        services.close()
+
+
+def test_a_time_limit_is_gone_on_from_once_by_two_dashboards(
+    services: Services, folder: Path, cluster: SlurmCluster, fresh: int
+) -> None:
+    """To the end of the training, from the last checkpoint each time."""
+    other = opened(folder, cluster)
+    try:
+        started(services, steps=600, delay=0.02, checkpoints=5)
+        for number in (1, 2):
+            has_won(services, number)
+            at_its_limit(services, cluster)
+        wait_for(lambda: seen(services).attempt == 3, 30)
+        view = wait_for(lambda: (v := seen(services)).state is RunState.SUCCEEDED and v, 60)
+    finally:
+        other.close()
+    numbers = [attempt.number for attempt in view.record.attempts]
+    assert len(numbers) > 1 and numbers == list(range(1, len(numbers) + 1))
+    assert [attempt.automatic for attempt in view.record.attempts] == [False, *[True] * (len(numbers) - 1)]
+    assert len(jobs_of(cluster)) - fresh == len(numbers)
+    assert view.paths.console.read_text().count("started\n") == len(numbers)
+    assert (view.path / "attempts" / "002" / "spec.json").read_text().count('"step": 0') == 0
+
+
+def test_not_without_a_step_that_was_won(services: Services, cluster: SlurmCluster) -> None:
+    started(services, steps=100000, delay=0.01)
+    wait_for(lambda: (seen(services).progress.step or 0) > 1)
+    at_its_limit(services, cluster)
+    wait_for(lambda: seen(services).state is RunState.STOPPED, 40)
+    wait_for(lambda: told(services) == "resume_no_step")
+    settled(services)
+    assert seen(services).attempt == 1 and "no checkpoint" in resumed_words(services, "en", seen(services))
+
+
+def test_not_more_often_than_its_target_says(folder: Path, cluster: SlurmCluster) -> None:
+    services = opened(folder, cluster, **{**LIMIT, "resume": 1})
+    try:
+        started(services, steps=100000, delay=0.01, checkpoints=10)
+        for number in (1, 2):
+            has_won(services, number)
+            at_its_limit(services, cluster)
+        wait_for(lambda: seen(services).state is RunState.STOPPED and told(services) == "resume_limit", 40)
+        settled(services)
+        assert seen(services).attempt == 2
+    finally:
+        services.close()
+
+
+def settled(services: Services) -> None:
+    """Until it is decided, in a whole turn of the thread."""
+    turns = Resuming(services)
+    turns.tick()
+    wait_for(lambda: (setattr(turns, "_next", 0.0), turns.tick(), bool(turns._settled))[2])
+
+
+@pytest.mark.parametrize("how", ["stop", "scancel"])
+def test_not_after_somebody_stopped_it(services: Services, cluster: SlurmCluster, how: str) -> None:
+    started(services, steps=100000, delay=0.01, checkpoints=10)
+    wait_for(lambda: seen(services).saved.checkpoints)
+    if how == "stop":
+        assert services.registry.stop("id-r1", "graceful") is None
+    else:
+        cluster.call("scancel", wait_for(lambda: seen(services).scheduled).job)
+    wait_end(services.registry, "id-r1", 40)
+    settled(services)
+    assert seen(services).attempt == 1 and told(services) == ""
+
+
+def test_one_that_makes_room_for_another_goes_on(folder: Path, cluster: SlurmCluster) -> None:
+    services = opened(folder, cluster, partition="spare", resume=1, memory="4000M")
+    try:
+        started(services, steps=600, delay=0.02, checkpoints=10)
+        wait_for(lambda: seen(services).saved.checkpoints, 40)
+        script = folder / "other.sh"
+        script.write_text("#!/bin/sh\nsleep 5\n")
+        for _ in range(2):
+            cluster.call("sbatch", "--mem=4000", "-p", "main", "-o", "/dev/null", str(script))
+        view = wait_for(lambda: (v := seen(services)).attempt == 2 and v, 60)
+        first = view.record.attempts[0]
+        assert first.exit is None or first.exit.by == "signal"
+        view = wait_for(lambda: (v := seen(services)).state is RunState.SUCCEEDED and v, 60)
+        assert [attempt.automatic for attempt in view.record.attempts] == [False, True]
+    finally:
+        services.close()
+
+
+RESUMES = """
+import sys
+from pathlib import Path
+from lfdash.engine import resuming
+from lfdash.engine.services import Services, find_project
+resuming.EVERY_S = 0.1
+services = Services(find_project(), Path(sys.argv[1]))
+turns = resuming.attach(services)
+services.registry.start()
+services.registry._thread.join(60)
+"""
+
+
+@pytest.mark.parametrize(
+    "point", ["resume.before_rename", "resume.after_rename", "resume.files_written", "slurm.sealed", "slurm.submitted"]
+)
+def test_a_dashboard_that_is_killed_while_it_resumes(
+    folder: Path, cluster: SlurmCluster, fresh: int, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 1.0)
+    services = opened(folder, cluster, starts=False, **{**LIMIT, "resume": 1})
+    started(services, steps=4000, delay=0.01, checkpoints=20)
+
+    def has_saved() -> bool:
+        services.registry.refresh()
+        return bool(seen(services).saved.checkpoints and seen(services).scheduled)
+
+    def is_over() -> bool:
+        services.registry.refresh()
+        return seen(services).state is RunState.STOPPED
+
+    wait_for(has_saved, 40)
+    at_its_limit(services, cluster)
+    wait_for(is_over, 40)
+    services.close()
+    done = subprocess.run(
+        [sys.executable, "-c", RESUMES, str(folder)], env={**os.environ, VARIABLE: f"{point}=kill"},
+        capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    later = opened(folder, cluster)
+    try:
+        wait_for(lambda: seen(later).attempt == 2 and (seen(later).progress.step or 0) > 20, 60)
+        assert len(jobs_of(cluster)) - fresh == 2
+        assert [attempt.automatic for attempt in seen(later).record.attempts] == [False, True]
+        assert later.registry.stop("id-r1", "kill") is None
+        assert wait_end(later.registry, "id-r1", 40).attempt == 2
+        settled(later)
+        assert seen(later).attempt == 2
+    finally:
+        later.close()
