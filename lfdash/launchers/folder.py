@@ -37,7 +37,8 @@ def make(
     paths = RunPaths(Path(plan.cwd) / plan.output_dir)
     now = time.time()
     if plan.attempt > 1:
-        return extend(paths, plan, record.with_last(started=now), machine, more)
+        told = {"automatic": True} if record.last.automatic else {}
+        return extend(paths, plan, record.with_last(started=now), machine, {**(more or {}), **told})
     record = replace(record.with_last(started=now), created=now, host=machine.host())
     top = topmost_missing(paths.root.parent)
     try:

@@ -125,9 +125,10 @@ def attempt_of(paths: RunPaths, number: int) -> Attempt | None:
     """An attempt by its control files alone; None for a folder that holds none."""
     if look_mark(paths.attempt(number).spec) is None:
         return None
-    argv = look_json(paths.attempt(number).spec).get("argv")
+    spec = look_json(paths.attempt(number).spec)
+    argv = spec.get("argv")
     words = tuple(map(str, argv)) if isinstance(argv, list) else ()
-    return Attempt(number, words, {})
+    return Attempt(number, words, {}, automatic=spec.get("automatic") is True)
 
 
 def standing(paths: RunPaths, record: RunRecord, poll: Poll) -> tuple[RunRecord, Status, tuple[int, ...]]:

@@ -175,7 +175,7 @@ def test_not_after_somebody_stopped_it(services: Services, cluster: SlurmCluster
 def test_one_that_makes_room_for_another_goes_on(folder: Path, cluster: SlurmCluster) -> None:
     services = opened(folder, cluster, partition="spare", resume=1, memory="4000M")
     try:
-        started(services, steps=600, delay=0.02, checkpoints=10)
+        started(services, steps=100000, delay=0.02, checkpoints=10)
         wait_for(lambda: seen(services).saved.checkpoints, 40)
         script = folder / "other.sh"
         script.write_text("#!/bin/sh\nsleep 5\n")
@@ -184,7 +184,8 @@ def test_one_that_makes_room_for_another_goes_on(folder: Path, cluster: SlurmClu
         view = wait_for(lambda: (v := seen(services)).attempt == 2 and v, 60)
         first = view.record.attempts[0]
         assert first.exit is None or first.exit.by == "signal"
-        view = wait_for(lambda: (v := seen(services)).state is RunState.SUCCEEDED and v, 60)
+        wait_for(lambda: seen(services).state is RunState.RUNNING, 60)
+        assert services.registry.stop("id-r1", "kill") is None
         assert [attempt.automatic for attempt in view.record.attempts] == [False, True]
     finally:
         services.close()

@@ -65,7 +65,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO PriorityTier=10 PreemptMode=OFF
 PartitionName=short Nodes=n1,n2 MaxTime=2 State=UP OverSubscribe=NO PriorityTier=10 PreemptMode=OFF
-PartitionName=spare Nodes=n1,n2 State=UP OverSubscribe=NO PriorityTier=1 PreemptMode=CANCEL GraceTime=5
+PartitionName=spare Nodes=n1,n2 State=UP OverSubscribe=NO PriorityTier=1 PreemptMode=CANCEL GraceTime=0
 """
 NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=4000{gres} State=UNKNOWN"
