@@ -6,7 +6,7 @@ SETUP   = @$(PYTHON) tools/setup.py --venv $(VENV)
 WORKSPACE ?= $(or $(LFDASH_WORKSPACE),workspace)
 CHROMIUM ?= $(shell command -v chromium || echo /usr/bin/chromium)
 
-.PHONY: help run test cases slow lint types texts golden faults faults-short clusters soak e2e pictures bench upstream versions clean setup-run setup-dev
+.PHONY: help run test cases slow lint types texts golden faults faults-short clusters soak e2e pictures bench upstream versions clean setup-run setup-dev setup-ray
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,7 +31,7 @@ faults-short: setup-dev  ## kill, fill, cut and confuse: what a run survives, in
 faults: setup-dev  ## the same with every signal at every point, and with real training (LFDASH_SEED=N repeats)
 	LFDASH_FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
 
-clusters: setup-dev  ## run jobs on a real Slurm of two nodes, on the loopback; needs Debian's slurmctld, slurmd, slurm-client, munge
+clusters: setup-dev setup-ray  ## run jobs on a real Slurm and a real Ray of two nodes, on the loopback; needs Debian's slurmctld, slurmd, slurm-client, munge
 	@PATH="$$PATH:/usr/sbin"; for program in slurmctld slurmd munged sbatch; do command -v $$program >/dev/null || { echo "$$program is missing. On Debian: apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge"; exit 1; }; done
 	$(BIN)/python -m pytest -m clusters --durations=10 $(ARGS)
 
@@ -81,3 +81,13 @@ setup-run:
 
 setup-dev:
 	$(SETUP) --extras train,dev
+
+# Ray of the tests: in an environment of its own, since nothing of the dashboard wants it.
+RAY_VENV   ?= $(or $(LFDASH_RAY),$(if $(LFDASH_TEST_CACHE),$(LFDASH_TEST_CACHE)/ray,.venv-ray))
+RAY_LOCKED := tests/support/clusters/ray-constraints.txt
+
+setup-ray:
+	@cmp -s $(RAY_LOCKED) $(RAY_VENV)/constraints.txt || { \
+	  $(PYTHON) -m venv --clear $(RAY_VENV) && \
+	  $(RAY_VENV)/bin/pip install -q --disable-pip-version-check -c $(RAY_LOCKED) "ray[default]" && \
+	  cp $(RAY_LOCKED) $(RAY_VENV)/constraints.txt; }

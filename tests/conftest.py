@@ -17,7 +17,7 @@ from filelock import FileLock
 from lfdash.llamafactory.locate import Cli, described
 from lfdash.llamafactory.probe import probe
 from tests.support import ROOT
-from tests.support.clusters import slurm
+from tests.support.clusters import ray, slurm
 from tests.support.preloaded import preload
 
 # Two cores are shared by the tests, the server and the training: more threads only wait for each other.
@@ -43,10 +43,10 @@ CACHE = "LFDASH_TEST_CACHE"  # a folder in which several calls of pytest keep wh
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs LLaMA-Factory, or a scheduler, where it is not installed, and say so."""
-    reason = slurm.missing()
-    for item in items if reason else ():
-        if item.get_closest_marker("clusters"):
-            item.add_marker(pytest.mark.skip(reason=reason))
+    for name, reason in (("cluster", slurm.missing()), ("ray_cluster", ray.missing())):
+        for item in items if reason else ():
+            if item.get_closest_marker("clusters") and name in item.fixturenames:
+                item.add_marker(pytest.mark.skip(reason=reason))
     if CLI.exists():
         return
     skip = pytest.mark.skip(reason=f"LLaMA-Factory is not installed: no {CLI.name} beside {sys.executable}")
@@ -79,6 +79,23 @@ def cluster(slurm_session: slurm.SlurmCluster) -> Iterator[slurm.SlurmCluster]:
     slurm_session.clear()
     yield slurm_session
     slurm_session.clear()
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[ray.RayCluster]:
+    """A Ray of this session, with two nodes."""
+    cluster = ray.RayCluster()
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def ray_cluster(ray_session: ray.RayCluster) -> Iterator[ray.RayCluster]:
+    """A Ray without jobs. What a test has killed of it is started again."""
+    ray_session.clear()
+    yield ray_session
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ TABLE = {
 }
 DEFAULT = "local"
 TARGETS = {
+    "ray": "lfdash.launchers.ray:RayLauncher",
     "slurm": "lfdash.launchers.slurm_array:SlurmArrays",
 }
 PROBES = {  # kind of target -> what tests it, made with a `Probe`; a kind without a row cannot be tested

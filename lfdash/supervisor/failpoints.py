@@ -39,6 +39,7 @@ POINTS = (
 CLUSTER_POINTS = (
     "slurm.sealed", "slurm.submitted", "slurm.noted", "slurm.told",
     "array.run_made", "array.made", "array.submitted", "array.run_noted", "array.noted",
+    "ray.sealed", "ray.submitted", "ray.noted", "ray.told",
 )
 
 

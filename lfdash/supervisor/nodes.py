@@ -1,4 +1,5 @@
-"""A run on several nodes: the supervisor on the first one starts `srun`, and that one on each node.
+"""A run on several nodes: the supervisor on the first one starts `srun` (on Ray: ray_nodes.py), and that one on each
+node.
 
 What srun starts is no descendant of whoever called it, and it passes no SIGABRT on. So each node has a supervisor of
 its own beside its part of the training (NodeShim): it sees the wish in the attempt's folder, as the first one
@@ -10,14 +11,18 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
 
 from lfdash.supervisor.processes import MARKER, descendants, kill
+from lfdash.supervisor.remote import sealed_of, take_sealed
 from lfdash.supervisor.shim import PR_SET_CHILD_SUBREAPER, Shim
 
+PR_SET_PDEATHSIG = 1
+RANK = "LFDASH_NODE_RANK"  # which node's part it is, where srun does not say it
 KILL_S = 5.0  # for the nodes to end their parts, before srun is ended
 FIRST, EACH = "--nodes", "--node"  # on the command line
 
@@ -61,10 +66,15 @@ class NodeShim(Shim):
 
     def main(self) -> None:
         """From the start to the exit code."""
+        rank = os.environ.pop(RANK, None)
+        if rank is not None:
+            self.join_ray(rank)
+        self.keep_guarded()
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.bell = self.hang_bell()
         self.heart.stop()
-        env = {**os.environ, MARKER: self.spec["marker"], "NODE_RANK": os.environ.get("SLURM_PROCID", "0")}
+        number = os.environ.get("SLURM_PROCID", "0") if rank is None else rank
+        env = {**os.environ, MARKER: self.spec["marker"], "NODE_RANK": number}
         try:
             process = subprocess.Popen(
                 self.spec["argv"], cwd=self.spec["cwd"], env=env, stdin=subprocess.DEVNULL, start_new_session=True
@@ -76,6 +86,19 @@ class NodeShim(Shim):
         self.watch()
         self.sweep()
         sys.exit(self.code() if self.code() >= 0 else 128 - self.code())
+
+    def join_ray(self, rank: str) -> None:
+        """What Ray does not do as srun does: this part ends with the process of Ray's that started it, and its secrets
+        come by a file of its own."""
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:
+            sys.exit("whoever started this part is gone")
+        names = [str(name) for name in self.spec.get("sealed", [])]
+        try:
+            os.environ.update(take_sealed(self.folder, names, sealed_of(rank)))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            sys.exit(f"the secrets of this run ({', '.join(names)}) cannot be read: {type(error).__name__}: {error}")
 
     def note_ranks(self) -> None:
         """Remembers this node's ranks; child.json is the first node's."""

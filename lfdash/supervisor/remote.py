@@ -88,9 +88,9 @@ def of_another_submission(spec: Mapping[str, Any], env: Mapping[str, str]) -> bo
     return bool(ticket and own and ticket != own)
 
 
-def seal(folder: str, secrets: Mapping[str, str]) -> None:
+def seal(folder: str, secrets: Mapping[str, str], file_name: str = SEALED) -> None:
     """Writes secrets for the supervisor: readable by this user alone. OSError, FileExistsError among them."""
-    descriptor = os.open(os.path.join(folder, SEALED), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(os.path.join(folder, file_name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
         os.write(descriptor, json.dumps(dict(secrets)).encode())
@@ -99,11 +99,16 @@ def seal(folder: str, secrets: Mapping[str, str]) -> None:
         os.close(descriptor)
 
 
-def take_sealed(folder: str, names: list[str]) -> dict[str, str]:
+def sealed_of(rank: str) -> str:
+    """The name of the file that holds the secrets of a node's part."""
+    return f"{SEALED}.{rank}"
+
+
+def take_sealed(folder: str, names: list[str], file_name: str = SEALED) -> dict[str, str]:
     """The secrets of an attempt; their file is gone afterwards. OSError, ValueError when they are not there."""
     if not names:
         return {}
-    path = os.path.join(folder, SEALED)
+    path = os.path.join(folder, file_name)
     with open(path, encoding="utf-8") as file:
         found = json.load(file)
     os.unlink(path)

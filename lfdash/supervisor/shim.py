@@ -128,6 +128,7 @@ class Shim:
         hit("shim.locked")
         if os.path.exists(self.file("child.json")) or not os.path.exists(self.file(RESERVE)):
             self.leave()
+        self.keep_guarded()
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.bell = self.hang_bell()
         self.start_ticks = start_ticks(os.getpid())
@@ -150,6 +151,13 @@ class Shim:
         hit("shim.after_publish")
         if self.wishes is not None:  # a scheduler shows it, and may tell people of a failure
             sys.exit(self.code() if self.code() >= 0 else 128 - self.code())
+
+    def keep_guarded(self) -> None:
+        """Has the attempt's processes ended should this one be killed, where the scheduler would not (guard.py)."""
+        if self.spec.get("guard"):
+            from lfdash.supervisor import guard  # only on a Ray cluster
+
+            guard.start(self.spec["marker"])
 
     def take_lock(self) -> None:
         """Locks the attempt for as long as this process lives, or ends."""

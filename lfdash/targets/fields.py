@@ -121,19 +121,20 @@ FIELDS: Mapping[str, Row] = {
         SLURM, lambda value: None if value in RUNNERS else "target_choice", {"choices": ", ".join(RUNNERS)}
     ),
     "address": Row(RAY, matching(ADDRESS, "target_address")),
+    "token_file": Row(RAY, path),
     "slurm_conf": Row(SLURM, path),
     "partition": Row(SLURM, matching(WORD, "target_text")),
     "account": Row(SLURM, matching(WORD, "target_text")),
     "qos": Row(SLURM, matching(WORD, "target_text")),
     "constraint": Row(SLURM, matching(FEATURES, "target_text")),
     "time_limit": Row(SLURM, matching(TIME, "target_time")),
-    "memory": Row(SLURM, matching(MEMORY, "target_memory")),
+    "memory": Row(CLUSTER, matching(MEMORY, "target_memory")),
     "cpus": Row(CLUSTER, *number(1, 4096)),
     "gpus": Row(CLUSTER, *number(0, 1024)),
     "gpu_type": Row(SLURM, matching(WORD, "target_text")),
     "nodes": Row(CLUSTER, *number(1, 4096)),
     "env": Row(CLUSTER, variables),
-    "save_s": Row(SLURM, *number(0, 65535)),  # what --signal takes
+    "save_s": Row(CLUSTER, *number(0, 65535)),  # what --signal takes
     "resume": Row(SLURM, *number(0, 100)),
     "extra": Row(SLURM, extra),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfdash.launchers import pulse, slurm
+from lfdash.launchers import pulse, ray, slurm
 from lfdash.launchers.slurm import SlurmLauncher
 from tests.support.clusters.launchers import slurm_launcher
 from tests.support.clusters.slurm import SlurmCluster
@@ -14,8 +14,10 @@ from tests.support.clusters.slurm import SlurmCluster
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A heart that stops is noticed after some seconds."""
-    monkeypatch.setattr(slurm, "BEAT_S", 0.5)
-    monkeypatch.setattr(slurm, "SETTLE_S", 1.0)
+    for kind in (slurm, ray):
+        monkeypatch.setattr(kind, "BEAT_S", 0.5)
+        monkeypatch.setattr(kind, "SETTLE_S", 1.0)
+    monkeypatch.setattr(ray, "LOST_S", 6.0)
     monkeypatch.setattr(pulse, "DEAD_S", 6.0)
 
 

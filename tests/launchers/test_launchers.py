@@ -18,7 +18,7 @@ from lfdash.llamafactory.warm import Warm
 from lfdash.outcomes import Refused
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunRecord
-from tests.support.clusters.launchers import slurm_launcher
+from tests.support.clusters.launchers import ray_launcher, slurm_launcher
 from tests.support.runs import ended, plan_for, record_for, wait_for
 from tests.support.warm import kept_warm, warmable_cli
 
@@ -61,11 +61,18 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Warm, Cli]]
 
 
 # the stand-in keeps the same contract, and so does a start from a LLaMA-Factory that is kept warm
-@pytest.fixture(params=[*table.TABLE, "warm", "fake", pytest.param("slurm", marks=pytest.mark.clusters)])
+SCHEDULERS = [pytest.param(name, marks=pytest.mark.clusters) for name in table.TARGETS]
+
+
+@pytest.fixture(params=[*table.TABLE, "warm", "fake", *SCHEDULERS])
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
     if request.param == "slurm":
         cluster = request.getfixturevalue("cluster")
         yield Driver(slurm_launcher(cluster), again=lambda: slurm_launcher(cluster))
+        return
+    if request.param == "ray":
+        ray = request.getfixturevalue("ray_cluster")
+        yield Driver(ray_launcher(ray), again=lambda: ray_launcher(ray))
         return
     if request.param != "warm":
         yield Driver(FakeLauncher() if request.param == "fake" else table.get(request.param))
