@@ -85,6 +85,7 @@ class NodeShim(Shim):
         self.child = process.pid
         self.watch()
         self.sweep()
+        self.dismiss_guard()
         sys.exit(self.code() if self.code() >= 0 else 128 - self.code())
 
     def join_ray(self, rank: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 START = "RAY_JOB_START_TIMEOUT_SECONDS"  # what Ray's head takes for it, too (job_manager.py)
 START_S = 900.0
-OTHERS_S = 15.0  # for the others to end by themselves once one has failed
+OTHERS_S = 5.0  # for the others to end by themselves once one has failed
 RANK = "LFDASH_NODE_RANK"  # nodes.py
 
 

@@ -111,6 +111,7 @@ class Shim:
         self.clock = boot_clock()
         self.ranks = RankWatch()
         self.identity: dict[str, Any] = {}
+        self.guard: int | None = None
         self.mask = log_mask(self.spec.get("secrets", []))
 
     def file(self, name: str) -> str:
@@ -149,6 +150,7 @@ class Shim:
             self.hear(0.0)  # the trainer may have got the same signal, and have ended before it could be passed on
         self.publish(error)
         hit("shim.after_publish")
+        self.dismiss_guard()
         if self.wishes is not None:  # a scheduler shows it, and may tell people of a failure
             sys.exit(self.code() if self.code() >= 0 else 128 - self.code())
 
@@ -157,7 +159,14 @@ class Shim:
         if self.spec.get("guard"):
             from lfdash.supervisor import guard  # only on a Ray cluster
 
-            guard.start(self.spec["marker"])
+            self.guard = guard.start(self.spec["marker"])
+
+    def dismiss_guard(self) -> None:
+        """All that was of this attempt has ended."""
+        if self.guard is not None:
+            from lfdash.supervisor import guard
+
+            guard.dismiss(self.guard)
 
     def take_lock(self) -> None:
         """Locks the attempt for as long as this process lives, or ends."""

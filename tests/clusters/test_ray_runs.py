@@ -184,7 +184,7 @@ def test_a_second_attempt_is_a_job_of_its_own(
     assert isinstance(outcome, Launched)
     assert end_of(launcher, outcome.handle).exit.code == 0
     assert launcher.poll(outcome.handle).exit.attempt == 2
-    ours = {row["submission_id"].rpartition("-")[0] for row in ray_cluster.jobs()}
+    ours = {row["submission_id"].rpartition("-")[0] for row in ray_cluster.jobs(workspace)}
     assert ours == {"lfdash-id-r1-1", "lfdash-id-r1-2"}
 
 
@@ -207,4 +207,4 @@ def test_a_wrong_token_is_refused_and_leaves_nothing(
     outcome = launcher.submit(plan, record_for(plan), {})
     assert outcome == Refused("scheduler_refused", {"reason": "Ray refuses the token, or wants one (403)"})
     assert list((workspace / "saves/m/lora").iterdir()) == []
-    assert ray_cluster.jobs() == []
+    assert ray_cluster.jobs(workspace) == []

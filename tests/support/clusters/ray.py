@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lfdash.supervisor.processes import descendants
+from lfdash.runs.record import Handle
+from lfdash.supervisor.processes import descendants, send
 from tests.support import ROOT
 from tests.support.clusters.slurm import free_ports, until
 
@@ -76,7 +77,7 @@ class RayCluster:
         return {
             **kept, "PATH": f"{home() / 'bin'}:{os.environ.get('PATH', '')}", "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.token_file), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-            "RAY_USAGE_STATS_ENABLED": "0", "RAY_JOB_START_TIMEOUT_SECONDS": "25", "OMP_NUM_THREADS": "1",
+            "RAY_USAGE_STATS_ENABLED": "0", "RAY_JOB_START_TIMEOUT_SECONDS": "15", "OMP_NUM_THREADS": "1",
             "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_health_check_initial_delay_ms": "1000",
             "RAY_health_check_period_ms": "1000",
         }
@@ -106,7 +107,8 @@ class RayCluster:
     def start_second(self) -> None:
         """Starts the second node, and waits until Ray has both."""
         self._ray([str(home() / "bin" / "python"), "-c", SECOND], f"--address=127.0.0.1:{self.gcs}", workers=20300)
-        assert until(lambda: len(self.nodes()) == 2, 60), self.logs()
+        found = re.search(r"--node_id=(\w+)", command_line(self.second()))
+        assert found is not None and until(lambda: found[1] in self.nodes(), 60), self.logs()
 
     def _ray(self, program: Sequence[str], *words: str, workers: int) -> None:
         (agent,) = free_ports(1)
@@ -152,9 +154,11 @@ class RayCluster:
             return [row["raylet"]["nodeId"] for row in rows if row["raylet"].get("state") == "ALIVE"]
         return []
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """What Ray says of all submissions."""
-        return [row for row in self.request("GET", "/api/jobs/") if row.get("submission_id")]
+    def jobs(self, workspace: Path | str = "") -> list[dict[str, Any]]:
+        """What Ray says of all submissions, or of those of a workspace: one that was forgotten may come again when its
+        last process ends."""
+        rows = [row for row in self.request("GET", "/api/jobs/") if row.get("submission_id")]
+        return [row for row in rows if str(workspace) in row["entrypoint"]]
 
     def job(self, job: str) -> dict[str, Any]:
         found: dict[str, Any] = self.request("GET", f"/api/jobs/{job}")
@@ -178,8 +182,26 @@ class RayCluster:
                 os.kill(pid, signal.SIGKILL)
 
     def second(self) -> int:
-        """The raylet of the second node."""
-        return next(pid for pid in self.processes("/raylet/raylet") if "--head" not in command_line(pid))
+        """The raylet of the second node; 0 for none."""
+        return next((pid for pid in self.processes("/raylet/raylet") if "--head" not in command_line(pid)), 0)
+
+    def is_below(self, handle: Handle, raylet: int) -> bool:
+        """Whether a run is on the node of a raylet."""
+        shim = json.loads(handle.paths.attempt(handle.attempt).child.read_text())["shim"]
+        return shim in descendants(raylet)
+
+    @contextmanager
+    def paused(self, part: str) -> Iterator[None]:
+        """What has that in its command line does nothing meanwhile."""
+        found = self.processes(part)
+        assert found, f"no {part}"
+        for pid in found:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in found:
+                os.kill(pid, signal.SIGCONT)
 
     def clear(self) -> None:
         """Ends every job and forgets it, and has both nodes again."""
@@ -194,20 +216,24 @@ class RayCluster:
         for row in self.jobs():
             with suppress(urllib.error.HTTPError):
                 self.request("DELETE", f"/api/jobs/{row['submission_id']}")
-        assert until(lambda: not self.jobs(), 10), self.jobs()
-        if len(self.nodes()) < 2:
-            until(lambda: len(self.nodes()) == 2, 5) or self.start_second()
+        if not self.second():
+            self.start_second()
 
     def restart(self) -> None:
         """Kills all, and starts it anew."""
-        assert self.keeper is not None
-        for _ in range(3):
-            for pid in descendants(self.keeper.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.1)
+        self.kill_all()
         self.start_head()
         self.start_second()
+
+    def kill_all(self) -> None:
+        """SIGKILL to every daemon, every worker and what jobs have started, as when a machine loses its power."""
+        assert self.keeper is not None
+        while left := descendants(self.keeper.pid):
+            stop_and_kill(left)
+
+    def kill_node(self, raylet: int) -> None:
+        """The same to the node of a raylet alone."""
+        stop_and_kill([raylet, *descendants(raylet)])
 
     def logs(self) -> str:
         """The last lines of the logs that tell why it does not start."""
@@ -224,6 +250,12 @@ class RayCluster:
             self.keeper.stdin.close()
             self.keeper.wait(60)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def stop_and_kill(pids: list[int]) -> None:
+    """SIGKILL to all in one moment: nobody sees how another one ends."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        send(pids, number)
 
 
 def command_line(pid: int) -> str:
