@@ -19,8 +19,8 @@ TERM_S = 3.0  # between SIGTERM and SIGKILL; a supervisor that was killed was no
 
 
 def start(marker: str) -> int | None:
-    """Starts one for the processes of an attempt; what `dismiss` wants. To be called before this process becomes the one
-    that orphans come to. None where no process can be made: the run goes on all the same."""
+    """Starts one for the processes of an attempt; what `dismiss` wants. To be called before this process becomes the
+    one that orphans come to. None where no process can be made: the run goes on all the same."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
         child = os.fork()

@@ -14,12 +14,12 @@ WHOLE = Target(
     "lab", "slurm", cli="/opt/lf/bin/llamafactory-cli", python="python3", workspace="/shared/ws", modules=("a/1", "b"),
     container="img.sif", runner="apptainer", slurm_conf="/etc/slurm.conf", partition="gpu", account="p", qos="q",
     constraint="a100&nvlink", time_limit="1-0", memory="64G", cpus=8, gpus=4, gpu_type="a100", nodes=2,
-    env={"A": "x=y z", "B": ""}, save_s=60, extra=("--exclusive", "--mail-type=END,FAIL"),
+    env={"A": "x=y z", "B": ""}, save_s=60, resume=3, extra=("--exclusive", "--mail-type=END,FAIL"),
 )
 
 
 @pytest.mark.parametrize("target", [
-    WHOLE, Target("lab", "slurm"), Target("r", "ray", address="http://head:8265", gpus=0),
+    WHOLE, Target("lab", "slurm"), Target("r", "ray", address="http://head:8265", token_file="/home/a/token", gpus=0),
 ], ids=["whole", "empty", "ray"])
 def test_what_is_shown_is_read_as_the_same(target: Target) -> None:
     assert read(target.name, target.kind, texts_of(target)) == target
