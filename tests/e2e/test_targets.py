@@ -43,6 +43,7 @@ def fill(page: Page, dialog: Locator, label: str, text: str) -> None:
 
 def click(page: Page, name: str) -> None:
     page.click(f".st-key-{name} button")
+    page.mouse.move(5, 5)  # its help covers what is below
     drawn(page)
 
 
