@@ -25,7 +25,7 @@ FIRST = ("address", "partition", "gpus", "time_limit", "cli")  # what most need
 OWN_WORDS = ("cli", "python", "workspace", "slurm_conf")
 NOTHING = ("address", "container")  # empty means that there is none
 GROUPS = {  # the rest, folded; what no group has is in the last one
-    "resources": ("cpus", "memory", "gpu_type", "nodes", "account", "qos", "constraint", "save_s"),
+    "resources": ("cpus", "memory", "gpu_type", "nodes", "account", "qos", "constraint", "save_s", "resume"),
     "environment": ("python", "workspace", "modules", "env", "container", "runner"),
     "expert": (),
 }
