@@ -3,7 +3,6 @@ may be called off, and leaves nothing behind."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -128,22 +127,27 @@ class TargetTests:
 
     def _test(self, target: Target, stop: threading.Event) -> Outcome:
         self._steps[target.name] = Step()
+        try:
+            outcome = self._submitted(target, stop)
+        except Exception as error:  # nothing may leave the page waiting for ever
+            logger.exception("the test of %s", target.name)
+            outcome = Outcome(failure=Failure("failed", {"reason": repr(error)}))
+        return outcome if stop.is_set() else self._kept(target, outcome)
+
+    def _submitted(self, target: Target, stop: threading.Event) -> Outcome:
+        """A test from its job to its end."""
         self._tidy(target)
         probe = new_probe(self._workspace, target, self._cli())
         job = self._make(probe)
         if job is None:
-            return self._kept(target, Outcome(failure=Failure("no_way", {"kind": target.kind})))
+            return Outcome(failure=Failure("no_way", {"kind": target.kind}))
         with self._lock:
             self._ours.add(probe.plan.run_id)
         try:
-            outcome = self._carry_out(probe, job, stop)
-        except Exception as error:  # nothing may leave the page waiting for ever
-            logger.exception("the test of %s", target.name)
-            outcome = Outcome(failure=Failure("failed", {"reason": repr(error)}))
+            return self._carry_out(probe, job, stop)
         finally:
             with self._lock:
                 self._ours.discard(probe.plan.run_id)
-        return outcome if stop.is_set() else self._kept(target, outcome)
 
     def _kept(self, target: Target, outcome: Outcome) -> Outcome:
         """Keeps a result; one that cannot be kept is shown as long as this process lives."""
@@ -158,9 +162,7 @@ class TargetTests:
         over = True
         try:
             self._check()
-            probe.make()
-            descriptor = os.open(probe.folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = probe.make()
             over = False
             job.submit()
             outcome = Waiting(probe, job, stop, self._steps).outcome()

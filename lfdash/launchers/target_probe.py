@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import re
 import secrets
 import shutil
 from contextlib import suppress
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lfdash.files import read_text_file
 from lfdash.launchers.slurm_script import (
     attempt_folder,
     command_of,
@@ -23,6 +27,7 @@ from lfdash.supervisor.target_probe import ANSWER, LOCK, REPORT
 from lfdash.targets.target import Target
 
 FOLDER = f"{PRIVATE}/target_tests"  # in the workspace: a folder for each test that goes on
+NAME = re.compile(r"test-[0-9a-f]{12}")  # of a test; nothing else is taken for one, whoever made its folder
 TARGET = "target"  # in a test's folder: the name of its target
 
 
@@ -62,12 +67,21 @@ class Probe:
         cli = command_of(self.plan, self.target)[: -len(self.plan.argv) + 1 or None]
         return [self.python_there, "-I", "-S", program, self.folder_there, "--", *cli]
 
-    def make(self) -> None:
-        """Makes its folder, in which nothing is told yet. OSError."""
+    def make(self) -> int:
+        """Makes its folder, in which nothing is told yet; the descriptor of the lock, which is held until that is
+        closed. OSError."""
         self.folder.mkdir(parents=True)
-        for name in (REPORT, ANSWER, LOCK):
+        for name in (REPORT, ANSWER):
             (self.folder / name).touch()
-        (self.root / TARGET).write_text(self.target.name, encoding="utf-8")
+        descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # last: from now on it would be tidied up where nobody held the lock
+            (self.root / TARGET).write_text(self.target.name, encoding="utf-8")
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def remove(self) -> None:
         """Takes all of it away; what a job there still writes keeps the folder until it is tidied up."""
@@ -95,12 +109,10 @@ def left_behind(workspace: Path, target: Target) -> list[str]:
         folders = sorted((workspace / FOLDER).iterdir())
     except OSError:
         return []
-    found = []
-    for folder in folders:
-        with suppress(OSError, UnicodeDecodeError):
-            if (folder / TARGET).read_text(encoding="utf-8") == target.name:
-                found.append(folder.name)
-    return found
+    return [
+        folder.name for folder in folders
+        if NAME.fullmatch(folder.name) and read_text_file(folder / TARGET, limit=100) == target.name
+    ]
 
 
 @dataclass(frozen=True)

@@ -62,12 +62,19 @@ def value_of(name: str, text: str) -> Any:
     return text
 
 
-def read(name: str, kind: Kind, texts: Mapping[str, str]) -> Target | tuple[Problem, ...]:
+def read(
+    name: str, kind: Kind, texts: Mapping[str, str], before: Target | None = None
+) -> Target | tuple[Problem, ...]:
     """The target that was typed, or what is wrong with it: problems whose field is that of the target, "name" among
-    them."""
+    them. before: the row whose texts were changed: where a text is as it was, its value stays, with what a text does
+    not show (spaces, line breaks)."""
     table: dict[str, Any] = {"kind": kind}
     for key in names(kind):
-        if (text := texts.get(key, "")).strip():
+        text = texts.get(key, "")
+        if before is not None and text == text_of(key, old := getattr(before, key)):
+            if old != DEFAULTS[key]:
+                table[key] = list(old) if isinstance(old, tuple) else old
+        elif text.strip():
             table[key] = value_of(key, text)
     good = NAME.fullmatch(name) is not None and name != LOCAL
     problems = [] if good else [Problem("name", "target_name", {"value": name, "target": name})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -121,13 +122,13 @@ def test_what_a_dashboard_left_is_tidied_up(tests: TargetTests, cluster: SlurmCl
     for name in ("n1", "n2"):
         cluster.call("scontrol", "update", f"nodename={name}", "state=drain", "reason=test")
     target = target_on(cluster)
-    left = named_probe(workspace, target, "llamafactory-cli", "test-left")
-    left.make()
+    left = named_probe(workspace, target, "llamafactory-cli", "test-0123456789ab")
+    os.close(left.make())
     slurm_probe.SlurmProbe(left).submit()
     assert (left.folder / LOCK).exists() and not nothing_stays(workspace, cluster)
     tests.start(target)
     assert until(lambda: not left.root.exists(), 30)
-    assert "lfdash-test-left-1" not in [name for _, state, name in cluster.jobs() if state == "PENDING"]
+    assert "lfdash-test-0123456789ab-1" not in [name for _, state, name in cluster.jobs() if state == "PENDING"]
 
 
 def test_a_submission_without_an_answer_leaves_no_job(

@@ -196,3 +196,23 @@ def test_a_result_that_somebody_broke_is_none(tests: TargetTests, text: str) -> 
     found = tests.last("lab")
     assert (found is None or found.facts is None) and tests.facts(LAB) is None
     assert tests.last("../../etc/passwd") is None
+
+
+def test_what_cannot_be_made_ends_the_test_too(workspace: Path) -> None:
+    def fails(probe: Probe) -> Job:
+        raise KeyError("ours")
+
+    result = finished(TargetTests(workspace, lambda: "", make=fails))
+    assert result.failure == Failure("failed", {"reason": "KeyError('ours')"})
+
+
+def test_only_folders_of_tests_are_tidied_up(tests: TargetTests, scheduler: Scheduler, workspace: Path) -> None:
+    """A name in the folder becomes one of a job that is canceled."""
+    names = ("test-0123456789ab", "test-0123456789ab,all", "other")
+    for name in names:
+        (workspace / FOLDER / name).mkdir(parents=True)
+        (workspace / FOLDER / name / "target").write_text("lab")
+    scheduler.seen = Seen("NODE_FAIL", waits=False, over=True)
+    finished(tests)
+    assert [path.name for path in sorted((workspace / FOLDER).iterdir())] == sorted(names[1:])
+    assert scheduler.jobs[0].probe.plan.run_id == names[0] and scheduler.jobs[0].canceled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,3 +51,9 @@ def test_all_that_is_wrong_is_told_at_once_and_what_is_missing_at_the_field_that
     ]
     found = read("local", "ray", {})
     assert [(one.field, one.code) for one in found] == [("name", "target_name"), ("address", "target_both")]
+
+
+def test_a_text_that_nobody_changed_keeps_its_value_as_it_is() -> None:
+    """Spaces and line breaks that a text does not show."""
+    before = Target("lab", "slurm", env={"A": " two\nlines=1 "}, extra=("--exclusive ",), gpus=1)
+    assert read("lab", "slurm", {**texts_of(before), "gpus": "2"}, before) == replace(before, gpus=2)

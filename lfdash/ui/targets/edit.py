@@ -79,6 +79,12 @@ def cluster_of(kind: Kind) -> Target:
     return Target("", kind, slurm_conf=typed.get("slurm_conf", "").strip(), address=typed.get("address", "").strip())
 
 
+def meant(kind: Kind) -> Target | tuple[Problem, ...]:
+    """The target that the fields mean, or what is wrong with them."""
+    name = str(st.session_state.get(NAME) or "").strip()
+    return read(name, kind, keys.typed(kind), st.session_state.get(keys.BEFORE))
+
+
 def grouped(kind: Kind) -> dict[str, list[str]]:
     """The folded groups of a kind that have fields, with these."""
     known = names(kind)
@@ -90,7 +96,7 @@ def grouped(kind: Kind) -> dict[str, list[str]]:
 
 def problems_of(kind: Kind) -> Mapping[str, tuple[Problem, ...]]:
     """What is wrong with what was typed, by field. What is missing is told once Save was pressed."""
-    found = read(str(st.session_state.get(NAME) or "").strip(), kind, keys.typed(kind))
+    found = meant(kind)
     tried = bool(st.session_state.get(TRIED))
     problems: dict[str, tuple[Problem, ...]] = {}
     for problem in () if isinstance(found, Target) else found:
@@ -176,7 +182,7 @@ def save(services: Services) -> None:
     before: Target | None = st.session_state.get(keys.BEFORE)
     st.session_state[TRIED] = True
     keyed.catch_up()
-    found = read(str(st.session_state.get(NAME) or "").strip(), kind, keys.typed(kind))
+    found = meant(kind)
     st.session_state.pop(keys.REFUSED, None)
     if not isinstance(found, Target):
         return
