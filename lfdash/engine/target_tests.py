@@ -78,6 +78,11 @@ class TargetTests:
         self._steps: dict[str, Step] = {}
         self._ours: set[str] = set()  # names of tests that go on here: a process does not see its own locks
 
+    @staticmethod
+    def is_possible(target: Target) -> bool:
+        """Whether targets of this kind can be tested at all."""
+        return target.kind in table.PROBES
+
     def start(self, target: Target) -> None:
         """Begins a test, where none of the target goes on."""
         self._of(target.name).start(target.name, lambda stop: self._test(target, stop))

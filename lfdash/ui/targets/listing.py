@@ -146,11 +146,14 @@ def draw_last(services: Services, target: Target) -> None:
 
 def draw_test_button(services: Services, target: Target) -> None:
     """*Test this target*; why not, where it cannot be."""
-    going = services.target_tests.going(target.name) is not None
+    tests = services.target_tests
+    reason = "" if tests.going(target.name) is None else t("target_test.goes_on")
+    if not tests.is_possible(target):
+        reason = t("target_test.why_no_way", kind=t(f"targets.kind_{target.kind}"))
     st.button(
-        t("target_test.button"), key=f"target_test_{target.name}", icon=":material/network_check:", disabled=going,
-        help=t("target_test.goes_on") if going else t("target_test.help"), on_click=services.target_tests.start,
-        args=(target,), type="primary" if services.target_tests.last(target.name) is None else "secondary",
+        t("target_test.button"), key=f"target_test_{target.name}", icon=":material/network_check:",
+        disabled=bool(reason), help=reason or t("target_test.help"), on_click=tests.start, args=(target,),
+        type="primary" if tests.last(target.name) is None else "secondary",
     )
 
 

@@ -15,6 +15,7 @@ from lfdash.engine.services import Services
 from lfdash.engine.target_facts import Failure
 from lfdash.engine.target_offers import TargetOffers, Told
 from lfdash.engine.target_tests import Step, TargetTests
+from lfdash.launchers import table
 from lfdash.launchers.target_probe import Seen
 from lfdash.locales import available
 from lfdash.outcomes import Problem
@@ -103,6 +104,7 @@ def test_a_ray_target_says_what_it_needs_once_it_is_saved(services: Services) ->
     assert "Is missing: “Ray” needs “Address of the Ray dashboard”." in said(app)
     fill(app, "address", "http://head:8265")
     click(app, "target_save")
+    assert app.button(key="target_test_r").disabled == ("ray" not in table.PROBES)
     assert services.registry.targets.read().rows == {"r": Target("r", "ray", address="http://head:8265")}
 
 
