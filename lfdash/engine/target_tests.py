@@ -233,7 +233,8 @@ class Waiting:
                 return Outcome(self._with_clock(report))
             failure = self._failure(report)
             if failure is not None:
-                return Outcome(failure=failure)
+                report = self._report()  # looking took a while
+                return Outcome(self._with_clock(report)) if report.get("done") is True else Outcome(failure=failure)
             self._stop.wait(LOOK_S)
         return Outcome(failure=Failure("canceled"))
 
@@ -269,8 +270,8 @@ class Waiting:
         seen = self._seen
         if not seen.silent:
             self._answered = now
-        if seen.over:
-            self._over = self._over or now
+        self._over = (self._over or now) if seen.over else None
+        if self._over is not None:
             if now - self._over > SETTLE_S:
                 return self._why(seen)
         elif now - self._answered > SILENT_S:

@@ -44,8 +44,8 @@ class SlurmProbe:
         write_supervisor(Path(self.probe.plan.cwd))
         script = self.probe.root / SCRIPT
         write_text_atomic(script, probe_script(self.probe))
-        self._submitted = self._clock()
         self._number = self._jobs.calls.submit(str(script), self.probe.plan.run_id, {})
+        self._submitted = self._clock()  # only an answer that was asked for later can know it
         self._is_there = True
         self._jobs.hurry()
 

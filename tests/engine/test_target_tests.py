@@ -216,3 +216,39 @@ def test_only_folders_of_tests_are_tidied_up(tests: TargetTests, scheduler: Sche
     finished(tests)
     assert [path.name for path in sorted((workspace / FOLDER).iterdir())] == sorted(names[1:])
     assert scheduler.jobs[0].probe.plan.run_id == names[0] and scheduler.jobs[0].canceled
+
+
+def test_one_that_is_not_seen_for_a_moment_is_not_over(tests: TargetTests, scheduler: Scheduler) -> None:
+    """An answer of squeue from before the job was there."""
+
+    class Late(Job):
+        looks = 0
+
+        def look(self) -> Seen:
+            self.looks += 1
+            if self.looks == 1:
+                return Seen(over=True)
+            if self.looks == 2:
+                threading.Event().wait(3 * target_tests.SETTLE_S)
+                return Seen("RUNNING", waits=False)
+            report = self.probe.folder / "report.json"
+            report.write_text('{"done": true}')
+            return Seen("COMPLETED", waits=False, over=True, code=0)
+
+    tests._make = lambda probe: Late(probe, Seen(), lambda _: None)
+    assert finished(tests).facts is not None
+
+
+def test_a_report_that_comes_while_the_scheduler_is_asked_is_one(tests: TargetTests, scheduler: Scheduler) -> None:
+    class Slow(Job):
+        looks = 0
+
+        def look(self) -> Seen:
+            self.looks += 1
+            if self.looks == 2:
+                threading.Event().wait(3 * target_tests.SETTLE_S)
+                (self.probe.folder / "report.json").write_text('{"done": true}')
+            return Seen("COMPLETED", waits=False, over=True, code=0)
+
+    tests._make = lambda probe: Slow(probe, Seen(), lambda _: None)
+    assert finished(tests).facts is not None
