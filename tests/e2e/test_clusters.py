@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from lfdash.targets.store import TargetStore
 from lfdash.targets.target import Target
-from tests.e2e.conftest import Server, drawn, pick_option, serving
+from tests.e2e.conftest import Server, drawn, no_double_click, pick_option, serving
 from tests.e2e.test_train import MINUTES, losses, run_folder, run_name, shown_step, wait_state
-from tests.support.clusters.slurm import SlurmCluster
+from tests.support.clusters.slurm import SlurmCluster, until
+from tests.support.runs import fake_cli
 
 pytestmark = [pytest.mark.clusters, pytest.mark.train_env]
 PICTURES = os.environ.get("LFDASH_PICTURES")  # a folder that gets a picture of each stage
@@ -27,30 +29,54 @@ STRIP = ".st-key-strip"
 BODY = "[data-testid=stMain]"
 
 
-@pytest.fixture
-def server(
-    cluster: SlurmCluster, demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    """A dashboard on a copy of the demo workspace that has a target."""
-    workspace = tmp_path_factory.mktemp("clusters") / "workspace"
-    with serving(demo_workspace, workspace) as running:
+@contextmanager
+def on_target(cluster: SlurmCluster, demo: Path, workspace: Path, **env: str) -> Iterator[Server]:
+    """A dashboard on a copy of the demo workspace that has a target. env: of the dashboard and of what runs there."""
+    with serving(demo, workspace, **env) as running:
         target = Target(
             "lab", "slurm", slurm_conf=str(cluster.conf), python=sys.executable, partition="main", cpus=1,
-            memory="3000M", time_limit="30", env={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            memory="3000M", time_limit="30",
+            env={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **{k: v for k, v in env.items() if k == "FAKE_ARGS"}},
         )
         assert TargetStore(workspace / ".lfdash").put(target, None) is None
         yield running
 
 
 @pytest.fixture
-def tab(browser: Browser, server: Server) -> Iterator[Page]:
-    """A fresh tab, in which every picture is taken."""
+def server(
+    cluster: SlurmCluster, demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """With LLaMA-Factory itself."""
+    with on_target(cluster, demo_workspace, tmp_path_factory.mktemp("clusters") / "workspace") as running:
+        yield running
+
+
+@pytest.fixture
+def stand_in(
+    cluster: SlurmCluster, demo_workspace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """With a program that only logs like LLaMA-Factory, for half an hour: what is told of it is the cluster's."""
+    folder = tmp_path_factory.mktemp("stand_in")
+    env = {"LFDASH_CLI": fake_cli(folder), "FAKE_ARGS": json.dumps({"steps": 9000, "delay": 0.2})}
+    with on_target(cluster, demo_workspace, folder / "workspace", **env) as running:
+        yield running
+
+
+@contextmanager
+def visited(browser: Browser, server: Server) -> Iterator[Page]:
+    """A fresh tab."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     page.goto(server.url)
     page.wait_for_selector(".st-key-start button:enabled", timeout=MINUTES)
     yield page
     context.close()
+
+
+@pytest.fixture
+def tab(browser: Browser, server: Server) -> Iterator[Page]:
+    with visited(browser, server) as page:
+        yield page
 
 
 def picture(page: Page, name: str) -> None:
@@ -162,3 +188,50 @@ def test_a_training_waits_runs_is_stopped_resumed_and_finishes(
     names = {job[2] for job in cluster.jobs()}
     assert {f"lfdash-{record['run_id']}-{number}" for number in (1, 2)} <= names
     assert "LFDASH_TARGET=lab" in (folder / "training_args.yaml").read_text(), "a clone runs there, too"
+
+
+def begin(page: Page, state: str) -> str:
+    """Starts another run; its number on the cluster, once the page shows this state of it."""
+    name = run_name(page)
+    page.click(".st-key-start button")
+    expect(page.locator(f"{STRIP} .lf-name")).to_have_text(name, timeout=MINUTES)
+    label = page.locator(f"{STRIP} .lf-state").first
+    expect(label).to_have_attribute("title", re.compile(rf"^Slurm \d+: {state}"), timeout=MINUTES)
+    return str(label.get_attribute("title")).split()[1].rstrip(":")
+
+
+def test_what_others_do_to_a_job_is_told(browser: Browser, stand_in: Server, cluster: SlurmCluster) -> None:
+    """One that still waits is taken back; one is cancelled on the cluster; its scheduler falls silent."""
+    with visited(browser, stand_in) as page:
+        choose_target(page, "lab")
+        set_nodes(cluster, "drain")
+        waits = begin(page, "PENDING")
+        page.click(".st-key-stop button")
+        wait_state(page, "STOPPED", 1)
+        assert until(lambda: {job: word for job, word, _ in cluster.jobs()}[waits] == "CANCELLED", 20)
+
+        set_nodes(cluster, "resume")
+        no_double_click(page)
+        runs = begin(page, "RUNNING")
+        page.wait_for_function(
+            f"() => parseInt(document.querySelector('{STRIP} .lf-fact b').innerText) >= 2", timeout=MINUTES
+        )
+        cluster.call("scancel", runs)
+        wait_state(page, "STOPPED", 1)
+        expect(page.locator(BODY)).to_contain_text("cancelled on the cluster, not from here")
+        picture(page, "cancelled")
+
+        set_nodes(cluster, "drain")
+        no_double_click(page)
+        begin(page, "PENDING")
+        cluster.pause("slurmctld")
+        expect(page.locator(BODY)).to_contain_text("The scheduler of lab does not answer", timeout=2 * MINUTES)
+        picture(page, "silent")
+        page.get_by_role("link", name="Runs", exact=True).click()
+        expect(page.locator("[data-testid=stDataFrame]").first).to_contain_text("unseen", timeout=MINUTES)
+        picture(page, "silent-runs")
+        page.get_by_role("link", name="Train", exact=True).click()
+        cluster.go_on("slurmctld")
+        expect(page.locator(BODY)).not_to_contain_text("does not answer", timeout=2 * MINUTES)
+        page.click(".st-key-stop button")
+        wait_state(page, "STOPPED", 1)
