@@ -226,9 +226,12 @@ def test_what_others_do_to_a_job_is_told(browser: Browser, stand_in: Server, clu
         begin(page, "PENDING")
         cluster.pause("slurmctld")
         expect(page.locator(BODY)).to_contain_text("The scheduler of lab does not answer", timeout=2 * MINUTES)
+        expect(page.locator(BODY)).not_to_contain_text("LLaMA-Factory is loading")  # nobody knows
         picture(page, "silent")
         page.get_by_role("link", name="Runs", exact=True).click()
         expect(page.locator("[data-testid=stDataFrame]").first).to_contain_text("unseen", timeout=MINUTES)
+        expect(page.locator(BODY)).to_contain_text("Runs there are shown as last seen")
+        expect(page.locator(BODY)).not_to_contain_text("nothing is started from the queue")
         picture(page, "silent-runs")
         page.get_by_role("link", name="Train", exact=True).click()
         cluster.go_on("slurmctld")

@@ -140,8 +140,17 @@ def draw_pointers(shown: Sequence[TableRow]) -> None:
 
 
 def draw_unseen(services: Services) -> None:
-    """What could not be read just now: nothing is known of what goes on there."""
-    unseen = services.registry.watcher.unseen
+    """What could not be read just now: nothing is known of what goes on there. Of runs on a cluster whose scheduler does
+    not answer that is said once for each cluster: they keep nobody from this machine."""
+    watcher = services.registry.watcher
+    unseen = dict(watcher.unseen)
+    silent: dict[str, str] = {}
+    for run in watcher.alive if unseen else ():
+        if run.target and run.unseen and str(run.path) in unseen:
+            silent[run.target] = unseen.pop(str(run.path))
+    for target, why in sorted(silent.items()):
+        words = t("scheduled.unseen_runs", target=markdown_safe(target), reason=markdown_safe(why))
+        st.warning(words, icon=":material/visibility_off:")
     if unseen:
         first = sorted(unseen.items())[:MOST_UNSEEN]
         told = [f"{markdown_safe(readable(path))} ({markdown_safe(why)})" for path, why in first]

@@ -78,6 +78,15 @@ def pending_words(view: RunView) -> str:
     return markdown_safe(" ".join(filter(None, (head, reason_words(said), starts_words(said)))))
 
 
+def handed_words(view: RunView) -> str:
+    """That a run was given to its target and has not begun there, in Markdown: its scheduler sets it up, or has not
+    been asked yet."""
+    said = view.scheduled
+    key = "setting_up" if said is not None else "handed"
+    nodes = said.nodes if said is not None and said.nodes else view.target
+    return markdown_safe(t(f"scheduled.{key}", target=view.target, nodes=nodes))
+
+
 def place_words(view: RunView) -> str:
     """Where a run on a target is, or was: its target, and the nodes and the number of its job as far as the scheduler
     tells; "" for one of this machine."""

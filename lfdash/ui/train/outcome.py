@@ -20,7 +20,14 @@ from lfdash.ui.form.problems import fix_words
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import next_steps
 from lfdash.ui.shared.answers import refusal
-from lfdash.ui.shared.scheduled_words import ended_words, is_silent, pending_words, place_words, state_help
+from lfdash.ui.shared.scheduled_words import (
+    ended_words,
+    handed_words,
+    is_silent,
+    pending_words,
+    place_words,
+    state_help,
+)
 from lfdash.ui.shared.text import language, markdown_safe, t
 from lfdash.ui.train import memory
 
@@ -51,7 +58,7 @@ def draw_outcome(form: Form, view: RunView) -> None:
         draw_going(view)
         draw_place(view)
         lacking = no_checkpoint_in(language(), view, form.services.registry.summaries.get(view).details)
-        if lacking and not view.pending:
+        if lacking and not (view.target and view.state is RunState.STARTING):
             st.caption(f":material/info: {lacking}")
     if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
         st.caption(f":material/help: {t('ui.code_unknown')}")
@@ -80,6 +87,9 @@ def draw_going(view: RunView) -> None:
     """What a run that goes on waits for."""
     if view.pending:
         st.info(pending_words(view), icon=":material/hourglass_top:")
+    elif view.target and view.state is RunState.STARTING:
+        if not view.unseen:
+            st.info(handed_words(view), icon=":material/hourglass_top:")
     elif view.state is RunState.STOPPING and view.stalled:
         st.warning(t("ui.awaiting_stuck"), icon=":material/hourglass_disabled:")
     elif view.state is RunState.STOPPING:

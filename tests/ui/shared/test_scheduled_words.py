@@ -63,6 +63,13 @@ def test_a_run_that_goes_on_there_or_stops_is_not_waiting() -> None:
     assert not replace(WAITING, scheduled=None).pending and not replace(WAITING, state=RunState.STOPPING).pending
 
 
+def test_a_run_that_was_given_away_is_not_said_to_load_anything() -> None:
+    handed = replace(WAITING, scheduled=None)
+    assert words.handed_words(handed) == markdown_safe(t("scheduled.handed", target="lab"))
+    setting_up = replace(WAITING, scheduled=replace(SAID, word="CONFIGURING", nodes="n[1-2]"))
+    assert words.handed_words(setting_up) == markdown_safe(t("scheduled.setting_up", nodes="n[1-2]", target="lab"))
+
+
 def test_the_strip_has_the_schedulers_own_words_and_the_target() -> None:
     html = strip_html(WAITING)
     assert 'title="Slurm 42: PENDING (Resources)"' in html and f">{state_word(PENDING)}</span>" in html
