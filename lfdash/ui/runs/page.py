@@ -140,8 +140,8 @@ def draw_pointers(shown: Sequence[TableRow]) -> None:
 
 
 def draw_unseen(services: Services) -> None:
-    """What could not be read just now: nothing is known of what goes on there. Of runs on a cluster whose scheduler does
-    not answer that is said once for each cluster: they keep nobody from this machine."""
+    """What could not be read just now: nothing is known of what goes on there. Of runs on a cluster whose scheduler
+    does not answer that is said once for each cluster: they keep nobody from this machine."""
     watcher = services.registry.watcher
     unseen = dict(watcher.unseen)
     silent: dict[str, str] = {}
