@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +12,19 @@ from unittest import mock
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lfdash.engine import context
+from lfdash.engine import context, plans
 from lfdash.engine.defaults import fit_to_machine
 from lfdash.engine.forecast import Forecast, Room, forecast
 from lfdash.engine.lacking import lacking
+from lfdash.engine.loading import job_for_run
 from lfdash.engine.memory import world_of
 from lfdash.engine.services import Services
 from lfdash.jobs import checks
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.kinds import EVALUATING, SERVING
 from lfdash.outcomes import Refused
+from lfdash.runs.record import RunState
+from lfdash.runs.view import RunView, Saved
 from lfdash.targets.target import Target
 from lfdash.ui.form import sidebar, state
 from lfdash.ui.form.origin import PRESET_PICK
@@ -235,3 +240,34 @@ def test_the_form_says_what_a_test_found(lab: Services) -> None:
     choose(app, FIELD, f"lab{ROOM}")
     assert app.session_state[COMPUTE] == "fp16"
     assert markdown_safe(t("target.note_old_gpu", was="bf16", target="lab")) in said(app)
+
+
+@pytest.mark.parametrize(("page", "kind"), [("pages/evaluate.py", "eval"), ("pages/export.py", "export")])
+def test_an_evaluation_and_an_export_can_be_given_to_a_target(lab: Services, page: str, kind: str) -> None:
+    app = pages.start()
+    app.session_state["open_devices"] = True
+    pages.good(app.switch_page(page).run())
+    choose(app, f"{kind}.target", f"lab{ROOM}")
+    assert app.button(key="start").help == t("target.start_help", target="lab")
+    assert markdown_safe(pair("lab", row_words(LAB))) in said(app) and "eval.devices" not in fields(app)
+
+
+def test_an_evaluation_of_a_run_is_to_run_where_that_did(lab: Services) -> None:
+    values = {"top.model_path": "models/demo-llama", "train.dataset": ["demo_sft"], "train.output_dir": "r1"}
+    prepared = plans.prepare(lab, JobConfig("train", values).on("lab"), "x")
+    folder = lab.workspace.root / prepared.plan.output_dir
+    folder.mkdir(parents=True)
+    (folder / "training_args.yaml").write_text(prepared.plan.files["training_args.yaml"])
+    adapter = {"base_model_name_or_path": "models/demo-llama", "peft_type": "LORA"}
+    (folder / "adapter_config.json").write_text(json.dumps(adapter))
+    (folder / "adapter_model.safetensors").write_bytes(b"0")
+    view = RunView(
+        "id", "r1", folder, prepared.plan.output_dir, RunState.SUCCEEDED, record=prepared.record, saved=Saved("adapter")
+    )
+    job = job_for_run(lab, EVALUATING, view)
+    assert isinstance(job, JobConfig) and job.target == "lab"
+    chat = job_for_run(lab, SERVING, view)
+    assert isinstance(chat, JobConfig) and chat.target == ""
+    assert lab.registry.targets.remove("lab") is None
+    gone = job_for_run(lab, EVALUATING, view)
+    assert isinstance(gone, JobConfig) and gone.target == ""
