@@ -18,7 +18,7 @@ from lfdash.engine.services import Services
 from lfdash.jobs.kinds import named
 from lfdash.runs.arguments import words
 from lfdash.runs.grouping import Group, grouped, marked_id, metric_of
-from lfdash.runs.table import TableRow
+from lfdash.runs.table import PENDING, TableRow
 from lfdash.runs.values import ARG, SCORE
 from lfdash.ui.launch import sweep_list
 from lfdash.ui.runs import actions, filters, selection, view
@@ -153,6 +153,8 @@ def states_width(data: pa.Table) -> int:
     if lengths is None or len(lengths) == 0:
         return STATES_PX
     marked = data["state"].filter(pc.greater(lengths, 1)).to_pylist()
+    if pc.any(pc.equal(pc.list_flatten(data["state"]), PENDING)).as_py():
+        marked.append([PENDING])  # longer than a state, in some languages
     words = {name: state_word(name) for names in marked for name in names}
     pixels = {name: 22 + sum(15 if letter > "\u2e80" else 8 for letter in word) for name, word in words.items()}
     return min(max([STATES_PX, *(16 + sum(map(pixels.__getitem__, names)) for names in marked)]), 2 * STATES_PX)

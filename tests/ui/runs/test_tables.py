@@ -77,11 +77,13 @@ def test_a_group_is_called_by_its_value() -> None:
     assert words(Group(0.0, (), to=60.0), "when") == "1970-01-01 00:00 – 1970-01-01 00:01"
 
 
-def test_the_column_of_the_states_has_room_for_the_marks() -> None:
+def test_the_column_of_the_states_has_room_for_the_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     def width(*states: list[str]) -> int:
         return tables.states_width(pa.table({"state": pa.array(states, pa.list_(pa.string()))}))
 
     assert width() == width(["SUCCEEDED"]) == width(["SUCCEEDED"], ["FAILED"]) == tables.STATES_PX
     two, three = width(["RUNNING", "stalled"]), width(["RUNNING"], ["RUNNING", "stalled", "best"])
     assert tables.STATES_PX < two < three < width(["RUNNING", *["stalled"] * 9]) == 2 * tables.STATES_PX
+    monkeypatch.setattr(tables, "state_word", lambda name: "В ОЧЕРЕДИ КЛАСТЕРА")
+    assert width(["pending"], ["RUNNING"]) > tables.STATES_PX == width(["RUNNING"])
     assert tables.states_width(pa.table({"name": ["a"]})) == tables.STATES_PX
