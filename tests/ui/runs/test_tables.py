@@ -6,6 +6,7 @@ from unittest.mock import patch
 from zlib import crc32
 
 import pyarrow as pa
+import pytest
 
 from lfdash.engine.services import Services
 from lfdash.runs.grouping import Group
