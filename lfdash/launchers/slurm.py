@@ -28,6 +28,7 @@ from lfdash.launchers import folder
 from lfdash.launchers.base import THIS, Interruption, Launched, Level, MachineIdentity
 from lfdash.launchers.local import has_begun, never_started, try_lock
 from lfdash.launchers.pulse import Pulse, Pulses
+from lfdash.launchers.slurm_accounts import Account
 from lfdash.launchers.slurm_calls import CallError, Job, installed
 from lfdash.launchers.slurm_jobs import OVER, PENDING, SlurmJobs, Snapshot, jobs_of
 from lfdash.launchers.slurm_script import (
@@ -56,6 +57,7 @@ SUBMIT_S = 60.0  # in which a submission is over, one way or the other
 SETTLE_S = 5.0  # for files to be seen that were written right before a job ended
 KILL_S = 15.0  # after a wish to kill, until the job is canceled
 JOB = "job.json"  # in the attempt's folder: the number that Slurm gave it
+ACCOUNT = "account.json"  # in it: what the accounting says of it
 LAST = "scheduler.json"  # in it: what Slurm said last of one whose supervisor wrote no end
 
 INTERRUPTED: Mapping[str, Literal["time_limit", "preempted"]] = {"TIMEOUT": "time_limit", "PREEMPTED": "preempted"}
@@ -255,10 +257,39 @@ class SlurmLauncher:
         begun = has_begun(control)
         if asked and snapshot is not None and not begun and snapshot.left_array(number):
             job = Job(number, "CANCELLED")
+        waits = False
+        if asked and job is None and not pulse.beats:
+            job, waits = self._accounted(watched.conf, number, name)
         signs = Signs(handle, control, spec, wish, begun, pulse, job, asked)
-        over = (job.word in OVER) if job is not None else asked
+        over = (job.word in OVER) if job is not None else asked and not waits
         watched.over = (watched.over or self._clock()) if over else None
         return self._begun(signs, watched) if begun else self._not_begun(signs, watched)
+
+    def _accounted(self, conf: str, number: str, name: str) -> tuple[Job | None, bool]:
+        """What accounting says of a job that squeue does not know (any more), where there is accounting; whether it may
+        be told yet."""
+        accounts = self.jobs(conf).accounts
+        found = accounts.look(number, account_name(number, name))
+        if found is not None and found.word in OVER:
+            return Job(number, found.word), False
+        return None, accounts.waits(number)
+
+    def account(self, handle: Handle) -> Account | None:
+        """What accounting says of the job of an attempt that is over; None where it says nothing, or not yet. Kept in
+        the attempt's folder. OSError when that cannot be read."""
+        control = handle.paths.attempt(handle.attempt)
+        kept = look_json(control.root / ACCOUNT)
+        if kept.get("word"):
+            seconds, memory = real_number(kept.get("seconds")), real_number(kept.get("max_rss"))
+            return Account(str(kept["word"]), "", None if seconds is None else int(seconds),
+                           None if memory is None else int(memory))
+        spec = look_json(control.spec)
+        number, name, _ = self._identity(handle, control, spec)
+        found = self.jobs(conf_of(spec)).accounts.look(number, account_name(number, name))
+        if found is not None and found.word in OVER:
+            told = {"word": found.word, "seconds": found.seconds, "max_rss": found.max_rss}
+            self._notes[control.root / ACCOUNT] = json.dumps(told) + "\n"
+        return found
 
     def _identity(self, handle: Handle, control: AttemptPaths, spec: Mapping[str, Any]) -> tuple[str, str, str]:
         """Number, name and ticket of an attempt's job."""
@@ -413,7 +444,10 @@ class SlurmLauncher:
             if job is not None and job.word not in OVER:  # it is about to be
                 return Interruption("unknown", most, step)
             if job is None:
-                return Interruption("", most, step)
+                number, name, _ = self._identity(handle, control, spec)
+                job, waits = self._accounted(conf_of(spec), number, name)
+                if job is None:
+                    return Interruption("unknown" if waits else "", most, step)
             word = job.word
             self._notes[control.root / LAST] = json.dumps({"word": word, "reason": job.reason}) + "\n"
         return Interruption(INTERRUPTED.get(word, ""), most, step)
@@ -468,6 +502,11 @@ def spec_of(
             "resume": target.resume, "step": resumed_step(plan),
         },
     }
+
+
+def account_name(number: str, name: str) -> str:
+    """What accounting calls a job: those of an array have the array's name."""
+    return name.rpartition("_")[0] if "_" in number else name
 
 
 def resumed_step(plan: LaunchPlan) -> int:

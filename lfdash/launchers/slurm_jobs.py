@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
+from lfdash.launchers.slurm_accounts import Accounts
 from lfdash.launchers.slurm_calls import CallError, Calls, Job
 from lfdash.launchers.slurm_script import task_name
 
@@ -71,11 +72,12 @@ class Snapshot:
 class SlurmJobs:
     """Asks one cluster, in a thread that ends when nobody has asked for a while.
 
-    failure: why the last question had no answer; "" when it had one.
+    failure: why the last question had no answer; "" when it had one. accounts: asks its accounting.
     """
 
     def __init__(self, calls: Calls, clock: Callable[[], float] = time.monotonic) -> None:
         self.calls = calls
+        self.accounts = Accounts(calls, clock)
         self.failure = ""
         self.asked = 0  # how often squeue was called
         self._clock = clock

@@ -17,6 +17,7 @@ import pytest
 from lfdash.launchers import pulse, slurm
 from lfdash.launchers.base import Launched
 from lfdash.launchers.slurm import FILE, JOB, KILL_S, LAST, SETTLE_S, SUBMIT_S, SlurmLauncher, supervisor_folder
+from lfdash.launchers.slurm_accounts import Account
 from lfdash.launchers.slurm_calls import CallError, Job
 from lfdash.launchers.slurm_jobs import OVER, PENDING, Snapshot
 from lfdash.outcomes import Refused
@@ -41,6 +42,7 @@ class Told:
     refuses: CallError | None = None
     submitted: list[tuple[str, str]] = field(default_factory=list)
     failure: str = ""
+    accounts: Any = field(default_factory=lambda: SimpleNamespace(look=lambda *_: None, waits=lambda _: False))
     _last: tuple[Any, Snapshot] | None = None
 
     def clock(self) -> float:
@@ -468,3 +470,31 @@ def test_what_is_forgotten_is_watched_anew(case: Case) -> None:
     case.launcher.release(case.handle, 0)
     assert case.launcher.adopt(case.handle.paths, record_for(plan_for(case.handle.paths.root))) == case.handle
     assert case.poll().phase == "starting"
+
+
+def accounting(told: Told, account: Account | None, *, waits: bool = False) -> None:
+    """A cluster whose accounting says that of every job."""
+    told.accounts = SimpleNamespace(look=lambda *_: account, waits=lambda _: waits)
+
+
+@pytest.mark.parametrize(("word", "state"), [("TIMEOUT", RunState.FAILED), ("CANCELLED", RunState.STOPPED)])
+def test_accounting_tells_how_one_ended_that_squeue_has_forgotten(case: Case, word: str, state: RunState) -> None:
+    case.begin()
+    case.beat(1)
+    case.told.says("RUNNING")
+    assert case.poll().phase == "running"
+    case.told.jobs = []
+    accounting(case.told, None, waits=True)
+    case.later(pulse.DEAD_S + SETTLE_S + 2)
+    case.poll()
+    case.later(SETTLE_S + 1)
+    assert case.poll().phase == "running", "it may be told yet"
+    accounting(case.told, Account(word, NAME, 10, 1 << 30))
+    case.poll()
+    case.later(SETTLE_S + 1)
+    status = case.poll()
+    assert status.phase == "ended" and judge(status, complete=False) is state and word in str(status.exit.error)
+    assert case.launcher.account(case.handle) == Account(word, NAME, 10, 1 << 30)
+    case.launcher.reap()
+    accounting(case.told, None)
+    assert case.launcher.account(case.handle) == Account(word, "", 10, 1 << 30)
