@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from lfdash.engine.registry import ProcessRegistry  # noqa: E402
 from lfdash.launchers import folder, slurm_jobs  # noqa: E402
-from lfdash.launchers.base import Launched  # noqa: E402
+from lfdash.launchers.base import Array, ArrayTask, Launched  # noqa: E402
 from lfdash.launchers.local import LocalLauncher  # noqa: E402
 from lfdash.launchers.slurm import SlurmLauncher  # noqa: E402
 from lfdash.launchers.slurm_calls import Calls, Job  # noqa: E402
@@ -41,7 +41,6 @@ from tests.support.runs import plan_for, record_for, wait_for  # noqa: E402
 
 ANSWER_S = 0.05  # of the stand-in
 WATCHED_S = 15.0  # in which calls of squeue are counted
-CHANGES = {"steps": 100}
 
 
 class StandIn(Calls):
@@ -89,7 +88,7 @@ def local(root: Path, runs: int) -> tuple[ProcessRegistry, int]:
     """A registry with so many runs of this machine."""
     made = []
     for number in range(runs):
-        plan = plan_for(root, name=f"r{number}", **CHANGES)
+        plan = plan_for(root, name=f"r{number}", steps=100)
         paths = folder.make(plan, record_for(plan, "local"))
         assert isinstance(paths, RunPaths)
         begin(paths)
@@ -97,15 +96,15 @@ def local(root: Path, runs: int) -> tuple[ProcessRegistry, int]:
     return ProcessRegistry(root, LocalLauncher(), interval=3600), hold(made)
 
 
-def on_target(root: Path, launcher: SlurmLauncher, runs: int, **job: float) -> ProcessRegistry:
-    """A registry with so many runs of a scheduler."""
+def on_target(root: Path, launcher: SlurmLauncher, runs: int, load: int = 0) -> ProcessRegistry:
+    """A registry with so many runs of a scheduler. load: seconds for which real ones do nothing."""
     registry = ProcessRegistry(root, LocalLauncher(), interval=3600)
     registry.launchers._others[launcher.name] = launcher
     for number in range(runs):
-        plan = launcher.plan(plan_for(root, name=f"r{number}", **(job or CHANGES)))
+        plan = launcher.plan(plan_for(root, name=f"r{number}", steps=100, load=load))
         outcome = launcher.submit(plan, record_for(plan, launcher.name), {})
         assert isinstance(outcome, Launched), outcome
-        if not job:
+        if not load:
             begin(outcome.handle.paths)
     return registry
 
@@ -166,7 +165,16 @@ def real(runs: int, count: int) -> None:
             launcher = slurm_launcher(cluster, asks, memory="20M")
             began = time.perf_counter()
             registry = on_target(Path(there, "workspace"), launcher, runs, load=600)
-            print(f"{runs} submissions: {time.perf_counter() - began:.1f} s")
+            single = time.perf_counter() - began
+            names = [f"r{number}" for number in range(runs)]
+            plans = [launcher.plan(plan_for(Path(there, "array"), name=name, load=600)) for name in names]
+            tasks = [ArrayTask(plan, record_for(plan, launcher.name), {}) for plan in plans]
+            began = time.perf_counter()
+            outcome = launcher.submit_array(Array("lfdash-sweep-x", runs, Path(there, "array", "x.sh")), tasks)
+            assert isinstance(outcome, tuple), outcome
+            array = time.perf_counter() - began
+            print(f"{runs} submissions: {single:.1f} s; as one array: {array:.1f} s; ratio: {array / single:.2f}")
+            cluster.call("scancel", "--name=lfdash-sweep-x")
             registry.refresh()
             wait_for(lambda: "RUNNING" in {state for _, state, _ in cluster.jobs()})
             told(f"{runs} jobs in a real Slurm", looks(registry, count))

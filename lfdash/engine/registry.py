@@ -192,9 +192,9 @@ class ProcessRegistry:
             found = self._found = (shown, {view.run_id: view for view in reversed(shown)})  # the first of an id counts
         return found[1].get(run_id)
 
-    def stop(self, run_id: str, level: Level) -> Refused | None:
-        """Leaves the wish to stop a run; None when it was left. The snapshot says STOPPING when this returns.
-        A job that waits is cancelled instead.
+    def stop(self, run_id: str, level: Level, *, look: bool = True) -> Refused | None:
+        """Leaves the wish to stop a run; None when it was left. The snapshot says STOPPING when this returns, unless
+        whoever stops many looks by himself (`look`). A job that waits is cancelled instead.
 
         Refused: unknown, plain (a run that the plain CLI started), launcher_unknown, not_running, readonly.
         """
@@ -209,7 +209,8 @@ class ProcessRegistry:
         attempts = [view.record.upto(number) for number in view.others] + [view.record]
         with self.watcher.lock:
             refused = [launcher.stop(self.watcher.handle(view.paths, one), level) for one in attempts]
-            self.refresh(everything=False)
+            if look:
+                self.refresh(everything=False)
         return next((one for one in refused if one is None), refused[-1])
 
     # -- secrets ----------------------------------------------------------------------------------------

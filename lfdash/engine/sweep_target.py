@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 
 from lfdash.engine.services import Services
-from lfdash.engine.sweep_records import SweepRecord
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import Sweep
 from lfdash.launchers.base import ArrayLauncher
@@ -46,10 +45,10 @@ def together(services: Services, job: JobConfig, sweep: Sweep) -> ArrayLauncher 
     return launcher if isinstance(launcher, ArrayLauncher) and launcher.most_together() > 1 else None
 
 
-def waits_for_user(services: Services, record: SweepRecord) -> bool:
+def waits_for_user(services: Services, job: JobConfig) -> bool:
     """Whether a sweep's next runs are started only by whoever says so: nobody of this account has used its target as
     it is now, and both may be somebody else's."""
-    target = record.job.target
+    target = job.target
     return bool(target) and not services.registry.dispatcher.trusts(services.launcher_on(target).name)
 
 

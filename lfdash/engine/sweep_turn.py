@@ -77,7 +77,7 @@ class Turn:
                 self.braked = True
                 return True
             study.repeat(("stopped",))
-            if not waits_for_user(self.services, self.record):
+            if not waits_for_user(self.services, self.record.job):
                 self.go_on()
         return any(one.state is TrialState.RUNNING for one in study.trials) or bool(going and study.left)
 
@@ -97,7 +97,7 @@ class Turn:
 
     def lost(self, trial: FrozenTrial) -> None:
         """A trial that goes on, by the journal, and was not handed over."""
-        if not waits_for_user(self.services, self.record):
+        if not waits_for_user(self.services, self.record.job):
             self.hand_over(trial)
 
     def run_id(self, trial: FrozenTrial) -> str:
@@ -262,7 +262,7 @@ class Turn:
         wanted = trial.user_attrs.get("pruned") or trial.user_attrs.get("stopped")
         if wanted and view.state in (RunState.STARTING, RunState.RUNNING):
             failpoints.hit("sweep.stops")
-            self.services.registry.stop(view.run_id, "graceful")
+            self.services.registry.stop(view.run_id, "graceful", look=False)
 
     def tell_end(self, trial: FrozenTrial, view: RunView) -> None:
         """Tells how a trial's run has ended."""

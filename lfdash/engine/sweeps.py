@@ -13,7 +13,7 @@ from filelock import Timeout
 from lfdash.engine import context
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import TAG, State, SweepFolders, SweepRecord, new_record
-from lfdash.engine.sweep_target import Rests, vouch
+from lfdash.engine.sweep_target import Rests, vouch, waits_for_user
 from lfdash.engine.sweep_views import SweepView, view_of
 from lfdash.files import Absent, FileMark, Unreadable, file_mark, readable
 from lfdash.jobs import checks
@@ -210,6 +210,17 @@ class Sweeps:
         """That a sweep's journal cannot be read."""
         path = readable(str(self.folders.of(record.id) / JOURNAL))
         return Refused("sweep_journal", {"name": record.name, "path": path, "reason": readable(why.reason)})
+
+    def waits_for_user(self, view: SweepView) -> bool:
+        """Whether a sweep that is going on starts nothing before somebody says *Go on*: its target is one that nobody
+        of this account has used as it is now (text: `scheduler.sweep_waits`)."""
+        return view.state == "going" and waits_for_user(self.services, view.job)
+
+    def preview(self, job: JobConfig, sweep: Sweep) -> str:
+        """What is submitted for a grid on a target whose scheduler takes arrays; "" elsewhere."""
+        from lfdash.engine.sweep_array import preview
+
+        return preview(self.services, job, sweep)
 
     # -- carried on -------------------------------------------------------------------------------------
 

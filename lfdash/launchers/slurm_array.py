@@ -102,9 +102,9 @@ class SlurmArrays(SlurmLauncher):
                 try_lock(control.lock)
                 if task.secrets:
                     seal(str(control.root), task.secrets)
+                failpoints.hit("array.run_made")
             except OSError as error:
                 return refused_by(error, paths.root)
-            failpoints.hit("array.run_made")
         return None
 
     def _submit_all(

@@ -201,6 +201,23 @@ def test_one_that_somebody_else_cancels_is_told_as_that(dashboard: Dashboard, cl
     assert view is not None and view.state is RunState.STOPPED and found.trials[4].reason == "by_hand"
 
 
+def test_nodes_that_are_drained_let_the_rest_of_an_array_wait(dashboard: Dashboard, cluster: SlurmCluster) -> None:
+    does(dashboard.services, cluster, steps=40, delay=0.02)
+    sweep = dashboard.create(parallel=1)
+
+    def words(found: SweepView) -> set[str]:
+        views = [dashboard.services.registry.get(one.run_id) for one in found.trials]
+        return {view.scheduled.reason for view in views if view and view.scheduled and view.scheduled.word == "PENDING"}
+
+    dashboard.until(sweep, lambda found: any(one.state == "running" for one in found.trials))
+    for name in ("n1", "n2"):
+        cluster.call("scontrol", "update", f"nodename={name}", "state=drain", "reason=test")
+    dashboard.until(sweep, lambda found: any("node" in word.lower() for word in words(found)), 60)
+    for name in ("n1", "n2"):
+        cluster.call("scontrol", "update", f"nodename={name}", "state=resume")
+    assert [one.state for one in dashboard.done(sweep).trials] == ["complete"] * 6
+
+
 def test_a_search_that_learns_is_handed_over_one_by_one(
     dashboard: Dashboard, folder: Path, cluster: SlurmCluster
 ) -> None:

@@ -215,3 +215,24 @@ def test_a_hundred_submissions_are_no_hundred_questions(fake: Fake) -> None:
 def test_all_launchers_of_a_cluster_ask_through_one() -> None:
     one = jobs_of("/a/slurm.conf")
     assert jobs_of("/a/slurm.conf") is one is not jobs_of("/b/slurm.conf")
+
+
+def test_a_job_of_an_array_is_found_by_its_place() -> None:
+    """Also where nobody wrote its number down; one that is not there any more has left."""
+    jobs = [Job("7_0", "RUNNING", comment="t", name="a"), Job("7_1", "PENDING", comment="t", name="a")]
+    seen = Snapshot.of(0.0, [*jobs, Job("8", "RUNNING", comment="u", name="a_1")])
+    assert seen.find("", "a_1", "t") == jobs[1] and seen.find("7_1", "a_1", "t") == jobs[1]
+    assert seen.find("", "a_1", "another") is None and seen.find("", "a_2", "t") is None
+    assert seen.left_array("7_2") and not seen.left_array("7_1")
+    assert not seen.left_array("9_0") and not seen.left_array("9")
+
+
+def test_what_is_canceled_is_canceled_in_one_call(fake: Fake) -> None:
+    fake.table.update({number: Job(number, "PENDING", name=f"n{number}") for number in ("7_0", "7_1", "8")})
+    jobs, clock, look = asks(fake)
+    look()
+    for number in fake.table:
+        jobs.cancel(number, f"n{number}", "")
+    clock.now += EVERY_S
+    look()
+    assert ("cancel", "['7_0', '7_1', '8']") in fake.done

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from lfdash.launchers.slurm_script import (
+    array_script,
+    asked_for,
     batch_script,
     gpus_of,
     limit_s,
@@ -121,6 +123,31 @@ def test_a_time_limit_is_read_as_sbatch_reads_it(limit: str, seconds: int) -> No
 def test_a_short_job_is_not_told_to_stop_as_it_starts() -> None:
     target = Target("lab", "slurm", time_limit="2", save_s=120)
     assert "--signal=B:USR1@60" in words(batch_script(plan_of(), target))
+
+
+def test_an_array_asks_for_what_each_of_its_jobs_would(tmp_path: Path) -> None:
+    target = TARGETS["whole"]
+    plans = [plan_of(run_id=f"id{number}", output_dir=f"saves/{name}") for number, name in enumerate(("a", "it's b"))]
+    text = array_script(plans, target, "lfdash-sweep-x", 1)
+    own = {option for option in words(batch_script(plans[0], target)) if option in set(asked_for(plans[0], target))}
+    assert own <= set(words(text)) and "--array=0-1%1" in words(text) and "--job-name=lfdash-sweep-x" in words(text)
+    assert "exec bash -l ../../batch.sh" in text and "HF_TOKEN" not in text
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_job_of_an_array_runs_the_script_of_its_own_run(tmp_path: Path, place: int) -> None:
+    plans = [plan_of(run_id=name, cwd=str(tmp_path), output_dir=f"saves/{name}") for name in ("a", "it's $b")]
+    for plan in plans:
+        folder = tmp_path / plan.output_dir
+        (folder / "attempts" / "001").mkdir(parents=True)
+        (folder / "batch.sh").write_text('echo "$PWD" $$\n')
+    script = tmp_path / "array.sh"
+    script.write_text(array_script(plans, TARGETS["plain"], "x", 2))
+    with subprocess.Popen(["bash", str(script)], env={**os.environ, "SLURM_ARRAY_TASK_ID": str(place)}) as shell:
+        assert shell.wait(10) == 0
+    folder = tmp_path / plans[place].output_dir / "attempts" / "001"
+    said = (folder / "shim.log").read_text()
+    assert said == f"{folder} {shell.pid}\n", "the batch process itself, which signals reach"
 
 
 def test_a_later_attempt_is_another_job() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from lfdash.launchers.ray import RayLauncher
 from lfdash.launchers.ray_calls import Calls as RayCalls
 from lfdash.launchers.ray_jobs import RayJobs
-from lfdash.launchers.slurm import SlurmLauncher
+from lfdash.launchers.slurm_array import SlurmArrays
 from lfdash.launchers.slurm_calls import Calls
 from lfdash.launchers.slurm_jobs import SlurmJobs
 from lfdash.targets.target import Target
@@ -19,12 +19,12 @@ from tests.support.clusters.slurm import SlurmCluster
 LAB = Target("lab", "slurm", python=sys.executable, memory="100M", cpus=1, save_s=0)
 
 
-def slurm_launcher(cluster: SlurmCluster, jobs: SlurmJobs | None = None, **more: Any) -> SlurmLauncher:
+def slurm_launcher(cluster: SlurmCluster, jobs: SlurmJobs | None = None, **more: Any) -> SlurmArrays:
     """A launcher of a target on a cluster, which asks for itself: another process would do so, too. more: of the
     target."""
     target = replace(LAB, slurm_conf=str(cluster.conf), **more)
     asks = jobs or SlurmJobs(Calls(target.slurm_conf))
-    return SlurmLauncher("slurm:lab", lambda name: target, jobs=lambda conf: asks)
+    return SlurmArrays("slurm:lab", lambda name: target, jobs=lambda conf: asks)
 
 
 def ray_target(cluster: RayCluster, **more: Any) -> Target:
