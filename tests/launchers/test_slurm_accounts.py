@@ -1,5 +1,5 @@
-"""What sacct prints, and how seldom it is asked. Its lines are of the form that sacct(1) documents; a cluster without
-accounting is the real one of tests/clusters."""
+"""What sacct prints, and how seldom it is asked. Its lines are as Slurm 22.05 printed them with a slurmdbd, and of the
+form that sacct(1) documents."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ TOLD = """\
 9|a|b|OUT_OF_ME+|5|
 10_[3-5%2]|lfdash-sweep-y|PENDING|0|
 no line
+2|lfdash-id-r2-1|FAILED|6|
+2.batch|batch|CANCELLED|6|26034176
 11|lfdash-b-1|TIMEOUT||
 """
 
@@ -51,6 +53,7 @@ def test_lines_are_read() -> None:
         "7": Account("COMPLETED", "lfdash-a-1", 3723, 12345678 * 1024),
         "8_2": Account("CANCELLED", "lfdash-sweep-x", 12, 3 << 29),
         "9": Account("OUT_OF_ME", "a|b", 5),
+        "2": Account("FAILED", "lfdash-id-r2-1", 6, 26034176),
         "11": Account("TIMEOUT", "lfdash-b-1"),
     }
 
