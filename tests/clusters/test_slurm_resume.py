@@ -21,7 +21,7 @@ from lfdash.runs.view import Reason, RunView
 from lfdash.supervisor.failpoints import VARIABLE
 from lfdash.targets.target import Target
 from tests.clusters.test_slurm_workspace import job, target_on
-from tests.support.clusters.slurm import SlurmCluster
+from tests.support.clusters.slurm import CONF, SlurmCluster
 from tests.support.runs import fake_cli, wait_end, wait_for
 
 pytestmark = pytest.mark.clusters
@@ -172,7 +172,26 @@ def test_not_after_somebody_stopped_it(services: Services, cluster: SlurmCluster
     assert seen(services).attempt == 1 and told(services) == ""
 
 
-def test_one_that_makes_room_for_another_goes_on(folder: Path, cluster: SlurmCluster) -> None:
+SPARE = """\
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
+PartitionName=spare Nodes=n1,n2 State=UP OverSubscribe=NO PriorityTier=0
+"""
+
+
+@pytest.fixture
+def preempting(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """A Slurm whose partition spare gives its nodes up to the others."""
+    monkeypatch.setattr("tests.support.clusters.slurm.CONF", CONF + SPARE)
+    made = SlurmCluster()
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+
+
+def test_one_that_makes_room_for_another_goes_on(folder: Path, preempting: SlurmCluster) -> None:
+    cluster = preempting
     services = opened(folder, cluster, partition="spare", resume=1, memory="4000M")
     try:
         started(services, steps=100000, delay=0.02, checkpoints=10)
