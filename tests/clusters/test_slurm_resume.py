@@ -138,6 +138,18 @@ def test_not_without_a_step_that_was_won(services: Services, cluster: SlurmClust
     assert seen(services).attempt == 1 and "no checkpoint" in resumed_words(services, "en", seen(services))
 
 
+def test_not_from_the_checkpoint_that_it_began_with(services: Services, cluster: SlurmCluster) -> None:
+    """Else it would go on for ever where the time is too short for a checkpoint."""
+    started(services, steps=100000, delay=0.01, checkpoints=500)
+    has_won(services, 1)
+    at_its_limit(services, cluster)
+    wait_for(lambda: seen(services).attempt == 2 and (seen(services).progress.step or 0) > 500, 40)
+    at_its_limit(services, cluster)
+    wait_for(lambda: seen(services).state is RunState.STOPPED and told(services) == "resume_no_step", 40)
+    settled(services)
+    assert seen(services).attempt == 2 and seen(services).saved.checkpoints == (500,)
+
+
 def test_not_more_often_than_its_target_says(folder: Path, cluster: SlurmCluster) -> None:
     services = opened(folder, cluster, **{**LIMIT, "resume": 1})
     try:
