@@ -61,11 +61,8 @@ SlurmctldTimeout=15
 InactiveLimit=0
 SlurmdParameters=config_overrides
 {gres}{nodes}
-PreemptType=preempt/partition_prio
-PreemptMode=CANCEL
-PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO PriorityTier=10 PreemptMode=OFF
-PartitionName=short Nodes=n1,n2 MaxTime=2 State=UP OverSubscribe=NO PriorityTier=10 PreemptMode=OFF
-PartitionName=spare Nodes=n1,n2 State=UP OverSubscribe=NO PriorityTier=1 PreemptMode=CANCEL GraceTime=0
+PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+PartitionName=short Nodes=n1,n2 MaxTime=2 State=UP OverSubscribe=NO
 """
 NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=4000{gres} State=UNKNOWN"
