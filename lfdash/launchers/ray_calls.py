@@ -102,12 +102,14 @@ class Calls:
             headers["Authorization"] = f"Bearer {read_token(self.token_file)}"
         connection = connect(split, seconds)
         late = threading.Event()
+        opened: list[socket.socket] = []  # the connection forgets it before the answer is read
 
         def end() -> None:
             """A server that goes on sending a little has to end, too."""
             late.set()
-            with suppress(OSError, AttributeError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            for one in opened:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
 
         timer = threading.Timer(seconds, end)
         timer.daemon = True
@@ -115,6 +117,7 @@ class Calls:
         sent = False
         try:
             connection.connect()
+            opened.append(connection.sock)
             sent = True
             connection.request(method, split.path.rstrip("/") + path, body, headers)
             answer = connection.getresponse()
