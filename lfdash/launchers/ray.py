@@ -293,7 +293,7 @@ class RayLauncher:
             if self._clock() - watched.kill > KILL_S:  # its supervisor does not obey, or is not there
                 self.jobs(watched.calls).stop(watched.job)
         if watched.quiet is not None and self._clock() - watched.quiet > LOST_S and (signs.live or not signs.asked):
-            return Status("lost", None, wish, started, why="gone")
+            return self._died(replace(signs, job=None), started)
         if signs.live or pulse.beats:
             status = Status("running", None, wish, started, pulse.elapsed, scheduled=told)
             return status if child else replace(status, phase="starting")

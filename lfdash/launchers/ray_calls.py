@@ -143,6 +143,8 @@ def connect(split: urllib.parse.SplitResult, seconds: float) -> http.client.HTTP
     except ValueError as error:
         raise CallError(f"{split.netloc}: {error}") from error
     host = split.hostname or ""
+    if not host or split.scheme not in ("http", "https"):
+        raise CallError("it is not known where Ray is")
     if split.scheme == "https":
         return http.client.HTTPSConnection(host, port, timeout=seconds, context=ssl.create_default_context())
     return http.client.HTTPConnection(host, port, timeout=seconds)

@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def head() -> Iterator[Head]:
     server = Head()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -140,7 +140,7 @@ def test_a_job_that_ray_has_is_no_refusal(head: Head) -> None:
 
 def test_the_token_goes_to_no_other_host(head: Head, token_file: Path) -> None:
     other = Head()
-    thread = threading.Thread(target=other.serve_forever, daemon=True)
+    thread = threading.Thread(target=other.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     head.answer = lambda method, path: (302, {"Location": f"{other.address}/api/jobs/"}, b"")
     error = refused(Calls(head.address, str(token_file)))
@@ -184,6 +184,11 @@ def test_a_head_that_does_not_come_to_an_end_is_left(head: Head, trickle: bytes)
 def test_nobody_is_there() -> None:
     error = refused(Calls("http://127.0.0.1:1"))
     assert not error.silent and "127.0.0.1:1" in str(error)
+
+
+@pytest.mark.parametrize("address", ["", "http://", "file:///etc/passwd", "ftp://head", "http://head:x"])
+def test_an_address_that_is_none(address: str) -> None:
+    assert not refused(Calls(address)).silent
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"7", b"[" * 100_000, b"\xff\xfe", b""])

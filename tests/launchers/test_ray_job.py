@@ -15,6 +15,7 @@ import yaml
 from lfdash.launchers.ray import check
 from lfdash.launchers.ray_job import job_id, job_text, memory_bytes
 from lfdash.outcomes import Refused
+from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan, make_plan
 from lfdash.targets.target import Target
 from tests.support import GOLDEN
@@ -93,15 +94,15 @@ def test_a_shell_starts_the_supervisor_with_the_environment(tmp_path: Path) -> N
     root = tmp_path / "it's 100% $HOME"
     plan = plan_of(cwd=str(root), cli=str(tmp_path / "b in" / "llamafactory-cli"))
     python = tmp_path / "python"
-    python.write_text(f"#!{sys.executable}\nimport json, os, sys\njson.dump([sys.argv, dict(os.environ)], sys.stdout)\n")
+    code = "import json, os, sys\njson.dump([sys.argv, dict(os.environ)], sys.stdout)"
+    python.write_text(f"#!{sys.executable}\n{code}\n")
     python.chmod(0o755)
-    folder = root / plan.output_dir / "attempts" / "1"
+    folder = RunPaths(root / plan.output_dir).attempt(1).root
     folder.mkdir(parents=True)
     body = yaml.safe_load(job_text(plan, replace(TARGETS["plain"], python=str(python))))
     # as Ray does it (job_supervisor.py)
-    done = subprocess.run(
-        body["entrypoint"], shell=True, env={"PATH": "/usr/bin:/bin", "USE_RAY": "1"}, capture_output=True, text=True
-    )
+    bare = {"PATH": "/usr/bin:/bin", "USE_RAY": "1"}
+    done = subprocess.run(["/bin/sh", "-c", body["entrypoint"]], env=bare, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     argv, env = json.loads((folder / "shim.log").read_text())
     assert argv[1:3] == ["-I", "-S"] and argv[4] == str(folder) and argv[5] == "--"

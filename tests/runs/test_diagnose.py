@@ -269,3 +269,41 @@ def test_what_slurm_says_of_a_run_that_wrote_no_end(word: str, cause: str) -> No
     own = ["Traceback (most recent call last):", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate"]
     found = diagnose(own, None, f"Slurm: {word}")
     assert found is not None and found.id == "gpu_memory"
+
+
+DIED = "Job supervisor actor died: The actor died unexpectedly before finishing this task. The actor"
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("FAILED (Task was killed due to the node running low on memory)", "ray_memory"),
+        (f"FAILED ({DIED} died because its node has died. Node Id: 1 health check failed)", "ray_node"),
+        ("FAILED (Job supervisor actor failed to start within 900.0 seconds)", "ray_no_place"),
+        ("FAILED (Job supervisor actor could not be scheduled: x)", "ray_no_place"),
+        (f"FAILED ({DIED} is dead because its worker process has died)", "ray_supervisor"),
+        ("FAILED (Unexpected error occurred: failed to get job supervisor)", "ray_supervisor"),
+        ("FAILED (Job entrypoint command failed with exit code 137)", "ray_ended"), ("STOPPED", "ray_ended"),
+    ],
+)
+def test_what_ray_says_of_a_run_that_wrote_no_end(said: str, cause: str) -> None:
+    """Where the run itself says nothing."""
+    found = diagnose(["{'loss': '1.0'}"], None, f"Ray: {said}")
+    assert found is not None and found.id == cause
+    own = ["Traceback (most recent call last):", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate"]
+    found = diagnose(own, None, f"Ray: {said}")
+    assert found is not None and found.id == "gpu_memory"
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("Ray: there were no 3 nodes with CPU 8, GPU 4 each within 900 s; the cluster has 2 nodes", "ray_no_place"),
+        ("Ray: a node's part is lost: NodeDiedError: x", "ray_node"),
+        ("Ray: a node's part is lost: WorkerCrashedError: x", "ray_part"),
+        ("Ray: /usr/bin/python3 has no ray; several nodes need a python3 in PATH that has the cluster's", "ray_no_ray"),
+    ],
+)
+def test_what_is_printed_where_the_nodes_of_ray_fail(line: str, cause: str) -> None:
+    found = diagnose([line], 1)
+    assert found is not None and found.id == cause

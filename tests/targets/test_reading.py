@@ -68,6 +68,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("constraint", "a b", "target_text"), ("time_limit", "two days", "target_time"), ("time_limit", 90, "target_time"),
     ("memory", "64 GB", "target_memory"), ("cpus", 0, "target_number"), ("cpus", True, "target_number"),
     ("gpus", -1, "target_number"), ("gpus", "2", "target_number"), ("nodes", 5000, "target_number"),
+    ("token_file", "token", "target_path"), ("token_file", 1, "target_path"),
     ("save_s", 70000, "target_number"), ("extra", "--exclusive", "target_extra"),
     ("extra", ["exclusive"], "target_extra"),
     ("extra", ["--a\\n#SBATCH --b"], "target_extra"), ("extra", ["--a\\u2028--b"], "target_extra"),
