@@ -199,8 +199,16 @@ def test_what_is_not_ray_is_told_as_that(head: Head, answer: bytes) -> None:
 
 def test_an_answer_without_end_is_not_read(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_calls, "MOST_BYTES", 1 << 20)
-    head.answer = says(b"[" + b" " * (2 << 20) + b"]")
-    assert "longer than 1 MiB" in str(refused(Calls(head.address)))
+
+    class Endless(Handler):
+        def do_GET(self) -> None:
+            super().do_GET()
+            with suppress(OSError):  # who asked has gone
+                while True:
+                    self.wfile.write(b" " * (1 << 16))
+
+    head.RequestHandlerClass = Endless
+    assert "longer than 1 MiB" in str(refused(Calls(head.address), 3.0))
 
 
 @pytest.mark.parametrize(

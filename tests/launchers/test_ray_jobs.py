@@ -148,7 +148,7 @@ def test_a_stop_that_is_refused_is_no_reason_not_to_ask(fake: Fake, monkeypatch:
         raise CallError("Can only stop submission type jobs")
 
     monkeypatch.setattr(Fake, "stop", refuse)
-    jobs, clock, settled = asks(fake)
+    jobs, _clock, settled = asks(fake)
     jobs.stop("a")
     assert settled() is not None and jobs.failure == ""
 
