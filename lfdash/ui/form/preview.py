@@ -31,7 +31,7 @@ def next_id(form: Form) -> str:
 def take_id(form: Form) -> str:
     """The same for Start: nothing else gets it any more."""
     found = next_id(form)
-    del st.session_state[form.key(NEXT)]
+    st.session_state.pop(form.key(NEXT))
     return found
 
 
