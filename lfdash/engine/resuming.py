@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import takewhile
 
 from lfdash.engine.resume import prepare_resume, why_not_resumed
@@ -22,7 +24,7 @@ from lfdash.locales import from_environment, in_language
 from lfdash.outcomes import Refused
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.runs.steps import read_steps
-from lfdash.runs.view import CHECKPOINT, Reason, RunView
+from lfdash.runs.view import CHECKPOINT, RunView
 
 EVERY_S = 2.0  # between two looks for such runs
 REST_S = 30.0  # after a refusal that may pass
@@ -31,6 +33,14 @@ PASSING = ("another_launch", "unseen", "busy", "scheduler_refused", "scheduler_s
 ENDED = (RunState.STOPPED, RunState.FAILED)
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a run stands that its scheduler has ended. The text of `scheduler.<code>` is filled with params."""
+
+    code: str
+    params: Mapping[str, str]
 
 
 class Resuming:
@@ -112,7 +122,7 @@ def interruption_of(services: Services, view: RunView) -> Interruption:
     return launcher.interruption(watcher.handle(view.paths, view.record))
 
 
-def standing(services: Services, view: RunView) -> Reason | Refused | None:
+def standing(services: Services, view: RunView) -> Standing | Refused | None:
     """How a run stands that its scheduler may have ended; None for any other end. Refused: not known yet. The text of
     `scheduler.<code>` is filled with the params. OSError when it cannot be seen.
 
@@ -128,13 +138,13 @@ def standing(services: Services, view: RunView) -> Reason | Refused | None:
         return None
     params = {"why": found.why, "most": str(found.most), "done": str(in_a_row(view.record))}
     if in_a_row(view.record) >= found.most:
-        return Reason("resume_limit", params)
+        return Standing("resume_limit", params)
     step = newest_whole(view)
     if step is None or step <= found.step:
-        return Reason("resume_no_step", {**params, "step": str(found.step)})
+        return Standing("resume_no_step", {**params, "step": str(found.step)})
     if not services.registry.dispatcher.trusts(view.record.launcher):
-        return Reason("resume_waits", params)
-    return Reason("resume_next", {**params, "step": str(step)})
+        return Standing("resume_waits", params)
+    return Standing("resume_next", {**params, "step": str(step)})
 
 
 def in_a_row(record: RunRecord) -> int:
@@ -159,7 +169,7 @@ def resumed_words(services: Services, code: str, view: RunView) -> str:
         why = standing(services, view) if is_on_target(view) else None
     except OSError:
         return ""
-    if not isinstance(why, Reason):
+    if not isinstance(why, Standing):
         return ""
     reason = in_language(code, f"scheduler.why_{why.params['why']}")
     return in_language(code, f"scheduler.{why.code}", **{**why.params, "why": reason})

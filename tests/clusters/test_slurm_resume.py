@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from lfdash.engine import resuming
-from lfdash.engine.resuming import Resuming, attach, resumed_words, standing
+from lfdash.engine.resuming import Resuming, Standing, attach, resumed_words, standing
 from lfdash.engine.services import Services, find_project
 from lfdash.launchers.base import Launched
 from lfdash.runs.record import RunState
-from lfdash.runs.view import Reason, RunView
+from lfdash.runs.view import RunView
 from lfdash.supervisor.failpoints import VARIABLE
 from lfdash.targets.target import Target
 from tests.clusters.test_slurm_workspace import job, target_on
@@ -70,7 +70,7 @@ def seen(services: Services) -> RunView:
 
 def told(services: Services) -> str:
     found = standing(services, seen(services))
-    return found.code if isinstance(found, Reason) else ""
+    return found.code if isinstance(found, Standing) else ""
 
 
 def jobs_of(cluster: SlurmCluster) -> list[str]:
