@@ -77,7 +77,7 @@ class RayCluster:
         return {
             **kept, "PATH": f"{home() / 'bin'}:{os.environ.get('PATH', '')}", "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.token_file), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-            "RAY_USAGE_STATS_ENABLED": "0", "RAY_JOB_START_TIMEOUT_SECONDS": "15", "OMP_NUM_THREADS": "1",
+            "RAY_USAGE_STATS_ENABLED": "0", "RAY_JOB_START_TIMEOUT_SECONDS": "25", "OMP_NUM_THREADS": "1",
             "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_health_check_initial_delay_ms": "1000",
             "RAY_health_check_period_ms": "1000",
         }
