@@ -89,6 +89,7 @@ class RayCluster:
         self.keeper = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("keeper.py"))], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,  # what ends the tests as a group is not to end it before the daemons
         )
         self.gcs, self.http = free_ports(2)
         self.start_head()
