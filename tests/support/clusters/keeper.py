@@ -24,8 +24,8 @@ def reap() -> None:
             pass
 
 
-def main() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def serve() -> None:
+    """Until nobody asks any more."""
     for line in sys.stdin:
         asked = json.loads(line)
         done = subprocess.run(
@@ -34,11 +34,19 @@ def main() -> None:
         )
         reap()
         print(json.dumps({"code": done.returncode, "out": done.stdout[-4000:]}), flush=True)
-    end = time.monotonic() + 30
-    while (left := descendants(os.getpid())) and time.monotonic() < end:
-        kill(left)
-        reap()
-        time.sleep(0.05)
+
+
+def main() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        with suppress(BrokenPipeError):  # who asked was ended meanwhile
+            serve()
+    finally:
+        end = time.monotonic() + 30
+        while (left := descendants(os.getpid())) and time.monotonic() < end:
+            kill(left)
+            reap()
+            time.sleep(0.05)
 
 
 if __name__ == "__main__":
