@@ -83,7 +83,7 @@ class ArrayTurn(Turn):
             asked = self.study.ask()
             if asked is None:
                 break
-            failpoints.hit("sweep.asked")
+            failpoints.hit("array.asked")
             if self.is_there(asked):  # of a journal that was put back: it is looked at in the next turn
                 return
             going.append(asked)
@@ -107,7 +107,7 @@ class ArrayTurn(Turn):
         )
         jobs = [(one.plan, one.record) for _, one in made]
         outcome = self.services.registry.dispatcher.launch_array(jobs, array)
-        failpoints.hit("sweep.queued")
+        failpoints.hit("array.queued")
         if isinstance(outcome, Refused):
             self.refused(made, outcome)
             return

@@ -289,7 +289,7 @@ for _ in range(100):
     dashboard.turn()
 """
 POINTS = [
-    "sweep.asked", "sweep.named", "folder.before_rename", "folder.after_rename", "sweep.queued",
+    "array.asked", "sweep.named", "folder.before_rename", "folder.after_rename", "array.queued",
     *(point for point in CLUSTER_POINTS if point.startswith("array.")),
 ]
 

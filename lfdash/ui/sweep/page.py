@@ -70,6 +70,8 @@ def draw_body(services: Services, sweeps: Sweeps, wanted: str, going: bool) -> N
         st.rerun()
     rows = rows_of(services, found)
     draw_head(found, rows)
+    if sweeps.waits_for_user(found):
+        st.warning(t("scheduler.sweep_waits"), icon=":material/front_hand:")
     actions.draw(services, sweeps, found)
     trials.draw(services, found, rows)
     relation.draw(found, rows)

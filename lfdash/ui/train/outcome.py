@@ -8,6 +8,9 @@ import streamlit as st
 
 from lfdash.engine.more import past_end_in
 from lfdash.engine.resume import why_not_resumed
+from lfdash.engine.resuming import resumed_words
+from lfdash.engine.scheduler_words import used_in
+from lfdash.engine.services import Services
 from lfdash.engine.words import no_checkpoint_in, span_in
 from lfdash.jobs.kinds import JobKind, named
 from lfdash.jobs.secret_arguments import hide
@@ -60,8 +63,21 @@ def draw_outcome(form: Form, view: RunView) -> None:
         lacking = no_checkpoint_in(language(), view, form.services.registry.summaries.get(view).details)
         if lacking and not (view.target and view.state is RunState.STARTING):
             st.caption(f":material/info: {lacking}")
+    draw_scheduler(form.services, view)
     if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
         st.caption(f":material/help: {t('ui.code_unknown')}")
+
+
+def draw_scheduler(services: Services, view: RunView) -> None:
+    """Whether a run that its scheduler has ended goes on by itself, and what it took there."""
+    if not view.target:
+        return
+    again = resumed_words(services, language(), view)
+    if again:
+        st.info(markdown_safe(again), icon=":material/autorenew:")
+    used = used_in(services, language(), view)
+    if used:
+        st.caption(f":material/dns: {markdown_safe(used)}")
 
 
 def draw_success(form: Form, view: RunView) -> None:

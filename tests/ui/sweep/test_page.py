@@ -218,6 +218,16 @@ def test_a_sweep_that_has_stopped_itself_says_why(sweeps: Sweeps) -> None:
     assert app.button(key="sweep_go_on").help == t("sweep.go_on_failed", count=3)
 
 
+def test_a_sweep_on_a_target_that_nobody_here_has_used_waits_and_says_so(
+    sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = add_sweep(sweeps, GRID, ENDS[:5])
+    told = t("scheduler.sweep_waits")
+    assert told not in words(visit(view.id))
+    monkeypatch.setattr(Sweeps, "waits_for_user", lambda _self, found: found.id == view.id)
+    assert told in words(visit(view.id))
+
+
 def test_stop_and_go_on_and_a_stale_tab_that_stops_what_is_over(sweeps: Sweeps) -> None:
     view = add_sweep(sweeps, GRID, ENDS[:5])
     app = visit(view.id)

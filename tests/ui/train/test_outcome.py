@@ -17,7 +17,8 @@ from lfdash.locales import in_language
 from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView, Saved, Stall
-from lfdash.ui.shared.text import t
+from lfdash.ui.shared.text import language, t
+from lfdash.ui.train import outcome
 from lfdash.ui.train.outcome import preparing_words
 from tests.support import app
 from tests.support.runs import FIXTURES, plan_for, record_for
@@ -184,3 +185,18 @@ def test_a_training_that_finished_before_its_end_says_at_which_step(services: Se
     early = Progress(step=7, total=1600, percent=0.4375)
     said = show(services, state=RunState.SUCCEEDED, progress=early, saved=Saved())
     assert t("ui.ended_early", step=7, total=1600) in said
+
+
+def test_an_end_by_the_scheduler_says_what_follows_and_what_it_took(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcome, "resumed_words", lambda _services, code, view: f"goes on *{code}* {view.name}")
+    monkeypatch.setattr(outcome, "used_in", lambda _services, code, view: f"took 3 GiB {view.attempt}")
+    record = replace(record_for(plan_for(services.workspace.root)), launcher="slurm:lab")
+    said = show(services, state=RunState.STOPPED, record=record)
+    assert f"goes on \\\\*{language()}" in said and "took 3 GiB 1" in said
+
+
+def test_a_run_of_this_machine_has_no_scheduler(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcome, "resumed_words", lambda *_: "goes on")
+    assert "goes on" not in show(services, state=RunState.STOPPED)
