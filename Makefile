@@ -33,7 +33,7 @@ faults: setup-dev  ## the same with every signal at every point, and with real t
 
 clusters: setup-dev setup-ray  ## run jobs on a real Slurm and a real Ray of two nodes, on the loopback; needs Debian's slurmctld, slurmd, slurm-client, munge
 	@PATH="$$PATH:/usr/sbin"; for program in slurmctld slurmd munged sbatch; do command -v $$program >/dev/null || { echo "$$program is missing. On Debian: apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge"; exit 1; }; done
-	$(BIN)/python -m pytest -m clusters --durations=10 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m clusters --durations=10 $(ARGS)
 
 MINUTES ?= 30
 

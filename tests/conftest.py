@@ -47,6 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items if reason else ():
             if item.get_closest_marker("clusters") and name in item.fixturenames:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    for item in items:
+        if item.get_closest_marker("clusters"):  # one scheduler of a kind: nodes of the same name share their cgroups
+            is_ray = "ray_cluster" in item.fixturenames or "/test_ray_" in item.nodeid or "[ray" in item.nodeid
+            item.add_marker(pytest.mark.xdist_group("ray" if is_ray else "slurm"))
     if CLI.exists():
         return
     skip = pytest.mark.skip(reason=f"LLaMA-Factory is not installed: no {CLI.name} beside {sys.executable}")
