@@ -73,14 +73,14 @@ def told(services: Services) -> str:
     return found.code if isinstance(found, Standing) else ""
 
 
-def jobs_of(cluster: SlurmCluster) -> list[str]:
-    return sorted(name for _, _, name in cluster.jobs() if name.startswith("lfdash-id-r1-"))
+def jobs_of(cluster: SlurmCluster) -> set[str]:
+    return {job for job, _, name in cluster.jobs() if name.startswith("lfdash-id-r1-")}
 
 
 @pytest.fixture(autouse=True)
-def fresh(cluster: SlurmCluster) -> int:
-    """How many jobs of earlier tests with these names Slurm still remembers."""
-    return len(jobs_of(cluster))
+def fresh(cluster: SlurmCluster) -> set[str]:
+    """The jobs of earlier tests with these names, which Slurm still remembers and may forget at any time."""
+    return jobs_of(cluster)
 
 
 def at_its_limit(services: Services, cluster: SlurmCluster) -> None:
@@ -107,7 +107,7 @@ def test_a_real_time_limit_is_gone_on_from(folder: Path, cluster: SlurmCluster) 
 
 
 def test_a_time_limit_is_gone_on_from_once_by_two_dashboards(
-    services: Services, folder: Path, cluster: SlurmCluster, fresh: int
+    services: Services, folder: Path, cluster: SlurmCluster, fresh: set[str]
 ) -> None:
     """To the end of the training, from the last checkpoint each time."""
     other = opened(folder, cluster)
@@ -123,7 +123,7 @@ def test_a_time_limit_is_gone_on_from_once_by_two_dashboards(
     numbers = [attempt.number for attempt in view.record.attempts]
     assert len(numbers) > 1 and numbers == list(range(1, len(numbers) + 1))
     assert [attempt.automatic for attempt in view.record.attempts] == [False, *[True] * (len(numbers) - 1)]
-    assert len(jobs_of(cluster)) - fresh == len(numbers)
+    assert len(jobs_of(cluster) - fresh) == len(numbers)
     assert view.paths.console.read_text().count("started\n") == len(numbers)
     assert (view.path / "attempts" / "002" / "spec.json").read_text().count('"step": 0') == 0
 
@@ -239,7 +239,7 @@ services.registry._thread.join(60)
     "point", ["resume.before_rename", "resume.after_rename", "resume.files_written", "slurm.sealed", "slurm.submitted"]
 )
 def test_a_dashboard_that_is_killed_while_it_resumes(
-    folder: Path, cluster: SlurmCluster, fresh: int, point: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, cluster: SlurmCluster, fresh: set[str], point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 1.0)
     services = opened(folder, cluster, starts=False, **{**LIMIT, "resume": 1})
@@ -265,7 +265,7 @@ def test_a_dashboard_that_is_killed_while_it_resumes(
     later = opened(folder, cluster)
     try:
         wait_for(lambda: seen(later).attempt == 2 and (seen(later).progress.step or 0) > 20, 60)
-        assert len(jobs_of(cluster)) - fresh == 2
+        assert len(jobs_of(cluster) - fresh) == 2
         assert [attempt.automatic for attempt in seen(later).record.attempts] == [False, True]
         assert later.registry.stop("id-r1", "kill") is None
         assert wait_end(later.registry, "id-r1", 40).attempt == 2

@@ -12,7 +12,6 @@ from streamlit.testing.v1 import AppTest
 from lfdash.engine import plans
 from lfdash.engine.services import Services
 from lfdash.runs.plan import ARGS_FILE
-from lfdash.ui.form import preview
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
 
@@ -24,6 +23,7 @@ def preview_page() -> None:
     import streamlit as st
 
     from lfdash.jobs.kinds import DEFAULT
+    from lfdash.ui.form import preview
     from lfdash.ui.form.state import Form
     from lfdash.ui.shared.session import shared_services
 
