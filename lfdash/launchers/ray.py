@@ -43,6 +43,7 @@ from lfdash.supervisor import failpoints, mask
 from lfdash.supervisor.records import give_up, is_given_up
 from lfdash.supervisor.remote import burn_sealed, seal
 from lfdash.targets.target import Target
+from lfdash.targets.trust import allow_token, may_send_token
 
 NAME = "ray"
 BEAT_S = 5.0  # between two beats of a supervisor
@@ -166,6 +167,8 @@ class RayLauncher:
             try_lock(control.lock)
             if secrets:
                 seal(str(control.root), secrets)
+            if target.token_file:
+                allow_token(target.address, target.token_file)
             failpoints.hit("ray.sealed")
             jobs = self.jobs(calls)
             try:
@@ -424,7 +427,10 @@ def told_by(spec: Mapping[str, Any]) -> tuple[Calls, str]:
     """The cluster that an attempt was given to, and the id of its job there."""
     told = spec.get("ray")
     texts = {name: text for name, text in told.items() if isinstance(text, str)} if isinstance(told, dict) else {}
-    return Calls(texts.get("address", ""), texts.get("token_file", "")), texts.get("job", "")
+    address, token_file = texts.get("address", ""), texts.get("token_file", "")
+    if token_file and not may_send_token(address, token_file):  # the folder may be somebody else's
+        token_file = ""
+    return Calls(address, token_file), texts.get("job", "")
 
 
 def hand_over(calls: Calls, body: Mapping[str, Any], job: str) -> None:

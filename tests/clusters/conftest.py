@@ -3,6 +3,8 @@ minds."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lfdash.launchers import pulse, ray, slurm
@@ -12,8 +14,9 @@ from tests.support.clusters.slurm import SlurmCluster
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A heart that stops is noticed after some seconds."""
+def soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A heart that stops is noticed after some seconds; what this user has used is remembered for the test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for kind in (slurm, ray):
         monkeypatch.setattr(kind, "BEAT_S", 0.5)
         monkeypatch.setattr(kind, "SETTLE_S", 1.0)
