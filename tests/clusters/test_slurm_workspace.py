@@ -108,14 +108,18 @@ def test_the_queue_hands_a_job_over_at_once(services: Services) -> None:
     assert wait_end(services.registry, plan.run_id, 40).state is RunState.SUCCEEDED
 
 
-def test_a_job_that_waited_runs_the_script_that_was_shown(services: Services, cluster: SlurmCluster) -> None:
-    """While the queue is paused; what changed meanwhile, and what another process queued for a target that nobody here
-    has used, is not started by itself."""
+def test_a_job_that_waited_runs_the_script_that_was_shown(
+    services: Services, cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the queue is paused; what changed meanwhile, and what another user queued for a target that this one has
+    not used, is not started by itself."""
     registry = services.registry
     registry.queue.change_settings(paused=True)
-    other = Services(find_project(), services.workspace.root)
-    assert isinstance(other.registry.enqueue(*job(other, "r3", steps=1)), Queued)
-    other.close()
+    with monkeypatch.context() as theirs:
+        theirs.setenv("XDG_STATE_HOME", str(tmp_path / "theirs"))
+        other = Services(find_project(), services.workspace.root)
+        assert isinstance(other.registry.enqueue(*job(other, "r3", steps=1)), Queued)
+        other.close()
     wait_for(lambda: [view.waiting.held and view.waiting.held.code for view in registry.waiting] == ["target_waits"])
     registry.queue.change_settings(paused=False)
     old = target_on(cluster)

@@ -8,6 +8,7 @@ whoever daemonises itself gets away.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import re
@@ -16,12 +17,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import IO
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel", "sinfo", "srun")
 NODES = ("n1", "n2")
@@ -61,12 +65,21 @@ SlurmctldTimeout=15
 InactiveLimit=0
 SlurmdParameters=config_overrides
 {gres}{nodes}
-PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
-PartitionName=short Nodes=n1,n2 MaxTime=2 State=UP OverSubscribe=NO
+PartitionName=main Nodes={names} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+PartitionName=short Nodes={names} MaxTime=2 State=UP OverSubscribe=NO
 """
 NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=4000{gres} State=UNKNOWN"
 )
+
+
+@cache
+def turn(names: tuple[str, ...]) -> IO[bytes]:
+    """Waits until no other process has nodes of these names here, and keeps them until this one ends: the kernel's
+    groups of processes are called by them, and two such clusters would end each other's jobs."""
+    lock = Path(tempfile.gettempdir(), f"lfdash-slurm-{'-'.join(names)}.lock").open("wb")  # noqa: SIM115, it stays open
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def missing() -> str:
@@ -115,7 +128,7 @@ class SlurmCluster:
     """A Slurm that is started and stopped. memory_s: how long the controller remembers a job that is over.
 
     gpus: of a node; the devices are plain files, so nothing computes on them. conf: its slurm.conf, which says
-    everything to whoever wants to talk to it. tracking: how jobs are tracked.
+    everything to whoever wants to talk to it. tracking: how jobs are tracked. names: of its nodes.
     """
 
     memory_s: int = 300
@@ -123,6 +136,7 @@ class SlurmCluster:
     gpus: int = 0
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="slurm-")))
     tracking: str = "linuxproc"
+    names: tuple[str, ...] = NODES
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -136,6 +150,7 @@ class SlurmCluster:
 
     def start(self) -> SlurmCluster:
         """Starts everything and waits for both nodes; with cgroups first, where the machine has them."""
+        turn(self.names)
         for name in ("state", "spool", "log"):
             (self.folder / name).mkdir()
         self.folder.chmod(0o755)
@@ -148,11 +163,11 @@ class SlurmCluster:
             self.tracking = tracking
             self._write_conf(cgroups or "")
             self.start_controller()
-            for name in NODES:
+            for name in self.names:
                 self.start_node(name)
             if self.wait_idle(20):
                 return self
-            self._end("slurmctld", *NODES)
+            self._end("slurmctld", *self.names)
         raise RuntimeError(f"Slurm does not start:\n{self.logs()}")
 
     def _munge(self) -> None:
@@ -166,16 +181,16 @@ class SlurmCluster:
 
     def _write_conf(self, cgroups: str) -> None:
         host = socket.gethostname().split(".")[0]
-        port, *ports = free_ports(1 + len(NODES))
+        port, *ports = free_ports(1 + len(self.names))
         nodes = "\n".join(
             NODE.format(
                 name=name, host=host, port=own, cpus=self.cpus, gres=f" Gres=gpu:tiny:{self.gpus}" if self.gpus else "",
-            ) for name, own in zip(NODES, ports, strict=True)
+            ) for name, own in zip(self.names, ports, strict=True)
         )
         user = os.environ.get("USER") or ("root" if os.geteuid() == 0 else str(os.geteuid()))
         self.conf.write_text(CONF.format(
             host=host, user=user, folder=self.folder, port=port, tracking=self.tracking, memory_s=self.memory_s,
-            nodes=nodes, gres="GresTypes=gpu\n" if self.gpus else "",
+            nodes=nodes, names=",".join(self.names), gres="GresTypes=gpu\n" if self.gpus else "",
         ))
         devices = [self.folder / f"gpu{place}" for place in range(self.gpus)]
         for device in devices:
@@ -251,7 +266,7 @@ class SlurmCluster:
 
     def clear(self) -> None:
         """Ends every job, and makes the nodes ready again."""
-        for name in [name for name in ("slurmctld", *NODES) if name in self.daemons]:
+        for name in [name for name in ("slurmctld", *self.names) if name in self.daemons]:
             if self.daemons[name].poll() is not None:
                 self.start_controller() if name == "slurmctld" else self.start_node(name)
             self.go_on(name)
@@ -259,7 +274,7 @@ class SlurmCluster:
         mine = [job for job, state, _ in self.jobs("-t", "pending,running,suspended,completing,configuring")]
         if mine:
             self.call("scancel", *mine)
-        for name in NODES:
+        for name in self.names:
             with suppress(RuntimeError):  # where it is in that state
                 self.call("scontrol", "update", f"nodename={name}", "state=resume")
         assert self.wait_idle(40), self.logs()
@@ -293,7 +308,7 @@ class SlurmCluster:
         if "slurmctld" in self.daemons:
             with suppress(AssertionError, RuntimeError, subprocess.TimeoutExpired):
                 self.clear()
-        self._end(*NODES, "slurmctld", "munged")
+        self._end(*self.names, "slurmctld", "munged")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -309,8 +324,8 @@ def until(look: object, seconds: float) -> bool:
 
 
 def main(words: Sequence[str] = (), env: Mapping[str, str] = os.environ) -> None:
-    """Starts one to play with, until Ctrl-C: python -m tests.support.clusters.slurm"""
-    cluster = SlurmCluster().start()
+    """Starts one to play with, until Ctrl-C: python -m tests.support.clusters.slurm [NODE...]"""
+    cluster = SlurmCluster(names=tuple(words) or NODES).start()
     print(json.dumps({"SLURM_CONF": str(cluster.conf), "tracking": cluster.tracking}), flush=True)
     try:
         signal.pause()
@@ -321,4 +336,4 @@ def main(words: Sequence[str] = (), env: Mapping[str, str] = os.environ) -> None
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
