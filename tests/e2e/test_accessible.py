@@ -246,6 +246,33 @@ def test_what_is_pressed_says_what_it_does(form: Page, server: Server) -> None:
     expect(form.locator(".st-key-runs_csv button:visible")).to_contain_text("Download the runs shown here")
 
 
+def test_ctrl_enter_starts_nothing_from_above_the_form(form: Page) -> None:
+    """In a popover or a dialog it applies what was typed there, and no more."""
+    fill(form, learning_rate="quick")
+    turns = form.locator("[data-say=refused]")
+    button(form, "open_menu").click()
+    box = form.locator(".st-key-config-pasted textarea")
+    box.press_sequentially("stage: sft")
+    box.press("Control+Enter")
+    expect(form.locator(".st-key-config-open_text button:enabled")).to_have_count(1)
+    drawn(form)
+    form.keyboard.press("Escape")
+    form.get_by_role("button", name="Run on a cluster…").click()
+    button(form, "targets_new_slurm").click()
+    dialog = form.get_by_test_id("stDialog")
+    dialog.get_by_text("Environment there", exact=True).click()
+    box = dialog.locator("textarea:visible").first
+    box.press_sequentially("NAME=value")
+    box.press("Control+Enter")
+    drawn(form)
+    form.keyboard.press("Escape")
+    expect(form.get_by_test_id("stDialog")).to_have_count(0)
+    drawn(form)
+    expect(turns).to_have_count(0)
+    form.keyboard.press("Control+Enter")
+    expect(turns).to_have_count(1)
+
+
 def test_a_fix_says_of_what(form: Page) -> None:
     button(form, "open_menu").click()
     form.locator(".st-key-config-pasted textarea").fill("stage: sft\nlora_dropout: '1e-1'\noutput_dir: out/x\n")

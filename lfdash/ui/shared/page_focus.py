@@ -10,6 +10,8 @@ from __future__ import annotations
 # heading. Nobody who went elsewhere is called back.
 # A live region is read aloud when its text changes, and must be there before: so there is one for each name, and a
 # part with `data-say` is what it says. Another `data-turn` says the same words again.
+# Ctrl+Enter also applies what was typed into a text of several lines: in a dialog or a popover it does that alone, and
+# never starts what the form behind it says. The text itself hears of it before: its box lies below this listener.
 # F1 shows the help of the field that has the focus, and reads it aloud; F1 again, Esc or going on hides it.
 FOCUS = """
   const reach = 'a[href], button, input, textarea, summary, [tabindex="0"]';
@@ -31,6 +33,13 @@ FOCUS = """
   document.addEventListener("keydown", (event) => {
     if (event.repeat && ["Enter", " "].includes(event.key) && event.target.closest("button")) event.preventDefault();
   }, true);
+
+  const above = '[role="dialog"], [data-testid="stPopoverBody"]';
+  document.documentElement.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    if (document.querySelector('[data-testid="stDialog"]') || (event.target.closest && event.target.closest(above)))
+      event.stopImmediatePropagation();
+  });
 
   const parts = '[class*="st-key-"], [data-testid="stPopoverBody"]';
   const keyOf = (box) => [...box.classList].find((one) => one.startsWith("st-key-"));
