@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from lfdash.engine.registry import ProcessRegistry  # noqa: E402
-from lfdash.launchers import folder, slurm_jobs  # noqa: E402
+from lfdash.launchers import asking, folder  # noqa: E402
 from lfdash.launchers.base import Array, ArrayTask, Launched  # noqa: E402
 from lfdash.launchers.local import LocalLauncher  # noqa: E402
 from lfdash.launchers.slurm import SlurmLauncher  # noqa: E402
@@ -180,10 +180,10 @@ def real(runs: int, count: int) -> None:
             told(f"{runs} jobs in a real Slurm", looks(registry, count))
             print(squeue_calls(registry, asks))
             cluster.pause("slurmctld")
-            time.sleep(slurm_jobs.EVERY_S)
+            time.sleep(asking.EVERY_S)
             before, began = asks.asked, time.monotonic()
             found = []
-            while time.monotonic() - began < slurm_jobs.STALE_S + slurm_jobs.ASK_S:
+            while time.monotonic() - began < asking.STALE_S + asking.ASK_S:
                 found += looks(registry, 1)
                 time.sleep(0.5)
             told("the same while the controller hangs", found)

@@ -25,6 +25,7 @@ import yaml
 from lfdash.files import look_json, look_mark, real_number, write_text_atomic
 from lfdash.jobs.kinds import named
 from lfdash.launchers import folder
+from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import THIS, Launched, Level, MachineIdentity
 from lfdash.launchers.local import has_begun, never_started, try_lock
 from lfdash.launchers.pulse import Pulse, Pulses
@@ -32,7 +33,6 @@ from lfdash.launchers.ray_calls import Calls, Job
 from lfdash.launchers.ray_job import FILE, job_id, job_text, ticket_of
 from lfdash.launchers.ray_jobs import OVER, PENDING, RayJobs, Snapshot, jobs_of
 from lfdash.launchers.slurm import write_supervisor
-from lfdash.launchers.slurm_calls import CallError
 from lfdash.launchers.slurm_script import there, unfit
 from lfdash.launchers.wishes import leave_wish
 from lfdash.outcomes import Refused, refused_by

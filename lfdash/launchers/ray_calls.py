@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from lfdash.launchers.slurm_calls import CallError
+from lfdash.launchers.asking import CallError
 
 CALL_S = 20.0  # after which a question that has no answer is given up
 MOST_BYTES = 32 << 20  # of an answer

@@ -25,11 +25,12 @@ import yaml
 from lfdash.files import look_json, look_mark, real_number, write_bytes_atomic, write_text_atomic
 from lfdash.jobs.kinds import named
 from lfdash.launchers import folder
+from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import THIS, Interruption, Launched, Level, MachineIdentity
 from lfdash.launchers.local import has_begun, never_started, try_lock
 from lfdash.launchers.pulse import Pulse, Pulses
 from lfdash.launchers.slurm_accounts import Account
-from lfdash.launchers.slurm_calls import CallError, Job, installed
+from lfdash.launchers.slurm_calls import Job, installed
 from lfdash.launchers.slurm_jobs import OVER, PENDING, SlurmJobs, Snapshot, jobs_of
 from lfdash.launchers.slurm_script import (
     FILE,

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lfdash.launchers.slurm_calls import CallError, Calls
+from lfdash.launchers.asking import CallError
+from lfdash.launchers.slurm_calls import Calls
 
 COLUMNS = ("JobID", "JobName", "State", "ElapsedRaw", "MaxRSS")
 AGAIN_S = 60.0  # after a failure, and for a job that is not there yet

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from lfdash.files import write_text_atomic
 from lfdash.launchers import folder
+from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Array, ArrayTask, Launched
 from lfdash.launchers.local import try_lock
 from lfdash.launchers.slurm import JOB, SlurmLauncher, Watched, check, spec_of, write_supervisor
-from lfdash.launchers.slurm_calls import CallError
 from lfdash.launchers.slurm_jobs import SlurmJobs, Snapshot
 from lfdash.launchers.slurm_script import array_script, asked_for, login_of, task_name
 from lfdash.outcomes import Refused, refused_by

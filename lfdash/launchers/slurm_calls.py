@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lfdash.launchers.asking import CallError
+
 CALL_S = 20.0  # after which a program that does not answer is ended
 # What a job gets of this process's environment: what a login has. Secrets may be in the rest, and SBATCH_* would
 # change what was previewed.
@@ -18,14 +20,6 @@ COLUMNS = ("%i", "%T", "%r", "%S", "%N", "%k", "%j")  # squeue(1), --format
 NUMBER = re.compile(r"\d+")
 MAX_ARRAY = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
 DEFAULT_MAX_ARRAY = 1001  # slurm.conf(5), MaxArraySize
-
-
-class CallError(OSError):
-    """A program that failed, was not there or did not answer. silent: it may have done what it was asked for."""
-
-    def __init__(self, reason: str, *, silent: bool = False) -> None:
-        super().__init__(reason)
-        self.silent = silent
 
 
 @dataclass(frozen=True)

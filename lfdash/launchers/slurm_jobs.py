@@ -1,5 +1,4 @@
-"""The jobs of a cluster as they were seen last. A thread of its own asks, for all runs at once, and only while somebody
-wants to know; whoever asks here never waits for a scheduler that does not answer."""
+"""The jobs of a Slurm cluster as they were seen last, and what is wanted of them."""
 
 from __future__ import annotations
 
@@ -10,17 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
+from lfdash.launchers.asking import ASK_S, Asking, CallError
 from lfdash.launchers.slurm_accounts import Accounts
-from lfdash.launchers.slurm_calls import CallError, Calls, Job
+from lfdash.launchers.slurm_calls import Calls, Job
 from lfdash.launchers.slurm_script import task_name
-
-EVERY_S = 3.0  # between two questions at least
-SOON_S = 1.0  # the same, once after something was started or stopped
-SHARE = 10.0  # times as long as an answer took: a controller that is slow is asked less often
-MOST_S = 60.0  # between two questions at most, while there are no answers
-STALE_S = 45.0  # from which age on an answer is none
-FIRST_S = 2.0  # for the first answer is waited, once
-ASK_S = 20.0  # after which squeue is ended
 
 # Slurm's states (squeue(1), JOB STATE CODES): what each means for a run. One that is not listed is taken for "live":
 # nothing is over without evidence.
@@ -69,37 +61,16 @@ class Snapshot:
         return bool(of_array) and job not in self.by_id and number in self.arrays
 
 
-class SlurmJobs:
-    """Asks one cluster, in a thread that ends when nobody has asked for a while.
+class SlurmJobs(Asking[Snapshot]):
+    """Asks one cluster. accounts: asks its accounting."""
 
-    failure: why the last question had no answer; "" when it had one. accounts: asks its accounting.
-    """
+    name = "slurm"
 
     def __init__(self, calls: Calls, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
         self.calls = calls
         self.accounts = Accounts(calls, clock)
-        self.failure = ""
-        self.asked = 0  # how often squeue was called
-        self._clock = clock
-        self._seen: Snapshot | None = None
-        self._answered = threading.Event()  # or failed: nobody waits any more
-        self._lock = threading.Lock()
-        self._busy = False
-        self._again = False  # somebody wanted an answer of a later moment than the one that is being given
-        self._began = float("-inf")
-        self._due = 0.0
-        self._pause = EVERY_S
         self._wanted: dict[tuple[str, str], tuple[str, str, str]] = {}  # (what, job or name) -> how to find it
-
-    def look(self) -> Snapshot | None:
-        """The last answer; None when there is none, or only an old one (`failure` says why). Waits for the very first
-        one, at most FIRST_S and only once."""
-        self._start()
-        if not self._answered.is_set():
-            self._answered.wait(FIRST_S)
-            self._answered.set()
-        seen = self._seen
-        return seen if seen is not None and self._clock() - seen.began < STALE_S else None
 
     def cancel(self, job: str, name: str, ticket: str) -> None:
         """Ends a job soon, and again as long as it is seen."""
@@ -115,40 +86,13 @@ class SlurmJobs:
             self._wanted[("wake", job or name)] = (job, name, ticket)
         self.hurry()
 
-    def hurry(self) -> None:
-        """Has the next question asked soon; not while there are no answers."""
+    def _ask(self) -> Snapshot:
         with self._lock:
-            if not self.failure:
-                self._due, self._again = min(self._due, self._began + SOON_S), self._busy
-        self._start()
-
-    def _start(self) -> None:
-        """Has the thread ask, if it is time."""
-        with self._lock:
-            if self._busy or self._clock() < self._due:
-                return
-            self._busy = True
-        threading.Thread(target=self._work, name="slurm", daemon=True).start()
-
-    def _work(self) -> None:
-        try:
-            with self._lock:
-                known, self._again = dict(self._wanted), False
-            self._carry_out(known)
-            self.asked += 1
-            began = self._began = self._clock()
-            self._seen = Snapshot.of(began, self.calls.jobs(ASK_S))
-            self.failure, self._pause = "", max(EVERY_S, SHARE * (self._clock() - began))
-            self._tidy(known)
-        except OSError as error:
-            self.failure = str(error)
-            self._pause = min(MOST_S, 2 * self._pause)
-        finally:
-            with self._lock:
-                again = self._again and not self.failure
-                self._due = self._began + SOON_S if again else self._clock() + self._pause
-                self._busy = False
-            self._answered.set()
+            known = dict(self._wanted)
+        self._carry_out(known)
+        seen = Snapshot.of(self._begins(), self.calls.jobs(ASK_S))
+        self._tidy(known, seen)
+        return seen
 
     def _carry_out(self, wanted: Mapping[tuple[str, str], tuple[str, str, str]]) -> None:
         """Does what is wanted of the jobs whose numbers are known, in one call each for all. What fails is no reason
@@ -174,11 +118,9 @@ class SlurmJobs:
                     for key in [key for key, own in found.items() if own]:
                         self._wanted.pop(key, None)
 
-    def _tidy(self, wanted: Mapping[tuple[str, str], tuple[str, str, str]]) -> None:
+    def _tidy(self, wanted: Mapping[tuple[str, str], tuple[str, str, str]], seen: Snapshot) -> None:
         """Forgets what has come true: a job that is over, or not there, is canceled. Not one that was asked for in
         this very moment."""
-        seen = self._seen
-        assert seen is not None
         with self._lock:
             for key, how in wanted.items():
                 job = seen.find(*how)

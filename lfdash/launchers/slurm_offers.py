@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from lfdash.launchers.slurm_calls import CallError, Calls, user
+from lfdash.launchers.asking import CallError
+from lfdash.launchers.slurm_calls import Calls, user
 from lfdash.targets.offered import Offer, Offered
 from lfdash.targets.target import Target
 

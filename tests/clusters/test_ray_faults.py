@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.launchers import ray_jobs
+from lfdash.launchers import asking, ray_jobs
 from lfdash.launchers.ray import RayLauncher
 from lfdash.runs.diagnose import diagnose
 from lfdash.runs.record import Handle, RunRecord, RunState, Status
@@ -40,10 +40,10 @@ def moment(request: pytest.FixtureRequest) -> Iterator[random.Random]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray is asked often, and does not answer after seconds already."""
-    monkeypatch.setattr(ray_jobs, "EVERY_S", 0.5)
-    monkeypatch.setattr(ray_jobs, "MOST_S", 2.0)
+    monkeypatch.setattr(asking, "EVERY_S", 0.5)
+    monkeypatch.setattr(asking, "MOST_S", 2.0)
     monkeypatch.setattr(ray_jobs, "ASK_S", 3.0)
-    monkeypatch.setattr(ray_jobs, "STALE_S", 3.0)
+    monkeypatch.setattr(asking, "STALE_S", 3.0)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def seen(launcher: RayLauncher, handle: Handle, until: float) -> list[Status]:
         began = time.monotonic()
         with suppress(OSError):
             found.append(launcher.poll(handle))
-        assert time.monotonic() - began < ray_jobs.FIRST_S + 1, "Ray was waited for"
+        assert time.monotonic() - began < asking.FIRST_S + 1, "Ray was waited for"
         if found and found[-1].phase in ("ended", "lost"):
             break
         time.sleep(0.1)

@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from lfdash.launchers import folder
+from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Launched
 from lfdash.launchers.ray import RayLauncher
 from lfdash.launchers.ray_calls import Calls
 from lfdash.launchers.ray_job import FILE
 from lfdash.launchers.ray_jobs import RayJobs
-from lfdash.launchers.slurm_calls import CallError
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Handle, RunRecord

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.launchers import slurm_calls, slurm_jobs
+from lfdash.launchers import asking, slurm_calls, slurm_jobs
 from lfdash.launchers.slurm import SlurmLauncher
 from lfdash.runs.record import Handle, RunRecord, RunState, Status
 from lfdash.runs.view import judge
@@ -39,10 +39,10 @@ def moment(request: pytest.FixtureRequest) -> Iterator[random.Random]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slurm is asked often, and does not answer after seconds already."""
-    monkeypatch.setattr(slurm_jobs, "EVERY_S", 0.5)
-    monkeypatch.setattr(slurm_jobs, "MOST_S", 2.0)
+    monkeypatch.setattr(asking, "EVERY_S", 0.5)
+    monkeypatch.setattr(asking, "MOST_S", 2.0)
     monkeypatch.setattr(slurm_jobs, "ASK_S", 3.0)
-    monkeypatch.setattr(slurm_jobs, "STALE_S", 3.0)
+    monkeypatch.setattr(asking, "STALE_S", 3.0)
     monkeypatch.setattr(slurm_calls, "CALL_S", 3.0)
 
 
@@ -53,7 +53,7 @@ def seen(launcher: SlurmLauncher, handle: Handle, until: float) -> list[Status]:
         began = time.monotonic()
         with suppress(OSError):
             found.append(launcher.poll(handle))
-        assert time.monotonic() - began < slurm_jobs.FIRST_S + 1, "Slurm was waited for"
+        assert time.monotonic() - began < asking.FIRST_S + 1, "Slurm was waited for"
         if found and found[-1].phase in ("ended", "lost"):
             break
         time.sleep(0.1)

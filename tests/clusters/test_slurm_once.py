@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from lfdash.launchers import folder
+from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Launched
 from lfdash.launchers.slurm import FILE, JOB, SlurmLauncher
-from lfdash.launchers.slurm_calls import CallError, Calls
+from lfdash.launchers.slurm_calls import Calls
 from lfdash.launchers.slurm_jobs import SlurmJobs
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import RunPaths

@@ -16,7 +16,8 @@ from lfdash.engine import target_tests
 from lfdash.engine.target_facts import TargetResult
 from lfdash.engine.target_tests import TargetTests
 from lfdash.launchers import slurm_probe
-from lfdash.launchers.slurm_calls import CallError, Calls
+from lfdash.launchers.asking import CallError
+from lfdash.launchers.slurm_calls import Calls
 from lfdash.launchers.target_probe import FOLDER, named_probe
 from lfdash.supervisor.target_probe import LOCK
 from lfdash.targets.target import Target

@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from lfdash.launchers import pulse, ray
+from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Launched
 from lfdash.launchers.ray import FILE, JOB, KILL_S, LAST, LOST_S, SETTLE_S, SUBMIT_S, RayLauncher
 from lfdash.launchers.ray_calls import Job
 from lfdash.launchers.ray_jobs import OVER, Snapshot
-from lfdash.launchers.slurm_calls import CallError
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import AttemptPaths, RunPaths
 from lfdash.runs.record import Handle, RunRecord, RunState, Scheduled, Status

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from lfdash.launchers import ray_calls
+from lfdash.launchers.asking import CallError
 from lfdash.launchers.ray_calls import Calls, Job, parse_job, read_token, told
-from lfdash.launchers.slurm_calls import CallError
 
 TOKEN = "f" * 64
 Answer = tuple[int, dict[str, str], bytes]

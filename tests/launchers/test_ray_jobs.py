@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
-from lfdash.launchers import ray_jobs
+from lfdash.launchers.asking import EVERY_S, MOST_S, SOON_S, CallError
 from lfdash.launchers.ray_calls import Calls, Job
-from lfdash.launchers.ray_jobs import EVERY_S, MOST_S, SOON_S, STALE_S, RayJobs, Snapshot, jobs_of
-from lfdash.launchers.slurm_calls import CallError
+from lfdash.launchers.ray_jobs import RayJobs, Snapshot, jobs_of
 from tests.support.runs import wait_for
 
 
@@ -77,43 +75,6 @@ def test_many_looks_are_one_question(fake: Fake) -> None:
     assert settled() is not None and jobs.asked == 2
 
 
-def test_a_head_that_fails_is_asked_less_often_and_its_old_answer_ends(fake: Fake) -> None:
-    jobs, clock, settled = asks(fake)
-    assert settled() is not None
-    fake.fails.append(CallError("away", silent=True))
-    before, began = jobs.asked, clock.now
-    while clock.now < began + 300:
-        clock.now += 1
-        settled()
-    assert jobs.failure == "away" and jobs.look() is None
-    assert jobs.asked - before <= 300 / MOST_S + 6
-    fake.fails.clear()
-    clock.now += MOST_S + 1
-    assert settled() is not None and jobs.failure == ""
-
-
-def test_an_answer_grows_old(fake: Fake) -> None:
-    jobs, clock, settled = asks(fake)
-    assert settled() is not None
-    fake.gate.clear()
-    clock.now += STALE_S + 1
-    assert jobs.look() is None
-    fake.gate.set()
-
-
-def test_nobody_waits_for_a_head_that_hangs(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_jobs, "FIRST_S", 0.1)
-    fake.gate.clear()
-    jobs = RayJobs(fake)
-    began = time.monotonic()
-    for _ in range(20):
-        assert jobs.look() is None
-        jobs.stop("a")
-    assert time.monotonic() - began < 2
-    fake.gate.set()
-    wait_for(lambda: not jobs._busy)
-
-
 def test_a_stop_is_asked_for_until_it_has_come_true(fake: Fake) -> None:
     fake.table["a"] = Job("a", "PENDING")
     jobs, clock, settled = asks(fake)
@@ -130,6 +91,30 @@ def test_a_stop_is_asked_for_until_it_has_come_true(fake: Fake) -> None:
     clock.now += EVERY_S + 0.1
     settled()
     assert fake.done.count(("stop", "a")) == before
+
+
+def test_many_stops_do_not_keep_the_question_away(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, clock, settled = asks(fake)
+    settled()
+
+    def slow(self: Fake, job: str, seconds: float = 0.0) -> None:
+        self.done.append(("stop", job))
+        clock.now += 1.0
+
+    monkeypatch.setattr(Fake, "stop", slow)
+    fake.table.update({f"j{number}": Job(f"j{number}", "RUNNING") for number in range(25)})
+    for name in fake.table:
+        with jobs._lock:
+            jobs._unwanted[name] = 0
+    stopped = []
+    for _ in range(3):
+        fake.done.clear()
+        clock.now += MOST_S
+        settled()
+        assert fake.done[-1] == ("jobs", "")
+        stopped += [job for what, job in fake.done if what == "stop"]
+        assert jobs.look() is not None
+    assert len(stopped) == 30 and set(stopped) == set(fake.table)
 
 
 def test_a_head_that_is_silent_is_not_waited_for_twice(fake: Fake) -> None:

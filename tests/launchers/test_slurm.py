@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from lfdash.launchers import pulse, slurm
+from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Launched
 from lfdash.launchers.slurm import FILE, JOB, KILL_S, LAST, SETTLE_S, SUBMIT_S, SlurmLauncher, supervisor_folder
 from lfdash.launchers.slurm_accounts import Account
-from lfdash.launchers.slurm_calls import CallError, Job
+from lfdash.launchers.slurm_calls import Job
 from lfdash.launchers.slurm_jobs import OVER, PENDING, Snapshot
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.launchers.slurm_calls import CallError, Calls, Job, parse_job, said
+from lfdash.launchers.asking import CallError
+from lfdash.launchers.slurm_calls import Calls, Job, parse_job, said
 
 
 def program(folder: Path, name: str, body: str) -> None:

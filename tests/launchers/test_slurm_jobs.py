@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
-from lfdash.launchers import slurm_jobs
-from lfdash.launchers.slurm_calls import CallError, Calls, Job
-from lfdash.launchers.slurm_jobs import EVERY_S, MOST_S, SOON_S, STALE_S, SlurmJobs, Snapshot, jobs_of
+from lfdash.launchers.asking import EVERY_S, SOON_S, CallError
+from lfdash.launchers.slurm_calls import Calls, Job
+from lfdash.launchers.slurm_jobs import SlurmJobs, Snapshot, jobs_of
 from tests.support.runs import wait_for
 
 
@@ -82,54 +81,6 @@ def test_five_hundred_runs_are_one_question(fake: Fake) -> None:
     clock.now += 0.2
     look()
     assert questions(fake) == 2
-
-
-def test_nobody_looks_and_nothing_is_asked(fake: Fake) -> None:
-    asks(fake)
-    assert questions(fake) == 0
-
-
-def test_a_scheduler_that_hangs_is_waited_for_once_and_shortly(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slurm_jobs, "FIRST_S", 0.2)
-    fake.gate.clear()
-    jobs, _, _ = asks(fake)
-    assert jobs.look() is None
-    began = time.monotonic()
-    assert [jobs.look() for _ in range(200)] == [None] * 200
-    assert time.monotonic() - began < 0.2 * 200, "each look has waited"
-    fake.gate.set()
-    wait_for(lambda: jobs.look() is not None)
-
-
-def test_one_that_does_not_answer_is_asked_less_and_less(fake: Fake) -> None:
-    fake.fails.append("Unable to contact slurm controller")
-    jobs, clock, look = asks(fake)
-    pauses, last = [], clock.now
-    look()
-    for _ in range(2000):
-        before = questions(fake)
-        clock.now += 0.5
-        look()
-        if questions(fake) > before:
-            pauses.append(clock.now - last)
-            last = clock.now
-    assert pauses[:4] == [6.0, 12.0, 24.0, 48.0] and set(pauses[4:]) == {MOST_S}
-    assert jobs.look() is None and jobs.failure == "Unable to contact slurm controller"
-    fake.fails.clear()
-    clock.now += MOST_S
-    assert look() is not None and jobs.failure == ""
-
-
-def test_an_answer_grows_old(fake: Fake) -> None:
-    jobs, clock, look = asks(fake)
-    assert look() is not None
-    fake.fails.append("x")
-    clock.now += STALE_S - 1
-    assert look() is not None
-    clock.now += 2
-    assert look() is None and jobs.failure == "x"
 
 
 def test_a_slow_one_is_asked_less_often(fake: Fake) -> None:
