@@ -19,9 +19,11 @@ from lfdash.launchers import folder
 from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Array, ArrayTask, Launched
 from lfdash.launchers.local import try_lock
-from lfdash.launchers.slurm import JOB, SlurmLauncher, Watched, check, spec_of, write_supervisor
+from lfdash.launchers.scheduled import write_supervisor
+from lfdash.launchers.slurm import SlurmLauncher, spec_of
 from lfdash.launchers.slurm_jobs import SlurmJobs, Snapshot
 from lfdash.launchers.slurm_script import array_script, asked_for, login_of, task_name
+from lfdash.launchers.watching import JOB, Watched
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunRecord
@@ -68,9 +70,7 @@ class SlurmArrays(SlurmLauncher):
         if isinstance(target, Refused):
             return target
         for task in tasks:
-            refused = check(task.plan, task.record, target)
-            if refused is None and task.plan != self.plan(task.plan):
-                refused = Refused("target_differs", {"name": target.name})
+            refused = self.check(task.plan, task.record, target)
             if refused is not None:
                 return Refused(refused.code, {**refused.params, "run_id": task.plan.run_id})
         ticket = random.token_hex(8)

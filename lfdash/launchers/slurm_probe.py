@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lfdash.files import write_text_atomic
 from lfdash.launchers.asking import CallError
-from lfdash.launchers.slurm import write_supervisor
+from lfdash.launchers.scheduled import write_supervisor
 from lfdash.launchers.slurm_calls import installed, user
 from lfdash.launchers.slurm_jobs import OVER, PENDING, SlurmJobs, jobs_of
 from lfdash.launchers.slurm_script import LOG, beginning, job_name, limit_s

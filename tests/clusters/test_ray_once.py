@@ -47,8 +47,8 @@ plan = launcher.plan(plan_for(Path(sys.argv[3]), steps=1, secrets=("HF_TOKEN",))
 print(launcher.submit(plan, record_for(plan), {"HF_TOKEN": "abcdefgh"}))
 """
 POINTS = {  # where it is killed -> how many jobs there are then
-    "folder.draft_made": 0, "folder.before_rename": 0, "folder.after_rename": 0, "ray.sealed": 0,
-    "ray.submitted": 1, "ray.noted": 1,
+    "folder.draft_made": 0, "folder.before_rename": 0, "folder.after_rename": 0, "scheduler.sealed": 0,
+    "scheduler.submitted": 1, "scheduler.noted": 1,
 }
 
 

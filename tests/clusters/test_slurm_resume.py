@@ -236,7 +236,8 @@ services.registry._thread.join(60)
 
 
 @pytest.mark.parametrize(
-    "point", ["resume.before_rename", "resume.after_rename", "resume.files_written", "slurm.sealed", "slurm.submitted"]
+    "point",
+    ["resume.before_rename", "resume.after_rename", "resume.files_written", "scheduler.sealed", "scheduler.submitted"],
 )
 def test_a_dashboard_that_is_killed_while_it_resumes(
     folder: Path, cluster: SlurmCluster, fresh: set[str], point: str, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,8 @@ from lfdash.engine.services import Services, find_project
 from lfdash.engine.sweep_views import SweepView
 from lfdash.engine.sweeps import attach
 from lfdash.jobs.sweep import Sweep, read_sweep
-from lfdash.launchers.slurm import FILE, JOB
+from lfdash.launchers.slurm_script import FILE
+from lfdash.launchers.watching import JOB
 from lfdash.outcomes import Refused
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
