@@ -26,8 +26,8 @@ from lfdash.launchers.watching import Signs, Watched
 from lfdash.outcomes import Refused
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, Scheduled
+from lfdash.targets.allowed import allow, is_allowed
 from lfdash.targets.target import Target
-from lfdash.targets.trust import allow_token, may_send_token
 
 NAME = "ray"
 
@@ -80,7 +80,7 @@ class RayLauncher(ScheduledLauncher[Job, Snapshot, Calls]):
     def hand_over(self, handle: Handle, plan: LaunchPlan, target: Target, spec: Mapping[str, Any]) -> str:
         """See the base."""
         if target.token_file:
-            allow_token(target.address, target.token_file)
+            allow("token", target.address, target.token_file)
         job = job_id(plan, target)
         hand_over(self.jobs(Calls(target.address, target.token_file)).calls, yaml.safe_load(plan.files[FILE]), job)
         return job
@@ -106,7 +106,7 @@ def told_by(spec: Mapping[str, Any]) -> tuple[Calls, str]:
     told = spec.get("ray")
     texts = {name: text for name, text in told.items() if isinstance(text, str)} if isinstance(told, dict) else {}
     address, token_file = texts.get("address", ""), texts.get("token_file", "")
-    if token_file and not may_send_token(address, token_file):  # the folder may be somebody else's
+    if token_file and not is_allowed("token", address, token_file):  # the folder may be somebody else's
         token_file = ""
     return Calls(address, token_file), texts.get("job", "")
 

@@ -23,7 +23,7 @@ from lfdash.launchers.local import never_started
 from lfdash.launchers.scheduled import Ask, ScheduledLauncher, supervised
 from lfdash.launchers.slurm_accounts import Account
 from lfdash.launchers.slurm_calls import Job, installed
-from lfdash.launchers.slurm_jobs import OVER, PENDING, SlurmJobs, Snapshot, jobs_of
+from lfdash.launchers.slurm_jobs import OVER, PENDING, SlurmJobs, Snapshot, StrangeJobs, jobs_of
 from lfdash.launchers.slurm_script import FILE, batch_script, job_name
 from lfdash.launchers.watching import JOB, LAST, Signs, Watched
 from lfdash.outcomes import Refused
@@ -31,11 +31,14 @@ from lfdash.runs.paths import AttemptPaths
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import Handle, Scheduled, read_exit
 from lfdash.supervisor.remote import TICKET
+from lfdash.targets.allowed import allow, is_allowed
 from lfdash.targets.target import Target
 
 NAME = "slurm"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)/?$")
 ACCOUNT = "account.json"  # in the attempt's folder: what the accounting says of its job
+
+STRANGE = "\0"  # before a slurm.conf that this user has not used; no path has it
 
 INTERRUPTED: Mapping[str, Literal["time_limit", "preempted"]] = {"TIMEOUT": "time_limit", "PREEMPTED": "preempted"}
 
@@ -57,8 +60,11 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
         super().__init__(name, target, machine, jobs, clock)
 
     def jobs(self, place: str) -> SlurmJobs:
-        """Who asks a cluster."""
-        return cast(SlurmJobs, super().jobs(place))
+        """Who asks a cluster; one that nobody may ask says so."""
+        conf = place.removeprefix(STRANGE)
+        if conf != place and not is_allowed("slurm.conf", conf):
+            return StrangeJobs(conf)
+        return cast(SlurmJobs, super().jobs(conf))
 
     def script(self, plan: LaunchPlan, target: Target) -> str:
         """The batch script."""
@@ -69,10 +75,13 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
         return spec_of(plan, target, random.token_hex(8), secrets)
 
     def place_of(self, spec: Mapping[str, Any]) -> str:
-        """The slurm.conf of the cluster that an attempt was given to."""
+        """The slurm.conf of the cluster that an attempt was given to, marked where this user has not used it: the
+        folder may be somebody else's, and slurm.conf names the plugins that Slurm's programs load."""
         told = spec.get("slurm")
         conf = told.get("conf") if isinstance(told, dict) else None
-        return conf if isinstance(conf, str) else ""
+        if not isinstance(conf, str) or not conf:
+            return ""
+        return conf if is_allowed("slurm.conf", conf) else STRANGE + conf
 
     def fits(self, plan: LaunchPlan, target: Target) -> Refused | None:
         """scheduler_missing: there is no sbatch here."""
@@ -80,6 +89,8 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
 
     def hand_over(self, handle: Handle, plan: LaunchPlan, target: Target, spec: Mapping[str, Any]) -> str:
         """See the base."""
+        if target.slurm_conf:
+            allow("slurm.conf", target.slurm_conf)
         jobs, ticket = self.jobs(target.slurm_conf), str(spec["ticket"])
         script = str(handle.paths.root / FILE)
         try:

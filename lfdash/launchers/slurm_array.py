@@ -29,6 +29,7 @@ from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunRecord
 from lfdash.supervisor import failpoints
 from lfdash.supervisor.remote import TICKET, seal
+from lfdash.targets.allowed import allow
 from lfdash.targets.target import Target
 
 MOST = 100  # runs of an array: their folders are made while nobody else can start a run
@@ -118,6 +119,8 @@ class SlurmArrays(SlurmLauncher):
             text = array_script([task.plan for task in tasks], target, array.name, array.at_once)
             write_text_atomic(array.script, text)
             failpoints.hit("array.made")
+            if target.slurm_conf:
+                allow("slurm.conf", target.slurm_conf)
             number = jobs.calls.submit(str(array.script), ticket, {TICKET: ticket})
         except CallError as error:
             number = self._look_for_array(jobs, array, ticket) if error.silent else ""

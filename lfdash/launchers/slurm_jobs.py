@@ -128,6 +128,28 @@ class SlurmJobs(Asking[Snapshot]):
                     self._wanted.pop(key, None)
 
 
+class StrangeJobs(SlurmJobs):
+    """Of a cluster that this user has not used: it is asked nothing, and told nothing."""
+
+    def __init__(self, conf: str) -> None:
+        super().__init__(Calls(conf))
+        self.accounts.off = True
+        self.failure = (
+            f"{conf} was never used from this account, so it is not asked: use a target with it first (Test this "
+            "target, or a run)"
+        )
+
+    def look(self) -> Snapshot | None:
+        """Nothing."""
+        return None
+
+    def _start(self) -> None:
+        """Never."""
+
+    def _ask(self) -> Snapshot:
+        raise CallError(self.failure)
+
+
 KNOWN: WeakValueDictionary[str, SlurmJobs] = WeakValueDictionary()
 LOCK = threading.Lock()
 

@@ -32,7 +32,7 @@ PRESET = ROOT / "configs" / "presets" / "demo.yaml"
 
 
 def target_on(cluster: SlurmCluster, **more: Any) -> Target:
-    target = Target("lab", "slurm", slurm_conf=str(cluster.conf), python=sys.executable, cpus=1, memory="1000M")
+    target = Target("lab", "slurm", slurm_conf=str(cluster.conf), python=sys.executable, cpus=1, gpus=0, memory="1000M")
     return replace(target, **more)
 
 
