@@ -95,7 +95,8 @@ def test_a_shell_reads_it_as_it_was_meant(tmp_path: Path) -> None:
     ("args", "env", "target_gpus", "gpus"),
     [
         ({}, {}, 2, 2), ({}, {}, None, 1), ({}, {}, 0, 0), ({"use_cpu": True}, {}, 2, 0),
-        ({"use_cpu": True}, {}, None, 0), ({}, {"LFDASH_GPUS": "4"}, 2, 4), ({}, {"CUDA_VISIBLE_DEVICES": "0,1,2"}, 1, 3),
+        ({"use_cpu": True}, {}, None, 0), ({}, {"LFDASH_GPUS": "4"}, 2, 4),
+        ({}, {"CUDA_VISIBLE_DEVICES": "0,1,2"}, 1, 3),
         ({}, {"CUDA_VISIBLE_DEVICES": ""}, 1, 0),
     ],
 )
