@@ -95,6 +95,11 @@ class RayLauncher(ScheduledLauncher[Job, Snapshot, Calls]):
         """See the base."""
         return Scheduled(NAME, job.id, job.word, job.reason if job.word in PENDING else "", None, job.node)
 
+    def names_of(self, handle: Handle, spec: Mapping[str, Any]) -> tuple[str, ...]:
+        """Its id, on its cluster."""
+        calls, job = told_by(spec)
+        return NAME, calls.address, job
+
     def cancel(self, handle: Handle, spec: Mapping[str, Any]) -> None:
         """By Ray's stop, which is a SIGTERM to every process: nothing is saved."""
         calls, job = told_by(spec)

@@ -24,7 +24,7 @@ from lfdash.launchers.asking import Asking, CallError
 from lfdash.launchers.base import Launched, Level, MachineIdentity
 from lfdash.launchers.local import has_begun, try_lock
 from lfdash.launchers.slurm_script import supervisor_files, supervisor_folder, there, unfit
-from lfdash.launchers.watching import JOB, J, JobWatcher, P, S, Watched
+from lfdash.launchers.watching import JOB, SIGNED, J, JobWatcher, P, S, Watched, signed_words
 from lfdash.launchers.wishes import leave_wish
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.paths import RunPaths
@@ -33,6 +33,7 @@ from lfdash.runs.record import Handle, RunRecord, read_exit
 from lfdash.supervisor import failpoints, mask
 from lfdash.supervisor.records import give_up, is_given_up
 from lfdash.supervisor.remote import burn_sealed, seal
+from lfdash.targets.allowed import sign
 from lfdash.targets.target import Target
 
 BEAT_S = 5.0  # between two beats of a supervisor
@@ -121,12 +122,17 @@ class ScheduledLauncher(JobWatcher[J, S, P]):
         refused = self.check(plan, record, target)
         if refused is not None:
             return refused
-        spec = self.spec(plan, target, secrets)
+        spec = self.signed(plan, self.spec(plan, target, secrets))
         paths = folder.make(plan, replace(record, launcher=self.name), self.machine, spec)
         if isinstance(paths, Refused):
             return paths
         handle = Handle(plan.run_id, plan.attempt, paths)
         return self._submit(handle, plan, target, spec, secrets) or Launched(handle)
+
+    def signed(self, plan: LaunchPlan, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """What spec.json is to say, with the word that it was this user who submitted it."""
+        handle = Handle(plan.run_id, plan.attempt, RunPaths(Path(plan.cwd) / plan.output_dir))
+        return {**spec, SIGNED: sign(*signed_words(handle, self.names_of(handle, spec)))}
 
     def _submit(
         self, handle: Handle, plan: LaunchPlan, target: Target, spec: Mapping[str, Any], secrets: Mapping[str, str]
@@ -143,6 +149,8 @@ class ScheduledLauncher(JobWatcher[J, S, P]):
                 number = self.hand_over(handle, plan, target, spec)
             except CallError as error:
                 code = "scheduler_silent" if error.silent else "scheduler_refused"
+                if error.silent:  # it may come all the same: it would do nothing, but wait for a place
+                    self.cancel(handle, spec)
                 return self._taken_back(handle, plan, Refused(code, {"reason": str(error)}))
             failpoints.hit("scheduler.submitted")
             with suppress(OSError):  # it is found by what its folder says all the same
@@ -179,8 +187,8 @@ class ScheduledLauncher(JobWatcher[J, S, P]):
             spec = look_json(control.spec)
             if not has_begun(control) and give_up(str(control.root)):
                 burn_sealed(str(control.root))
-                self.cancel(handle, spec)
-            else:
+                self._end(handle, spec)
+            elif self.is_ours(handle, spec):
                 self.wake(handle, spec)
         except OSError as error:
             return refused_by(error, control.root)

@@ -22,7 +22,7 @@ from lfdash.launchers.base import THIS, Interruption, MachineIdentity
 from lfdash.launchers.local import never_started
 from lfdash.launchers.scheduled import Ask, ScheduledLauncher, supervised
 from lfdash.launchers.slurm_accounts import Account
-from lfdash.launchers.slurm_calls import Job, installed
+from lfdash.launchers.slurm_calls import JOB_ID, Job, installed
 from lfdash.launchers.slurm_jobs import OVER, PENDING, SlurmJobs, Snapshot, StrangeJobs, jobs_of
 from lfdash.launchers.slurm_script import FILE, batch_script, job_name
 from lfdash.launchers.watching import JOB, LAST, Signs, Watched
@@ -152,14 +152,24 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
         return found
 
     def _identity(self, handle: Handle, control: AttemptPaths, spec: Mapping[str, Any]) -> tuple[str, str, str]:
-        """Number, name and ticket of an attempt's job."""
-        number, told = look_json(control.root / JOB).get("id"), spec.get("slurm")
+        """Number, name and ticket of an attempt's job; "" for a number that nobody wrote down, or that is none."""
+        number = look_json(control.root / JOB).get("id")
+        known = number if isinstance(number, str) and JOB_ID.fullmatch(number) else ""
+        return known, *self._names(handle, spec)
+
+    def _names(self, handle: Handle, spec: Mapping[str, Any]) -> tuple[str, str]:
+        """Name and ticket of an attempt's job."""
+        told = spec.get("slurm")
         name = told.get("name") if isinstance(told, dict) else None
-        return str(number or ""), str(name or job_name(handle.run_id, handle.attempt)), str(spec.get("ticket"))
+        return str(name or job_name(handle.run_id, handle.attempt)), str(spec.get("ticket"))
 
     def scheduled(self, job: Job) -> Scheduled:
         """See the base."""
         return Scheduled(NAME, job.id, job.word, job.reason, job.starts if job.word in PENDING else None, job.nodes)
+
+    def names_of(self, handle: Handle, spec: Mapping[str, Any]) -> tuple[str, ...]:
+        """Its name and ticket, on its cluster."""
+        return NAME, self.place_of(spec).removeprefix(STRANGE), *self._names(handle, spec)
 
     def cancel(self, handle: Handle, spec: Mapping[str, Any]) -> None:
         """By scancel."""

@@ -93,7 +93,7 @@ class SlurmArrays(SlurmLauncher):
         """The folders of all runs, with what their jobs need. made: gets a handle for each."""
         for place, task in enumerate(tasks):
             plan = task.plan
-            spec = spec_of(plan, target, ticket, task.secrets, task_name(array.name, place))
+            spec = self.signed(plan, spec_of(plan, target, ticket, task.secrets, task_name(array.name, place)))
             paths = folder.make(plan, named(task, self.name), self.machine, spec)
             if isinstance(paths, Refused):
                 return Refused(paths.code, {**paths.params, "run_id": plan.run_id})

@@ -5,9 +5,10 @@ this machine: the supervisor is the job. The scheduler is asked only about the t
 from __future__ import annotations
 
 import json
+import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from lfdash.runs.paths import AttemptPaths, belongs
 from lfdash.runs.record import ELSEWHERE_UNSEEN, Exit, Handle, Scheduled, Status, exit_in, read_exit
 from lfdash.supervisor.records import give_up, is_given_up
 from lfdash.supervisor.remote import burn_sealed
+from lfdash.targets.allowed import is_signed
 
 SUBMIT_S = 60.0  # in which a submission is over, one way or the other
 SETTLE_S = 5.0  # for files to be seen that were written right before a job ended
@@ -29,6 +31,7 @@ GONE_S = 20.0  # for a job that its scheduler does not know to be known again, b
 KILL_S = 15.0  # after a wish to kill, until the job is canceled
 LOST_S = 60.0  # without a beat (those of pulse.DEAD_S not counted), after which a scheduler is not believed
 JOB = "job.json"  # in the attempt's folder: the number that the scheduler gave it
+SIGNED = "signed"  # in spec.json: that this user's lfdash submitted it
 LAST = "scheduler.json"  # in it: what the scheduler said last of one whose supervisor wrote no end
 
 
@@ -132,8 +135,12 @@ class JobWatcher(ABC, Generic[J, S, P]):
         """What is said of a job on the page."""
 
     @abstractmethod
+    def names_of(self, handle: Handle, spec: Mapping[str, Any]) -> tuple[str, ...]:
+        """By what an attempt's job is told from others, as its folder says."""
+
+    @abstractmethod
     def cancel(self, handle: Handle, spec: Mapping[str, Any]) -> None:
-        """Has a job ended soon. It is not waited for."""
+        """Has a job ended soon, whose names are known to be right. It is not waited for."""
 
     def jobs(self, place: P) -> Asking[S]:
         """Who asks a cluster."""
@@ -197,7 +204,7 @@ class JobWatcher(ABC, Generic[J, S, P]):
         job, wish = signs.job, signs.wish
         if is_given_up(str(signs.control.root)):
             if signs.live:  # it would do nothing, but somebody waits for its place
-                self.cancel(signs.handle, signs.spec)
+                self._end(signs.handle, signs.spec)
             return self._given_up(signs)
         if job is not None and signs.live:
             waits = job.word in self.pending
@@ -249,7 +256,7 @@ class JobWatcher(ABC, Generic[J, S, P]):
         if wish == "kill" and signs.live:
             watched.kill = watched.kill or self._clock()
             if self._clock() - watched.kill > KILL_S:  # its supervisor does not obey, or is not there
-                self.cancel(signs.handle, signs.spec)
+                self._end(signs.handle, signs.spec)
         lost = watched.quiet is not None and self._clock() - watched.quiet > LOST_S
         if lost and not self.believed and (signs.live or not signs.asked):
             return self._died(signs, None, started)
@@ -300,6 +307,16 @@ class JobWatcher(ABC, Generic[J, S, P]):
             return self.machine.clock() - made < SUBMIT_S
         return self._clock() - watched.since < SUBMIT_S
 
+    def is_ours(self, handle: Handle, spec: Mapping[str, Any]) -> bool:
+        """Whether this user's lfdash gave this very job to the scheduler for this very folder. Another folder may name
+        any job of anybody."""
+        return is_signed(spec.get(SIGNED), *signed_words(handle, self.names_of(handle, spec)))
+
+    def _end(self, handle: Handle, spec: Mapping[str, Any]) -> None:
+        """Cancels a job that is ours; one that is not begins nothing, or sees the wish, all the same."""
+        if self.is_ours(handle, spec):
+            self.cancel(handle, spec)
+
     def _unseen(self, watched: Watched[S, P]) -> OSError:
         """What is said where only the scheduler could tell, and does not."""
         why = self.jobs(watched.place).failure or "it was just asked"
@@ -330,3 +347,8 @@ class JobWatcher(ABC, Generic[J, S, P]):
         """Forgets a run that is over."""
         self._watched.pop(handle, None)
         self._pulses.forget(handle.paths.attempt(handle.attempt))
+
+
+def signed_words(handle: Handle, names: Sequence[str]) -> tuple[str, ...]:
+    """What is signed of an attempt's job. names: see `JobWatcher.names_of`."""
+    return os.path.realpath(handle.paths.root), handle.run_id, str(handle.attempt), *names

@@ -70,7 +70,7 @@ def test_killed_while_it_submits(
     ray_cluster: RayCluster, workspace: Path, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another dashboard finds the run, or nothing; it can then be submitted again, and runs exactly once."""
-    monkeypatch.setattr("lfdash.launchers.ray.SUBMIT_S", 1.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 1.0)
     done = subprocess.run(
         [sys.executable, "-c", SUBMIT, ray_cluster.address, str(ray_cluster.token_file), str(workspace)],
         env={**os.environ, VARIABLE: f"{point}=kill"}, capture_output=True, text=True, timeout=60,

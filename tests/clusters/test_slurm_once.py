@@ -81,7 +81,7 @@ def test_killed_while_it_submits(
     cluster: SlurmCluster, workspace: Path, fresh: set[str], point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another dashboard finds the run, or nothing; it can then be submitted again, and runs exactly once."""
-    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 1.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 1.0)
     killed_at(point, cluster, workspace)
     assert len(set(jobs_of(cluster)) - fresh) == POINTS[point]
     launcher, paths = slurm_launcher(cluster), left(workspace)

@@ -242,7 +242,7 @@ services.registry._thread.join(60)
 def test_a_dashboard_that_is_killed_while_it_resumes(
     folder: Path, cluster: SlurmCluster, fresh: set[str], point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 1.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 1.0)
     services = opened(folder, cluster, starts=False, **{**LIMIT, "resume": 1})
     started(services, steps=4000, delay=0.01, checkpoints=20)
 

@@ -300,7 +300,7 @@ def test_a_dashboard_that_is_killed_while_it_submits(
     dashboard: Dashboard, folder: Path, cluster: SlurmCluster, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one carries the sweep on: every run is there, and was started exactly once."""
-    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 1.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 1.0)
     sweep = dashboard.create()
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder)], env={**os.environ, VARIABLE: f"{point}=kill"},

@@ -80,3 +80,20 @@ def test_a_slurm_conf_of_somebody_else_is_not_read(tmp_path: Path, monkeypatch: 
     allowed.allow("slurm.conf", "/tmp/evil.conf")
     launcher.jobs("\0/tmp/evil.conf").look()
     wait_for(lambda: ("/tmp/evil.conf", "squeue") in called)
+
+
+def test_a_signature_is_of_this_user_and_these_words(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = allowed.sign("/w/run", "id", "1", "job")
+    assert allowed.is_signed(said, "/w/run", "id", "1", "job")
+    for other in (("/w/copy", "id", "1", "job"), ("/w/run", "id", "1", "another"), ("/w/runid", "1", "job")):
+        assert not allowed.is_signed(said, *other)
+    assert not allowed.is_signed(None, "/w/run") and not allowed.is_signed("", "/w/run")
+    assert stat.S_IMODE((state / "lfdash" / allowed.KEY).stat().st_mode) == 0o600
+    assert [path.name for path in (state / "lfdash").iterdir()] == [allowed.KEY]
+    monkeypatch.setenv("XDG_STATE_HOME", str(state / "of somebody else"))
+    assert not allowed.is_signed(said, "/w/run", "id", "1", "job")
+
+
+def test_where_no_key_can_be_kept_this_process_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null/state")
+    assert allowed.is_signed(allowed.sign("a"), "a")
