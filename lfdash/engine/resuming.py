@@ -18,6 +18,7 @@ from itertools import takewhile
 
 from lfdash.engine.resume import prepare_resume, why_not_resumed
 from lfdash.engine.services import Services
+from lfdash.engine.taking_back import take_back
 from lfdash.launchers.base import InterruptingLauncher, Interruption
 from lfdash.launchers.table import is_target
 from lfdash.locales import from_environment, in_language
@@ -74,7 +75,7 @@ class Resuming:
         if why is None:
             # of a dashboard that ended while it submitted: the attempt before may follow anew
             unused = view.record is not None and view.record.last.automatic and view.exit_code is None
-            if not unused or not self.services.registry.dispatcher.take_back(view.run_id):
+            if not unused or not take_back(self.services.registry.dispatcher.handing, view.run_id):
                 return True
             self._settled.discard((view.run_id, view.attempt - 1))
             return False

@@ -106,7 +106,7 @@ class ArrayTurn(Turn):
             array_name(record.id), min(sweep.parallel, len(made)), script / f"{made[0][0].number}.sh"
         )
         jobs = [(one.plan, one.record) for _, one in made]
-        outcome = self.services.registry.dispatcher.launch_array(jobs, array)
+        outcome = self.services.registry.dispatcher.arrays.launch(jobs, array)
         failpoints.hit("array.queued")
         if isinstance(outcome, Refused):
             self.refused(made, outcome)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from lfdash.engine.services import Services
+from lfdash.engine.taking_back import take_back
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import Sweep
 from lfdash.launchers.base import ArrayLauncher
@@ -66,4 +67,4 @@ def is_undecided(services: Services, view: RunView) -> bool:
     if view.state is RunState.STARTING:
         return view.scheduled is None
     never = view.state in TERMINAL and view.exit_code is None
-    return never and services.registry.dispatcher.take_back(view.run_id)
+    return never and take_back(services.registry.dispatcher.handing, view.run_id)
