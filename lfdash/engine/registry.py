@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lfdash.engine.archive import Archive
 from lfdash.engine.dispatcher import Dispatcher
+from lfdash.engine.rests import Rests
 from lfdash.engine.rights import Rights
 from lfdash.engine.watcher import Watcher
 from lfdash.jobs.resources import ResourceRequest
@@ -76,6 +77,7 @@ class ProcessRegistry:
             self.watcher, self.queue, rights, CachedDevices(look, workspace=workspace), self.secret_store, self.roots,
             cli,
         )
+        self.rests = Rests()  # of what starts by itself and was refused
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self.on_look: Callable[[], None] = lambda: None  # called by the thread after each look
         self.on_ended: Callable[[], None] = lambda: None  # after it, where it starts jobs
