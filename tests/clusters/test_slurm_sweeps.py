@@ -261,21 +261,21 @@ def test_a_paused_queue_keeps_a_sweep_back(dashboard: Dashboard, cluster: SlurmC
     dashboard.done(sweep)
 
 
-def test_a_scheduler_that_takes_no_such_array_gets_smaller_ones(
+def test_an_array_that_is_refused_is_submitted_again(
     dashboard: Dashboard, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a limit of jobs is set: nothing is left behind, and half of them are tried after a rest."""
+    """Nothing is left behind, and it is not smaller: no limit of jobs was named."""
     before = dashboard.services.registry.targets.get("lab")
     assert isinstance(before, Target)
     assert dashboard.services.registry.targets.put(replace(before, partition="nowhere"), before) is None
     sweep = dashboard.create()
     dashboard.turn()
     dashboard.turn()
-    assert dashboard.runs() == [] and dashboard.sweeps._rests.most == {sweep.id: 3}
+    assert dashboard.runs() == [] and dashboard.sweeps.handover.most == {}
     assert dashboard.services.registry.targets.put(before, replace(before, partition="nowhere")) is None
     assert dashboard.sweeps.go_on(sweep.id) is None
     assert [one.state for one in dashboard.done(sweep).trials] == ["complete"] * 6
-    assert sorted(arrays(cluster, sweep).values()) == [3, 3]
+    assert sorted(arrays(cluster, sweep).values()) == [6]
 
 
 KILLED = """
