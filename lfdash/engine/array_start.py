@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lfdash.engine.handing import Handing
+from lfdash.engine.later import Later
 from lfdash.engine.rights import Right
 from lfdash.launchers.base import Array, ArrayLauncher, ArrayTask, Launched
 from lfdash.outcomes import Refused
@@ -37,7 +38,7 @@ class ArrayStart:
 
     def _launch(
         self, right: Right, jobs: Sequence[tuple[LaunchPlan, RunRecord]], array: Array
-    ) -> tuple[Launched, ...] | Refused:
+    ) -> tuple[Launched, ...] | Refused | Later[tuple[Launched, ...] | Refused]:
         entries, tasks = self.entries(), []
         for plan, record in jobs:
             may = right.to_start(plan, record)
@@ -51,18 +52,19 @@ class ArrayStart:
             tasks.append(ArrayTask(plan, may, self.handing.secrets(plan)))
         launcher = self.handing.launcher(jobs[0][1])
         assert isinstance(launcher, ArrayLauncher)
-        notes = [note for plan, _ in jobs if (note := self.handing.note_place(plan)) is not None]
-        outcome = launcher.submit_array(array, tasks)
-        if isinstance(outcome, Refused):
-            for note in notes:
-                note.unlink(missing_ok=True)
-            for plan, _ in jobs:
-                self.handing.keys.forget(plan.run_id, plan.attempt)
+        plans = [plan for plan, _ in jobs]
+        notes = [self.handing.note_place(plan) for plan in plans]
+
+        def settle(outcome: tuple[Launched, ...] | Refused) -> tuple[Launched, ...] | Refused:
+            if isinstance(outcome, Refused):
+                for plan, note in zip(plans, notes, strict=True):
+                    self.handing.undone(plan, note)
+            else:
+                for launched in outcome:
+                    self.handing.watcher.hold(launched.run_id, launched.handle)
             return outcome
-        for launched in outcome:
-            self.handing.watcher.hold(launched.run_id, launched.handle)
-        right.look()
-        return outcome
+
+        return self.handing.apart(right, lambda: launcher.submit_array(array, tasks), settle, plans[-1])
 
 
 def of_run(refused: Refused, plan: LaunchPlan) -> Refused:

@@ -12,6 +12,7 @@ from filelock import Timeout
 
 from lfdash.engine.array_start import ArrayStart
 from lfdash.engine.handing import Handing
+from lfdash.engine.later import Later
 from lfdash.engine.rights import Right, Rights
 from lfdash.engine.watcher import Watcher
 from lfdash.jobs.resources import ResourceRequest
@@ -78,6 +79,7 @@ class Dispatcher:
         self._used = UsedTargets(watcher.workspace)
         self._outside: dict[str, Reason] = {}  # jobs whose paths lead out of what this dashboard allows
         self._rest_until = 0.0
+        self._later: dict[str, tuple[QueueEntry, Later[Launched | Refused]]] = {}  # jobs that are being submitted
         # where a job fits, by its estimate; set by engine/fitting.py
         self.fitting: Callable[[LaunchPlan], Fitting] = lambda plan: NOT_KNOWN
 
@@ -102,7 +104,7 @@ class Dispatcher:
 
     def _launch(
         self, right: Right, plan: LaunchPlan, record: RunRecord, request: ResourceRequest, *, beside: bool
-    ) -> Launched | Refused:
+    ) -> Launched | Refused | Later[Launched | Refused]:
         failpoints.hit("launch.locked")
         may = right.to_start(plan, record)
         if isinstance(may, Refused):
@@ -211,7 +213,7 @@ class Dispatcher:
         Refused: not_waiting, never, and as `launch`; then it waits as before.
         """
 
-        def start(right: Right) -> Launched | Refused:
+        def start(right: Right) -> Launched | Refused | Later[Launched | Refused]:
             entry = next((entry for entry in self.entries() if entry.run_id == run_id), None)
             if entry is None:
                 return Refused("not_waiting")
@@ -283,6 +285,7 @@ class Dispatcher:
             return
         try:
             with self._rights.taken(timeout=0) as right:
+                self._look_after_slow()
                 self._look_after_started()
                 self._tidy(right)
                 self._start_waiting(right)
@@ -295,6 +298,8 @@ class Dispatcher:
 
     def _has_work(self) -> bool:
         """Whether there is something to do, by the last look: the right costs a look at everything."""
+        if any(later.wait(0) for _, later in self._later.values()):
+            return True
         entries = self._queue.jobs.entries()
         if any(entry.begun and self._odd(entry) is None for entry in entries) or next(self._started_and_over(), None):
             return True
@@ -307,20 +312,39 @@ class Dispatcher:
             return
         if not any(place for _, _, place in self._standing(self.entries())):
             return
+        slow = {entry.record.launcher for entry, _ in self._later.values()}
         for entry, _, place in self._standing(self.entries(), now=True):
-            if place is None:
+            if place is None or entry.run_id in self._later or entry.record.launcher in slow:
                 continue
             plan, record = self._allocated(entry.plan, entry.record, entry.request, place)
             failpoints.hit("queue.taken")
             jobs.note_started(entry.run_id)
             outcome = self.handing.submit(right, plan, record)
-            if isinstance(outcome, Refused):
-                jobs.forget_started(entry.run_id)
-                if outcome.code == "outside":  # for this dashboard; another one may have been started with other roots
-                    self._outside[entry.run_id] = reason_of(outcome)
-                    continue
-                reason = reason_of(outcome)
-                jobs.write(replace(entry, held=reason))
+            if isinstance(outcome, Later):
+                self._later[entry.run_id] = entry, outcome
+                slow.add(entry.record.launcher)
+            elif isinstance(outcome, Refused):
+                self._held_back(entry, outcome)
+
+    def _held_back(self, entry: QueueEntry, outcome: Refused) -> None:
+        """Holds a job that was refused."""
+        jobs = self._queue.jobs
+        jobs.forget_started(entry.run_id)
+        if outcome.code == "outside":  # for this dashboard; another one may have been started with other roots
+            self._outside[entry.run_id] = reason_of(outcome)
+            return
+        now = jobs.get(entry.run_id)
+        if now is not None and not now.begun:
+            jobs.write(replace(now, held=reason_of(outcome)))
+
+    def _look_after_slow(self) -> None:
+        """What became of the jobs whose scheduler took its time."""
+        for run_id, (entry, later) in list(self._later.items()):
+            if later.wait(0):
+                del self._later[run_id]
+                outcome = later.outcome()
+                if isinstance(outcome, Refused):
+                    self._held_back(entry, outcome)
 
     def _standing(
         self, entries: tuple[QueueEntry, ...], *, now: bool = False

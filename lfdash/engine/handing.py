@@ -9,14 +9,16 @@ from typing import TypeVar
 
 from filelock import Timeout
 
+from lfdash.engine.later import Later
 from lfdash.engine.rights import Right, Rights
 from lfdash.engine.watcher import Watcher
 from lfdash.errors import ConfigError
+from lfdash.files import look_json, look_mark
 from lfdash.jobs import yaml_format
 from lfdash.launchers.base import Launched, Launcher
 from lfdash.outcomes import Refused, refused_by
 from lfdash.queue.genuine import MADE
-from lfdash.runs.paths import private
+from lfdash.runs.paths import RunPaths, private
 from lfdash.runs.places import ATTEMPTS, MAKES_RUN, around, is_walked, note_elsewhere
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.runs.record import RunRecord
@@ -25,6 +27,8 @@ from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.run_keys import RunKeys
 from lfdash.workspace.secret_store import SecretStore
 
+HOLD_S = 1.0  # that a submission may take while nobody else can start a run
+LOOK_S = 0.2  # between two looks whether it may go on alone
 T = TypeVar("T")
 
 
@@ -41,11 +45,13 @@ class Handing:
         self._secret_store = secret_store
         self._roots = roots
 
-    def with_right(self, act: Callable[[Right], T | Refused]) -> T | Refused:
-        """Does something under the right to start. Refused: another_launch, and what the disk does not let be."""
+    def with_right(self, act: Callable[[Right], T | Refused | Later[T | Refused]]) -> T | Refused:
+        """Does something under the right to start; what it leaves for later is waited for without that. Refused:
+        another_launch, and what the disk does not let be."""
         try:
             with self._rights.taken() as right:
-                return act(right)
+                done = act(right)
+            return done.outcome() if isinstance(done, Later) else done
         except Timeout:
             return Refused("another_launch")
         except OSError as error:
@@ -61,8 +67,11 @@ class Handing:
             or (Refused("secret_in_plan", {"name": exposed}) if exposed else None)
         )
 
-    def submit(self, right: Right, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
-        """Hands a run to the launcher, with its secrets."""
+    def submit(
+        self, right: Right, plan: LaunchPlan, record: RunRecord
+    ) -> Launched | Refused | Later[Launched | Refused]:
+        """Hands a run to the launcher, with its secrets. Later: a scheduler takes its time; the run's folder is made,
+        so that nobody starts it a second time."""
         unfit = self.unfit(plan)  # a link may be another now than when it was queued
         may = unfit or right.to_start(plan, record)
         if isinstance(may, Refused):
@@ -71,16 +80,47 @@ class Handing:
         note = self.note_place(plan)
         secrets = self.secrets(plan)
         failpoints.hit("launch.checked")
-        outcome = self.launcher(record).submit(plan, record, secrets)
-        failpoints.hit("launch.submitted")
-        if isinstance(outcome, Refused):
-            self.keys.forget(plan.run_id, plan.attempt)
-            if note is not None:
-                note.unlink(missing_ok=True)
+        launcher = self.launcher(record)
+
+        def settle(outcome: Launched | Refused) -> Launched | Refused:
+            failpoints.hit("launch.submitted")
+            if isinstance(outcome, Refused):
+                self.undone(plan, note)
+            else:
+                self.watcher.hold(plan.run_id, outcome.handle)
             return outcome
-        self.watcher.hold(plan.run_id, outcome.handle)
-        right.look()
+
+        if launcher.local:
+            return self._looked(right, settle(launcher.submit(plan, record, secrets)))
+        return self.apart(right, lambda: launcher.submit(plan, record, secrets), settle, plan)
+
+    def apart(
+        self, right: Right, submit: Callable[[], T | Refused], settle: Callable[[T | Refused], T | Refused],
+        plan: LaunchPlan,
+    ) -> T | Refused | Later[T | Refused]:
+        """Submits in a thread. Where that takes long, the right to start is not needed any more once the folders are
+        made: what is left for later is settled without it. plan: of the run whose folder is made last."""
+        later = Later(submit, lambda outcome: self._looked(None, settle(outcome)))
+        if later.wait(HOLD_S):
+            return later.outcome()
+        while not later.wait(LOOK_S):
+            if is_made(plan):
+                return later
+        return later.outcome()
+
+    def _looked(self, right: Right | None, outcome: T | Refused) -> T | Refused:
+        """An outcome, once the runs were looked at."""
+        if right is None:
+            self._rights.look()
+        elif not isinstance(outcome, Refused):
+            right.look()
         return outcome
+
+    def undone(self, plan: LaunchPlan, note: Path | None) -> None:
+        """Forgets what was noted for a run that was not started."""
+        self.keys.forget(plan.run_id, plan.attempt)
+        if note is not None:
+            note.unlink(missing_ok=True)
 
     def launcher(self, record: RunRecord) -> Launcher:
         """Who starts a run."""
@@ -102,6 +142,20 @@ class Handing:
         if is_walked(self.watcher.workspace, root):
             return None
         return note_elsewhere(self.watcher.workspace, plan.run_id, root)
+
+
+def is_made(plan: LaunchPlan) -> bool:
+    """Whether the folder of a plan's attempt is there, and its run's record names it."""
+    paths = RunPaths(Path(plan.cwd) / plan.output_dir)
+    try:
+        if look_mark(paths.attempt(plan.attempt).spec) is None:
+            return False
+        record = look_json(paths.record)
+    except OSError:
+        return False
+    attempts = record.get("attempts")
+    numbers = [one.get("number") for one in attempts if isinstance(one, dict)] if isinstance(attempts, list) else []
+    return record.get("run_id") == plan.run_id and plan.attempt in numbers
 
 
 def check_output(plan: LaunchPlan) -> Refused | None:

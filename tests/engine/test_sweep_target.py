@@ -181,6 +181,6 @@ def test_the_size_of_an_array_is_asked_again_after_a_rest(slurm: FakeSlurm) -> N
     assert len(slurm.calls("scontrol")) == 2
 
 
-def test_without_scontrol_there_are_no_arrays(slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scontrol_there_are_no_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert ArraySize(Calls()).look() == 0
