@@ -41,7 +41,8 @@ logger = logging.getLogger(__name__)
 
 
 class ProcessRegistry:
-    """All runs of one workspace, watched by one daemon thread; sessions read its snapshot.
+    """All runs of one workspace, watched by one daemon thread; sessions read its snapshot. Another carries on what
+    starts jobs by itself.
 
     workspace: absolute folder. launcher: starts the runs that name no other. interval: seconds between two looks at
     the alive runs. look: asks the machine for its devices. roots: where paths may lead (default: into the

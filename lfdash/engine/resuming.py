@@ -46,7 +46,7 @@ class Standing:
 
 
 class Resuming:
-    """Resumes the runs of one workspace, from its registry's thread."""
+    """Resumes the runs of one workspace, from a thread of its registry's."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -188,7 +188,7 @@ def resumed_words(services: Services, code: str, view: RunView) -> str:
 
 
 def attach(services: Services) -> Resuming:
-    """Has the registry's thread resume the runs of its workspace, where it starts jobs."""
+    """Has the registry's carrying thread resume the runs of its workspace, where it starts jobs."""
     found = Resuming(services)
     services.registry.on_ended = found.tick
     return found

@@ -326,7 +326,7 @@ def ends(kind: str, low: float | None, high: float | None) -> tuple[Value, ...]:
 
 
 def attach(services: Services) -> Sweeps:
-    """The sweeps of a process's workspace, carried on by its registry's thread where that starts jobs."""
+    """The sweeps of a process's workspace, carried on by a thread of its registry's where that starts jobs."""
     sweeps = Sweeps(services)
     services.registry.on_turn = sweeps.tick
     return sweeps
