@@ -333,18 +333,16 @@ class Dispatcher:
         if outcome.code == "outside":  # for this dashboard; another one may have been started with other roots
             self._outside[entry.run_id] = reason_of(outcome)
             return
-        now = jobs.get(entry.run_id)
-        if now is not None and not now.begun:
-            jobs.write(replace(now, held=reason_of(outcome)))
+        jobs.write(replace(entry, held=reason_of(outcome)))
 
     def _look_after_slow(self) -> None:
         """What became of the jobs whose scheduler took its time."""
-        for run_id, (entry, later) in list(self._later.items()):
+        for run_id, (_, later) in list(self._later.items()):
             if later.wait(0):
                 del self._later[run_id]
-                outcome = later.outcome()
-                if isinstance(outcome, Refused):
-                    self._held_back(entry, outcome)
+                outcome, now = later.outcome(), self._queue.jobs.get(run_id)
+                if isinstance(outcome, Refused) and now is not None and not now.begun:  # nobody did anything with it
+                    self._held_back(now, outcome)
 
     def _standing(
         self, entries: tuple[QueueEntry, ...], *, now: bool = False
