@@ -137,9 +137,11 @@ def test_a_time_limit_is_gone_on_from_when_the_scheduler_is_back(
     rests._clock = lambda: 60 * minutes[0]
     started(services, steps=4000, delay=0.01, checkpoints=20)
     has_won(services, 1)
+    services.registry.queue.change_settings(paused=True)  # until the controller is down
     at_its_limit(services, cluster)
-    cluster.kill("slurmctld")
     wait_for(lambda: seen(services).state is RunState.STOPPED, 60)
+    cluster.kill("slurmctld")
+    services.registry.queue.change_settings(paused=False)
     key = resuming.rest_keys(seen(services))[0]
     pauses: list[float] = []
     for _ in range(3):
