@@ -13,7 +13,7 @@ from filelock import Timeout
 from lfdash.engine import context
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import TAG, State, SweepFolders, SweepRecord, new_record
-from lfdash.engine.sweep_target import Rests, vouch, waits_for_user
+from lfdash.engine.sweep_target import Handover, launcher_of, vouch, waits_for_user
 from lfdash.engine.sweep_views import SweepView, view_of
 from lfdash.files import Absent, FileMark, Unreadable, file_mark, readable
 from lfdash.jobs import checks
@@ -44,7 +44,7 @@ class Sweeps:
         self._seen: dict[str, tuple[tuple[FileMark | None, ...], SweepView | Refused]] = {}
         self._idle: dict[str, tuple[FileMark | None, ...]] = {}  # sweeps with nothing to do until their files change
         self._open: dict[str, tuple[tuple[FileMark | None, ...], Study]] = {}  # journals, until somebody writes there
-        self._rests = Rests()
+        self.handover = Handover(services.registry.rests)
         self._told: dict[str, tuple[FileMark | None, ...]] = {}  # whose failure stands in the log, until they change
 
     # -- made, stopped, gone on with --------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Sweeps:
                 failpoints.hit("sweep.changed")
                 if state == "going":
                     vouch(self.services, record.job)
-                    self._rests.until.pop(sweep_id, None)
+                    self.handover.rests.forget(sweep_id, launcher_of(self.services, record.job))
                 self._idle.pop(sweep_id, None)
                 self._carry_on(record, again=state == "going" and shown.again > 0)
         except Timeout:
@@ -216,6 +216,14 @@ class Sweeps:
         of this account has used as it is now (text: `scheduler.sweep_waits`)."""
         return view.state == "going" and waits_for_user(self.services, view.job)
 
+    def refused(self, view: SweepView) -> Refused | None:
+        """Why the next runs of a sweep that goes on could not be handed over the last time; None where they could
+        (text: `scheduler.sweep_rests`)."""
+        if view.state != "going" or not view.job.target:
+            return None
+        found = self.handover.rests.why(view.id, launcher_of(self.services, view.job))
+        return found or self.handover.unknown.get(view.id)
+
     def preview(self, job: JobConfig, sweep: Sweep) -> str:
         """What is submitted for a grid on a target whose scheduler takes arrays; "" elsewhere."""
         from lfdash.engine.sweep_array import preview
@@ -276,13 +284,13 @@ class Sweeps:
             study = found
         if again:
             study.repeat(FAILED)
-        turn = turn_of(self.services, record, study, self._rests)
+        turn = turn_of(self.services, record, study, self.handover)
         left = turn.run()
         if turn.braked:
             record = replace(record, state="stopped", braked=True)
             self.folders.write(record)
             # what waits is canceled before it can start
-            left = turn_of(self.services, record, study, self._rests).run()
+            left = turn_of(self.services, record, study, self.handover).run()
         if left:
             self._open[record.id] = (self._marks(record.id), study)
         else:
@@ -318,7 +326,7 @@ def ends(kind: str, low: float | None, high: float | None) -> tuple[Value, ...]:
 
 
 def attach(services: Services) -> Sweeps:
-    """The sweeps of a process's workspace, carried on by its registry's thread where that starts jobs."""
+    """The sweeps of a process's workspace, carried on by a thread of its registry's where that starts jobs."""
     sweeps = Sweeps(services)
     services.registry.on_turn = sweeps.tick
     return sweeps

@@ -262,21 +262,49 @@ def test_a_paused_queue_keeps_a_sweep_back(dashboard: Dashboard, cluster: SlurmC
     dashboard.done(sweep)
 
 
-def test_a_scheduler_that_takes_no_such_array_gets_smaller_ones(
+def test_an_array_that_is_refused_is_submitted_again(
     dashboard: Dashboard, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a limit of jobs is set: nothing is left behind, and half of them are tried after a rest."""
+    """Nothing is left behind, and it is not smaller: no limit of jobs was named."""
     before = dashboard.services.registry.targets.get("lab")
     assert isinstance(before, Target)
     assert dashboard.services.registry.targets.put(replace(before, partition="nowhere"), before) is None
     sweep = dashboard.create()
     dashboard.turn()
     dashboard.turn()
-    assert dashboard.runs() == [] and dashboard.sweeps._rests.most == {sweep.id: 3}
+    assert dashboard.runs() == [] and dashboard.sweeps.handover.most == {}
     assert dashboard.services.registry.targets.put(before, replace(before, partition="nowhere")) is None
     assert dashboard.sweeps.go_on(sweep.id) is None
     assert [one.state for one in dashboard.done(sweep).trials] == ["complete"] * 6
-    assert sorted(arrays(cluster, sweep).values()) == [3, 3]
+    assert sorted(arrays(cluster, sweep).values()) == [6]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_controller_that_is_down_for_long_while_a_sweep_is_handed_over(
+    dashboard: Dashboard, folder: Path, cluster: SlurmCluster, known: bool
+) -> None:
+    """The runs are one array once it is back, each started once. known: whether it had said how large arrays may be."""
+    minutes = [0.0]
+    dashboard.services.registry.rests._clock = lambda: 60 * minutes[0]
+    launcher = dashboard.services.launcher_on("lab")
+    if known:
+        wait_for(lambda: isinstance(launcher.most_together(), int))
+    cluster.kill("slurmctld")
+    sweep = dashboard.create(parallel=2)
+    for _ in range(3):
+        dashboard.turn()
+        minutes[0] += 10
+    refused = wait_for(lambda: (dashboard.turn(), dashboard.sweeps.refused(dashboard.look(sweep)))[1], 60)
+    assert refused.code in ("scheduler_refused", "scheduler_silent") and dashboard.runs() == []
+    cluster.clear()
+    minutes[0] += 10
+    if not known:
+        launcher._sizes.clear()  # asked once a minute
+    found = dashboard.done(sweep)
+    assert [one.state for one in found.trials] == ["complete"] * 6
+    assert list(arrays(cluster, sweep).values()) == [6]
+    assert len(started_once(folder)) == 6 and set(started_once(folder).values()) == {1}
+    assert dashboard.sweeps.refused(found) is None
 
 
 KILLED = """
