@@ -7,7 +7,6 @@ Run by `make clusters`, not by `make e2e`: it needs a scheduler.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import urllib.error
@@ -21,14 +20,13 @@ from playwright.sync_api import Browser, Page, expect
 
 from lfdash.targets.store import TargetStore
 from lfdash.targets.target import Target
-from tests.e2e.conftest import Server, drawn, no_double_click, pick_option, serving
+from tests.e2e.conftest import Server, drawn, no_double_click, pick_option, picture, serving
 from tests.e2e.test_train import MINUTES, losses, run_folder, run_name, shown_step, wait_state
 from tests.support.clusters.ray import CPUS, RayCluster
 from tests.support.clusters.slurm import SlurmCluster, until
 from tests.support.runs import fake_cli
 
 pytestmark = [pytest.mark.clusters, pytest.mark.train_env]
-PICTURES = os.environ.get("LFDASH_PICTURES")  # a folder that gets a picture of each stage
 STRIP = ".st-key-strip"
 BODY = "[data-testid=stMain]"
 
@@ -119,21 +117,6 @@ def visited(browser: Browser, server: Server) -> Iterator[Page]:
     page.wait_for_selector(".st-key-start button:enabled", timeout=MINUTES)
     yield page
     context.close()
-
-
-def picture(page: Page, name: str, sizes: int = 3) -> None:
-    """Keeps how the page looks, where somebody wants to see it: three widths, light and dark."""
-    if not PICTURES:
-        return
-    before = page.viewport_size
-    for width, height in ((1440, 900), (1280, 720), (800, 900))[:sizes]:
-        page.set_viewport_size({"width": width, "height": height})
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            drawn(page)
-            page.screenshot(path=f"{PICTURES}/{name}-{width}-{scheme}.png")
-    page.emulate_media(color_scheme="light")
-    page.set_viewport_size(before)
 
 
 def set_nodes(cluster: SlurmCluster, state: str) -> None:
@@ -300,3 +283,34 @@ def test_what_others_do_to_a_job_is_told(browser: Browser, stand_in: Server, clu
         expect(page.locator(BODY)).not_to_contain_text("does not answer", timeout=2 * MINUTES)
         page.click(".st-key-stop button")
         wait_state(page, "STOPPED", 1)
+
+
+def test_the_array_of_a_sweep_is_what_its_dialog_showed(
+    browser: Browser, stand_in: Server, cluster: SlurmCluster
+) -> None:
+    set_nodes(cluster, "drain")
+    with visited(browser, stand_in) as page:
+        choose_target(page, "lab")
+        page.click(".st-key-sweep button")
+        dialog = page.get_by_role("dialog")
+        pick_option(page, dialog.locator(".st-key-sweep-fields input"), "learning_rate", search=True)
+        page.keyboard.press("Tab")  # Esc would close the dialog
+        drawn(page)
+        box = dialog.locator(".st-key-sweep-values-learning_rate input")
+        box.fill("0.001, 0.005, 1e-7")
+        box.press("Tab")
+        drawn(page)
+        dialog.get_by_text("What lab gets", exact=True).click()
+        script = dialog.locator("code").filter(has_text="--array=0-2%")
+        expect(script).to_be_visible(timeout=MINUTES)
+        script.scroll_into_view_if_needed()
+        picture(page, "sweep")
+        shown = script.inner_text()
+        dialog.locator(".st-key-sweep_start button").first.click()
+        expect(dialog).to_have_count(0)
+
+        def arrays() -> list[Path]:
+            return list((stand_in.workspace / ".lfdash" / "sweeps").glob("*/arrays/*.sh"))
+
+        assert until(lambda: bool(arrays()), 60), "no array was submitted"
+        assert [path.read_text().strip() for path in arrays()] == [shown.strip()]

@@ -162,6 +162,8 @@ def draw_offers(services: Services, kind: Kind, told: Told) -> None:
     """What the cluster offers; drawn with the page once there is an answer."""
     cluster = cluster_of(kind)
     if told.waits:
+        if services.target_offers.may_ask(cluster):  # it was just allowed, here
+            st.rerun()
         listing.draw_ask(services, cluster, disabled=kind == "ray" and not cluster.address)
     if told.asking:
         if not services.target_offers.of(cluster).asking:

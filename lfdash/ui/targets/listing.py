@@ -82,9 +82,9 @@ def is_ticking(services: Services, target: Target) -> bool:
 
 
 def draw_live(services: Services, target: Target, ticking: bool) -> None:
-    """What changes by itself: what the target offers, its test. Once nothing is awaited any more, the page is drawn
-    once, and rests."""
-    if ticking and not is_ticking(services, target):
+    """What changes by itself: what the target offers, its test. Once nothing is awaited any more, or something is from
+    now on, the page is drawn once."""
+    if ticking != is_ticking(services, target):
         st.rerun()
     draw_offer(services, target)
     going = services.target_tests.going(target.name)

@@ -88,6 +88,17 @@ def test_without_a_target_nothing_is_there(services: Services) -> None:
     assert FIELD not in fields(pages.good(app.run())), "nor does the filter find it"
 
 
+@pytest.mark.parametrize(("gpus", "words"), [
+    (4, "as the target says: 4 per node"), (0, "as the target says: 0 per node"),
+    (None, "1 per node: the target does not say"),
+])
+def test_an_empty_number_of_gpus_says_how_many_there_will_be(lab: Services, gpus: int | None, words: str) -> None:
+    assert lab.registry.targets.put(replace(LAB, gpus=gpus), LAB) is None or gpus == LAB.gpus
+    app = opened()
+    on(app, "lab")
+    assert pages.widget(app, "text_input", COUNT).placeholder == words
+
+
 def test_a_target_takes_the_place_of_this_machines_devices(lab: Services) -> None:
     app = opened()
     assert {FIELD, "train.devices", COUNT} <= fields(app)
