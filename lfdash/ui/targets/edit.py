@@ -45,8 +45,12 @@ def draw(services: Services) -> None:
         placeholder="lab",
     )
     draw_problems(problems.get("name", ()))
-    st.fragment(partial(draw_offers, services, kind, told), run_every=LOOK_S if told.asking else None)()
-    draw_pairs([name for name in FIRST if name in names(kind)], problems, told)
+    offers = st.fragment(partial(draw_offers, services, kind, told), run_every=LOOK_S if told.asking else None)
+    first = [name for name in FIRST if name in names(kind)]
+    named = first[: 2 if kind == "ray" else 0]  # what is asked is named by the fields above
+    draw_pairs(named, problems, told)
+    offers()
+    draw_pairs([name for name in first if name not in named], problems, told)
     for group, rows in grouped(kind).items():
         wrong = any(problems.get(name) for name in rows)
         if wrong and st.session_state.get(TRIED):
