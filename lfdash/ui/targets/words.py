@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lfdash.engine.machine_words import GIB, size_words
+from lfdash.engine.on_target import usual_gpus
 from lfdash.engine.target_facts import Failure, TargetFacts, TargetGpu
 from lfdash.engine.target_tests import Step
 from lfdash.launchers.ray_job import memory_bytes
@@ -90,7 +91,7 @@ def lacking(target: Target, offer: Offer) -> Iterator[str]:
     if target.kind != "ray":
         return
     wanted = {
-        "gpus": (1 if target.gpus is None else target.gpus, offer.node_gpus), "cpus": (target.cpus or 1, offer.cpus),
+        "gpus": (usual_gpus(target), offer.node_gpus), "cpus": (target.cpus or 1, offer.cpus),
     }
     for name, (asked, most) in wanted.items():
         if asked > most:
@@ -181,5 +182,5 @@ def warnings(target: Target, facts: TargetFacts) -> Iterator[str]:
         yield t("target_test.warn_locks")
     if facts.clock and (facts.clock[0] > CLOCK_S or facts.clock[1] < -CLOCK_S):
         yield t("target_test.warn_clock")
-    if target.gpus and facts.gpus == ():
-        yield t("target_test.warn_gpus", n=str(target.gpus))
+    if usual_gpus(target) and facts.gpus == ():
+        yield t("target_test.warn_gpus", n=str(usual_gpus(target)))

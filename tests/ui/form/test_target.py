@@ -157,6 +157,10 @@ def test_memory_says_what_is_not_known_there(lab: Services, monkeypatch: pytest.
     job = JobConfig("train", values).on("lab")
     assert world_of(lab, job) == 4, "two on each of two nodes"
     assert world_of(lab, JobConfig("train", {}).on("lab")) == 8, "as many as the target says"
+    for gpus, world in ((None, 2), (0, 1)):
+        assert lab.registry.targets.put(replace(LAB, gpus=gpus), lab.registry.targets.read().rows["lab"]) is None
+        assert world_of(lab, JobConfig("train", {}).on("lab")) == world
+    assert lab.registry.targets.put(LAB, lab.registry.targets.read().rows["lab"]) is None
     found = forecast(lab, job)
     assert isinstance(found, Forecast) and found.rooms == () and found.target == "lab" and found.verdict is None
     assert figure_words(found) == t(
@@ -182,8 +186,8 @@ def tested(services: Services, target: Target = LAB, **changes: Any) -> None:
 
 @pytest.fixture
 def plain(lab: Services) -> Target:
-    """The same target without GPUs of its own."""
-    target = replace(LAB, gpus=None)
+    """The same target without GPUs."""
+    target = replace(LAB, gpus=0)
     assert lab.registry.targets.put(target, LAB) is None
     return target
 
@@ -231,6 +235,10 @@ def test_without_gpus_there_it_computes_as_on_a_processor(lab: Services, plain: 
     tested(lab, plain, torch={"cuda": "12.4", "gpus": []})
     assert fit_to_machine(lab, job_there())[0].values[COMPUTE] == "fp32"
     assert fit_to_machine(lab, job_there(**{COUNT: 1}))[0].values[COMPUTE] == "bf16"
+    asks = replace(plain, gpus=None)
+    assert lab.registry.targets.put(asks, plain) is None
+    tested(lab, asks, torch={"cuda": "12.4", "gpus": []})
+    assert fit_to_machine(lab, job_there())[0].values[COMPUTE] == "bf16", "a job that says nothing gets one"
 
 
 def test_memory_is_that_of_the_smallest_gpu_there(lab: Services) -> None:
