@@ -45,7 +45,7 @@ def wish() -> None:
 
 def close() -> None:
     """Somebody has closed the dialog; what was typed stays."""
-    for name in (dialogs.SWEEP, ANSWER, MADE, SCRIPT):
+    for name in (dialogs.SWEEP, ANSWER, MADE, SCRIPT, SCRIPT_OPEN):
         st.session_state.pop(name, None)
 
 

@@ -246,6 +246,7 @@ def test_what_a_cluster_gets_is_shown_as_it_will_be_submitted(
     assert "lr1e-4/" in shown and "lr4e-4" not in shown and "--partition=p" in shown
     pages.good(button(app).click().run())
     assert [view.id for view in session.shared_sweeps().views()] == [sweep_id] and sweep.NEXT not in app.session_state
+    assert sweep.SCRIPT_OPEN not in app.session_state, "another target is asked by another click"
 
 
 @pytest.mark.parametrize(("strategy", "words"), [
