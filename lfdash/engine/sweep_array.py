@@ -22,6 +22,7 @@ from lfdash.engine.sweep_views import planned
 from lfdash.jobs import checks
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import Sweep, with_values
+from lfdash.jobs.sweep_values import name_of
 from lfdash.launchers.base import Array, ArrayLauncher
 from lfdash.launchers.slurm_script import array_name
 from lfdash.outcomes import Refused
@@ -47,19 +48,29 @@ def turn_of(services: Services, record: SweepRecord, study: Study, handover: Han
     )
 
 
-def preview(services: Services, job: JobConfig, sweep: Sweep) -> str:
-    """What is submitted for the first runs of a grid, but for the sweep's id in its name; "" where runs are handed over
-    one by one, and where their values are not drawn yet. Each job of it runs the script of its own run: that of
-    `Prepared.plan`, which lies in the run's folder."""
+def preview(services: Services, job: JobConfig, sweep: Sweep, sweep_id: str) -> str | Refused:
+    """What is submitted for the first runs of a grid that gets that id; "" where runs are handed over one by one, and
+    where their values are not drawn yet. Each job of it runs the script of its own run: that of `Prepared.plan`, which
+    lies in the run's folder. Refused: it is not known just now how many runs an array may have."""
     found = together(services, job, sweep)
     runs = planned(sweep)
-    if found is None or isinstance(found, Refused) or not runs:
+    if isinstance(found, Refused):
+        return found
+    if found is None or not runs:
         return ""
-    (launcher, most), plans = found, []
+    launcher, most = found
+    waiting = {entry.paths.root for entry in services.registry.queue.jobs.entries()}
+    names: set[str] = set()
+
+    def taken(name: str) -> bool:  # as `Turn.named`
+        root = services.workspace.root / replaced_name(job, name).folder
+        return name in names or root in waiting or root.exists()
+
+    plans = []
     for number, run in enumerate(runs[:most]):
-        one = replaced_name(with_values(sweep, job, run.values, number, "x"), run.name)
-        plans.append(prepare(services, one, "").plan)
-    return launcher.array_script(plans, array_name("ID"), min(sweep.parallel, len(plans)))
+        names.add(name := name_of(run.values.items(), taken))
+        plans.append(prepare(services, replaced_name(with_values(sweep, job, run.values, number, "x"), name), "").plan)
+    return launcher.array_script(plans, array_name(sweep_id), min(sweep.parallel, len(plans)))
 
 
 class WaitingTurn(Turn):

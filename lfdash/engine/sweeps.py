@@ -13,6 +13,7 @@ from filelock import Timeout
 from lfdash.engine import context
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import TAG, State, SweepFolders, SweepRecord, new_record
+from lfdash.engine.sweep_script import SweepScripts
 from lfdash.engine.sweep_target import Handover, launcher_of, vouch, waits_for_user
 from lfdash.engine.sweep_views import SweepView, view_of
 from lfdash.files import Absent, FileMark, Unreadable, file_mark, readable
@@ -40,6 +41,7 @@ class Sweeps:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.folders = SweepFolders(services.workspace.private)
+        self.scripts = SweepScripts(services)
         self._next = 0.0
         self._seen: dict[str, tuple[tuple[FileMark | None, ...], SweepView | Refused]] = {}
         self._idle: dict[str, tuple[FileMark | None, ...]] = {}  # sweeps with nothing to do until their files change
@@ -59,8 +61,8 @@ class Sweeps:
                     found.setdefault((problem.field, problem.code), problem)
         return tuple(found.values())
 
-    def create(self, job: JobConfig, sweep: Sweep) -> SweepView | Refused:
-        """Makes a sweep; the dashboards of the workspace run it.
+    def create(self, job: JobConfig, sweep: Sweep, sweep_id: str = "") -> SweepView | Refused:
+        """Makes a sweep; the dashboards of the workspace run it. sweep_id: what it was shown under (`scripts`).
 
         Refused: problems, blocked_*, secret_queue, sweep_twin (`same` is in progress), and what the file system does
         not let be.
@@ -77,7 +79,7 @@ class Sweeps:
         errors = [problem for problem in found if problem.level == "error"]
         if errors:
             return Refused("problems", {"count": len(errors), "problems": found})
-        record = new_record(sweep.name, job, sweep)
+        record = new_record(sweep.name, job, sweep, sweep_id)
         try:
             self.services.registry.identity.check()
             with self.folders.listed(LOCK_S):  # two tabs, dashboards or terminals may make the same at once
@@ -223,12 +225,6 @@ class Sweeps:
             return None
         found = self.handover.rests.why(view.id, launcher_of(self.services, view.job))
         return found or self.handover.unknown.get(view.id)
-
-    def preview(self, job: JobConfig, sweep: Sweep) -> str:
-        """What is submitted for a grid on a target whose scheduler takes arrays; "" elsewhere."""
-        from lfdash.engine.sweep_array import preview
-
-        return preview(self.services, job, sweep)
 
     # -- carried on -------------------------------------------------------------------------------------
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from lfdash.demo.__main__ import make_data
-from lfdash.engine import sweep_array
 from lfdash.engine import sweeps as module
 from lfdash.engine.opening import open_config
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.sweep_views import SweepView
 from lfdash.engine.sweeps import attach
+from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import Sweep, read_sweep
 from lfdash.launchers.slurm_script import FILE
 from lfdash.launchers.watching import JOB
@@ -52,12 +52,15 @@ class Dashboard:
         self.sweeps.tick()
         self.services.registry.dispatcher.advance()
 
-    def create(self, settings: Any = GRID, **options: Any) -> SweepView:
+    def asked(self, settings: Any = GRID, **options: Any) -> tuple[JobConfig, Sweep]:
         opened = open_config(self.services, PRESET, None, "lab")
         assert not isinstance(opened, Refused)
         sweep = read_sweep({"settings": settings, **options}, opened.job)
         assert isinstance(sweep, Sweep), sweep
-        found = self.sweeps.create(opened.job, sweep)
+        return opened.job, sweep
+
+    def create(self, settings: Any = GRID, **options: Any) -> SweepView:
+        found = self.sweeps.create(*self.asked(settings, **options))
         assert isinstance(found, SweepView), found
         return found
 
@@ -126,7 +129,13 @@ def test_a_grid_is_one_array_and_slurm_keeps_to_how_many_go_on(
     dashboard: Dashboard, folder: Path, cluster: SlurmCluster
 ) -> None:
     does(dashboard.services, cluster, delay=0.2)
-    sweep = dashboard.create(parallel=2)
+    job, asked = dashboard.asked(parallel=2)
+    taken = "lr1e-3_r8"
+    (folder / "saves" / "demo-llama" / "lora" / taken).mkdir(parents=True)
+    wait_for(lambda: dashboard.sweeps.scripts.of(job, asked, "0123abcd").state != "asking", 30)
+    shown = dashboard.sweeps.scripts.of(job, asked, "0123abcd")
+    sweep = dashboard.sweeps.create(job, asked, "0123abcd")
+    assert isinstance(sweep, SweepView) and f"{taken}_2" in shown.text
     most: list[int] = []
 
     def over(found: SweepView) -> bool:
@@ -146,12 +155,7 @@ def test_a_grid_is_one_array_and_slurm_keeps_to_how_many_go_on(
         assert f"--job-name=lfdash-{trial.run_id}-1" in (view.path / FILE).read_text()
     assert set(started_once(folder).values()) == {1} and len(started_once(folder)) == 6
     script = (folder / ".lfdash" / "sweeps" / sweep.id / "arrays" / "0.sh").read_text()
-    opened = open_config(dashboard.services, PRESET, None, "lab")
-    shown = sweep_array.preview(dashboard.services, opened.job, found.sweep)
-    assert "--array=0-5%2" in script and len(shown.splitlines()) == len(script.splitlines())
-    assert [line for line in shown.splitlines() if "sweep-ID" not in line] == [
-        line for line in script.splitlines() if f"sweep-{sweep.id}" not in line
-    ]
+    assert "--array=0-5%2" in script and shown.state == "array" and shown.text == script
 
 
 def test_one_trial_is_stopped_and_then_the_sweep_and_it_goes_on(
