@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lfdash.engine.target_offers import FAILED_S, KEPT_S, TargetOffers, Told
-from lfdash.targets import trust
+from lfdash.targets import allowed
 from lfdash.targets.offered import Offer, Offered
 from lfdash.targets.target import Target
-from lfdash.targets.trust import UsedTargets, may_send_token
+from lfdash.targets.trust import UsedTargets
 from tests.support.runs import wait_for
 
 LAB = Target("lab", "slurm")
@@ -70,7 +70,7 @@ def test_a_cluster_that_a_row_names_is_asked_only_once_its_user_says_so(
 ) -> None:
     """A slurm.conf loads plugins, an address gets the token: both may be somebody else's."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(trust, "ALLOWED_TOKENS", set())
+    monkeypatch.setattr(allowed, "ALLOWED", set())
     asked: list[Target] = []
 
     def ask(target: Target) -> Offered:
@@ -78,7 +78,8 @@ def test_a_cluster_that_a_row_names_is_asked_only_once_its_user_says_so(
         return SOME
 
     offers = TargetOffers(used, ask)
-    assert offers.of(row) == Told(waits=True) and not asked and not may_send_token(row.address, row.token_file)
+    assert offers.of(row) == Told(waits=True) and not asked
+    assert not allowed.is_allowed("token", row.address, row.token_file)
     used.add(row)  # by hand, as it is
     assert not offers.of(row).waits
     assert offers.of(replace(row, cli="/other")).waits, "another row is another target"
@@ -90,4 +91,4 @@ def test_a_cluster_that_a_row_names_is_asked_only_once_its_user_says_so(
         assert later.of(other).waits
     assert TargetOffers(UsedTargets(Path("/elsewhere"), tmp_path / "state"), ask).of(row).waits
     assert not used.has(replace(row, cli="/other")), "no job is started because somebody looked"
-    assert may_send_token(row.address, row.token_file) == bool(row.token_file)
+    assert allowed.is_allowed("token", row.address, row.token_file) == bool(row.token_file)

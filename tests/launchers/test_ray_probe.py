@@ -18,7 +18,7 @@ from lfdash.launchers.ray_probe import RayProbe, job_of
 from lfdash.launchers.scheduled import write_supervisor
 from lfdash.launchers.target_probe import Probe, Seen, named_probe
 from lfdash.supervisor.target_probe import PYTHON, REPORT, UNSEEN
-from lfdash.targets import trust
+from lfdash.targets import allowed
 from lfdash.targets.target import Target
 from tests.support.runs import fake_cli
 
@@ -135,12 +135,13 @@ def test_one_that_waits_and_is_canceled_is_over(
 
 def test_a_token_is_sent_from_now_on_to_that_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(trust, "ALLOWED_TOKENS", set())
+    monkeypatch.setattr(allowed, "ALLOWED", set())
     sent: list[Mapping[str, Any]] = []
     monkeypatch.setattr(Calls, "submit", lambda _, body: bool(sent.append(body)))
     target = Target("pool", "ray", address="http://head:1", token_file="/t")
     probe = RayProbe(named_probe(tmp_path, target, "cli", NAME), Ray)
-    assert not trust.may_send_token("http://head:1", "/t")
+    assert not allowed.is_allowed("token", "http://head:1", "/t")
     probe.submit()
-    assert trust.may_send_token("http://head:1", "/t") and not trust.may_send_token("http://other:1", "/t")
+    assert allowed.is_allowed("token", "http://head:1", "/t")
+    assert not allowed.is_allowed("token", "http://other:1", "/t")
     assert [body["submission_id"] for body in sent] == [f"lfdash-{NAME}-1"]
