@@ -53,7 +53,7 @@ def draw(services: Services) -> None:
 
 def draw_row(services: Services, target: Target) -> None:
     """One target."""
-    with st.container(border=True, key=f"target_{target.name}", gap="xsmall"):
+    with st.container(border=True, key=f"targets_row_{target.name}", gap="xsmall"):
         st.markdown(f"**{markdown_safe(target.name)}** · {markdown_safe(words.row_words(target))}")
         ticking = is_ticking(services, target)
         st.fragment(partial(draw_live, services, target, ticking), run_every=LOOK_S if ticking else None)()
@@ -165,23 +165,21 @@ def ask(name: str) -> None:
 
 def draw_question(services: Services, name: str, target: Target | None) -> None:
     """Whether a target is to be removed, and what that means for its runs."""
-    live = runs_on(services, target) if target is not None else 0
+    live = runs_on(services, name)
     told = [t("targets.remove_sure", name=name)]
     told.append(t("targets.remove_runs", n=str(live)) if live else t("targets.remove_comments"))
     st.warning(markdown_safe(" ".join(told)), icon=":material/delete:")
-    with st.container(horizontal=True, gap="small", key="target_sure"):
+    with st.container(horizontal=True, gap="small", key="targets_sure"):
         st.button(
-            t("targets.remove_yes"), key="target_remove_yes", type="primary", on_click=remove,
+            t("targets.remove_yes"), key="targets_sure_yes", type="primary", on_click=remove,
             args=(services, name, target),
         )
-        st.button(t("targets.remove_no"), key="target_remove_no", on_click=st.session_state.pop, args=(REMOVE, None))
+        st.button(t("targets.remove_no"), key="targets_sure_no", on_click=st.session_state.pop, args=(REMOVE, None))
 
 
-def runs_on(services: Services, target: Target) -> int:
-    """How many runs of a target are not over."""
-    views = services.registry.snapshot()
-    return sum(view.record is not None and view.record.launcher == target.launcher and view.state not in TERMINAL
-               for view in views)
+def runs_on(services: Services, name: str) -> int:
+    """How many runs of a target are not over, whatever its row says now."""
+    return sum(view.target == name and view.state not in TERMINAL for view in services.registry.snapshot())
 
 
 def remove(services: Services, name: str, target: Target | None) -> None:
@@ -191,7 +189,8 @@ def remove(services: Services, name: str, target: Target | None) -> None:
     if refused is None:
         services.target_tests.cancel(name)
         services.target_tests.forget(name)
-    st.session_state[SAID] = ("error", refusal(refused)) if refused else ("success", t("targets.removed", name=name))
+    kind, said = ("error", refusal(refused)) if refused else ("success", t("targets.removed", name=name))
+    st.session_state[SAID] = kind, markdown_safe(said)  # a row that cannot be used may have any name
 
 
 def draw_broken(services: Services, targets: Targets, place: int, name: str) -> None:
