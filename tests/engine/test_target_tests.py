@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from lfdash.engine import target_tests
 from lfdash.engine.target_facts import MOST_PACKAGES, Failure, TargetGpu, TargetResult, facts_in
 from lfdash.engine.target_tests import TargetTests
+from lfdash.files import Unreadable
 from lfdash.launchers.slurm import write_supervisor
 from lfdash.launchers.target_probe import FOLDER, Probe, Seen
 from lfdash.targets.target import Target
@@ -196,6 +200,39 @@ def test_a_result_that_somebody_broke_is_none(tests: TargetTests, text: str) -> 
     found = tests.last("lab")
     assert (found is None or found.facts is None) and tests.facts(LAB) is None
     assert tests.last("../../etc/passwd") is None
+
+
+def test_a_result_that_cannot_be_written_is_told_all_the_same(
+    tests: TargetTests, scheduler: Scheduler, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is what such a test may be asked for."""
+    scheduler.seen = Seen("NODE_FAIL", waits=False, over=True)
+    kept = finished(tests)
+    full = mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    with mock.patch("lfdash.engine.target_facts.write_text_atomic", full):
+        scheduler.does, scheduler.seen = begin_program, Seen("RUNNING", waits=False)
+        found = finished(tests)
+    assert found.facts is not None and found.time > kept.time and tests.facts(LAB) == found.facts
+    tests.forget("lab")
+    assert tests.last("lab") is None
+    scheduler.does, scheduler.seen = lambda probe: None, Seen("NODE_FAIL", waits=False, over=True)
+    assert finished(tests).failure is not None
+
+
+def test_a_result_that_could_not_be_read_once_is_read_again(tests: TargetTests) -> None:
+    tests.files.save(LAB, 1.0, {"host": "n1"}, None)
+    with mock.patch("lfdash.engine.target_facts.read_json_file", return_value=Unreadable("Too many open files")):
+        assert tests.last("lab") is None
+    assert tests.facts(LAB) is not None
+
+
+@pytest.mark.parametrize("change", [
+    {"cpus": 8}, {"memory": "64G"}, {"account": "proj"}, {"token_file": "/home/me/token"}, {"partition": "gpu"},
+])
+def test_what_a_row_does_not_ask_for_any_more_tells_nothing_of_it(tests: TargetTests, change: dict[str, Any]) -> None:
+    """The result names CPUs and memory; and whether a job is taken at all depends on the account."""
+    tests.files.save(LAB, 1.0, {"host": "n1", "cpus": 2, "memory": 1 << 30}, None)
+    assert tests.facts(LAB) is not None and tests.facts(replace(LAB, **change)) is None
 
 
 def test_what_cannot_be_made_ends_the_test_too(workspace: Path) -> None:
