@@ -197,5 +197,5 @@ def word(value: Any) -> str:
 
 
 def whole(value: Any) -> int:
-    """A number that is not negative; 0 for what is none."""
-    return value if type(value) is int and value >= 0 else 0
+    """A number that is not negative; 0 for what is none, or more than any machine has."""
+    return value if type(value) is int and 0 <= value < 1 << 63 else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from string import Formatter
 
 from lfdash.engine.machine_words import GIB, size_words
 from lfdash.engine.target_facts import Failure, TargetFacts, TargetGpu
@@ -81,10 +82,10 @@ def step_words(step: Step) -> str:
 
 
 def failure_words(failure: Failure) -> str:
-    """Why a test found nothing."""
+    """Why a test found nothing, as far as the file says, which anybody may have written."""
     code = failure.code if lookup_in(DEFAULT_LANGUAGE, "target_test", f"why_{failure.code}") else "failed"
-    params = {"reason": "?", **{name: str(value) for name, value in failure.params.items()}}
-    return t(f"target_test.why_{code}", **params)
+    named = {name: "?" for _, name, _, _ in Formatter().parse(str(lookup("target_test", f"why_{code}"))) if name}
+    return t(f"target_test.why_{code}", **named | {name: str(value) for name, value in failure.params.items()})
 
 
 def gpu_words(gpus: tuple[TargetGpu, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -198,6 +199,20 @@ def test_every_name_of_a_target_can_stand_beside_the_question(services: Services
     click(app, "target_remove_lab")
     click(app, "targets_sure_yes")
     assert list(services.registry.targets.read().rows) == [name]
+
+
+@pytest.mark.parametrize("result", [
+    {"failure": {"code": "unseen", "params": {}}}, {"failure": {"code": "ended", "params": {"word": [1]}}},
+    {"time": -1e308, "failure": None},
+    {"report": {"torch": {"cuda": True, "gpus": [{"name": "A", "memory": 1}]}, "memory": 1, "disk": 1}},
+])
+def test_a_result_that_somebody_else_has_written_breaks_no_page(services: Services, result: dict[str, Any]) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    path = services.target_tests.files.path("lab")
+    path.parent.mkdir(parents=True)
+    text = json.dumps({"time": 1.0, "row": {}, **result})
+    path.write_text(text.replace('memory": 1', f'memory": 1{"0" * 400}').replace('disk": 1', f'disk": 1{"0" * 400}'))
+    assert "Tested" in said(opened())
 
 
 def test_the_name_of_a_row_is_shown_as_it_is(services: Services) -> None:
