@@ -143,8 +143,10 @@ def warnings(target: Target, facts: TargetFacts) -> Iterator[str]:
         yield t("target_test.warn_environment", reason=facts.error or "?")
     elif "llamafactory" not in facts.packages:
         yield t("target_test.warn_llamafactory", cli=facts.cli or "?")
-    if facts.locks and facts.locks != "seen":
+    if facts.locks == "unseen":
         yield t("target_test.warn_locks")
+    elif facts.locks != "seen":
+        yield t("target_test.warn_locks_unknown", reason=facts.locks or "?")
     if facts.clock and (facts.clock[0] > CLOCK_S or facts.clock[1] < -CLOCK_S):
         yield t("target_test.warn_clock")
     if target.gpus and facts.gpus == ():

@@ -243,6 +243,13 @@ def test_what_a_test_found_is_shown_with_what_is_wrong(services: Services) -> No
     assert "test it again" in said(opened())
 
 
+def test_locks_of_which_nothing_is_known_are_not_called_missing(services: Services) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    services.target_tests.files.save(LAB, time.time(), {**REPORT, "locks": "Input/output error"}, None)
+    told = said(opened())
+    assert "Locks are not shared" not in told and "is not known (Input/output error)" in told
+
+
 @pytest.mark.parametrize("language", available())
 def test_every_word_is_there(services: Services, language: str) -> None:
     """Of every field, problem, step and end of a test."""
