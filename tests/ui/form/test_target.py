@@ -130,6 +130,13 @@ def test_a_target_that_is_gone_is_a_problem_with_a_way_out(lab: Services) -> Non
     assert app.session_state[FIELD] == "lab"
 
 
+def test_the_name_of_a_target_in_a_file_is_no_markdown(lab: Services) -> None:
+    app = opened()
+    on(app, "![x](http://else.where/y)")
+    assert [button.key for button in app.button if "![x](" in str(button.help)] == []
+    assert "else.where" in str(app.button(key="start").help)
+
+
 def test_start_is_possible_where_only_the_target_can(lab: Services) -> None:
     able = Target("able", "slurm", cli="/opt/llamafactory-cli")
     assert lab.registry.targets.put(able, None) is None
