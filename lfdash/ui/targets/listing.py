@@ -11,7 +11,7 @@ from lfdash.engine.services import Services
 from lfdash.engine.target_facts import Failure
 from lfdash.engine.words import span_in
 from lfdash.outcomes import Problem
-from lfdash.runs.record import TERMINAL
+from lfdash.runs.record import TERMINAL, RunState
 from lfdash.targets.offered import Offer
 from lfdash.targets.reading import Targets
 from lfdash.targets.target import LOCAL, Kind, Target
@@ -22,6 +22,7 @@ from lfdash.ui.targets import words
 from lfdash.ui.targets.keys import REMOVE, SAID, edit
 
 LOOK_S = 1.0  # between two looks at a test that goes on, or at what a cluster is asked
+IN_QUEUE = (RunState.QUEUED, RunState.HELD)
 NEW: tuple[Kind, ...] = ("slurm", "ray")
 
 
@@ -165,9 +166,11 @@ def ask(name: str) -> None:
 
 def draw_question(services: Services, name: str, target: Target | None) -> None:
     """Whether a target is to be removed, and what that means for its runs."""
-    live = runs_on(services, name)
+    live, waiting = runs_on(services, name)
     told = [t("targets.remove_sure", name=name)]
     told.append(t("targets.remove_runs", n=str(live)) if live else t("targets.remove_comments"))
+    if waiting:
+        told.append(t("targets.remove_waiting", n=str(waiting)))
     st.warning(markdown_safe(" ".join(told)), icon=":material/delete:")
     with st.container(horizontal=True, gap="small", key="targets_sure"):
         st.button(
@@ -177,9 +180,12 @@ def draw_question(services: Services, name: str, target: Target | None) -> None:
         st.button(t("targets.remove_no"), key="targets_sure_no", on_click=st.session_state.pop, args=(REMOVE, None))
 
 
-def runs_on(services: Services, name: str) -> int:
-    """How many runs of a target are not over, whatever its row says now."""
-    return sum(view.target == name and view.state not in TERMINAL for view in services.registry.snapshot())
+def runs_on(services: Services, name: str) -> tuple[int, int]:
+    """How many runs of a target are not over, and how many of its jobs wait in the queue here; whatever its row says
+    now."""
+    states = [view.state for view in services.registry.snapshot() if view.target == name]
+    waiting = sum(state in IN_QUEUE for state in states)
+    return sum(state not in TERMINAL for state in states) - waiting, waiting
 
 
 def remove(services: Services, name: str, target: Target | None) -> None:

@@ -181,13 +181,15 @@ def test_removing_tells_of_runs_whatever_the_row_says_now(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row that cannot be used, or is of another kind than the launcher that its runs have."""
-    run = SimpleNamespace(target="lab", state=RunState.RUNNING)
-    monkeypatch.setattr(services.registry, "snapshot", lambda: [run, SimpleNamespace(target="", state=run.state)])
+    runs = [("lab", RunState.RUNNING), ("lab", RunState.QUEUED), ("lab", RunState.HELD), ("", RunState.RUNNING)]
+    views = [SimpleNamespace(target=target, state=state) for target, state in runs]
+    monkeypatch.setattr(services.registry, "snapshot", lambda: views)
     for row, key in (('kind = "slurm"\ngpus = "x"', "target_broken_remove_0"), ('kind = "slurm"', "target_remove_lab")):
         services.registry.targets.path.write_text(f"[target.lab]\n{row}\n")
         app = opened()
         click(app, key)
-        assert "Runs on it that are not over: 1." in said(app)
+        assert "Runs on it that are not over: 1." in said(app), "those that wait here do not go on"
+        assert "wait for it: 2." in said(app)
         time.sleep(0.7)  # the next click is none of a double one
 
 
