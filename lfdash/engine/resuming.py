@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
-from lfdash.engine.resume import prepare_resume, why_not_resumed
+from lfdash.engine.resume import look_stored, prepare_resume, why_not_resumed
 from lfdash.engine.services import Services
 from lfdash.launchers.base import InterruptingLauncher, Interruption
 from lfdash.launchers.table import is_target
@@ -90,8 +90,8 @@ class Resuming:
         """Submits the next attempt; whether nothing more is to be tried."""
         header = in_language(from_environment(os.environ), "ui.yaml_header")
         prepared = prepare_resume(self.services, view, step, header)
-        if prepared is None:
-            return True
+        if prepared is None:  # its configuration: the next look tells why
+            return False
         record = prepared.record.with_last(automatic=True)
         outcome = self.services.registry.launch(prepared.plan, record, prepared.request)
         if not isinstance(outcome, Refused):
@@ -134,7 +134,7 @@ def standing(services: Services, view: RunView) -> Standing | Refused | None:
     found = interruption_of(services, view)
     if found.why == "unknown":
         return Refused("unseen")
-    if not found.why or (why_not_resumed(view) is not None and view.saved.checkpoints):
+    if not found.why or (view.saved.checkpoints and why_not_resumed(view) is not None and look_stored(view) is None):
         return None
     params = {"why": found.why, "most": str(found.most), "done": str(in_a_row(view.record))}
     if in_a_row(view.record) >= found.most:
