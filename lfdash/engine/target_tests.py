@@ -23,7 +23,7 @@ from lfdash.engine.target_facts import (
     result_in,
     written,
 )
-from lfdash.files import read_json_file
+from lfdash.files import NOT_THERE, read_json_file
 from lfdash.launchers import table
 from lfdash.launchers.local import holder
 from lfdash.launchers.target_probe import Probe, ProbeJob, Seen, left_behind, named_probe, new_probe
@@ -110,6 +110,13 @@ class TargetTests:
         """How the last test of a target ended, in whatever dashboard of the workspace."""
         kept, here = self.files.load(name), self._unwritten.get(name)
         return here if here is not None and (kept is None or kept.time < here.time) else kept
+
+    def is_unread(self, name: str) -> bool:
+        """Whether how the last test of a target ended is written down, and cannot be read."""
+        try:
+            return self.last(name) is None and os.lstat(self.files.path(name)) is not None
+        except OSError as error:
+            return error.errno not in NOT_THERE
 
     def facts(self, target: Target) -> TargetFacts | None:
         """What is known of a target as its row is now; None when that is nothing."""

@@ -127,7 +127,7 @@ def draw_last(services: Services, target: Target) -> None:
     """How the last test ended, with what it found."""
     last = services.target_tests.last(target.name)
     if last is None:
-        st.caption(t("target_test.never"))
+        st.caption(t("target_test.unread" if services.target_tests.is_unread(target.name) else "target_test.never"))
         return
     span = span_in(language(), max(1.0, time.time() - last.time))
     stale = "" if last.is_of(target) else f" {t('target_test.stale')}"

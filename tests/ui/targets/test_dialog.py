@@ -245,6 +245,16 @@ def test_what_a_test_found_is_shown_with_what_is_wrong(services: Services) -> No
     assert "test it again" in said(opened())
 
 
+def test_a_result_that_cannot_be_read_is_not_called_none(services: Services) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    assert "Not tested yet" in said(opened())
+    path = services.target_tests.files.path("lab")
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    told = said(opened())
+    assert "Not tested yet" not in told and "cannot be read. Test it again" in told
+
+
 def test_locks_of_which_nothing_is_known_are_not_called_missing(services: Services) -> None:
     assert services.registry.targets.put(LAB, None) is None
     services.target_tests.files.save(LAB, time.time(), {**REPORT, "locks": "Input/output error"}, None)
