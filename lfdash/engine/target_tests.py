@@ -159,6 +159,8 @@ class TargetTests:
     def _submitted(self, target: Target, stop: threading.Event) -> Outcome:
         """A test from its job to its end."""
         self._tidy(target)
+        if stop.is_set():
+            return Outcome(failure=Failure("canceled"))
         probe = new_probe(self._workspace, target, self._cli())
         job = self._make(probe)
         if job is None:

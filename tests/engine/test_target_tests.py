@@ -255,6 +255,32 @@ def test_only_folders_of_tests_are_tidied_up(tests: TargetTests, scheduler: Sche
     assert scheduler.jobs[0].probe.plan.run_id == names[0] and scheduler.jobs[0].canceled
 
 
+def test_one_that_is_called_off_while_an_earlier_one_is_tidied_up_submits_nothing(
+    tests: TargetTests, scheduler: Scheduler, workspace: Path
+) -> None:
+    submitted, goes_on = [], threading.Event()
+
+    class Earlier(Job):
+        def look(self) -> Seen:
+            return Seen("CANCELLED", over=goes_on.wait(10))
+
+    def make(probe: Probe) -> Job:
+        scheduler.jobs.append(Earlier(probe, Seen(), submitted.append))
+        return scheduler.jobs[-1]
+
+    tests._make = make
+    (workspace / FOLDER / "test-0123456789ab").mkdir(parents=True)
+    (workspace / FOLDER / "test-0123456789ab" / "target").write_text("lab")
+    tests.start(LAB)
+    wait_for(lambda: scheduler.jobs and scheduler.jobs[0].canceled)
+    tests.cancel("lab")
+    goes_on.set()
+    turn = tests._of("lab")._turn
+    assert turn.acquire(timeout=20)  # it came to its end
+    turn.release()
+    assert submitted == [] and not (workspace / FOLDER).exists()
+
+
 def test_one_that_is_not_seen_for_a_moment_is_not_over(tests: TargetTests, scheduler: Scheduler) -> None:
     """An answer of squeue from before the job was there."""
 
