@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from lfdash.engine.context import MODEL, PATH, known_model
-from lfdash.engine.on_target import facts_of, target_of
+from lfdash.engine.on_target import facts_of, target_of, usual_gpus
 from lfdash.engine.services import Services
 from lfdash.jobs.fields import BY_ID
 from lfdash.jobs.job import JobConfig
@@ -71,7 +71,7 @@ def fit_to_target(services: Services, job: JobConfig) -> tuple[JobConfig, list[N
     if target is None or found is None or found.gpus is None or compute not in ("bf16", "pure_bf16", "fp16"):
         return job, []
     params = {"was": compute, "target": target.name}
-    if not found.gpus and not job.get("train.gpu_count") and not target.gpus:
+    if not found.gpus and not job.get("train.gpu_count") and not usual_gpus(target):
         fitted, note = "fp32", "target.note_no_gpu"
     elif found.gpus and found.bf16 is False and compute != "fp16":
         fitted, note = "fp16", "target.note_old_gpu"

@@ -1,28 +1,27 @@
-"""Which job starts when and where: now, or from the queue; the last look at a plan before it is run."""
+"""Which job starts when and where: now, or from the queue."""
 
 from __future__ import annotations
 
 import logging
 import posixpath
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import TypeVar
 
 from filelock import Timeout
 
+from lfdash.engine.array_start import ArrayStart
+from lfdash.engine.handing import Handing
+from lfdash.engine.later import Later
 from lfdash.engine.rights import Right, Rights
 from lfdash.engine.watcher import Watcher
-from lfdash.errors import ConfigError
-from lfdash.jobs import yaml_format
 from lfdash.jobs.resources import ResourceRequest
 from lfdash.launchers import folder
-from lfdash.launchers.base import Array, ArrayLauncher, ArrayTask, Launched, Launcher
+from lfdash.launchers.base import Launched
 from lfdash.launchers.table import is_target
-from lfdash.outcomes import DISK_FULL, NOT_WRITABLE, Refused, refused_by
+from lfdash.outcomes import DISK_FULL, NOT_WRITABLE, Refused
 from lfdash.queue.commands import QueueCommands, taken
-from lfdash.queue.genuine import MADE, why_not_ours
+from lfdash.queue.genuine import why_not_ours
 from lfdash.queue.placement import NOT_KNOWN, Allocation, DevicePool, Fitting, NoRoom
 from lfdash.queue.store import Queued, QueueEntry
 from lfdash.queue.turns import (
@@ -35,20 +34,16 @@ from lfdash.queue.turns import (
     queued_view,
     with_allocation,
 )
-from lfdash.runs.paths import private
-from lfdash.runs.places import ATTEMPTS, MAKES_RUN, around, is_walked, note_elsewhere
-from lfdash.runs.plan import ARGS_FILE, LaunchPlan
+from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import TERMINAL, RunRecord, RunState, Status
 from lfdash.runs.view import REFUSED, Reason, RunView, Waiting, relative
 from lfdash.supervisor import failpoints
 from lfdash.targets.target import Target
 from lfdash.targets.trust import UsedTargets
 from lfdash.workspace.allowed_paths import Roots
-from lfdash.workspace.run_keys import RunKeys
 from lfdash.workspace.secret_store import SecretStore
 
 TRIES = 3  # of a job whose supervisor ends before it starts anything
-T = TypeVar("T")
 
 REST_S = 30.0  # after a disk that is full, or not to be written to
 AGAIN_S = 2.0  # after any other failure of it
@@ -77,14 +72,14 @@ class Dispatcher:
         self._watcher = watcher
         self._queue = queue
         self._rights = rights
-        self._secret_store = secret_store
-        self.keys = RunKeys(private(watcher.workspace), secret_store.hide)
-        self._roots = roots
+        self.handing = Handing(watcher, rights, secret_store, roots)
+        self.arrays = ArrayStart(self.handing, self.entries)
         self._cli = cli
         self._vouched: set[str] = set()  # jobs for targets that this process was told to queue
         self._used = UsedTargets(watcher.workspace)
         self._outside: dict[str, Reason] = {}  # jobs whose paths lead out of what this dashboard allows
         self._rest_until = 0.0
+        self._later: dict[str, tuple[QueueEntry, Later[Launched | Refused]]] = {}  # jobs that are being submitted
         # where a job fits, by its estimate; set by engine/fitting.py
         self.fitting: Callable[[LaunchPlan], Fitting] = lambda plan: NOT_KNOWN
 
@@ -99,31 +94,22 @@ class Dispatcher:
         cli_missing, not_linux, space, start_failed).
         """
         failpoints.hit("launch.clicked")
-        refused = self._unfit(plan)
+        refused = self.handing.unfit(plan)
         if refused is not None:
             return refused
         self.vouch(record)
-        return self._with_right(
+        return self.handing.with_right(
             lambda right: self._launch(right, plan, record, request or ResourceRequest(), beside=beside)
         )
 
-    def _with_right(self, act: Callable[[Right], T | Refused]) -> T | Refused:
-        try:
-            with self._rights.taken() as right:
-                return act(right)
-        except Timeout:
-            return Refused("another_launch")
-        except OSError as error:
-            return refused_by(error, private(self._watcher.workspace))
-
     def _launch(
         self, right: Right, plan: LaunchPlan, record: RunRecord, request: ResourceRequest, *, beside: bool
-    ) -> Launched | Refused:
+    ) -> Launched | Refused | Later[Launched | Refused]:
         failpoints.hit("launch.locked")
         may = right.to_start(plan, record)
         if isinstance(may, Refused):
             return may
-        missing = self._missing(plan)
+        missing = self.handing.missing(plan)
         if missing:
             return Refused("secret_missing", {"name": ", ".join(missing)})
         entries = self.entries()
@@ -139,112 +125,11 @@ class Dispatcher:
         if isinstance(place, NoRoom):
             return Refused("never" if place.never else "busy", {"code": place.code, **place.params})
         plan, record = self._allocated(plan, record, request, place)
-        return self._submit(right, plan, record)
-
-    def _unfit(self, plan: LaunchPlan) -> Refused | None:
-        """Why a plan must not be written down, let alone started; None when it may."""
-        exposed = self._secret_store.found_in([*plan.argv, *plan.env.values(), plan.output_dir, *plan.files.values()])
-        return (
-            check_output(plan)
-            or check_place(plan)
-            or check_paths(plan, self._roots)
-            or (Refused("secret_in_plan", {"name": exposed}) if exposed else None)
-        )
-
-    def _submit(self, right: Right, plan: LaunchPlan, record: RunRecord) -> Launched | Refused:
-        """Hands a run to the launcher, with its secrets."""
-        unfit = self._unfit(plan)  # a link may be another now than when it was queued
-        may = unfit or right.to_start(plan, record)
-        if isinstance(may, Refused):
-            return may
-        record = may
-        note = self._note_place(plan)
-        secrets = self._secrets(plan)
-        failpoints.hit("launch.checked")
-        outcome = self._launcher(record).submit(plan, record, secrets)
-        failpoints.hit("launch.submitted")
-        if isinstance(outcome, Refused):
-            self.keys.forget(plan.run_id, plan.attempt)
-            if note is not None:
-                note.unlink(missing_ok=True)
-            return outcome
-        self._watcher.hold(plan.run_id, outcome.handle)
-        right.look()
-        return outcome
-
-    def launch_array(
-        self, jobs: Sequence[tuple[LaunchPlan, RunRecord]], array: Array
-    ) -> tuple[Launched, ...] | Refused:
-        """Starts runs of one target in one submission: all, or none. Its scheduler gives the devices out.
-
-        Refused: as `launch`; of one of them its id is in the params (`run_id`).
-        """
-        for plan, _ in jobs:
-            refused = self._unfit(plan)
-            if refused is not None:
-                return of_run(refused, plan)
-        return self._with_right(lambda right: self._launch_array(right, jobs, array))
-
-    def _launch_array(
-        self, right: Right, jobs: Sequence[tuple[LaunchPlan, RunRecord]], array: Array
-    ) -> tuple[Launched, ...] | Refused:
-        entries, tasks = self.entries(), []
-        for plan, record in jobs:
-            may = right.to_start(plan, record)
-            missing = self._missing(plan)
-            if missing:
-                may = Refused("secret_missing", {"name": ", ".join(missing)})
-            elif taken(plan, entries):
-                may = Refused("exists", {"path": plan.output_dir})
-            if isinstance(may, Refused):
-                return of_run(may, plan)
-            tasks.append(ArrayTask(plan, may, self._secrets(plan)))
-        launcher = self._launcher(jobs[0][1])
-        assert isinstance(launcher, ArrayLauncher)
-        notes = [note for plan, _ in jobs if (note := self._note_place(plan)) is not None]
-        outcome = launcher.submit_array(array, tasks)
-        if isinstance(outcome, Refused):
-            for note in notes:
-                note.unlink(missing_ok=True)
-            for plan, _ in jobs:
-                self.keys.forget(plan.run_id, plan.attempt)
-            return outcome
-        for launched in outcome:
-            self._watcher.hold(launched.run_id, launched.handle)
-        right.look()
-        return outcome
-
-    def take_back(self, run_id: str) -> bool:
-        """Takes a run's newest attempt away that was made and never begun, so that it can be made anew; False when it
-        has begun, or that cannot be seen now."""
-
-        def take(right: Right) -> bool | Refused:
-            view = next((view for view in self._watcher.views if view.run_id == run_id), None)
-            if view is None or view.record is None:
-                return False
-            launcher = self._launcher(view.record)
-            handle = launcher.adopt(view.paths, view.record)
-            if not launcher.poll(handle).unused or not launcher.give_up(handle):
-                return False
-            logger.warning("run %s was never started: it is made anew", run_id)
-            folder.take_away(view.paths, run_id, view.attempt)
-            self._watcher.let_go(run_id, view.record.launcher)
-            right.look()
-            return True
-
-        return self._with_right(take) is True
-
-    def _secrets(self, plan: LaunchPlan) -> dict[str, str]:
-        """The secrets of a run: those that are kept here, and those that are made for it."""
-        secrets = {name: self._secret_store.get(name) for name in plan.secrets if name not in MADE}
-        return secrets | {name: self.keys.make(plan.run_id, plan.attempt) for name in plan.secrets if name in MADE}
-
-    def _missing(self, plan: LaunchPlan) -> list[str]:
-        return [name for name in plan.secrets if name not in MADE and not self._secret_store.get(name)]
+        return self.handing.submit(right, plan, record)
 
     def _kept(self, entry: QueueEntry) -> Reason | None:
         """Why a job must not be started here, whatever its user wants: its file may be somebody else's."""
-        missing = self._missing(entry.plan)
+        missing = self.handing.missing(entry.plan)
         secret = Reason("secret", {"name": ", ".join(missing)}) if missing else None
         return self._odd(entry) or self._outside.get(entry.run_id) or secret
 
@@ -252,7 +137,7 @@ class Dispatcher:
         """Why a job is none that this dashboard would make."""
         cli = self._cli or next(iter(entry.plan.argv), "")
         bare = entry.plan.without_script()
-        if bare != entry.plan and self._launcher(entry.record).plan(bare) != entry.plan:
+        if bare != entry.plan and self.handing.launcher(entry.record).plan(bare) != entry.plan:
             return Reason("target_changed", {"name": entry.record.launcher.partition(":")[2]})
         return why_not_ours(bare, entry.record, self._watcher.workspace, cli)
 
@@ -277,21 +162,19 @@ class Dispatcher:
         target = self._watcher.launchers.target(launcher)
         return target is None or (isinstance(target, Target) and self._used.has(target))
 
-    def _launcher(self, record: RunRecord) -> Launcher:
-        return self._watcher.launchers.get(record.launcher)
-
     def _fitting(self, plan: LaunchPlan, request: ResourceRequest) -> Fitting:
         return self.fitting(plan) if request.fits else NOT_KNOWN
 
     def _local_views(self) -> list[RunView]:
         """The runs of this machine that are not over."""
-        return [view for view in self._watcher.alive if view.record is not None and self._launcher(view.record).local]
+        alive = ((view, view.record) for view in self._watcher.alive)
+        return [view for view, record in alive if record is not None and self.handing.launcher(record).local]
 
     def _pools(self, *, now: bool = False) -> PoolOf:
         """Where each job gets its devices: this machine, or whoever gives them out where its launcher runs it."""
         machine = self.cached_devices.machine(self._queue.jobs.settings().slots, now=now)
         here = pool_of(machine, self._local_views())
-        return lambda record: here if self._launcher(record).local else DevicePool.unlimited()
+        return lambda record: here if self.handing.launcher(record).local else DevicePool.unlimited()
 
     # -- the queue --------------------------------------------------------------------------------------
 
@@ -304,18 +187,18 @@ class Dispatcher:
         Refused: never (the machine has not what is asked for), no_output, outside, secret_in_plan, exists,
         another_launch, disk, readonly, start_failed.
         """
-        refused = self._unfit(plan)
+        refused = self.handing.unfit(plan)
         if refused is not None:
             return refused
         request = request or ResourceRequest()
-        record = replace(record, launcher=self._launcher(record).name)
+        record = replace(record, launcher=self.handing.launcher(record).name)
         self.vouch(record)
         if is_target(record.launcher) and not self._queue.jobs.settings().paused:
             return self.launch(plan, record, request)  # who gives its devices out has a queue of its own
         place = self._pools()(record).place(request, self._fitting(plan, request))
         if isinstance(place, NoRoom) and place.never:
             return Refused("never", {"code": place.code, **place.params})
-        may = self._with_right(lambda right: right.to_start(plan, record)) if plan.attempt > 1 else record
+        may = self.handing.with_right(lambda right: right.to_start(plan, record)) if plan.attempt > 1 else record
         queued = may if isinstance(may, Refused) else self._queue.add(plan, record, request)
         if isinstance(queued, Refused):
             return queued
@@ -330,7 +213,7 @@ class Dispatcher:
         Refused: not_waiting, never, and as `launch`; then it waits as before.
         """
 
-        def start(right: Right) -> Launched | Refused:
+        def start(right: Right) -> Launched | Refused | Later[Launched | Refused]:
             entry = next((entry for entry in self.entries() if entry.run_id == run_id), None)
             if entry is None:
                 return Refused("not_waiting")
@@ -341,9 +224,9 @@ class Dispatcher:
             if isinstance(place, NoRoom):
                 return Refused("never", {"code": place.code, **place.params})
             self.vouch(entry.record)
-            return self._submit(right, *self._allocated(entry.plan, entry.record, entry.request, place))
+            return self.handing.submit(right, *self._allocated(entry.plan, entry.record, entry.request, place))
 
-        return self._with_right(start)
+        return self.handing.with_right(start)
 
     def requeue(self, run_id: str) -> Refused | None:
         """Makes a job that was queued for another workspace, or with another LLaMA-Factory, one of this dashboard: with
@@ -361,13 +244,13 @@ class Dispatcher:
         odd = why_not_ours(plan, record, self._watcher.workspace, program)
         if odd is not None:
             return Refused("never", {"code": odd.code, **odd.params})
-        return self._unfit(plan) or self._queue.remake(run_id, plan, record)
+        return self.handing.unfit(plan) or self._queue.remake(run_id, plan, record)
 
     def _allocated(
         self, plan: LaunchPlan, record: RunRecord, request: ResourceRequest, place: Allocation
     ) -> tuple[LaunchPlan, RunRecord]:
         """The plan and the record of a job on the devices that it gets; as they are where its launcher has its own."""
-        if not self._launcher(record).local:
+        if not self.handing.launcher(record).local:
             return plan, record
         return with_allocation(plan, record, request, place, ports_of(self._local_views()))
 
@@ -402,6 +285,7 @@ class Dispatcher:
             return
         try:
             with self._rights.taken(timeout=0) as right:
+                self._look_after_slow()
                 self._look_after_started()
                 self._tidy(right)
                 self._start_waiting(right)
@@ -414,6 +298,8 @@ class Dispatcher:
 
     def _has_work(self) -> bool:
         """Whether there is something to do, by the last look: the right costs a look at everything."""
+        if any(later.wait(0) for _, later in self._later.values()):
+            return True
         entries = self._queue.jobs.entries()
         if any(entry.begun and self._odd(entry) is None for entry in entries) or next(self._started_and_over(), None):
             return True
@@ -426,20 +312,37 @@ class Dispatcher:
             return
         if not any(place for _, _, place in self._standing(self.entries())):
             return
+        slow = {entry.record.launcher for entry, _ in self._later.values()}
         for entry, _, place in self._standing(self.entries(), now=True):
-            if place is None:
+            if place is None or entry.run_id in self._later or entry.record.launcher in slow:
                 continue
             plan, record = self._allocated(entry.plan, entry.record, entry.request, place)
             failpoints.hit("queue.taken")
             jobs.note_started(entry.run_id)
-            outcome = self._submit(right, plan, record)
-            if isinstance(outcome, Refused):
-                jobs.forget_started(entry.run_id)
-                if outcome.code == "outside":  # for this dashboard; another one may have been started with other roots
-                    self._outside[entry.run_id] = reason_of(outcome)
-                    continue
-                reason = reason_of(outcome)
-                jobs.write(replace(entry, held=reason))
+            outcome = self.handing.submit(right, plan, record)
+            if isinstance(outcome, Later):
+                self._later[entry.run_id] = entry, outcome
+                slow.add(entry.record.launcher)
+            elif isinstance(outcome, Refused):
+                self._held_back(entry, outcome)
+
+    def _held_back(self, entry: QueueEntry, outcome: Refused) -> None:
+        """Holds a job that was refused."""
+        jobs = self._queue.jobs
+        jobs.forget_started(entry.run_id)
+        if outcome.code == "outside":  # for this dashboard; another one may have been started with other roots
+            self._outside[entry.run_id] = reason_of(outcome)
+            return
+        jobs.write(replace(entry, held=reason_of(outcome)))
+
+    def _look_after_slow(self) -> None:
+        """What became of the jobs whose scheduler took its time."""
+        for run_id, (_, later) in list(self._later.items()):
+            if later.wait(0):
+                del self._later[run_id]
+                outcome, now = later.outcome(), self._queue.jobs.get(run_id)
+                if isinstance(outcome, Refused) and now is not None and not now.begun:  # nobody did anything with it
+                    self._held_back(now, outcome)
 
     def _standing(
         self, entries: tuple[QueueEntry, ...], *, now: bool = False
@@ -472,7 +375,7 @@ class Dispatcher:
 
     def _take_back(self, right: Right, entry: QueueEntry, status: Status) -> None:
         """Takes an attempt away that was never started, and never will be; its job waits again, or is held."""
-        launcher = self._launcher(entry.record)
+        launcher = self.handing.launcher(entry.record)
         if not launcher.give_up(launcher.adopt(entry.paths, entry.record)):
             return  # it has begun in this moment
         logger.warning("run %s was never started: it waits again", entry.run_id)
@@ -508,54 +411,6 @@ class Dispatcher:
             if run_id not in waiting and (gone or (view is not None and view.state in TERMINAL)):
                 yield run_id, view
 
-    def _note_place(self, plan: LaunchPlan) -> Path | None:
-        """Notes where a run lies that no walk below saves/ finds, so that it is found again. OSError when that is not
-        possible."""
-        root = Path(plan.cwd) / plan.output_dir
-        if is_walked(self._watcher.workspace, root):
-            return None
-        return note_elsewhere(self._watcher.workspace, plan.run_id, root)
-
-
-def of_run(refused: Refused, plan: LaunchPlan) -> Refused:
-    """A refusal of one of several runs."""
-    return Refused(refused.code, {**refused.params, "run_id": plan.run_id})
-
-
 def reason_of(refused: Refused) -> Reason:
     """Why a job is held that could not be started."""
     return Reason(f"{REFUSED}{refused.code}", {name: str(value) for name, value in refused.params.items()})
-
-
-def check_output(plan: LaunchPlan) -> Refused | None:
-    """Refuses a plan without an output folder, or with one that climbs out of the workspace."""
-    if not plan.output_dir.strip("./ "):
-        return Refused("no_output")
-    if ".." in Path(plan.output_dir).parts:
-        return Refused("outside", {"path": plan.output_dir})
-    return None
-
-
-def check_place(plan: LaunchPlan) -> Refused | None:
-    """Refuses a plan whose output folder lies in the folder of a run, where it would be deleted and moved with it, or
-    is named like a file of ours."""
-    root = Path(plan.cwd) / plan.output_dir
-    if root.name in MAKES_RUN or ATTEMPTS in Path(plan.output_dir).parts:
-        return Refused("name_reserved", {"path": plan.output_dir})
-    try:
-        outer = around(root) if plan.attempt == 1 else None
-    except OSError as error:
-        return refused_by(error, root)
-    return None if outer is None else Refused("inside_run", {"path": plan.output_dir, "run": str(outer)})
-
-
-def check_paths(plan: LaunchPlan, roots: Roots) -> Refused | None:
-    """Refuses a plan that writes, or reads, where it may not, links followed: the last look before it is run."""
-    try:
-        args = yaml_format.load(plan.files[ARGS_FILE]).args
-    except ConfigError as error:
-        return Refused("start_failed", {"reason": f"{ARGS_FILE}: {error}"})
-    output = str(Path(plan.cwd) / plan.output_dir)
-    found = next(roots.outside({**args, "output_dir": output}), None)
-    found = found or next(roots.outside({"output_dir": args.get("output_dir")}), None)
-    return Refused("outside", {"path": found[1]}) if found else None

@@ -25,11 +25,16 @@ def target_named(services: Services, name: str) -> Target | None:
 
 
 def asked_there(target: Target, job: JobConfig, request: ResourceRequest) -> ResourceRequest:
-    """What a job asks for on a target: without a number of its own as many GPUs of a node as the target says, and of a
-    training that on each of its nodes."""
-    count = request.count or target.gpus
+    """What a job asks for on a target: without a number of its own as many GPUs of a node as the target says, one where
+    that says nothing, and of a training that on each of its nodes."""
+    count = request.count or usual_gpus(target)
     nodes = target.nodes if named(job.kind).trains else 1
     return request if request.cpu else replace(request, count=count * nodes if count else None)
+
+
+def usual_gpus(target: Target) -> int:
+    """How many GPUs of a node a job gets that does not say a number itself."""
+    return 1 if target.gpus is None else target.gpus
 
 
 def facts_of(services: Services, target: Target | None) -> TargetFacts | None:

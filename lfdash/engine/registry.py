@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lfdash.engine.archive import Archive
 from lfdash.engine.dispatcher import Dispatcher
+from lfdash.engine.rests import Rests
 from lfdash.engine.rights import Rights
 from lfdash.engine.watcher import Watcher
 from lfdash.jobs.resources import ResourceRequest
@@ -33,13 +34,15 @@ from lfdash.workspace.identity import WorkspaceIdentity
 from lfdash.workspace.secret_store import SecretStore
 
 WALK_EVERY = 10  # looks at the alive runs between two searches for folders that others made
+CLOSE_S = 5.0  # that is waited for a scheduler at the end
 SEARCH_S = 1.0  # between two searches that somebody asks for, at least
 
 logger = logging.getLogger(__name__)
 
 
 class ProcessRegistry:
-    """All runs of one workspace, watched by one daemon thread; sessions read its snapshot.
+    """All runs of one workspace, watched by one daemon thread; sessions read its snapshot. Another carries on what
+    starts jobs by itself.
 
     workspace: absolute folder. launcher: starts the runs that name no other. interval: seconds between two looks at
     the alive runs. look: asks the machine for its devices. roots: where paths may lead (default: into the
@@ -76,10 +79,12 @@ class ProcessRegistry:
             self.watcher, self.queue, rights, CachedDevices(look, workspace=workspace), self.secret_store, self.roots,
             cli,
         )
+        self.rests = Rests()  # of what starts by itself and was refused
         self.archive = Archive(self.watcher, self.queue, rights, self.refresh, self.snapshot, self.roots.folders)
         self.on_look: Callable[[], None] = lambda: None  # called by the thread after each look
-        self.on_ended: Callable[[], None] = lambda: None  # after it, where it starts jobs
-        self.on_turn: Callable[[], None] = lambda: None  # before it starts jobs, where it does: it may add some
+        # called by a thread of their own, where this starts jobs: they may wait for a scheduler
+        self.on_ended: Callable[[], None] = lambda: None
+        self.on_turn: Callable[[], None] = lambda: None
         self._interval = interval
         self._starts_jobs = starts_jobs
         self._lock = threading.RLock()  # of `start`, which is called once a session, and `search`
@@ -90,6 +95,7 @@ class ProcessRegistry:
         self._found: tuple[tuple[RunView, ...], dict[str, RunView]] = ((), {})  # what was shown, by id
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._carrier: threading.Thread | None = None
 
     def start(self) -> None:
         """Finds the workspace's runs (before it returns) and starts the thread. Idempotent."""
@@ -101,6 +107,9 @@ class ProcessRegistry:
             self.refresh()
             self._thread = threading.Thread(target=self._watch, name="lfdash-registry", daemon=True)
             self._thread.start()
+            if self._starts_jobs:
+                self._carrier = threading.Thread(target=self._carry_on, name="lfdash-carrier", daemon=True)
+                self._carrier.start()
 
     def load(self) -> None:
         """Takes what an earlier process has found; before the first look."""
@@ -117,9 +126,12 @@ class ProcessRegistry:
                 self._kept_views = views
 
     def close(self) -> None:
-        """Ends the thread. Runs go on."""
+        """Ends the threads; one that waits for a scheduler ends after that. Runs go on."""
         self._closing.set()
         thread, self._thread = self._thread, None
+        carrier, self._carrier = self._carrier, None
+        if carrier is not None:
+            carrier.join(CLOSE_S)
         if thread is not None:
             thread.join()
             self.summaries.close()
@@ -134,8 +146,6 @@ class ProcessRegistry:
             try:
                 self.refresh(everything=looks % WALK_EVERY == 0)
                 if self._starts_jobs:
-                    self.on_turn()
-                    self.on_ended()
                     self.dispatcher.advance()
                 self.on_look()
                 self.summaries.step(self.watcher.views)
@@ -143,6 +153,16 @@ class ProcessRegistry:
                     self._keep()
             except Exception:  # the thread must not die of one odd folder: no run would be seen to end
                 logger.exception("looking at the runs of %s failed", self.workspace)
+
+    def _carry_on(self) -> None:
+        """Starts what sweeps and runs that go on by themselves want to: in a thread of its own, since a scheduler may
+        let it wait."""
+        while not self._closing.wait(self._interval):
+            for turn in (self.on_turn, self.on_ended):
+                try:
+                    turn()
+                except Exception:  # as above
+                    logger.exception("carrying on in %s failed", self.workspace)
 
     def refresh(self, *, everything: bool = True) -> None:
         """Looks at the alive runs, and for new folders when `everything`."""

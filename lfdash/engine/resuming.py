@@ -4,7 +4,8 @@ attempt from the newest checkpoint, as whoever presses Resume makes it.
 Only after the scheduler's own end (a time limit, another job's turn), never after a stop that somebody wished; only
 where the attempt has won a checkpoint, so that it ends some time; at most so many in a row as the target said when it
 was submitted; and only on a target that this user has used by hand (targets/trust.py). Exactly once: an attempt is a
-folder that one dashboard makes, under the right to start.
+folder that one dashboard makes, under the right to start. What refuses it may pass: it is tried again as long as the
+dashboard runs (engine/rests.py). What lasts ends it, and is said.
 """
 
 from __future__ import annotations
@@ -16,20 +17,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
+from lfdash.engine.rests import PASSING
 from lfdash.engine.resume import look_stored, prepare_resume, why_not_resumed
 from lfdash.engine.services import Services
+from lfdash.engine.taking_back import take_back
 from lfdash.launchers.base import InterruptingLauncher, Interruption
 from lfdash.launchers.table import is_target
-from lfdash.locales import from_environment, in_language
+from lfdash.locales import from_environment, in_language, refusal_in
 from lfdash.outcomes import Refused
 from lfdash.runs.record import RunRecord, RunState
 from lfdash.runs.steps import read_steps
 from lfdash.runs.view import CHECKPOINT, RunView
 
 EVERY_S = 2.0  # between two looks for such runs
-REST_S = 30.0  # after a refusal that may pass
-TRIES = 5  # of one attempt that is refused
-PASSING = ("another_launch", "unseen", "busy", "scheduler_refused", "scheduler_silent", "disk", "readonly")
 ENDED = (RunState.STOPPED, RunState.FAILED)
 
 logger = logging.getLogger(__name__)
@@ -37,20 +37,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Standing:
-    """How a run stands that its scheduler has ended. The text of `scheduler.<code>` is filled with params."""
+    """How a run stands that its scheduler has ended. The text of `scheduler.<code>` is filled with params, and with
+    why the last try to go on was refused."""
 
     code: str
     params: Mapping[str, str]
+    refused: Refused | None = None
 
 
 class Resuming:
-    """Resumes the runs of one workspace, from its registry's thread."""
+    """Resumes the runs of one workspace, from a thread of its registry's."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
         self._next = 0.0
         self._settled: set[tuple[str, int]] = set()  # attempts that nothing follows by itself
-        self._tries: dict[tuple[str, int], tuple[int, float]] = {}  # how often it was refused, and until when it rests
 
     def tick(self) -> None:
         """Looks at the runs that are over, and resumes what is to go on."""
@@ -74,14 +75,16 @@ class Resuming:
         if why is None:
             # of a dashboard that ended while it submitted: the attempt before may follow anew
             unused = view.record is not None and view.record.last.automatic and view.exit_code is None
-            if not unused or not self.services.registry.dispatcher.take_back(view.run_id):
+            if not unused or not take_back(self.services.registry.dispatcher.handing, view.run_id):
                 return True
             self._settled.discard((view.run_id, view.attempt - 1))
             return False
         if why.code == "resume_waits":  # until somebody uses the target by hand
             return False
-        if why.code != "resume_next" or self._rests(view):
-            return why.code != "resume_next"
+        if why.code not in ("resume_next", "resume_tries"):
+            return True
+        if self.services.registry.rests.rests(*rest_keys(view)):
+            return False
         if self.services.registry.queue.jobs.settings().paused:
             return False
         return self._resume(view, int(why.params["step"]))
@@ -93,18 +96,23 @@ class Resuming:
         if prepared is None:  # its configuration: the next look tells why
             return False
         record = prepared.record.with_last(automatic=True)
-        outcome = self.services.registry.launch(prepared.plan, record, prepared.request)
+        registry, own, launcher = self.services.registry, *rest_keys(view)
+        outcome = registry.launch(prepared.plan, record, prepared.request)
         if not isinstance(outcome, Refused):
             logger.info("run %s goes on by itself from step %d", view.run_id, step)
+            registry.rests.forget(own, launcher)
             return True
-        key = (view.run_id, view.attempt)
-        tries = self._tries.get(key, (0, 0.0))[0] + 1
-        self._tries[key] = (tries, time.monotonic() + REST_S)
+        if outcome.code == "scheduler_silent":  # each that asks it waits long
+            registry.rests.note(launcher, outcome)
+        registry.rests.note(own, outcome)
         logger.warning("run %s does not go on by itself: %s", view.run_id, outcome.code)
-        return outcome.code not in PASSING or tries >= TRIES
+        return outcome.code not in PASSING
 
-    def _rests(self, view: RunView) -> bool:
-        return time.monotonic() < self._tries.get((view.run_id, view.attempt), (0, 0.0))[1]
+
+def rest_keys(view: RunView) -> tuple[str, str]:
+    """By what refusals of a run's next attempt are remembered: its own, and those of its target."""
+    assert view.record is not None
+    return f"{view.run_id}#{view.attempt}", view.record.launcher
 
 
 def is_on_target(view: RunView) -> bool:
@@ -126,7 +134,8 @@ def standing(services: Services, view: RunView) -> Standing | Refused | None:
     """How a run stands that its scheduler may have ended; None for any other end. Refused: not known yet. The text of
     `scheduler.<code>` is filled with the params. OSError when it cannot be seen.
 
-    resume_next: it goes on by itself from that step. resume_limit: it went on so often. resume_no_step: its last
+    resume_next: it goes on by itself from that step. resume_tries: it does, once what refused it has passed.
+    resume_refused: it does not, by what does not pass. resume_limit: it went on so often. resume_no_step: its last
     attempt has won no checkpoint. resume_waits: nobody here has used its target as it is now.
     """
     if view.record is None or view.state not in ENDED:
@@ -144,7 +153,9 @@ def standing(services: Services, view: RunView) -> Standing | Refused | None:
         return Standing("resume_no_step", {**params, "step": str(found.step)})
     if not services.registry.dispatcher.trusts(view.record.launcher):
         return Standing("resume_waits", params)
-    return Standing("resume_next", {**params, "step": str(step)})
+    refused = services.registry.rests.why(*rest_keys(view))
+    tries = "resume_next" if refused is None else "resume_tries" if refused.code in PASSING else "resume_refused"
+    return Standing(tries, {**params, "step": str(step)}, refused)
 
 
 def in_a_row(record: RunRecord) -> int:
@@ -172,11 +183,12 @@ def resumed_words(services: Services, code: str, view: RunView) -> str:
     if not isinstance(why, Standing):
         return ""
     reason = in_language(code, f"scheduler.why_{why.params['why']}")
-    return in_language(code, f"scheduler.{why.code}", **{**why.params, "why": reason})
+    refused = refusal_in(code, why.refused) if why.refused is not None else ""
+    return in_language(code, f"scheduler.{why.code}", **{**why.params, "why": reason, "refused": refused})
 
 
 def attach(services: Services) -> Resuming:
-    """Has the registry's thread resume the runs of its workspace, where it starts jobs."""
+    """Has the registry's carrying thread resume the runs of its workspace, where it starts jobs."""
     found = Resuming(services)
     services.registry.on_ended = found.tick
     return found

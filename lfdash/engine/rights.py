@@ -49,6 +49,11 @@ class Rights:
                 right.withdraw()
 
 
+    def look(self) -> None:
+        """Looks at everything again, without the right."""
+        self._refresh()
+
+
 class Right:
     """The right to change runs, as long as the `with` lasts in which it was taken."""
 

@@ -43,6 +43,7 @@ from lfdash.runs.metrics.feeds import Feeds
 from lfdash.runs.output.logs import Logs
 from lfdash.runs.table import Table
 from lfdash.targets.target import Target
+from lfdash.targets.trust import UsedTargets
 from lfdash.workspace import devices
 from lfdash.workspace.allowed_paths import Roots
 from lfdash.workspace.folders import Workspace, path_refusal
@@ -127,7 +128,7 @@ class Services:
         self.foretold: Recent[Any] = Recent()  # of engine/forecast.py
         self.dry_runs: Background[Any] = Background()  # of the same
         self.target_tests = TargetTests(workspace, lambda: self.cli_path, self.registry.identity.check)
-        self.target_offers = TargetOffers()
+        self.target_offers = TargetOffers(UsedTargets(self.registry.watcher.workspace))
         self.past_runs: EachOnce[Any] = EachOnce()  # of engine/past_runs.py
         self._types: tuple[Upstream, Mapping[str, ArgumentType]] | None = None
         self.by_entry = True

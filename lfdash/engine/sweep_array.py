@@ -16,12 +16,13 @@ from lfdash.engine import context
 from lfdash.engine.plans import Prepared, prepare
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import SweepRecord
-from lfdash.engine.sweep_target import LASTING, Rests, together
+from lfdash.engine.sweep_target import LASTING, Handover, together
 from lfdash.engine.sweep_turn import Turn, replaced_name
 from lfdash.engine.sweep_views import planned
 from lfdash.jobs import checks
 from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import Sweep, with_values
+from lfdash.jobs.sweep_values import name_of
 from lfdash.launchers.base import Array, ArrayLauncher
 from lfdash.launchers.slurm_script import array_name
 from lfdash.outcomes import Refused
@@ -35,37 +36,63 @@ if TYPE_CHECKING:  # Optuna is loaded when there is a sweep
 logger = logging.getLogger(__name__)
 
 
-def turn_of(services: Services, record: SweepRecord, study: Study, rests: Rests) -> Turn:
+def turn_of(services: Services, record: SweepRecord, study: Study, handover: Handover) -> Turn:
     """A turn of a sweep, as its target takes runs."""
-    launcher = together(services, record.job, record.sweep)
-    return Turn(services, record, study) if launcher is None else ArrayTurn(services, record, study, launcher, rests)
+    found = together(services, record.job, record.sweep)
+    if isinstance(found, Refused):
+        handover.unknown[record.id] = found
+        return WaitingTurn(services, record, study, handover)
+    handover.unknown.pop(record.id, None)
+    return Turn(services, record, study, handover) if found is None else ArrayTurn(
+        services, record, study, handover, *found
+    )
 
 
-def preview(services: Services, job: JobConfig, sweep: Sweep) -> str:
-    """What is submitted for the first runs of a grid, but for the sweep's id in its name; "" where runs are handed over
-    one by one, and where their values are not drawn yet. Each job of it runs the script of its own run: that of
-    `Prepared.plan`, which lies in the run's folder."""
-    launcher = together(services, job, sweep)
+def preview(services: Services, job: JobConfig, sweep: Sweep, sweep_id: str) -> str | Refused:
+    """What is submitted for the first runs of a grid that gets that id; "" where runs are handed over one by one, and
+    where their values are not drawn yet. Each job of it runs the script of its own run: that of `Prepared.plan`, which
+    lies in the run's folder. Refused: it is not known just now how many runs an array may have."""
+    found = together(services, job, sweep)
     runs = planned(sweep)
-    if launcher is None or not runs:
+    if isinstance(found, Refused):
+        return found
+    if found is None or not runs:
         return ""
+    launcher, most = found
+    waiting = {entry.paths.root for entry in services.registry.queue.jobs.entries()}
+    names: set[str] = set()
+
+    def taken(name: str) -> bool:  # as `Turn.named`
+        root = services.workspace.root / replaced_name(job, name).folder
+        return name in names or root in waiting or root.exists()
+
     plans = []
-    for number, run in enumerate(runs[: launcher.most_together()]):
-        one = replaced_name(with_values(sweep, job, run.values, number, "x"), run.name)
-        plans.append(prepare(services, one, "").plan)
-    return launcher.array_script(plans, array_name("ID"), min(sweep.parallel, len(plans)))
+    for number, run in enumerate(runs[:most]):
+        names.add(name := name_of(run.values.items(), taken))
+        plans.append(prepare(services, replaced_name(with_values(sweep, job, run.values, number, "x"), name), "").plan)
+    return launcher.array_script(plans, array_name(sweep_id), min(sweep.parallel, len(plans)))
+
+
+class WaitingTurn(Turn):
+    """A turn that hands nothing over: it is not known just now how."""
+
+    def lost(self, trial: FrozenTrial) -> None:
+        """A trial that was named and not handed over has to wait."""
+
+    def go_on(self) -> None:
+        """The next ones have to."""
 
 
 class ArrayTurn(Turn):
-    """A turn that hands several trials over at once."""
+    """A turn that hands several trials over at once, `most` of them at most."""
 
     def __init__(
-        self, services: Services, record: SweepRecord, study: Study, launcher: ArrayLauncher, rests: Rests
+        self, services: Services, record: SweepRecord, study: Study, handover: Handover, launcher: ArrayLauncher,
+        most: int,
     ) -> None:
-        super().__init__(services, record, study)
+        super().__init__(services, record, study, handover)
         self.launcher = launcher
-        self.rests = rests
-        self.most = min(launcher.most_together(), rests.most.get(record.id, launcher.most_together()))
+        self.most = min(most, handover.most.get(record.id, most))
 
     def lost(self, trial: FrozenTrial) -> None:
         """A trial that was named and not handed over is in the next array."""
@@ -75,7 +102,7 @@ class ArrayTurn(Turn):
         from optuna.trial import TrialState
 
         going = [one for one in self.study.trials if one.state is TrialState.RUNNING]
-        if self.rests.rests(self.record.id) or self.services.registry.queue.jobs.settings().paused:
+        if self.rests() or self.services.registry.queue.jobs.settings().paused:
             return
         if any(one.user_attrs.get("queued") or self.is_there(one) for one in going):
             return
@@ -106,11 +133,12 @@ class ArrayTurn(Turn):
             array_name(record.id), min(sweep.parallel, len(made)), script / f"{made[0][0].number}.sh"
         )
         jobs = [(one.plan, one.record) for _, one in made]
-        outcome = self.services.registry.dispatcher.launch_array(jobs, array)
+        outcome = self.services.registry.dispatcher.arrays.launch(jobs, array)
         failpoints.hit("array.queued")
         if isinstance(outcome, Refused):
             self.refused(made, outcome)
             return
+        self.handover.accepted(record.id, self.launcher_name)
         for trial, _ in made:
             self.study.note(trial, queued=True)
 
@@ -138,4 +166,4 @@ class ArrayTurn(Turn):
             self.study.note(culprit, name="")
             return
         logger.warning("%d trials of sweep %s have to wait: %s", len(made), self.record.id, outcome.code)
-        self.rests.rest(self.record.id, len(made) if outcome.code == "scheduler_refused" else 2 * self.most)
+        self.handover.refused(self.record.id, self.launcher_name, outcome, len(made))

@@ -155,7 +155,12 @@ class SweepFolders:
             yield
 
 
-def new_record(name: str, job: JobConfig, sweep: Sweep) -> SweepRecord:
-    """The record of a sweep that begins."""
-    sweep_id = uuid.uuid4().hex[:8]
+def new_id() -> str:
+    """An id that no sweep has."""
+    return uuid.uuid4().hex[:8]
+
+
+def new_record(name: str, job: JobConfig, sweep: Sweep, sweep_id: str = "") -> SweepRecord:
+    """The record of a sweep that begins. sweep_id: one of `new_id`, where somebody has used it already."""
+    sweep_id = sweep_id or new_id()
     return SweepRecord(sweep_id, name or sweep_id, time.time(), "going", job, sweep)

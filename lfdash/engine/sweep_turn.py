@@ -20,7 +20,7 @@ from lfdash.engine.plans import prepare
 from lfdash.engine.resume import stored
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import SweepRecord
-from lfdash.engine.sweep_target import LASTING, is_undecided, waits_for_user
+from lfdash.engine.sweep_target import LASTING, Handover, is_undecided, launcher_of, waits_for_user
 from lfdash.engine.sweep_value import measured
 from lfdash.files import NOT_PLAIN, NOT_THERE, read_plain, readable
 from lfdash.jobs import checks
@@ -55,8 +55,11 @@ class Turn:
     braked: whether it has to be stopped, since its first runs have failed; then no job was handed over.
     """
 
-    def __init__(self, services: Services, record: SweepRecord, study: Study) -> None:
+    def __init__(self, services: Services, record: SweepRecord, study: Study, handover: Handover) -> None:
         self.services = services
+        self.handover = handover
+        self.launcher_name = launcher_of(services, record.job)
+        self.held_back = False  # something was refused in this turn
         self.record = record
         self.sweep = record.sweep
         self.study = study
@@ -86,6 +89,8 @@ class Turn:
         from optuna.trial import TrialState
 
         running = sum(one.state is TrialState.RUNNING for one in self.study.trials)
+        if self.rests():
+            return
         for _ in range(MOST_A_TURN):
             asked = self.study.ask() if running < self.sweep.parallel and self.study.left else None
             if asked is None:
@@ -95,9 +100,19 @@ class Turn:
                 break
             running += self.study.frozen(asked.number).state is TrialState.RUNNING
 
+    def rests(self) -> bool:
+        """Whether nothing is to be handed over just now, since something was refused."""
+        return self.held_back or self.handover.rests.rests(self.record.id, self.launcher_name)
+
     def lost(self, trial: FrozenTrial) -> None:
-        """A trial that goes on, by the journal, and was not handed over."""
-        if not waits_for_user(self.services, self.record.job):
+        """A trial that goes on, by the journal, and was not handed over. Of an array that never came there may be more
+        than may go on at once."""
+        from optuna.trial import TrialState
+
+        if self.rests() or waits_for_user(self.services, self.record.job):
+            return
+        going = [one for one in self.study.trials if one.state is TrialState.RUNNING]
+        if sum(bool(one.user_attrs.get("queued")) for one in going) < self.sweep.parallel:
             self.hand_over(trial)
 
     def run_id(self, trial: FrozenTrial) -> str:
@@ -147,9 +162,13 @@ class Turn:
                 self.study.note(trial, name="")
             if outcome.code not in LASTING:
                 logger.warning("trial %d of sweep %s has to wait: %s", trial.number, self.record.id, outcome.code)
+                self.held_back = True
+                if self.launcher_name and outcome.code != "exists":
+                    self.handover.refused(self.record.id, self.launcher_name, outcome)
                 return False
             self.study.tell(trial, TrialState.FAIL, reason=outcome.code)
             return True
+        self.handover.accepted(self.record.id, self.launcher_name)
         self.study.note(trial, queued=True)
         return True
 

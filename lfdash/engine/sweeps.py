@@ -13,7 +13,8 @@ from filelock import Timeout
 from lfdash.engine import context
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import TAG, State, SweepFolders, SweepRecord, new_record
-from lfdash.engine.sweep_target import Rests, vouch, waits_for_user
+from lfdash.engine.sweep_script import SweepScripts
+from lfdash.engine.sweep_target import Handover, launcher_of, vouch, waits_for_user
 from lfdash.engine.sweep_views import SweepView, view_of
 from lfdash.files import Absent, FileMark, Unreadable, file_mark, readable
 from lfdash.jobs import checks
@@ -40,11 +41,12 @@ class Sweeps:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.folders = SweepFolders(services.workspace.private)
+        self.scripts = SweepScripts(services)
         self._next = 0.0
         self._seen: dict[str, tuple[tuple[FileMark | None, ...], SweepView | Refused]] = {}
         self._idle: dict[str, tuple[FileMark | None, ...]] = {}  # sweeps with nothing to do until their files change
         self._open: dict[str, tuple[tuple[FileMark | None, ...], Study]] = {}  # journals, until somebody writes there
-        self._rests = Rests()
+        self.handover = Handover(services.registry.rests)
         self._told: dict[str, tuple[FileMark | None, ...]] = {}  # whose failure stands in the log, until they change
 
     # -- made, stopped, gone on with --------------------------------------------------------------------
@@ -59,8 +61,8 @@ class Sweeps:
                     found.setdefault((problem.field, problem.code), problem)
         return tuple(found.values())
 
-    def create(self, job: JobConfig, sweep: Sweep) -> SweepView | Refused:
-        """Makes a sweep; the dashboards of the workspace run it.
+    def create(self, job: JobConfig, sweep: Sweep, sweep_id: str = "") -> SweepView | Refused:
+        """Makes a sweep; the dashboards of the workspace run it. sweep_id: what it was shown under (`scripts`).
 
         Refused: problems, blocked_*, secret_queue, sweep_twin (`same` is in progress), and what the file system does
         not let be.
@@ -77,7 +79,7 @@ class Sweeps:
         errors = [problem for problem in found if problem.level == "error"]
         if errors:
             return Refused("problems", {"count": len(errors), "problems": found})
-        record = new_record(sweep.name, job, sweep)
+        record = new_record(sweep.name, job, sweep, sweep_id)
         try:
             self.services.registry.identity.check()
             with self.folders.listed(LOCK_S):  # two tabs, dashboards or terminals may make the same at once
@@ -133,7 +135,7 @@ class Sweeps:
                 failpoints.hit("sweep.changed")
                 if state == "going":
                     vouch(self.services, record.job)
-                    self._rests.until.pop(sweep_id, None)
+                    self.handover.rests.forget(sweep_id, launcher_of(self.services, record.job))
                 self._idle.pop(sweep_id, None)
                 self._carry_on(record, again=state == "going" and shown.again > 0)
         except Timeout:
@@ -216,11 +218,13 @@ class Sweeps:
         of this account has used as it is now (text: `scheduler.sweep_waits`)."""
         return view.state == "going" and waits_for_user(self.services, view.job)
 
-    def preview(self, job: JobConfig, sweep: Sweep) -> str:
-        """What is submitted for a grid on a target whose scheduler takes arrays; "" elsewhere."""
-        from lfdash.engine.sweep_array import preview
-
-        return preview(self.services, job, sweep)
+    def refused(self, view: SweepView) -> Refused | None:
+        """Why the next runs of a sweep that goes on could not be handed over the last time; None where they could
+        (text: `scheduler.sweep_rests`)."""
+        if view.state != "going" or not view.job.target:
+            return None
+        found = self.handover.rests.why(view.id, launcher_of(self.services, view.job))
+        return found or self.handover.unknown.get(view.id)
 
     # -- carried on -------------------------------------------------------------------------------------
 
@@ -276,13 +280,13 @@ class Sweeps:
             study = found
         if again:
             study.repeat(FAILED)
-        turn = turn_of(self.services, record, study, self._rests)
+        turn = turn_of(self.services, record, study, self.handover)
         left = turn.run()
         if turn.braked:
             record = replace(record, state="stopped", braked=True)
             self.folders.write(record)
             # what waits is canceled before it can start
-            left = turn_of(self.services, record, study, self._rests).run()
+            left = turn_of(self.services, record, study, self.handover).run()
         if left:
             self._open[record.id] = (self._marks(record.id), study)
         else:
@@ -318,7 +322,7 @@ def ends(kind: str, low: float | None, high: float | None) -> tuple[Value, ...]:
 
 
 def attach(services: Services) -> Sweeps:
-    """The sweeps of a process's workspace, carried on by its registry's thread where that starts jobs."""
+    """The sweeps of a process's workspace, carried on by a thread of its registry's where that starts jobs."""
     sweeps = Sweeps(services)
     services.registry.on_turn = sweeps.tick
     return sweeps

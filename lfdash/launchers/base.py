@@ -68,8 +68,9 @@ class ArrayLauncher(Protocol):
     """A launcher whose scheduler takes several runs in one submission, and starts so many of them at once as it was
     told."""
 
-    def most_together(self) -> int:
-        """How many runs one array may have; 0 where that is not known, or there are none."""
+    def most_together(self) -> int | Refused:
+        """How many runs one array may have; 0 or 1 where there are none. Refused: that is not known just now
+        (scheduler_silent). Waits for the very first answer, 2 s at most, and for no other."""
         ...
 
     def array_script(self, plans: Sequence[LaunchPlan], name: str, at_once: int) -> str:

@@ -7,11 +7,12 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lfdash.files import look_mark, write_text_atomic
+from lfdash.files import look_json, look_mark, write_text_atomic
 from lfdash.launchers.base import THIS, MachineIdentity
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.paths import AttemptPaths, RunPaths, marker
@@ -87,8 +88,14 @@ def undo(paths: RunPaths, plan: LaunchPlan) -> None:
 
 
 def take_away(paths: RunPaths, run_id: str, attempt: int = 1) -> None:
-    """The same, where there is no plan any more."""
-    root = paths.root if attempt == 1 else paths.attempt(attempt).root
+    """The same, where there is no plan any more. Nothing, where another run has that folder by now; of a run that was
+    gone on with only that attempt's files."""
+    alone = attempt == 1
+    with suppress(OSError):  # it is taken apart by its name then
+        if look_json(paths.attempt(attempt).spec).get("run_id", run_id) != run_id:
+            return
+        alone = alone and not [number for number in paths.made_attempts() if number != attempt]
+    root = paths.root if alone else paths.attempt(attempt).root
     aside = aside_of(root, run_id)
     shutil.rmtree(aside, ignore_errors=True)
     try:

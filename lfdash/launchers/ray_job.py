@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from lfdash.jobs.resources import COUNT, FITS, VISIBLE
+from lfdash.jobs.resources import VISIBLE
 from lfdash.launchers.slurm_script import (
     GIVEN,
+    OURS,
     attempt_folder,
     command_of,
     gpus_of,
@@ -29,7 +30,6 @@ from lfdash.targets.target import Target
 FILE = "ray_job.yaml"  # in the run's folder
 LOG = "shim.log"  # in the attempt's folder
 TICKET_LENGTH = 12
-OURS = (COUNT, FITS)  # what only our own queue reads
 GIVEN_TO_NODES = ("FORCE_TORCHRUN", "NNODES", "NODE_RANK", "NPROC_PER_NODE", "MASTER_PORT")  # by ray_nodes.py
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "": 1 << 20}  # as sbatch reads --mem
 STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"  # between Ray's SIGTERM and its SIGKILL (job_supervisor.py); 3 without it
@@ -55,26 +55,11 @@ def settings(plan: LaunchPlan, target: Target) -> dict[str, Any]:
     alone = target.nodes == 1
     found: dict[str, Any] = {
         "entrypoint_num_cpus": (target.cpus or 1) if alone else 0,
-        "entrypoint_num_gpus": gpus(plan, target) if alone else 0,
+        "entrypoint_num_gpus": gpus_of(plan, target) if alone else 0,
     }
     if target.memory and alone:
         found["entrypoint_memory"] = memory_bytes(target.memory)
     return {**found, "runtime_env": {"env_vars": {STOP_WAIT: str(max(target.save_s, 10))}}}
-
-
-def gpus(plan: LaunchPlan, target: Target) -> int:
-    """How many GPUs a node is asked for. One where neither the job nor the target says: to wait for it is seen, while
-    days on the CPU may not be."""
-    found = gpus_of(plan, target)
-    if found is None:
-        return 0 if wants_no_gpu(plan) else 1
-    return found
-
-
-def wants_no_gpu(plan: LaunchPlan) -> bool:
-    """Whether a job says itself that it uses none."""
-    no_gpu = Target("", "ray", gpus=1)
-    return gpus_of(plan, no_gpu) == 0
 
 
 def memory_bytes(text: str) -> int:
@@ -113,7 +98,7 @@ def lines(plan: LaunchPlan, target: Target, ticket: str) -> Iterator[str]:
     folder = there(plan, target, attempt_folder(plan))
     cli = target.cli or plan.argv[0]
     env = {**target.env, **{name: value for name, value in plan.env.items() if name not in (*OURS, *GIVEN)}}
-    if not gpus(plan, target):  # Ray hides none from a job that asked for none (RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO)
+    if not gpus_of(plan, target):  # Ray hides none from a job that asked for none (RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO)
         env[VISIBLE] = ""
     path = posixpath.dirname(cli) if posixpath.isabs(cli) else ""
     yield f"exec >>{shlex.quote(f'{folder}/{LOG}')} 2>&1"
@@ -131,7 +116,7 @@ def lines(plan: LaunchPlan, target: Target, ticket: str) -> Iterator[str]:
         return
     driver = there(plan, target, f"{supervisor_folder()}/lfdash/supervisor/ray_nodes.py")
     wanted = [f"--folder={folder}", f"--nodes={target.nodes}"]
-    wanted += [f"--gpus={gpus(plan, target)}", f"--cpus={target.cpus or 1}"]
+    wanted += [f"--gpus={gpus_of(plan, target)}", f"--cpus={target.cpus or 1}"]
     wanted += [f"--memory={memory_bytes(target.memory)}"] if target.memory else []
     wanted += [f"--path={path}"] if path else []
     # each node's part has a process environment of its own

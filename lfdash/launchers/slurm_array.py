@@ -9,45 +9,92 @@ from __future__ import annotations
 
 import json
 import secrets as random
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lfdash.files import write_text_atomic
 from lfdash.launchers import folder
 from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Array, ArrayTask, Launched
 from lfdash.launchers.local import try_lock
-from lfdash.launchers.slurm import JOB, SlurmLauncher, Watched, check, spec_of, write_supervisor
+from lfdash.launchers.scheduled import write_supervisor
+from lfdash.launchers.slurm import SlurmLauncher, spec_of
+from lfdash.launchers.slurm_calls import Calls
 from lfdash.launchers.slurm_jobs import SlurmJobs, Snapshot
 from lfdash.launchers.slurm_script import array_script, asked_for, login_of, task_name
+from lfdash.launchers.watching import JOB, Watched
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunRecord
 from lfdash.supervisor import failpoints
 from lfdash.supervisor.remote import TICKET, seal
+from lfdash.targets.allowed import allow
 from lfdash.targets.target import Target
 
+AGAIN_S = 60.0  # after a question without an answer
+FIRST_S = 2.0  # for the first answer is waited, once
 MOST = 100  # runs of an array: their folders are made while nobody else can start a run
+
+
+class ArraySize:
+    """How many runs an array may have on one cluster. A thread asks, until there is an answer."""
+
+    def __init__(self, calls: Calls, clock: Callable[[], float] = time.monotonic) -> None:
+        self._calls = calls
+        self._clock = clock
+        self._most: int | None = None
+        self._failure = "it was just asked"
+        self._due = float("-inf")
+        self._busy = False
+        self._lock = threading.Lock()
+        self._answered = threading.Event()  # or failed, or nobody waits any more
+
+    def look(self) -> int | Refused:
+        """The answer, 0 where there are no arrays. Refused: there is none (yet). Waits FIRST_S at most, once."""
+        with self._lock:
+            asks = self._most is None and not self._busy and self._clock() >= self._due
+            self._busy |= asks
+        if asks:
+            threading.Thread(target=self._ask, name="slurm-array", daemon=True).start()
+        if not self._answered.is_set():
+            self._answered.wait(FIRST_S)
+            self._answered.set()
+        return Refused("scheduler_silent", {"reason": self._failure}) if self._most is None else self._most
+
+    def _ask(self) -> None:
+        try:
+            self._most = min(MOST, self._calls.most_of_an_array())
+        except OSError as error:
+            if isinstance(error.__cause__, FileNotFoundError):  # scontrol is not installed here: one by one goes well
+                self._most = 0
+            self._failure = str(error)
+        finally:
+            with self._lock:
+                self._busy, self._due = False, self._clock() + AGAIN_S
+            self._answered.set()
 
 
 class SlurmArrays(SlurmLauncher):
     """A Slurm launcher that also submits arrays (`base.ArrayLauncher`)."""
 
-    _most: int | None = None
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._sizes: dict[str, ArraySize] = {}  # by the cluster's slurm.conf
 
-    def most_together(self) -> int:
-        """How many runs one array may have. Asked of the cluster once."""
+    def most_together(self) -> int | Refused:
+        """How many runs one array may have; asked of each cluster once, in the background."""
         target = self.target
         if isinstance(target, Refused):
-            return 0
-        if self._most is None:
-            try:
-                self._most = min(MOST, self.jobs(target.slurm_conf).calls.most_of_an_array())
-            except OSError:
-                return 0
-        return self._most
+            return target
+        conf = target.slurm_conf
+        if conf not in self._sizes:
+            self._sizes[conf] = ArraySize(self.jobs(conf).calls, self._clock)
+        return self._sizes[conf].look()
 
     def array_script(self, plans: Sequence[LaunchPlan], name: str, at_once: int) -> str:
         """The script of an array; "" where there is no such target."""
@@ -68,9 +115,7 @@ class SlurmArrays(SlurmLauncher):
         if isinstance(target, Refused):
             return target
         for task in tasks:
-            refused = check(task.plan, task.record, target)
-            if refused is None and task.plan != self.plan(task.plan):
-                refused = Refused("target_differs", {"name": target.name})
+            refused = self.check(task.plan, task.record, target)
             if refused is not None:
                 return Refused(refused.code, {**refused.params, "run_id": task.plan.run_id})
         ticket = random.token_hex(8)
@@ -92,7 +137,7 @@ class SlurmArrays(SlurmLauncher):
         """The folders of all runs, with what their jobs need. made: gets a handle for each."""
         for place, task in enumerate(tasks):
             plan = task.plan
-            spec = spec_of(plan, target, ticket, task.secrets, task_name(array.name, place))
+            spec = self.signed(plan, spec_of(plan, target, ticket, task.secrets, task_name(array.name, place)))
             paths = folder.make(plan, named(task, self.name), self.machine, spec)
             if isinstance(paths, Refused):
                 return Refused(paths.code, {**paths.params, "run_id": plan.run_id})
@@ -118,6 +163,8 @@ class SlurmArrays(SlurmLauncher):
             text = array_script([task.plan for task in tasks], target, array.name, array.at_once)
             write_text_atomic(array.script, text)
             failpoints.hit("array.made")
+            if target.slurm_conf:
+                allow("slurm.conf", target.slurm_conf)
             number = jobs.calls.submit(str(array.script), ticket, {TICKET: ticket})
         except CallError as error:
             number = self._look_for_array(jobs, array, ticket) if error.silent else ""

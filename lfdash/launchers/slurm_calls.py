@@ -18,6 +18,9 @@ CALL_S = 20.0  # after which a program that does not answer is ended
 PASSED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TZ", "USER")
 COLUMNS = ("%i", "%T", "%r", "%S", "%N", "%k", "%j")  # squeue(1), --format
 NUMBER = re.compile(r"\d+")
+JOB_ID = re.compile(r"\d{1,20}(_\d{1,20})?")
+# In what sbatch says when nobody knows whether its job was taken (slurm_errno.c).
+UNSURE = re.compile(r"timed out|Zero Bytes were transmitted|receive failure", re.IGNORECASE)
 MAX_ARRAY = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
 DEFAULT_MAX_ARRAY = 1001  # slurm.conf(5), MaxArraySize
 
@@ -71,7 +74,10 @@ class Calls:
         # which cluster it is, sbatch must be told like the others; a job has that variable anyway
         passed = (*PASSED, "SLURM_CONF")
         env = {name: os.environ[name] for name in passed if name in os.environ} | dict(more)
-        told = self.run("sbatch", "--parsable", f"--comment={comment}", script, env=env, seconds=seconds)
+        try:
+            told = self.run("sbatch", "--parsable", f"--comment={comment}", script, env=env, seconds=seconds)
+        except CallError as error:
+            raise CallError(str(error), silent=error.silent or bool(UNSURE.search(str(error)))) from error
         number = NUMBER.match(told.strip().splitlines()[-1] if told.strip() else "")
         if number is None:
             raise CallError(f"sbatch printed no job number but: {told.strip()[:200]}", silent=True)

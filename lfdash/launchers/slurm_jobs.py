@@ -89,34 +89,32 @@ class SlurmJobs(Asking[Snapshot]):
     def _ask(self) -> Snapshot:
         with self._lock:
             known = dict(self._wanted)
-        self._carry_out(known)
         seen = Snapshot.of(self._begins(), self.calls.jobs(ASK_S))
+        if self._carry_out(known, seen):
+            with self._lock:
+                self._again = True  # what came of it
         self._tidy(known, seen)
         return seen
 
-    def _carry_out(self, wanted: Mapping[tuple[str, str], tuple[str, str, str]]) -> None:
-        """Does what is wanted of the jobs whose numbers are known, in one call each for all. What fails is no reason
-        not to ask how the jobs are; a controller that is silent is, since it would be waited for twice."""
-        seen = self._seen
+    def _carry_out(self, wanted: Mapping[tuple[str, str], tuple[str, str, str]], seen: Snapshot) -> bool:
+        """Does what is wanted of the jobs that are seen to be those, in one call each for all; whether there were any.
+        What fails is tried again with the next question."""
+        any_done = False
         for what, do in (("cancel", self.calls.cancel), ("wake", self.calls.wake)):
-            asked = {key: how for key, how in wanted.items() if key[0] == what}
-            found = {
-                key: number or (job.id if seen and (job := seen.find("", name, ticket)) else "")
-                for key, (number, name, ticket) in asked.items()
-            }
-            jobs = sorted(own for own in found.values() if own)
-            if not jobs:
+            asked = {key: seen.find(*how) for key, how in wanted.items() if key[0] == what}
+            found = {key: job.id for key, job in asked.items() if job is not None and job.word not in OVER}
+            if not found:
                 continue
+            any_done = True
             try:
-                do(jobs)
+                do(sorted(found.values()))
             except CallError as error:
-                if error.silent:
-                    raise
-                logger.info("%s %s: %s", what, " ".join(jobs), error)
+                logger.info("%s %s: %s", what, " ".join(sorted(found.values())), error)
             if what == "wake":  # the wish lies in its folder; without this it is seen half a second later
                 with self._lock:
-                    for key in [key for key, own in found.items() if own]:
+                    for key in found:
                         self._wanted.pop(key, None)
+        return any_done
 
     def _tidy(self, wanted: Mapping[tuple[str, str], tuple[str, str, str]], seen: Snapshot) -> None:
         """Forgets what has come true: a job that is over, or not there, is canceled. Not one that was asked for in
@@ -126,6 +124,28 @@ class SlurmJobs(Asking[Snapshot]):
                 job = seen.find(*how)
                 if job is None or job.word in OVER:
                     self._wanted.pop(key, None)
+
+
+class StrangeJobs(SlurmJobs):
+    """Of a cluster that this user has not used: it is asked nothing, and told nothing."""
+
+    def __init__(self, conf: str) -> None:
+        super().__init__(Calls(conf))
+        self.accounts.off = True
+        self.failure = (
+            f"{conf} was never used from this account, so it is not asked: use a target with it first (Test this "
+            "target, or a run)"
+        )
+
+    def look(self) -> Snapshot | None:
+        """Nothing."""
+        return None
+
+    def _start(self) -> None:
+        """Never."""
+
+    def _ask(self) -> Snapshot:
+        raise CallError(self.failure)
 
 
 KNOWN: WeakValueDictionary[str, SlurmJobs] = WeakValueDictionary()

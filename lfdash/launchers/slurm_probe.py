@@ -11,12 +11,13 @@ from pathlib import Path
 
 from lfdash.files import write_text_atomic
 from lfdash.launchers.asking import CallError
-from lfdash.launchers.slurm import write_supervisor
+from lfdash.launchers.scheduled import write_supervisor
 from lfdash.launchers.slurm_calls import installed, user
 from lfdash.launchers.slurm_jobs import OVER, PENDING, SlurmJobs, jobs_of
 from lfdash.launchers.slurm_script import LOG, beginning, job_name, limit_s
 from lfdash.launchers.target_probe import Probe, Seen
 from lfdash.supervisor.target_probe import MODULES, PYTHON, UNSEEN
+from lfdash.targets.allowed import allow
 
 SCRIPT = "test.sh"  # in the test's folder
 MINUTES = 10  # of a test's job
@@ -43,6 +44,8 @@ class SlurmProbe:
         if not installed():
             raise CallError("sbatch was not found on this machine")
         write_supervisor(Path(self.probe.plan.cwd))
+        if self.probe.target.slurm_conf:
+            allow("slurm.conf", self.probe.target.slurm_conf)
         script = self.probe.root / SCRIPT
         write_text_atomic(script, probe_script(self.probe))
         self._number = self._jobs.calls.submit(str(script), self.probe.plan.run_id, {})

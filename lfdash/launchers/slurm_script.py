@@ -94,14 +94,15 @@ def python_of(plan: LaunchPlan, target: Target) -> str:
         "python3" if target.cli else sys.executable)
 
 
-def gpus_of(plan: LaunchPlan, target: Target) -> int | None:
-    """How many GPUs a node is asked for: what the job says, else the target; None leaves it to the cluster."""
+def gpus_of(plan: LaunchPlan, target: Target) -> int:
+    """How many GPUs a node is asked for: what the job says, else the target. One where neither does: to wait for it is
+    seen, while days on the CPU may not be."""
     args = yaml.safe_load(plan.files.get(ARGS_FILE, "")) or {}
     request = request_of(args if isinstance(args, dict) else {}, {**plan.env, VISIBLE: plan.env[VISIBLE]}
                          if VISIBLE in plan.env else plan.env)
     if request.cpu:
-        return 0 if target.gpus else None
-    return request.count or len(request.devices) or target.gpus
+        return 0
+    return request.count or len(request.devices) or (1 if target.gpus is None else target.gpus)
 
 
 def options(plan: LaunchPlan, target: Target) -> Iterator[str]:
@@ -215,8 +216,9 @@ def batch_script(plan: LaunchPlan, target: Target) -> str:
     command = command_of(plan, target)
     if target.nodes > 1:
         lines += TORCHRUN
+        # a node that is done does not end those that still save; one that fails ends all
         cpus = [f"--cpus-per-task={target.cpus}"] if target.cpus else []  # srun does not take sbatch's
-        command = ["srun", "--kill-on-bad-exit=1", "--wait=60", *cpus, *supervise, EACH, "--", *command]
+        command = ["srun", "--kill-on-bad-exit=1", "--wait=0", *cpus, *supervise, EACH, "--", *command]
         supervise = [*supervise, FIRST]
     lines.append(f"exec {shlex.join([*supervise, '--'])} \\\n  {shlex.join(command)}")
     return "\n".join(lines) + "\n"

@@ -27,9 +27,11 @@ TARGETS = {
     "slurm": "lfdash.launchers.slurm_array:SlurmArrays",
 }
 PROBES = {  # kind of target -> what tests it, made with a `Probe`; a kind without a row cannot be tested
+    "ray": "lfdash.launchers.ray_probe:RayProbe",
     "slurm": "lfdash.launchers.slurm_probe:SlurmProbe",
 }
 OFFERS = {  # kind of target -> tells what a target offers; a kind without a row tells nothing
+    "ray": "lfdash.launchers.ray_offers:offered",
     "slurm": "lfdash.launchers.slurm_offers:offered",
 }
 FindTarget = Callable[[str], "Target | Refused"]

@@ -37,10 +37,9 @@ POINTS = (
 )
 # Those that only a run passes which a scheduler starts; tests/clusters kills at each of them.
 CLUSTER_POINTS = (
-    "slurm.sealed", "slurm.submitted", "slurm.noted", "slurm.told",
+    "scheduler.sealed", "scheduler.submitted", "scheduler.noted", "scheduler.told",
     "array.asked", "array.run_made", "array.made", "array.submitted", "array.run_noted", "array.noted",
     "array.queued",
-    "ray.sealed", "ray.submitted", "ray.noted", "ray.told",
 )
 
 

@@ -10,26 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import threading
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from lfdash.files import read_json_file, write_text_atomic
+from lfdash.targets.allowed import state_folder
 from lfdash.targets.target import Target
 
 FILE = "used_targets.json"
 KEPT = 200  # targets; the one that was used longest ago goes first
 
-ALLOWED_TOKENS: set[str] = set()  # by this process
-
 logger = logging.getLogger(__name__)
-
-
-def state_folder() -> Path:
-    """Where this user's programs keep what they remember (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lfdash"
 
 
 class UsedTargets:
@@ -79,25 +71,3 @@ class UsedTargets:
     def _mark(self, target: Target) -> str:
         told = json.dumps([self._workspace, {**asdict(target), "env": dict(target.env)}], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
-
-
-def allow_token(address: str, token_file: str) -> None:
-    """Remembers outside of the workspace that this user gave a job to an address with a token; where that cannot be
-    written, this process alone does."""
-    mark = token_mark(address, token_file)
-    ALLOWED_TOKENS.add(mark)
-    with suppress(OSError):
-        folder = state_folder() / "tokens"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / mark).touch(mode=0o600)
-
-
-def may_send_token(address: str, token_file: str) -> bool:
-    """Whether this user did: what a run's folder says of both may be somebody else's."""
-    mark = token_mark(address, token_file)
-    return mark in ALLOWED_TOKENS or os.path.exists(state_folder() / "tokens" / mark)
-
-
-def token_mark(address: str, token_file: str) -> str:
-    """The name under which a pair is remembered."""
-    return hashlib.sha256(f"{address}\0{token_file}".encode()).hexdigest()

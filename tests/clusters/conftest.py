@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.launchers import pulse, ray, slurm
+from lfdash.launchers import pulse, scheduled, watching
 from lfdash.launchers.slurm import SlurmLauncher
 from tests.support.clusters.launchers import slurm_launcher
 from tests.support.clusters.slurm import SlurmCluster
@@ -17,10 +17,10 @@ from tests.support.clusters.slurm import SlurmCluster
 def soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A heart that stops is noticed after some seconds; what this user has used is remembered for the test."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for kind in (slurm, ray):
-        monkeypatch.setattr(kind, "BEAT_S", 0.5)
-        monkeypatch.setattr(kind, "SETTLE_S", 1.0)
-    monkeypatch.setattr(ray, "LOST_S", 6.0)
+    monkeypatch.setattr(scheduled, "BEAT_S", 0.5)
+    monkeypatch.setattr(watching, "SETTLE_S", 1.0)
+    monkeypatch.setattr(watching, "GONE_S", 4.0)
+    monkeypatch.setattr(watching, "LOST_S", 6.0)
     monkeypatch.setattr(pulse, "DEAD_S", 6.0)
 
 

@@ -47,8 +47,8 @@ plan = launcher.plan(plan_for(Path(sys.argv[3]), steps=1, secrets=("HF_TOKEN",))
 print(launcher.submit(plan, record_for(plan), {"HF_TOKEN": "abcdefgh"}))
 """
 POINTS = {  # where it is killed -> how many jobs there are then
-    "folder.draft_made": 0, "folder.before_rename": 0, "folder.after_rename": 0, "ray.sealed": 0,
-    "ray.submitted": 1, "ray.noted": 1,
+    "folder.draft_made": 0, "folder.before_rename": 0, "folder.after_rename": 0, "scheduler.sealed": 0,
+    "scheduler.submitted": 1, "scheduler.noted": 1,
 }
 
 
@@ -70,7 +70,7 @@ def test_killed_while_it_submits(
     ray_cluster: RayCluster, workspace: Path, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another dashboard finds the run, or nothing; it can then be submitted again, and runs exactly once."""
-    monkeypatch.setattr("lfdash.launchers.ray.SUBMIT_S", 1.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 1.0)
     done = subprocess.run(
         [sys.executable, "-c", SUBMIT, ray_cluster.address, str(ray_cluster.token_file), str(workspace)],
         env={**os.environ, VARIABLE: f"{point}=kill"}, capture_output=True, text=True, timeout=60,

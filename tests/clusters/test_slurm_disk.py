@@ -35,7 +35,7 @@ def files(workspace: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", ERRORS)
-@pytest.mark.parametrize("point", ["folder.before_rename", "slurm.sealed"])
+@pytest.mark.parametrize("point", ["folder.before_rename", "scheduler.sealed"])
 def test_an_error_while_a_run_is_submitted(
     cluster: SlurmCluster, arrays: SlurmArrays, workspace: Path, point: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

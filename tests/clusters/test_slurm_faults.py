@@ -132,7 +132,7 @@ def test_a_controller_that_hangs_keeps_nobody(
 def test_one_that_waits_is_not_known_while_the_controller_hangs(
     cluster: SlurmCluster, launcher: SlurmLauncher, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 0.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 0.0)
     full(launcher, workspace)
     handle = submitted(launcher, plan_for(workspace, load=600))
     wait_for(lambda: launcher.poll(handle).phase == "pending")

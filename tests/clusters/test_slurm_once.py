@@ -14,9 +14,11 @@ import pytest
 from lfdash.launchers import folder
 from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Launched
-from lfdash.launchers.slurm import FILE, JOB, SlurmLauncher
+from lfdash.launchers.slurm import SlurmLauncher
 from lfdash.launchers.slurm_calls import Calls
 from lfdash.launchers.slurm_jobs import SlurmJobs
+from lfdash.launchers.slurm_script import FILE
+from lfdash.launchers.watching import JOB
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Handle, RunRecord
@@ -42,8 +44,8 @@ plan = launcher.plan(plan_for(Path(sys.argv[2]), steps=1, secrets=("HF_TOKEN",))
 print(launcher.submit(plan, record_for(plan), {"HF_TOKEN": "abcdefgh"}))
 """
 POINTS = {  # where it is killed -> how many jobs there are then
-    "folder.draft_made": 0, "folder.before_rename": 0, "folder.after_rename": 0, "slurm.sealed": 0,
-    "slurm.submitted": 1, "slurm.noted": 1,
+    "folder.draft_made": 0, "folder.before_rename": 0, "folder.after_rename": 0, "scheduler.sealed": 0,
+    "scheduler.submitted": 1, "scheduler.noted": 1,
 }
 
 
@@ -79,7 +81,7 @@ def test_killed_while_it_submits(
     cluster: SlurmCluster, workspace: Path, fresh: set[str], point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another dashboard finds the run, or nothing; it can then be submitted again, and runs exactly once."""
-    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 1.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 1.0)
     killed_at(point, cluster, workspace)
     assert len(set(jobs_of(cluster)) - fresh) == POINTS[point]
     launcher, paths = slurm_launcher(cluster), left(workspace)

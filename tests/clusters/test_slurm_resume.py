@@ -128,6 +128,44 @@ def test_a_time_limit_is_gone_on_from_once_by_two_dashboards(
     assert (view.path / "attempts" / "002" / "spec.json").read_text().count('"step": 0') == 0
 
 
+def test_a_time_limit_is_gone_on_from_when_the_scheduler_is_back(
+    services: Services, cluster: SlurmCluster
+) -> None:
+    """However long it was down: it is tried again and again, less and less often, and the page says why it waits."""
+    minutes = [0.0]
+    rests = services.registry.rests
+    rests._clock = lambda: 60 * minutes[0]
+    started(services, steps=4000, delay=0.01, checkpoints=20)
+    has_won(services, 1)
+    services.registry.queue.change_settings(paused=True)  # until the controller is down
+    at_its_limit(services, cluster)
+    wait_for(lambda: seen(services).state is RunState.STOPPED, 60)
+    cluster.kill("slurmctld")
+    services.registry.queue.change_settings(paused=False)
+    key = resuming.rest_keys(seen(services))[0]
+    pauses: list[float] = []
+    for _ in range(3):
+        pause = wait_for(lambda: (rest := rests._known.get(key)) and rest.pause not in pauses and rest.pause, 90)
+        pauses.append(pause)
+        assert told(services) == "resume_tries" and seen(services).attempt == 1
+        assert "Nothing was started: the scheduler" in resumed_words(services, "en", seen(services))
+        minutes[0] += 10
+    assert pauses == [30.0, 60.0, 120.0]
+    cluster.start_controller()
+    assert cluster.wait_idle(60)
+
+    def goes_on() -> bool:
+        minutes[0] += 1
+        return seen(services).attempt == 2 and (seen(services).progress.step or 0) > 20
+
+    wait_for(goes_on, 120)
+    # a controller that was killed may count its jobs anew
+    assert seen(services).paths.console.read_text().count("started\n") == 2
+    assert [attempt.automatic for attempt in seen(services).record.attempts] == [False, True]
+    assert services.registry.stop("id-r1", "kill") is None
+    wait_end(services.registry, "id-r1", 40)
+
+
 def test_not_without_a_step_that_was_won(services: Services, cluster: SlurmCluster) -> None:
     started(services, steps=100000, delay=0.01)
     wait_for(lambda: (seen(services).progress.step or 0) > 1)
@@ -236,12 +274,13 @@ services.registry._thread.join(60)
 
 
 @pytest.mark.parametrize(
-    "point", ["resume.before_rename", "resume.after_rename", "resume.files_written", "slurm.sealed", "slurm.submitted"]
+    "point",
+    ["resume.before_rename", "resume.after_rename", "resume.files_written", "scheduler.sealed", "scheduler.submitted"],
 )
 def test_a_dashboard_that_is_killed_while_it_resumes(
     folder: Path, cluster: SlurmCluster, fresh: set[str], point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 1.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 1.0)
     services = opened(folder, cluster, starts=False, **{**LIMIT, "resume": 1})
     started(services, steps=4000, delay=0.01, checkpoints=20)
 

@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 
 from lfdash.demo.__main__ import make_data
-from lfdash.engine import sweep_array
 from lfdash.engine import sweeps as module
 from lfdash.engine.opening import open_config
 from lfdash.engine.services import Services, find_project
 from lfdash.engine.sweep_views import SweepView
 from lfdash.engine.sweeps import attach
+from lfdash.jobs.job import JobConfig
 from lfdash.jobs.sweep import Sweep, read_sweep
-from lfdash.launchers.slurm import FILE, JOB
+from lfdash.launchers.slurm_script import FILE
+from lfdash.launchers.watching import JOB
 from lfdash.outcomes import Refused
 from lfdash.runs.record import TERMINAL, RunState
 from lfdash.runs.view import RunView
@@ -51,12 +52,15 @@ class Dashboard:
         self.sweeps.tick()
         self.services.registry.dispatcher.advance()
 
-    def create(self, settings: Any = GRID, **options: Any) -> SweepView:
+    def asked(self, settings: Any = GRID, **options: Any) -> tuple[JobConfig, Sweep]:
         opened = open_config(self.services, PRESET, None, "lab")
         assert not isinstance(opened, Refused)
         sweep = read_sweep({"settings": settings, **options}, opened.job)
         assert isinstance(sweep, Sweep), sweep
-        found = self.sweeps.create(opened.job, sweep)
+        return opened.job, sweep
+
+    def create(self, settings: Any = GRID, **options: Any) -> SweepView:
+        found = self.sweeps.create(*self.asked(settings, **options))
         assert isinstance(found, SweepView), found
         return found
 
@@ -125,7 +129,13 @@ def test_a_grid_is_one_array_and_slurm_keeps_to_how_many_go_on(
     dashboard: Dashboard, folder: Path, cluster: SlurmCluster
 ) -> None:
     does(dashboard.services, cluster, delay=0.2)
-    sweep = dashboard.create(parallel=2)
+    job, asked = dashboard.asked(parallel=2)
+    taken = "lr1e-3_r8"
+    (folder / "saves" / "demo-llama" / "lora" / taken).mkdir(parents=True)
+    wait_for(lambda: dashboard.sweeps.scripts.of(job, asked, "0123abcd").state != "asking", 30)
+    shown = dashboard.sweeps.scripts.of(job, asked, "0123abcd")
+    sweep = dashboard.sweeps.create(job, asked, "0123abcd")
+    assert isinstance(sweep, SweepView) and f"{taken}_2" in shown.text
     most: list[int] = []
 
     def over(found: SweepView) -> bool:
@@ -145,12 +155,7 @@ def test_a_grid_is_one_array_and_slurm_keeps_to_how_many_go_on(
         assert f"--job-name=lfdash-{trial.run_id}-1" in (view.path / FILE).read_text()
     assert set(started_once(folder).values()) == {1} and len(started_once(folder)) == 6
     script = (folder / ".lfdash" / "sweeps" / sweep.id / "arrays" / "0.sh").read_text()
-    opened = open_config(dashboard.services, PRESET, None, "lab")
-    shown = sweep_array.preview(dashboard.services, opened.job, found.sweep)
-    assert "--array=0-5%2" in script and len(shown.splitlines()) == len(script.splitlines())
-    assert [line for line in shown.splitlines() if "sweep-ID" not in line] == [
-        line for line in script.splitlines() if f"sweep-{sweep.id}" not in line
-    ]
+    assert "--array=0-5%2" in script and shown.state == "array" and shown.text == script
 
 
 def test_one_trial_is_stopped_and_then_the_sweep_and_it_goes_on(
@@ -261,21 +266,49 @@ def test_a_paused_queue_keeps_a_sweep_back(dashboard: Dashboard, cluster: SlurmC
     dashboard.done(sweep)
 
 
-def test_a_scheduler_that_takes_no_such_array_gets_smaller_ones(
+def test_an_array_that_is_refused_is_submitted_again(
     dashboard: Dashboard, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a limit of jobs is set: nothing is left behind, and half of them are tried after a rest."""
+    """Nothing is left behind, and it is not smaller: no limit of jobs was named."""
     before = dashboard.services.registry.targets.get("lab")
     assert isinstance(before, Target)
     assert dashboard.services.registry.targets.put(replace(before, partition="nowhere"), before) is None
     sweep = dashboard.create()
     dashboard.turn()
     dashboard.turn()
-    assert dashboard.runs() == [] and dashboard.sweeps._rests.most == {sweep.id: 3}
+    assert dashboard.runs() == [] and dashboard.sweeps.handover.most == {}
     assert dashboard.services.registry.targets.put(before, replace(before, partition="nowhere")) is None
     assert dashboard.sweeps.go_on(sweep.id) is None
     assert [one.state for one in dashboard.done(sweep).trials] == ["complete"] * 6
-    assert sorted(arrays(cluster, sweep).values()) == [3, 3]
+    assert sorted(arrays(cluster, sweep).values()) == [6]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_controller_that_is_down_for_long_while_a_sweep_is_handed_over(
+    dashboard: Dashboard, folder: Path, cluster: SlurmCluster, known: bool
+) -> None:
+    """The runs are one array once it is back, each started once. known: whether it had said how large arrays may be."""
+    minutes = [0.0]
+    dashboard.services.registry.rests._clock = lambda: 60 * minutes[0]
+    launcher = dashboard.services.launcher_on("lab")
+    if known:
+        wait_for(lambda: isinstance(launcher.most_together(), int))
+    cluster.kill("slurmctld")
+    sweep = dashboard.create(parallel=2)
+    for _ in range(3):
+        dashboard.turn()
+        minutes[0] += 10
+    refused = wait_for(lambda: (dashboard.turn(), dashboard.sweeps.refused(dashboard.look(sweep)))[1], 60)
+    assert refused.code in ("scheduler_refused", "scheduler_silent") and dashboard.runs() == []
+    cluster.clear()
+    minutes[0] += 10
+    if not known:
+        launcher._sizes.clear()  # asked once a minute
+    found = dashboard.done(sweep)
+    assert [one.state for one in found.trials] == ["complete"] * 6
+    assert list(arrays(cluster, sweep).values()) == [6]
+    assert len(started_once(folder)) == 6 and set(started_once(folder).values()) == {1}
+    assert dashboard.sweeps.refused(found) is None
 
 
 KILLED = """
@@ -299,7 +332,7 @@ def test_a_dashboard_that_is_killed_while_it_submits(
     dashboard: Dashboard, folder: Path, cluster: SlurmCluster, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one carries the sweep on: every run is there, and was started exactly once."""
-    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 1.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 1.0)
     sweep = dashboard.create()
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder)], env={**os.environ, VARIABLE: f"{point}=kill"},

@@ -35,7 +35,8 @@ def tests(workspace: Path, tmp_path: Path) -> Iterator[TargetTests]:
 
 
 def target_on(cluster: SlurmCluster, **more: Any) -> Target:
-    return replace(Target("lab", "slurm", slurm_conf=str(cluster.conf), python=sys.executable, memory="200M"), **more)
+    lab = Target("lab", "slurm", slurm_conf=str(cluster.conf), python=sys.executable, gpus=0, memory="200M")
+    return replace(lab, **more)
 
 
 def finished(tests: TargetTests, target: Target, seconds: float = 60) -> TargetResult:

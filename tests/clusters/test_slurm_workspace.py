@@ -32,7 +32,7 @@ PRESET = ROOT / "configs" / "presets" / "demo.yaml"
 
 
 def target_on(cluster: SlurmCluster, **more: Any) -> Target:
-    target = Target("lab", "slurm", slurm_conf=str(cluster.conf), python=sys.executable, cpus=1, memory="1000M")
+    target = Target("lab", "slurm", slurm_conf=str(cluster.conf), python=sys.executable, cpus=1, gpus=0, memory="1000M")
     return replace(target, **more)
 
 
@@ -230,7 +230,7 @@ def test_a_cluster_that_does_not_answer_keeps_nobody_from_this_machine(
     """Its run cannot be seen, and says why; a job for this machine starts all the same."""
     monkeypatch.setattr("lfdash.launchers.slurm_jobs.ASK_S", 2.0)
     monkeypatch.setattr("lfdash.launchers.asking.STALE_S", 4.0)
-    monkeypatch.setattr("lfdash.launchers.slurm.SUBMIT_S", 0.0)
+    monkeypatch.setattr("lfdash.launchers.watching.SUBMIT_S", 0.0)
     registry = services.registry
     for name in ("n1", "n2"):
         cluster.call("scontrol", "update", f"nodename={name}", "state=drain", "reason=test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]
+PICTURES = os.environ.get("LFDASH_PICTURES")  # a folder that gets a picture of each stage of some tests
 # Two cores are shared with the trainings that the tests start: a page may take its time.
 expect.set_options(timeout=20_000)
 
@@ -57,6 +59,21 @@ def drawn(page: Page) -> None:
     page.wait_for_timeout(200)  # the event is sent, and the run of the page begins
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
+
+
+def picture(page: Page, name: str, sizes: int = 3) -> None:
+    """Keeps how the page looks, where somebody wants to see it: three widths, light and dark."""
+    if not PICTURES:
+        return
+    before = page.viewport_size
+    for width, height in ((1440, 900), (1280, 720), (800, 900))[:sizes]:
+        page.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            drawn(page)
+            page.screenshot(path=f"{PICTURES}/{name}-{width}-{scheme}.png")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(before)
 
 
 def no_double_click(page: Page) -> None:

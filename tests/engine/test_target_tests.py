@@ -19,7 +19,7 @@ from lfdash.engine import target_tests
 from lfdash.engine.target_facts import MOST_PACKAGES, Failure, TargetGpu, TargetResult, facts_in
 from lfdash.engine.target_tests import TargetTests
 from lfdash.files import Unreadable
-from lfdash.launchers.slurm import write_supervisor
+from lfdash.launchers.scheduled import write_supervisor
 from lfdash.launchers.target_probe import FOLDER, Probe, Seen
 from lfdash.targets.target import Target
 from tests.support.runs import fake_cli, wait_for

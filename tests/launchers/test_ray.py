@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
-from lfdash.launchers import pulse, ray
+from lfdash.launchers import pulse, watching
 from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Launched
-from lfdash.launchers.ray import FILE, JOB, KILL_S, LAST, LOST_S, SETTLE_S, SUBMIT_S, RayLauncher
+from lfdash.launchers.ray import RayLauncher
 from lfdash.launchers.ray_calls import Job
+from lfdash.launchers.ray_job import FILE
 from lfdash.launchers.ray_jobs import OVER, Snapshot
+from lfdash.launchers.watching import GONE_S, JOB, KILL_S, LAST, LOST_S, SETTLE_S, SUBMIT_S
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import AttemptPaths, RunPaths
 from lfdash.runs.record import Handle, RunRecord, RunState, Scheduled, Status
@@ -61,17 +63,17 @@ class Told:
             self._last = (made_of, Snapshot(self.now, dict(self.has)))
         return self._last[1]
 
-    def submit(self, body: Mapping[str, Any]) -> bool:
+    def submit(self, body: Mapping[str, Any], seconds: float = 0.0) -> bool:
         self.bodies.append(body)
         if self.refuses:
             raise self.refuses.pop(0)
         assert self.has is not None
         return body["submission_id"] not in self.has
 
-    def find(self, job: str) -> Job | None:
+    def find(self, job: str, seconds: float = 0.0) -> Job | None:
         return (self.has or {}).get(job)
 
-    def delete(self, job: str) -> None:
+    def delete(self, job: str, seconds: float = 0.0) -> None:
         self.deleted.append(job)
         assert self.has is not None
         del self.has[job]
@@ -138,7 +140,7 @@ def told() -> Told:
 def case(told: Told, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     """An attempt that was submitted a while ago."""
     made = submitted(told, workspace)
-    monkeypatch.setattr(ray, "SUBMIT_S", 0.0)
+    monkeypatch.setattr(watching, "SUBMIT_S", 0.0)
     told.now += SUBMIT_S
     return made
 
@@ -173,13 +175,14 @@ def test_what_is_refused_leaves_nothing(told: Told, workspace: Path, errors: lis
 
 @pytest.mark.parametrize("word", ["RUNNING", "SUCCEEDED", "FAILED"])
 def test_an_answer_that_was_lost_is_asked_for_again(told: Told, workspace: Path, word: str) -> None:
-    """Ray has it: whatever became of it meanwhile, it is this one."""
+    """Ray has it. One that is over may be of an earlier making: it is made anew, and would begin nothing twice."""
     launcher = launcher_of(told)
     plan = launcher.plan(plan_for(workspace))
     job = yaml.safe_load(plan.files[FILE])["submission_id"]
     told.refuses, told.has = [SILENT], {job: Job(job, word)}
     assert isinstance(launcher.submit(plan, record_for(plan), {}), Launched)
-    assert len(told.bodies) == 2 and told.deleted == []
+    over = word in OVER
+    assert (len(told.bodies), told.deleted) == ((3, [job]) if over else (2, []))
 
 
 @pytest.mark.parametrize("word", ["PENDING", "FAILED"])
@@ -239,6 +242,8 @@ def test_a_head_that_knows_it_not(case: Case) -> None:
     case.says("")
     assert case.poll().phase == "starting"
     case.later(SETTLE_S + 1)
+    assert case.poll().phase == "starting"
+    case.later(GONE_S)
     status = case.poll()
     assert status.unused and "knows no such job" in str(status.exit and status.exit.error)
 

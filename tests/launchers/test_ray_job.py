@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from lfdash.launchers.ray import check
+from lfdash.launchers.ray import RayLauncher
 from lfdash.launchers.ray_job import job_id, job_text, memory_bytes
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan, make_plan
 from lfdash.targets.target import Target
 from tests.support import GOLDEN
-from tests.support.runs import record_for
 
 TARGETS = {
     "plain": Target("pool", "ray", address="http://head:8265"),
@@ -113,7 +112,7 @@ def test_a_shell_starts_the_supervisor_with_the_environment(tmp_path: Path) -> N
 
 def test_use_ray_is_refused() -> None:
     plan = plan_of(env={"USE_RAY": "1"})
-    assert check(plan, record_for(plan), TARGETS["plain"]) == Refused("ray_use_ray", {"name": "pool"})
+    assert RayLauncher().fits(plan, TARGETS["plain"]) == Refused("ray_use_ray", {"name": "pool"})
     plan, target = plan_of(), replace(TARGETS["plain"], env={"USE_RAY": "1"})
-    assert check(plan, record_for(plan), target) == Refused("ray_use_ray", {"name": "pool"})
-    assert check(plan, record_for(plan), TARGETS["plain"]) is None
+    assert RayLauncher().fits(plan, target) == Refused("ray_use_ray", {"name": "pool"})
+    assert RayLauncher().fits(plan, TARGETS["plain"]) is None

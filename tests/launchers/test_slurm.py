@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
-from lfdash.launchers import pulse, slurm
+from lfdash.launchers import pulse, scheduled, slurm, watching
 from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Launched
-from lfdash.launchers.slurm import FILE, JOB, KILL_S, LAST, SETTLE_S, SUBMIT_S, SlurmLauncher, supervisor_folder
+from lfdash.launchers.slurm import SlurmLauncher
 from lfdash.launchers.slurm_accounts import Account
 from lfdash.launchers.slurm_calls import Job
 from lfdash.launchers.slurm_jobs import OVER, PENDING, Snapshot
+from lfdash.launchers.slurm_script import FILE, supervisor_folder
+from lfdash.launchers.watching import GONE_S, JOB, KILL_S, LAST, SETTLE_S, SUBMIT_S
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths
 from lfdash.runs.record import Exit, Handle, RunRecord, RunState, Scheduled, Status
@@ -51,9 +53,9 @@ class Told:
 
     @property
     def calls(self) -> Any:
-        return SimpleNamespace(submit=self.submit, jobs=lambda: self.jobs or [])
+        return SimpleNamespace(submit=self.submit, jobs=lambda seconds=0.0: self.jobs or [])
 
-    def submit(self, script: str, ticket: str, env: dict[str, str]) -> str:
+    def submit(self, script: str, ticket: str, env: dict[str, str], seconds: float = 0.0) -> str:
         if self.refuses is not None:
             raise self.refuses
         self.submitted.append((script, ticket))
@@ -124,7 +126,7 @@ def case(told: Told, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     plan = launcher.plan(plan_for(workspace))
     outcome = launcher.submit(plan, record_for(plan), {})
     assert isinstance(outcome, Launched), outcome
-    monkeypatch.setattr(slurm, "SUBMIT_S", 0.0)
+    monkeypatch.setattr(watching, "SUBMIT_S", 0.0)
     told.now += SUBMIT_S
     return Case(told, launcher, outcome.handle)
 
@@ -232,6 +234,27 @@ def test_one_that_is_over_and_never_began(case: Case, word: str) -> None:
     canceled = word == "CANCELLED"
     assert status.unused is not canceled
     assert judge(status, complete=False) is (RunState.STOPPED if canceled else RunState.FAILED)
+    secrets = case.control.root / SEALED
+    secrets.write_text("{}")
+    case.launcher.reap()
+    assert not secrets.exists(), "nobody is to take them any more"
+    case.told.jobs = []  # it has forgotten it
+    for launcher in (case.launcher, launcher_of(case.told)):
+        assert launcher.poll(case.handle) == status
+
+
+@pytest.mark.parametrize("said", ["", "python3: not found\n"])
+def test_one_that_left_its_array_before_it_began(case: Case, said: str) -> None:
+    """Without accounting: one that has said nothing was canceled while it waited; why another failed it has said."""
+    (case.control.root / JOB).write_text('{"id": "7_1"}')
+    case.control.shim_log.write_text(said)
+    case.told.jobs = [Job("7_0", "RUNNING", name="other")]
+    case.told.now += 1
+    case.poll()
+    case.later(GONE_S + 1)
+    status = case.poll()
+    assert status.exit is not None and status.phase == "ended" and status.unused is bool(said)
+    assert status.exit.error == (said.strip() or "Slurm: CANCELLED") and status.exit.by == (None if said else "signal")
 
 
 @pytest.mark.parametrize("word", OVER)
@@ -316,7 +339,7 @@ def test_one_that_was_cut_before_sbatch_was_never_started(case: Case) -> None:
     case.told.jobs = []
     case.later(1)
     assert case.poll().phase == "starting"
-    case.later(SETTLE_S)
+    case.later(GONE_S)
     status = case.poll()
     assert status.phase == "ended" and status.unused and case.launcher.give_up(case.handle)
     assert case.poll().unused
@@ -326,7 +349,7 @@ def test_one_that_is_just_being_submitted_is_not_taken_for_that(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By another dashboard, which holds the launch lock meanwhile."""
-    monkeypatch.setattr(slurm, "SUBMIT_S", SUBMIT_S)
+    monkeypatch.setattr(watching, "SUBMIT_S", SUBMIT_S)
     (case.control.root / JOB).unlink()
     other = launcher_of(case.told)
     for seconds in (1, SETTLE_S, SETTLE_S):
@@ -359,7 +382,7 @@ def test_one_that_has_just_begun_is_seen_before_slurm_tells_of_it(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else nothing could be started beside it for a moment."""
-    monkeypatch.setattr(slurm, "SUBMIT_S", SUBMIT_S)
+    monkeypatch.setattr(watching, "SUBMIT_S", SUBMIT_S)
     case.begin()
     case.told.jobs = None
     assert case.poll() == Status("running", None, None, 5.0)
@@ -426,7 +449,7 @@ def test_a_folder_that_cannot_be_read_is_told(case: Case, monkeypatch: pytest.Mo
     def fail(*_args: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(slurm, "read_exit", fail)
+    monkeypatch.setattr(scheduled, "read_exit", fail)
     refused = case.launcher.stop(case.handle, "term")
     assert refused is not None and refused.code == "start_failed" and "Input/output" in refused.params["reason"]
 

@@ -113,7 +113,7 @@ def test_a_job_is_canceled_until_it_is_over(fake: Fake) -> None:
     for _ in range(4):
         clock.now += EVERY_S
         look()
-    assert fake.done.count(("cancel", "['7']")) == 3
+    assert fake.done.count(("cancel", "['7']")) == 2
 
 
 def test_one_whose_number_is_not_known_is_canceled_once_it_is_seen(fake: Fake) -> None:
@@ -187,3 +187,15 @@ def test_what_is_canceled_is_canceled_in_one_call(fake: Fake) -> None:
     clock.now += EVERY_S
     look()
     assert ("cancel", "['7_0', '7_1', '8']") in fake.done
+
+
+def test_only_the_very_job_is_canceled(fake: Fake) -> None:
+    """A folder may name any number: of a job with another name, or what scancel would take for an option."""
+    jobs, clock, look = asks(fake)
+    fake.table.update({"7": Job("7", "RUNNING", name="somebody's", comment="else"), "8": Job("8", "RUNNING", name="x")})
+    for number in ("7", "--me", "-uroot"):
+        jobs.cancel(number, "lfdash-a-1", "t1")
+    for _ in range(3):
+        look()
+        clock.now += EVERY_S
+    assert {what for what, _ in fake.done} == {"squeue"}

@@ -94,13 +94,14 @@ def test_a_shell_reads_it_as_it_was_meant(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "env", "target_gpus", "gpus"),
     [
-        ({}, {}, 2, 2), ({}, {}, None, None), ({"use_cpu": True}, {}, 2, 0), ({"use_cpu": True}, {}, None, None),
-        ({}, {"LFDASH_GPUS": "4"}, 2, 4), ({}, {"CUDA_VISIBLE_DEVICES": "0,1,2"}, 1, 3),
+        ({}, {}, 2, 2), ({}, {}, None, 1), ({}, {}, 0, 0), ({"use_cpu": True}, {}, 2, 0),
+        ({"use_cpu": True}, {}, None, 0), ({}, {"LFDASH_GPUS": "4"}, 2, 4),
+        ({}, {"CUDA_VISIBLE_DEVICES": "0,1,2"}, 1, 3),
         ({}, {"CUDA_VISIBLE_DEVICES": ""}, 1, 0),
     ],
 )
 def test_a_job_asks_for_its_own_gpus(
-    args: dict[str, Any], env: dict[str, str], target_gpus: int | None, gpus: int | None
+    args: dict[str, Any], env: dict[str, str], target_gpus: int | None, gpus: int
 ) -> None:
     plan, target = plan_of(args={"stage": "sft", **args}, env=env), Target("lab", "slurm", gpus=target_gpus)
     assert gpus_of(plan, target) == gpus

@@ -6,11 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from lfdash.launchers.ray import told_by
-from lfdash.launchers.ray_calls import Calls
-from lfdash.targets import trust
 from lfdash.targets.target import Target
 from lfdash.targets.trust import FILE, KEPT, UsedTargets
 
@@ -47,15 +42,3 @@ def test_a_file_that_is_none_knows_nothing(tmp_path: Path) -> None:
     for text in ("[]", '{"used": 3}', '{"used": [1, null]}', "\x00"):
         (tmp_path / FILE).write_text(text)
         assert not UsedTargets(tmp_path, tmp_path).has(LAB)
-
-
-def test_a_token_is_sent_only_where_this_user_has_sent_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(trust, "ALLOWED_TOKENS", set())
-    spec = {"ray": {"address": "http://evil:1", "token_file": "/home/me/token", "job": "j"}}
-    assert told_by(spec)[0] == Calls("http://evil:1", ""), "a folder of somebody else sends no token anywhere"
-    trust.allow_token("http://head:8265", "/home/me/token")
-    assert told_by(spec)[0].token_file == ""
-    monkeypatch.setattr(trust, "ALLOWED_TOKENS", set())  # another process
-    own = {"ray": {**spec["ray"], "address": "http://head:8265"}}
-    assert told_by(own)[0].token_file == "/home/me/token"

@@ -63,7 +63,7 @@ def connection_of(registry: ProcessRegistry, view: RunView | None) -> Connection
     ours = inodes_of(marked(marker(view.paths, view.attempt)))
     if any(socket.inode not in ours or not socket.loopback for socket in listeners):
         return Refused("chat_port", {"name": view.name, "port": port})
-    key = registry.dispatcher.keys.read(view.run_id, view.attempt)
+    key = registry.dispatcher.handing.keys.read(view.run_id, view.attempt)
     if not key:
         return Refused("chat_key", {"name": view.name})
     return Connection(view.run_id, view.attempt, port, key)

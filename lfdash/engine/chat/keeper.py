@@ -69,7 +69,7 @@ class Keeper:
         alive = attempts_of(serving)
         if alive != self._alive:
             # one that starts just now has its key before it is seen
-            self._registry.dispatcher.keys.keep_only(self._alive_now, older_s=60.0)
+            self._registry.dispatcher.handing.keys.keep_only(self._alive_now, older_s=60.0)
             self._alive = alive
         self._seen = {run_id: seen for run_id, seen in self._seen.items() if any(v.run_id == run_id for v in serving)}
         for view in serving:

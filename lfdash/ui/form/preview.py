@@ -8,6 +8,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from lfdash.engine import plans
+from lfdash.engine.on_target import target_of
 from lfdash.engine.services import Services
 from lfdash.jobs.args import build_args, build_env
 from lfdash.jobs.job import JobConfig
@@ -15,6 +16,7 @@ from lfdash.llamafactory.deep_check import deep_check
 from lfdash.llamafactory.locate import Cli
 from lfdash.outcomes import Refused
 from lfdash.runs.plan import ARGS_FILE
+from lfdash.targets.target import Target
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import label, markdown_safe, problem_markdown, t
@@ -49,15 +51,22 @@ def draw(form: Form) -> None:
         lines = [f"- {problem_markdown(p)}" for p in errors]
         st.warning("\n".join([t("ui.preview_problems", count=len(errors)), *lines]))
     draw_deep_check(services, reading.job)
-    target = reading.job.target
-    title = t("target.preview", target=target) if target else t("ui.preview_command")
-    st.markdown(f"**{markdown_safe(title)}**")
+    target = target_of(services, reading.job)
+    st.markdown(f"**{markdown_safe(title_of(target))}**")
     redact = services.registry.redactor()
     prepared = plans.prepare(services, reading.job, t("ui.yaml_header"), next_id(form))
-    st.code(redact(str(prepared.plan)), language="bash", wrap_lines=True)
+    language = "yaml" if target is not None and target.kind == "ray" else "bash"
+    st.code(redact(str(prepared.plan)), language=language, wrap_lines=True)
     st.markdown(f"**{t('ui.preview_yaml')}**")
     st.code(redact(prepared.plan.files[ARGS_FILE]), language="yaml", height=330)
     draw_downloads(form, "dialog")
+
+
+def title_of(target: Target | None) -> str:
+    """What is previewed: the command here, or what a cluster gets."""
+    if target is None:
+        return t("ui.preview_command")
+    return t("target.preview_ray" if target.kind == "ray" else "target.preview", target=target.name)
 
 
 def draw_deep_check(services: Services, job: JobConfig) -> None:

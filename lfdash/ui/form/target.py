@@ -37,7 +37,7 @@ def nothing_words(services: Services, job: JobConfig, row: Field) -> str:
     target = target_of(services, job)
     if target is None or row.name != COUNT:
         return ""
-    return t("target.gpu_default", count=target.gpus) if target.gpus else t("target.as_cluster")
+    return t("target.gpu_usual") if target.gpus is None else t("target.gpu_default", count=target.gpus)
 
 
 def draw_about(services: Services, job: JobConfig) -> None:

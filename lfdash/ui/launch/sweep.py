@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from lfdash.engine.submit import keep_secrets
+from lfdash.engine.sweep_records import new_id
 from lfdash.engine.sweep_views import SweepView, planned
 from lfdash.jobs.field import Field
 from lfdash.jobs.fields import BY_ID, ROWS
@@ -28,6 +29,10 @@ NUMBERS = ("trials", "parallel")
 METRIC, DIRECTION = "sweep.metric", "sweep.direction"
 NAME = "sweep.name"
 ANSWER = "sweep.answer"  # why the last click made no sweep
+NEXT = "sweep.next_id"  # the id that the next sweep gets: the name of its array has it
+SCRIPT = "sweep.script"  # (sweep, what was shown of its array last), while the dialog is open
+SCRIPT_OPEN = "sweep.script_open"
+LOOK_S = 1.0  # between two looks at a script that is being made
 MADE = "sweep.made"  # the sweep that the last click has made: id, name, number of runs
 LONGEST_NAME = 80  # characters
 MOST_SHOWN = 200  # rows of the table
@@ -40,7 +45,7 @@ def wish() -> None:
 
 def close() -> None:
     """Somebody has closed the dialog; what was typed stays."""
-    for name in (dialogs.SWEEP, ANSWER, MADE):
+    for name in (dialogs.SWEEP, ANSWER, MADE, SCRIPT, SCRIPT_OPEN):
         st.session_state.pop(name, None)
 
 
@@ -112,6 +117,7 @@ def draw(form: Form) -> None:
     found = read(job)
     if isinstance(found, Sweep):
         draw_runs(found)
+        draw_script(form, job, found)
     elif found:
         for problem in found:
             if problem.code == "sweep_one" and is_blank(problem.field):
@@ -196,6 +202,39 @@ def draw_runs(sweep: Sweep) -> None:
     st.dataframe(rows, hide_index=True, height=min(250, 36 * (len(rows) + 1)), key="sweep_runs")
 
 
+def next_id() -> str:
+    """The id that the next sweep will have."""
+    found: str = st.session_state.setdefault(NEXT, new_id())
+    return found
+
+
+def draw_script(form: Form, job: JobConfig, sweep: Sweep) -> None:
+    """What a cluster gets for the runs together, once somebody wants to see it: the cluster is asked for that."""
+    if shared_sweeps().scripts.takes_arrays(job):
+        with keyed.expander(t("sweep.script", target=job.target), key=SCRIPT_OPEN, page=form.page) as box:
+            if box.open:
+                draw_open_script(form, job, sweep)
+
+
+def draw_open_script(form: Form, job: JobConfig, sweep: Sweep) -> None:
+    """The script; while it is made anew, that of before."""
+    script = shared_sweeps().scripts.of(job, sweep, next_id())
+    held = st.session_state.get(SCRIPT)
+    shown = held[1] if script.state == "asking" and held is not None and held[0] == (job, sweep) else script
+    if script.state != "asking":
+        st.session_state[SCRIPT] = ((job, sweep), script)
+
+    def look() -> None:
+        if script.state == "asking" and shared_sweeps().scripts.of(job, sweep, next_id()).state != "asking":
+            st.rerun()
+        st.caption(t(f"sweep.script_{shown.state}"))
+        if shown.text:
+            redact = form.services.registry.redactor()
+            st.code(redact(shown.text), language="bash", height=330)
+
+    st.fragment(look, run_every=LOOK_S if script.state == "asking" else None)()
+
+
 def start(form: Form) -> None:
     """Makes the sweep that the dialog shows, and closes it; or says why there is none."""
     if dialogs.SWEEP not in st.session_state:
@@ -206,9 +245,10 @@ def start(form: Form) -> None:
     if not isinstance(sweep, Sweep):
         return
     keep_secrets(form.services, job)
-    found = shared_sweeps().create(job, sweep)
+    found = shared_sweeps().create(job, sweep, next_id())
     if isinstance(found, SweepView):
         close()
+        st.session_state.pop(NEXT)
         st.session_state[MADE] = (found.id, found.name, found.count)
         st.session_state[NAME], st.session_state[FIELDS] = "", []  # the form means one run again
         return

@@ -43,6 +43,6 @@ def shared_services() -> Services:
 
 
 def shared_sweeps() -> Sweeps:
-    """The sweeps of the process-wide services, which their registry's thread carries on."""
+    """The sweeps of the process-wide services, which a thread of their registry's carries on."""
     shared_services()
     return _sweeps[0]

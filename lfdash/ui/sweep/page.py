@@ -72,6 +72,9 @@ def draw_body(services: Services, sweeps: Sweeps, wanted: str, going: bool) -> N
     draw_head(found, rows)
     if sweeps.waits_for_user(found):
         st.warning(t("scheduler.sweep_waits"), icon=":material/front_hand:")
+    elif (refused := sweeps.refused(found)) is not None:
+        words = t("scheduler.sweep_rests", refused=markdown_safe(refusal(refused)))
+        st.warning(words, icon=":material/hourglass_top:")
     actions.draw(services, sweeps, found)
     trials.draw(services, found, rows)
     relation.draw(found, rows)

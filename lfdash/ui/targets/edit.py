@@ -16,16 +16,16 @@ from lfdash.targets.typed import DEFAULTS, LINES, names, read
 from lfdash.ui.shared import keyed
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, t
-from lfdash.ui.targets import keys, words
+from lfdash.ui.targets import keys, listing, words
 from lfdash.ui.targets.keys import NAME, PAGE, SAID, TRIED
 
 LOOK_S = 1.0
 MOST_SHOWN = 12  # partitions
-FIRST = ("address", "partition", "gpus", "time_limit", "cli")  # what most need
-OWN_WORDS = ("cli", "python", "workspace", "slurm_conf")
+FIRST = ("address", "token_file", "partition", "gpus", "time_limit", "resume", "cli")  # what most need
+OWN_WORDS = ("cli", "python", "workspace", "slurm_conf", "gpus", "token_file")
 NOTHING = ("address", "container")  # empty means that there is none
 GROUPS = {  # the rest, folded; what no group has is in the last one
-    "resources": ("cpus", "memory", "gpu_type", "nodes", "account", "qos", "constraint", "save_s", "resume"),
+    "resources": ("cpus", "memory", "gpu_type", "nodes", "account", "qos", "constraint", "save_s"),
     "environment": ("python", "workspace", "modules", "env", "container", "runner"),
     "expert": (),
 }
@@ -45,9 +45,12 @@ def draw(services: Services) -> None:
         placeholder="lab",
     )
     draw_problems(problems.get("name", ()))
-    if kind == "slurm":
-        st.fragment(partial(draw_offers, services, told), run_every=LOOK_S if told.asking else None)()
-    draw_pairs([name for name in FIRST if name in names(kind)], problems, told)
+    offers = st.fragment(partial(draw_offers, services, kind, told), run_every=LOOK_S if told.asking else None)
+    first = [name for name in FIRST if name in names(kind)]
+    named = first[: 2 if kind == "ray" else 0]  # what is asked is named by the fields above
+    draw_pairs(named, problems, told)
+    offers()
+    draw_pairs([name for name in first if name not in named], problems, told)
     for group, rows in grouped(kind).items():
         wrong = any(problems.get(name) for name in rows)
         if wrong and st.session_state.get(TRIED):
@@ -75,8 +78,11 @@ def draw(services: Services) -> None:
 
 def cluster_of(kind: Kind) -> Target:
     """What of the typed target says which cluster it is."""
-    typed = keys.typed(kind)
-    return Target("", kind, slurm_conf=typed.get("slurm_conf", "").strip(), address=typed.get("address", "").strip())
+    typed = {name: text.strip() for name, text in keys.typed(kind).items()}
+    return Target(
+        "", kind, slurm_conf=typed.get("slurm_conf", ""), address=typed.get("address", ""),
+        token_file=typed.get("token_file", ""),
+    )
 
 
 def meant(kind: Kind) -> Target | tuple[Problem, ...]:
@@ -148,7 +154,7 @@ def choices_of(name: str, told: Told) -> list[str]:
         return list(RUNNERS)
     if offered is None:
         return []
-    types = dict.fromkeys(kind for one in offered.offers for kind in one.gpu_types)
+    types = dict.fromkeys(one_type for one in offered.offers for one_type in one.gpu_types)
     known: Mapping[str, Sequence[str]] = {
         "partition": [one.name for one in offered.offers], "account": offered.accounts, "qos": offered.qos,
         "gpu_type": list(types),
@@ -156,18 +162,26 @@ def choices_of(name: str, told: Told) -> list[str]:
     return list(known.get(name, ()))
 
 
-def draw_offers(services: Services, told: Told) -> None:
+def draw_offers(services: Services, kind: Kind, told: Told) -> None:
     """What the cluster offers; drawn with the page once there is an answer."""
+    cluster = cluster_of(kind)
+    if told.waits:
+        if services.target_offers.may_ask(cluster):  # it was just allowed, here
+            st.rerun()
+        listing.draw_ask(services, cluster, disabled=kind == "ray" and not cluster.address)
     if told.asking:
-        if not services.target_offers.of(cluster_of("slurm")).asking:
+        if not services.target_offers.of(cluster).asking:
             st.rerun()
         if told.offered is None:
             st.caption(t("targets.offers_asking"))
     if told.failure:
         st.caption(f":orange[:material/cloud_off:] {markdown_safe(t('targets.offers_silent', reason=told.failure))}")
     if told.offered is not None:
-        lines = [f"- {markdown_safe(words.offer_words(one))}" for one in told.offered.offers[:MOST_SHOWN]]
-        st.caption("\n".join([t("targets.offers"), *lines]))
+        offers = told.offered.offers
+        lines = [f"- {markdown_safe(words.offer_words(one))}" for one in offers[:MOST_SHOWN]]
+        if len(offers) > MOST_SHOWN:
+            lines.append(f"- {t('targets.offers_more', n=str(len(offers) - MOST_SHOWN))}")
+        st.caption("\n".join([t("targets.offers" if kind == "slurm" else "targets.offers_ray"), *lines]))
 
 
 def draw_problems(problems: Sequence[Problem]) -> None:

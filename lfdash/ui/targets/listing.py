@@ -83,9 +83,9 @@ def is_ticking(services: Services, target: Target) -> bool:
 
 
 def draw_live(services: Services, target: Target, ticking: bool) -> None:
-    """What changes by itself: what the target offers, its test. Once nothing is awaited any more, the page is drawn
-    once, and rests."""
-    if ticking and not is_ticking(services, target):
+    """What changes by itself: what the target offers, its test. Once nothing is awaited any more, or something is from
+    now on, the page is drawn once."""
+    if ticking != is_ticking(services, target):
         st.rerun()
     draw_offer(services, target)
     going = services.target_tests.going(target.name)
@@ -105,17 +105,30 @@ def draw_live(services: Services, target: Target, ticking: bool) -> None:
 def draw_offer(services: Services, target: Target) -> None:
     """What the target's part of the cluster has, or why that is not known."""
     told = services.target_offers.of(target)
+    if told.waits:
+        draw_ask(services, target)
     if told.failure:
         st.caption(f":orange[:material/cloud_off:] {markdown_safe(t('targets.offers_silent', reason=told.failure))}")
     offer = own_offer(told.offered.offers if told.offered else (), target)
     if offer is not None:
         st.caption(markdown_safe(words.offer_words(offer)))
+        if lacking := list(words.lacking(target, offer)):
+            st.caption(f":orange[:material/warning:] {markdown_safe(t('targets.too_much', what=', '.join(lacking)))}")
     elif told.offered and told.offered.offers and target.partition:
         known = ", ".join(one.name for one in told.offered.offers)
         told_none = t("targets.no_partition", value=target.partition, known=known)
         st.caption(f":orange[:material/warning:] {markdown_safe(told_none)}")
     elif told.asking:
         st.caption(t("targets.offers_asking"))
+
+
+def draw_ask(services: Services, target: Target, *, disabled: bool = False) -> None:
+    """What has a cluster asked that is not asked by itself: its row may be somebody else's."""
+    st.button(
+        t("targets.ask"), key=f"target_ask_{target.name}", type="tertiary", icon=":material/travel_explore:",
+        help=t(f"targets.ask_{target.kind}_help"), on_click=services.target_offers.allow, args=(target,),
+        disabled=disabled,
+    )
 
 
 def own_offer(offers: tuple[Offer, ...], target: Target) -> Offer | None:
@@ -153,9 +166,15 @@ def draw_test_button(services: Services, target: Target) -> None:
         reason = t("target_test.why_no_way", kind=t(f"targets.kind_{target.kind}"))
     st.button(
         t("target_test.button"), key=f"target_test_{target.name}", icon=":material/network_check:",
-        disabled=bool(reason), help=reason or t("target_test.help"), on_click=tests.start, args=(target,),
+        disabled=bool(reason), help=reason or t("target_test.help"), on_click=test, args=(services, target),
         type="primary" if tests.last(target.name) is None else "secondary",
     )
+
+
+def test(services: Services, target: Target) -> None:
+    """*Test this target* was pressed: its cluster is used by hand."""
+    services.target_offers.allow(target)
+    services.target_tests.start(target)
 
 
 def ask(name: str) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from string import Formatter
 
 from lfdash.engine.machine_words import GIB, size_words
+from lfdash.engine.on_target import usual_gpus
 from lfdash.engine.target_facts import Failure, TargetFacts, TargetGpu
 from lfdash.engine.target_tests import Step
+from lfdash.launchers.ray_job import memory_bytes
 from lfdash.locales import DEFAULT_LANGUAGE
 from lfdash.locales import lookup as lookup_in
 from lfdash.outcomes import Problem
@@ -52,17 +54,51 @@ def offer_words(offer: Offer) -> str:
     """What a part of a cluster has, and what of it is free."""
     parts = [] if offer.up else [t("targets.offer_down")]
     if offer.gpus:
-        parts.append(t("targets.offer_gpus", free=str(offer.free_gpus), all=str(offer.gpus)))
+        parts.append(t("targets.offer_gpus", free=known(offer.free_gpus), all=str(offer.gpus)))
     elif offer.gpus is None and offer.node_gpus:
         parts.append(t("targets.offer_node_gpus", n=str(offer.node_gpus)))
+    elif offer.all_cpus is not None:
+        parts.append(t("target_test.no_gpu"))
     if offer.gpu_types:
         parts.append(listed(offer.gpu_types))
-    if offer.free_cpus is not None:
+    if offer.all_cpus is not None:
+        parts.append(t("targets.offer_cpus_of", free=known(offer.free_cpus), all=str(offer.all_cpus)))
+    elif offer.free_cpus is not None:
         parts.append(t("targets.offer_cpus", n=str(offer.free_cpus)))
-    parts.append(t("targets.offer_nodes", idle=str(offer.idle), all=str(offer.nodes)))
+    if offer.all_memory_mb is not None:
+        free = "" if offer.free_memory_mb is None else gib(offer.free_memory_mb)
+        parts.append(t("targets.offer_memory", free=free or t("target_test.unknown"), all=gib(offer.all_memory_mb)))
+    if offer.nodes > 1 or offer.all_cpus is None:
+        parts.append(t("targets.offer_nodes", idle=known(offer.idle), all=str(offer.nodes)))
     if offer.time_limit and offer.time_limit != "infinite":
         parts.append(t("targets.offer_limit", limit=offer.time_limit))
-    return f"{offer.name}{' *' if offer.default else ''}: {' · '.join(parts)}"
+    mark = " *" if offer.default and offer.name else ""
+    return f"{offer.name or t('targets.offer_whole')}{mark}: {' · '.join(parts)}"
+
+
+def known(value: int | None) -> str:
+    """A number; that it is not known."""
+    return t("target_test.unknown") if value is None else str(value)
+
+
+def gib(megabytes: int) -> str:
+    """MiB, in GiB."""
+    return f"{megabytes / 1024:.1f}".removesuffix(".0")
+
+
+def lacking(target: Target, offer: Offer) -> Iterator[str]:
+    """What a target on Ray asks of a node, and no node of now has: its jobs wait, and nothing says for how long. Slurm
+    itself refuses such a job."""
+    if target.kind != "ray":
+        return
+    wanted = {
+        "gpus": (usual_gpus(target), offer.node_gpus), "cpus": (target.cpus or 1, offer.cpus),
+    }
+    for name, (asked, most) in wanted.items():
+        if asked > most:
+            yield f"{label(name)}: {asked} > {most}"
+    if target.memory and memory_bytes(target.memory) >> 20 > offer.memory_mb:
+        yield f"{label('memory')}: {target.memory} > {t('units.gib', n=gib(offer.memory_mb))}"
 
 
 def problem_text(problem: Problem) -> str:
@@ -149,5 +185,5 @@ def warnings(target: Target, facts: TargetFacts) -> Iterator[str]:
         yield t("target_test.warn_locks_unknown", reason=facts.locks or "?")
     if facts.clock and (facts.clock[0] > CLOCK_S or facts.clock[1] < -CLOCK_S):
         yield t("target_test.warn_clock")
-    if target.gpus and facts.gpus == ():
-        yield t("target_test.warn_gpus", n=str(target.gpus))
+    if usual_gpus(target) and facts.gpus == ():
+        yield t("target_test.warn_gpus", n=str(usual_gpus(target)))

@@ -18,4 +18,4 @@ export FORCE_TORCHRUN=1 NNODES="$SLURM_JOB_NUM_NODES" NPROC_PER_NODE="${SLURM_GP
 export MASTER_ADDR="${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}"
 export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
 exec /home/me/venv/bin/python -I -S '/home/me/work space/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py' '/home/me/work space/saves/m/lora/it'"'"'s a run/attempts/001' --nodes -- \
-  srun --kill-on-bad-exit=1 --wait=60 --cpus-per-task=8 /home/me/venv/bin/python -I -S '/home/me/work space/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py' '/home/me/work space/saves/m/lora/it'"'"'s a run/attempts/001' --node -- /home/me/venv/bin/llamafactory-cli train 'saves/m/lora/it'"'"'s a run/training_args.yaml'
+  srun --kill-on-bad-exit=1 --wait=0 --cpus-per-task=8 /home/me/venv/bin/python -I -S '/home/me/work space/.lfdash/supervisor/DIGEST/lfdash/supervisor/__main__.py' '/home/me/work space/saves/m/lora/it'"'"'s a run/attempts/001' --node -- /home/me/venv/bin/llamafactory-cli train 'saves/m/lora/it'"'"'s a run/training_args.yaml'

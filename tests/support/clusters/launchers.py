@@ -16,7 +16,7 @@ from lfdash.targets.target import Target
 from tests.support.clusters.ray import RayCluster
 from tests.support.clusters.slurm import SlurmCluster
 
-LAB = Target("lab", "slurm", python=sys.executable, memory="100M", cpus=1, save_s=0)
+LAB = Target("lab", "slurm", python=sys.executable, gpus=0, memory="100M", cpus=1, save_s=0)
 
 
 def slurm_launcher(cluster: SlurmCluster, jobs: SlurmJobs | None = None, **more: Any) -> SlurmArrays:

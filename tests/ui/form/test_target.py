@@ -88,6 +88,17 @@ def test_without_a_target_nothing_is_there(services: Services) -> None:
     assert FIELD not in fields(pages.good(app.run())), "nor does the filter find it"
 
 
+@pytest.mark.parametrize(("gpus", "words"), [
+    (4, "as the target says: 4 per node"), (0, "as the target says: 0 per node"),
+    (None, "1 per node: the target does not say"),
+])
+def test_an_empty_number_of_gpus_says_how_many_there_will_be(lab: Services, gpus: int | None, words: str) -> None:
+    assert lab.registry.targets.put(replace(LAB, gpus=gpus), LAB) is None or gpus == LAB.gpus
+    app = opened()
+    on(app, "lab")
+    assert pages.widget(app, "text_input", COUNT).placeholder == words
+
+
 def test_a_target_takes_the_place_of_this_machines_devices(lab: Services) -> None:
     app = opened()
     assert {FIELD, "train.devices", COUNT} <= fields(app)
@@ -153,6 +164,10 @@ def test_memory_says_what_is_not_known_there(lab: Services, monkeypatch: pytest.
     job = JobConfig("train", values).on("lab")
     assert world_of(lab, job) == 4, "two on each of two nodes"
     assert world_of(lab, JobConfig("train", {}).on("lab")) == 8, "as many as the target says"
+    for gpus, world in ((None, 2), (0, 1)):
+        assert lab.registry.targets.put(replace(LAB, gpus=gpus), lab.registry.targets.read().rows["lab"]) is None
+        assert world_of(lab, JobConfig("train", {}).on("lab")) == world
+    assert lab.registry.targets.put(LAB, lab.registry.targets.read().rows["lab"]) is None
     found = forecast(lab, job)
     assert isinstance(found, Forecast) and found.rooms == () and found.target == "lab" and found.verdict is None
     assert figure_words(found) == t(
@@ -178,8 +193,8 @@ def tested(services: Services, target: Target = LAB, **changes: Any) -> None:
 
 @pytest.fixture
 def plain(lab: Services) -> Target:
-    """The same target without GPUs of its own."""
-    target = replace(LAB, gpus=None)
+    """The same target without GPUs."""
+    target = replace(LAB, gpus=0)
     assert lab.registry.targets.put(target, LAB) is None
     return target
 
@@ -227,6 +242,10 @@ def test_without_gpus_there_it_computes_as_on_a_processor(lab: Services, plain: 
     tested(lab, plain, torch={"cuda": "12.4", "gpus": []})
     assert fit_to_machine(lab, job_there())[0].values[COMPUTE] == "fp32"
     assert fit_to_machine(lab, job_there(**{COUNT: 1}))[0].values[COMPUTE] == "bf16"
+    asks = replace(plain, gpus=None)
+    assert lab.registry.targets.put(asks, plain) is None
+    tested(lab, asks, torch={"cuda": "12.4", "gpus": []})
+    assert fit_to_machine(lab, job_there())[0].values[COMPUTE] == "bf16", "a job that says nothing gets one"
 
 
 def test_memory_is_that_of_the_smallest_gpu_there(lab: Services) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,13 +11,15 @@ from streamlit.testing.v1 import AppTest
 from lfdash.demo.__main__ import make_data
 from lfdash.engine.services import Services
 from lfdash.jobs.sweep_values import Dimension, read_dimension, row_named
+from lfdash.launchers.slurm_array import SlurmArrays
 from lfdash.outcomes import Refused
+from lfdash.targets.target import Target
 from lfdash.ui.launch import sweep
 from lfdash.ui.shared import dialogs, session
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import t
 from tests.support import app as pages
-from tests.support.runs import fake_cli
+from tests.support.runs import fake_cli, wait_for
 
 
 def sweep_page() -> None:
@@ -213,3 +216,66 @@ def test_the_same_sweep_is_not_started_by_another_tab_while_it_goes_on(app: AppT
     button(app).click()
     pages.good(app.run())
     assert len(session._sweeps[0].views()) == 3, "one that was stopped is no hindrance"
+
+
+def test_what_a_cluster_gets_is_shown_as_it_will_be_submitted(
+    services: Services, app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once somebody wants to see it; without waiting for the cluster, which is asked how long an array may be."""
+    answers = threading.Event()
+    asked: list[str] = []
+
+    def most(launcher: SlurmArrays) -> int:
+        asked.append(launcher.name)
+        return 3 if answers.wait(20) else 0
+
+    monkeypatch.setattr(SlurmArrays, "most_together", most)
+    assert services.registry.targets.put(Target("lab", "slurm", gpus=0, partition="p"), None) is None
+    values(app, learning_rate="1e-4, 2e-4, 3e-4, 4e-4")
+    assert not app.expander and not asked
+    app.session_state["do"] = {"train.target": "lab"}
+    pages.good(app.run())
+    assert not asked, "nobody has opened it"
+    app.session_state[sweep.SCRIPT_OPEN] = True
+    assert "The cluster is being asked" in told(pages.good(app.run())) and not app.code
+    answers.set()
+    wait_for(lambda: "--array" in "".join(box.value for box in pages.good(app.run()).code))
+    shown, sweep_id = app.code[0].value, app.session_state[sweep.NEXT]
+    assert f"--job-name=lfdash-sweep-{sweep_id}" in shown and "--array=0-2%" in shown
+    assert "this script is submitted" in told(app)
+    assert "lr1e-4/" in shown and "lr4e-4" not in shown and "--partition=p" in shown
+    pages.good(button(app).click().run())
+    assert [view.id for view in session.shared_sweeps().views()] == [sweep_id] and sweep.NEXT not in app.session_state
+    assert sweep.SCRIPT_OPEN not in app.session_state, "another target is asked by another click"
+
+
+@pytest.mark.parametrize(("strategy", "words"), [
+    ("tpe", "handed over one by one"), ("random", "drawn once it begins"),
+])
+def test_where_no_script_is_known_before_that_is_said(
+    services: Services, app: AppTest, strategy: str, words: str
+) -> None:
+    assert services.registry.targets.put(Target("lab", "slurm", gpus=0), None) is None
+    given = {"sweep.strategy": strategy, "sweep.trials": "4", sweep.SCRIPT_OPEN: True, "do": {"train.target": "lab"}}
+    for name, value in given.items():
+        app.session_state[name] = value
+    values(app, learning_rate="1e-4..1e-3 log")
+    assert words in told(app) and not app.code
+
+
+def test_a_script_that_cannot_be_made_is_told_and_waited_for_no_longer(
+    services: Services, app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: SlurmArrays) -> int:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(SlurmArrays, "most_together", fails)
+    assert services.registry.targets.put(Target("lab", "slurm", gpus=0), None) is None
+    app.session_state[sweep.SCRIPT_OPEN] = True
+    app.session_state["do"] = {"train.target": "lab"}
+    values(app, learning_rate="1e-4, 2e-4")
+    wait_for(lambda: "could not be made" in told(pages.good(app.run())))
+
+
+def told(app: AppTest) -> str:
+    return "\n".join(str(item.value) for item in app.caption)

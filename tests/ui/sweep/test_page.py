@@ -17,6 +17,7 @@ from lfdash.engine.sweep_study import Study
 from lfdash.engine.sweep_views import SweepView
 from lfdash.engine.sweeps import Sweeps
 from lfdash.jobs.kinds import DEFAULT
+from lfdash.outcomes import Refused
 from lfdash.runs import notes
 from lfdash.ui.form.keys import scoped
 from lfdash.ui.form.state import BASELINE
@@ -226,6 +227,14 @@ def test_a_sweep_on_a_target_that_nobody_here_has_used_waits_and_says_so(
     assert told not in words(visit(view.id))
     monkeypatch.setattr(Sweeps, "waits_for_user", lambda _self, found: found.id == view.id)
     assert told in words(visit(view.id))
+
+
+def test_a_sweep_that_was_refused_says_why_it_waits(sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = add_sweep(sweeps, GRID, ENDS[:5])
+    refused = Refused("scheduler_silent", {"reason": "sbatch did not answer within 20 s"})
+    monkeypatch.setattr(Sweeps, "refused", lambda _self, found: refused if found.id == view.id else None)
+    said = words(visit(view.id)).replace("\\", "")
+    assert t("scheduler.sweep_rests", refused=t("outcomes.scheduler_silent", **refused.params)) in said
 
 
 def test_stop_and_go_on_and_a_stale_tab_that_stops_what_is_over(sweeps: Sweeps) -> None:

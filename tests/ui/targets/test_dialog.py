@@ -29,6 +29,7 @@ from lfdash.targets.target import Target
 from lfdash.ui.shared.text import LANGUAGE, in_language
 from lfdash.ui.targets import edit, keys, words
 from tests.support import app as pages
+from tests.support.runs import wait_for
 
 LAB = Target("lab", "slurm", partition="gpu", gpus=2, env={"A": "1"})
 OFFERED = Offered((
@@ -302,3 +303,66 @@ def test_a_test_that_goes_on_says_where_it_is_and_can_be_called_off(
     assert app.button(key="target_test_lab").disabled
     click(app, "target_cancel_lab")
     assert canceled == ["lab"]
+
+
+POOL = Target("pool", "ray", address="http://head:8265", token_file="/t")
+NODES = Offered((
+    Offer("", True, True, "", 2, 1, 64, 524288, 8, ("A100",), 8, 5, 56, 72, 540672, 409600),
+    Offer("10.0.0.2", nodes=1, idle=1, cpus=8, memory_mb=16384, gpus=0, free_gpus=0, all_cpus=8, all_memory_mb=16384),
+    *(Offer(f"n{number}", nodes=1, idle=1, all_cpus=1, free_cpus=1, gpus=0) for number in range(20)),
+))
+
+
+def test_what_a_ray_cluster_has_is_told_and_what_no_node_has(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TargetOffers, "of", lambda *_: Told(NODES))
+    assert services.registry.targets.put(POOL, None) is None
+    app = opened()
+    whole = "All nodes: GPUs free: 5 of 8 · A100 · CPUs free: 56 of 72 · memory free: 400 of 528 GiB · "
+    assert whole + "nodes without a job: 1 of 2" in said(app) and "No node has" not in said(app)
+    big = replace(POOL, gpus=16, cpus=65, memory="600G")
+    assert services.registry.targets.put(big, POOL) is None
+    wanted = "GPUs of a node: 16 > 8, CPUs of a node: 65 > 64, Main memory of a node: 600G > 512 GiB"
+    assert wanted in said(opened())
+    app = opened()
+    click(app, "target_edit_pool")
+    shown = "10.0.0.2: no GPU · CPUs free: not known of 8 · memory free: not known of 16 GiB\n"
+    assert whole in said(app) and shown in said(app) and "- 10 more" in said(app)
+
+
+def test_a_cluster_that_may_be_somebody_elses_is_asked_by_a_click(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    asked: list[Target] = []
+    monkeypatch.setattr(TargetTests, "start", lambda *_: None)
+    row = Target("lab", "slurm", slurm_conf="/theirs/slurm.conf")
+    with pages.with_fake_runs(workspace, monkeypatch) as services:
+        monkeypatch.setattr(services.target_offers, "_ask", asked.append)
+        for one in (row, POOL):
+            assert services.registry.targets.put(one, None) is None
+        app = opened()
+        click(app, "target_edit_lab")
+        click(app, "target_back")
+        assert not asked
+        click(app, "target_ask_lab")
+        wait_for(lambda: asked == [row])
+        click(app, "target_test_pool")
+        wait_for(lambda: asked == [row, POOL])
+        click(app, "targets_new_ray")
+        assert app.button(key="target_ask_").disabled
+        fill(app, "address", "http://new:1")
+        click(app, "target_ask_")
+        wait_for(lambda: [one.address for one in asked[2:]] == ["http://new:1"])
+
+
+def test_what_belongs_together_stands_together(services: Services) -> None:
+    assert [name for name in edit.FIRST if name in edit.names("ray")] == ["address", "token_file", "gpus", "cli"]
+    slurm = [name for name in edit.FIRST if name in edit.names("slurm")]
+    assert slurm == ["partition", "gpus", "time_limit", "resume", "cli"]
+    assert edit.grouped("slurm")["expert"] == ["slurm_conf", "extra"] and "expert" not in edit.grouped("ray")
+    app = opened()
+    click(app, "targets_new_slurm")
+    held = {str(box.label): str(box.placeholder) for box in app.text_input}
+    assert held["GPUs of a node"] == "1; enter 0 for none"
