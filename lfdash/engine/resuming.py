@@ -79,7 +79,7 @@ class Resuming:
                 return True
             self._settled.discard((view.run_id, view.attempt - 1))
             return False
-        if why.code == "resume_waits":  # until somebody uses the target by hand
+        if why.code in ("resume_waits", "resume_no_target"):  # until somebody uses the target by hand, or corrects it
             return False
         if why.code not in ("resume_next", "resume_tries"):
             return True
@@ -136,7 +136,8 @@ def standing(services: Services, view: RunView) -> Standing | Refused | None:
 
     resume_next: it goes on by itself from that step. resume_tries: it does, once what refused it has passed.
     resume_refused: it does not, by what does not pass. resume_limit: it went on so often. resume_no_step: its last
-    attempt has won no checkpoint. resume_waits: nobody here has used its target as it is now.
+    attempt has won no checkpoint. resume_waits: nobody here has used its target as it is now. resume_no_target: that is
+    not there, or cannot be read.
     """
     if view.record is None or view.state not in ENDED:
         return None
@@ -152,6 +153,9 @@ def standing(services: Services, view: RunView) -> Standing | Refused | None:
     if step is None or step <= found.step:
         return Standing("resume_no_step", {**params, "step": str(found.step)})
     if not services.registry.dispatcher.trusts(view.record.launcher):
+        target = services.registry.launchers.target(view.record.launcher)
+        if isinstance(target, Refused):  # nobody can use it now
+            return Standing("resume_no_target", params, target)
         return Standing("resume_waits", params)
     refused = services.registry.rests.why(*rest_keys(view))
     tries = "resume_next" if refused is None else "resume_tries" if refused.code in PASSING else "resume_refused"

@@ -13,7 +13,11 @@ import pytest
 from lfdash.engine import resuming
 from lfdash.engine.resuming import Resuming, resumed_words
 from lfdash.launchers.base import Interruption
+from lfdash.outcomes import Refused
 from lfdash.runs.record import RunState
+from lfdash.targets.target import Target
+
+LAB = Target("lab", "slurm")
 
 
 @pytest.fixture
@@ -28,7 +32,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Resuming, An
         paths=SimpleNamespace(training_args=tmp_path / "training_args.yaml"),
     )
     services: Any = SimpleNamespace(registry=SimpleNamespace(
-        watcher=SimpleNamespace(views=[view]), dispatcher=SimpleNamespace(trusts=lambda name: False),
+        watcher=SimpleNamespace(views=[view]), launchers=SimpleNamespace(target=lambda name: LAB),
+        dispatcher=SimpleNamespace(trusts=lambda name: False),
     ))
     return Resuming(services), view
 
@@ -47,3 +52,17 @@ def test_a_configuration_that_is_not_there_settles_it(bench: tuple[Resuming, Any
     turns, _ = bench
     turns.tick()
     assert turns._settled == {("id-r1", 1)}
+
+
+@pytest.mark.parametrize("code", ["target_unknown", "target_broken"])
+def test_a_target_that_is_gone_or_broken_is_told_and_nothing_starts(bench: tuple[Resuming, Any], code: str) -> None:
+    """That nobody has used it would be said in vain: nobody can. Once its row is back it counts again who has."""
+    turns, view = bench
+    view.paths.training_args.write_text("stage: sft\n")
+    registry = turns.services.registry
+    registry.launch = mock.Mock()
+    registry.launchers.target = lambda name: Refused(code, {"name": "lab", "file": "targets.toml"})
+    turns.tick()
+    said = resumed_words(turns.services, "en", view)
+    assert "targets.toml" in said and "have not used" not in said
+    assert not turns._settled and not registry.launch.called
