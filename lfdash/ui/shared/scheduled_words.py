@@ -67,7 +67,11 @@ def starts_words(said: Scheduled) -> str:
     if said.starts is None:
         return ""
     zone = ZoneInfo(st.context.timezone) if st.context.timezone else UTC
-    return t("scheduled.starts", when=f"{datetime.fromtimestamp(said.starts, zone):%Y-%m-%d %H:%M}")
+    try:
+        when = datetime.fromtimestamp(said.starts, zone)
+    except (OverflowError, ValueError, OSError):  # squeue printed what is no time
+        return ""
+    return t("scheduled.starts", when=f"{when:%Y-%m-%d %H:%M}")
 
 
 def pending_words(view: RunView) -> str:

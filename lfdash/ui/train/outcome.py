@@ -39,7 +39,7 @@ from lfdash.ui.train import memory
 def draw_outcome(form: Form, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
     if view.unseen:
-        where = {"target": view.target} if view.target else {}
+        where = {"target": markdown_safe(view.target)} if view.target else {}
         key = "scheduled.unseen" if view.target else "ui.unseen"
         st.warning(t(key, reason=markdown_safe(view.unseen), **where), icon=":material/visibility_off:")
     elif view.spoiled and view.error:
