@@ -149,8 +149,6 @@ class ScheduledLauncher(JobWatcher[J, S, P]):
                 number = self.hand_over(handle, plan, target, spec)
             except CallError as error:
                 code = "scheduler_silent" if error.silent else "scheduler_refused"
-                if error.silent:  # it may come all the same: it would do nothing, but wait for a place
-                    self.cancel(handle, spec)
                 return self._taken_back(handle, plan, Refused(code, {"reason": str(error)}))
             failpoints.hit("scheduler.submitted")
             with suppress(OSError):  # it is found by what its folder says all the same
