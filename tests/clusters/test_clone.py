@@ -109,7 +109,8 @@ def test_a_run_is_moved_from_target_to_target(services: Services, cluster: Slurm
     assert not (views[2].path / FILE).exists()
 
     def made(view: RunView) -> set[str]:
-        return {str(one.relative_to(view.path)) for one in view.path.rglob("*")}
+        alerts = "alerts.jsonl"  # a machine that is slow may be worth one
+        return {str(one.relative_to(view.path)) for one in view.path.rglob("*") if one.name != alerts}
 
     assert made(last) == made(first)
     texts = [one.read_bytes() for one in last.path.rglob("*") if one.is_file()]
