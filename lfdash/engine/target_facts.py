@@ -15,6 +15,7 @@ from lfdash.targets.target import Target
 FOLDER = "target_facts"  # in the workspace's private folder: a file for each target that was tested
 MOST_BYTES = 1 << 20
 MOST_PACKAGES, MOST_GPUS, MOST_TEXT = 5000, 64, 500
+MOST_NUMBER = 1 << 60  # bytes, and whatever else is counted
 # What of a target's row decides what its jobs find: another row, and nothing is known.
 DECIDES = (
     "kind", "cli", "python", "workspace", "modules", "container", "runner", "address", "slurm_conf", "partition", "qos",
@@ -185,5 +186,5 @@ def word(value: Any) -> str:
 
 
 def whole(value: Any) -> int:
-    """A number that is not negative; 0 for what is none."""
-    return value if type(value) is int and value >= 0 else 0
+    """A number that is not negative; 0 for what is none, and for more than any machine has."""
+    return value if type(value) is int and 0 <= value <= MOST_NUMBER else 0
