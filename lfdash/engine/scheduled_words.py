@@ -65,7 +65,11 @@ def starts_in(code: str, said: Scheduled, zone: tzinfo | None) -> str:
     """When a job is expected to start; "" where nobody knows. zone: None for the machine's."""
     if said.starts is None:
         return ""
-    return in_language(code, "scheduled.starts", when=f"{datetime.fromtimestamp(said.starts, zone):%Y-%m-%d %H:%M}")
+    try:
+        when = datetime.fromtimestamp(said.starts, zone)
+    except (OverflowError, ValueError, OSError):  # squeue printed what is no time
+        return ""
+    return in_language(code, "scheduled.starts", when=f"{when:%Y-%m-%d %H:%M}")
 
 
 def pending_in(code: str, view: RunView, zone: tzinfo | None) -> str:

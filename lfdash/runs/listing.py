@@ -9,6 +9,8 @@ from lfdash.runs.summary_cache import Known
 from lfdash.runs.table import duration
 from lfdash.runs.view import RunView
 
+LAST = 1 << 33  # epoch seconds: a later start is none, and no table can hold it
+
 
 @dataclass(frozen=True)
 class RunRow:
@@ -79,5 +81,5 @@ def row_of(view: RunView, known: Known) -> RunRow:
         job=said.job if said is not None else None,
         job_state=said.word if said is not None else None,
         job_reason=(said.reason or None) if said is not None else None,
-        job_starts=said.starts if said is not None else None,
+        job_starts=said.starts if said is not None and (said.starts or 0) < LAST else None,
     )

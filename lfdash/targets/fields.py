@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,18 @@ class Row:
 def matching(pattern: re.Pattern[str], code: str) -> Callable[[Any], str | None]:
     """A check that a value is a text of that form."""
     return lambda value: None if isinstance(value, str) and pattern.fullmatch(value) else code
+
+
+def address(value: Any) -> str | None:
+    """Where a server is: one that can be taken apart again."""
+    code = "target_address"
+    if not isinstance(value, str) or not ADDRESS.fullmatch(value):
+        return code
+    try:
+        split = urllib.parse.urlsplit(value)
+        return None if split.hostname and (split.port or 0) >= 0 else code
+    except ValueError:
+        return code
 
 
 def path(value: Any) -> str | None:
@@ -135,7 +148,7 @@ FIELDS: Mapping[str, Row] = {
     "runner": Row(
         SLURM, lambda value: None if value in RUNNERS else "target_choice", {"choices": ", ".join(RUNNERS)}
     ),
-    "address": Row(RAY, matching(ADDRESS, "target_address")),
+    "address": Row(RAY, address),
     "token_file": Row(RAY, path),
     "slurm_conf": Row(SLURM, path),
     "partition": Row(SLURM, matching(WORD, "target_text")),

@@ -51,6 +51,9 @@ def test_a_job_that_waits_there_is_told_by_each_command(slurm: FakeSlurm) -> Non
     assert f"Expected start: {datetime.fromtimestamp(1893553445):%Y-%m-%d %H:%M}." in shown
     assert f"Target   lab · Slurm job {number(slurm)}" in shown
     assert lfdash("show", "--json").json["job_starts"] == "2030-01-02T03:04:05Z"
+    slurm.says("jobs", text.replace("|N/A|", f"|{'9' * 20}|"))
+    slurm_jobs.KNOWN.clear()
+    assert lfdash("show", "--json").json["job_starts"] is None and "Expected start" not in lfdash("show").out
     log = lfdash("logs")
     assert why in log.err and log.out == ""
 

@@ -119,7 +119,7 @@ def test_from_no_target_to_one_that_is_tested_and_offered(
 
     page.get_by_role("button", name="Targets…").click()
     click(page, "target_remove_lab")
-    click(page, "target_remove_yes")
+    click(page, "targets_sure_yes")
     expect(dialog.get_by_text("“lab” was removed.")).to_be_visible(timeout=LONG)
     assert not store.read().rows
     page.context.close()

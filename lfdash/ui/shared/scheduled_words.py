@@ -14,11 +14,14 @@ from lfdash.engine.scheduled_words import (
     own_words,
     pending_in,
     place_in,
+    scheduler_name,
 )
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import language, markdown_safe
 
-__all__ = ["ended_words", "handed_words", "is_silent", "own_words", "pending_words", "place_words", "state_help"]
+__all__ = [
+    "ended_words", "handed_words", "is_silent", "own_words", "pending_words", "place_words", "scheduler_name", "state_help",
+]
 
 
 def state_help(view: RunView) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from string import Formatter
 
 from lfdash.engine.machine_words import GIB, size_words
 from lfdash.engine.on_target import usual_gpus
@@ -150,10 +151,10 @@ def step_words(step: Step) -> str:
 
 
 def failure_words(failure: Failure) -> str:
-    """Why a test found nothing."""
+    """Why a test found nothing, as far as the file says, which anybody may have written."""
     code = failure.code if lookup_in(DEFAULT_LANGUAGE, "target_test", f"why_{failure.code}") else "failed"
-    params = {"reason": "?", **{name: str(value) for name, value in failure.params.items()}}
-    return t(f"target_test.why_{code}", **params)
+    named = {name: "?" for _, name, _, _ in Formatter().parse(str(lookup("target_test", f"why_{code}"))) if name}
+    return t(f"target_test.why_{code}", **named | {name: str(value) for name, value in failure.params.items()})
 
 
 def gpu_words(gpus: tuple[TargetGpu, ...]) -> str:
@@ -211,8 +212,10 @@ def warnings(target: Target, facts: TargetFacts) -> Iterator[str]:
         yield t("target_test.warn_environment", reason=facts.error or "?")
     elif "llamafactory" not in facts.packages:
         yield t("target_test.warn_llamafactory", cli=facts.cli or "?")
-    if facts.locks and facts.locks != "seen":
+    if facts.locks == "unseen":
         yield t("target_test.warn_locks")
+    elif facts.locks != "seen":
+        yield t("target_test.warn_locks_unknown", reason=facts.locks or "?")
     if facts.clock and (facts.clock[0] > CLOCK_S or facts.clock[1] < -CLOCK_S):
         yield t("target_test.warn_clock")
     if usual_gpus(target) and facts.gpus == ():

@@ -34,6 +34,12 @@ def test_a_run_that_waits_there_says_so_why_and_until_when() -> None:
     assert t("scheduled.why_none") in unknown and "1970" not in unknown
 
 
+@pytest.mark.parametrize("starts", [1e30, float("inf"), -1e30])
+def test_a_time_that_is_none_is_not_told(starts: float) -> None:
+    said = words.pending_words(replace(WAITING, scheduled=replace(SAID, starts=starts)))
+    assert t("scheduled.why_resources") in said and t("scheduled.starts", when="")[:10] not in said
+
+
 @pytest.mark.parametrize(("reason", "code"), [
     ("Priority", "priority"), ("(Priority)", "priority"), ("PartitionTimeLimit", "partition_limit"),
     ("PartitionDown", "partition_down"), ("ReqNodeNotAvail, Reserved for maintenance", "nodes_down"),
