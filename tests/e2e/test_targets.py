@@ -83,7 +83,7 @@ def test_from_no_target_to_one_that_is_tested_and_offered(
     picture(page, "dialog-slurm")
     click(page, "target_save")
     expect(dialog.get_by_text("“my lab” cannot be the name of a target")).to_be_visible()
-    expect(dialog.get_by_text("'none' is not possible. Enter a whole number from 0 to 1024.")).to_be_visible()
+    expect(dialog.get_by_text("is not possible. Enter a whole number from 0 to 1024.")).to_be_visible()
     assert not store.read().rows
     fill(page, dialog, "Name", "lab")
     fill(page, dialog, "GPUs per node", "0")

@@ -20,7 +20,8 @@ from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import language, markdown_safe
 
 __all__ = [
-    "ended_words", "handed_words", "is_silent", "own_words", "pending_words", "place_words", "scheduler_name", "state_help",
+    "ended_words", "handed_words", "is_silent", "own_words", "pending_words", "place_words", "scheduler_name",
+    "state_help",
 ]
 
 
