@@ -33,6 +33,14 @@ OWN_OPTIONS = frozenset({
     "M", "batch", "bb", "bbf", "container-image", "container-mounts", "container-workdir", "propagate", "no-kill", "k",
 })
 
+# Options that are fields here.
+FIELD_OF_OPTION = {
+    "partition": "partition", "p": "partition", "account": "account", "A": "account", "qos": "qos", "q": "qos",
+    "time": "time_limit", "t": "time_limit", "mem": "memory", "constraint": "constraint", "C": "constraint",
+    "nodes": "nodes", "N": "nodes", "cpus-per-task": "cpus", "c": "cpus", "gpus-per-node": "gpus", "gpus": "gpus",
+    "G": "gpus", "gres": "gpus", "container-image": "container", "export": "env",
+}
+
 Found = str | int | tuple[str, ...]
 
 
@@ -98,17 +106,24 @@ def extra(value: Any) -> str | None:
     """A list of options of sbatch, one each, none of them one that lfdash sets."""
     if not isinstance(value, list):
         return "target_extra"
-    for item in value:
-        if not isinstance(item, str) or UNPRINTED.search(item) or "#" in item:
-            return "target_extra"
-        option = OPTION.match(item)
-        if option is None or not item.isascii():
-            return "target_extra"
-        # sbatch takes any beginning of a long option that is unique, and short ones with their value behind
-        name = option[1] if item.startswith("--") else option[1][0]
-        if is_own(name, long=item.startswith("--")) or re.search(r"\s--?[A-Za-z]", item):
-            return "target_extra_own"
-    return None
+    return next((code for code, _ in map(extra_line, value) if code is not None), None)
+
+
+def extra_line(item: Any) -> tuple[str | None, str]:
+    """What is wrong with one option of sbatch, and its name where it is one that lfdash sets, in full where that is
+    clear; "" where it is not."""
+    if not isinstance(item, str) or UNPRINTED.search(item) or "#" in item:
+        return "target_extra", ""
+    option = OPTION.match(item)
+    if option is None or not item.isascii():
+        return "target_extra", ""
+    # sbatch takes any beginning of a long option that is unique, and short ones with their value behind
+    long = item.startswith("--")
+    name = option[1] if long else option[1][0]
+    if is_own(name, long=long):
+        full = [own for own in FIELD_OF_OPTION if own.startswith(name) and len(own) > 1] if long else []
+        return "target_extra_own", name if name in OWN_OPTIONS or len(full) != 1 else full[0]
+    return ("target_extra_two" if re.search(r"\s--?[A-Za-z]", item) else None), ""
 
 
 def is_own(name: str, *, long: bool) -> bool:

@@ -315,3 +315,10 @@ def test_a_report_that_comes_while_the_scheduler_is_asked_is_one(tests: TargetTe
 
     tests._make = lambda probe: Slow(probe, Seen(), lambda _: None)
     assert finished(tests).facts is not None
+
+
+def test_a_report_that_counts_more_than_any_machine_has_tells_nothing_of_it() -> None:
+    """Whoever draws it makes a float of it."""
+    told = facts_in({"memory": 10**400, "disk": 10**400, "cpus": 10**400, "smi": [{"name": "A", "memory": 10**400}]})
+    assert (told.memory, told.disk, told.cpus, told.gpus) == (0, 0, 0, (TargetGpu("A", 0),))
+    assert facts_in({"memory": 8 << 40}).memory == 8 << 40

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -136,22 +137,31 @@ def own_offer(offers: tuple[Offer, ...], target: Target) -> Offer | None:
     return next((one for one in offers if one.name == target.partition or (not target.partition and one.default)), None)
 
 
+def time_words(epoch: float) -> str:
+    """A moment by the browser's clock: it is not drawn anew while the list is open, so it tells no age."""
+    zone = ZoneInfo(st.context.timezone) if st.context.timezone else UTC
+    try:
+        return f"{datetime.fromtimestamp(epoch, zone):%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, ValueError, OSError):  # anybody may have written the file
+        return t("target_test.unknown")
+
+
 def draw_last(services: Services, target: Target) -> None:
     """How the last test ended, with what it found."""
     last = services.target_tests.last(target.name)
     if last is None:
         st.caption(t("target_test.unread" if services.target_tests.is_unread(target.name) else "target_test.never"))
         return
-    span = span_in(language(), max(1.0, time.time() - last.time))
+    when = time_words(last.time)
     stale = "" if last.is_of(target) else f" {t('target_test.stale')}"
     if last.facts is None:
         why = words.failure_words(last.failure or Failure("failed"))
-        st.error(f"{t('target_test.ago', span=span)} {markdown_safe(why)}{stale}", icon=":material/cancel:")
+        st.error(f"{t('target_test.at', when=when)} {markdown_safe(why)}{stale}", icon=":material/cancel:")
         return
     facts = last.facts
     for warning in words.warnings(target, facts):
         st.warning(markdown_safe(warning), icon=":material/warning:")
-    told = f"{t('target_test.ago', span=span)} {markdown_safe(words.summary(facts))}{stale}"
+    told = f"{t('target_test.at', when=when)} {markdown_safe(words.summary(facts))}{stale}"
     st.markdown(f":green[:material/check_circle:] {told}")
     with st.expander(t("target_test.found"), key=f"target_found_{target.name}"):
         lines = [f"| {markdown_safe(name)} | {markdown_safe(value)} |" for name, value in words.found_rows(facts)]

@@ -90,7 +90,7 @@ def test_a_target_is_made_in_a_workspace_that_has_none(services: Services) -> No
     fill(app, "name", "lab")
     fill(app, "gpus", "many")
     fill(app, "time_limit", "1:00:00")
-    assert "'many' is not possible. Enter a whole number from 0 to 1024." in said(app)
+    assert "` 'many' ` is not possible. Enter a whole number from 0 to 1024." in said(app)
     click(app, "target_save")
     assert not services.registry.targets.read().rows
     fill(app, "gpus", "2")
@@ -237,9 +237,9 @@ def test_a_file_that_cannot_be_read_is_not_written(services: Services) -> None:
 
 def test_what_a_test_found_is_shown_with_what_is_wrong(services: Services) -> None:
     assert services.registry.targets.put(LAB, None) is None
-    services.target_tests.files.save(LAB, time.time() - 60, REPORT, None)
+    services.target_tests.files.save(LAB, 86399.0, REPORT, None)
     told = said(opened())
-    assert "Tested 60 s ago: n1 · llamafactory 0.9.5 · torch 2.9 · 2 × A100 | x (80 GiB)" in told
+    assert "Tested 1970-01-01 23:59:59: n1 · llamafactory 0.9.5 · torch 2.9 · 2 × A100 | x (80 GiB)" in told
     assert "Locks are not shared" in told and "The clocks differ" in told and "test it again" not in told
     changed = replace(LAB, partition="cpu")
     assert services.registry.targets.put(changed, LAB) is None
@@ -281,7 +281,8 @@ def test_every_word_is_there(services: Services, language: str) -> None:
 
 
 def test_every_problem_of_a_field_has_a_text() -> None:
-    source = Path(fields.__file__).read_text(encoding="utf-8") + "target_name target_kinds target_both target_table"
+    source = Path(fields.__file__).read_text(encoding="utf-8")
+    source += " target_name target_kinds target_both target_table target_extra_field"
     codes = {word.strip('"\'(),') for word in source.split() if word.strip('"\'(),').startswith("target_")}
     params = {"value": "v", "least": "1", "most": "2", "choices": "c", "key": "cpus", "other": "gpus", "line": "1"}
     for code in codes:
@@ -323,7 +324,7 @@ def test_what_a_ray_cluster_has_is_told_and_what_no_node_has(
     assert whole + "nodes without a job: 1 of 2" in said(app) and "No node has" not in said(app)
     big = replace(POOL, gpus=16, cpus=65, memory="600G")
     assert services.registry.targets.put(big, POOL) is None
-    wanted = "GPUs of a node: 16 > 8, CPUs of a node: 65 > 64, Main memory of a node: 600G > 512 GiB"
+    wanted = "GPUs per node: 16 > 8, CPUs per node: 65 > 64, Memory per node: 600G > 512 GiB"
     assert wanted in said(opened())
     app = opened()
     click(app, "target_edit_pool")
@@ -365,4 +366,28 @@ def test_what_belongs_together_stands_together(services: Services) -> None:
     app = opened()
     click(app, "targets_new_slurm")
     held = {str(box.label): str(box.placeholder) for box in app.text_input}
-    assert held["GPUs of a node"] == "1; enter 0 for none"
+    assert held["GPUs per node"] == "1; enter 0 for none"
+
+
+def test_what_is_wrong_can_be_copied(services: Services) -> None:
+    """Nothing that is not seen stands in it."""
+    app = opened()
+    click(app, "targets_new_slurm")
+    fill(app, "name", "lab")
+    app.session_state["targets.open_expert"] = True
+    pages.good(app.run())
+    fill(app, "extra", "#SBATCH --partition=short")
+    assert "` --partition=short `: this option has a field here: “Partition”." in said(app)
+    assert words.problem_markdown(Problem("x", "target_time", {"value": "a``b"})).startswith("``` a``b ``` is not")
+
+
+def test_a_value_that_may_mean_something_else_is_told_at_its_field() -> None:
+    assert [*words.field_warnings("time_limit", "48:00", None)] == [
+        "48:00 is minutes and seconds for Slurm: 48 min. For hours enter 48:00:00."
+    ]
+    assert not [*words.field_warnings("time_limit", "4:00:00", None), *words.field_warnings("partition", "x", None)]
+    (told,) = words.field_warnings("partition", "gpuu", OFFERED)
+    assert "no partition “gpuu”" in told and "gpu, cpu" in told
+    assert not [*words.field_warnings("partition", "gpu", OFFERED)]
+    (told,) = words.field_warnings("env", "A=/x:$A\nHOME=~/x\nB=a~b\nC=1", None)
+    assert "stay in A, HOME." in told
