@@ -75,7 +75,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("extra", ["--a # b"], "target_extra"), ("extra", ["--requeue"], "target_extra_own"),
     ("extra", ["--reque"], "target_extra_own"), ("extra", ["-J x"], "target_extra_own"),
     ("extra", ["-ppartition"], "target_extra_own"), ("extra", ["--output=/x"], "target_extra_own"),
-    ("extra", ["--exclusive --uid=0"], "target_extra_own"), ("extra", ["--wrap=x"], "target_extra_own"),
+    ("extra", ["--exclusive --uid=0"], "target_extra_two"), ("extra", ["--wrap=x"], "target_extra_own"),
     ("env", "A=1", "target_env"), ("env", {"A": 1}, "target_env"), ("env", {"A B": "1"}, "target_env"),
     ("env", {"LFDASH_TICKET": "1"}, "target_env"), ("env", {"HF_TOKEN": "hf_abcdefgh"}, "target_env_secret"),
     ("partitions", "gpu", "target_unknown"), ("address", "http://x", "target_kinds"),
