@@ -68,7 +68,7 @@ def draw_made() -> None:
 def draw_dialog(form: Form) -> None:
     """The dialog, while it is open."""
     if dialogs.SWEEP in st.session_state:
-        st.dialog(t("sweep.title"), width="large", icon=":material/tune:", on_dismiss=close)(draw)(form)
+        dialogs.show(t("sweep.title"), close, draw, form, icon=":material/tune:")
 
 
 def names_of(job: JobConfig) -> list[str]:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.targets.target import LOCAL
+from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.text import t
 from lfdash.ui.targets import edit, listing
 from lfdash.ui.targets.keys import KIND, OPEN, SAID, close, show_list
@@ -25,7 +26,7 @@ def open_button(services: Services) -> None:
 def draw_dialog(services: Services) -> None:
     """The dialog, while it is open."""
     if OPEN in st.session_state:
-        st.dialog(t("targets.title"), width="large", icon=":material/lan:", on_dismiss=close)(draw)(services)
+        dialogs.show(t("targets.title"), close, draw, services, icon=":material/lan:")
 
 
 def draw(services: Services) -> None:
