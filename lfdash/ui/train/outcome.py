@@ -52,7 +52,7 @@ def draw_outcome(form: Form, view: RunView) -> None:
         else:
             by = ended_words(view)
             words = t("scheduled.stopped" if by else "ui.stopped", saved=stopped_words(view))
-            st.warning(" ".join(filter(None, (by, words))), icon=":material/stop_circle:")
+            st.warning(" ".join(filter(None, (by, unbegun_words(view) or words))), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
         draw_success(form, view)
     elif view.state is RunState.LOST:
@@ -64,7 +64,8 @@ def draw_outcome(form: Form, view: RunView) -> None:
         if lacking and not (view.target and view.state is RunState.STARTING):
             st.caption(f":material/info: {lacking}")
     draw_scheduler(form.services, view)
-    if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
+    over = view.state in (RunState.SUCCEEDED, RunState.STOPPED) and not view.never_began
+    if view.record and view.exit_code is None and over:
         st.caption(f":material/help: {t('ui.code_unknown')}")
 
 
@@ -160,7 +161,9 @@ def draw_failure(form: Form, view: RunView) -> None:
     code = "?" if view.exit_code is None else view.exit_code
     cause = markdown_safe(proof) if proof else t("ui.failed_unknown")
     text = t("ui.failed", code=code, cause=cause)
-    if view.exit_code is None and not proof:
+    if view.never_began:
+        text = t("ui.failed_unbegun", target=markdown_safe(view.target), cause=cause)
+    elif view.exit_code is None and not proof:
         text = t("ui.never_started")
     full = found is not None and found.id in memory.CAUSES and form.kind.trains
     more = " ".join(markdown_safe(words) for words in memory.failure_words(services, view)) if full else ""
@@ -199,6 +202,15 @@ def explained(view: RunView) -> Diagnosis | None:
         st.session_state["monitor.explained"] = held
     cause: Diagnosis | None = held[1]
     return cause
+
+
+def unbegun_words(view: RunView) -> str:
+    """That a run was stopped before it began elsewhere, with what earlier attempts have saved; "" where it began."""
+    if not view.never_began:
+        return ""
+    some = view.saved.model is not None or view.saved.checkpoints
+    saved = saved_words(view) if some else t("outcomes.resume_never_began")
+    return t("ui.stopped_unbegun", target=markdown_safe(view.target), saved=saved)
 
 
 def stopped_words(view: RunView) -> str:
