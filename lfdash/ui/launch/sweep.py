@@ -102,6 +102,7 @@ def draw(form: Form) -> None:
     """What the dialog shows."""
     job = form.read().job
     st.caption(t("sweep.about"))
+    st.caption(f":material/dns: {t('sweep.where', where=markdown_safe(job.target or t('target.here')))}")
     names = names_of(job)
     chosen = [name for name in st.session_state.get(FIELDS) or [] if name in names]
     if chosen != (st.session_state.get(FIELDS) or []):
