@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from lfdash.engine.scheduler_words import place_of
 from lfdash.runs.record import RunState, Scheduled
 from lfdash.runs.view import RunView
 from lfdash.ui.shared.text import lookup, markdown_safe, t
@@ -96,6 +97,16 @@ def place_words(view: RunView) -> str:
     nodes = said.nodes if said is not None else ""
     job = t("scheduled.job", by=scheduler_name(said.by), job=said.job) if said is not None else ""
     return " · ".join(filter(None, (target, nodes, job)))
+
+
+def was_words(view: RunView) -> str:
+    """Where a run on a target that is over was: what whoever asks the cluster about it is asked; "" for others, and
+    where nothing but the target is known."""
+    job, node = place_of(view)
+    if view.record is None or not (job or node):
+        return ""
+    by = scheduler_name(view.record.launcher.partition(":")[0])
+    return " · ".join(filter(None, (view.target, node, t("scheduled.job", by=by, job=job) if job else "")))
 
 
 def ended_words(view: RunView) -> str:

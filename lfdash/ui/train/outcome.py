@@ -16,7 +16,7 @@ from lfdash.jobs.kinds import JobKind, named
 from lfdash.jobs.secret_arguments import hide
 from lfdash.locales import pair_in
 from lfdash.runs.diagnose import Diagnosis
-from lfdash.runs.record import STOPPABLE, RunState
+from lfdash.runs.record import STOPPABLE, TERMINAL, RunState
 from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView, Stall
 from lfdash.ui.form.problems import fix_words
@@ -30,6 +30,7 @@ from lfdash.ui.shared.scheduled_words import (
     pending_words,
     place_words,
     state_help,
+    was_words,
 )
 from lfdash.ui.shared.text import language, markdown_safe, t
 from lfdash.ui.train import memory
@@ -70,15 +71,16 @@ def draw_outcome(form: Form, view: RunView) -> None:
 
 
 def draw_scheduler(services: Services, view: RunView) -> None:
-    """Whether a run that its scheduler has ended goes on by itself, and what it took there."""
+    """Whether a run that its scheduler has ended goes on by itself; where it was, and what it took there."""
     if not view.target:
         return
     again = resumed_words(services, language(), view)
     if again:
         st.info(markdown_safe(again), icon=":material/autorenew:")
-    used = used_in(services, language(), view)
-    if used:
-        st.caption(f":material/dns: {markdown_safe(used)}")
+    over = [was_words(view), used_in(services, language(), view)] if view.state in TERMINAL else []
+    told = " · ".join(filter(None, over))
+    if told:
+        st.caption(f":material/dns: {markdown_safe(told)}")
 
 
 def draw_success(form: Form, view: RunView) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -15,8 +16,10 @@ from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.locales import in_language
 from lfdash.runs.metrics.progress import Progress
+from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Exit, RunRecord, RunState
 from lfdash.runs.view import RunView, Saved, Stall
+from lfdash.ui.shared.scheduled_words import was_words
 from lfdash.ui.shared.text import language, markdown_safe, t
 from lfdash.ui.train import outcome
 from lfdash.ui.train.outcome import preparing_words
@@ -229,3 +232,19 @@ def test_a_job_that_fails_before_its_supervisor_began_says_so(services: Services
     assert t("ui.failed_unbegun", target="lab", cause=markdown_safe(error)) in json.loads(said)[0]
     assert t("diagnosis.slurm_unbegun", what="FAILED") in json.loads(said)[0]
     assert "was killed" not in said and "exit code ?" not in said
+
+
+def test_where_a_run_was_is_still_told_when_it_is_over(services: Services) -> None:
+    plan = plan_for(services.workspace.root)
+    record = replace(record_for(plan), launcher="slurm:lab")
+    attempt = RunPaths(services.workspace.root / plan.output_dir).attempt(1)
+    assert was_words(RunView("a", "a", Path("a"), "a", RunState.STOPPED)) == ""
+    with mock.patch.object(outcome, "used_in", return_value="took 3 GiB"):
+        said = show(services, state=RunState.STOPPED, record=record)
+        assert ":material/dns: took 3 GiB" in said
+        (attempt.root / "job.json").write_text('{"id": "7"}')
+        attempt.child.write_text('{"host": "u1"}')
+        page = app.start()
+    told = [str(item.value) for item in page.caption]
+    words = f"lab · u1 · {t('scheduled.job', by='Slurm', job='7')} · took 3 GiB"
+    assert f":material/dns: {markdown_safe(words)}" in told
