@@ -11,11 +11,11 @@ from typing import Any
 from lfdash.cli.runs import give_run
 from lfdash.cli.terminal import FINE, Terminal
 from lfdash.cli.texts import language, t
-from lfdash.engine.facade import Workspace
+from lfdash.engine.facade import Run, Workspace
 from lfdash.engine.opening import NAMED, Config, Opened
 from lfdash.engine.submit import How
 from lfdash.jobs.changes import argument_of, fix_arguments
-from lfdash.jobs.job import JobConfig
+from lfdash.jobs.job import TARGET, JobConfig
 from lfdash.jobs.yaml_format import MAX_BYTES
 from lfdash.locales import in_language, problem_in
 from lfdash.outcomes import Problem, Refused
@@ -95,4 +95,18 @@ def hand_over(
     if isinstance(outcome, Refused):
         return terminal.refuse(outcome)
     give_run(terminal, outcome, with_place=how == "queue")
+    if how == "queue" and not terminal.as_json:
+        tell_starter(terminal, outcome)
     return FINE
+
+
+def tell_starter(terminal: Terminal, run: Run) -> None:
+    """What starts a job that was queued. Whether a dashboard is there cannot be seen from here."""
+    view = run.view
+    given = bool(view.target) and view.waiting is None
+    terminal.note(t("cli.queue_given", target=view.target) if given else t("cli.queue_who"))
+
+
+def refused_target(problems: Iterable[Problem]) -> list[Problem]:
+    """The errors of the target that a job names: nobody knows what would be run there."""
+    return [one for one in problems if one.level == "error" and str(one.field).rpartition(".")[2] == TARGET]

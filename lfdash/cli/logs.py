@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from lfdash.cli.commands import command, flag, run_argument
-from lfdash.cli.runs import chosen, state_words
+from lfdash.cli.runs import chosen, shown_state, state_words, waits_words
 from lfdash.cli.terminal import FINE, Redact, Terminal
 from lfdash.cli.texts import t
 from lfdash.engine.facade import Run
@@ -26,7 +26,8 @@ def logs(terminal: Terminal, run: str | None, follow: bool) -> int:
     program gets an object with a line of it in each line."""
     _, found = chosen(terminal, run)
     view = found.view
-    if view.waiting is not None:
+    said = waits_words(view)
+    if said:
         terminal.note(state_words(found.row(), view))
     path = view.paths.printed if view.record is None or view.state in TERMINAL else view.paths.console
     if path != view.paths.console:
@@ -35,16 +36,22 @@ def logs(terminal: Terminal, run: str | None, follow: bool) -> int:
         terminal.note(t("ui.log_over", file=path.name))
     printer = Printer(terminal, path)
     if follow:
-        followed(found, printer)
+        followed(terminal, found, printer, said)
     printer.poll()
     printer.end()
     return FINE
 
 
-def followed(run: Run, printer: Printer) -> None:
-    """Prints what comes until the run is over."""
+def followed(terminal: Terminal, run: Run, printer: Printer, said: str) -> None:
+    """Prints what comes until the run is over, and what it waits for where that changes. said: what it waited for
+    last."""
     while True:
         over = run.state in TERMINAL  # asked first: what was written until then is printed after
+        view = run.workspace.services.registry.get(run.id)
+        now = waits_words(view) if view is not None and not over else ""
+        if now and now != said and view is not None:
+            terminal.note(f"{shown_state(view)}. {now}")
+        said = now
         printer.poll()
         if over:
             return

@@ -7,15 +7,10 @@ from typing import Any
 
 from lfdash.cli.commands import command, file_argument, set_option, target_option
 from lfdash.cli.jobs import hand_over
-from lfdash.cli.terminal import FINE, Terminal
-from lfdash.cli.texts import t
+from lfdash.cli.terminal import Terminal
 
 
 @command("queue", file_argument, set_option, target_option)
 def queue(terminal: Terminal, file: str, changes: Mapping[str, Any], target: str | None) -> int:
-    """The job that waits now. Whether a dashboard is there to start it cannot be seen from here, so it is said what
-    does."""
-    code = hand_over(terminal, file, changes, "queue", target)
-    if code == FINE and not terminal.as_json:
-        terminal.note(t("cli.queue_who"))
-    return code
+    """The job that waits now, here or on its cluster."""
+    return hand_over(terminal, file, changes, "queue", target)

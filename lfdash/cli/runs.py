@@ -11,6 +11,7 @@ from lfdash.cli.terminal import Terminal, local_time, number, one_line, pairs, s
 from lfdash.cli.texts import language, t
 from lfdash.engine.facade import Run, Workspace
 from lfdash.engine.more import past_end_in
+from lfdash.engine.scheduled_words import handed_in, is_handed, is_silent, pending_in, place_in
 from lfdash.engine.words import stall_in, waiting_in
 from lfdash.outcomes import Refused
 from lfdash.runs.listing import RunRow
@@ -44,8 +45,8 @@ def newest(workspace: Workspace) -> Run | Refused:
 
 
 def row_json(row: RunRow) -> dict[str, Any]:
-    """A run for a program: the columns of RunRow; its start as text in UTC."""
-    return {**dataclasses.asdict(row), "started": utc(row.started)}
+    """A run for a program: the columns of RunRow; its times as text in UTC."""
+    return {**dataclasses.asdict(row), "started": utc(row.started), "job_starts": utc(row.job_starts)}
 
 
 def give_run(terminal: Terminal, run: Run, *, with_place: bool = False) -> None:
@@ -65,6 +66,7 @@ def facts(row: RunRow, view: RunView) -> list[tuple[str, str]]:
         (t("ui.runs_col_name"), one_line(row.name)),
         ("ID", row.id),
         (t("ui.runs_col_state"), state_words(row, view)),
+        (t("scheduled.target"), one_line(place_in(language(), view)) or "–"),
         (t("ui.runs_col_kind"), what),
         (t("cli.step"), steps(row)),
         (t("cli.loss"), number(row.loss)),
@@ -94,9 +96,10 @@ def past_end(view: RunView) -> str:
 
 def state_words(row: RunRow, view: RunView) -> str:
     """The state, what a job waits for, and what is to be told of a run beside its state."""
-    words = [state_word(view.kind, view.state)]
-    if view.waiting is not None:
-        return f"{words[0]}. {waiting_in(language(), view.waiting)}"
+    words = [shown_state(view)]
+    there = waits_words(view)
+    if there:
+        return f"{words[0]}. {there}"
     if view.stall is not None:
         words.append(stall_in(language(), view.stall))
     if view.lost == "pointer":
@@ -110,23 +113,45 @@ def state_words(row: RunRow, view: RunView) -> str:
     return ": ".join([words[0], "; ".join(words[1:])] if len(words) > 1 else words)
 
 
+def waits_words(view: RunView) -> str:
+    """What a run waits for, here or on its cluster; that nobody sees it there, too. "" where it goes on or is over."""
+    if view.waiting is not None:
+        return waiting_in(language(), view.waiting)
+    if view.target and view.unseen:
+        return t("scheduled.unseen", target=view.target, reason=view.unseen)
+    if view.pending:
+        return pending_in(language(), view, None)
+    if is_silent(view):
+        return t("scheduled.silent_words", target=view.target)
+    return handed_in(language(), view) if is_handed(view) else ""
+
+
+def shown_state(view: RunView) -> str:
+    """The word for the state of a run, as the page has it: that it waits in a cluster's queue, too."""
+    return t("ui.badge_pending") if view.pending else state_word(view.kind, view.state)
+
+
 def state_word(kind: str, state: RunState) -> str:
     """The word for a state, as the page has it."""
     return t("ui.badge_ended" if just_ended(kind, state) else f"states.{state.name}")
 
 
-def short_state(row: RunRow) -> str:
+def short_state(row: RunRow, view: RunView) -> str:
     """The state in a table, with a mark where there is more to tell."""
     marks = [
         ("ui.badge_stalled", row.stalled is not None), ("ui.badge_dead", row.dead_step is not None),
-        ("ui.badge_pointer", row.lost == "pointer"),
+        ("ui.badge_pointer", row.lost == "pointer"), ("ui.badge_unseen", bool(view.target and view.unseen)),
     ]
     told = [t(key) for key, is_so in marks if is_so]
     told += [t("ui.ended_early", step=row.step, total=row.total)] if row.ended_early else []
-    state = state_word(row.kind, row.state)
+    state = shown_state(view)
     return f"{state} ({', '.join(told)})" if told else state
 
 
 def steps(row: RunRow) -> str:
-    """How far a run is."""
-    return "–" if row.step is None else f"{row.step}/{row.total if row.total is not None else '?'}"
+    """How far a run is. What has finished is done, whatever its log has of it: an evaluation may not tell its last
+    step."""
+    if row.step is None:
+        return "–"
+    done = row.state is RunState.SUCCEEDED and not row.ended_early and row.total is not None
+    return f"{max(row.step, row.total or 0) if done else row.step}/{row.total if row.total is not None else '?'}"

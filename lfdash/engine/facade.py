@@ -202,13 +202,15 @@ class Workspace:
         return tuple(row_of(view, summaries.get(view)) for view in views)
 
     def runs(self) -> pd.DataFrame:
-        """All runs as a table, one row a run with the columns of `RunRow`; `started` is a time in UTC."""
+        """All runs as a table, one row a run with the columns of `RunRow`; `started` and `job_starts` are
+        times in UTC."""
         import pandas as pd
 
         names = [field.name for field in fields(RunRow)]
         table = pd.DataFrame([asdict(row) for row in self.rows()], columns=names)
         table["state"] = table["state"].map(str)
-        table["started"] = pd.to_datetime(table["started"], unit="s", utc=True)
+        for name in ("started", "job_starts"):
+            table[name] = pd.to_datetime(table[name], unit="s", utc=True)
         return table
 
     def run(self, id_or_name: str | os.PathLike[str]) -> Run | Refused:

@@ -7,7 +7,7 @@ from typing import Any
 from lfdash.engine.plans import Prepared
 from lfdash.engine.services import Services
 from lfdash.errors import ConfigError
-from lfdash.files import read_plain
+from lfdash.files import is_absent, read_plain
 from lfdash.jobs import yaml_format
 from lfdash.jobs.converters import model_name, saved_name
 from lfdash.jobs.job import JobConfig
@@ -27,8 +27,20 @@ GIVEN = frozenset({ORDER, PORT, PORT_VARIABLE})  # with the devices, for each at
 def stored(view: RunView) -> yaml_format.Document | None:
     """The configuration that a run was started with; None when it cannot be read."""
     try:
+        return look_stored(view)
+    except OSError:
+        return None
+
+
+def look_stored(view: RunView) -> yaml_format.Document | None:
+    """The same; None where there is none. OSError when reading failed, so that nothing is known."""
+    try:
         return yaml_format.load(read_plain(view.paths.training_args))
-    except (OSError, UnicodeDecodeError, ConfigError):
+    except OSError as error:
+        if is_absent(error):
+            return None
+        raise
+    except (UnicodeDecodeError, ConfigError):
         return None
 
 

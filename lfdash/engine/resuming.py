@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from lfdash.engine.rests import PASSING
-from lfdash.engine.resume import prepare_resume, why_not_resumed
+from lfdash.engine.resume import look_stored, prepare_resume, why_not_resumed
 from lfdash.engine.services import Services
 from lfdash.engine.taking_back import take_back
 from lfdash.launchers.base import InterruptingLauncher, Interruption
@@ -79,7 +79,7 @@ class Resuming:
                 return True
             self._settled.discard((view.run_id, view.attempt - 1))
             return False
-        if why.code == "resume_waits":  # until somebody uses the target by hand
+        if why.code in ("resume_waits", "resume_no_target"):  # until somebody uses the target by hand, or corrects it
             return False
         if why.code not in ("resume_next", "resume_tries"):
             return True
@@ -93,8 +93,8 @@ class Resuming:
         """Submits the next attempt; whether nothing more is to be tried."""
         header = in_language(from_environment(os.environ), "ui.yaml_header")
         prepared = prepare_resume(self.services, view, step, header)
-        if prepared is None:
-            return True
+        if prepared is None:  # its configuration: the next look tells why
+            return False
         record = prepared.record.with_last(automatic=True)
         registry, own, launcher = self.services.registry, *rest_keys(view)
         outcome = registry.launch(prepared.plan, record, prepared.request)
@@ -136,14 +136,15 @@ def standing(services: Services, view: RunView) -> Standing | Refused | None:
 
     resume_next: it goes on by itself from that step. resume_tries: it does, once what refused it has passed.
     resume_refused: it does not, by what does not pass. resume_limit: it went on so often. resume_no_step: its last
-    attempt has won no checkpoint. resume_waits: nobody here has used its target as it is now.
+    attempt has won no checkpoint. resume_waits: nobody here has used its target as it is now. resume_no_target: that is
+    not there, or cannot be read.
     """
     if view.record is None or view.state not in ENDED:
         return None
     found = interruption_of(services, view)
     if found.why == "unknown":
         return Refused("unseen")
-    if not found.why or (why_not_resumed(view) is not None and view.saved.checkpoints):
+    if not found.why or (view.saved.checkpoints and why_not_resumed(view) is not None and look_stored(view) is None):
         return None
     params = {"why": found.why, "most": str(found.most), "done": str(in_a_row(view.record))}
     if in_a_row(view.record) >= found.most:
@@ -152,6 +153,9 @@ def standing(services: Services, view: RunView) -> Standing | Refused | None:
     if step is None or step <= found.step:
         return Standing("resume_no_step", {**params, "step": str(found.step)})
     if not services.registry.dispatcher.trusts(view.record.launcher):
+        target = services.registry.launchers.target(view.record.launcher)
+        if isinstance(target, Refused):  # nobody can use it now
+            return Standing("resume_no_target", params, target)
         return Standing("resume_waits", params)
     refused = services.registry.rests.why(*rest_keys(view))
     tries = "resume_next" if refused is None else "resume_tries" if refused.code in PASSING else "resume_refused"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from filelock import Timeout
 
 from lfdash.engine import context
+from lfdash.engine.on_target import target_of
 from lfdash.engine.services import Services
 from lfdash.engine.sweep_records import TAG, State, SweepFolders, SweepRecord, new_record
 from lfdash.engine.sweep_script import SweepScripts
@@ -216,13 +217,17 @@ class Sweeps:
     def waits_for_user(self, view: SweepView) -> bool:
         """Whether a sweep that is going on starts nothing before somebody says *Go on*: its target is one that nobody
         of this account has used as it is now (text: `scheduler.sweep_waits`)."""
-        return view.state == "going" and waits_for_user(self.services, view.job)
+        there = target_of(self.services, view.job) is not None
+        return view.state == "going" and there and waits_for_user(self.services, view.job)
 
     def refused(self, view: SweepView) -> Refused | None:
-        """Why the next runs of a sweep that goes on could not be handed over the last time; None where they could
-        (text: `scheduler.sweep_rests`)."""
+        """Why the next runs of a sweep that goes on could not be handed over the last time, or cannot now; None where
+        they could (text: `scheduler.sweep_rests`)."""
         if view.state != "going" or not view.job.target:
             return None
+        there = self.services.registry.targets.get(view.job.target)
+        if isinstance(there, Refused):
+            return there
         found = self.handover.rests.why(view.id, launcher_of(self.services, view.job))
         return found or self.handover.unknown.get(view.id)
 

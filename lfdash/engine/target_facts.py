@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lfdash.files import FileMark, file_mark, read_json_file, real_number, write_text_atomic
+from lfdash.files import FileMark, Unreadable, file_mark, read_json_file, real_number, write_text_atomic
 from lfdash.targets.fields import NAME
 from lfdash.targets.target import Target
 
@@ -17,8 +17,8 @@ MOST_BYTES = 1 << 20
 MOST_PACKAGES, MOST_GPUS, MOST_TEXT = 5000, 64, 500
 # What of a target's row decides what its jobs find: another row, and nothing is known.
 DECIDES = (
-    "kind", "cli", "python", "workspace", "modules", "container", "runner", "address", "slurm_conf", "partition", "qos",
-    "constraint", "gpus", "gpu_type", "env", "extra",
+    "kind", "cli", "python", "workspace", "modules", "container", "runner", "address", "token_file", "slurm_conf",
+    "partition", "account", "qos", "constraint", "memory", "cpus", "gpus", "gpu_type", "env", "extra",
 )
 
 
@@ -100,32 +100,44 @@ class TargetTestFiles:
             return None
         seen = self._seen.get(name)
         if seen is None or seen[0] != mark:
-            seen = self._seen[name] = (mark, self._read(name))
+            told = read_json_file(self.path(name), limit=MOST_BYTES)
+            if isinstance(told, Unreadable):  # maybe only just now
+                return None
+            seen = self._seen[name] = (mark, result_in(told) if isinstance(told, dict) else None)
         return seen[1]
-
-    def _read(self, name: str) -> TargetResult | None:
-        told = read_json_file(self.path(name), limit=MOST_BYTES)
-        if not isinstance(told, dict) or (when := real_number(told.get("time"))) is None:
-            return None
-        report, row, failure = told.get("report"), told.get("row"), told.get("failure")
-        refused = None
-        if isinstance(failure, dict):
-            params = failure.get("params")
-            refused = Failure(word(failure.get("code")), params if isinstance(params, dict) else {})
-        facts = facts_in(report) if isinstance(report, dict) else None
-        return TargetResult(when, row if isinstance(row, dict) else {}, facts, refused)
 
     def save(self, target: Target, time: float, report: Mapping[str, Any] | None, failure: Failure | None) -> None:
         """Keeps a result in place of the one before. OSError."""
         path = self.path(target.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        told = {"code": failure.code, "params": dict(failure.params)} if failure else None
-        content = {"time": time, "row": deciding(target), "report": report, "failure": told}
+        content = written(target, time, report, failure)
         write_text_atomic(path, json.dumps(content, indent=1) + "\n", durable=False)
 
     def forget(self, name: str) -> None:
         """Takes the result of a target away that is removed. OSError."""
         self.path(name).unlink(missing_ok=True)
+
+
+def written(
+    target: Target, time: float, report: Mapping[str, Any] | None, failure: Failure | None
+) -> dict[str, Any]:
+    """A result as JSON holds it."""
+    told = {"code": failure.code, "params": dict(failure.params)} if failure else None
+    return {"time": time, "row": deciding(target), "report": report, "failure": told}
+
+
+def result_in(told: Mapping[str, Any]) -> TargetResult | None:
+    """The inverse of `written`; None for what is no result."""
+    when = real_number(told.get("time"))
+    if when is None:
+        return None
+    report, row, failure = told.get("report"), told.get("row"), told.get("failure")
+    refused = None
+    if isinstance(failure, dict):
+        params = failure.get("params")
+        refused = Failure(word(failure.get("code")), params if isinstance(params, dict) else {})
+    facts = facts_in(report) if isinstance(report, dict) else None
+    return TargetResult(when, row if isinstance(row, dict) else {}, facts, refused)
 
 
 def deciding(target: Target) -> dict[str, Any]:
@@ -185,5 +197,5 @@ def word(value: Any) -> str:
 
 
 def whole(value: Any) -> int:
-    """A number that is not negative; 0 for what is none."""
-    return value if type(value) is int and value >= 0 else 0
+    """A number that is not negative; 0 for what is none, or more than any machine has."""
+    return value if type(value) is int and 0 <= value < 1 << 63 else 0

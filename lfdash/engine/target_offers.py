@@ -73,6 +73,8 @@ class TargetOffers:
             allow("token", cluster.address, cluster.token_file)
         if cluster.slurm_conf:
             allow("slurm.conf", cluster.slurm_conf)
+        if cluster.address:
+            allow("ray", cluster.address)
         self._used.add(cluster)
 
     def _find(self, key: Hashable, target: Target) -> None:

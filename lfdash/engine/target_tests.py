@@ -15,8 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.engine.background import Background, Work
-from lfdash.engine.target_facts import Failure, TargetFacts, TargetResult, TargetTestFiles
-from lfdash.files import read_json_file
+from lfdash.engine.target_facts import (
+    Failure,
+    TargetFacts,
+    TargetResult,
+    TargetTestFiles,
+    result_in,
+    written,
+)
+from lfdash.files import NOT_THERE, read_json_file
 from lfdash.launchers import table
 from lfdash.launchers.local import holder
 from lfdash.launchers.target_probe import Probe, ProbeJob, Seen, left_behind, named_probe, new_probe
@@ -76,6 +83,7 @@ class TargetTests:
         self._lock = threading.Lock()
         self._works: dict[str, Background[Outcome]] = {}
         self._steps: dict[str, Step] = {}
+        self._unwritten: dict[str, TargetResult] = {}  # results that could not be kept
         self._ours: set[str] = set()  # names of tests that go on here: a process does not see its own locks
 
     @staticmethod
@@ -100,7 +108,15 @@ class TargetTests:
 
     def last(self, name: str) -> TargetResult | None:
         """How the last test of a target ended, in whatever dashboard of the workspace."""
-        return self.files.load(name)
+        kept, here = self.files.load(name), self._unwritten.get(name)
+        return here if here is not None and (kept is None or kept.time < here.time) else kept
+
+    def is_unread(self, name: str) -> bool:
+        """Whether how the last test of a target ended is written down, and cannot be read."""
+        try:
+            return self.last(name) is None and os.lstat(self.files.path(name)) is not None
+        except OSError as error:
+            return error.errno not in NOT_THERE
 
     def facts(self, target: Target) -> TargetFacts | None:
         """What is known of a target as its row is now; None when that is nothing."""
@@ -110,6 +126,7 @@ class TargetTests:
     def forget(self, name: str) -> None:
         """Forgets how the last test of a target ended, which is removed. What cannot be taken away is of a target that
         is not there."""
+        self._unwritten.pop(name, None)
         with suppress(OSError):
             self._check()
             self.files.forget(name)
@@ -142,6 +159,8 @@ class TargetTests:
     def _submitted(self, target: Target, stop: threading.Event) -> Outcome:
         """A test from its job to its end."""
         self._tidy(target)
+        if stop.is_set():
+            return Outcome(failure=Failure("canceled"))
         probe = new_probe(self._workspace, target, self._cli())
         job = self._make(probe)
         if job is None:
@@ -156,9 +175,15 @@ class TargetTests:
 
     def _kept(self, target: Target, outcome: Outcome) -> Outcome:
         """Keeps a result; one that cannot be kept is shown as long as this process lives."""
-        with suppress(OSError):
+        ended = time.time()
+        try:
             self._check()
-            self.files.save(target, time.time(), outcome.report, outcome.failure)
+            self.files.save(target, ended, outcome.report, outcome.failure)
+        except OSError as error:
+            logger.warning("the result of the test of %s is not kept: %s", target.name, error)
+            result = result_in(written(target, ended, outcome.report, outcome.failure))
+            if result is not None:
+                self._unwritten[target.name] = result
         return outcome
 
     def _carry_out(self, probe: Probe, job: ProbeJob, stop: threading.Event) -> Outcome:

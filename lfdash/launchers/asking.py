@@ -3,6 +3,7 @@ know; whoever looks never waits for a scheduler that does not answer."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -33,6 +34,8 @@ class Dated(Protocol):
     def began(self) -> float:
         ...
 
+
+logger = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Dated)
 
@@ -92,8 +95,10 @@ class Asking(ABC, Generic[S]):
             began = self._clock()
             self._seen = self._ask()
             self.failure, self._pause = "", min(MOST_S, max(EVERY_S, SHARE * (self._clock() - began)))
-        except OSError as error:
-            self.failure = str(error)
+        except Exception as error:  # whoever looks is to see why there is no answer
+            if not isinstance(error, OSError):
+                logger.exception("asking %s", self.name)
+            self.failure = str(error) or type(error).__name__
             self._pause = min(MOST_S, 2 * self._pause)
         finally:
             with self._lock:

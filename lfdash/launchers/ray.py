@@ -20,7 +20,7 @@ from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import THIS, MachineIdentity
 from lfdash.launchers.ray_calls import Calls, Job
 from lfdash.launchers.ray_job import FILE, job_id, job_text, ticket_of
-from lfdash.launchers.ray_jobs import OVER, PENDING, RayJobs, Snapshot, jobs_of
+from lfdash.launchers.ray_jobs import OVER, PENDING, RayJobs, Snapshot, StrangeJobs, jobs_of
 from lfdash.launchers.scheduled import Ask, ScheduledLauncher, supervised
 from lfdash.launchers.watching import Signs, Watched
 from lfdash.outcomes import Refused
@@ -50,7 +50,9 @@ class RayLauncher(ScheduledLauncher[Job, Snapshot, Calls]):
         super().__init__(name, target, machine, jobs, clock)
 
     def jobs(self, place: Calls) -> RayJobs:
-        """Who asks a cluster."""
+        """Who asks a cluster; one that nobody may ask says so."""
+        if not is_allowed("ray", place.address):
+            return StrangeJobs(place)
         return cast(RayJobs, super().jobs(place))
 
     def script(self, plan: LaunchPlan, target: Target) -> str:
@@ -79,6 +81,7 @@ class RayLauncher(ScheduledLauncher[Job, Snapshot, Calls]):
 
     def hand_over(self, handle: Handle, plan: LaunchPlan, target: Target, spec: Mapping[str, Any]) -> str:
         """See the base."""
+        allow("ray", target.address)
         if target.token_file:
             allow("token", target.address, target.token_file)
         job = job_id(plan, target)

@@ -64,6 +64,9 @@ class Calls:
         """Submits a job. False: Ray has one of that id. CallError; `silent` where it may have been taken."""
         status, text = self.request("POST", "/api/jobs/", json.dumps(body).encode(), seconds)
         if status == 200:
+            taken = parsed(status, text)
+            if not isinstance(taken, dict) or taken.get("submission_id") != body.get("submission_id"):
+                raise CallError("the answer is not of a Ray that takes a job: is this the address of its dashboard?")
             return True
         if EXISTS in text and str(body.get("submission_id")) in text:
             return False
@@ -71,18 +74,18 @@ class Calls:
 
     def find(self, job: str, seconds: float = CALL_S) -> Job | None:
         """A job by its id; None where Ray has none. CallError."""
-        status, text = self.request("GET", f"/api/jobs/{job}", seconds=seconds)
+        status, text = self.request("GET", f"/api/jobs/{quoted(job)}", seconds=seconds)
         if status == 404:
             return None
         return parse_job(parsed(status, text))
 
     def stop(self, job: str, seconds: float = CALL_S) -> None:
         """Ends a job; one that waits, once it would begin. CallError."""
-        self._gone_or_done("POST", f"/api/jobs/{job}/stop", seconds)
+        self._gone_or_done("POST", f"/api/jobs/{quoted(job)}/stop", seconds)
 
     def delete(self, job: str, seconds: float = CALL_S) -> None:
         """Has Ray forget a job that is over. CallError."""
-        self._gone_or_done("DELETE", f"/api/jobs/{job}", seconds)
+        self._gone_or_done("DELETE", f"/api/jobs/{quoted(job)}", seconds)
 
     def _gone_or_done(self, method: str, path: str, seconds: float) -> None:
         status, text = self.request(method, path, seconds=seconds)
@@ -94,7 +97,10 @@ class Calls:
 
     def request(self, method: str, path: str, body: bytes | None = None, seconds: float = CALL_S) -> tuple[int, str]:
         """Status and text of an answer. CallError where there is none; `silent` once the question was sent."""
-        split = urllib.parse.urlsplit(self.address)
+        try:
+            split = urllib.parse.urlsplit(self.address)
+        except ValueError as error:
+            raise CallError(f"{self.address[:SAID]} is no address: {error}") from error
         headers = {"Accept": "application/json", "Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -134,6 +140,11 @@ class Calls:
         if len(text) > MOST_BYTES:
             raise CallError(f"{split.netloc}: the answer is longer than {MOST_BYTES >> 20} MiB", silent=True)
         return answer.status, text.decode("utf-8", "replace")
+
+
+def quoted(job: str) -> str:
+    """An id as a part of a path."""
+    return urllib.parse.quote(job, safe="")
 
 
 def connect(split: urllib.parse.SplitResult, seconds: float) -> http.client.HTTPConnection:

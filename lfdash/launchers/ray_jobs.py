@@ -76,6 +76,27 @@ class RayJobs(Asking[Snapshot]):
             logger.info("stop %s: %s", job, error)
 
 
+class StrangeJobs(RayJobs):
+    """Of an address that this user has not used: nothing is sent there."""
+
+    def __init__(self, calls: Calls) -> None:
+        super().__init__(calls)
+        self.failure = (
+            f"{calls.address} was never used from this account, so it is not asked: use a target with it first (Test "
+            "this target, or a run)"
+        )
+
+    def look(self) -> Snapshot | None:
+        """Nothing."""
+        return None
+
+    def _start(self) -> None:
+        """Never."""
+
+    def _ask(self) -> Snapshot:
+        raise CallError(self.failure)
+
+
 KNOWN: WeakValueDictionary[Calls, RayJobs] = WeakValueDictionary()
 LOCK = threading.Lock()
 

@@ -42,6 +42,7 @@ class RayProbe:
         """Gives its shell text to Ray."""
         target = self.probe.target
         write_supervisor(Path(self.probe.plan.cwd))
+        allow("ray", target.address)
         if target.token_file:
             allow("token", target.address, target.token_file)
         self._jobs.calls.submit(job_of(self.probe, self.id))

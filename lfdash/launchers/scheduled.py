@@ -149,8 +149,6 @@ class ScheduledLauncher(JobWatcher[J, S, P]):
                 number = self.hand_over(handle, plan, target, spec)
             except CallError as error:
                 code = "scheduler_silent" if error.silent else "scheduler_refused"
-                if error.silent:  # it may come all the same: it would do nothing, but wait for a place
-                    self.cancel(handle, spec)
                 return self._taken_back(handle, plan, Refused(code, {"reason": str(error)}))
             failpoints.hit("scheduler.submitted")
             with suppress(OSError):  # it is found by what its folder says all the same
@@ -158,8 +156,11 @@ class ScheduledLauncher(JobWatcher[J, S, P]):
             failpoints.hit("scheduler.noted")
         except OSError as error:
             return self._taken_back(handle, plan, refused_by(error, handle.paths.root))
+        except Exception:  # nothing is left that looks like a run
+            self._taken_back(handle, plan, Refused("start_failed"))
+            raise
         place = self.place_of(spec)
-        self._watched[handle] = Watched(self._clock(), True, place)
+        self._watched[handle] = Watched(self._clock(), True, place, True)
         self.jobs(place).hurry()
         return None
 
@@ -219,10 +220,18 @@ def supervised(plan: LaunchPlan, target: Target, ticket: str, secrets: Mapping[s
 
 
 def write_supervisor(workspace: Path) -> None:
-    """Puts the supervisor into the workspace, where it is not there yet: whole, or not at all. OSError."""
-    home = workspace / supervisor_folder()
-    for name, content in supervisor_files().items():
+    """Puts the supervisor into the workspace, where it is not there yet: whole, or not at all. What else lies there is
+    taken away: a workspace may be somebody else's, and Python prefers a compiled module to its text. OSError."""
+    home, files = workspace / supervisor_folder(), supervisor_files()
+    for name, content in files.items():
         path = home / name
         if look_mark(path) is None or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes_atomic(path, content)
+    kept = {home / name for name in files}
+    for path in sorted(home.rglob("*"), reverse=True):
+        if path.is_symlink() or (path.is_file() and path not in kept):
+            path.unlink(missing_ok=True)
+        elif path.name == "__pycache__":
+            with suppress(OSError):  # a node has just written into it
+                path.rmdir()

@@ -97,9 +97,11 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
             return jobs.calls.submit(script, ticket, {TICKET: ticket}, scheduled.HAND_OVER_S)
         except CallError as error:
             number = self._look_for(jobs, handle, ticket) if error.silent else ""
-            if not number:
-                raise
-            return number
+            if number:
+                return number
+            if error.silent:  # it may come all the same: it would do nothing, but wait for a place
+                jobs.cancel("", *self._names(handle, spec))
+            raise
 
     def _look_for(self, jobs: SlurmJobs, handle: Handle, ticket: str) -> str:
         """The number of a job of which nobody knows whether it was taken; "" when there is none, or nobody tells."""

@@ -127,7 +127,7 @@ class SlurmArrays(SlurmLauncher):
                 self._taken_back(handle, task.plan, refused)
             return refused
         for handle in made:
-            self._watched[handle] = Watched(self._clock(), True, target.slurm_conf)
+            self._watched[handle] = Watched(self._clock(), True, target.slurm_conf, True)
         self.jobs(target.slurm_conf).hurry()
         return tuple(Launched(handle) for handle in made)
 

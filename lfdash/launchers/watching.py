@@ -17,10 +17,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from lfdash.files import look_json, look_mark, real_number, write_text_atomic
 from lfdash.launchers.asking import Asking, Dated
 from lfdash.launchers.base import MachineIdentity
-from lfdash.launchers.local import has_begun, never_started
+from lfdash.launchers.local import has_begun, holder, never_started
 from lfdash.launchers.pulse import Pulse, Pulses
 from lfdash.runs.paths import AttemptPaths, belongs
-from lfdash.runs.record import ELSEWHERE_UNSEEN, Exit, Handle, Scheduled, Status, exit_in, read_exit
+from lfdash.runs.record import ELSEWHERE_UNSEEN, NO_HEART, Exit, Handle, Scheduled, Status, exit_in, read_exit
 from lfdash.supervisor.records import give_up, is_given_up
 from lfdash.supervisor.remote import burn_sealed
 from lfdash.targets.allowed import is_signed
@@ -28,8 +28,11 @@ from lfdash.targets.allowed import is_signed
 SUBMIT_S = 60.0  # in which a submission is over, one way or the other
 SETTLE_S = 5.0  # for files to be seen that were written right before a job ended
 GONE_S = 20.0  # for a job that its scheduler does not know to be known again, before it began
+EARLIER_S = 30.0  # an answer that is so much older than the first look tells of a run that somebody else submitted
 KILL_S = 15.0  # after a wish to kill, until the job is canceled
 LOST_S = 60.0  # without a beat (those of pulse.DEAD_S not counted), after which a scheduler is not believed
+AWAY_S = 600.0  # the same, where the scheduler does not answer, after which the run is over with it
+KILLED_S = 300.0  # after it was asked to end a job, for that to come true
 JOB = "job.json"  # in the attempt's folder: the number that the scheduler gave it
 SIGNED = "signed"  # in spec.json: that this user's lfdash submitted it
 LAST = "scheduler.json"  # in it: what the scheduler said last of one whose supervisor wrote no end
@@ -84,14 +87,15 @@ class Signs(Generic[J]):
 @dataclass
 class Watched(Generic[S, P]):
     """What this process remembers of an attempt, by its monotonic clock. since: of when it is watched. ours: whether
-    its job is this folder's, and not that of the folder which this one is a copy of. place: its cluster. over: when its
-    job was first seen over, or gone. kill: when a wish to kill was first seen. quiet: since when its heart is known not
-    to beat. known: the last answer about one whose job goes on, behind what it was made of: the scheduler's answer and
-    the mark of the attempt's folder."""
+    its job is this folder's, and not that of the folder which this one is a copy of. place: its cluster. made: whether
+    it was submitted by this process. over: when its job was first seen over, or gone. kill: when a wish to kill was
+    first seen. quiet: since when its heart is known not to beat. known: the last answer about one whose job goes on,
+    behind what it was made of: the scheduler's answer and the mark of the attempt's folder."""
 
     since: float
     ours: bool
     place: P
+    made: bool = False
     over: float | None = None
     kill: float | None = None
     quiet: float | None = None
@@ -190,7 +194,7 @@ class JobWatcher(ABC, Generic[J, S, P]):
         wish, ended = control.read_wish(), read_exit(handle)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
-        asked = seen is not None and seen.began > watched.since
+        asked = seen is not None and seen.began > watched.since - (0.0 if watched.made else EARLIER_S)
         pulse = self._pulses.look(control)
         signs: Signs[J] = Signs(handle, control, look_json(control.spec), wish, has_begun(control), pulse, asked)
         job, waits = self.find(signs, watched, seen)
@@ -257,9 +261,16 @@ class JobWatcher(ABC, Generic[J, S, P]):
             watched.kill = watched.kill or self._clock()
             if self._clock() - watched.kill > KILL_S:  # its supervisor does not obey, or is not there
                 self._end(signs.handle, signs.spec)
-        lost = watched.quiet is not None and self._clock() - watched.quiet > LOST_S
-        if lost and not self.believed and (signs.live or not signs.asked):
-            return self._died(signs, None, started)
+        if not self.believed and watched.quiet is not None:
+            quiet = self._clock() - watched.quiet
+            killed = watched.kill is not None and self._clock() - watched.kill > KILL_S + KILLED_S
+            if quiet > LOST_S and signs.live and told is not None:
+                # it may be asleep, and its trainer go on: only who has it ended may start another beside it
+                if killed and not is_held(control):
+                    return self._died(signs, None, started)
+                told = replace(told, reason=NO_HEART)
+            elif quiet > AWAY_S and not signs.asked:
+                return self._died(signs, None, started)
         if signs.live or pulse.beats:
             status = Status("running", None, wish, started, pulse.elapsed, scheduled=told)
             return status if child else replace(status, phase="starting")
@@ -271,6 +282,8 @@ class JobWatcher(ABC, Generic[J, S, P]):
         ended = read_exit(signs.handle) or exit_in(signs.handle, control.reserve)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
+        if job is None and is_held(control):  # a supervisor is there, whatever its heart and its scheduler do
+            return Status("running", None, wish, started, pulse.elapsed)
         return self._died(signs, job, started)
 
     def _died(self, signs: Signs[J], job: Job | None, started: float | None) -> Status:
@@ -347,6 +360,14 @@ class JobWatcher(ABC, Generic[J, S, P]):
         """Forgets a run that is over."""
         self._watched.pop(handle, None)
         self._pulses.forget(handle.paths.attempt(handle.attempt))
+
+
+def is_held(control: AttemptPaths) -> bool:
+    """Whether a supervisor holds the lock of an attempt, as far as the disk tells."""
+    try:
+        return holder(control.lock) != 0
+    except OSError:
+        return False
 
 
 def signed_words(handle: Handle, names: Sequence[str]) -> tuple[str, ...]:

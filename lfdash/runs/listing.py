@@ -9,6 +9,8 @@ from lfdash.runs.summary_cache import Known
 from lfdash.runs.table import duration
 from lfdash.runs.view import RunView
 
+LAST = 1 << 33  # epoch seconds: a later start is none, and no table can hold it
+
 
 @dataclass(frozen=True)
 class RunRow:
@@ -19,7 +21,9 @@ class RunRow:
     the workspace; absolute where it lies elsewhere. stalled: seconds without a step, of a run that goes on but does not
     step any more. dead_step: since which step the loss is no number. tokens_per_s: of the whole run where it is over,
     else of its newest lines. lost: why nothing tells how it ended (record.py, Why), of one that is LOST.
-    ended_early: whether it finished before its last planned step.
+    ended_early: whether it finished before its last planned step. target: the cluster that it is on. job, job_state,
+    job_reason: of one that its scheduler knows now: the number of its job, and the scheduler's own words. job_starts:
+    when one that waits there is expected to start, epoch seconds.
     """
 
     id: str
@@ -41,12 +45,18 @@ class RunRow:
     tokens_per_s: float | None = None
     lost: Why | None = None
     ended_early: bool = False
+    target: str | None = None
+    job: str | None = None
+    job_state: str | None = None
+    job_reason: str | None = None
+    job_starts: float | None = None
 
 
 def row_of(view: RunView, known: Known) -> RunRow:
     """The row of a run. known: what its log says of it."""
     about, summary = known.about, known.summary
     view = view.with_whole(summary.whole)
+    said = view.scheduled
     return RunRow(
         id=view.run_id,
         name=view.name,
@@ -67,4 +77,9 @@ def row_of(view: RunView, known: Known) -> RunRow:
         tokens_per_s=view.progress.tokens_per_s,
         lost=view.lost,
         ended_early=view.ended_early,
+        target=view.target or None,
+        job=said.job if said is not None else None,
+        job_state=said.word if said is not None else None,
+        job_reason=(said.reason or None) if said is not None else None,
+        job_starts=said.starts if said is not None and (said.starts or 0) < LAST else None,
     )

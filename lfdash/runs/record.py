@@ -181,6 +181,7 @@ class RunRecord:
 
 
 ELSEWHERE_UNSEEN = errno.EHOSTDOWN  # of the OSError for a run of which only a scheduler elsewhere could tell
+NO_HEART = "NoHeartbeat"  # a reason of ours, where a scheduler has none: `Scheduled.reason`
 
 
 Phase = Literal["pending", "starting", "running", "ended", "lost"]

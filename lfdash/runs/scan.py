@@ -31,7 +31,7 @@ from lfdash.runs.record import (
     Status,
     read_exit,
 )
-from lfdash.runs.view import RunView, judge, known, view_plain, view_run, view_unknown
+from lfdash.runs.view import RunView, judge, known, view_plain, view_run, view_unknown, view_unseen
 
 logger = logging.getLogger(__name__)
 
@@ -341,5 +341,13 @@ def member(group: set[str], path: str, there: bool) -> None:
 
 
 def unseen(workspace: Path, path: str, before: RunView | None, why: str) -> RunView:
-    """The view of the look before, marked; that of a run of which nothing is known when there was none."""
-    return view_unknown(workspace, Path(path), why) if before is None else replace(before, unseen=why)
+    """The view of the look before, marked; when there was none what the record tells, if that can be read."""
+    if before is not None:
+        return replace(before, unseen=why)
+    paths = RunPaths(Path(path))
+    try:
+        text = read_text_file(paths.named(RECORD))
+        record = made(paths, RunRecord.from_json(text)) if isinstance(text, str) else None
+    except (OSError, RecordError):
+        record = None
+    return view_unknown(workspace, Path(path), why) if record is None else view_unseen(workspace, paths, record, why)

@@ -435,6 +435,14 @@ def view_unknown(workspace: Path, path: Path, reason: str) -> RunView:
     return RunView(plain_id(workspace, path), name, path, place, RunState.UNKNOWN, error=reason, unseen=reason)
 
 
+def view_unseen(workspace: Path, paths: RunPaths, record: RunRecord, reason: str) -> RunView:
+    """A run whose record is there, and of which nobody can see how it does: it can be stopped all the same."""
+    return RunView(
+        record.run_id, shown_name(record, paths.root), paths.root, relative(workspace, paths.root), RunState.UNKNOWN,
+        record=record, attempt=record.last.number, error=reason, unseen=reason, started=record.last.started,
+    )
+
+
 def known(record: RunRecord) -> Status | None:
     """The status that the record itself tells: that of an attempt whose end was written down when the next began."""
     last = record.last

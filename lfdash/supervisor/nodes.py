@@ -19,7 +19,7 @@ from contextlib import suppress
 
 from lfdash.supervisor.processes import MARKER, descendants, kill
 from lfdash.supervisor.remote import sealed_of, take_sealed
-from lfdash.supervisor.shim import PR_SET_CHILD_SUBREAPER, Shim
+from lfdash.supervisor.shim import PR_SET_CHILD_SUBREAPER, Shim, leave_no_core
 
 PR_SET_PDEATHSIG = 1
 RANK = "LFDASH_NODE_RANK"  # which node's part it is, where srun does not say it
@@ -66,6 +66,8 @@ class NodeShim(Shim):
 
     def main(self) -> None:
         """From the start to the exit code."""
+        if self.spec.get("secrets"):
+            leave_no_core()  # srun hands the first supervisor's limit on, Ray does not
         rank = os.environ.pop(RANK, None)
         if rank is not None:
             self.join_ray(rank)

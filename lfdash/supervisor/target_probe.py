@@ -86,7 +86,10 @@ def machine(folder: str) -> dict[str, Any]:
 def memory() -> int:
     """Bytes of main memory that the job may use: the least of what the scheduler says, its cgroup's limit and what the
     machine has; 0 when none can be read."""
-    found = [whole(os.environ.get("SLURM_MEM_PER_NODE")) << 20]  # MB (sbatch(1), OUTPUT ENVIRONMENT VARIABLES)
+    # MB (sbatch(1), OUTPUT ENVIRONMENT VARIABLES); by CPU where the partition has DefMemPerCPU
+    names = ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE")
+    node, cpu, cpus = (whole(os.environ.get(name)) for name in names)
+    found = [node << 20, cpu * cpus << 20]
     with suppress(OSError):
         lines = open_text("/proc/meminfo").splitlines()
         found += [whole(line.split()[1]) << 10 for line in lines if line.startswith("MemTotal:")]
@@ -149,12 +152,14 @@ def locks(folder: str) -> str:
     """Whether the lock of whoever asks is seen here: "seen", "unseen", or why that is not known."""
     try:
         descriptor = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        finally:
-            os.close(descriptor)
     except OSError as error:
+        return error.strerror or repr(error)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:  # either says that another one has it (fcntl(2))
         return "seen" if error.errno in (errno.EACCES, errno.EAGAIN) else error.strerror or repr(error)
+    finally:
+        os.close(descriptor)
     return "unseen"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,14 @@ OWN_OPTIONS = frozenset({
     "M", "batch", "bb", "bbf", "container-image", "container-mounts", "container-workdir", "propagate", "no-kill", "k",
 })
 
+# Options that are fields here.
+FIELD_OF_OPTION = {
+    "partition": "partition", "p": "partition", "account": "account", "A": "account", "qos": "qos", "q": "qos",
+    "time": "time_limit", "t": "time_limit", "mem": "memory", "constraint": "constraint", "C": "constraint",
+    "nodes": "nodes", "N": "nodes", "cpus-per-task": "cpus", "c": "cpus", "gpus-per-node": "gpus", "gpus": "gpus",
+    "G": "gpus", "gres": "gpus", "container-image": "container", "export": "env",
+}
+
 Found = str | int | tuple[str, ...]
 
 
@@ -48,6 +57,18 @@ class Row:
 def matching(pattern: re.Pattern[str], code: str) -> Callable[[Any], str | None]:
     """A check that a value is a text of that form."""
     return lambda value: None if isinstance(value, str) and pattern.fullmatch(value) else code
+
+
+def address(value: Any) -> str | None:
+    """Where a server is: one that can be taken apart again."""
+    code = "target_address"
+    if not isinstance(value, str) or not ADDRESS.fullmatch(value):
+        return code
+    try:
+        split = urllib.parse.urlsplit(value)
+        return None if split.hostname and (split.port or 0) >= 0 else code
+    except ValueError:
+        return code
 
 
 def path(value: Any) -> str | None:
@@ -85,17 +106,24 @@ def extra(value: Any) -> str | None:
     """A list of options of sbatch, one each, none of them one that lfdash sets."""
     if not isinstance(value, list):
         return "target_extra"
-    for item in value:
-        if not isinstance(item, str) or UNPRINTED.search(item) or "#" in item:
-            return "target_extra"
-        option = OPTION.match(item)
-        if option is None or not item.isascii():
-            return "target_extra"
-        # sbatch takes any beginning of a long option that is unique, and short ones with their value behind
-        name = option[1] if item.startswith("--") else option[1][0]
-        if is_own(name, long=item.startswith("--")) or re.search(r"\s--?[A-Za-z]", item):
-            return "target_extra_own"
-    return None
+    return next((code for code, _ in map(extra_line, value) if code is not None), None)
+
+
+def extra_line(item: Any) -> tuple[str | None, str]:
+    """What is wrong with one option of sbatch, and its name where it is one that lfdash sets, in full where that is
+    clear; "" where it is not."""
+    if not isinstance(item, str) or UNPRINTED.search(item) or "#" in item:
+        return "target_extra", ""
+    option = OPTION.match(item)
+    if option is None or not item.isascii():
+        return "target_extra", ""
+    # sbatch takes any beginning of a long option that is unique, and short ones with their value behind
+    long = item.startswith("--")
+    name = option[1] if long else option[1][0]
+    if is_own(name, long=long):
+        full = [own for own in FIELD_OF_OPTION if own.startswith(name) and len(own) > 1] if long else []
+        return "target_extra_own", name if name in OWN_OPTIONS or len(full) != 1 else full[0]
+    return ("target_extra_two" if re.search(r"\s--?[A-Za-z]", item) else None), ""
 
 
 def is_own(name: str, *, long: bool) -> bool:
@@ -120,7 +148,7 @@ FIELDS: Mapping[str, Row] = {
     "runner": Row(
         SLURM, lambda value: None if value in RUNNERS else "target_choice", {"choices": ", ".join(RUNNERS)}
     ),
-    "address": Row(RAY, matching(ADDRESS, "target_address")),
+    "address": Row(RAY, address),
     "token_file": Row(RAY, path),
     "slurm_conf": Row(SLURM, path),
     "partition": Row(SLURM, matching(WORD, "target_text")),

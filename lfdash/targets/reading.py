@@ -16,6 +16,8 @@ from lfdash.targets.target import KINDS, LOCAL, Target
 
 FILE = "targets.toml"  # in the workspace's private folder
 TABLE = "target"
+MOST_BYTES = 1 << 20
+MOST_DOTS = 2000  # in a line, or as much in several: what tomllib does grows with the square of a key's parts
 SHOWN = 80  # characters of a value that is named
 LINE_OF_ERROR = re.compile(r"\(at line (\d+)")
 
@@ -33,7 +35,7 @@ class Targets:
 
 def read(path: Path) -> Targets:
     """The targets of a file; none when there is no such file. Never raises."""
-    text = read_text_file(path)
+    text = read_text_file(path, limit=MOST_BYTES)
     if isinstance(text, Unreadable):
         problem = Problem(None, "target_file", {"file": str(path), "reason": text.reason})
         return Targets(problems=(problem,), unread=True)
@@ -42,9 +44,14 @@ def read(path: Path) -> Targets:
 
 def parse(text: str, file: str) -> Targets:
     """The targets in a text. Pure. file: what its problems call it."""
+    dots = [line.count(".") for line in text.splitlines()]
+    if sum(number * number for number in dots) > MOST_DOTS * MOST_DOTS:
+        line_of = str(dots.index(max(dots)) + 1)
+        params = {"file": file, "line": line_of, "reason": f"too many dots: {max(dots)}"}
+        return Targets(problems=(Problem(None, "target_toml", params),), unread=True)
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a ValueError, too: an integer of thousands of digits
         line = LINE_OF_ERROR.search(str(error))
         # without the place at its end, which is told before
         reason = LINE_OF_ERROR.sub("(at line", str(error)).partition(" (at ")[0]
@@ -91,8 +98,14 @@ def wrong(name: str, table: Any, file: str, lines: Lines) -> Iterator[Problem]:
         elif (code := row.check(value)) is not None:
             yield Problem(None, code, {**params, **(row.params or {})})
         elif table["kind"] not in row.kinds:
-            yield Problem(None, "target_kinds", {**params, "is": str(table["kind"]), "for": ", ".join(row.kinds)})
+            yield Problem(None, "target_kinds", {**params, "is": kind_of(table), "for": ", ".join(row.kinds)})
     yield from together(table, {**where, "line": lines.of(f"{TABLE}.{name}")})
+
+
+def kind_of(table: Mapping[str, Any]) -> str:
+    """The kind of a row, as it is named."""
+    kind = table["kind"]
+    return kind if isinstance(kind, str) else shown("kind", kind)
 
 
 def together(table: Mapping[str, Any], where: Mapping[str, str]) -> Iterator[Problem]:
@@ -111,11 +124,14 @@ def plain(value: Any) -> Any:
 
 def shown(key: str, value: Any) -> str:
     """A value as it is named, in one line; of variables the names alone, since one may hold a secret."""
-    text = repr(list(value) if key == "env" and isinstance(value, dict) else value)
+    try:
+        text = repr(list(value) if key == "env" and isinstance(value, dict) else value)
+    except (ValueError, RecursionError):  # 0x… of more digits than are written in tens
+        text = "…"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
-HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?")
+HEADER = re.compile(r"\[([^\[\]]+)\]\s*(#.*)?")  # of a line without the spaces around it
 KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')\s*=")
 
 
@@ -127,9 +143,9 @@ class Lines:
         self._found: dict[tuple[str, str], int] = {}
         table = ""
         for number, line in enumerate(text.splitlines(), 1):
-            header, key = HEADER.fullmatch(line), KEY.match(line)
+            header, key = HEADER.fullmatch(line.strip()), KEY.match(line)
             if header:
-                table = re.sub(r"\s*\.\s*", ".", header[1]).replace('"', "").replace("'", "")
+                table = ".".join(part.strip() for part in header[1].split(".")).replace('"', "").replace("'", "")
                 self._found.setdefault((table, ""), number)
             elif key:
                 self._found.setdefault((table, key[1].strip("\"'")), number)

@@ -69,14 +69,14 @@ class TargetStore:
 
         return self._changed(change)
 
-    def remove(self, name: str, before: Target | None = None) -> Refused | None:
-        """Takes a target out, with the comments in its table. before: as for `put`; None where a broken row is to go.
+    def remove(self, name: str, before: Target | None) -> Refused | None:
+        """Takes a target out, with the comments in its table. before: the row that was shown, None for a broken one.
         Refused: target_unknown, and as `put`."""
 
         def change(text: str, rows: Targets) -> str | Refused:
             if name not in rows.rows and name not in rows.broken:
                 return Refused("target_unknown", {"name": name, "file": str(self.path)})
-            if before is not None and rows.rows.get(name) != before:
+            if rows.rows.get(name) != before:  # also a broken one that was corrected
                 return Refused("target_changed", {"name": name})
             return without(text, name, self.path)
 

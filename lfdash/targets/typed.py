@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from lfdash.outcomes import Problem
-from lfdash.targets.fields import FIELDS, NAME
+from lfdash.supervisor import mask
+from lfdash.targets.fields import FIELD_OF_OPTION, FIELDS, NAME, VARIABLE, WORD, extra_line
 from lfdash.targets.reading import Lines, plain, wrong
 from lfdash.targets.target import LOCAL, Kind, Target
 
@@ -19,6 +20,7 @@ DEFAULTS: Mapping[str, Any] = {
 LINES = ("extra", "env")  # an entry in each line
 NOWHERE = Lines("")
 ANY_NAME = "target"
+SBATCH = re.compile(r"#SBATCH(\s+|$)")  # of a line that was copied from a batch script
 
 
 def names(kind: Kind) -> list[str]:
@@ -56,7 +58,8 @@ def value_of(name: str, text: str) -> Any:
         good = all(sign for _, sign, _ in pairs)
         return {key.strip(): value.strip() for key, _, value in pairs} if good else text
     if isinstance(default, tuple):
-        return [line.strip() for line in text.splitlines() if line.strip()] if name in LINES else text.split()
+        lines = [SBATCH.sub("", line.strip()) for line in text.splitlines()]
+        return [line for line in lines if line] if name in LINES else text.split()
     if is_whole(name):
         return int(text) if re.fullmatch(r"-?\d{1,9}", text) else text
     return text
@@ -78,10 +81,52 @@ def read(
             table[key] = value_of(key, text)
     good = NAME.fullmatch(name) is not None and name != LOCAL
     problems = [] if good else [Problem("name", "target_name", {"value": name, "target": name})]
-    problems += [replace(found, field=field_of(found)) for found in wrong(ANY_NAME, table, "", NOWHERE)]
+    for found in wrong(ANY_NAME, table, "", NOWHERE):
+        of = field_of(found)
+        own = replace(found, field=of)
+        problems += in_lines(own, texts.get(of, "")) if of in IN_LINES and not found.code.endswith("kinds") else [own]
     if problems:
         return tuple(problems)
     return Target(name, **{key: plain(value) for key, value in table.items()})
+
+
+IN_LINES = ("extra", "env", "modules")  # fields of which each entry is told of alone
+
+
+def in_lines(problem: Problem, text: str) -> list[Problem]:
+    """A problem of a field of several entries, once for each that has one, with what is wrong there. text: as typed."""
+    name = str(problem.field)
+    found = {"extra": extra_lines, "env": env_lines, "modules": bad_words}[name](text)
+    return [replace(problem, code=code, params={**problem.params, **params}) for code, params in found] or [problem]
+
+
+def extra_lines(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """What is wrong with options of sbatch: the code, and what fills its text."""
+    for line in value_of("extra", text):
+        code, option = extra_line(line)
+        if code == "target_extra_own" and option in FIELD_OF_OPTION:
+            yield "target_extra_field", {"value": line, "other": FIELD_OF_OPTION[option]}
+        elif code is not None:
+            yield code, {"value": line}
+
+
+def env_lines(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """What is wrong with variables; one that has no good name does not hide another that holds a secret. Names alone:
+    a value may be a secret."""
+    pairs = [line.partition("=") for line in text.splitlines() if line.strip()]
+    bad = [name.strip() for name, sign, value in pairs if not sign or not VARIABLE.fullmatch(name.strip())]
+    if bad:
+        yield "target_env", {"value": ", ".join(bad)}
+    secret = mask.names({name.strip(): value.strip() for name, sign, value in pairs if sign})
+    if secret:
+        yield "target_env_secret", {"value": ", ".join(secret)}
+
+
+def bad_words(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Which of several names is none."""
+    bad = [one for one in text.split() if not WORD.fullmatch(one)]
+    if bad:
+        yield "target_words", {"value": " ".join(bad)}
 
 
 def field_of(problem: Problem) -> str:

@@ -17,7 +17,8 @@ from tests.support.terminal import DEMO, lfdash
 
 COLUMNS = [
     "id", "name", "state", "kind", "model", "stage", "method", "step", "total", "loss", "eval_loss", "started",
-    "seconds", "folder", "stalled", "dead_step", "tokens_per_s", "lost", "ended_early",
+    "seconds", "folder", "stalled", "dead_step", "tokens_per_s", "lost", "ended_early", "target",
+    "job", "job_state", "job_reason", "job_starts",
 ]
 
 

@@ -20,7 +20,8 @@ def soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(scheduled, "BEAT_S", 0.5)
     monkeypatch.setattr(watching, "SETTLE_S", 1.0)
     monkeypatch.setattr(watching, "GONE_S", 4.0)
-    monkeypatch.setattr(watching, "LOST_S", 6.0)
+    for name in ("LOST_S", "AWAY_S", "KILLED_S"):
+        monkeypatch.setattr(watching, name, 6.0)
     monkeypatch.setattr(pulse, "DEAD_S", 6.0)
 
 

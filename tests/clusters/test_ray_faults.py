@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lfdash.launchers import asking, ray_jobs
+from lfdash.launchers import asking, ray_jobs, watching
 from lfdash.launchers.ray import RayLauncher
 from lfdash.runs.diagnose import diagnose
-from lfdash.runs.record import Handle, RunRecord, RunState, Status
+from lfdash.runs.record import NO_HEART, Handle, RunRecord, RunState, Status
 from lfdash.runs.view import judge
 from lfdash.supervisor.processes import start_ticks
 from tests.clusters.test_ray_runs import job_of
@@ -201,18 +201,35 @@ def test_a_dashboard_of_ray_that_hangs_keeps_nobody(
     assert status.exit is not None and (status.exit.code, status.exit.stop) == (0, ("graceful",))
 
 
-def test_a_supervisor_that_sleeps_is_lost_and_found_again(
-    ray_cluster: RayCluster, launcher: RayLauncher, workspace: Path
-) -> None:
-    """Ray says RUNNING of it for ever; its heart does not. When it beats again, it runs again."""
+def asleep(ray_cluster: RayCluster, launcher: RayLauncher, workspace: Path) -> tuple[Handle, int]:
+    """A run whose supervisor sleeps, and its pid; what is told of it meanwhile."""
     handle = submitted(launcher, plan_for(workspace, steps=100000, delay=0.01))
     wait_ready(handle)
     shim = json.loads(handle.paths.attempt(1).child.read_text())["shim"]
     os.kill(shim, signal.SIGSTOP)
-    status = the_end(launcher, handle, 40)
-    assert status.phase == "lost" and ray_cluster.job(job_of(handle))["status"] == "RUNNING"
+    wait_for(lambda: (said := launcher.poll(handle).scheduled) and said.reason == NO_HEART, 40)
+    assert launcher.poll(handle).phase == "running", "its trainer goes on, and nobody may start another beside it"
+    return handle, shim
+
+
+def test_a_supervisor_that_sleeps_is_not_lost(
+    ray_cluster: RayCluster, launcher: RayLauncher, workspace: Path
+) -> None:
+    """Ray says RUNNING of it for ever; its heart does not. When it beats again, nothing more is said."""
+    handle, shim = asleep(ray_cluster, launcher, workspace)
     os.kill(shim, signal.SIGCONT)
-    wait_for(lambda: launcher.poll(handle).phase == "running", 20)
+    wait_for(lambda: (said := launcher.poll(handle).scheduled) and not said.reason, 20)
     assert launcher.stop(handle, "graceful") is None
     status = the_end(launcher, handle, 20)
     assert status.exit is not None and (status.exit.code, status.exit.stop) == (0, ("graceful",))
+
+
+def test_a_supervisor_that_sleeps_is_ended_by_a_kill(
+    ray_cluster: RayCluster, launcher: RayLauncher, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Ray, with its trainer."""
+    monkeypatch.setattr(watching, "KILL_S", 1.0)
+    handle, _ = asleep(ray_cluster, launcher, workspace)
+    assert launcher.stop(handle, "kill") is None
+    the_end(launcher, handle, 90)
+    wait_for(lambda: members(handle) == [], 20)

@@ -135,7 +135,7 @@ def test_a_submission_without_an_answer(
     wait_for(lambda: all(row["status"] not in ("PENDING", "RUNNING") for row in ray_cluster.jobs(workspace)), 30)
     assert not left(workspace).console.exists()
     # Ray takes the last breath of the old one for that of the new one, which then starts nothing
-    wait_for(lambda: not ray_cluster.processes("ray::JobSupervisor"), 30)
+    wait_for(lambda: not ray_cluster.processes("ray::JobSupervisor"), 90)
     outcome = launcher.submit(plan, record_for(plan), {})  # Ray has one of that id, which is over
     assert isinstance(outcome, Launched)
     wait_for(lambda: ended(launcher, outcome.handle), 30)

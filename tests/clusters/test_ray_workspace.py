@@ -75,7 +75,7 @@ def test_a_target_that_changed_or_went_is_not_used(services: Services, ray_clust
     assert services.registry.launch(plan, record) == Refused("target_differs", {"name": "pool"})
     plan, record = job(services, steps=200, delay=0.02)
     assert isinstance(services.registry.launch(plan, record), Launched)
-    assert services.registry.targets.remove("pool") is None
+    assert services.registry.targets.remove("pool", services.registry.targets.read().rows["pool"]) is None
     other = Services(find_project(), services.workspace.root)  # whose folder tells it where the job is
     other.registry.start()
     try:

@@ -90,7 +90,7 @@ def test_a_target_that_changed_after_the_preview_is_not_used(services: Services,
 def test_runs_of_a_target_that_was_removed_go_on_and_are_told(services: Services) -> None:
     plan, record = job(services, steps=200, delay=0.02)
     assert isinstance(services.registry.launch(plan, record), Launched)
-    assert services.registry.targets.remove("lab") is None
+    assert services.registry.targets.remove("lab", services.registry.targets.read().rows["lab"]) is None
     other = Services(find_project(), services.workspace.root)
     other.registry.start()
     try:

@@ -75,7 +75,7 @@ def test_from_no_target_to_one_that_is_tested_and_offered(
     dialog = page.get_by_role("dialog")
     click(page, "targets_new_slurm")
     fill(page, dialog, "Name", "my lab")
-    fill(page, dialog, "GPUs of a node", "none")
+    fill(page, dialog, "GPUs per node", "none")
     unfold(page, dialog, "More", "slurm.conf on this machine")
     fill(page, dialog, "slurm.conf on this machine", str(cluster.conf))
     click(page, "target_ask_")
@@ -83,10 +83,10 @@ def test_from_no_target_to_one_that_is_tested_and_offered(
     picture(page, "dialog-slurm")
     click(page, "target_save")
     expect(dialog.get_by_text("“my lab” cannot be the name of a target")).to_be_visible()
-    expect(dialog.get_by_text("'none' is not possible. Enter a whole number from 0 to 1024.")).to_be_visible()
+    expect(dialog.get_by_text("is not possible. Enter a whole number from 0 to 1024.")).to_be_visible()
     assert not store.read().rows
     fill(page, dialog, "Name", "lab")
-    fill(page, dialog, "GPUs of a node", "0")
+    fill(page, dialog, "GPUs per node", "0")
     unfold(page, dialog, "Environment there", "Python of the supervisor there")
     fill(page, dialog, "Python of the supervisor there", sys.executable)
     click(page, "target_save")
@@ -119,7 +119,7 @@ def test_from_no_target_to_one_that_is_tested_and_offered(
 
     page.get_by_role("button", name="Targets…").click()
     click(page, "target_remove_lab")
-    click(page, "target_remove_yes")
+    click(page, "targets_sure_yes")
     expect(dialog.get_by_text("“lab” was removed.")).to_be_visible(timeout=LONG)
     assert not store.read().rows
     page.context.close()
@@ -154,7 +154,7 @@ def test_a_ray_target_is_asked_and_tested(
     click(page, "target_save")
     expect(dialog.get_by_text("“pool” was saved.")).to_be_visible(timeout=LONG)
     assert store.read().rows == {"pool": made}
-    expect(dialog.get_by_text("GPUs of a node: 1 > 0")).to_be_visible(timeout=LONG)
+    expect(dialog.get_by_text("GPUs per node: 1 > 0")).to_be_visible(timeout=LONG)
     click(page, "target_test_pool")
     expect(dialog.get_by_text("may be waiting for resources")).to_be_visible(timeout=LONG)
     picture(page, "waits-ray", 1)
@@ -162,9 +162,9 @@ def test_a_ray_target_is_asked_and_tested(
     expect(dialog.get_by_text("Not tested yet.")).to_be_visible(timeout=LONG)
 
     click(page, "target_edit_pool")
-    fill(page, dialog, "GPUs of a node", "0")
+    fill(page, dialog, "GPUs per node", "0")
     click(page, "target_save")
-    expect(dialog.get_by_text("GPUs of a node: 1 > 0")).to_have_count(0)
+    expect(dialog.get_by_text("GPUs per node: 1 > 0")).to_have_count(0)
     click(page, "target_test_pool")
     found = dialog.get_by_text("What was found")
     expect(found).to_be_visible(timeout=LONG)

@@ -37,7 +37,8 @@ from tests.support.terminal import end_runs
 PRESET = ROOT / "configs" / "presets" / "demo.yaml"
 COLUMNS = [
     "id", "name", "state", "kind", "model", "stage", "method", "step", "total", "loss", "eval_loss", "started",
-    "seconds", "folder", "stalled", "dead_step", "tokens_per_s", "lost", "ended_early",
+    "seconds", "folder", "stalled", "dead_step", "tokens_per_s", "lost", "ended_early", "target",
+    "job", "job_state", "job_reason", "job_starts",
 ]
 SLOW = '{"steps": 600, "delay": 0.1}'
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from lfdash.engine import target_tests
 from lfdash.engine.target_facts import MOST_PACKAGES, Failure, TargetGpu, TargetResult, facts_in
 from lfdash.engine.target_tests import TargetTests
+from lfdash.files import Unreadable
 from lfdash.launchers.scheduled import write_supervisor
 from lfdash.launchers.target_probe import FOLDER, Probe, Seen
 from lfdash.targets.target import Target
@@ -198,6 +202,39 @@ def test_a_result_that_somebody_broke_is_none(tests: TargetTests, text: str) -> 
     assert tests.last("../../etc/passwd") is None
 
 
+def test_a_result_that_cannot_be_written_is_told_all_the_same(
+    tests: TargetTests, scheduler: Scheduler, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is what such a test may be asked for."""
+    scheduler.seen = Seen("NODE_FAIL", waits=False, over=True)
+    kept = finished(tests)
+    full = mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    with mock.patch("lfdash.engine.target_facts.write_text_atomic", full):
+        scheduler.does, scheduler.seen = begin_program, Seen("RUNNING", waits=False)
+        found = finished(tests)
+    assert found.facts is not None and found.time > kept.time and tests.facts(LAB) == found.facts
+    tests.forget("lab")
+    assert tests.last("lab") is None
+    scheduler.does, scheduler.seen = lambda probe: None, Seen("NODE_FAIL", waits=False, over=True)
+    assert finished(tests).failure is not None
+
+
+def test_a_result_that_could_not_be_read_once_is_read_again(tests: TargetTests) -> None:
+    tests.files.save(LAB, 1.0, {"host": "n1"}, None)
+    with mock.patch("lfdash.engine.target_facts.read_json_file", return_value=Unreadable("Too many open files")):
+        assert tests.last("lab") is None
+    assert tests.facts(LAB) is not None
+
+
+@pytest.mark.parametrize("change", [
+    {"cpus": 8}, {"memory": "64G"}, {"account": "proj"}, {"token_file": "/home/me/token"}, {"partition": "gpu"},
+])
+def test_what_a_row_does_not_ask_for_any_more_tells_nothing_of_it(tests: TargetTests, change: dict[str, Any]) -> None:
+    """The result names CPUs and memory; and whether a job is taken at all depends on the account."""
+    tests.files.save(LAB, 1.0, {"host": "n1", "cpus": 2, "memory": 1 << 30}, None)
+    assert tests.facts(LAB) is not None and tests.facts(replace(LAB, **change)) is None
+
+
 def test_what_cannot_be_made_ends_the_test_too(workspace: Path) -> None:
     def fails(probe: Probe) -> Job:
         raise KeyError("ours")
@@ -216,6 +253,32 @@ def test_only_folders_of_tests_are_tidied_up(tests: TargetTests, scheduler: Sche
     finished(tests)
     assert [path.name for path in sorted((workspace / FOLDER).iterdir())] == sorted(names[1:])
     assert scheduler.jobs[0].probe.plan.run_id == names[0] and scheduler.jobs[0].canceled
+
+
+def test_one_that_is_called_off_while_an_earlier_one_is_tidied_up_submits_nothing(
+    tests: TargetTests, scheduler: Scheduler, workspace: Path
+) -> None:
+    submitted, goes_on = [], threading.Event()
+
+    class Earlier(Job):
+        def look(self) -> Seen:
+            return Seen("CANCELLED", over=goes_on.wait(10))
+
+    def make(probe: Probe) -> Job:
+        scheduler.jobs.append(Earlier(probe, Seen(), submitted.append))
+        return scheduler.jobs[-1]
+
+    tests._make = make
+    (workspace / FOLDER / "test-0123456789ab").mkdir(parents=True)
+    (workspace / FOLDER / "test-0123456789ab" / "target").write_text("lab")
+    tests.start(LAB)
+    wait_for(lambda: scheduler.jobs and scheduler.jobs[0].canceled)
+    tests.cancel("lab")
+    goes_on.set()
+    turn = tests._of("lab")._turn
+    assert turn.acquire(timeout=20)  # it came to its end
+    turn.release()
+    assert submitted == [] and not (workspace / FOLDER).exists()
 
 
 def test_one_that_is_not_seen_for_a_moment_is_not_over(tests: TargetTests, scheduler: Scheduler) -> None:
@@ -252,3 +315,10 @@ def test_a_report_that_comes_while_the_scheduler_is_asked_is_one(tests: TargetTe
 
     tests._make = lambda probe: Slow(probe, Seen(), lambda _: None)
     assert finished(tests).facts is not None
+
+
+def test_a_report_that_counts_more_than_any_machine_has_tells_nothing_of_it() -> None:
+    """Whoever draws it makes a float of it."""
+    told = facts_in({"memory": 10**400, "disk": 10**400, "cpus": 10**400, "smi": [{"name": "A", "memory": 10**400}]})
+    assert (told.memory, told.disk, told.cpus, told.gpus) == (0, 0, 0, (TargetGpu("A", 0),))
+    assert facts_in({"memory": 8 << 40}).memory == 8 << 40

@@ -21,10 +21,10 @@ from lfdash.launchers.ray import RayLauncher
 from lfdash.launchers.ray_calls import Job
 from lfdash.launchers.ray_job import FILE
 from lfdash.launchers.ray_jobs import OVER, Snapshot
-from lfdash.launchers.watching import GONE_S, JOB, KILL_S, LAST, LOST_S, SETTLE_S, SUBMIT_S
+from lfdash.launchers.watching import AWAY_S, GONE_S, JOB, KILL_S, KILLED_S, LAST, LOST_S, SETTLE_S, SUBMIT_S
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import AttemptPaths, RunPaths
-from lfdash.runs.record import Handle, RunRecord, RunState, Scheduled, Status
+from lfdash.runs.record import NO_HEART, Handle, RunRecord, RunState, Scheduled, Status
 from lfdash.runs.view import judge
 from lfdash.supervisor.remote import BEAT, SEALED
 from lfdash.targets.target import Target
@@ -309,10 +309,36 @@ def test_ray_says_running_for_ever_and_the_heart_does_not(case: Case) -> None:
     case.later(pulse.DEAD_S + 1)
     assert case.poll().phase == "running"
     case.later(LOST_S + 1)
-    status = case.poll()
-    assert (status.phase, status.why) == ("lost", "gone")
+    for _ in range(3):
+        case.later(AWAY_S)
+        status = case.poll()
+        assert status.phase == "running" and status.scheduled is not None and status.scheduled.reason == NO_HEART
+        assert case.told.stopped == []
     case.beat(2)
-    assert case.poll().phase == "running", "it was only asleep"
+    case.later(1)
+    status = case.poll()
+    assert status.phase == "running" and status.scheduled is not None and not status.scheduled.reason, "it was asleep"
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_one_that_ray_calls_running_for_ever_is_over_once_it_was_killed(
+    case: Case, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By somebody who knows, and not while a supervisor still holds its lock: two would train into one folder."""
+    monkeypatch.setattr(watching, "holder", lambda _: -1 if held else 0)
+    case.begin()
+    case.beat(1)
+    case.says("RUNNING")
+    case.poll()
+    case.later(pulse.DEAD_S + 1)
+    case.poll()
+    case.later(LOST_S + 1)
+    assert case.launcher.stop(case.handle, "kill") is None
+    assert case.poll().phase == "running"
+    case.later(KILL_S + 1)
+    assert case.poll().phase == "running" and case.told.stopped == [case.job]
+    case.later(KILLED_S)
+    assert case.poll().phase == ("running" if held else "lost")
 
 
 def test_a_head_that_is_away_says_nothing_of_one_whose_heart_beats(case: Case) -> None:
@@ -330,6 +356,9 @@ def test_a_head_that_is_away_says_nothing_of_one_whose_heart_beats(case: Case) -
     with pytest.raises(OSError, match="Ray has not answered"):
         case.poll()
     case.later(LOST_S + 1)
+    with pytest.raises(OSError, match="Ray has not answered"):
+        case.poll()
+    case.later(AWAY_S)
     assert case.poll().phase == "lost", "a lost head"
 
 
@@ -358,11 +387,8 @@ def test_one_whose_supervisor_wrote_no_end(case: Case, told: Told) -> None:
     later = launcher_of(told)
     told.has = {}  # a new head
     adopted = later.adopt(case.handle.paths, RunRecord.from_json(case.handle.paths.record.read_text()))
-    with pytest.raises(OSError, match="it was just asked"):
-        later.poll(adopted)
-    case.later(pulse.DEAD_S + SETTLE_S + 1)
     assert later.poll(adopted).phase == "running"
-    case.later(SETTLE_S + 1)
+    case.later(pulse.DEAD_S + SETTLE_S + 1)
     status = later.poll(adopted)
     assert status.exit is not None and status.exit.error == "Ray: FAILED (its node has died)"
 

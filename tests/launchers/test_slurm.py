@@ -273,12 +273,23 @@ def test_one_that_is_over_and_whose_supervisor_wrote_nothing(case: Case, word: s
     assert json.loads((case.control.root / LAST).read_text()) == {"word": word, "reason": ""}
     case.told.jobs = []  # it has forgotten it
     later = launcher_of(case.told)
-    with pytest.raises(OSError, match="it was just asked"):  # an answer from before it is watched tells nothing
-        later.poll(case.handle)
-    for seconds in (1, pulse.DEAD_S + SETTLE_S):
+    for seconds in (0, 1, pulse.DEAD_S + SETTLE_S):
         case.later(seconds)
         status = later.poll(case.handle)
     assert judge(status, complete=False) is expected
+
+
+@pytest.mark.parametrize("held", [0, 7, -1])
+def test_one_whose_lock_is_held_is_not_lost(case: Case, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its supervisor sleeps, and squeue tells nothing: its trainer may go on."""
+    monkeypatch.setattr(watching, "holder", lambda _: held)
+    case.begin()
+    case.told.jobs = []
+    case.poll()
+    for _ in range(3):
+        case.later(pulse.DEAD_S + SETTLE_S)
+        status = case.poll()
+    assert status.phase == ("running" if held else "lost")
 
 
 def test_one_whose_heart_beats_goes_on_whatever_slurm_says(case: Case) -> None:

@@ -14,7 +14,7 @@ import pytest
 from lfdash.launchers.local import LocalLauncher
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.places import Places
-from lfdash.runs.record import RunState, Status
+from lfdash.runs.record import ELSEWHERE_UNSEEN, RunState, Status
 from lfdash.runs.scan import TURNS, RunScan
 from tests.support.asked import Asked, asked_below
 from tests.support.crowd import crowd
@@ -198,3 +198,25 @@ def test_a_log_that_was_touched_is_no_news_one_that_grew_is(tmp_path: Path) -> N
     log.write_text(log.read_text() + json.dumps({**row, "current_steps": 1}) + "\n")
     scan.look()
     assert [view.state for view in scan.views] == [RunState.RUNNING]
+
+
+def test_a_run_of_which_nobody_tells_at_the_first_look_is_that_run_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record can be read, so it keeps its id, and can be stopped; what it does is not known."""
+    handle = world.add("r1")
+
+    def silent(paths: RunPaths, record: object) -> Status:
+        raise OSError(ELSEWHERE_UNSEEN, "Slurm has not answered")
+
+    monkeypatch.setattr(world, "poll", silent)
+    world.runs = RunScan(world.workspace, lambda paths, record: world.poll(paths, record))
+    view, = world.scan()
+    assert (view.run_id, view.state, view.attempt) == (handle.run_id, RunState.UNKNOWN, 1)
+    assert view.record is not None and "Slurm has not answered" in str(view.unseen)
+    monkeypatch.undo()
+    view, = world.scan()
+    assert view.state is RunState.RUNNING and view.unseen is None
+    monkeypatch.setattr(world, "poll", silent)
+    view, = world.scan()
+    assert view.state is RunState.RUNNING and view.unseen

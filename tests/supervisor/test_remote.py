@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -20,8 +21,20 @@ from lfdash.runs.paths import RunPaths
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle
 from lfdash.supervisor.failpoints import VARIABLE
+from lfdash.supervisor.nodes import RANK
 from lfdash.supervisor.processes import start_ticks
-from lfdash.supervisor.remote import BEAT, BEAT_SIZE, SEALED, TICKET, Heart, WishWatch, burn_sealed, seal, take_sealed
+from lfdash.supervisor.remote import (
+    BEAT,
+    BEAT_SIZE,
+    SEALED,
+    TICKET,
+    Heart,
+    WishWatch,
+    burn_sealed,
+    seal,
+    sealed_of,
+    take_sealed,
+)
 from tests.support.runs import plan_for, record_for, wait_for, wait_ready
 
 SPEC = {"beat": 0.05, "ticket": "t1", "console": "../../console.log"}
@@ -100,6 +113,19 @@ def test_what_a_run_prints_of_its_sealed_secrets_is_hidden(workspace: Path) -> N
     seal(str(handle.paths.attempt(1).root), {"HF_TOKEN": secret})
     assert supervise(handle, "--", "/bin/sh", "-c", "echo token=$HF_TOKEN").wait(20) == 0
     assert handle.paths.console.read_text() == f"token={'*' * len(secret)}\n"
+
+
+def test_a_nodes_part_with_secrets_leaves_no_core(workspace: Path) -> None:
+    """On Ray no limit of the first supervisor comes with it."""
+    handle = made(plan_for(workspace, secrets=("HF_TOKEN",)), sealed=["HF_TOKEN"], secrets=["HF_TOKEN"])
+    seal(str(handle.paths.attempt(1).root), {"HF_TOKEN": "hf_abcdefghijklmnop"}, sealed_of("0"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        part = supervise(handle, "--node", "--", "/bin/sh", "-c", "ulimit -Sc", env={RANK: "0"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    assert part.communicate(timeout=20)[0].strip() == "0" and part.returncode == 0
 
 
 def test_secrets_that_are_gone_are_told_and_nothing_starts(workspace: Path) -> None:

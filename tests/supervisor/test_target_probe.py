@@ -82,6 +82,19 @@ def test_a_lock_of_whoever_asks_is_seen(folder: Path, holds: bool) -> None:
     assert report["locks"] == ("seen" if holds else "unseen")
 
 
+def test_a_lock_that_may_not_be_opened_is_not_known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EACCES of the file is not that of the lock: a job that runs as another user, a disk that squashes root."""
+    opened = os.open
+
+    def refuses(path: str, *more: int) -> int:
+        if path.endswith(LOCK):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *more)
+
+    monkeypatch.setattr(os, "open", refuses)
+    assert target_probe.locks(str(folder)) == "Permission denied"
+
+
 def test_without_an_answer_there_is_no_clock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / ANSWER).write_text("")
     monkeypatch.setattr(target_probe, "CLOCK_S", 0.3)
@@ -132,3 +145,18 @@ def test_memory_is_the_least_that_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     texts["/proc/self/cgroup"] = "4:memory,cpu:/job\n5:devices:/job\n"
     texts["/sys/fs/cgroup/memory/job/memory.limit_in_bytes"] = "1000\n"
     assert target_probe.memory() == 1000
+
+
+@pytest.mark.parametrize(("told", "least"), [
+    ({"SLURM_MEM_PER_CPU": "2", "SLURM_CPUS_ON_NODE": "3"}, 6 << 20), ({"SLURM_MEM_PER_CPU": "2"}, 8000 << 10),
+    ({"SLURM_MEM_PER_CPU": "2", "SLURM_CPUS_ON_NODE": "3", "SLURM_MEM_PER_NODE": "0"}, 6 << 20),
+])
+def test_memory_is_given_by_cpu_where_the_partition_says_so(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], least: int
+) -> None:
+    monkeypatch.setattr(target_probe, "open_text", lambda path: "MemTotal: 8000 kB\n" if "mem" in path else "")
+    for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert target_probe.memory() == least

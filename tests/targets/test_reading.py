@@ -12,7 +12,7 @@ import pytest
 from lfdash import files
 from lfdash.locales import available, problem_in
 from lfdash.targets.fields import FIELDS
-from lfdash.targets.reading import Targets, parse, read
+from lfdash.targets.reading import Lines, Targets, parse, read
 from lfdash.targets.target import Target
 
 WHOLE = """
@@ -143,3 +143,31 @@ def test_a_file_that_cannot_be_read_is_not_an_empty_one(
 
 def test_every_field_of_a_target_is_in_the_table() -> None:
     assert {"name", *FIELDS} == set(Target.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("row", [
+    f"gpus = {'9' * 5000}", f"gpus = 0x{'f' * 20000}", f"kind = 0x{'f' * 20000}", f"{'a.' * 20000}b = 1",
+    f"{'a.' * 1500}b = 1\n{'c.' * 1500}d = 1", f"modules = {'[' * 50000}", f"modules = {'[' * 200}{']' * 200}",
+], ids=["digits", "hex", "kind", "dotted", "dotted twice", "deep", "nested"])
+def test_a_value_that_nobody_can_mean_is_told_like_any_other(row: str) -> None:
+    kind = "" if row.startswith("kind") else 'kind = "slurm"\n'
+    found = parse(f"[target.lab]\n{kind}{row}\n", "t")
+    assert found.problems and not found.rows
+    assert all(problem_in(code, one) for one in found.problems for code in available())
+
+
+def test_a_comment_of_dots_is_one() -> None:
+    assert parse(f"# {'.' * 100}\n" * 50 + WHOLE, "t").problems == ()
+
+
+def test_a_line_of_spaces_is_searched_once() -> None:
+    """A pattern that tries every way to share them out takes the cube of them: minutes."""
+    text = "#\n" + "[" + " " * 200_000 + "x\n"
+    assert Lines(text + "[ target . lab ] # ours\ngpus = 1\n").of("target.lab", "gpus") == "4"
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "targets.toml"
+    path.write_text(WHOLE + "#" * (1 << 20))
+    found = read(path)
+    assert found.unread and not found.rows and "larger than" in str(found.problems[0].params["reason"])

@@ -49,7 +49,7 @@ def test_comments_stay_where_they_are(store: TargetStore) -> None:
     assert store.put(replace(LAB, partition="a100", gpus=None, qos="long"), LAB) is None
     assert store.path.read_text() == TEXT.replace('"gpu"  #', '"a100"  #').replace(
         'gpus = 2\n', "").replace('modules = ["cuda/12"]\n', 'modules = ["cuda/12"]\nqos = "long"\n')
-    assert store.remove("lab") is None
+    assert store.remove("lab", replace(LAB, partition="a100", gpus=None, qos="long")) is None
     assert store.path.read_text() == '# of the lab\n\n# for trying things\n[target.small]\nkind = "slurm"\n'
     assert store.remove("small", Target("small", "slurm")) is None
     assert store.read().rows == {} and "# of the lab" in store.path.read_text()
@@ -91,7 +91,7 @@ def test_a_file_that_is_none_is_left_alone(store: TargetStore, text: str) -> Non
     store.path.parent.mkdir()
     store.path.write_bytes(text.encode("latin-1"))
     before = store.path.read_bytes()
-    for refused in (store.put(LAB, None), store.remove("lab"), store.get("lab")):
+    for refused in (store.put(LAB, None), store.remove("lab", LAB), store.get("lab")):
         assert isinstance(refused, Refused) and refused.code == "target_broken"
         assert all(str(store.path) in refusal_in(language, refused) for language in available())
     assert store.path.read_bytes() == before
@@ -103,7 +103,8 @@ def test_a_broken_row_is_not_an_unknown_one_and_can_be_removed(store: TargetStor
     assert list(store.read().rows) == ["lab"]
     assert store.get("small") == Refused("target_broken", {"name": "small", "file": str(store.path)})
     assert store.put(replace(LAB, gpus=1), LAB) is None
-    assert store.remove("small") is None and store.read().problems == ()
+    assert store.remove("lab", None) == Refused("target_changed", {"name": "lab"})  # it was broken when it was shown
+    assert store.remove("small", None) is None and store.read().problems == ()
 
 
 @pytest.mark.parametrize("target", [

@@ -36,7 +36,8 @@ def test_every_field_can_be_typed() -> None:
     ("python", "../python", "target_path"), ("workspace", "ws", "target_path"), ("modules", "a $b", "target_words"),
     ("env", "A", "target_env"), ("env", "SLURM_X=1", "target_env"),
     ("env", "HF_TOKEN=hf_abcdefgh", "target_env_secret"),
-    ("extra", "--mem=3", "target_extra_own"), ("extra", "exclusive", "target_extra"),
+    ("extra", "--mem=3", "target_extra_field"), ("extra", "--output=x", "target_extra_own"),
+    ("extra", "--exclusive --x", "target_extra_two"), ("extra", "exclusive", "target_extra"),
     ("runner", "docker", "target_choice"),
 ])
 def test_what_is_wrong_belongs_to_its_field(field: str, text: str, code: str) -> None:
@@ -57,3 +58,30 @@ def test_a_text_that_nobody_changed_keeps_its_value_as_it_is() -> None:
     """Spaces and line breaks that a text does not show."""
     before = Target("lab", "slurm", env={"A": " two\nlines=1 "}, extra=("--exclusive ",), gpus=1)
     assert read("lab", "slurm", {**texts_of(before), "gpus": "2"}, before) == replace(before, gpus=2)
+
+
+def told(field: str, text: str) -> list[tuple[str, str]]:
+    found: Any = read("lab", "slurm", {field: text})
+    return [(one.code, str(one.params["value"])) for one in found]
+
+
+def test_each_line_that_is_wrong_is_told_alone_with_the_field_that_it_has() -> None:
+    text = "--exclusive\n#SBATCH --part=short\nnone\n-J x\n--wait -x n1\n#SBATCH"
+    found: Any = read("lab", "slurm", {"extra": text})
+    assert [(one.code, one.params["value"], one.params.get("other")) for one in found] == [
+        ("target_extra_field", "--part=short", "partition"), ("target_extra", "none", None),
+        ("target_extra_own", "-J x", None), ("target_extra_own", "--wait -x n1", None),
+    ]
+    assert told("modules", "cuda/12.4 a$b") == [("target_words", "a$b")]
+
+
+def test_a_line_of_a_batch_script_is_taken() -> None:
+    found = read("lab", "slurm", {"extra": "#SBATCH --exclusive\n#SBATCH   --mail-type=END"})
+    assert isinstance(found, Target) and found.extra == ("--exclusive", "--mail-type=END")
+
+
+def test_a_bad_name_hides_no_secret_and_both_are_named() -> None:
+    found = told("env", "A\nHF_TOKEN=hf_abcdefgh\nSLURM_X=1")
+    assert found == [("target_env", "A, SLURM_X"), ("target_env_secret", "HF_TOKEN")]
+    both: Any = read("lab", "slurm", {"gpus": "x", "env": "HF_TOKEN=hf_abcdefgh"})
+    assert [one.field for one in both] == ["gpus", "env"]

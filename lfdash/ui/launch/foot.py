@@ -192,8 +192,8 @@ def rows_words(told: Summary) -> str:
 def draw_bar(form: Form) -> None:
     """The job in one line, and the buttons; disabled where nothing can be started at all, with the reason."""
     services = form.services
-    place = form.read().job.target
-    why = services.blocked_on(place)
+    why = services.blocked_on(form.read().job.target)
+    place = markdown_safe(form.read().job.target)
     blocked = refusal(why) if why else ""
     reason = blocked or source.why_nothing_is_loaded(form)
     words = markdown_safe(" · ".join(filter(None, (summary_words(form), sweep.count_words(form)))))

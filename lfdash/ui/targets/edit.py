@@ -136,6 +136,8 @@ def draw_field(name: str, problems: Mapping[str, tuple[Problem, ...]], told: Tol
     else:
         keyed.text(label, key=key, page=PAGE, area=name in LINES, help=help_text, placeholder=empty_words(name))
     draw_problems(problems.get(name, ()))
+    for told_of_it in words.field_warnings(name, str(st.session_state.get(key) or ""), told.offered):
+        st.caption(f":orange[:material/warning: {markdown_safe(told_of_it)}]")
 
 
 def empty_words(name: str) -> str:
@@ -187,7 +189,7 @@ def draw_offers(services: Services, kind: Kind, told: Told) -> None:
 def draw_problems(problems: Sequence[Problem]) -> None:
     """What is wrong with a field."""
     for problem in problems:
-        st.caption(f":red[:material/error: {markdown_safe(words.problem_text(problem))}]")
+        st.caption(f":red[:material/error:] {words.problem_markdown(problem)}")
 
 
 def save(services: Services) -> None:

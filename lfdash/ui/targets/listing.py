@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from lfdash.engine.services import Services
 from lfdash.engine.target_facts import Failure
 from lfdash.engine.words import span_in
 from lfdash.outcomes import Problem
-from lfdash.runs.record import TERMINAL
+from lfdash.runs.record import TERMINAL, RunState
 from lfdash.targets.offered import Offer
 from lfdash.targets.reading import Targets
 from lfdash.targets.target import LOCAL, Kind, Target
@@ -22,6 +23,7 @@ from lfdash.ui.targets import words
 from lfdash.ui.targets.keys import REMOVE, SAID, edit
 
 LOOK_S = 1.0  # between two looks at a test that goes on, or at what a cluster is asked
+IN_QUEUE = (RunState.QUEUED, RunState.HELD)
 NEW: tuple[Kind, ...] = ("slurm", "ray")
 
 
@@ -53,7 +55,7 @@ def draw(services: Services) -> None:
 
 def draw_row(services: Services, target: Target) -> None:
     """One target."""
-    with st.container(border=True, key=f"target_{target.name}", gap="xsmall"):
+    with st.container(border=True, key=f"targets_row_{target.name}", gap="xsmall"):
         st.markdown(f"**{markdown_safe(target.name)}** · {markdown_safe(words.row_words(target))}")
         ticking = is_ticking(services, target)
         st.fragment(partial(draw_live, services, target, ticking), run_every=LOOK_S if ticking else None)()
@@ -135,22 +137,31 @@ def own_offer(offers: tuple[Offer, ...], target: Target) -> Offer | None:
     return next((one for one in offers if one.name == target.partition or (not target.partition and one.default)), None)
 
 
+def time_words(epoch: float) -> str:
+    """A moment by the browser's clock: it is not drawn anew while the list is open, so it tells no age."""
+    zone = ZoneInfo(st.context.timezone) if st.context.timezone else UTC
+    try:
+        return f"{datetime.fromtimestamp(epoch, zone):%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, ValueError, OSError):  # anybody may have written the file
+        return t("target_test.unknown")
+
+
 def draw_last(services: Services, target: Target) -> None:
     """How the last test ended, with what it found."""
     last = services.target_tests.last(target.name)
     if last is None:
-        st.caption(t("target_test.never"))
+        st.caption(t("target_test.unread" if services.target_tests.is_unread(target.name) else "target_test.never"))
         return
-    span = span_in(language(), max(1.0, time.time() - last.time))
+    when = time_words(last.time)
     stale = "" if last.is_of(target) else f" {t('target_test.stale')}"
     if last.facts is None:
         why = words.failure_words(last.failure or Failure("failed"))
-        st.error(f"{t('target_test.ago', span=span)} {markdown_safe(why)}{stale}", icon=":material/cancel:")
+        st.error(f"{t('target_test.at', when=when)} {markdown_safe(why)}{stale}", icon=":material/cancel:")
         return
     facts = last.facts
     for warning in words.warnings(target, facts):
         st.warning(markdown_safe(warning), icon=":material/warning:")
-    told = f"{t('target_test.ago', span=span)} {markdown_safe(words.summary(facts))}{stale}"
+    told = f"{t('target_test.at', when=when)} {markdown_safe(words.summary(facts))}{stale}"
     st.markdown(f":green[:material/check_circle:] {told}")
     with st.expander(t("target_test.found"), key=f"target_found_{target.name}"):
         lines = [f"| {markdown_safe(name)} | {markdown_safe(value)} |" for name, value in words.found_rows(facts)]
@@ -184,23 +195,26 @@ def ask(name: str) -> None:
 
 def draw_question(services: Services, name: str, target: Target | None) -> None:
     """Whether a target is to be removed, and what that means for its runs."""
-    live = runs_on(services, target) if target is not None else 0
+    live, waiting = runs_on(services, name)
     told = [t("targets.remove_sure", name=name)]
     told.append(t("targets.remove_runs", n=str(live)) if live else t("targets.remove_comments"))
+    if waiting:
+        told.append(t("targets.remove_waiting", n=str(waiting)))
     st.warning(markdown_safe(" ".join(told)), icon=":material/delete:")
-    with st.container(horizontal=True, gap="small", key="target_sure"):
+    with st.container(horizontal=True, gap="small", key="targets_sure"):
         st.button(
-            t("targets.remove_yes"), key="target_remove_yes", type="primary", on_click=remove,
+            t("targets.remove_yes"), key="targets_sure_yes", type="primary", on_click=remove,
             args=(services, name, target),
         )
-        st.button(t("targets.remove_no"), key="target_remove_no", on_click=st.session_state.pop, args=(REMOVE, None))
+        st.button(t("targets.remove_no"), key="targets_sure_no", on_click=st.session_state.pop, args=(REMOVE, None))
 
 
-def runs_on(services: Services, target: Target) -> int:
-    """How many runs of a target are not over."""
-    views = services.registry.snapshot()
-    return sum(view.record is not None and view.record.launcher == target.launcher and view.state not in TERMINAL
-               for view in views)
+def runs_on(services: Services, name: str) -> tuple[int, int]:
+    """How many runs of a target are not over, and how many of its jobs wait in the queue here; whatever its row says
+    now."""
+    states = [view.state for view in services.registry.snapshot() if view.target == name]
+    waiting = sum(state in IN_QUEUE for state in states)
+    return sum(state not in TERMINAL for state in states) - waiting, waiting
 
 
 def remove(services: Services, name: str, target: Target | None) -> None:
@@ -210,7 +224,8 @@ def remove(services: Services, name: str, target: Target | None) -> None:
     if refused is None:
         services.target_tests.cancel(name)
         services.target_tests.forget(name)
-    st.session_state[SAID] = ("error", refusal(refused)) if refused else ("success", t("targets.removed", name=name))
+    kind, said = ("error", refusal(refused)) if refused else ("success", t("targets.removed", name=name))
+    st.session_state[SAID] = kind, markdown_safe(said)  # a row that cannot be used may have any name
 
 
 def draw_broken(services: Services, targets: Targets, place: int, name: str) -> None:

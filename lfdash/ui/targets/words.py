@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from string import Formatter
 
 from lfdash.engine.machine_words import GIB, size_words
 from lfdash.engine.on_target import usual_gpus
@@ -12,10 +15,13 @@ from lfdash.launchers.ray_job import memory_bytes
 from lfdash.locales import DEFAULT_LANGUAGE
 from lfdash.locales import lookup as lookup_in
 from lfdash.outcomes import Problem
-from lfdash.targets.offered import Offer
+from lfdash.targets.offered import Offer, Offered
 from lfdash.targets.target import Target
-from lfdash.ui.shared.text import language, listed, lookup, t
+from lfdash.ui.shared.text import language, listed, lookup, markdown_safe, t
 
+LITERAL = re.compile(r"^[^=]*=(\s*~|.*\$)")  # NAME=value that a shell would read as something else
+MINUTES = re.compile(r"(\d+):\d{1,2}")  # MINUTES:SECONDS (sbatch, --time), where many mean hours
+HELD = "\ue000"  # the place of a value
 SHOWN = ("llamafactory", "torch", "transformers")  # packages that are named
 CLOCK_S = 5.0  # from which difference on a clock is said to be wrong
 
@@ -100,12 +106,40 @@ def lacking(target: Target, offer: Offer) -> Iterator[str]:
         yield f"{label('memory')}: {target.memory} > {t('units.gib', n=gib(offer.memory_mb))}"
 
 
+def problem_markdown(problem: Problem) -> str:
+    """The same in Markdown, its value as code: so it can be copied, since nothing that is not seen is put into it."""
+    value = " ".join(str(problem.params.get("value", "")).split())
+    if not value:
+        return markdown_safe(problem_text(problem))
+    told = problem_text(replace(problem, params={**problem.params, "value": HELD}))
+    fence = "`" * (max(map(len, re.findall("`+", value)), default=0) + 1)
+    return markdown_safe(told).replace(HELD, f"{fence} {value} {fence}")
+
+
 def problem_text(problem: Problem) -> str:
     """What is wrong with a field of the dialog, by its value, and what would be right."""
     params = {name: str(value) for name, value in problem.params.items()}
     if "other" in params:
         params |= {"key": label(params["key"]), "other": label(params["other"])}
+    if problem.code == "target_path" and params.get("key") in ("cli", "python", "slurm_conf", "token_file"):
+        return t(f"targets.wrong_path_{params['key']}", **params)
     return t(f"targets.wrong_{problem.code.removeprefix('target_')}", **params)
+
+
+def field_warnings(name: str, text: str, offered: Offered | None) -> Iterator[str]:
+    """What is to be told of a value that can be saved all the same. offered: what the cluster has, None where nobody
+    knows."""
+    text = text.strip()
+    if name == "partition" and text and offered is not None and offered.offers:
+        known_ones = [one.name for one in offered.offers]
+        if text not in known_ones:
+            yield t("targets.no_partition", value=text, known=", ".join(known_ones))
+    if name == "env":
+        literal = [line.partition("=")[0].strip() for line in text.splitlines() if LITERAL.search(line)]
+        if literal:
+            yield t("targets.env_literal", names=", ".join(literal))
+    if name == "time_limit" and (short := MINUTES.fullmatch(text)):
+        yield t("targets.time_minutes", value=text, minutes=str(int(short[1])))
 
 
 def step_words(step: Step) -> str:
@@ -117,10 +151,10 @@ def step_words(step: Step) -> str:
 
 
 def failure_words(failure: Failure) -> str:
-    """Why a test found nothing."""
+    """Why a test found nothing, as far as the file says, which anybody may have written."""
     code = failure.code if lookup_in(DEFAULT_LANGUAGE, "target_test", f"why_{failure.code}") else "failed"
-    params = {"reason": "?", **{name: str(value) for name, value in failure.params.items()}}
-    return t(f"target_test.why_{code}", **params)
+    named = {name: "?" for _, name, _, _ in Formatter().parse(str(lookup("target_test", f"why_{code}"))) if name}
+    return t(f"target_test.why_{code}", **named | {name: str(value) for name, value in failure.params.items()})
 
 
 def gpu_words(gpus: tuple[TargetGpu, ...]) -> str:
@@ -178,8 +212,10 @@ def warnings(target: Target, facts: TargetFacts) -> Iterator[str]:
         yield t("target_test.warn_environment", reason=facts.error or "?")
     elif "llamafactory" not in facts.packages:
         yield t("target_test.warn_llamafactory", cli=facts.cli or "?")
-    if facts.locks and facts.locks != "seen":
+    if facts.locks == "unseen":
         yield t("target_test.warn_locks")
+    elif facts.locks != "seen":
+        yield t("target_test.warn_locks_unknown", reason=facts.locks or "?")
     if facts.clock and (facts.clock[0] > CLOCK_S or facts.clock[1] < -CLOCK_S):
         yield t("target_test.warn_clock")
     if usual_gpus(target) and facts.gpus == ():

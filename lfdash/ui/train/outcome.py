@@ -16,7 +16,7 @@ from lfdash.jobs.kinds import JobKind, named
 from lfdash.jobs.secret_arguments import hide
 from lfdash.locales import pair_in
 from lfdash.runs.diagnose import Diagnosis
-from lfdash.runs.record import STOPPABLE, TERMINAL, RunState
+from lfdash.runs.record import NO_HEART, STOPPABLE, TERMINAL, RunState
 from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView, Stall
 from lfdash.ui.form.problems import fix_words
@@ -29,6 +29,7 @@ from lfdash.ui.shared.scheduled_words import (
     is_silent,
     pending_words,
     place_words,
+    scheduler_name,
     state_help,
     was_words,
 )
@@ -39,7 +40,7 @@ from lfdash.ui.train import memory
 def draw_outcome(form: Form, view: RunView) -> None:
     """What a run that is over (or stopping) has to say, in one box."""
     if view.unseen:
-        where = {"target": view.target} if view.target else {}
+        where = {"target": markdown_safe(view.target)} if view.target else {}
         key = "scheduled.unseen" if view.target else "ui.unseen"
         st.warning(t(key, reason=markdown_safe(view.unseen), **where), icon=":material/visibility_off:")
     elif view.spoiled and view.error:
@@ -98,6 +99,9 @@ def draw_place(view: RunView) -> None:
     """Where a run on a cluster goes on, and that its scheduler says nothing of it."""
     if is_silent(view):
         st.caption(f":material/visibility_off: {t('scheduled.silent_words', target=markdown_safe(view.target))}")
+    elif view.scheduled is not None and view.scheduled.reason == NO_HEART:
+        words = t("scheduled.no_heart", by=scheduler_name(view.scheduled.by), word=view.scheduled.word)
+        st.warning(markdown_safe(words), icon=":material/visibility_off:")
     elif view.target and not view.pending:
         st.caption(f":material/dns: {markdown_safe(place_words(view))}", help=markdown_safe(state_help(view)) or None)
 

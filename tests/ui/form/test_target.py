@@ -135,11 +135,18 @@ def test_a_chosen_target_stays_with_another_preset_which_is_not_fitted_to_this_m
 def test_a_target_that_is_gone_is_a_problem_with_a_way_out(lab: Services) -> None:
     app = opened()
     on(app, "lab")
-    assert lab.registry.targets.remove("lab") is None
+    assert lab.registry.targets.remove("lab", lab.registry.targets.read().rows["lab"]) is None
     pages.good(app.run())
     assert FIELD in fields(app), "what it holds is still to be seen"
     assert any("lab" in str(item.value) and "targets" in str(item.value) for item in app.sidebar.markdown)
     assert app.session_state[FIELD] == "lab"
+
+
+def test_the_name_of_a_target_in_a_file_is_no_markdown(lab: Services) -> None:
+    app = opened()
+    on(app, "![x](http://else.where/y)")
+    assert [button.key for button in app.button if "![x](" in str(button.help)] == []
+    assert "else.where" in str(app.button(key="start").help)
 
 
 def test_start_is_possible_where_only_the_target_can(lab: Services) -> None:
@@ -288,7 +295,7 @@ def test_an_evaluation_of_a_run_is_to_run_where_that_did(lab: Services) -> None:
     assert isinstance(job, JobConfig) and job.target == "lab"
     chat = job_for_run(lab, SERVING, view)
     assert isinstance(chat, JobConfig) and chat.target == ""
-    assert lab.registry.targets.remove("lab") is None
+    assert lab.registry.targets.remove("lab", lab.registry.targets.read().rows["lab"]) is None
     gone = job_for_run(lab, EVALUATING, view)
     assert isinstance(gone, JobConfig) and gone.target == ""
 

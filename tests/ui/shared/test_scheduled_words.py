@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lfdash import locales
+from lfdash.engine import scheduled_words as engine_words
 from lfdash.runs.record import WAITS, Attempt, Exit, RunRecord, RunState, Scheduled
 from lfdash.runs.summary_cache import UNKNOWN
 from lfdash.runs.table import BADGES, badges_of
@@ -33,6 +34,12 @@ def test_a_run_that_waits_there_says_so_why_and_until_when() -> None:
     assert t("scheduled.why_none") in unknown and "1970" not in unknown
 
 
+@pytest.mark.parametrize("starts", [1e30, float("inf"), -1e30])
+def test_a_time_that_is_none_is_not_told(starts: float) -> None:
+    said = words.pending_words(replace(WAITING, scheduled=replace(SAID, starts=starts)))
+    assert t("scheduled.why_resources") in said and t("scheduled.starts", when="")[:10] not in said
+
+
 @pytest.mark.parametrize(("reason", "code"), [
     ("Priority", "priority"), ("(Priority)", "priority"), ("PartitionTimeLimit", "partition_limit"),
     ("PartitionDown", "partition_down"), ("ReqNodeNotAvail, Reserved for maintenance", "nodes_down"),
@@ -41,15 +48,15 @@ def test_a_run_that_waits_there_says_so_why_and_until_when() -> None:
     ("None", "none"),
 ])
 def test_a_reason_of_slurm_is_a_sentence(reason: str, code: str) -> None:
-    assert words.reason_words(replace(SAID, reason=reason)) == t(f"scheduled.why_{code}")
+    assert engine_words.reason_in("en", reason) == t(f"scheduled.why_{code}")
 
 
 def test_a_reason_that_nobody_knows_is_shown_as_it_is() -> None:
-    assert words.reason_words(replace(SAID, reason="SomethingNew")) == t("scheduled.why_other", reason="SomethingNew")
+    assert engine_words.reason_in("en", "SomethingNew") == t("scheduled.why_other", reason="SomethingNew")
 
 
 def test_every_reason_has_a_text() -> None:
-    assert all(locales.lookup("en", "scheduled", f"why_{code}") for _, code in words.REASONS)
+    assert all(locales.lookup("en", "scheduled", f"why_{code}") for _, code in engine_words.REASONS)
 
 
 @pytest.mark.parametrize("word", sorted(WAITS))
@@ -92,7 +99,7 @@ def test_where_it_is_as_far_as_somebody_tells() -> None:
 
 
 def test_a_scheduler_that_says_nothing_for_a_while_is_told() -> None:
-    silent = replace(RUNNING, scheduled=None, progress=replace(RUNNING.progress, elapsed_s=words.SILENT_S + 1))
+    silent = replace(RUNNING, scheduled=None, progress=replace(RUNNING.progress, elapsed_s=engine_words.SILENT_S + 1))
     assert words.is_silent(silent)
     assert not words.is_silent(replace(silent, progress=replace(RUNNING.progress, elapsed_s=5.0))), "not asked yet"
     assert not words.is_silent(replace(silent, unseen="no answer")), "told as such"

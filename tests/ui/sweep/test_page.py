@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -227,6 +228,20 @@ def test_a_sweep_on_a_target_that_nobody_here_has_used_waits_and_says_so(
     assert told not in words(visit(view.id))
     monkeypatch.setattr(Sweeps, "waits_for_user", lambda _self, found: found.id == view.id)
     assert told in words(visit(view.id))
+
+
+def test_a_sweep_whose_target_is_gone_or_broken_says_that(sweeps: Sweeps) -> None:
+    """*Go on*, which the other words ask for, would change nothing."""
+    found = add_sweep(sweeps, GRID, ENDS[:5])
+    view = replace(found, state="going", job=found.job.on("lab"))
+    path = sweeps.services.registry.targets.path
+    for text, code in (("", "target_unknown"), ('[target.lab]\nkind = "slurm"\ncpus = 0\n', "target_broken")):
+        path.write_text(text)
+        refused = sweeps.refused(view)
+        assert refused is not None and refused.code == code and not sweeps.waits_for_user(view)
+    path.write_text('[target.lab]\nkind = "slurm"\n')
+    assert sweeps.waits_for_user(view) and sweeps.refused(view) is None
+    assert sweeps.refused(replace(view, state="stopped")) is None
 
 
 def test_a_sweep_that_was_refused_says_why_it_waits(sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:

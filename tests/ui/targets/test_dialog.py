@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from lfdash.launchers import table
 from lfdash.launchers.target_probe import Seen
 from lfdash.locales import available
 from lfdash.outcomes import Problem
+from lfdash.runs.record import RunState
 from lfdash.targets import fields
 from lfdash.targets.fields import FIELDS
 from lfdash.targets.offered import Offer, Offered
@@ -87,7 +90,7 @@ def test_a_target_is_made_in_a_workspace_that_has_none(services: Services) -> No
     fill(app, "name", "lab")
     fill(app, "gpus", "many")
     fill(app, "time_limit", "1:00:00")
-    assert "'many' is not possible. Enter a whole number from 0 to 1024." in said(app)
+    assert "` 'many' ` is not possible. Enter a whole number from 0 to 1024." in said(app)
     click(app, "target_save")
     assert not services.registry.targets.read().rows
     fill(app, "gpus", "2")
@@ -141,12 +144,12 @@ def test_removing_asks_first_and_forgets_the_test(services: Services) -> None:
     services.target_tests.files.save(LAB, time.time(), REPORT, None)
     app = opened()
     click(app, "target_remove_lab")
-    click(app, "target_remove_no")
+    click(app, "targets_sure_no")
     assert services.registry.targets.read().rows
     time.sleep(0.7)  # the next click is none of a double one
     click(app, "target_remove_lab")
     assert "Remove “lab”?" in said(app)
-    click(app, "target_remove_yes")
+    click(app, "targets_sure_yes")
     assert not services.registry.targets.read().rows and services.target_tests.last("lab") is None
 
 
@@ -160,8 +163,69 @@ def test_rows_that_cannot_be_used_are_shown_with_their_line_and_stay(services: S
     click(app, "target_save")
     assert services.registry.targets.path.read_text() == text.replace('"slurm"\n', '"slurm"\ngpus = 1\n', 1)
     click(app, "target_broken_remove_0")
-    click(app, "target_remove_yes")
+    click(app, "targets_sure_yes")
     assert "old" not in services.registry.targets.path.read_text() and "lab" in services.registry.targets.read().rows
+
+
+def test_a_row_that_was_corrected_meanwhile_is_not_removed(services: Services) -> None:
+    path = services.registry.targets.path
+    path.write_text('[target.lab]\nkind = "slurm"\ngpus = "two"\n')
+    app = opened()
+    click(app, "target_broken_remove_0")
+    path.write_text('[target.lab]\nkind = "slurm"\ngpus = 2\n')  # by hand, or in another dashboard
+    click(app, "targets_sure_yes")
+    assert services.registry.targets.read().rows == {"lab": Target("lab", "slurm", gpus=2)}
+    assert "was changed elsewhere" in said(app)
+
+
+def test_removing_tells_of_runs_whatever_the_row_says_now(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that cannot be used, or is of another kind than the launcher that its runs have."""
+    runs = [("lab", RunState.RUNNING), ("lab", RunState.QUEUED), ("lab", RunState.HELD), ("", RunState.RUNNING)]
+    views = [SimpleNamespace(target=target, state=state) for target, state in runs]
+    monkeypatch.setattr(services.registry, "snapshot", lambda: views)
+    for row, key in (('kind = "slurm"\ngpus = "x"', "target_broken_remove_0"), ('kind = "slurm"', "target_remove_lab")):
+        services.registry.targets.path.write_text(f"[target.lab]\n{row}\n")
+        app = opened()
+        click(app, key)
+        assert "Runs on it that are not over: 1." in said(app), "those that wait here do not go on"
+        assert "wait for it: 2." in said(app)
+        time.sleep(0.7)  # the next click is none of a double one
+
+
+@pytest.mark.parametrize("name", ["yes", "no", "sure", "save", "broken_0"])
+def test_every_name_of_a_target_can_stand_beside_the_question(services: Services, name: str) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    assert services.registry.targets.put(replace(LAB, name=name), None) is None
+    app = opened()
+    click(app, "target_remove_lab")
+    click(app, "targets_sure_yes")
+    assert list(services.registry.targets.read().rows) == [name]
+
+
+@pytest.mark.parametrize("result", [
+    {"failure": {"code": "unseen", "params": {}}}, {"failure": {"code": "ended", "params": {"word": [1]}}},
+    {"time": -1e308, "failure": None},
+    {"report": {"torch": {"cuda": True, "gpus": [{"name": "A", "memory": 1}]}, "memory": 1, "disk": 1}},
+])
+def test_a_result_that_somebody_else_has_written_breaks_no_page(services: Services, result: dict[str, Any]) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    path = services.target_tests.files.path("lab")
+    path.parent.mkdir(parents=True)
+    text = json.dumps({"time": 1.0, "row": {}, **result})
+    path.write_text(text.replace('memory": 1', f'memory": 1{"0" * 400}').replace('disk": 1', f'disk": 1{"0" * 400}'))
+    assert "Tested" in said(opened())
+
+
+def test_the_name_of_a_row_is_shown_as_it_is(services: Services) -> None:
+    """Whoever has written the file may have given it one that is a picture of another server's."""
+    services.registry.targets.path.write_text('[target."![a](http://else.where/x)"]\nkind = "slurm"\n')
+    app = opened()
+    click(app, "target_broken_remove_0")
+    click(app, "targets_sure_yes")
+    assert services.registry.targets.read().broken == ()
+    assert [item.value for item in app.success if "![" in item.value.replace("\\[", "")] == [] and len(app.success) == 1
 
 
 def test_a_file_that_cannot_be_read_is_not_written(services: Services) -> None:
@@ -173,13 +237,30 @@ def test_a_file_that_cannot_be_read_is_not_written(services: Services) -> None:
 
 def test_what_a_test_found_is_shown_with_what_is_wrong(services: Services) -> None:
     assert services.registry.targets.put(LAB, None) is None
-    services.target_tests.files.save(LAB, time.time() - 60, REPORT, None)
+    services.target_tests.files.save(LAB, 86399.0, REPORT, None)
     told = said(opened())
-    assert "Tested 60 s ago: n1 · llamafactory 0.9.5 · torch 2.9 · 2 × A100 | x (80 GiB)" in told
+    assert "Tested 1970-01-01 23:59:59: n1 · llamafactory 0.9.5 · torch 2.9 · 2 × A100 | x (80 GiB)" in told
     assert "Locks are not shared" in told and "The clocks differ" in told and "test it again" not in told
     changed = replace(LAB, partition="cpu")
     assert services.registry.targets.put(changed, LAB) is None
     assert "test it again" in said(opened())
+
+
+def test_a_result_that_cannot_be_read_is_not_called_none(services: Services) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    assert "Not tested yet" in said(opened())
+    path = services.target_tests.files.path("lab")
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    told = said(opened())
+    assert "Not tested yet" not in told and "cannot be read. Test it again" in told
+
+
+def test_locks_of_which_nothing_is_known_are_not_called_missing(services: Services) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    services.target_tests.files.save(LAB, time.time(), {**REPORT, "locks": "Input/output error"}, None)
+    told = said(opened())
+    assert "Locks are not shared" not in told and "is not known (Input/output error)" in told
 
 
 @pytest.mark.parametrize("language", available())
@@ -200,7 +281,8 @@ def test_every_word_is_there(services: Services, language: str) -> None:
 
 
 def test_every_problem_of_a_field_has_a_text() -> None:
-    source = Path(fields.__file__).read_text(encoding="utf-8") + "target_name target_kinds target_both target_table"
+    source = Path(fields.__file__).read_text(encoding="utf-8")
+    source += " target_name target_kinds target_both target_table target_extra_field"
     codes = {word.strip('"\'(),') for word in source.split() if word.strip('"\'(),').startswith("target_")}
     params = {"value": "v", "least": "1", "most": "2", "choices": "c", "key": "cpus", "other": "gpus", "line": "1"}
     for code in codes:
@@ -242,7 +324,7 @@ def test_what_a_ray_cluster_has_is_told_and_what_no_node_has(
     assert whole + "nodes without a job: 1 of 2" in said(app) and "No node has" not in said(app)
     big = replace(POOL, gpus=16, cpus=65, memory="600G")
     assert services.registry.targets.put(big, POOL) is None
-    wanted = "GPUs of a node: 16 > 8, CPUs of a node: 65 > 64, Main memory of a node: 600G > 512 GiB"
+    wanted = "GPUs per node: 16 > 8, CPUs per node: 65 > 64, Memory per node: 600G > 512 GiB"
     assert wanted in said(opened())
     app = opened()
     click(app, "target_edit_pool")
@@ -284,7 +366,7 @@ def test_what_belongs_together_stands_together(services: Services) -> None:
     app = opened()
     click(app, "targets_new_slurm")
     held = {str(box.label): str(box.placeholder) for box in app.text_input}
-    assert held["GPUs of a node"] == "1; enter 0 for none"
+    assert held["GPUs per node"] == "1; enter 0 for none"
 
 
 def test_a_new_target_is_offered_to_the_form(services: Services) -> None:
@@ -309,3 +391,27 @@ def test_a_target_that_is_changed_is_not_offered(services: Services) -> None:
     click(app, "target_edit_lab")
     click(app, "target_save")
     assert keys.KIND not in app.session_state and "targets_use" not in {button.key for button in app.button}
+
+
+def test_what_is_wrong_can_be_copied(services: Services) -> None:
+    """Nothing that is not seen stands in it."""
+    app = opened()
+    click(app, "targets_new_slurm")
+    fill(app, "name", "lab")
+    app.session_state["targets.open_expert"] = True
+    pages.good(app.run())
+    fill(app, "extra", "#SBATCH --partition=short")
+    assert "` --partition=short `: this option has a field here: “Partition”." in said(app)
+    assert words.problem_markdown(Problem("x", "target_time", {"value": "a``b"})).startswith("``` a``b ``` is not")
+
+
+def test_a_value_that_may_mean_something_else_is_told_at_its_field() -> None:
+    assert [*words.field_warnings("time_limit", "48:00", None)] == [
+        "48:00 is minutes and seconds for Slurm: 48 min. For hours enter 48:00:00."
+    ]
+    assert not [*words.field_warnings("time_limit", "4:00:00", None), *words.field_warnings("partition", "x", None)]
+    (told,) = words.field_warnings("partition", "gpuu", OFFERED)
+    assert "no partition “gpuu”" in told and "gpu, cpu" in told
+    assert not [*words.field_warnings("partition", "gpu", OFFERED)]
+    (told,) = words.field_warnings("env", "A=/x:$A\nHOME=~/x\nB=a~b\nC=1", None)
+    assert "stay in A, HOME." in told

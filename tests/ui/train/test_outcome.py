@@ -121,6 +121,13 @@ def test_a_run_that_cannot_be_read_says_so_and_why(services: Services) -> None:
     assert t("ui.unseen", reason="Input/output error") in words
 
 
+def test_the_name_of_a_target_is_no_markdown(services: Services) -> None:
+    """It is what the run's folder says, which may be somebody else's."""
+    record = replace(record_for(plan_for(services.registry.workspace)), launcher="slurm:![x](http://else.where/y)")
+    words = show(services, state=RunState.RUNNING, unseen="no answer", record=record)
+    assert "no answer. The page" in words and "scheduler of ![x](http" not in words
+
+
 def test_a_live_run_whose_record_is_spoiled_says_so(services: Services) -> None:
     words = show(services, state=RunState.RUNNING, error="run.json is torn.")
     assert t("ui.record_spoiled", reason="run.json is torn.") in words
