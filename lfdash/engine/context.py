@@ -112,7 +112,7 @@ def target_problem(services: Services, job: JobConfig) -> Problem | None:
     field_id = f"{job.kind}.{TARGET}"
     if found.code == "target_unknown":
         known = ", ".join(services.registry.targets.read().rows) or "–"
-        return Problem(field_id, "target_gone", {**found.params, "value": name, "known": known}, fix={field_id: None})
+        return Problem(field_id, "target_gone", {**found.params, "value": name, "known": known})
     reasons = services.registry.targets.read().problems
     own = [one for one in reasons if one.params.get("target", name) == name]
     return replace(own[0], field=field_id) if own else Problem(field_id, "target_unread", found.params)

@@ -53,7 +53,7 @@ def why_not_resumed(view: RunView) -> Refused | None:
     if view.state is RunState.SUCCEEDED:  # LLaMA-Factory would train a step more, and overwrite what it has saved
         return Refused("resume_finished")
     if not view.saved.checkpoints:
-        return Refused("resume_no_checkpoint")
+        return Refused("resume_never_began" if view.never_began else "resume_no_checkpoint")
     return None if stored(view) else Refused("no_configuration")
 
 

@@ -6,13 +6,28 @@ from typing import Protocol, runtime_checkable
 
 from lfdash.engine.services import Services
 from lfdash.engine.words import span_in
+from lfdash.files import look_json
 from lfdash.launchers.slurm_accounts import Account
 from lfdash.launchers.table import is_target
+from lfdash.launchers.watching import JOB
 from lfdash.locales import in_language
 from lfdash.runs.record import TERMINAL, Handle
 from lfdash.runs.view import RunView
 
 GIB = 1 << 30
+
+
+def place_of(view: RunView) -> tuple[str, str]:
+    """The number of the job that a run's newest attempt was to its scheduler, and the (first) node that it ran on, as
+    its folder tells them; "" for each that is not known."""
+    if view.record is None or not is_target(view.record.launcher):
+        return "", ""
+    control = view.paths.attempt(view.attempt)
+    try:
+        job, host = look_json(control.root / JOB).get("id"), look_json(control.child).get("host")
+    except OSError:
+        return "", ""
+    return job if isinstance(job, str) else "", host if isinstance(host, str) else ""
 
 
 @runtime_checkable

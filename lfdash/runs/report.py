@@ -8,6 +8,7 @@ import json
 import platform
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lfdash.runs.console import last_lines
@@ -18,6 +19,8 @@ from lfdash.runs.view import RunView
 
 CONSOLE_END = 1 << 20  # bytes of the console log that a bundle holds
 SMALL = 1 << 18  # bytes of any other file
+# what a scheduler says of a job is another cause where nothing of it was begun
+UNBEGUN = {"slurm_ended": "slurm_unbegun", "ray_ended": "ray_unbegun"}
 
 
 def explain(view: RunView) -> Diagnosis | None:
@@ -28,7 +31,10 @@ def explain(view: RunView) -> Diagnosis | None:
         printed = last_lines(log, view.paths.attempt(view.attempt).console_start() if own else 0)
     except OSError:  # its error line is known all the same
         printed = []
-    return diagnose(printed, view.exit_code, view.error)
+    found = diagnose(printed, view.exit_code, view.error)
+    if found is not None and view.never_began and found.id in UNBEGUN:
+        return replace(found, id=UNBEGUN[found.id])
+    return found
 
 
 def bundle(view: RunView, packages: Mapping[str, str], redact: Callable[[str], str]) -> bytes:

@@ -151,6 +151,14 @@ class RunView:
         return self.state is RunState.STARTING and self.scheduled is not None and self.scheduled.waits
 
     @property
+    def never_began(self) -> bool:
+        """Whether its newest attempt is over, and the scheduler that it was given to has begun nothing of it: the
+        launcher then tells an end without a start."""
+        end = self.record.last.exit if self.record is not None else None
+        ended = end is not None and end.code is None and end.started is None
+        return bool(self.target) and self.state in (RunState.STOPPED, RunState.FAILED) and ended
+
+    @property
     def kind(self) -> str:
         """The name of its kind of job."""
         return self.record.kind if self.record else self.plain_kind

@@ -33,11 +33,35 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     end_runs(tmp_path / "ws")
 
 
-def test_the_preview_stays_open_when_a_run_ends(browser: Browser, served: Server) -> None:
-    page: Page = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US").new_page()
-    page.goto(served.url)
-    expect(page.locator(f'{STATE}[data-state="RUNNING"]')).to_be_visible(timeout=60_000)
+@pytest.fixture
+def page(browser: Browser, served: Server) -> Iterator[Page]:
+    """A tab that shows the run."""
+    tab: Page = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US").new_page()
+    tab.goto(served.url)
+    expect(tab.locator(f'{STATE}[data-state="RUNNING"]')).to_be_visible(timeout=60_000)
+    drawn(tab)
+    yield tab
+    tab.context.close()
+
+
+@pytest.mark.parametrize("opener", ["targets_open", "sweep", "alerts_open"])
+def test_a_closed_dialog_leaves_the_buttons_of_a_run_that_has_ended_meanwhile(page: Page, opener: str) -> None:
+    expect(page.locator(".st-key-stop button").first).to_be_visible()
+    page.click(f".st-key-{opener} button")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
     drawn(page)
+    assert lfdash("stop", "live").code == 0
+    expect(page.locator(f'{STATE}[data-state="STOPPED"]')).to_be_attached(timeout=60_000)
+    drawn(page)
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".st-key-stop")).to_have_count(0)
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+
+
+def test_the_preview_stays_open_when_a_run_ends(page: Page) -> None:
     page.click(".st-key-preview button")
     preview = page.get_by_role("dialog")
     expect(preview.get_by_text("Command").first).to_be_visible()
@@ -52,4 +76,4 @@ def test_the_preview_stays_open_when_a_run_ends(browser: Browser, served: Server
     page.locator(".st-key-curves-tab, .st-key-head").first.click()
     drawn(page)
     expect(preview).to_have_count(0)
-    page.context.close()
+    expect(page.locator(".st-key-stop")).to_have_count(0)

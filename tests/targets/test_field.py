@@ -85,7 +85,7 @@ def test_a_target_that_is_gone_is_told_with_what_to_do(services: Services) -> No
     assert problems(services, on_lab()) == {}
     assert services.registry.targets.remove("lab", services.registry.targets.read().rows["lab"]) is None
     found = problems(services, on_lab())["target_gone"]
-    assert (found.field, found.level, found.fix) == ("train.target", "error", {"train.target": None})
+    assert (found.field, found.level, found.fix) == ("train.target", "error", None)  # where is the user's to say
     assert found.params["value"] == "lab" and found.params["known"] == "–"
 
 

@@ -18,6 +18,7 @@ from lfdash.outcomes import Refused
 from lfdash.runs.plan import ARGS_FILE
 from lfdash.targets.target import Target
 from lfdash.ui.form.state import Form
+from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import label, markdown_safe, problem_markdown, t
 
@@ -39,7 +40,7 @@ def take_id(form: Form) -> str:
 
 def show(form: Form, on_close: Callable[[], None]) -> None:
     """Opens the preview of the form as it is. on_close: called when somebody closes it."""
-    st.dialog(t("ui.preview_title"), width="large", on_dismiss=on_close)(draw)(form)
+    dialogs.show(t("ui.preview_title"), on_close, draw, form)
 
 
 def draw(form: Form) -> None:

@@ -39,6 +39,9 @@ def draw_problem(form: Form, key: str, problem: Problem) -> None:
                 args=(form, dict(problem.fix)),
                 help=t("ui.fix_help", changes=fix_words(problem.fix)),
             )
+        elif problem.code == "target_gone" and problem.field:
+            # another place to run at costs money, or takes a login node: it is shown where that is chosen
+            st.button(t("ui.fix"), key=key, on_click=show, args=(problem.field,), help=t("target.choose_help"))
     st.markdown(problem_markdown(problem, below=True))
     command = problem.params.get(COMMAND)
     if command:

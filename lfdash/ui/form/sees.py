@@ -16,6 +16,7 @@ from lfdash.llamafactory.sees import Sample, Seen, Side
 from lfdash.outcomes import Refused
 from lfdash.ui.form import sees_html
 from lfdash.ui.form.state import Form
+from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, t
 
@@ -38,7 +39,7 @@ def why_not(form: Form) -> str:
 
 def show(form: Form, on_close: Callable[[], None]) -> None:
     """Opens the dialog for the form as it is. on_close: called when somebody closes it."""
-    st.dialog(t("ui.sees"), width="large", on_dismiss=on_close)(draw)(form, {}, "form")
+    dialogs.show(t("ui.sees"), on_close, draw, form, {}, "form")
 
 
 def draw_part(form: Form, directory: str, dataset: str, stage: str) -> None:

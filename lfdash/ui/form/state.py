@@ -313,6 +313,13 @@ class Form(HeldForm):
             st.rerun()  # a field of another group has become right or wrong
         st.rerun([fragment, *FOLLOWERS, *([SAYS] if self.kind.starts_from == "model" else [])])
 
+    def choose_target(self, name: str) -> None:
+        """Chooses where the job runs, from elsewhere than the form."""
+        with self.replacing("targets.by_use", name=name):
+            st.session_state[self.target_key] = name
+            self.fit_to_target()
+        draft.save(self)
+
     def fit_to_target(self) -> None:
         """Another place was chosen: what the one before had decided is as the form was filled, and what the new one
         decides is said."""

@@ -137,12 +137,13 @@ def wish_sees() -> None:
 def draw_dialogs(form: Form) -> None:
     """The dialog that is open, at each drawing until somebody closes it. Streamlit has one at a time: the first of
     those that are wished for, and the others are closed."""
+    use = None if form.kind.serves else partial(use_target, form)
     shown = {
         dialogs.ALERTS: lambda: None,  # drawn with the head of the page
         dialogs.SWEEP: lambda: sweep.draw_dialog(form),
         dialogs.PREVIEW: lambda: preview.show(form, on_close=partial(close, dialogs.PREVIEW)),
         dialogs.SEES: lambda: sees.show(form, on_close=partial(close, dialogs.SEES)),
-        dialogs.TARGETS: lambda: targets.draw_dialog(form.services),
+        dialogs.TARGETS: lambda: targets.draw_dialog(form.services, use),
         dialogs.MEMORY: lambda: memory_dialog.show(form, on_close=partial(close, dialogs.MEMORY)),
     }
     wished = [key for key in shown if key in st.session_state]
@@ -150,6 +151,13 @@ def draw_dialogs(form: Form) -> None:
         close(key)
     if wished:
         shown[wished[0]]()
+
+
+def use_target(form: Form, name: str) -> None:
+    """The target that was just made is chosen for the form."""
+    form.choose_target(name)
+    target_keys.close()
+    st.rerun()
 
 
 def close(key: str) -> None:

@@ -17,7 +17,7 @@ from lfdash.memory.simulated import NOT_SHOWN
 from lfdash.outcomes import Refused
 from lfdash.ui.form.state import Form
 from lfdash.ui.launch import memory, memory_cards, memory_fit, memory_run
-from lfdash.ui.shared import charts, keyed
+from lfdash.ui.shared import charts, dialogs, keyed
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.text import markdown_safe, t
 
@@ -29,7 +29,7 @@ ROW_PX, AXIS_PX = 21, 60  # of a term, and of what stands below them
 
 def show(form: Form, on_close: Callable[[], None]) -> None:
     """Opens the dialog for the form as it is. on_close: called when somebody closes it."""
-    st.dialog(t("memory.title"), width="large", icon=":material/memory:", on_dismiss=on_close)(draw)(form)
+    dialogs.show(t("memory.title"), on_close, draw, form, icon=":material/memory:")
 
 
 def draw(form: Form) -> None:

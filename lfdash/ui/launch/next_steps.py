@@ -184,8 +184,9 @@ def draw_resume(form: Form, view: RunView, place: str) -> None:
         if reason:
             return
         steps = sorted(view.saved.checkpoints, reverse=True)
+        key = preset_newest(view, steps, place)
         step = keyed.select(
-            t("ui.resume_from"), steps, key=f"resume.step.{place}", page=form.page, empty=False,
+            t("ui.resume_from"), steps, key=key, page=form.page, empty=False,
             word=lambda n: t("ui.step_n", step=n),
         )
         reached = view.progress.step or step
@@ -194,6 +195,19 @@ def draw_resume(form: Form, view: RunView, place: str) -> None:
             t("ui.resume_yes"), key=f"resume_{place}", type="primary", on_click=resume,
             args=(form, view.run_id, step),
         )
+
+
+def preset_newest(view: RunView, steps: list[int], place: str) -> str:
+    """The session key of the checkpoint that is resumed from; preset to the newest until another is chosen.
+
+    A choice is one among the checkpoints of an attempt: kept for the next one, it would throw away what that trained.
+    steps: those of the checkpoints, the newest first. place: as for `draw_resume`.
+    """
+    key, about = f"resume.step.{place}", f"resume.about.{place}"
+    offered = (view.run_id, view.attempt, steps)
+    if st.session_state.get(about) != offered:
+        st.session_state[key], st.session_state[about] = steps[0], offered
+    return key
 
 
 def draw_more(form: Form, view: RunView, place: str) -> None:

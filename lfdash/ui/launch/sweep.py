@@ -68,7 +68,7 @@ def draw_made() -> None:
 def draw_dialog(form: Form) -> None:
     """The dialog, while it is open."""
     if dialogs.SWEEP in st.session_state:
-        st.dialog(t("sweep.title"), width="large", icon=":material/tune:", on_dismiss=close)(draw)(form)
+        dialogs.show(t("sweep.title"), close, draw, form, icon=":material/tune:")
 
 
 def names_of(job: JobConfig) -> list[str]:
@@ -102,6 +102,7 @@ def draw(form: Form) -> None:
     """What the dialog shows."""
     job = form.read().job
     st.caption(t("sweep.about"))
+    st.caption(f":material/dns: {t('sweep.where', where=markdown_safe(job.target or t('target.here')))}")
     names = names_of(job)
     chosen = [name for name in st.session_state.get(FIELDS) or [] if name in names]
     if chosen != (st.session_state.get(FIELDS) or []):

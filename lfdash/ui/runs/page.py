@@ -15,7 +15,7 @@ from lfdash.runs.grouping import best_ids
 from lfdash.runs.misread import misread
 from lfdash.runs.order import MOVING, arrange
 from lfdash.runs.record import TERMINAL, RunState
-from lfdash.runs.table import TableRow
+from lfdash.runs.table import PENDING, TableRow
 from lfdash.runs.table_csv import to_csv
 from lfdash.runs.values import ARG
 from lfdash.runs.view import RunView
@@ -181,11 +181,14 @@ def in_order(rows: Sequence[TableRow]) -> list[TableRow]:
 
 
 def count_words(rows: Sequence[TableRow], shown: Sequence[TableRow], chosen: int) -> str:
-    """How many runs there are, go on, and are selected."""
-    alive = sum(row.state in (RunState.STARTING, RunState.RUNNING, RunState.STOPPING) for row in rows)
+    """How many runs there are, go on, wait in the queue of a scheduler, and are selected."""
+    pending = sum(PENDING in row.badges for row in rows)
+    alive = sum(row.state in (RunState.STARTING, RunState.RUNNING, RunState.STOPPING) for row in rows) - pending
     words = [t("ui.runs_count", shown=f"{len(shown):,}", total=f"{len(rows):,}")]
     if alive:
         words.append(t("ui.runs_alive", count=alive))
+    if pending:
+        words.append(t("ui.runs_pending", count=pending))
     if chosen:
         words.append(f"**{t('ui.runs_chosen', count=chosen)}**")
     return " · ".join(words)

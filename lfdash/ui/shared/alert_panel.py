@@ -14,7 +14,7 @@ from lfdash.engine.services import Services
 from lfdash.engine.words import span_in
 from lfdash.jobs.kinds import named
 from lfdash.runs.alerts.alert import Alert
-from lfdash.ui.shared import alert_settings, keyed, streamlit_private
+from lfdash.ui.shared import alert_settings, dialogs, keyed, streamlit_private
 from lfdash.ui.shared.alert_settings import OPEN, PAGE, SAID, TAB, close, say
 from lfdash.ui.shared.answers import SHOWN, refusal
 from lfdash.ui.shared.looks import SELDOM_S, looks
@@ -81,7 +81,7 @@ def open_dialog(tab: str = "list", rule: str = "") -> None:
 def draw_dialog(services: Services) -> None:
     """The dialog, while it is open."""
     if OPEN in st.session_state:
-        st.dialog(t("alerts.title"), width="large", icon=":material/notifications:", on_dismiss=close)(draw)(services)
+        dialogs.show(t("alerts.title"), close, draw, services, icon=":material/notifications:")
 
 
 def draw(services: Services) -> None:

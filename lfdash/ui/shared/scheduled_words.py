@@ -16,12 +16,13 @@ from lfdash.engine.scheduled_words import (
     place_in,
     scheduler_name,
 )
+from lfdash.engine.scheduler_words import place_of
 from lfdash.runs.view import RunView
-from lfdash.ui.shared.text import language, markdown_safe
+from lfdash.ui.shared.text import language, markdown_safe, t
 
 __all__ = [
     "ended_words", "handed_words", "is_silent", "own_words", "pending_words", "place_words", "scheduler_name",
-    "state_help",
+    "state_help", "was_words",
 ]
 
 
@@ -44,6 +45,16 @@ def handed_words(view: RunView) -> str:
 def place_words(view: RunView) -> str:
     """Where a run on a target is, or was; "" for one of this machine."""
     return place_in(language(), view)
+
+
+def was_words(view: RunView) -> str:
+    """Where a run on a target that is over was: what whoever asks the cluster about it is asked; "" for others, and
+    where nothing but the target is known."""
+    job, node = place_of(view)
+    if view.record is None or not (job or node):
+        return ""
+    by = scheduler_name(view.record.launcher.partition(":")[0])
+    return " · ".join(filter(None, (view.target, node, t("scheduled.job", by=by, job=job) if job else "")))
 
 
 def ended_words(view: RunView) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from lfdash.engine.services import Services
 from lfdash.targets.target import LOCAL
+from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.text import t
 from lfdash.ui.targets import edit, listing
-from lfdash.ui.targets.keys import KIND, OPEN, SAID, close, show_list
+from lfdash.ui.targets.keys import KIND, OPEN, SAID, SAVED, close, show_list
+
+Use = Callable[[str], None]
 
 
 def open_button(services: Services) -> None:
@@ -22,17 +27,23 @@ def open_button(services: Services) -> None:
         st.rerun()
 
 
-def draw_dialog(services: Services) -> None:
-    """The dialog, while it is open."""
+def draw_dialog(services: Services, use: Use | None = None) -> None:
+    """The dialog, while it is open. use: chooses a target for the form of the page; None where the form takes none."""
     if OPEN in st.session_state:
-        st.dialog(t("targets.title"), width="large", icon=":material/lan:", on_dismiss=close)(draw)(services)
+        dialogs.show(t("targets.title"), close, draw, services, use, icon=":material/lan:")
 
 
-def draw(services: Services) -> None:
-    """What the dialog shows."""
+def draw(services: Services, use: Use | None = None) -> None:
+    """What the dialog shows. use: as for `draw_dialog`."""
     said = st.session_state.pop(SAID, None)
     if said:
         {"error": st.error, "success": st.success}[said[0]](said[1])
+    new = st.session_state.get(SAVED)
+    if use is not None and new is not None and new in services.registry.targets.read().rows:
+        st.button(
+            t("targets.use"), key="targets_use", icon=":material/check:", help=t("targets.use_help", name=new),
+            on_click=use, args=(new,),
+        )
     edits = KIND in st.session_state
     with st.container(key="targets_edit" if edits else "targets_list"):  # what one has more of is not kept in the other
         if edits:

@@ -207,6 +207,8 @@ def save(services: Services) -> None:
         st.session_state[keys.REFUSED] = markdown_safe(refusal(refused))
         return
     st.session_state[SAID] = ("success", markdown_safe(t("targets.saved", name=found.name)))
+    if before is None:
+        st.session_state[keys.SAVED] = found.name
     keys.show_list()
 
 

@@ -16,6 +16,7 @@ BEFORE = "targets.before"  # the row that was opened, None for a new one
 NAME = "targets.name"
 TRIED = "targets.tried"  # whether Save was pressed: only then is told what is missing
 SAID = "targets.said"  # what the last click was answered: (kind of box, words)
+SAVED = "targets.new_name"  # of the target that was just made: it is offered to the form
 REFUSED = "targets.refused"  # why Save has changed nothing
 REMOVE = "targets.remove"  # the name of the target that is asked about
 
@@ -33,11 +34,11 @@ def close() -> None:
 
 def show_list() -> None:
     """Goes back to the list."""
-    said = st.session_state.get(SAID)
+    kept = {key: st.session_state[key] for key in (SAID, SAVED) if key in st.session_state}
     close()
     st.session_state[OPEN] = True
-    if said:
-        st.session_state[SAID] = said
+    for key, value in kept.items():
+        st.session_state[key] = value
 
 
 def edit(kind: Kind, before: Target | None = None, like: Target | None = None) -> None:

@@ -16,7 +16,7 @@ from lfdash.jobs.kinds import JobKind, named
 from lfdash.jobs.secret_arguments import hide
 from lfdash.locales import pair_in
 from lfdash.runs.diagnose import Diagnosis
-from lfdash.runs.record import NO_HEART, STOPPABLE, RunState
+from lfdash.runs.record import NO_HEART, STOPPABLE, TERMINAL, RunState
 from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView, Stall
 from lfdash.ui.form.problems import fix_words
@@ -31,6 +31,7 @@ from lfdash.ui.shared.scheduled_words import (
     place_words,
     scheduler_name,
     state_help,
+    was_words,
 )
 from lfdash.ui.shared.text import language, markdown_safe, t
 from lfdash.ui.train import memory
@@ -53,7 +54,7 @@ def draw_outcome(form: Form, view: RunView) -> None:
         else:
             by = ended_words(view)
             words = t("scheduled.stopped" if by else "ui.stopped", saved=stopped_words(view))
-            st.warning(" ".join(filter(None, (by, words))), icon=":material/stop_circle:")
+            st.warning(" ".join(filter(None, (by, unbegun_words(view) or words))), icon=":material/stop_circle:")
     elif view.state is RunState.SUCCEEDED:
         draw_success(form, view)
     elif view.state is RunState.LOST:
@@ -65,20 +66,22 @@ def draw_outcome(form: Form, view: RunView) -> None:
         if lacking and not (view.target and view.state is RunState.STARTING):
             st.caption(f":material/info: {lacking}")
     draw_scheduler(form.services, view)
-    if view.record and view.exit_code is None and view.state in (RunState.SUCCEEDED, RunState.STOPPED):
+    over = view.state in (RunState.SUCCEEDED, RunState.STOPPED) and not view.never_began
+    if view.record and view.exit_code is None and over:
         st.caption(f":material/help: {t('ui.code_unknown')}")
 
 
 def draw_scheduler(services: Services, view: RunView) -> None:
-    """Whether a run that its scheduler has ended goes on by itself, and what it took there."""
+    """Whether a run that its scheduler has ended goes on by itself; where it was, and what it took there."""
     if not view.target:
         return
     again = resumed_words(services, language(), view)
     if again:
         st.info(markdown_safe(again), icon=":material/autorenew:")
-    used = used_in(services, language(), view)
-    if used:
-        st.caption(f":material/dns: {markdown_safe(used)}")
+    over = [was_words(view), used_in(services, language(), view)] if view.state in TERMINAL else []
+    told = " · ".join(filter(None, over))
+    if told:
+        st.caption(f":material/dns: {markdown_safe(told)}")
 
 
 def draw_success(form: Form, view: RunView) -> None:
@@ -164,7 +167,9 @@ def draw_failure(form: Form, view: RunView) -> None:
     code = "?" if view.exit_code is None else view.exit_code
     cause = markdown_safe(proof) if proof else t("ui.failed_unknown")
     text = t("ui.failed", code=code, cause=cause)
-    if view.exit_code is None and not proof:
+    if view.never_began:
+        text = t("ui.failed_unbegun", target=markdown_safe(view.target), cause=cause)
+    elif view.exit_code is None and not proof:
         text = t("ui.never_started")
     full = found is not None and found.id in memory.CAUSES and form.kind.trains
     more = " ".join(markdown_safe(words) for words in memory.failure_words(services, view)) if full else ""
@@ -203,6 +208,15 @@ def explained(view: RunView) -> Diagnosis | None:
         st.session_state["monitor.explained"] = held
     cause: Diagnosis | None = held[1]
     return cause
+
+
+def unbegun_words(view: RunView) -> str:
+    """That a run was stopped before it began elsewhere, with what earlier attempts have saved; "" where it began."""
+    if not view.never_began:
+        return ""
+    some = view.saved.model is not None or view.saved.checkpoints
+    saved = saved_words(view) if some else t("outcomes.resume_never_began")
+    return t("ui.stopped_unbegun", target=markdown_safe(view.target), saved=saved)
 
 
 def stopped_words(view: RunView) -> str:

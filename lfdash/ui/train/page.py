@@ -55,6 +55,7 @@ def draw(kind: str) -> None:
         draw_shown(form, strip)
 
     body()
+    st.session_state[DRAWN_STATE] = state_of(form, view)
     reading = monitor.is_reading(services, view)
     seconds = tick_seconds(view, streamlit_private.open_tabs())
     asks = FAST_S if reading else seconds if view is None else max(seconds, SELDOM_S)
@@ -71,7 +72,6 @@ def draw_shown(form: Form, strip: st.delta_generator.DeltaGenerator) -> None:
     """Draws what changes by itself: the run that is shown."""
     view = monitor.shown(form)
     monitor.read(form.services, view)
-    st.session_state[DRAWN_STATE] = state_of(form, view)
     st.session_state[DRAWN] = monitor.marks(form.services, view, monitor.open_tab(form.kind))
     feed, wrong = monitor.feed_of(form.services, view), monitor.wrong(form.services, view)
     strip.html(strip_html(view, feed, wrong) + spoken_state(view))

@@ -28,6 +28,7 @@ from lfdash.runs.view import RunView, Saved
 from lfdash.targets.target import Target
 from lfdash.ui.form import sidebar, state
 from lfdash.ui.form.origin import PRESET_PICK
+from lfdash.ui.launch.actions import PROBLEMS
 from lfdash.ui.launch.memory import figure_words, gib
 from lfdash.ui.shared.keyed import NOTHING, ROOM
 from lfdash.ui.shared.text import markdown_safe, pair, t
@@ -297,3 +298,13 @@ def test_an_evaluation_of_a_run_is_to_run_where_that_did(lab: Services) -> None:
     assert lab.registry.targets.remove("lab", lab.registry.targets.read().rows["lab"]) is None
     gone = job_for_run(lab, EVALUATING, view)
     assert isinstance(gone, JobConfig) and gone.target == ""
+
+
+def test_a_fix_of_a_target_that_is_gone_shows_the_choice_and_chooses_nothing(services: Services) -> None:
+    app = on(opened(), "lab")
+    app.session_state[PROBLEMS] = True
+    pages.good(app.run())
+    (fix,) = [item for item in app.sidebar.button if item.help == t("target.choose_help")]
+    app.session_state["open_devices"] = False
+    pages.good(fix.click().run())
+    assert app.session_state[FIELD] == "lab" and app.session_state["open_devices"] is True

@@ -8,8 +8,9 @@ from unittest import mock
 from streamlit.testing.v1 import AppTest
 
 from lfdash.engine.services import Services
+from lfdash.launchers.fake import FakeLauncher
 from lfdash.outcomes import Problem, Refused
-from lfdash.runs.record import RunState
+from lfdash.runs.record import Handle, RunState
 from lfdash.ui.form.state import Form
 from lfdash.ui.shared.answers import SHOWN
 from lfdash.ui.shared.text import t
@@ -50,6 +51,25 @@ def test_a_run_is_resumed_from_the_checkpoint_that_is_chosen(services: Services)
     assert view is not None and (view.attempt, view.state) == (2, RunState.STARTING)
     assert view.record is not None and app.session_state[SHOWN] == "id-old"
     assert "checkpoint-20" in view.paths.training_args.read_text()
+
+
+def test_the_next_resume_offers_the_newest_checkpoint_whatever_was_chosen_before(services: Services) -> None:
+    app = visit(services, "old", state=RunState.STOPPED, steps=50, checkpoints=(20, 40))
+    pages.good(pages.widget(app, "selectbox", "resume.step.after").set_value(20).run())
+    press(app, "resume_after")
+    view = services.registry.get("id-old")
+    launcher = services.registry.launchers.default
+    assert view is not None and isinstance(launcher, FakeLauncher)
+    (view.path / "checkpoint-60").mkdir()
+    handle = Handle("id-old", 2, view.paths)
+    launcher.begin(handle)
+    assert services.registry.stop("id-old", "graceful") is None
+    launcher.end(handle, 0)
+    services.registry.refresh()
+    pages.good(app.run())
+    assert pages.widget(app, "selectbox", "resume.step.after").value == 60
+    press(app, "resume_after")
+    assert "checkpoint-60" in view.paths.training_args.read_text()
 
 
 def test_a_taken_name_offers_the_weights_and_keeps_the_form(services: Services) -> None:

@@ -88,7 +88,7 @@ def test_nothing_can_be_started_before_there_are_values(app: AppTest) -> None:
 def test_below_each_field_stands_how_several_values_are_written(app: AppTest) -> None:
     """And each of these is taken."""
     app = values(app, learning_rate="", lora_rank="", packing="", lr_scheduler_type="")
-    told = [str(item.value).replace("\\", "") for item in app.caption][1:5]
+    told = [str(item.value).replace("\\", "") for item in app.caption][2:6]
     assert told[0].startswith("for example: 1e-5, 1e-4, 1e-3 or 1e-5..1e-3 log 5 · now: 2e-3")
     for name, words in zip(("learning_rate", "lora_rank", "packing", "lr_scheduler_type"), told, strict=True):
         for example in words.partition(": ")[2].partition(" · ")[0].split(" or "):
@@ -279,3 +279,11 @@ def test_a_script_that_cannot_be_made_is_told_and_waited_for_no_longer(
 
 def told(app: AppTest) -> str:
     return "\n".join(str(item.value) for item in app.caption)
+
+
+def test_it_says_where_the_runs_go(services: Services, app: AppTest) -> None:
+    assert services.registry.targets.put(Target("lab", "slurm", gpus=0), None) is None
+    assert t("sweep.where", where=t("target.here")) in "".join(item.value for item in app.caption)
+    app.session_state["do"] = {"train.target": "lab"}
+    pages.good(app.run())
+    assert t("sweep.where", where="lab") in "".join(item.value for item in app.caption)

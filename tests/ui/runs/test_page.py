@@ -13,8 +13,11 @@ import pytest
 
 from lfdash.engine.services import Services
 from lfdash.locales import available
+from lfdash.runs.record import RunState
+from lfdash.runs.table import PENDING
 from lfdash.ui.runs import columns, filters, page, selection
 from lfdash.ui.runs.details import best_words
+from lfdash.ui.shared.text import t
 from tests.support import app as pages
 from tests.support.many import add_pointers, add_run, write_notes
 from tests.support.runs_page import button, ids, names, opened, press, select, texts, visit
@@ -174,3 +177,13 @@ def test_a_thousand_rows_are_sent_as_they_are(services: Services, monkeypatch: p
     services.registry.refresh()
     pages.good(app.run())
     assert len(made) == columns.BLOCK and "r0" in made
+
+
+def test_a_run_that_waits_on_a_cluster_is_not_said_to_run(three: Services) -> None:
+    rows = three.table.rows(three.registry.snapshot())
+    running = replace(rows[0], state=RunState.RUNNING)
+    waiting = replace(rows[1], state=RunState.STARTING, badges=(PENDING,))
+    assert page.count_words([waiting], [waiting], 0).endswith(f" · {t('ui.runs_pending', count=1)}")
+    said = page.count_words([running, waiting], [], 0)
+    assert t("ui.runs_alive", count=1) in said and t("ui.runs_pending", count=1) in said
+    assert t("ui.runs_alive", count=1) not in page.count_words([waiting], [], 0)

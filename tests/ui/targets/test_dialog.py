@@ -369,6 +369,30 @@ def test_what_belongs_together_stands_together(services: Services) -> None:
     assert held["GPUs per node"] == "1; enter 0 for none"
 
 
+def test_a_new_target_is_offered_to_the_form(services: Services) -> None:
+    app = pages.start()
+    keys_before = {button.key for button in app.button}
+    app.button(key="targets_open").click()
+    pages.good(app.run())
+    click(app, "targets_new_slurm")
+    fill(app, "name", "lab")
+    click(app, "target_save")
+    assert "targets_use" not in keys_before and services.registry.targets.read().rows.keys() == {"lab"}
+    assert app.session_state["train.target"] is None
+    click(app, "targets_use")
+    assert app.session_state["train.target"] == "lab" and keys.OPEN not in app.session_state
+
+
+def test_a_target_that_is_changed_is_not_offered(services: Services) -> None:
+    assert services.registry.targets.put(LAB, None) is None
+    app = pages.start()
+    app.button(key="targets_open").click()
+    pages.good(app.run())
+    click(app, "target_edit_lab")
+    click(app, "target_save")
+    assert keys.KIND not in app.session_state and "targets_use" not in {button.key for button in app.button}
+
+
 def test_what_is_wrong_can_be_copied(services: Services) -> None:
     """Nothing that is not seen stands in it."""
     app = opened()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -15,9 +16,11 @@ from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.locales import in_language
 from lfdash.runs.metrics.progress import Progress
-from lfdash.runs.record import RunState
+from lfdash.runs.paths import RunPaths
+from lfdash.runs.record import Exit, RunRecord, RunState
 from lfdash.runs.view import RunView, Saved, Stall
-from lfdash.ui.shared.text import language, t
+from lfdash.ui.shared.scheduled_words import was_words
+from lfdash.ui.shared.text import language, markdown_safe, t
 from lfdash.ui.train import outcome
 from lfdash.ui.train.outcome import preparing_words
 from tests.support import app
@@ -207,3 +210,48 @@ def test_an_end_by_the_scheduler_says_what_follows_and_what_it_took(
 def test_a_run_of_this_machine_has_no_scheduler(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcome, "resumed_words", lambda *_: "goes on")
     assert "goes on" not in show(services, state=RunState.STOPPED)
+
+
+def elsewhere(services: Services, state: RunState, error: str | None = None, by: str | None = None) -> RunRecord:
+    """The record of a run on a cluster that was over before it began."""
+    record = replace(record_for(plan_for(services.workspace.root)), launcher="slurm:lab")
+    return record.with_last(state=state, exit=Exit(record.run_id, 1, None, error, by=by))
+
+
+@pytest.mark.parametrize("by", [None, "signal"])
+def test_a_run_that_is_stopped_while_it_waits_elsewhere_has_not_begun(services: Services, by: str | None) -> None:
+    record = elsewhere(services, RunState.STOPPED, by=by)
+    said = show(services, state=RunState.STOPPED, record=record, exit_code=None, saved=Saved())
+    assert t("ui.stopped_unbegun", target="lab", saved=t("outcomes.resume_never_began")) in said
+    assert t("ui.code_unknown") not in said and t("outcomes.resume_no_checkpoint") not in said
+    assert (t("scheduled.ended_signal") in said) is (by is not None)
+
+
+def test_a_resume_that_is_stopped_while_it_waits_keeps_what_was_saved_before(services: Services) -> None:
+    said = show(services, state=RunState.STOPPED, record=elsewhere(services, RunState.STOPPED), saved=saved())
+    assert t("ui.stopped_unbegun", target="lab", saved=t("ui.saved_checkpoints", count=1, last=5)) in said
+
+
+def test_a_job_that_fails_before_its_supervisor_began_says_so(services: Services) -> None:
+    error = "Slurm: FAILED (NonZeroExitCode): /nope/bin/python: No such file or directory"
+    record = elsewhere(services, RunState.FAILED, error)
+    said = show(services, state=RunState.FAILED, record=record, error=error, exit_code=None, saved=Saved())
+    assert t("ui.failed_unbegun", target="lab", cause=markdown_safe(error)) in json.loads(said)[0]
+    assert t("diagnosis.slurm_unbegun", what="FAILED") in json.loads(said)[0]
+    assert "was killed" not in said and "exit code ?" not in said
+
+
+def test_where_a_run_was_is_still_told_when_it_is_over(services: Services) -> None:
+    plan = plan_for(services.workspace.root)
+    record = replace(record_for(plan), launcher="slurm:lab")
+    attempt = RunPaths(services.workspace.root / plan.output_dir).attempt(1)
+    assert was_words(RunView("a", "a", Path("a"), "a", RunState.STOPPED)) == ""
+    with mock.patch.object(outcome, "used_in", return_value="took 3 GiB"):
+        said = show(services, state=RunState.STOPPED, record=record)
+        assert ":material/dns: took 3 GiB" in said
+        (attempt.root / "job.json").write_text('{"id": "7"}')
+        attempt.child.write_text('{"host": "u1"}')
+        page = app.start()
+    told = [str(item.value) for item in page.caption]
+    words = f"lab · u1 · {t('scheduled.job', by='Slurm', job='7')} · took 3 GiB"
+    assert f":material/dns: {markdown_safe(words)}" in told
