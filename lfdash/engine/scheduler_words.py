@@ -8,10 +8,11 @@ from lfdash.engine.services import Services
 from lfdash.engine.words import span_in
 from lfdash.files import look_json
 from lfdash.launchers.slurm_accounts import Account
+from lfdash.launchers.slurm_usage import Usage
 from lfdash.launchers.table import is_target
 from lfdash.launchers.watching import JOB
 from lfdash.locales import in_language
-from lfdash.runs.record import TERMINAL, Handle
+from lfdash.runs.record import TERMINAL, Handle, RunState
 from lfdash.runs.view import RunView
 
 GIB = 1 << 30
@@ -37,6 +38,36 @@ class AccountingLauncher(Protocol):
     def account(self, handle: Handle) -> Account | None:
         """What they say of an attempt that is over; None: nothing, or nothing yet. OSError."""
         ...
+
+
+@runtime_checkable
+class CountingLauncher(Protocol):
+    """A launcher whose scheduler counts what goes on."""
+
+    def usage(self, handle: Handle) -> Usage | None:
+        """What an attempt that goes on has used so far; None: nothing is known (yet). OSError."""
+        ...
+
+
+def uses_in(services: Services, code: str, view: RunView) -> str:
+    """The main memory and the processor time that a run which goes on has used so far, as its scheduler counts them, at
+    most a minute or so old; "" where nothing is known (yet). Never waits for the scheduler."""
+    going = view.state in (RunState.RUNNING, RunState.STOPPING) and view.unseen is None
+    if view.record is None or not going or not is_target(view.record.launcher):
+        return ""
+    launcher = services.registry.launchers.get(view.record.launcher)
+    if not isinstance(launcher, CountingLauncher):
+        return ""
+    try:
+        found = launcher.usage(services.registry.watcher.handle(view.paths, view.record))
+    except OSError:
+        return ""
+    if found is None or found.max_rss is None:
+        return ""
+    memory = f"{found.max_rss / GIB:.1f} GiB"
+    if found.cpu_s is None:
+        return in_language(code, "scheduler.uses_memory", memory=memory)
+    return in_language(code, "scheduler.uses", memory=memory, time=span_in(code, found.cpu_s))
 
 
 def used_in(services: Services, code: str, view: RunView) -> str:

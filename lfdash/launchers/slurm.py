@@ -25,6 +25,7 @@ from lfdash.launchers.slurm_accounts import Account
 from lfdash.launchers.slurm_calls import JOB_ID, Job, installed
 from lfdash.launchers.slurm_jobs import OVER, PENDING, SlurmJobs, Snapshot, StrangeJobs, jobs_of
 from lfdash.launchers.slurm_script import FILE, batch_script, job_name
+from lfdash.launchers.slurm_usage import Usage
 from lfdash.launchers.watching import JOB, LAST, Signs, Watched
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import AttemptPaths
@@ -153,6 +154,15 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
             self._notes[control.root / ACCOUNT] = json.dumps(told) + "\n"
         return found
 
+    def usage(self, handle: Handle) -> Usage | None:
+        """What the job of an attempt that goes on has used so far; None where nothing is known (yet). OSError when its
+        folder cannot be read."""
+        control = handle.paths.attempt(handle.attempt)
+        spec = look_json(control.spec)
+        number, _, _ = self._identity(handle, control, spec)
+        jobs = self.jobs(self.place_of(spec))
+        return jobs.usages.look(number) if number and not isinstance(jobs, StrangeJobs) else None
+
     def _identity(self, handle: Handle, control: AttemptPaths, spec: Mapping[str, Any]) -> tuple[str, str, str]:
         """Number, name and ticket of an attempt's job; "" for a number that nobody wrote down, or that is none."""
         number = look_json(control.root / JOB).get("id")
@@ -234,10 +244,3 @@ def resumed_step(plan: LaunchPlan) -> int:
     args = yaml.safe_load(plan.files.get(ARGS_FILE, "")) or {}
     found = CHECKPOINT.search(str(args.get("resume_from_checkpoint") or "")) if isinstance(args, dict) else None
     return int(found[1]) if found else 0
-
-
-def conf_of(spec: Mapping[str, Any]) -> str:
-    """The slurm.conf of the cluster that an attempt was given to."""
-    told = spec.get("slurm")
-    conf = told.get("conf") if isinstance(told, dict) else None
-    return conf if isinstance(conf, str) else ""

@@ -13,6 +13,7 @@ from lfdash.launchers.asking import ASK_S, Asking, CallError
 from lfdash.launchers.slurm_accounts import Accounts
 from lfdash.launchers.slurm_calls import Calls, Job
 from lfdash.launchers.slurm_script import task_name
+from lfdash.launchers.slurm_usage import Usages
 
 # Slurm's states (squeue(1), JOB STATE CODES): what each means for a run. One that is not listed is taken for "live":
 # nothing is over without evidence.
@@ -62,7 +63,7 @@ class Snapshot:
 
 
 class SlurmJobs(Asking[Snapshot]):
-    """Asks one cluster. accounts: asks its accounting."""
+    """Asks one cluster. accounts: asks its accounting. usages: asks what jobs that go on have used."""
 
     name = "slurm"
 
@@ -70,6 +71,7 @@ class SlurmJobs(Asking[Snapshot]):
         super().__init__(clock)
         self.calls = calls
         self.accounts = Accounts(calls, clock)
+        self.usages = Usages(calls, clock)
         self._wanted: dict[tuple[str, str], tuple[str, str, str]] = {}  # (what, job or name) -> how to find it
 
     def cancel(self, job: str, name: str, ticket: str) -> None:

@@ -206,7 +206,7 @@ def preset_newest(view: RunView, steps: list[int], place: str) -> str:
     key, about = f"resume.step.{place}", f"resume.about.{place}"
     offered = (view.run_id, view.attempt, steps)
     if st.session_state.get(about) != offered:
-        st.session_state[key], st.session_state[about] = steps[0], offered
+        st.session_state.update({key: steps[0], about: offered})
     return key
 
 

@@ -37,8 +37,7 @@ def show_list() -> None:
     kept = {key: st.session_state[key] for key in (SAID, SAVED) if key in st.session_state}
     close()
     st.session_state[OPEN] = True
-    for key, value in kept.items():
-        st.session_state[key] = value
+    st.session_state.update(kept)
 
 
 def edit(kind: Kind, before: Target | None = None, like: Target | None = None) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from lfdash.engine.more import past_end_in
 from lfdash.engine.resume import why_not_resumed
 from lfdash.engine.resuming import resumed_words
-from lfdash.engine.scheduler_words import used_in
+from lfdash.engine.scheduler_words import used_in, uses_in
 from lfdash.engine.services import Services
 from lfdash.engine.words import no_checkpoint_in, span_in
 from lfdash.jobs.kinds import JobKind, named
@@ -61,7 +61,7 @@ def draw_outcome(form: Form, view: RunView) -> None:
         st.error(lost_words(view), icon=":material/help:")
     elif not form.kind.serves or view.state is RunState.STOPPING:
         draw_going(view)
-        draw_place(view)
+        draw_place(form.services, view)
         lacking = no_checkpoint_in(language(), view, form.services.registry.summaries.get(view).details)
         if lacking and not (view.target and view.state is RunState.STARTING):
             st.caption(f":material/info: {lacking}")
@@ -95,15 +95,16 @@ def draw_success(form: Form, view: RunView) -> None:
         st.warning(past_end_words(view), icon=":material/last_page:")
 
 
-def draw_place(view: RunView) -> None:
-    """Where a run on a cluster goes on, and that its scheduler says nothing of it."""
+def draw_place(services: Services, view: RunView) -> None:
+    """Where a run on a cluster goes on, what it uses there, and that its scheduler says nothing of it."""
     if is_silent(view):
         st.caption(f":material/visibility_off: {t('scheduled.silent_words', target=markdown_safe(view.target))}")
     elif view.scheduled is not None and view.scheduled.reason == NO_HEART:
         words = t("scheduled.no_heart", by=scheduler_name(view.scheduled.by), word=view.scheduled.word)
         st.warning(markdown_safe(words), icon=":material/visibility_off:")
     elif view.target and not view.pending:
-        st.caption(f":material/dns: {markdown_safe(place_words(view))}", help=markdown_safe(state_help(view)) or None)
+        words = " · ".join(filter(None, (place_words(view), uses_in(services, language(), view))))
+        st.caption(f":material/dns: {markdown_safe(words)}", help=markdown_safe(state_help(view)) or None)
 
 
 def draw_going(view: RunView) -> None:
