@@ -19,7 +19,7 @@ from lfdash.launchers.slurm_calls import JOB_ID, Calls
 
 COLUMNS = ("JobID", "MaxRSS", "AveCPU", "NTasks")
 EVERY_S = 60.0  # between two questions
-NOTHING_S = 600.0  # after one that told nothing of any job
+NOTHING_S = 600.0  # at most, after several that told nothing of any job
 FORGET_S = 300.0  # a job that nobody looks at is not asked for
 MOST = 200  # jobs of one question
 SPAN = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")  # [DAYS-][HOURS:]MINUTES:SECONDS
@@ -80,6 +80,7 @@ class Usages:
         self._known: dict[str, Usage] = {}
         self._wanted: dict[str, float] = {}  # job -> when somebody looked last
         self._due = float("-inf")
+        self._pause = EVERY_S
         self._busy = False
 
     def look(self, job: str) -> Usage | None:
@@ -94,7 +95,7 @@ class Usages:
         return self._known.get(job)
 
     def _work(self) -> None:
-        pause = NOTHING_S
+        found: dict[str, Usage] = {}
         try:
             with self._lock:
                 old = self._clock() - FORGET_S
@@ -106,10 +107,9 @@ class Usages:
                 "--format", ",".join(COLUMNS),
             ))
             self._known = found
-            pause = EVERY_S if found else NOTHING_S
         except OSError as error:
             logger.info("sstat: %s", error)
-            pause = EVERY_S if self._known else NOTHING_S
         finally:
             with self._lock:
-                self._due, self._busy = self._clock() + pause, False
+                self._due, self._busy = self._clock() + self._pause, False
+                self._pause = EVERY_S if found else min(NOTHING_S, 2 * self._pause)

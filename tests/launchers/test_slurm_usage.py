@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
@@ -62,14 +63,15 @@ def test_all_are_asked_for_at_once_and_seldom() -> None:
     assert calls.asked[-1] == "8", "nobody looks at the other any more"
 
 
-def test_a_cluster_that_does_not_count_is_asked_seldom() -> None:
+def test_a_cluster_that_does_not_count_is_asked_less_and_less() -> None:
     calls, now = Sstat(), [1000.0]
-    usages = Usages(calls, lambda: now[0])
-    for _ in range(int(NOTHING_S)):
+    usages, asked = Usages(calls, lambda: now[0]), []
+    for _ in range(4000):
+        before = len(calls.asked)
         usages.look("7")
         wait_for(lambda: not usages._busy)
+        if len(calls.asked) > before:
+            asked.append(now[0])
         now[0] += 1
-    assert len(calls.asked) == 1
-    now[0] += NOTHING_S
-    usages.look("7")
-    wait_for(lambda: len(calls.asked) == 2)
+    pauses = [after - before for before, after in pairwise(asked)]
+    assert pauses[:4] == [EVERY_S, 2 * EVERY_S, 4 * EVERY_S, 8 * EVERY_S] and set(pauses[4:]) == {NOTHING_S}

@@ -55,7 +55,8 @@ SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,bf_interval=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/{gather}
+JobAcctGatherFrequency=1
 AccountingStorageType=accounting_storage/none
 MinJobAge={memory_s}
 KillWait=5
@@ -128,7 +129,8 @@ class SlurmCluster:
     """A Slurm that is started and stopped. memory_s: how long the controller remembers a job that is over.
 
     gpus: of a node; the devices are plain files, so nothing computes on them. conf: its slurm.conf, which says
-    everything to whoever wants to talk to it. tracking: how jobs are tracked. names: of its nodes.
+    everything to whoever wants to talk to it. tracking: how jobs are tracked. names: of its nodes. gather: how
+    what jobs use is counted.
     """
 
     memory_s: int = 300
@@ -137,6 +139,7 @@ class SlurmCluster:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="slurm-")))
     tracking: str = "linuxproc"
     names: tuple[str, ...] = NODES
+    gather: str = "none"
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -190,7 +193,7 @@ class SlurmCluster:
         user = os.environ.get("USER") or ("root" if os.geteuid() == 0 else str(os.geteuid()))
         self.conf.write_text(CONF.format(
             host=host, user=user, folder=self.folder, port=port, tracking=self.tracking, memory_s=self.memory_s,
-            nodes=nodes, names=",".join(self.names), gres="GresTypes=gpu\n" if self.gpus else "",
+            nodes=nodes, names=",".join(self.names), gather=self.gather, gres="GresTypes=gpu\n" if self.gpus else "",
         ))
         devices = [self.folder / f"gpu{place}" for place in range(self.gpus)]
         for device in devices:
