@@ -87,7 +87,7 @@ def test_a_training_that_diverges_is_stopped_and_told_once_with_no_tab_open(
     wait_for(lambda: len(receiver.got) >= 2, 60)
     assert receiver.titles == ["too-hot: NaN loss or zero gradient", "too-hot: Run stopped"]
     assert "lfdash asks it to stop" in receiver.got[0]["message"]
-    assert [one.rule for one in file.read(RunPaths(hot).alerts)] == ["nan", "auto_stop", "ended"]
+    wait_for(lambda: [one.rule for one in file.read(RunPaths(hot).alerts)] == ["nan", "auto_stop", "ended"])
     third = start_server(server.workspace, env={"LFDASH_ALERT_WEBHOOK": receiver.url})
     time.sleep(8)  # longer than between two looks
     third.end()

@@ -142,6 +142,8 @@ def test_more_charts_are_there_when_they_are_opened(page: Page, server: Server) 
 
 def test_scores_and_predictions_of_two_evaluations(page: Page, server: Server) -> None:
     visit(page, server, "?runs=id-tuned,id-preferred&tab=scores")
+    expect(page.get_by_role("region", name="Scores").locator("thead th").first).to_be_visible()
+    drawn(page)
     assert row(page, "Scores", "predict_rouge-1") == ["33.0000 −2.9 %, worse", "34.0000 ★"]
     heads = page.get_by_role("region", name="Scores").locator("thead th").all_inner_texts()
     assert "checkpoint 10" in heads[0] and "of tuned" in heads[1]
