@@ -68,7 +68,7 @@ def draw_made() -> None:
 def draw_dialog(form: Form) -> None:
     """The dialog, while it is open."""
     if dialogs.SWEEP in st.session_state:
-        dialogs.show(t("sweep.title"), close, draw, form, icon=":material/tune:")
+        dialogs.show(t("sweep.title"), close, draw_open, form, icon=":material/tune:")
 
 
 def names_of(job: JobConfig) -> list[str]:
@@ -96,6 +96,14 @@ def count_words(form: Form) -> str:
     """How many runs the sweep of the foot has; "" without one."""
     found = read(form.read().job) if form.kind.trains else None
     return t("sweep.foot", count=found.count) if isinstance(found, Sweep) else ""
+
+
+def draw_open(form: Form) -> None:
+    """The dialog's content. A click in it draws that alone: once its sweep was made the page has to be drawn, so that
+    it closes."""
+    if dialogs.SWEEP not in st.session_state:
+        st.rerun()
+    draw(form)
 
 
 def draw(form: Form) -> None:
