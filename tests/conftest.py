@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 from filelock import FileLock
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from lfdash.llamafactory.locate import Cli, described
 from lfdash.llamafactory.probe import probe
@@ -48,15 +51,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if item.get_closest_marker("clusters") and name in item.fixturenames:
                 item.add_marker(pytest.mark.skip(reason=reason))
     for item in items:
-        if item.get_closest_marker("clusters"):  # one scheduler of a kind: nodes of the same name share their cgroups
-            is_ray = "ray_cluster" in item.fixturenames or "/test_ray_" in item.nodeid or "[ray" in item.nodeid
-            item.add_marker(pytest.mark.xdist_group("ray" if is_ray else "slurm"))
+        fixtures = {"cluster", "ray_cluster"} & {*item.fixturenames}
+        if item.get_closest_marker("clusters") and fixtures and ("ray_cluster" in fixtures) != needs_ray(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid}: what starts a Ray has ray in its name, and nothing else has")
     if CLI.exists():
         return
     skip = pytest.mark.skip(reason=f"LLaMA-Factory is not installed: no {CLI.name} beside {sys.executable}")
     for item in items:
         if item.get_closest_marker("train_env"):
             item.add_marker(skip)
+
+
+def needs_ray(nodeid: str) -> bool:
+    """Whether a test with a scheduler starts a Ray, by its name."""
+    return re.search(r"(?<![a-z])ray(?![a-z])", nodeid.replace("_", " ")) is not None
+
+
+class ByScheduler(LoadScopeScheduling):
+    """Gives all that needs a Ray to one worker of pytest-xdist, and all that needs a Slurm to the other: nodes of the
+    same name share their cgroups, and two of each are more than two cores can carry. (Marks of groups do nothing since
+    pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "ray" if needs_ray(nodeid) else "slurm"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """The one for `--dist loadgroup`."""
+    return ByScheduler(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.fixture

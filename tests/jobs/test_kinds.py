@@ -183,6 +183,7 @@ def test_its_command_is_what_runs(kind: JobKind, tmp_path: Path) -> None:
 ALLOWED = {
     "jobs/command_format.py": "the shell's own `export`",
     "jobs/yaml_format.py": "the headings of a YAML file by groups of the form, one of which is called like a kind",
+    "targets/fields.py": "sbatch's own --export",
     "ui/form/extra_arguments.py": "every form offers the arguments of the command that trains",
 }
 
