@@ -26,10 +26,10 @@ slow: setup-dev  ## train every stage with every method, two steps each
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 faults-short: setup-dev  ## kill, fill, cut and confuse: what a run survives, in some five minutes
-	$(BIN)/python -m pytest tests/faults $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults $(ARGS)
 
 faults: setup-dev  ## the same with every signal at every point, and with real training (LFDASH_SEED=N repeats)
-	LFDASH_FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
+	LFDASH_FAULTS=long $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults $(ARGS)
 
 clusters: setup-dev setup-ray  ## run jobs on a real Slurm and a real Ray of two nodes, on the loopback; needs Debian's slurmctld, slurmd, slurm-client, munge
 	@PATH="$$PATH:/usr/sbin"; for program in slurmctld slurmd munged sbatch; do command -v $$program >/dev/null || { echo "$$program is missing. On Debian: apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge"; exit 1; }; done

@@ -3,7 +3,8 @@ attempt from the newest checkpoint, as whoever presses Resume makes it.
 
 Only after the scheduler's own end (a time limit, another job's turn), never after a stop that somebody wished; only
 where the attempt has won a checkpoint, so that it ends some time; at most so many in a row as the target said when it
-was submitted; and only on a target that this user has used by hand (targets/trust.py). Exactly once: an attempt is a
+was submitted; only from the folder that this user's lfdash submitted, not from a copy of it or somebody else's; and
+only on a target that this user has used by hand (targets/trust.py). Exactly once: an attempt is a
 folder that one dashboard makes, under the right to start. What refuses it may pass: it is tried again as long as the
 dashboard runs (engine/rests.py). What lasts ends it, and is said.
 """
@@ -136,7 +137,8 @@ def standing(services: Services, view: RunView) -> Standing | Refused | None:
 
     resume_next: it goes on by itself from that step. resume_tries: it does, once what refused it has passed.
     resume_refused: it does not, by what does not pass. resume_limit: it went on so often. resume_no_step: its last
-    attempt has won no checkpoint. resume_waits: nobody here has used its target as it is now. resume_no_target: that is
+    attempt has won no checkpoint. resume_strange: its folder is a copy, was moved, or comes from somebody else.
+    resume_waits: nobody here has used its target as it is now. resume_no_target: that is
     not there, or cannot be read.
     """
     if view.record is None or view.state not in ENDED:
@@ -147,6 +149,8 @@ def standing(services: Services, view: RunView) -> Standing | Refused | None:
     if not found.why or (view.saved.checkpoints and why_not_resumed(view) is not None and look_stored(view) is None):
         return None
     params = {"why": found.why, "most": str(found.most), "done": str(in_a_row(view.record))}
+    if not found.ours:
+        return Standing("resume_strange", params)
     if in_a_row(view.record) >= found.most:
         return Standing("resume_limit", params)
     step = newest_whole(view)

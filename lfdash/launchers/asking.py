@@ -3,12 +3,14 @@ know; whoever looks never waits for a scheduler that does not answer."""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 EVERY_S = 3.0  # between two questions at least
 SOON_S = 1.0  # the same, once after something was started or stopped
@@ -16,6 +18,7 @@ SHARE = 10.0  # times as long as an answer took: a scheduler that is slow is ask
 MOST_S = 60.0  # between two questions at most
 FIRST_S = 2.0  # for the first answer is waited, once
 ASK_S = 20.0  # after which a question is given up
+FINISH_S = 10.0  # for what is still wanted when a process ends
 STALE_S = MOST_S + 2 * ASK_S  # from which age on an answer is none: the next one was due, and is not there
 
 
@@ -38,6 +41,7 @@ class Dated(Protocol):
 logger = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Dated)
+ALL: WeakSet[Asking[Any]] = WeakSet()  # of this process
 
 
 class Asking(ABC, Generic[S]):
@@ -58,6 +62,7 @@ class Asking(ABC, Generic[S]):
         self._began = float("-inf")
         self._due = 0.0
         self._pause = EVERY_S
+        ALL.add(self)
 
     @abstractmethod
     def _ask(self) -> S:
@@ -79,6 +84,21 @@ class Asking(ABC, Generic[S]):
             if not self.failure:
                 self._due, self._again = min(self._due, self._began + SOON_S), self._busy
         self._start()
+
+    def wants(self) -> bool:
+        """Whether something is still to be done of the jobs."""
+        return False
+
+    def finish(self) -> None:
+        """Does what is still wanted, at once, for FINISH_S at most; not where the scheduler is silent. For a process
+        that ends: its thread would end with it."""
+        until = self._clock() + FINISH_S
+        while self.wants() and not self.failure and self._clock() < until:
+            with self._lock:
+                busy, self._busy = self._busy, True
+            if not busy:
+                self._work()
+            time.sleep(0.05)  # a scheduler needs a moment, too
 
     def _start(self) -> None:
         """Has the thread ask, if it is time."""
@@ -112,3 +132,10 @@ class Asking(ABC, Generic[S]):
         self.asked += 1
         self._began = self._clock()
         return self._began
+
+
+@atexit.register
+def finish_all() -> None:
+    """A command that has a job canceled ends at once."""
+    for asking in list(ALL):
+        asking.finish()

@@ -90,11 +90,13 @@ class ArrayLauncher(Protocol):
 class Interruption:
     """Whether an attempt was ended by its scheduler, and what was said of that when it was submitted. why:
     "time_limit", "preempted" (to make room for another job), "" for any other end, "unknown" while the scheduler has
-    not said. most: attempts in a row that may follow by themselves. step: the one that it began after."""
+    not said. most: attempts in a row that may follow by themselves. step: the one that it began after. ours: whether
+    this user's lfdash submitted it, from this very folder."""
 
     why: Literal["time_limit", "preempted", "unknown", ""] = ""
     most: int = 0
     step: int = 0
+    ours: bool = True
 
 
 @runtime_checkable

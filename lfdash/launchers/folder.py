@@ -59,6 +59,7 @@ def extend(
     """Adds an attempt to a run's folder: control files first (their rename is the gate), then files and record."""
     control = paths.attempt(plan.attempt)
     draft = AttemptPaths(unseen(control.root, plan))
+    ours = False  # whether the folder that is there is
     shutil.rmtree(draft.root, ignore_errors=True)  # of a dashboard that was killed here
     try:
         write_control(draft, paths, plan, machine, more)
@@ -67,12 +68,14 @@ def extend(
             return Refused("exists", {"path": f"{plan.output_dir}/attempts/{control.root.name}"})
         failpoints.hit("resume.before_rename")
         os.rename(draft.root, control.root)
+        ours = True
         failpoints.hit("resume.after_rename")
         for name, text in {**plan.files, paths.record.name: record.to_json()}.items():
             write_text_atomic(paths.root / name, text)
         failpoints.hit("resume.files_written")
     except OSError as error:
-        undo(paths, plan)
+        if ours:
+            undo(paths, plan)
         return refused_by(error, paths.root)
     finally:
         shutil.rmtree(draft.root, ignore_errors=True)

@@ -47,6 +47,10 @@ class RayJobs(Asking[Snapshot]):
         if new:
             self.hurry()
 
+    def wants(self) -> bool:
+        """Whether there are such jobs."""
+        return bool(self._unwanted)
+
     def _ask(self) -> Snapshot:
         with self._lock:
             unwanted = sorted(self._unwanted, key=lambda job: self._unwanted[job])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets as random
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ from lfdash.launchers.slurm_script import supervisor_files, supervisor_folder, t
 from lfdash.launchers.watching import JOB, SIGNED, J, JobWatcher, P, S, Watched, signed_words
 from lfdash.launchers.wishes import leave_wish
 from lfdash.outcomes import Refused, refused_by
-from lfdash.runs.paths import RunPaths
+from lfdash.runs.paths import AttemptPaths, RunPaths
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunRecord, read_exit
 from lfdash.supervisor import failpoints, mask
@@ -37,6 +38,7 @@ from lfdash.targets.allowed import sign
 from lfdash.targets.target import Target
 
 BEAT_S = 5.0  # between two beats of a supervisor
+MADE = "made"  # in spec.json: which submission has made the attempt's folder
 HAND_OVER_S = 10.0  # after which a scheduler that does not take a job, or does not tell whether it did, is silent
 
 Ask = Callable[[str], "Target | Refused"]
@@ -130,14 +132,15 @@ class ScheduledLauncher(JobWatcher[J, S, P]):
         return self._submit(handle, plan, target, spec, secrets) or Launched(handle)
 
     def signed(self, plan: LaunchPlan, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """What spec.json is to say, with the word that it was this user who submitted it."""
+        """What spec.json is to say, with the word that it was this user who submitted it, and which submission."""
         handle = Handle(plan.run_id, plan.attempt, RunPaths(Path(plan.cwd) / plan.output_dir))
-        return {**spec, SIGNED: sign(*signed_words(handle, self.names_of(handle, spec)))}
+        return {**spec, MADE: random.token_hex(8), SIGNED: sign(*signed_words(handle, self.names_of(handle, spec)))}
 
     def _submit(
         self, handle: Handle, plan: LaunchPlan, target: Target, spec: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> Refused | None:
-        """The rest, once the folder is there; takes it away when that fails."""
+        """The rest, once the folder is there; takes it away when that fails. None: the run was submitted, be it by
+        another dashboard, while this one did not get on."""
         control = handle.paths.attempt(plan.attempt)
         try:
             write_supervisor(Path(plan.cwd))
@@ -149,25 +152,34 @@ class ScheduledLauncher(JobWatcher[J, S, P]):
                 number = self.hand_over(handle, plan, target, spec)
             except CallError as error:
                 code = "scheduler_silent" if error.silent else "scheduler_refused"
-                return self._taken_back(handle, plan, Refused(code, {"reason": str(error)}))
+                return self.taken_back(handle, plan, spec, Refused(code, {"reason": str(error)}))
             failpoints.hit("scheduler.submitted")
-            with suppress(OSError):  # it is found by what its folder says all the same
-                write_text_atomic(control.root / JOB, json.dumps({"id": number}) + "\n")
+            note_job(control, spec, number)
             failpoints.hit("scheduler.noted")
         except OSError as error:
-            return self._taken_back(handle, plan, refused_by(error, handle.paths.root))
+            return self.taken_back(handle, plan, spec, refused_by(error, handle.paths.root))
         except Exception:  # nothing is left that looks like a run
-            self._taken_back(handle, plan, Refused("start_failed"))
+            self.taken_back(handle, plan, spec, Refused("start_failed"))
             raise
         place = self.place_of(spec)
         self._watched[handle] = Watched(self._clock(), True, place, True)
         self.jobs(place).hurry()
         return None
 
-    def _taken_back(self, handle: Handle, plan: LaunchPlan, refused: Refused) -> Refused:
-        """Takes the folder away; first the right to start, so that a job which comes all the same does nothing."""
-        with suppress(OSError):
-            give_up(str(handle.paths.attempt(handle.attempt).root))
+    def taken_back(
+        self, handle: Handle, plan: LaunchPlan, spec: Mapping[str, Any], refused: Refused
+    ) -> Refused | None:
+        """Takes the folder away; first the right to start, so that a job which comes all the same does nothing. None,
+        and nothing is taken away, where the attempt has begun after all, or is another dashboard's by now: of that
+        one which slept for long others think that it is not there."""
+        control = handle.paths.attempt(handle.attempt)
+        try:
+            if look_mark(control.spec) is None:
+                return refused
+            if not is_made_by(control, spec) or not give_up(str(control.root)):
+                return None
+        except OSError:  # what cannot be seen is not taken away
+            return refused
         folder.undo(handle.paths, plan)
         return refused
 
@@ -217,6 +229,19 @@ def supervised(plan: LaunchPlan, target: Target, ticket: str, secrets: Mapping[s
         "cwd": there(plan, target, ""), "console": os.path.join("..", "..", "console.log"), "beat": BEAT_S,
         "ticket": ticket, "sealed": sorted(secrets), "secrets": mask.names(os.environ, plan.secrets),
     }
+
+
+def is_made_by(control: AttemptPaths, spec: Mapping[str, Any]) -> bool:
+    """Whether an attempt's folder is the one that a submission has made. OSError."""
+    return bool(look_json(control.spec).get(MADE) == spec[MADE])
+
+
+def note_job(control: AttemptPaths, spec: Mapping[str, Any], number: str) -> None:
+    """Writes down the number of an attempt's job, where it is that submission's; it is found by what its folder says
+    without it, too."""
+    with suppress(OSError):
+        if is_made_by(control, spec):
+            write_text_atomic(control.root / JOB, json.dumps({"id": number}) + "\n")
 
 
 def write_supervisor(workspace: Path) -> None:

@@ -196,29 +196,37 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
     def interruption(self, handle: Handle) -> Interruption:
         """Whether Slurm has ended an attempt that is over: by its time limit, or for another job."""
         control = handle.paths.attempt(handle.attempt)
-        spec, ended = look_json(control.spec), read_exit(handle)
+        spec = look_json(control.spec)
         told = spec.get("slurm")
         most, step = (told.get("resume"), told.get("step")) if isinstance(told, dict) else (0, 0)
         if not isinstance(most, int) or not isinstance(step, int) or most < 1 or control.read_wish() is not None:
             return Interruption()
+        ours = self.is_ours(handle, spec)
+        return Interruption(self._why_ended(handle, control, spec, ours), most, step, ours)
+
+    def _why_ended(
+        self, handle: Handle, control: AttemptPaths, spec: Mapping[str, Any], ours: bool
+    ) -> Literal["time_limit", "preempted", "unknown", ""]:
+        """See `Interruption`. ours: whether Slurm is to be asked, where the folder does not tell."""
+        ended = read_exit(handle)
         if ended is not None and (ended.by is None or ended.by == "time_limit"):
-            return Interruption("time_limit" if ended.by else "", most, step)
+            return "time_limit" if ended.by else ""
         word = str(look_json(control.root / LAST).get("word") or "")
-        if not word:
-            snapshot = self.jobs(self.place_of(spec)).look()
+        if not word and ours:
+            conf, names = self.place_of(spec), self._identity(handle, control, spec)
+            snapshot = self.jobs(conf).look()
             if snapshot is None:
-                return Interruption("unknown", most, step)
-            job = snapshot.find(*self._identity(handle, control, spec))
+                return "unknown"
+            job = snapshot.find(*names)
             if job is not None and job.word not in OVER:  # it is about to be
-                return Interruption("unknown", most, step)
+                return "unknown"
             if job is None:
-                number, name, _ = self._identity(handle, control, spec)
-                job, waits = self._accounted(self.place_of(spec), number, name)
+                job, waits = self._accounted(conf, *names[:2])
                 if job is None:
-                    return Interruption("unknown" if waits else "", most, step)
+                    return "unknown" if waits else ""
             word = job.word
             self._notes[control.root / LAST] = json.dumps({"word": word, "reason": job.reason}) + "\n"
-        return Interruption(INTERRUPTED.get(word, ""), most, step)
+        return INTERRUPTED.get(word, "")
 
 
 def spec_of(

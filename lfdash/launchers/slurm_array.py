@@ -7,12 +7,10 @@ start is each run's own.
 
 from __future__ import annotations
 
-import json
 import secrets as random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +20,12 @@ from lfdash.launchers import folder
 from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Array, ArrayTask, Launched
 from lfdash.launchers.local import try_lock
-from lfdash.launchers.scheduled import write_supervisor
+from lfdash.launchers.scheduled import note_job, write_supervisor
 from lfdash.launchers.slurm import SlurmLauncher, spec_of
 from lfdash.launchers.slurm_calls import Calls
 from lfdash.launchers.slurm_jobs import SlurmJobs, Snapshot
 from lfdash.launchers.slurm_script import array_script, asked_for, login_of, task_name
-from lfdash.launchers.watching import JOB, Watched
+from lfdash.launchers.watching import Watched
 from lfdash.outcomes import Refused, refused_by
 from lfdash.runs.plan import LaunchPlan
 from lfdash.runs.record import Handle, RunRecord
@@ -39,6 +37,9 @@ from lfdash.targets.target import Target
 AGAIN_S = 60.0  # after a question without an answer
 FIRST_S = 2.0  # for the first answer is waited, once
 MOST = 100  # runs of an array: their folders are made while nobody else can start a run
+
+
+Made = tuple[Handle, Mapping[str, Any]]  # a run, and what its spec.json says
 
 
 class ArraySize:
@@ -119,29 +120,30 @@ class SlurmArrays(SlurmLauncher):
             if refused is not None:
                 return Refused(refused.code, {**refused.params, "run_id": task.plan.run_id})
         ticket = random.token_hex(8)
-        made: list[Handle] = []
+        made: list[Made] = []
         refused = self._make_all(array, tasks, target, ticket, made)
         refused = refused or self._submit_all(array, tasks, target, ticket, made)
         if refused is not None:
-            for handle, task in zip(made, tasks, strict=False):
-                self._taken_back(handle, task.plan, refused)
-            return refused
-        for handle in made:
+            kept = [not self.taken_back(handle, task.plan, spec, refused)
+                    for (handle, spec), task in zip(made, tasks, strict=False)]
+            if len(kept) < len(tasks) or not all(kept):  # else another dashboard has submitted them
+                return refused
+        for handle, _spec in made:
             self._watched[handle] = Watched(self._clock(), True, target.slurm_conf, True)
         self.jobs(target.slurm_conf).hurry()
-        return tuple(Launched(handle) for handle in made)
+        return tuple(Launched(handle) for handle, _spec in made)
 
     def _make_all(
-        self, array: Array, tasks: Sequence[ArrayTask], target: Target, ticket: str, made: list[Handle]
+        self, array: Array, tasks: Sequence[ArrayTask], target: Target, ticket: str, made: list[Made]
     ) -> Refused | None:
-        """The folders of all runs, with what their jobs need. made: gets a handle for each."""
+        """The folders of all runs, with what their jobs need. made: gets each."""
         for place, task in enumerate(tasks):
             plan = task.plan
             spec = self.signed(plan, spec_of(plan, target, ticket, task.secrets, task_name(array.name, place)))
             paths = folder.make(plan, named(task, self.name), self.machine, spec)
             if isinstance(paths, Refused):
                 return Refused(paths.code, {**paths.params, "run_id": plan.run_id})
-            made.append(Handle(plan.run_id, plan.attempt, paths))
+            made.append((Handle(plan.run_id, plan.attempt, paths), spec))
             control = paths.attempt(plan.attempt)
             try:
                 try_lock(control.lock)
@@ -153,7 +155,7 @@ class SlurmArrays(SlurmLauncher):
         return None
 
     def _submit_all(
-        self, array: Array, tasks: Sequence[ArrayTask], target: Target, ticket: str, made: Sequence[Handle]
+        self, array: Array, tasks: Sequence[ArrayTask], target: Target, ticket: str, made: Sequence[Made]
     ) -> Refused | None:
         """Gives the script to sbatch, and writes down which job is whose."""
         jobs = self.jobs(target.slurm_conf)
@@ -169,14 +171,14 @@ class SlurmArrays(SlurmLauncher):
         except CallError as error:
             number = self._look_for_array(jobs, array, ticket) if error.silent else ""
             if not number:
+                for place in range(len(made) if error.silent else 0):  # as in SlurmLauncher.hand_over
+                    jobs.cancel("", task_name(array.name, place), ticket)
                 return Refused("scheduler_silent" if error.silent else "scheduler_refused", {"reason": str(error)})
         except OSError as error:
             return refused_by(error, array.script)
         failpoints.hit("array.submitted")
-        for place, handle in enumerate(made):
-            control = handle.paths.attempt(handle.attempt)
-            with suppress(OSError):  # it is found by its name all the same
-                write_text_atomic(control.root / JOB, json.dumps({"id": f"{number}_{place}"}) + "\n")
+        for place, (handle, spec) in enumerate(made):
+            note_job(handle.paths.attempt(handle.attempt), spec, f"{number}_{place}")
             failpoints.hit("array.run_noted")
         failpoints.hit("array.noted")
         return None

@@ -88,6 +88,10 @@ class SlurmJobs(Asking[Snapshot]):
             self._wanted[("wake", job or name)] = (job, name, ticket)
         self.hurry()
 
+    def wants(self) -> bool:
+        """Whether there are such jobs."""
+        return bool(self._wanted)
+
     def _ask(self) -> Snapshot:
         with self._lock:
             known = dict(self._wanted)

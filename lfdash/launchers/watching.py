@@ -198,10 +198,19 @@ class JobWatcher(ABC, Generic[J, S, P]):
         pulse = self._pulses.look(control)
         signs: Signs[J] = Signs(handle, control, look_json(control.spec), wish, has_begun(control), pulse, asked)
         job, waits = self.find(signs, watched, seen)
-        over = (job.word in self.over) if job is not None else asked and not waits
-        watched.over = (watched.over or self._clock()) if over else None
         watched.quiet = (watched.quiet or self._clock()) if pulse.quiet else None
-        return replace(signs, job=job, waits=waits, live=job is not None and job.word not in self.over)
+        over = self._is_over_with(signs, watched, job, seen) if job is not None else asked and not waits
+        watched.over = (watched.over or self._clock()) if over else None
+        return replace(signs, job=job, waits=waits, live=job is not None and not over)
+
+    def _is_over_with(self, signs: Signs[J], watched: Watched[S, P], job: J, seen: S | None) -> bool:
+        """Whether an attempt does not go on with its job: that is over, or waits anew since somebody had it requeued.
+        It would begin nothing then."""
+        if job.word in self.over:
+            return True
+        if not signs.begun or job.word not in self.pending or watched.quiet is None or seen is None:
+            return False
+        return seen.began > watched.quiet and not is_held(signs.control)
 
     def _not_begun(self, signs: Signs[J], watched: Watched[S, P]) -> Status:
         """The status of an attempt whose right to start nobody has used."""
@@ -279,11 +288,18 @@ class JobWatcher(ABC, Generic[J, S, P]):
         settled = watched.over is not None and self._clock() - watched.over > SETTLE_S
         if not settled or not pulse.quiet:
             return Status("running", None, wish, started, pulse.elapsed, scheduled=told)
+        return self._silent(signs, started)
+
+    def _silent(self, signs: Signs[J], started: float | None) -> Status:
+        """The status of an attempt that was begun, whose job does not go on and whose heart does not beat."""
+        control, job, wish = signs.control, signs.job, signs.wish
         ended = read_exit(signs.handle) or exit_in(signs.handle, control.reserve)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
         if job is None and is_held(control):  # a supervisor is there, whatever its heart and its scheduler do
-            return Status("running", None, wish, started, pulse.elapsed)
+            return Status("running", None, wish, started, signs.pulse.elapsed)
+        if job is not None and job.word in self.pending:
+            self._end(signs.handle, signs.spec)
         return self._died(signs, job, started)
 
     def _died(self, signs: Signs[J], job: Job | None, started: float | None) -> Status:

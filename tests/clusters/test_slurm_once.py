@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from lfdash.launchers import folder
 from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Launched
+from lfdash.launchers.local import has_begun
 from lfdash.launchers.slurm import SlurmLauncher
 from lfdash.launchers.slurm_calls import Calls
 from lfdash.launchers.slurm_jobs import SlurmJobs
@@ -195,3 +197,55 @@ def test_one_that_is_given_up_waits_no_longer(cluster: SlurmCluster, workspace: 
         time.sleep(0.1)
 
 
+
+
+@pytest.mark.parametrize("answer", ["refused", "taken", "silent"])
+def test_who_slept_while_another_dashboard_submitted_it_anew_takes_nothing_away(
+    cluster: SlurmCluster, workspace: Path, fresh: set[str], answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder has the same name, run and attempt; the training in it is the other's."""
+    launcher, other = slurm_launcher(cluster), slurm_launcher(cluster)
+    plan, paths, taken = launcher.plan(plan_for(workspace, load=600)), left(workspace), Calls.submit
+
+    def submit(calls: Calls, *words: object) -> str:
+        """What happened while this process was paused: the other one saw no job for long (engine/taking_back.py)."""
+        monkeypatch.undo()
+        assert other.give_up(adopted(other, paths))
+        folder.take_away(paths, plan.run_id, 1)
+        assert isinstance(other.submit(plan, record_for(plan), {}), Launched)
+        wait_for(lambda: other.poll(adopted(other, paths)).phase == "running", 30)
+        if answer == "taken":
+            return taken(calls, *words)  # type: ignore[arg-type]
+        raise CallError("no", silent=answer == "silent")
+
+    monkeypatch.setattr(Calls, "submit", submit)
+    outcome = launcher.submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Launched)
+    handle = adopted(other, paths)
+    number = json.loads((paths.attempt(1).root / JOB).read_text())["id"]
+    mine = {job for job, state, _ in cluster.jobs() if state == "RUNNING"}
+    wait_for(lambda: {job for job, state, _ in cluster.jobs() if state in ("RUNNING", "PENDING")} == {number}, 30)
+    assert number in mine and other.poll(handle).phase == launcher.poll(outcome.handle).phase == "running"
+    assert launcher.stop(outcome.handle, "kill") is None
+    wait_for(lambda: ended(other, handle), 30)
+    assert paths.console.read_text().count("started") == 1
+
+
+def test_a_job_that_began_though_it_was_refused_is_a_run(
+    cluster: SlurmCluster, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is taken away from a training."""
+    launcher, taken = slurm_launcher(cluster), Calls.submit
+    plan = launcher.plan(plan_for(workspace, load=600))
+
+    def submit(calls: Calls, *words: object) -> str:
+        taken(calls, *words)  # type: ignore[arg-type]
+        wait_for(lambda: has_begun(left(workspace).attempt(1)), 30)
+        raise CallError("no")
+
+    monkeypatch.setattr(Calls, "submit", submit)
+    outcome = launcher.submit(plan, record_for(plan), {})
+    assert isinstance(outcome, Launched)
+    wait_for(lambda: launcher.poll(outcome.handle).phase == "running", 30)
+    launcher.stop(outcome.handle, "kill")
+    wait_for(lambda: ended(launcher, outcome.handle), 30)

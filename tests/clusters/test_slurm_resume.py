@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,6 +166,39 @@ def test_a_time_limit_is_gone_on_from_when_the_scheduler_is_back(
     assert [attempt.automatic for attempt in seen(services).record.attempts] == [False, True]
     assert services.registry.stop("id-r1", "kill") is None
     wait_end(services.registry, "id-r1", 40)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_not_in_a_copy_or_a_folder_of_somebody_else(folder: Path, cluster: SlurmCluster, signed: bool) -> None:
+    """It would train a second time, or what somebody else wrote. The run itself goes on, even after it was away."""
+    services = opened(folder, cluster, starts=False, **LIMIT)
+    plan, record = job(services, steps=100000, delay=0.01, checkpoints=5)
+    assert isinstance(services.registry.launch(plan, record), Launched)
+
+    def at(name: str) -> RunView:
+        services.registry.refresh()
+        return next(view for view in services.registry.snapshot() if view.path.name == name)
+
+    wait_for(lambda: at("r1").saved.checkpoints, 30)
+    cluster.call("scancel", "--batch", "--signal=USR1", wait_for(lambda: at("r1").scheduled).job)
+    run = wait_for(lambda: (v := at("r1")).state is RunState.STOPPED and v, 30)
+    copy = run.path.with_name("copy")
+    shutil.copytree(run.path, copy)
+    if not signed:
+        spec = json.loads((copy / "attempts/001/spec.json").read_text())
+        spec.update(signed="\ud800", uid=12345, host="x")
+        (copy / "attempts/001/spec.json").write_text(json.dumps(spec))
+    turns = Resuming(services)
+    assert turns.consider(at("copy")) and not (copy / "attempts/002").exists()
+    assert standing(services, at("copy")).code == "resume_strange"
+    assert "It does not go on by itself: this folder" in resumed_words(services, "en", at("copy"))
+    assert standing(services, at("r1")).code == "resume_next"
+    run.path.rename(run.path.with_name("moved"))
+    assert standing(services, at("moved")).code == "resume_strange"
+    run.path.with_name("moved").rename(run.path)
+    assert turns.consider(at("r1")) and at("r1").attempt == 2
+    services.registry.stop("id-r1", "kill")
+    services.close()
 
 
 def test_not_without_a_step_that_was_won(services: Services, cluster: SlurmCluster) -> None:

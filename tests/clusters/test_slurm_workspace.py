@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -100,6 +102,25 @@ def test_runs_of_a_target_that_was_removed_go_on_and_are_told(services: Services
     assert services.launcher_on("lab").name == "target:lab"
     again = replace(plan, run_id="id-r2", output_dir="saves/m/lora/r2")
     assert services.registry.launch(again, record_for(again, "slurm:lab")).code == "target_unknown"
+
+
+@pytest.mark.parametrize("way", ["command", "python"])
+def test_a_short_process_that_stops_one_that_waits_takes_it_out_of_the_queue(
+    services: Services, cluster: SlurmCluster, way: str
+) -> None:
+    """It carries its wish out before it ends: no dashboard may be there."""
+    cluster.call("sbatch", "-N2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 600")
+    plan, record = job(services, steps=1)
+    assert isinstance(services.registry.launch(plan, record), Launched)
+    services.close()
+    words = ["-m", "lfdash", "--workspace", str(services.workspace.root), "stop", "id-r1"]
+    if way == "python":
+        words = ["-c", "import sys, lfdash; print(lfdash.open(sys.argv[1]).run('id-r1').stop())", words[3]]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert "PENDING" in {state for _, state, name in cluster.jobs() if name == "lfdash-id-r1-1"}
+    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "PENDING" not in {state for _, state, name in cluster.jobs() if name == "lfdash-id-r1-1"}
 
 
 def test_the_queue_hands_a_job_over_at_once(services: Services) -> None:

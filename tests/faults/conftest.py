@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from lfdash.supervisor.processes import MARKER, environ, send
 from tests.faults.dashboards import Zygote
 from tests.faults.table import LONG, Row, summary
 
-ROWS: list[Row] = []
-SEED = int(os.environ.get("LFDASH_SEED") or random.SystemRandom().randrange(10**6))
+ROWS: dict[str, Row] = {}
+# The workers of pytest-xdist get it with the environment.
+SEED = int(os.environ.setdefault("LFDASH_SEED", str(random.SystemRandom().randrange(10**6))))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,9 +36,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     row = item.stash.get(KEY, None)
-    if row is not None and (report.when == "call" or report.failed):
-        row.result = "failed" if "failed" in (row.result, report.outcome) else report.outcome
+    if row is not None:
+        if report.when == "call" or report.failed:
+            row.result = "failed" if "failed" in (row.result, report.outcome) else report.outcome
+        report.fault_row = {**vars(row), "counts": dict(row.counts)}  # it may go to the process that prints the table
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keeps what the last report of each test says; with pytest-xdist in the process that all workers tell."""
+    if row := getattr(report, "fault_row", None):
+        ROWS[report.nodeid] = Row(**{**row, "counts": Counter(row["counts"])})
 
 
 KEY = pytest.StashKey[Row]()
@@ -48,7 +58,6 @@ def row(request: pytest.FixtureRequest) -> Row:
     mark = request.node.get_closest_marker("fault_row")
     assert mark is not None, "a test of the fault suite is a row of its table: give it @fault(...)"
     made = Row(**mark.kwargs, case=request.node.name)
-    ROWS.append(made)
     request.node.stash[KEY] = made
     return made
 
@@ -57,7 +66,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if ROWS:
         terminalreporter.section("faults")
         terminalreporter.write_line(f"seed of the random moments: {SEED} (LFDASH_SEED={SEED} repeats them)")
-        for line in summary(ROWS):
+        for line in summary(list(ROWS.values())):
             terminalreporter.write_line(line)
 
 

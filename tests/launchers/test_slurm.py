@@ -279,6 +279,32 @@ def test_one_that_is_over_and_whose_supervisor_wrote_nothing(case: Case, word: s
     assert judge(status, complete=False) is expected
 
 
+@pytest.mark.parametrize("held", [0, 7])
+def test_one_that_began_and_was_requeued_by_somebody_does_not_go_on(
+    case: Case, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes were ended by Slurm. An answer from before it began says nothing; one whose lock is held lives."""
+    monkeypatch.setattr(watching, "holder", lambda _: held)
+    case.begin()
+    case.told.says("PENDING", "job requeued in held state")
+    before = case.told.jobs
+    for seconds in (0, pulse.DEAD_S + 1, SETTLE_S + 1):
+        case.later(seconds)
+        monkeypatch.setattr(case.told, "look", lambda: Snapshot.of(0.0, before))
+        assert case.poll().phase == "running"
+    monkeypatch.undo()
+    monkeypatch.setattr(watching, "holder", lambda _: held)
+    for _ in range(2):
+        case.later(SETTLE_S + 1)
+        status = case.poll()
+    if held:
+        assert status.phase == "running"
+        return
+    assert status.phase == "ended" and status.exit is not None and not status.unused
+    assert status.exit.error == "Slurm: PENDING (job requeued in held state)"
+    assert ("cancel", "7") in case.told.wanted, "it would begin nothing, and somebody waits for its place"
+
+
 @pytest.mark.parametrize("held", [0, 7, -1])
 def test_one_whose_lock_is_held_is_not_lost(case: Case, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its supervisor sleeps, and squeue tells nothing: its trainer may go on."""

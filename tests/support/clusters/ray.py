@@ -205,7 +205,7 @@ class RayCluster:
                 os.kill(pid, signal.SIGCONT)
 
     def clear(self) -> None:
-        """Ends every job and forgets it, and has both nodes again."""
+        """Ends every job and forgets it, and has both nodes again, with all that they have."""
         if not until(self.answers, 3):
             self.restart()
         for row in self.jobs():
@@ -217,6 +217,10 @@ class RayCluster:
         for row in self.jobs():
             with suppress(urllib.error.HTTPError):
                 self.request("DELETE", f"/api/jobs/{row['submission_id']}")
+        # Ray calls one that waited too long FAILED, and when its place comes free at that very moment what it made for
+        # it stays, and keeps that place, for ever.
+        if not until(lambda: not self.processes("ray::JobSupervisor"), 20):
+            self.restart()
         if not self.second():
             self.start_second()
 
