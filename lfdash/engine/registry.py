@@ -13,9 +13,10 @@ from lfdash.engine.archive import Archive
 from lfdash.engine.dispatcher import Dispatcher
 from lfdash.engine.rests import Rests
 from lfdash.engine.rights import Rights
+from lfdash.engine.taking_back import call_off
 from lfdash.engine.watcher import Watcher
 from lfdash.jobs.resources import ResourceRequest
-from lfdash.launchers.base import Launched, Launcher, Level
+from lfdash.launchers.base import InterruptingLauncher, Launched, Launcher, Level
 from lfdash.launchers.table import Launchers
 from lfdash.outcomes import Refused
 from lfdash.queue.commands import LaunchLock, QueueCommands
@@ -214,7 +215,8 @@ class ProcessRegistry:
 
     def stop(self, run_id: str, level: Level, *, look: bool = True) -> Refused | None:
         """Leaves the wish to stop a run; None when it was left. The snapshot says STOPPING when this returns, unless
-        whoever stops many looks by himself (`look`). A job that waits is cancelled instead.
+        whoever stops many looks by himself (`look`). A job that waits is cancelled instead; one that its scheduler has
+        ended does not go on by itself then.
 
         Refused: unknown, plain (a run that the plain CLI started), launcher_unknown, not_running, readonly.
         """
@@ -231,7 +233,10 @@ class ProcessRegistry:
             refused = [launcher.stop(self.watcher.handle(view.paths, one), level) for one in attempts]
             if look:
                 self.refresh(everything=False)
-        return next((one for one in refused if one is None), refused[-1])
+        found = next((one for one in refused if one is None), refused[-1])
+        if found is not None and found.code == "not_running" and isinstance(launcher, InterruptingLauncher):
+            return call_off(self.dispatcher.handing, run_id, level)
+        return found
 
     # -- secrets ----------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from lfdash.runs.steps import read_steps
 from lfdash.runs.view import CHECKPOINT, RunView
 
 EVERY_S = 2.0  # between two looks for such runs
+NEXT = ("resume_next", "resume_tries")
 ENDED = (RunState.STOPPED, RunState.FAILED)
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Resuming:
             return False
         if why.code in ("resume_waits", "resume_no_target"):  # until somebody uses the target by hand, or corrects it
             return False
-        if why.code not in ("resume_next", "resume_tries"):
+        if why.code not in NEXT:
             return True
         if self.services.registry.rests.rests(*rest_keys(view)):
             return False
@@ -178,6 +179,15 @@ def newest_whole(view: RunView) -> int | None:
         if read_steps(view.path / f"{CHECKPOINT}{step}" / "trainer_state.json")[0] == step:
             return step
     return None
+
+
+def goes_on(services: Services, view: RunView) -> bool:
+    """Whether a run that is over is to go on by itself, now or once what refuses it has passed."""
+    try:
+        why = standing(services, view) if is_on_target(view) else None
+    except OSError:
+        return False
+    return isinstance(why, Standing) and why.code in NEXT
 
 
 def resumed_words(services: Services, code: str, view: RunView) -> str:

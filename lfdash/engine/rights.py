@@ -94,7 +94,8 @@ class Right:
         """The record with which the attempt of a plan may start: a first one whose run is nowhere yet, or the one after
         the newest on disk, which is over.
 
-        Refused: exists, unknown (deleted or renamed meanwhile), runs_already, unseen, elsewhere_fresh.
+        Refused: exists, unknown (deleted or renamed meanwhile), runs_already, unseen, elsewhere_fresh, stays (somebody
+        wished that before it went on by itself).
         """
         assert not self._withdrawn, "the launch lock is not held any more"
         root = Path(plan.cwd) / plan.output_dir
@@ -111,6 +112,11 @@ class Right:
         if plan.attempt != over.paths.next_attempt():
             return Refused("exists", {"path": f"{plan.output_dir}/attempts/{plan.attempt:03d}"})
         assert over.record is not None
+        try:
+            if record.last.automatic and over.paths.attempt(over.attempt).read_wish() is not None:
+                return Refused("stays")
+        except OSError as error:
+            return Refused("unseen", {"path": over.output_dir, "reason": reason(error)})
         return replace(record, attempts=(*over.record.attempts, record.last))
 
     def to_move(self, run_id: str) -> RunView | Refused:

@@ -1,4 +1,5 @@
-"""An attempt that was made and never begun is taken away, so that it can be made anew."""
+"""What would begin by itself and is not to: an attempt that was made and never begun is taken away, so that it can be
+made anew; a run that its scheduler has ended stays."""
 
 from __future__ import annotations
 
@@ -7,7 +8,10 @@ import logging
 from lfdash.engine.handing import Handing
 from lfdash.engine.rights import Right
 from lfdash.launchers import folder
+from lfdash.launchers.base import InterruptingLauncher, Level
+from lfdash.launchers.wishes import leave_wish
 from lfdash.outcomes import Refused
+from lfdash.runs.record import TERMINAL
 
 logger = logging.getLogger(__name__)
 
@@ -31,3 +35,27 @@ def take_back(handing: Handing, run_id: str) -> bool:
         return True
 
     return handing.with_right(take) is True
+
+
+def call_off(handing: Handing, run_id: str, level: Level) -> Refused | None:
+    """Has a run stay that its scheduler has ended, so that it does not go on by itself: the wish to stop is left in the
+    attempt that is over, or in the one that has followed it in this moment.
+
+    Refused: unknown, not_running (nothing would follow it), another_launch, readonly.
+    """
+
+    def leave(right: Right) -> Refused | None:
+        view = next((view for view in handing.watcher.views if view.run_id == run_id), None)
+        if view is None or view.record is None:
+            return Refused("unknown")
+        launcher = handing.launcher(view.record)
+        handle = launcher.adopt(view.paths, view.record)
+        if view.state not in TERMINAL:
+            return launcher.stop(handle, level)
+        if not isinstance(launcher, InterruptingLauncher) or not launcher.interruption(handle).why:
+            return Refused("not_running")
+        leave_wish(view.paths.attempt(view.attempt), level)
+        right.look()
+        return None
+
+    return handing.with_right(leave)

@@ -59,7 +59,7 @@ P = TypeVar("P", bound=Hashable)
 
 @dataclass(frozen=True)
 class Gone:
-    """A job that its scheduler does not know any more, as it was said to be before."""
+    """A job that its scheduler does not know any more, as it was said to be before. word: "" where it never was."""
 
     word: str
     reason: str = ""
@@ -70,7 +70,8 @@ class Gone:
 class Signs(Generic[J]):
     """What was seen of an attempt. spec: spec.json. begun: whether a supervisor has used the right to start. asked:
     whether the scheduler has answered since this attempt is watched. job: what it says of its job, None when it knows
-    none. waits: whether somebody else is asked about the job, and has not answered. live: whether the job goes on."""
+    none. waits: whether somebody else is asked about the job, and has not answered. live: whether the job goes on.
+    began: when the last answer was asked for; None where there is none."""
 
     handle: Handle
     control: AttemptPaths
@@ -82,6 +83,7 @@ class Signs(Generic[J]):
     job: J | None = None
     waits: bool = False
     live: bool = False
+    began: float | None = None
 
 
 @dataclass
@@ -196,21 +198,24 @@ class JobWatcher(ABC, Generic[J, S, P]):
             return Status("ended", ended, wish, ended.started)
         asked = seen is not None and seen.began > watched.since - (0.0 if watched.made else EARLIER_S)
         pulse = self._pulses.look(control)
-        signs: Signs[J] = Signs(handle, control, look_json(control.spec), wish, has_begun(control), pulse, asked)
+        began = None if seen is None else seen.began
+        signs: Signs[J] = Signs(
+            handle, control, look_json(control.spec), wish, has_begun(control), pulse, asked, began=began
+        )
         job, waits = self.find(signs, watched, seen)
         watched.quiet = (watched.quiet or self._clock()) if pulse.quiet else None
-        over = self._is_over_with(signs, watched, job, seen) if job is not None else asked and not waits
+        over = self._is_over_with(signs, watched, job) if job is not None else asked and not waits
         watched.over = (watched.over or self._clock()) if over else None
         return replace(signs, job=job, waits=waits, live=job is not None and not over)
 
-    def _is_over_with(self, signs: Signs[J], watched: Watched[S, P], job: J, seen: S | None) -> bool:
+    def _is_over_with(self, signs: Signs[J], watched: Watched[S, P], job: J) -> bool:
         """Whether an attempt does not go on with its job: that is over, or waits anew since somebody had it requeued.
         It would begin nothing then."""
         if job.word in self.over:
             return True
-        if not signs.begun or job.word not in self.pending or watched.quiet is None or seen is None:
+        if not signs.begun or job.word not in self.pending or watched.quiet is None or signs.began is None:
             return False
-        return seen.began > watched.quiet and not is_held(signs.control)
+        return signs.began > watched.quiet and not is_held(signs.control)
 
     def _not_begun(self, signs: Signs[J], watched: Watched[S, P]) -> Status:
         """The status of an attempt whose right to start nobody has used."""
@@ -228,7 +233,9 @@ class JobWatcher(ABC, Generic[J, S, P]):
             return Status("starting", None, wish)  # it was, or is just being, submitted
         if job is None and not signs.asked:
             raise self._unseen(watched)
-        if watched.over is None or self._clock() - watched.over < (GONE_S if job is None else SETTLE_S):
+        # one answer may be wrong, or of a controller that has just started: the last one must say the same
+        last = self._clock() if job is not None else signs.began
+        if watched.over is None or last is None or last - watched.over < (GONE_S if job is None else SETTLE_S):
             return Status("starting", None, wish, scheduled=None if job is None else self.scheduled(job))
         self._unbegun[signs.handle] = None
         return self._never(signs, job)
@@ -237,8 +244,9 @@ class JobWatcher(ABC, Generic[J, S, P]):
         """The end of an attempt whose right to start was taken away: by somebody who stopped it before it began, or
         after its job was seen over."""
         told = look_json(signs.control.root / LAST)
-        if told.get("word"):
-            return self._never(signs, Gone(str(told["word"]), str(told.get("reason") or "")))
+        if told:
+            word = str(told.get("word") or "")
+            return self._never(signs, Gone(word, str(told.get("reason") or "")) if word else None)
         said = None if signs.wish else never_started(signs.handle, signs.control).error
         ended = Exit(signs.handle.run_id, signs.handle.attempt, None, said, (signs.wish,) if signs.wish else ())
         return Status("ended", ended, signs.wish, unused=signs.wish is None)
@@ -248,6 +256,7 @@ class JobWatcher(ABC, Generic[J, S, P]):
         handle, wish = signs.handle, signs.wish
         said = never_started(handle, signs.control).error
         if job is None:
+            self._note(signs, Gone(""))
             said = said or f"{self.called} knows no such job (any more), and nothing of it was started"
             return Status("ended", Exit(handle.run_id, handle.attempt, None, said), wish, unused=True)
         self._note(signs, job)

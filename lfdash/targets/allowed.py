@@ -11,23 +11,27 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from lfdash.files import read_bytes_file
+from lfdash.files import open_descriptor, read_up_to
 
+logger = logging.getLogger(__name__)
 FOLDER = "allowed"
 KEY = "key"
 KEY_BYTES = 32
 ALLOWED: set[str] = set()  # by this process
+UNKEPT: list[bool] = []  # whether that was said
 OWN_KEY = secrets.token_bytes(KEY_BYTES)  # of this process alone, where none can be kept
 
 
 def state_folder() -> Path:
     """Where this user's programs keep what they remember (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lfdash"
+    told = Path(os.environ.get("XDG_STATE_HOME") or ".")
+    return (told if told.is_absolute() else Path.home() / ".local" / "state") / "lfdash"  # a relative one is none
 
 
 def allow(*words: str) -> None:
@@ -70,21 +74,47 @@ def is_signed(signature: object, *words: str) -> bool:
 
 
 def key() -> bytes:
-    """This user's key; made where there is none. The same for all processes that can keep it."""
+    """This user's key; made where there is none, or half of one. The same for all processes that can keep it."""
     try:
-        folder = state_folder()
-        path = folder / KEY
-        found = read_bytes_file(path, limit=KEY_BYTES)
-        if found is None:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = folder / f"{KEY}.{secrets.token_hex(4)}"
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(KEY_BYTES))
-            with suppress(FileExistsError):  # another process was first
-                os.link(draft, path)
-            draft.unlink()
-            found = read_bytes_file(path, limit=KEY_BYTES)
-    except (OSError, RuntimeError):
+        path = state_folder() / KEY
+        found = kept(path)
+        if found is None or len(found) != KEY_BYTES:
+            make_key(path, found is not None)
+            found = kept(path)
+    except (OSError, RuntimeError) as error:
+        if not UNKEPT:
+            logger.warning("no key can be kept, so no other process of yours may cancel a job of this one: %s", error)
+        UNKEPT.append(True)
         return OWN_KEY
-    return found if found is not None and len(found) == KEY_BYTES else OWN_KEY
+    return found or OWN_KEY
+
+
+def kept(path: Path) -> bytes | None:
+    """What lies there; None where nothing does. OSError."""
+    try:
+        descriptor, size = open_descriptor(path)
+    except FileNotFoundError:
+        return None
+    try:
+        return read_up_to(descriptor, size, KEY_BYTES + 1)
+    finally:
+        os.close(descriptor)
+
+
+def make_key(path: Path, spoiled: bool) -> None:
+    """Makes a key, whole and once. spoiled: what lies there is none, as after a disk that was full. OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{KEY}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        if spoiled:
+            logger.warning("%s is no key: another one is made", path)
+            path.unlink(missing_ok=True)
+        with suppress(FileExistsError):  # another process was first
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from lfdash.engine import resuming
-from lfdash.engine.resuming import Resuming, Standing, attach, resumed_words, standing
+from lfdash.engine.resume import prepare_resume
+from lfdash.engine.resuming import Resuming, Standing, attach, goes_on, resumed_words, standing
 from lfdash.engine.services import Services, find_project
 from lfdash.launchers.base import Launched
+from lfdash.outcomes import Refused
 from lfdash.runs.record import RunState
 from lfdash.runs.view import RunView
 from lfdash.supervisor.failpoints import VARIABLE
@@ -198,6 +200,34 @@ def test_not_in_a_copy_or_a_folder_of_somebody_else(folder: Path, cluster: Slurm
     run.path.with_name("moved").rename(run.path)
     assert turns.consider(at("r1")) and at("r1").attempt == 2
     services.registry.stop("id-r1", "kill")
+    services.close()
+
+
+def test_not_after_a_stop_while_it_was_about_to(folder: Path, cluster: SlurmCluster) -> None:
+    """Before the next attempt is there, in the moment when it is submitted, and after that."""
+    services = opened(folder, cluster, starts=False, **LIMIT)
+    registry = services.registry
+    plan, record = job(services, steps=100000, delay=0.01, checkpoints=5)
+    assert isinstance(registry.launch(plan, record), Launched)
+
+    def looked() -> RunView:
+        registry.refresh()
+        return seen(services)
+
+    wait_for(lambda: looked().saved.checkpoints, 30)
+    cluster.call("scancel", "--batch", "--signal=USR1", wait_for(lambda: looked().scheduled).job)
+    view = wait_for(lambda: (v := looked()).state is RunState.STOPPED and v, 30)
+    assert goes_on(services, view)
+    prepared = prepare_resume(services, view, view.saved.checkpoints[-1], "x")
+    assert registry.stop("id-r1", "graceful") is None
+    assert not goes_on(services, looked()) and resumed_words(services, "en", seen(services)) == ""
+    assert registry.stop("id-r1", "graceful") == Refused("not_running"), "there is nothing more to stop"
+    assert Resuming(services).consider(seen(services)) and looked().attempt == 1
+    late = registry.launch(prepared.plan, prepared.record.with_last(automatic=True), prepared.request)
+    assert late == Refused("stays") and looked().attempt == 1
+    assert isinstance(registry.launch(prepared.plan, prepared.record, prepared.request), Launched), "by hand"
+    assert registry.stop("id-r1", "kill") is None
+    wait_for(lambda: looked().state is RunState.STOPPED, 30)
     services.close()
 
 

@@ -27,6 +27,7 @@ from lfdash.outcomes import Refused
 from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths
 from lfdash.runs.record import Exit, Handle, RunRecord, RunState, Scheduled, Status
 from lfdash.runs.view import judge
+from lfdash.supervisor.records import is_given_up
 from lfdash.supervisor.remote import BEAT, SEALED
 from lfdash.targets.target import Target
 from tests.support.runs import plan_for, record_for
@@ -351,6 +352,24 @@ def test_one_that_nobody_knows_is_lost_only_after_a_while(case: Case) -> None:
     assert case.poll().phase == "running"
     case.later(pulse.DEAD_S + SETTLE_S)
     assert case.poll() == Status("lost", None, None, 5.0, why="gone")
+
+
+def test_one_that_waits_is_not_given_up_after_one_empty_answer(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last answer must say the same: a controller that has just started may know no job yet, and then fall silent.
+    Why it was given up is told later, too."""
+    case.told.jobs = []
+    empty = case.told.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(case.told, "look", lambda: empty)
+        for _ in range(4):
+            assert case.poll().phase == "starting"
+            case.later(GONE_S)
+    status = case.poll()
+    assert status.phase == "ended" and status.unused and status.exit is not None
+    case.launcher.reap()
+    assert is_given_up(str(case.control.root))
+    for launcher in (case.launcher, launcher_of(case.told)):
+        assert launcher.poll(case.handle) == status and "no such job" in str(status.exit.error)
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -97,3 +97,48 @@ def test_a_signature_is_of_this_user_and_these_words(state: Path, monkeypatch: p
 def test_where_no_key_can_be_kept_this_process_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/dev/null/state")
     assert allowed.is_signed(allowed.sign("a"), "a")
+
+
+@pytest.mark.parametrize("spoiled", [b"", b"12345", b"x" * 40])
+def test_a_key_that_is_none_is_made_anew_for_all(
+    state: Path, spoiled: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = state / "lfdash" / allowed.KEY
+    path.parent.mkdir(parents=True)
+    path.write_bytes(spoiled)
+    said = allowed.sign("a")
+    assert len(path.read_bytes()) == allowed.KEY_BYTES and "is no key" in caplog.text
+    monkeypatch.setattr(allowed, "OWN_KEY", b"another process")
+    assert allowed.is_signed(said, "a") and [one.name for one in path.parent.iterdir()] == [allowed.KEY]
+
+
+def test_a_key_that_cannot_be_read_once_is_not_made_anew(
+    state: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allowed, "UNKEPT", [])
+    said, path = allowed.sign("a"), state / "lfdash" / allowed.KEY
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(allowed, "open_descriptor", fails)
+        assert not allowed.is_signed(said, "a") and not allowed.is_signed(said, "a")
+    assert caplog.text.count("no key can be kept") == 1
+    assert path.read_bytes() == before and allowed.is_signed(said, "a")
+    path.unlink()
+    path.mkdir()
+    assert allowed.is_signed(allowed.sign("a"), "a") and path.is_dir()
+
+
+def fails(*_: object) -> tuple[int, int]:
+    raise OSError(5, "Input/output error")
+
+
+def test_a_state_folder_that_is_relative_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """XDG Base Directory Specification: to be ignored; it would be another one in each folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert allowed.state_folder() == tmp_path / ".local/state/lfdash"
+
+
+def test_a_signature_that_is_no_text_of_one_is_none() -> None:
+    for odd in ("\ud800", "ä", 5, ["x"]):
+        assert not allowed.is_signed(odd, "a")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from lfdash.engine.more import past_end_in
 from lfdash.engine.resume import why_not_resumed
-from lfdash.engine.resuming import resumed_words
+from lfdash.engine.resuming import goes_on, resumed_words
 from lfdash.engine.scheduler_words import used_in, uses_in
 from lfdash.engine.services import Services
 from lfdash.engine.words import no_checkpoint_in, span_in
@@ -21,7 +21,7 @@ from lfdash.runs.report import bundle, explain
 from lfdash.runs.view import RunView, Stall
 from lfdash.ui.form.problems import fix_words
 from lfdash.ui.form.state import Form
-from lfdash.ui.launch import next_steps
+from lfdash.ui.launch import actions, next_steps
 from lfdash.ui.shared.answers import refusal
 from lfdash.ui.shared.scheduled_words import (
     ended_words,
@@ -78,6 +78,11 @@ def draw_scheduler(services: Services, view: RunView) -> None:
     again = resumed_words(services, language(), view)
     if again:
         st.info(markdown_safe(again), icon=":material/autorenew:")
+        if goes_on(services, view):
+            st.button(
+                t("scheduler.stay"), key="stay", icon=":material/stop:", on_click=actions.stop,
+                args=(services, view.run_id, "graceful"),
+            )
     over = [was_words(view), used_in(services, language(), view)] if view.state in TERMINAL else []
     told = " · ".join(filter(None, over))
     if told:
