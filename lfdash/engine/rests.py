@@ -14,7 +14,7 @@ MOST_S = 600.0  # after many
 # refusals that nobody has to do anything about for another try to go well; any other lasts
 PASSING = (
     "another_launch", "busy", "disk", "elsewhere_fresh", "no_locks", "readonly", "runs_already", "scheduler_refused",
-    "scheduler_silent", "space", "start_failed", "target_broken", "unseen", "workspace_gone",
+    "scheduler_silent", "space", "start_failed", "target_broken", "unbegun", "unseen", "workspace_gone",
 )
 
 

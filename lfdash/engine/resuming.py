@@ -80,6 +80,9 @@ class Resuming:
             if not unused or not take_back(self.services.registry.dispatcher.handing, view.run_id):
                 return True
             self._settled.discard((view.run_id, view.attempt - 1))
+            self.services.registry.rests.note(
+                unbegun_key(view.run_id, view.attempt - 1), Refused("unbegun", {"reason": view.error or "?"})
+            )
             return False
         if why.code in ("resume_waits", "resume_no_target"):  # until somebody uses the target by hand, or corrects it
             return False
@@ -98,7 +101,7 @@ class Resuming:
         if prepared is None:  # its configuration: the next look tells why
             return False
         record = prepared.record.with_last(automatic=True)
-        registry, own, launcher = self.services.registry, *rest_keys(view)
+        registry, (own, launcher, _) = self.services.registry, rest_keys(view)
         outcome = registry.launch(prepared.plan, record, prepared.request)
         if not isinstance(outcome, Refused):
             logger.info("run %s goes on by itself from step %d", view.run_id, step)
@@ -111,10 +114,16 @@ class Resuming:
         return outcome.code not in PASSING
 
 
-def rest_keys(view: RunView) -> tuple[str, str]:
-    """By what refusals of a run's next attempt are remembered: its own, and those of its target."""
+def rest_keys(view: RunView) -> tuple[str, str, str]:
+    """By what refusals of a run's next attempt are remembered: its own, those of its target, and that it was submitted
+    and has begun nothing."""
     assert view.record is not None
-    return f"{view.run_id}#{view.attempt}", view.record.launcher
+    return f"{view.run_id}#{view.attempt}", view.record.launcher, unbegun_key(view.run_id, view.attempt)
+
+
+def unbegun_key(run_id: str, attempt: int) -> str:
+    """The last of those: it is not forgotten with the next submission, which may begin nothing, too."""
+    return f"{run_id}#{attempt} unbegun"
 
 
 def is_on_target(view: RunView) -> bool:

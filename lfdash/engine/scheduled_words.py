@@ -105,4 +105,4 @@ def ended_in(code: str, view: RunView) -> str:
     end = view.record.last.exit if view.record is not None else None
     if view.state is not RunState.STOPPED or end is None or not view.target:
         return ""
-    return in_language(code, f"scheduled.ended_{end.by}") if end.by in ("signal", "time_limit") else ""
+    return in_language(code, f"scheduled.ended_{end.by}") if end.by in ("signal", "time_limit", "preempted") else ""

@@ -106,6 +106,9 @@ def take_away(paths: RunPaths, run_id: str, attempt: int = 1) -> None:
     except OSError:
         aside = root
     shutil.rmtree(aside, ignore_errors=True)
+    if not alone:
+        with suppress(OSError):  # who has looked at the run looks again (runs/scan.py): it is another one now
+            os.utime(paths.record)
 
 
 def unseen(root: Path, plan: LaunchPlan) -> Path:

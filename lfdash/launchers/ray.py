@@ -109,6 +109,11 @@ class RayLauncher(ScheduledLauncher[Job, Snapshot, Calls]):
         self.jobs(calls).stop(job)
 
 
+# Ray looks at each job every second (JOB_MONITOR_LOOP_PERIOD_S, job_manager.py). Where it has not yet seen that a job
+# is over and another one gets its id, that one is called FAILED, and its place stays taken. Nothing tells when it has.
+LAST_BREATH_S = 3.0
+
+
 def told_by(spec: Mapping[str, Any]) -> tuple[Calls, str]:
     """The cluster that an attempt was given to, and the id of its job there."""
     told = spec.get("ray")
@@ -137,5 +142,6 @@ def hand_over(calls: Calls, body: Mapping[str, Any], job: str) -> None:
         if found is not None and found.word not in OVER:
             return  # this one, or of an earlier making of this attempt: it does the same, and once
         if found is not None:
+            time.sleep(LAST_BREATH_S)
             calls.delete(job, scheduled.HAND_OVER_S)
     raise CallError(f"Ray says that it has a job {job} already, and then that it has none")

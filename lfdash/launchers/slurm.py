@@ -11,6 +11,7 @@ import re
 import secrets as random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import yaml
@@ -30,7 +31,7 @@ from lfdash.launchers.watching import JOB, LAST, Signs, Watched
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import AttemptPaths
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
-from lfdash.runs.record import Handle, Scheduled, read_exit
+from lfdash.runs.record import Exit, Handle, Scheduled, Status, read_exit
 from lfdash.supervisor.remote import TICKET
 from lfdash.targets.allowed import allow, is_allowed
 from lfdash.targets.target import Target
@@ -39,6 +40,9 @@ NAME = "slurm"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)/?$")
 ACCOUNT = "account.json"  # in the attempt's folder: what the accounting says of its job
 
+# words of a job that nobody wanted to end: the run has failed, even where its supervisor could save
+BROKEN = ("BOOT_FAIL", "NODE_FAIL", "OUT_OF_MEMORY")
+ENDS_S = 30.0  # for a job to be over for Slurm, too, after its supervisor has written its end
 STRANGE = "\0"  # before a slurm.conf that this user has not used; no path has it
 
 INTERRUPTED: Mapping[str, Literal["time_limit", "preempted"]] = {"TIMEOUT": "time_limit", "PREEMPTED": "preempted"}
@@ -127,6 +131,30 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
         if left and never_started(signs.handle, signs.control).error is None:
             job = Job(number, self.canceled)
         return job, waits
+
+    def status_of(
+        self, ended: Exit, handle: Handle, watched: Watched[Snapshot, str], seen: Snapshot | None, wish: str | None
+    ) -> Status:
+        """See the base. A supervisor that got a signal does not know whose: Slurm does, once it calls the job over."""
+        if ended.by != "signal" or wish or seen is None:
+            return super().status_of(ended, handle, watched, seen, wish)
+        control = handle.paths.attempt(handle.attempt)
+        told = look_json(control.root / LAST)
+        word, reason = str(told.get("word") or ""), str(told.get("reason") or "")
+        job = None if word else seen.find(*self._identity(handle, control, look_json(control.spec)))
+        if job is not None and job.word not in OVER:
+            watched.over = watched.over or self._clock()
+            if self._clock() - watched.over < ENDS_S:
+                return Status("running", None, wish, ended.started)
+        elif job is not None:
+            self._note(handle, job)
+            word, reason = job.word, job.reason
+        if word in BROKEN:
+            said = self.words(Job("", word, reason), None)
+            ended = replace(ended, by=None, code=ended.code or None, error=ended.error or said)
+        elif word in INTERRUPTED:
+            ended = replace(ended, by=INTERRUPTED[word])
+        return Status("ended", ended, wish, ended.started)
 
     def _accounted(self, conf: str, number: str, name: str) -> tuple[Job | None, bool]:
         """What accounting says of a job that squeue does not know (any more), where there is accounting; whether it may

@@ -136,6 +136,12 @@ class JobWatcher(ABC, Generic[J, S, P]):
     def find(self, signs: Signs[J], watched: Watched[S, P], seen: S | None) -> tuple[J | None, bool]:
         """An attempt's job, and whether somebody else is asked about it."""
 
+    def status_of(
+        self, ended: Exit, handle: Handle, watched: Watched[S, P], seen: S | None, wish: str | None
+    ) -> Status:
+        """The status of an attempt whose supervisor has written its end."""
+        return Status("ended", ended, wish, ended.started)
+
     @abstractmethod
     def scheduled(self, job: J) -> Scheduled:
         """What is said of a job on the page."""
@@ -195,7 +201,7 @@ class JobWatcher(ABC, Generic[J, S, P]):
         """What is seen of an attempt; its end, where that is written."""
         wish, ended = control.read_wish(), read_exit(handle)
         if ended is not None:
-            return Status("ended", ended, wish, ended.started)
+            return self.status_of(ended, handle, watched, seen, wish)
         asked = seen is not None and seen.began > watched.since - (0.0 if watched.made else EARLIER_S)
         pulse = self._pulses.look(control)
         began = None if seen is None else seen.began
@@ -256,10 +262,10 @@ class JobWatcher(ABC, Generic[J, S, P]):
         handle, wish = signs.handle, signs.wish
         said = never_started(handle, signs.control).error
         if job is None:
-            self._note(signs, Gone(""))
+            self._note(signs.handle, Gone(""))
             said = said or f"{self.called} knows no such job (any more), and nothing of it was started"
             return Status("ended", Exit(handle.run_id, handle.attempt, None, said), wish, unused=True)
-        self._note(signs, job)
+        self._note(signs.handle, job)
         canceled = job.word == self.canceled
         ended = Exit(
             handle.run_id, handle.attempt, None, self.words(job, said), (wish,) if wish else (),
@@ -315,7 +321,7 @@ class JobWatcher(ABC, Generic[J, S, P]):
         """The end of an attempt whose supervisor wrote none: by what the scheduler says of its job, now or before."""
         handle, wish = signs.handle, signs.wish
         if job is not None:
-            self._note(signs, job)
+            self._note(signs.handle, job)
         else:
             told = look_json(signs.control.root / LAST)
             job = Gone(str(told.get("word") or ""), str(told.get("reason") or ""))
@@ -328,9 +334,10 @@ class JobWatcher(ABC, Generic[J, S, P]):
         )
         return Status("ended", ended, wish, started)
 
-    def _note(self, signs: Signs[J], job: Job) -> None:
+    def _note(self, handle: Handle, job: Job) -> None:
         """Has written down what the scheduler said last."""
-        self._notes[signs.control.root / LAST] = json.dumps({"word": job.word, "reason": job.reason}) + "\n"
+        said = json.dumps({"word": job.word, "reason": job.reason})
+        self._notes[handle.paths.attempt(handle.attempt).root / LAST] = f"{said}\n"
 
     def words(self, job: Job, said: str | None) -> str:
         """Why a job is over, in the scheduler's own words and the last ones of its log."""

@@ -70,7 +70,8 @@ class Exit:
     code: exit code, -N when signal N killed it, None when nobody saw it. error: why it could not be started.
     stop: the stop wishes that were acted on. by: who asked for a stop that nobody left a wish for: "signal" (a SIGTERM
     from outside, as a scheduler sends it to a job that is canceled), "time_limit" (a scheduler, ahead of the job's
-    end). leftovers: processes swept after the main one ended.
+    end), "preempted" (a scheduler, for another job; not in exit.json). leftovers: processes swept after the main one
+    ended.
     started, ended: epoch seconds. seconds: duration by a clock that nobody sets.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -45,13 +46,15 @@ def nothing_stays(workspace: Path, cluster: RayCluster) -> bool:
     return not (workspace / FOLDER).exists() and not live
 
 
-def hold(cluster: RayCluster) -> None:
-    """Both nodes are full."""
-    for number in range(2):
+def hold(cluster: RayCluster) -> list[str]:
+    """Both nodes are full. The jobs that fill them, with ids that were never there (`RayCluster.clear`)."""
+    ids = [f"hold-{secrets.token_hex(4)}" for _ in range(2)]
+    for one in ids:
         cluster.request("POST", "/api/jobs/", {
-            "entrypoint": "sleep 600", "submission_id": f"hold{number}", "entrypoint_num_cpus": CPUS,
+            "entrypoint": "sleep 600", "submission_id": one, "entrypoint_num_cpus": CPUS,
         })
     assert until(lambda: sum(row["status"] == "RUNNING" for row in cluster.jobs()) == 2, 30)
+    return ids
 
 
 def test_what_is_there_is_found(tests: TargetTests, ray_cluster: RayCluster, workspace: Path) -> None:
@@ -101,15 +104,15 @@ def test_one_that_waits_says_why_and_is_called_off(
 
 
 def test_what_a_dashboard_left_is_tidied_up(tests: TargetTests, ray_cluster: RayCluster, workspace: Path) -> None:
-    hold(ray_cluster)
+    held = hold(ray_cluster)
     target = target_on(ray_cluster)
     left = named_probe(workspace, target, "llamafactory-cli", "test-0123456789ab")
     os.close(left.make())
     RayProbe(left).submit()
     tests.start(target)
     assert until(lambda: not left.root.exists(), 30)
-    for number in range(2):
-        ray_cluster.stop_job(f"hold{number}")
+    for one in held:
+        ray_cluster.stop_job(one)
     assert until(lambda: tests.going("lab") is None and tests.last("lab"), 60)
     assert until(lambda: nothing_stays(workspace, ray_cluster), 20)
     ended = {row["submission_id"]: row["status"] for row in ray_cluster.jobs(workspace)}

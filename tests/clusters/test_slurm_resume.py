@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lfdash.engine import resuming
+from lfdash.engine import rests, resuming
 from lfdash.engine.resume import prepare_resume
 from lfdash.engine.resuming import Resuming, Standing, attach, goes_on, resumed_words, standing
 from lfdash.engine.services import Services, find_project
@@ -231,6 +231,30 @@ def test_not_after_a_stop_while_it_was_about_to(folder: Path, cluster: SlurmClus
     services.close()
 
 
+def test_one_that_began_nothing_is_made_anew_after_a_while(
+    folder: Path, cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node may be broken, or its disk late. What failed is told meanwhile, and not tried as fast as it fails."""
+    monkeypatch.setattr(rests, "FIRST_S", 3.0)
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    services = opened(folder, cluster, **LIMIT, python=str(python))
+    try:
+        started(services, steps=100000, delay=0.01, checkpoints=5)
+        has_won(services, 1)
+        python.unlink()
+        at_its_limit(services, cluster)
+        wait_for(lambda: told(services) == "resume_tries" and seen(services).attempt == 1, 60)
+        words = resumed_words(services, "en", seen(services))
+        assert "its job has begun nothing (Slurm: FAILED" in words and "python" in words
+        python.symlink_to(sys.executable)
+        wait_for(lambda: seen(services).attempt == 2 and seen(services).state is RunState.RUNNING, 60)
+        assert services.registry.stop("id-r1", "kill") is None
+        wait_end(services.registry, "id-r1", 60)
+    finally:
+        services.close()
+
+
 def test_not_without_a_step_that_was_won(services: Services, cluster: SlurmCluster) -> None:
     started(services, steps=100000, delay=0.01)
     wait_for(lambda: (seen(services).progress.step or 0) > 1)
@@ -328,7 +352,7 @@ def test_one_that_makes_room_for_another_goes_on(folder: Path, preempting: Slurm
 RESUMES = """
 import sys
 from pathlib import Path
-from lfdash.engine import resuming
+from lfdash.engine import rests, resuming
 from lfdash.engine.services import Services, find_project
 resuming.EVERY_S = 0.1
 services = Services(find_project(), Path(sys.argv[1]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import sys
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ def ray_place(cluster: RayCluster) -> Place:
         "lab", "ray", address=cluster.address, token_file=str(cluster.token_file), python=sys.executable, cpus=2,
         gpus=0, memory="3000M", env={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
     )
-    held = [f"hold{number}" for number in range(2)]
+    held = [f"hold-{secrets.token_hex(4)}" for _ in range(2)]
 
     def hold() -> None:
         """Other jobs have all but one CPU of each node."""

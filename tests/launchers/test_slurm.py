@@ -17,7 +17,7 @@ import pytest
 from lfdash.launchers import pulse, scheduled, slurm, watching
 from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import Launched
-from lfdash.launchers.slurm import SlurmLauncher
+from lfdash.launchers.slurm import ENDS_S, SlurmLauncher
 from lfdash.launchers.slurm_accounts import Account
 from lfdash.launchers.slurm_calls import Job
 from lfdash.launchers.slurm_jobs import OVER, PENDING, Snapshot
@@ -381,6 +381,38 @@ def test_where_slurm_does_not_answer_nothing_is_over(case: Case, begun: bool) ->
         case.later(1000)
         with pytest.raises(OSError, match="Slurm has not answered: squeue did not answer"):
             case.poll()
+
+
+@pytest.mark.parametrize(("word", "code", "state", "said"), [
+    ("NODE_FAIL", 0, RunState.FAILED, "Slurm: NODE_FAIL (Why)"), ("OUT_OF_MEMORY", 1, RunState.FAILED, "Slurm: OUT_OF"),
+    ("PREEMPTED", 0, RunState.STOPPED, "preempted"), ("TIMEOUT", 0, RunState.STOPPED, "time_limit"),
+    ("CANCELLED", 0, RunState.STOPPED, "signal"),
+])
+def test_whose_signal_it_was_that_ended_one(case: Case, word: str, code: int, state: RunState, said: str) -> None:
+    """Its supervisor has saved and written its end, and does not know why it was asked to."""
+    case.begin()
+    case.told.says("RUNNING")
+    assert case.poll().phase == "running"
+    case.handle.paths.exit.write_text(json.dumps(Exit("id-r1", 1, code, started=5.0, by="signal").__dict__))
+    assert case.poll().phase == "running", "Slurm has not said yet"
+    case.told.says(word, "Why")
+    status = case.poll()
+    assert judge(status, complete=False) is state and status.exit is not None
+    assert (status.exit.error or status.exit.by or "").startswith(said)
+    case.launcher.reap()
+    case.told.jobs = []  # it has forgotten it
+    assert launcher_of(case.told).poll(case.handle) == status
+
+
+def test_one_that_was_ended_by_a_signal_is_over_whatever_slurm_says(case: Case) -> None:
+    case.begin()
+    case.told.says("COMPLETING")
+    case.handle.paths.exit.write_text(json.dumps(Exit("id-r1", 1, 0, started=5.0, by="signal").__dict__))
+    assert case.poll().phase == "running"
+    case.later(ENDS_S + 1)
+    assert case.poll().phase == "ended"
+    case.told.jobs = None
+    assert launcher_of(case.told).poll(case.handle).phase == "ended"
 
 
 def test_an_end_that_was_written_needs_no_slurm(case: Case) -> None:

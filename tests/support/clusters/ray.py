@@ -217,8 +217,8 @@ class RayCluster:
         for row in self.jobs():
             with suppress(urllib.error.HTTPError):
                 self.request("DELETE", f"/api/jobs/{row['submission_id']}")
-        # Ray calls one that waited too long FAILED, and when its place comes free at that very moment what it made for
-        # it stays, and keeps that place, for ever.
+        # Where an id is used again at once, Ray takes the end of the old job for that of the new one, whose place then
+        # stays taken.
         if not until(lambda: not self.processes("ray::JobSupervisor"), 20):
             self.restart()
         if not self.second():
