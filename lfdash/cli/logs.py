@@ -33,7 +33,7 @@ def logs(terminal: Terminal, run: str | None, follow: bool) -> int:
     if path != view.paths.console:
         terminal.note(t("ui.log_of_framework", file=path.name, missing=view.paths.console.name))
     elif view.state in TERMINAL and not path.exists():
-        terminal.note(t("ui.log_over", file=path.name))
+        terminal.note(t("ui.log_unbegun" if view.never_began else "ui.log_over", file=path.name))
     printer = Printer(terminal, path)
     if follow:
         followed(terminal, found, printer, said)

@@ -93,6 +93,7 @@ def draw_head(view: SweepView, rows: Sequence[TrialRow]) -> None:
         (t("sweep.strategy"), t(f"sweep.is_{view.sweep.strategy}")),
         (t("sweep.stop_early"), t(f"sweep.is_{view.sweep.stop_early}")),
         (t("sweep.fields"), listed(key_of(one.row) for one in view.sweep.dimensions)),
+        *([(t("ui.runs_col_target"), view.job.target)] if view.job.target else []),
     ]
     told = "".join(
         f'<span class="lf-fact"><b>{html.escape(value)}</b> <small>{html.escape(name)}</small></span>'

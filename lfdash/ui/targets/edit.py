@@ -126,7 +126,8 @@ def draw_pairs(rows: Sequence[str], problems: Mapping[str, tuple[Problem, ...]],
 
 def draw_field(name: str, problems: Mapping[str, tuple[Problem, ...]], told: Told) -> None:
     """One field, with what is wrong with it."""
-    label, help_text, key = words.label(name), words.help_text(name), keys.field_key(name)
+    kind, key = st.session_state[keys.KIND], keys.field_key(name)
+    label, help_text = words.label(name, kind), words.help_text(name, kind)
     choices = choices_of(name, told)
     if choices:
         keys.empty_is_none(name)

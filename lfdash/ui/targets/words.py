@@ -26,17 +26,17 @@ SHOWN = ("llamafactory", "torch", "transformers")  # packages that are named
 CLOCK_S = 5.0  # from which difference on a clock is said to be wrong
 
 
-def label(name: str) -> str:
-    """What a field of a target is called; its name where it has no words yet."""
-    known = lookup("targets", f"field_{name}")
+def label(name: str, kind: str = "") -> str:
+    """What a field of a target of a kind is called; its name where it has no words yet."""
+    known = lookup("targets", f"field_{name}_{kind}") or lookup("targets", f"field_{name}")
     if name == "kind":  # of the kinds only Ray's needs another field
         return t("targets.kind_ray")
     return str(known or name)
 
 
-def help_text(name: str) -> str | None:
-    """What a field of a target means; None where it has no words yet."""
-    known = lookup("targets", f"help_{name}")
+def help_text(name: str, kind: str = "") -> str | None:
+    """What a field of a target of a kind means; None where it has no words yet."""
+    known = lookup("targets", f"help_{name}_{kind}") or lookup("targets", f"help_{name}")
     return str(known) if known else None
 
 

@@ -34,7 +34,8 @@ def draw_log(services: Services, view: RunView, feed: RunFeed) -> None:
     log = services.logs.of(view.paths.printed)
     if not log.size:
         failed = log.failure and t("problems.data_unreadable", file=log.path.name, reason=log.failure)
-        over = view.state in TERMINAL and t("ui.log_over", file=log.path.name)
+        why = "log_unbegun" if view.never_began else "log_over"
+        over = view.state in TERMINAL and t(f"ui.{why}", file=log.path.name)
         st.caption(failed or over or t("ui.log_empty"))
         return
     tall = not (BY_NAME[view.kind].trains and len(feed.frame))
