@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from lfdash.engine.services import Services
 from lfdash.engine.words import span_in
@@ -47,6 +48,34 @@ class CountingLauncher(Protocol):
     def usage(self, handle: Handle) -> Usage | None:
         """What an attempt that goes on has used so far; None: nothing is known (yet). OSError."""
         ...
+
+
+@runtime_checkable
+class CancelingLauncher(Protocol):
+    """A launcher that has jobs of a scheduler canceled, where they are this user's."""
+
+    def is_ours(self, handle: Handle, spec: Mapping[str, Any]) -> bool:
+        """Whether an attempt's job is. spec: what its folder says."""
+        ...
+
+
+def not_ours_in(services: Services, code: str, view: RunView) -> str:
+    """Of a run that is to stop: that its job is not canceled from here, and how that is done by hand; "" where it
+    is."""
+    said = view.scheduled
+    if view.state is not RunState.STOPPING or view.record is None or said is None:
+        return ""
+    launcher = services.registry.launchers.get(view.record.launcher)
+    if not isinstance(launcher, CancelingLauncher):
+        return ""
+    handle = services.registry.watcher.handle(view.paths, view.record)
+    try:
+        if launcher.is_ours(handle, look_json(view.paths.attempt(view.attempt).spec)):
+            return ""
+    except OSError:
+        return ""
+    command = f"{'scancel' if said.by == 'slurm' else 'ray job stop'} {said.job}"
+    return in_language(code, "scheduler.not_ours", command=command)
 
 
 def uses_in(services: Services, code: str, view: RunView) -> str:

@@ -15,7 +15,8 @@ from lfdash.outcomes import Problem, Value
 
 OUTPUT = "output_dir"
 AS_LISTS = "top.as_lists"
-OF_THE_MODEL = {"top.model_name", "top.multimodal"}
+MODEL_NAME = "top.model_name"
+OF_THE_MODEL = {MODEL_NAME, "top.multimodal"}
 
 
 def with_arguments(job: JobConfig, changes: Mapping[str, Any]) -> JobConfig:
@@ -30,6 +31,8 @@ def with_arguments(job: JobConfig, changes: Mapping[str, Any]) -> JobConfig:
     silent.discard(AS_LISTS)  # what is a list now
     if "model_name_or_path" in changes:
         silent -= OF_THE_MODEL
+        if OUTPUT not in changes:  # the folder is the old model's, and follows the new one
+            meant = replace(meant, values={name: value for name, value in meant.values.items() if name != MODEL_NAME})
     kept = {name: value for name, value in job.values.items() if name in silent}
     return replace(meant, values={**kept, **meant.values})
 

@@ -48,6 +48,16 @@ def test_another_model_does_not_keep_the_name_of_the_one_before() -> None:
     assert with_arguments(job, {"model_name_or_path": "models/other"}).model_name == "other"
 
 
+def test_another_model_does_not_keep_the_folder_of_the_one_before() -> None:
+    """A script of somebody else, with a model of one's own."""
+    args = {"stage": "sft", "do_train": True, "model_name_or_path": "org/Old", "output_dir": "saves/Old-Chat/lora/r1"}
+    changed = with_arguments(job_from_args(args, {}), {"model_name_or_path": "models/mine"})
+    assert changed.model_name == "mine" and build_args(changed)["output_dir"] == "saves/mine/lora/r1"
+    changes = {"model_name_or_path": "models/mine", "output_dir": "saves/A/lora/b"}
+    both = with_arguments(job_from_args(args, {}), changes)
+    assert both.model_name == "A" and build_args(both)["output_dir"] == "saves/A/lora/b"
+
+
 def test_the_kind_follows_the_arguments() -> None:
     changed = with_arguments(job_from_args(ARGS), {"do_train": None, "do_predict": True, "predict_with_generate": True})
     assert changed.kind == "eval"

@@ -9,7 +9,7 @@ import streamlit as st
 from lfdash.engine.more import past_end_in
 from lfdash.engine.resume import why_not_resumed
 from lfdash.engine.resuming import goes_on, resumed_words
-from lfdash.engine.scheduler_words import used_in, uses_in
+from lfdash.engine.scheduler_words import not_ours_in, used_in, uses_in
 from lfdash.engine.services import Services
 from lfdash.engine.words import no_checkpoint_in, span_in
 from lfdash.jobs.kinds import JobKind, named
@@ -62,6 +62,9 @@ def draw_outcome(form: Form, view: RunView) -> None:
     elif not form.kind.serves or view.state is RunState.STOPPING:
         draw_going(view)
         draw_place(form.services, view)
+        strange = not_ours_in(form.services, language(), view)
+        if strange:
+            st.warning(markdown_safe(strange), icon=":material/front_hand:")
         lacking = no_checkpoint_in(language(), view, form.services.registry.summaries.get(view).details)
         if lacking and not (view.target and view.state is RunState.STARTING):
             st.caption(f":material/info: {lacking}")
