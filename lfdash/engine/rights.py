@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lfdash.engine.watcher import Watcher
-from lfdash.files import look_json
+from lfdash.files import look_json, look_mark
 from lfdash.launchers.table import DEFAULT
 from lfdash.outcomes import Refused
 from lfdash.queue.commands import LOCK_S, LaunchLock
@@ -113,7 +113,7 @@ class Right:
             return Refused("exists", {"path": f"{plan.output_dir}/attempts/{plan.attempt:03d}"})
         assert over.record is not None
         try:
-            if record.last.automatic and over.paths.attempt(over.attempt).read_wish() is not None:
+            if record.last.automatic and look_mark(over.paths.attempt(over.attempt).stays) is not None:
                 return Refused("stays")
         except OSError as error:
             return Refused("unseen", {"path": over.output_dir, "reason": reason(error)})

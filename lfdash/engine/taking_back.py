@@ -9,7 +9,6 @@ from lfdash.engine.handing import Handing
 from lfdash.engine.rights import Right
 from lfdash.launchers import folder
 from lfdash.launchers.base import InterruptingLauncher, Level
-from lfdash.launchers.wishes import leave_wish
 from lfdash.outcomes import Refused
 from lfdash.runs.record import TERMINAL
 
@@ -38,10 +37,10 @@ def take_back(handing: Handing, run_id: str) -> bool:
 
 
 def call_off(handing: Handing, run_id: str, level: Level) -> Refused | None:
-    """Has a run stay that its scheduler has ended, so that it does not go on by itself: the wish to stop is left in the
-    attempt that is over, or in the one that has followed it in this moment.
+    """Has a run stay that its scheduler has ended, so that it does not go on by itself: that is noted in
+    the attempt that is over; one that has followed it in this moment is stopped.
 
-    Refused: unknown, not_running (nothing would follow it), another_launch, readonly.
+    Refused: unknown, not_running (nothing would follow it), another_launch, readonly, disk.
     """
 
     def leave(right: Right) -> Refused | None:
@@ -54,7 +53,7 @@ def call_off(handing: Handing, run_id: str, level: Level) -> Refused | None:
             return launcher.stop(handle, level)
         if not isinstance(launcher, InterruptingLauncher) or not launcher.interruption(handle).why:
             return Refused("not_running")
-        leave_wish(view.paths.attempt(view.attempt), level)
+        view.paths.attempt(view.attempt).stays.touch()
         right.look()
         return None
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 
 import yaml
 
-from lfdash.files import look_json, real_number
+from lfdash.files import look_json, look_mark, real_number
 from lfdash.launchers import scheduled
 from lfdash.launchers.asking import CallError
 from lfdash.launchers.base import THIS, Interruption, MachineIdentity
@@ -227,10 +227,18 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
         spec = look_json(control.spec)
         told = spec.get("slurm")
         most, step = (told.get("resume"), told.get("step")) if isinstance(told, dict) else (0, 0)
-        if not isinstance(most, int) or not isinstance(step, int) or most < 1 or control.read_wish() is not None:
+        if not isinstance(most, int) or not isinstance(step, int) or most < 1 or self._stays(handle, control):
             return Interruption()
         ours = self.is_ours(handle, spec)
         return Interruption(self._why_ended(handle, control, spec, ours), most, step, ours)
+
+    def _stays(self, handle: Handle, control: AttemptPaths) -> bool:
+        """Whether somebody wished an end. Of several nodes the first supervisor leaves the wish for the others when
+        Slurm tells it of the time limit."""
+        if look_mark(control.stays) is not None:
+            return True
+        ended = read_exit(handle)
+        return control.read_wish() is not None and (ended is None or ended.by != "time_limit")
 
     def _why_ended(
         self, handle: Handle, control: AttemptPaths, spec: Mapping[str, Any], ours: bool

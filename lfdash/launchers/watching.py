@@ -127,6 +127,7 @@ class JobWatcher(ABC, Generic[J, S, P]):
         self._watched: dict[Handle, Watched[S, P]] = {}
         self._notes: dict[Path, str] = {}  # to be written by `reap`
         self._unbegun: dict[Handle, None] = {}  # to be given up by it
+        self._dead: dict[Handle, None] = {}  # whose secrets are to be taken away by it
 
     @abstractmethod
     def place_of(self, spec: Mapping[str, Any]) -> P:
@@ -311,8 +312,9 @@ class JobWatcher(ABC, Generic[J, S, P]):
         ended = read_exit(signs.handle) or exit_in(signs.handle, control.reserve)
         if ended is not None:
             return Status("ended", ended, wish, ended.started)
-        if job is None and is_held(control):  # a supervisor is there, whatever its heart and its scheduler do
-            return Status("running", None, wish, started, signs.pulse.elapsed)
+        if is_held(control):  # a supervisor is there, whatever its heart and its scheduler do
+            told = None if job is None else replace(self.scheduled(job), reason=NO_HEART)
+            return Status("running", None, wish, started, signs.pulse.elapsed, scheduled=told)
         if job is not None and job.word in self.pending:
             self._end(signs.handle, signs.spec)
         return self._died(signs, job, started)
@@ -320,6 +322,7 @@ class JobWatcher(ABC, Generic[J, S, P]):
     def _died(self, signs: Signs[J], job: Job | None, started: float | None) -> Status:
         """The end of an attempt whose supervisor wrote none: by what the scheduler says of its job, now or before."""
         handle, wish = signs.handle, signs.wish
+        self._dead[handle] = None
         if job is not None:
             self._note(signs.handle, job)
         else:
@@ -387,6 +390,10 @@ class JobWatcher(ABC, Generic[J, S, P]):
         for handle in unbegun:
             with suppress(OSError):
                 self.give_up(handle)
+        dead, self._dead = self._dead, {}
+        for handle in dead:
+            with suppress(OSError):
+                burn_sealed(str(handle.paths.attempt(handle.attempt).root))
 
     def release(self, handle: Handle, seconds: float) -> None:
         """Forgets a run that is over."""

@@ -122,6 +122,11 @@ class AttemptPaths:
         return self.root / "armed"
 
     @property
+    def stays(self) -> Path:
+        """There once somebody wished, after its end, that it does not go on by itself."""
+        return self.root / "stays"
+
+    @property
     def shim_log(self) -> Path:
         """The shim's own stderr; empty when all is well."""
         return self.root / "shim.log"

@@ -116,6 +116,9 @@ def take_sealed(folder: str, names: list[str], file_name: str = SEALED) -> dict[
 
 
 def burn_sealed(folder: str) -> None:
-    """Takes the secrets of an attempt away that nobody is to start. OSError when they stay."""
+    """Takes the secrets of an attempt away that nobody is to start, those of its nodes, too. OSError when they stay."""
     with suppress(FileNotFoundError):
-        os.unlink(os.path.join(folder, SEALED))
+        for name in os.listdir(folder):
+            if name.partition(".")[0] == SEALED:
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, name))

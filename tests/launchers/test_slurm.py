@@ -25,7 +25,7 @@ from lfdash.launchers.slurm_script import FILE, supervisor_folder
 from lfdash.launchers.watching import GONE_S, JOB, KILL_S, LAST, SETTLE_S, SUBMIT_S
 from lfdash.outcomes import Refused
 from lfdash.runs.paths import LEVELS, AttemptPaths, RunPaths
-from lfdash.runs.record import Exit, Handle, RunRecord, RunState, Scheduled, Status
+from lfdash.runs.record import NO_HEART, Exit, Handle, RunRecord, RunState, Scheduled, Status
 from lfdash.runs.view import judge
 from lfdash.supervisor.records import is_given_up
 from lfdash.supervisor.remote import BEAT, SEALED
@@ -307,16 +307,50 @@ def test_one_that_began_and_was_requeued_by_somebody_does_not_go_on(
 
 
 @pytest.mark.parametrize("held", [0, 7, -1])
-def test_one_whose_lock_is_held_is_not_lost(case: Case, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its supervisor sleeps, and squeue tells nothing: its trainer may go on."""
+@pytest.mark.parametrize("word", ["", "NODE_FAIL"])
+def test_one_whose_lock_is_held_is_not_lost(
+    case: Case, word: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its supervisor sleeps, and squeue tells nothing, or its node is cut off: its trainer may go on."""
     monkeypatch.setattr(watching, "holder", lambda _: held)
     case.begin()
-    case.told.jobs = []
+    case.told.says(word) if word else setattr(case.told, "jobs", [])
     case.poll()
     for _ in range(3):
         case.later(pulse.DEAD_S + SETTLE_S)
         status = case.poll()
-    assert status.phase == ("running" if held else "lost")
+    assert status.phase == ("running" if held else "ended" if word else "lost")
+    if held and word:
+        assert status.scheduled is not None and status.scheduled.reason == NO_HEART
+
+
+def test_the_secrets_of_nodes_are_not_left_where_all_was_killed(case: Case) -> None:
+    case.begin()
+    left = [case.control.root / name for name in (SEALED, f"{SEALED}.0", f"{SEALED}.1")]
+    for path in left:
+        path.write_text("{}")
+    case.told.says("OUT_OF_MEMORY")
+    for _ in range(3):
+        case.later(pulse.DEAD_S + SETTLE_S)
+        phase = case.poll().phase
+    case.launcher.reap()
+    assert phase == "ended" and not any(path.exists() for path in left) and case.control.spec.exists()
+
+
+@pytest.mark.parametrize("wish", [False, True])
+def test_a_time_limit_is_no_wish(case: Case, wish: bool) -> None:
+    """The first of several supervisors leaves one for the others. What somebody wished afterwards counts."""
+    spec = json.loads(case.control.spec.read_text())
+    spec["slurm"]["resume"] = 3
+    case.control.spec.write_text(json.dumps(spec))
+    case.begin()
+    case.control.armed.rename(case.control.stop("graceful"))
+    by = None if wish else "time_limit"
+    ended = Exit("id-r1", 1, 0, started=5.0, by=by, stop=("graceful",) if wish else ())
+    case.handle.paths.exit.write_text(json.dumps(ended.__dict__))
+    assert case.launcher.interruption(case.handle).why == ("" if wish else "time_limit")
+    case.control.stays.touch()
+    assert case.launcher.interruption(case.handle).why == ""
 
 
 def test_one_whose_heart_beats_goes_on_whatever_slurm_says(case: Case) -> None:
