@@ -84,7 +84,11 @@ def hand_over(
     if isinstance(job, Refused):
         return terminal.refuse(job)
     warned = () if terminal.as_json else workspace.problems(job)  # before: the run itself takes the name
-    outcome = workspace.submit(job, how)
+    try:
+        outcome = workspace.submit(job, how)
+    except KeyboardInterrupt:  # a scheduler may take it all the same
+        terminal.note(t("cli.start_interrupted"))
+        raise
     problems = outcome.params.get("problems", ()) if isinstance(outcome, Refused) else warned
     if isinstance(outcome, Refused) and terminal.as_json:
         more = {"problems": [problem_json(job.job, problem) for problem in problems]} if problems else {}

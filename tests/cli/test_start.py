@@ -123,3 +123,14 @@ def test_a_file_whose_name_is_no_runs_name(workspace: Path, tmp_path: Path) -> N
     path = job(tmp_path).rename(tmp_path / "-my job (1).yaml")
     path.write_text(path.read_text().replace("output_dir: saves/m/lora/r1\n", ""))
     assert lfdash("start", path, "--json").json["name"].startswith("my_job_1-")
+
+
+def test_who_interrupts_it_is_told_that_it_may_have_started(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sbatch may take it all the same; a second start would be a second training."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lfdash.engine.facade.Workspace.submit", interrupted)
+    said = lfdash("start", DEMO)
+    assert said.code == 130 and "it may have been started" in said.err and "lfdash ls" in said.err
