@@ -68,6 +68,7 @@ def of(services: Services, job: JobConfig) -> Facts:
         gpus=services.devices.gpu_count if here else gpus_there(told, asked),
         gpu_names=tuple(str(gpu.index) for gpu in services.devices.gpus),
         request=asked,
+        nodes=target.nodes if target is not None and named(job.kind).trains else 1,
         packages=installed if here else told.packages if told else None,
         python=python_of(services) if here else told.interpreter if told else "",
         arguments=services.argument_types(),
@@ -107,9 +108,11 @@ def target_problem(services: Services, job: JobConfig) -> Problem | None:
     """What is wrong with the target that a job names; None where nothing is."""
     name = job.target
     found = services.registry.targets.get(name) if name else None
-    if not isinstance(found, Refused):
-        return None
     field_id = f"{job.kind}.{TARGET}"
+    if not isinstance(found, Refused):
+        if found is None or found.nodes == 1 or named(job.kind).trains:
+            return None
+        return Problem(field_id, "target_many_nodes", {"value": name, "nodes": str(found.nodes)})
     if found.code == "target_unknown":
         known = ", ".join(services.registry.targets.read().rows) or "–"
         return Problem(field_id, "target_gone", {**found.params, "value": name, "known": known})

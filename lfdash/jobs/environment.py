@@ -82,8 +82,8 @@ class Facts:
     outside: argument -> its path, for those that lead where they may not. roots: absolute folders below which
     output may lie. missing: argument -> what it names and is not there. dead_weights: argument -> what it names and is
     useless. unsound: argument -> what it names and cannot be loaded as it is. gpus: GPUs found, None = not known;
-    gpu_names: as CUDA_VISIBLE_DEVICES names them. request: the devices that the job asks for.
-    target: what is wrong with the cluster that it is to run on, None = nothing.
+    gpu_names: as CUDA_VISIBLE_DEVICES names them. request: the devices that the job asks for, on all
+    nodes; nodes: how many there are. target: what is wrong with the cluster that it is to run on, None = nothing.
     packages: distribution (lower case) -> version in LLaMA-Factory's environment, None = not known. python: the
     interpreter of that environment, "" = not known.
     arguments: every argument that exists, None = not known. templates: every chat template, None = not known.
@@ -110,6 +110,7 @@ class Facts:
     gpus: int | None = None
     gpu_names: tuple[str, ...] = ()
     request: ResourceRequest = field(default_factory=ResourceRequest)
+    nodes: int = 1
     target: Problem | None = None
     packages: Mapping[str, str] | None = None
     python: str = ""
@@ -133,6 +134,11 @@ class Facts:
         if self.request.cpu or self.gpus == 0:
             return 0
         return len(self.request.devices) or self.request.count or self.gpus or 0
+
+    @property
+    def processes(self) -> int:
+        """How many processes train: one on each GPU, one on each node without GPUs."""
+        return max(1, self.gpus_used, self.nodes)
 
     @property
     def transformers(self) -> str:

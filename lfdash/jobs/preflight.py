@@ -125,7 +125,7 @@ def total_steps(args: Args, facts: Facts) -> int | None:
     size = number(args, "val_size")
     rows -= int(size if size >= 1 else rows * size)
     per_device = int(number(args, "per_device_train_batch_size")) or 8
-    batches = math.ceil(rows / (per_device * max(1, facts.gpus_used)))
+    batches = math.ceil(rows / (per_device * facts.processes))
     accumulated = max(1, int(number(args, "gradient_accumulation_steps")) or 1)
     epochs = number(args, "num_train_epochs") if "num_train_epochs" in args else 3.0
     return math.ceil(epochs * max(1, math.ceil(batches / accumulated)))

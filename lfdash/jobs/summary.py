@@ -46,4 +46,4 @@ def summary(kind: JobKind, args: Args, facts: Facts) -> Summary:
 def effective_batch(args: Args, facts: Facts) -> int:
     """Rows of one optimizer step: those of a device, times the devices, times the accumulated steps."""
     per_device = int(number(args, "per_device_train_batch_size")) or PER_DEVICE
-    return per_device * max(1, facts.gpus or facts.gpus_used) * (int(number(args, "gradient_accumulation_steps")) or 1)
+    return per_device * facts.processes * (int(number(args, "gradient_accumulation_steps")) or 1)

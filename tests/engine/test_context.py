@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from lfdash.data.usable import Usable
 from lfdash.engine import context
 from lfdash.engine.services import Services
 from lfdash.jobs import checks
-from lfdash.jobs.args import job_from_args
+from lfdash.jobs.args import build_args, job_from_args
 from lfdash.jobs.job import JobConfig
+from lfdash.jobs.summary import effective_batch
+from lfdash.targets.target import Target
 from tests.support import app as pages
 
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
@@ -103,3 +106,28 @@ def test_a_form_that_is_drawn_again_looks_at_nothing_again(
     monkeypatch.setattr(cache, "asked", lambda *_: pytest.fail("looked again"))
     services.data.checks._count = cache.asked
     assert context.of(services, job("old")).usable == {"old": 3}
+
+
+def on(wanted: JobConfig, more: dict[str, Any]) -> JobConfig:
+    return replace(wanted, values={**wanted.values, **more})
+
+
+def test_two_nodes_without_gpus_are_two_processes(services: Services) -> None:
+    """What the run then logs: world size 2, twice the batch, half the steps."""
+    row = Target("two", "slurm", nodes=2, gpus=0)
+    assert services.registry.targets.put(row, None) is None
+    wanted = job("good", per_device_train_batch_size=4, gradient_accumulation_steps=8)
+    assert effective_batch(build_args(wanted), context.of(services, wanted)) == 32
+    there = on(wanted, {"train.target": "two"})
+    facts = context.of(services, there)
+    assert (facts.processes, facts.nodes) == (2, 2) and effective_batch(build_args(there), facts) == 64
+
+
+def test_only_a_training_is_offered_to_several_nodes(services: Services) -> None:
+    assert services.registry.targets.put(Target("two", "slurm", nodes=2), None) is None
+    wanted = job("good", eval_dataset="good", predict_with_generate=True, do_train=False, do_predict=True)
+    there = on(wanted, {"eval.target": "two"})
+    (found,) = [p for p in checks.problems(there, context.of(services, there)) if p.code == "target_many_nodes"]
+    assert found.field == "eval.target" and found.level == "error" and context.of(services, there).nodes == 1
+    training = on(job("good"), {"train.target": "two"})
+    assert context.of(services, training).target is None

@@ -39,7 +39,7 @@ def draw_problem(form: Form, key: str, problem: Problem) -> None:
                 args=(form, dict(problem.fix)),
                 help=t("ui.fix_help", changes=fix_words(problem.fix)),
             )
-        elif problem.code == "target_gone" and problem.field:
+        elif problem.code in ("target_gone", "target_many_nodes") and problem.field:
             # another place to run at costs money, or takes a login node: it is shown where that is chosen
             st.button(t("ui.fix"), key=key, on_click=show, args=(problem.field,), help=t("target.choose_help"))
     st.markdown(problem_markdown(problem, below=True))
