@@ -38,6 +38,10 @@ TARGETS = {
         "lab", "slurm", cli="llamafactory-cli", container="/images/lf.sif", runner="apptainer", gpus=1, python="python3"
     ),
     "nodes": Target("lab", "slurm", nodes=2, cpus=8, gpus=4),
+    "setup": Target(
+        "lab", "slurm", cli="llamafactory-cli", modules=("gcc",), env={"A": "1"},
+        setup=("source ~/miniconda3/etc/profile.d/conda.sh", "conda activate 'lf' # ours"),
+    ),
     "pyxis": Target("lab", "slurm", cli="llamafactory-cli", container="nvcr.io#x/y:1", runner="pyxis", gpus=1),
 }
 
