@@ -16,7 +16,7 @@ from tests.clusters.test_ray_runs import job_of
 from tests.clusters.test_slurm_runs import end_of, submitted
 from tests.support.clusters.launchers import ray_launcher
 from tests.support.clusters.ray import RayCluster
-from tests.support.runs import members, plan_for, wait_for, wait_ready
+from tests.support.runs import fake_cli, members, plan_for, wait_for, wait_ready
 
 pytestmark = pytest.mark.clusters
 
@@ -36,6 +36,21 @@ def test_the_trainer_has_what_it_sets(ray_cluster: RayCluster, workspace: Path, 
     assert (env["ACTIVE"], env["OURS"], env["L"], env["HF_TOKEN"]) == ("l f", "kept", "300", "hf_Zq3abcdefghijklmnop")
     shown = yaml.safe_load((handle.paths.root / "ray_job.yaml").read_text())
     assert ray_cluster.job(shown["submission_id"])["entrypoint"] == shown["entrypoint"]
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_program_is_found_where_it_says(
+    ray_cluster: RayCluster, workspace: Path, tmp_path: Path, nodes: int
+) -> None:
+    """As `conda activate` changes PATH."""
+    folder = Path(fake_cli(tmp_path / "env")).parent
+    lines = (f'export PATH="{folder}:$PATH"',)
+    launcher = ray_launcher(ray_cluster, nodes=nodes, setup=lines, env=ENV, cli="llamafactory-cli", python="")
+    handle = submitted(launcher, plan_for(workspace, steps=1, chatty=1, dump=1, cli="/not/there/llamafactory-cli"))
+    status = end_of(launcher, handle)
+    assert status.exit is not None and status.exit.code == 0, handle.paths.console.read_text()
+    env = json.loads((handle.paths.root / "env.json").read_text())
+    assert str(folder) in env["PATH"].split(":")  # python3 may be a script that puts more before it
 
 
 @pytest.mark.parametrize("nodes", [1, 2])

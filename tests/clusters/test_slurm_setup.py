@@ -14,7 +14,7 @@ from tests.clusters.test_slurm_nodes import ENV
 from tests.clusters.test_slurm_runs import end_of, submitted
 from tests.support.clusters.launchers import slurm_launcher
 from tests.support.clusters.slurm import SlurmCluster
-from tests.support.runs import plan_for, wait_ready
+from tests.support.runs import fake_cli, plan_for, wait_ready
 
 pytestmark = pytest.mark.clusters
 
@@ -30,6 +30,21 @@ def test_the_trainer_has_what_it_sets(cluster: SlurmCluster, workspace: Path, tm
     assert handle.paths.console.read_text().count("started") == nodes
     env = json.loads((handle.paths.root / "env.json").read_text())
     assert (env["ACTIVE"], env["OURS"], env["LIMIT"]) == ("lf", "kept", "300")
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_program_is_found_where_it_says(
+    cluster: SlurmCluster, workspace: Path, tmp_path: Path, nodes: int
+) -> None:
+    """As `conda activate` changes PATH."""
+    folder = Path(fake_cli(tmp_path / "env")).parent
+    lines = (f'export PATH="{folder}:$PATH"',)
+    launcher = slurm_launcher(cluster, nodes=nodes, setup=lines, env=ENV, cli="llamafactory-cli", python="")
+    handle = submitted(launcher, plan_for(workspace, steps=1, chatty=1, dump=1, cli="/not/there/llamafactory-cli"))
+    status = end_of(launcher, handle)
+    assert status.exit is not None and status.exit.code == 0, handle.paths.console.read_text()
+    env = json.loads((handle.paths.root / "env.json").read_text())
+    assert str(folder) in env["PATH"].split(":")  # python3 may be a script that puts more before it
 
 
 def test_a_stop_saves(cluster: SlurmCluster, workspace: Path) -> None:

@@ -139,6 +139,15 @@ def test_an_array_asks_for_what_each_of_its_jobs_would(tmp_path: Path) -> None:
     assert "exec bash -l ../../batch.sh" in text and "HF_TOKEN" not in text
 
 
+@pytest.mark.parametrize("more", [{"modules": ("gcc",)}, {"setup": ("conda activate lf",)}, {"cli": "by-path"}])
+def test_what_needs_a_login_shell_has_one(more: dict[str, Any]) -> None:
+    """Also where an array starts it."""
+    plain, target = Target("lab", "slurm"), Target("lab", "slurm", **more)
+    assert batch_script(plan_of(), plain).startswith("#!/bin/bash\n")
+    assert batch_script(plan_of(), target).startswith("#!/bin/bash -l\n")
+    assert "exec bash -l ../../batch.sh" in array_script([plan_of()], target, "x", 1)
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_job_of_an_array_runs_the_script_of_its_own_run(tmp_path: Path, place: int) -> None:
     plans = [plan_of(run_id=name, cwd=str(tmp_path), output_dir=f"saves/{name}") for name in ("a", "it's $b")]
