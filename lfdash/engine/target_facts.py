@@ -17,9 +17,10 @@ MOST_BYTES = 1 << 20
 MOST_PACKAGES, MOST_GPUS, MOST_TEXT = 5000, 64, 500
 # What of a target's row decides what its jobs find: another row, and nothing is known.
 DECIDES = (
-    "kind", "cli", "python", "workspace", "modules", "container", "runner", "address", "token_file", "slurm_conf",
-    "partition", "account", "qos", "constraint", "memory", "cpus", "gpus", "gpu_type", "env", "extra",
+    "kind", "cli", "python", "workspace", "modules", "setup", "container", "runner", "address", "token_file",
+    "slurm_conf", "partition", "account", "qos", "constraint", "memory", "cpus", "gpus", "gpu_type", "env", "extra",
 )
+NEWER = ("setup",)  # left out where it is empty: what was kept before there was one is of the same target
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def result_in(told: Mapping[str, Any]) -> TargetResult | None:
 
 def deciding(target: Target) -> dict[str, Any]:
     """What of a row decides what its jobs find, as JSON holds it."""
-    row = {name: getattr(target, name) for name in DECIDES}
+    row = {name: getattr(target, name) for name in DECIDES if name not in NEWER or getattr(target, name)}
     return {
         name: list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
         for name, value in row.items()

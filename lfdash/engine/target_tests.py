@@ -23,12 +23,14 @@ from lfdash.engine.target_facts import (
     result_in,
     written,
 )
-from lfdash.files import NOT_THERE, read_json_file
+from lfdash.files import NOT_THERE, read_json_file, read_text_file
 from lfdash.launchers import table
 from lfdash.launchers.local import holder
+from lfdash.launchers.setup_lines import FAILED
+from lfdash.launchers.slurm_script import LOG
 from lfdash.launchers.target_probe import Probe, ProbeJob, Seen, left_behind, named_probe, new_probe
 from lfdash.runs.paths import private
-from lfdash.supervisor.target_probe import ANSWER, LOCK, MODULES, PYTHON, REPORT, UNSEEN, UNWRITTEN
+from lfdash.supervisor.target_probe import ANSWER, LOCK, MODULES, PYTHON, REPORT, SETUP, UNSEEN, UNWRITTEN
 from lfdash.targets.target import Target
 
 LOOK_S = 0.25  # between two looks at the report
@@ -40,6 +42,7 @@ SILENT_S = 120.0  # without an answer of the scheduler
 GONE_S = 20.0  # for a job that was canceled to be over
 CLOSE_S = 3.0  # for jobs to be canceled when the dashboard ends
 MOST_BYTES = 1 << 20  # of a report
+SAID = 300  # characters of what a line of a setup has printed
 CODES = {UNSEEN: "unseen", UNWRITTEN: "unwritten", MODULES: "modules", PYTHON: "python"}
 
 NOTHING_SEEN = Seen()
@@ -327,7 +330,17 @@ class Waiting:
         }
         if seen.code == 0:  # it wrote somewhere, and not here
             return Failure("unseen", params)
+        place = (seen.code or 0) - SETUP
+        if 0 <= place < len(target.setup):
+            return Failure("setup", {"line": target.setup[place], "reason": printed(self._probe) or "?"})
         return Failure(CODES.get(seen.code or 0, "ended"), params)
+
+
+def printed(probe: Probe) -> str:
+    """What a line of a setup has printed last, before what is said of it; "" where that cannot be read."""
+    text = read_text_file(probe.folder / LOG, limit=MOST_BYTES)
+    lines = [line.strip() for line in text.splitlines()] if isinstance(text, str) else []
+    return next((line[:SAID] for line in reversed(lines) if line and not line.startswith(FAILED)), "")
 
 
 def answer(path: Path, content: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from lfdash.jobs.resources import VISIBLE
+from lfdash.launchers.setup_lines import by_bash, shown
 from lfdash.launchers.slurm_script import (
     GIVEN,
     OURS,
@@ -95,36 +96,68 @@ def entrypoint(plan: LaunchPlan, target: Target, ticket: str) -> str:
 
 
 def lines(plan: LaunchPlan, target: Target, ticket: str) -> Iterator[str]:
+    """That text in parts. Ray runs it by /bin/sh, so a setup is run by a bash that takes the place of it. On several
+    nodes each node's part has it, and what asks Ray for them has not: it needs the python3 that Ray was started
+    with."""
     folder = there(plan, target, attempt_folder(plan))
+    yield f"exec >>{shlex.quote(f'{folder}/{LOG}')} 2>&1"
+    if target.nodes > 1:
+        yield from [*unsets(plan), f"export {TICKET}={ticket}", nodes_command(plan, target)]
+        return
+    command = [shlex.join([*supervise(plan, target), "--"]), shlex.join(command_of(plan, target))]
+    own = [*environment(plan, target, ticket), "exec " + " \\\n  ".join(command)]
+    yield from [f"exec {shown(by_bash(target.setup, own))}"] if target.setup else own
+
+
+def environment(plan: LaunchPlan, target: Target, ticket: str) -> list[str]:
+    """The lines that make the environment of what is started."""
+    path = path_of(plan, target)
+    return [
+        *unsets(plan), f"export {TICKET}={ticket}", *([f'export PATH={shlex.quote(path)}:"$PATH"'] if path else []),
+        *(f"export {name}={shlex.quote(value)}" for name, value in variables(plan, target).items()),
+    ]
+
+
+def unsets(plan: LaunchPlan) -> list[str]:
+    return [f"unset {' '.join(plan.unset)}"] if plan.unset else []
+
+
+def path_of(plan: LaunchPlan, target: Target) -> str:
+    """The folder that PATH begins with; "" for none."""
     cli = target.cli or plan.argv[0]
+    return posixpath.dirname(cli) if posixpath.isabs(cli) else ""
+
+
+def variables(plan: LaunchPlan, target: Target) -> dict[str, str]:
+    """What the target and the job set."""
     env = {**target.env, **{name: value for name, value in plan.env.items() if name not in (*OURS, *GIVEN)}}
     if not gpus_of(plan, target):  # Ray hides none from a job that asked for none (RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO)
         env[VISIBLE] = ""
-    path = posixpath.dirname(cli) if posixpath.isabs(cli) else ""
-    yield f"exec >>{shlex.quote(f'{folder}/{LOG}')} 2>&1"
-    if plan.unset:
-        yield f"unset {' '.join(plan.unset)}"
-    yield f"export {TICKET}={ticket}"
+    return env
+
+
+def supervise(plan: LaunchPlan, target: Target) -> list[str]:
+    """What starts the supervisor of the attempt."""
     program = there(plan, target, f"{supervisor_folder()}/lfdash/supervisor/__main__.py")
-    supervise = [python_of(plan, target), "-I", "-S", program, folder]
-    command = command_of(plan, target)
-    if target.nodes == 1:
-        if path:
-            yield f'export PATH={shlex.quote(path)}:"$PATH"'
-        yield from (f"export {name}={shlex.quote(value)}" for name, value in env.items())
-        yield "exec " + " \\\n  ".join([shlex.join([*supervise, "--"]), shlex.join(command)])
-        return
+    return [python_of(plan, target), "-I", "-S", program, there(plan, target, attempt_folder(plan))]
+
+
+def nodes_command(plan: LaunchPlan, target: Target) -> str:
+    """The line that starts a training on several nodes."""
     driver = there(plan, target, f"{supervisor_folder()}/lfdash/supervisor/ray_nodes.py")
-    wanted = [f"--folder={folder}", f"--nodes={target.nodes}"]
+    path = path_of(plan, target)
+    wanted = [f"--folder={there(plan, target, attempt_folder(plan))}", f"--nodes={target.nodes}"]
     wanted += [f"--gpus={gpus_of(plan, target)}", f"--cpus={target.cpus or 1}"]
     wanted += [f"--memory={memory_bytes(target.memory)}"] if target.memory else []
-    wanted += [f"--path={path}"] if path else []
+    wanted += [f"--path={path}"] if path and not target.setup else []  # with a setup it is set behind that
     # each node's part has a process environment of its own
     parts = ["env", *(f"-u{name}" for name in plan.unset if name not in GIVEN_TO_NODES)]
-    parts += [f"{name}={value}" for name, value in env.items()]
-    each = [*parts, *supervise, EACH, "--", *command]
+    parts += [f"{name}={value}" for name, value in variables(plan, target).items()]
+    each = [*parts, *supervise(plan, target), EACH, "--", *command_of(plan, target)]
+    started = shlex.join(each)
+    if target.setup:
+        begins = [f'export PATH={shlex.quote(path)}:"$PATH"'] if path else []
+        started = shown(by_bash(target.setup, [*begins, f"exec {started}"]))
     # the Python that has ray: the one that the cluster was started with
-    first = [shlex.join([*supervise, FIRST, "--"]), shlex.join(["python3", driver, *wanted, "--"]), shlex.join(each)]
-    yield "exec " + " \\\n  ".join(first)
-
-
+    first = [shlex.join([*supervise(plan, target), FIRST, "--"]), shlex.join(["python3", driver, *wanted, "--"])]
+    return "exec " + " \\\n  ".join([*first, started])

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lfdash.launchers.ray_calls import Calls, Job, parsed
-from lfdash.launchers.ray_job import LOG, lines, settings
+from lfdash.launchers.ray_job import LOG, environment, settings
 from lfdash.launchers.ray_jobs import OVER, PENDING, RayJobs, jobs_of
 from lfdash.launchers.scheduled import write_supervisor
+from lfdash.launchers.setup_lines import by_bash, shown
 from lfdash.launchers.target_probe import Probe, Seen
-from lfdash.supervisor.target_probe import PYTHON, UNSEEN
+from lfdash.supervisor.target_probe import PYTHON, SETUP_ENDS, UNSEEN
 from lfdash.targets.allowed import allow
 
 HURRY_S = 30.0  # after the submission Ray is asked as often as it may be
@@ -87,10 +88,11 @@ def job_of(probe: Probe, job: str) -> Mapping[str, Any]:
 def entrypoint(probe: Probe) -> str:
     """The shell text. Where the workspace is not seen, nothing can be written: its exit code tells. Pure."""
     target = replace(probe.target, nodes=1)
-    rest = [line for line in lines(probe.plan, target, "") if not line.startswith("exec ")]
     python = shlex.quote(probe.python_there)
-    return "\n".join([
-        f"cd {shlex.quote(probe.folder_there)} || exit {UNSEEN}", f"exec >>{LOG} 2>&1", *rest,
+    own = [
+        *environment(probe.plan, target, ""),
         f"{python} -c 'import sys; sys.exit(sys.version_info < (3, 9))' || exit {PYTHON}",
-        f"exec {shlex.join(probe.command)}", "",
-    ])
+        f"exec {shlex.join(probe.command)}",
+    ]
+    own = [f"exec {shown(by_bash(target.setup, own, SETUP_ENDS))}"] if target.setup else own
+    return "\n".join([f"cd {shlex.quote(probe.folder_there)} || exit {UNSEEN}", f"exec >>{LOG} 2>&1", *own, ""])

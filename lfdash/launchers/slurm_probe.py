@@ -16,7 +16,7 @@ from lfdash.launchers.slurm_calls import installed, user
 from lfdash.launchers.slurm_jobs import OVER, PENDING, SlurmJobs, jobs_of
 from lfdash.launchers.slurm_script import LOG, beginning, job_name, limit_s
 from lfdash.launchers.target_probe import Probe, Seen
-from lfdash.supervisor.target_probe import MODULES, PYTHON, UNSEEN
+from lfdash.supervisor.target_probe import MODULES, PYTHON, SETUP_ENDS, UNSEEN
 from lfdash.targets.allowed import allow
 
 SCRIPT = "test.sh"  # in the test's folder
@@ -88,7 +88,7 @@ def probe_script(probe: Probe) -> str:
     # where a job's output cannot be written Slurm starts nothing, and tells nobody why
     head = [
         "#SBATCH --output=/dev/null" if line.startswith("#SBATCH --output=") else line
-        for line in beginning(probe.plan, target)
+        for line in beginning(probe.plan, target, SETUP_ENDS)
     ]
     split = next(place for place, line in enumerate(head) if place and not line.startswith("#"))
     folder = shlex.quote(probe.folder_there)

@@ -14,6 +14,7 @@ import yaml
 
 from lfdash import supervisor
 from lfdash.jobs.resources import COUNT, FITS, TARGET, VISIBLE, request_of
+from lfdash.launchers.setup_lines import in_script
 from lfdash.runs.paths import PRIVATE, RunPaths
 from lfdash.runs.plan import ARGS_FILE, LaunchPlan
 from lfdash.supervisor.nodes import EACH, FIRST
@@ -185,16 +186,18 @@ def array_script(plans: Sequence[LaunchPlan], target: Target, name: str, at_once
 
 def login_of(plan: LaunchPlan, target: Target) -> str:
     """How bash is told to be a login shell, which defines `module` and PATH, where a script needs that."""
-    return " -l" if target.modules or not posixpath.isabs(target.cli or plan.argv[0]) else ""
+    return " -l" if target.modules or target.setup or not posixpath.isabs(target.cli or plan.argv[0]) else ""
 
 
-def beginning(plan: LaunchPlan, target: Target) -> list[str]:
-    """What a script begins with: what Slurm is asked for, and the environment of what is started."""
+def beginning(plan: LaunchPlan, target: Target, ends: str = "1") -> list[str]:
+    """What a script begins with: what Slurm is asked for, and the environment of what is started. ends: its exit code
+    where a line of the setup fails (see `setup_lines.judged`)."""
     cli = target.cli or plan.argv[0]
     folder = there(plan, target, attempt_folder(plan))
     lines = [f"#!/bin/bash{login_of(plan, target)}", *(f"#SBATCH {one}" for one in options(plan, target))]
     lines += [] if is_no_pattern(plan, target) else [f"exec >>{shlex.quote(f'{folder}/{LOG}')} 2>&1"]
     lines += [f"module load {shlex.join(target.modules)} || exit 1"] if target.modules else []
+    lines += in_script(target.setup, ends)
     lines += [f"unset {' '.join(plan.unset)}"] if plan.unset else []
     if posixpath.isabs(cli):
         lines.append(f'export PATH={shlex.quote(posixpath.dirname(cli))}:"$PATH"')

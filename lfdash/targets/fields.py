@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lfdash.supervisor import mask
+from lfdash.supervisor.target_probe import MOST_SETUP
 from lfdash.targets.target import KINDS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -21,6 +22,8 @@ IMAGE = re.compile(r"[^\s\x00-\x1f\x7f'\"\\$`]{1,500}")
 ADDRESS = re.compile(r"https?://[^\s/@\x00-\x1f\x7f]+(/[^\s\x00-\x1f\x7f]*)?")
 VARIABLE = re.compile(r"(?!LFDASH_|LLAMABOARD_|SLURM_)[A-Za-z_][A-Za-z0-9_]{0,99}")
 OPTION = re.compile(r"--?([A-Za-z][A-Za-z-]*)")
+ASSIGNED = re.compile(r"""(?<![\w$])([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s;&|]*)""")  # in a line of a shell
+COMPUTED = re.compile(r"""[=:]["']?[$`]""")  # what a shell puts in
 UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # among them all that ends a line somewhere
 
 # Options that lfdash gives sbatch itself, or that change who runs what, where and when behind its back.
@@ -93,6 +96,46 @@ def words(value: Any) -> str | None:
     return None if good else "target_words"
 
 
+def setup(value: Any) -> str | None:
+    """A list of lines of bash, or a text of such lines. Each is run alone: none goes on in the next."""
+    return setup_fault(value)[0]
+
+
+def setup_fault(value: Any) -> tuple[str | None, str]:
+    """What is wrong with lines of bash, and what of it is named."""
+    lines = setup_lines(value)
+    if lines is None or len(lines) > MOST_SETUP:
+        return "target_setup", UNNAMED
+    return next((fault for fault in map(setup_line, lines) if fault[0] is not None), (None, ""))
+
+
+def setup_lines(value: Any) -> tuple[str, ...] | None:
+    """The lines without the empty ones; None for what is neither a text nor a list of texts."""
+    found = value.split("\n") if isinstance(value, str) else value
+    if not isinstance(found, list) or not all(isinstance(line, str) for line in found):
+        return None
+    return tuple(line.strip(" \t") for line in found if line.strip(" \t"))
+
+
+def setup_line(line: str) -> tuple[str | None, str]:
+    """What is wrong with a line of bash, and what is named of it: of a secret only where it stands."""
+    held = setup_secrets(line)
+    if held:
+        return "target_setup_secret", ", ".join(held)
+    if UNPRINTED.search(line) or len(line) > MOST_SETUP_LINE:
+        return "target_setup", line
+    return ("target_setup_open" if (len(line) - len(line.rstrip("\\"))) % 2 else None), line
+
+
+def setup_secrets(line: str) -> list[str]:
+    """The variables that a line gives a secret, or its first word where it holds one elsewhere. What a shell puts in
+    ($TOKEN, $(cat FILE)) is none."""
+    plain = COMPUTED.sub("=;", line)
+    found = mask.names({name: value.strip("\"'") for name, value in ASSIGNED.findall(plain)})
+    words = line.partition("=")[0].split()
+    return found or (words[:1] if mask.within("LINE", plain) else [])
+
+
 def variables(value: Any) -> str | None:
     """A table of variables, none of which holds a secret: whoever reads the workspace reads it."""
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
@@ -135,6 +178,8 @@ def number(least: int, most: int) -> tuple[Callable[[Any], str | None], dict[str
     return whole(least, most), {"least": str(least), "most": str(most)}
 
 
+MOST_SETUP_LINE = 500  # characters
+UNNAMED = "…"  # what of lines of bash is named where no single one is wrong
 CLUSTER, SLURM, RAY = ("slurm", "ray"), ("slurm",), ("ray",)
 RUNNERS = ("apptainer", "pyxis")
 
@@ -144,6 +189,7 @@ FIELDS: Mapping[str, Row] = {
     "python": Row(CLUSTER, program),
     "workspace": Row(CLUSTER, path),
     "modules": Row(SLURM, words),
+    "setup": Row(CLUSTER, setup, {"lines": str(MOST_SETUP), "length": str(MOST_SETUP_LINE)}),
     "container": Row(SLURM, matching(IMAGE, "target_text")),
     "runner": Row(
         SLURM, lambda value: None if value in RUNNERS else "target_choice", {"choices": ", ".join(RUNNERS)}

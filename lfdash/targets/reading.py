@@ -11,7 +11,7 @@ from typing import Any
 
 from lfdash.files import Unreadable, read_text_file
 from lfdash.outcomes import Problem
-from lfdash.targets.fields import FIELDS, NAME
+from lfdash.targets.fields import FIELDS, NAME, UNNAMED, setup_fault, setup_lines
 from lfdash.targets.target import KINDS, LOCAL, Target
 
 FILE = "targets.toml"  # in the workspace's private folder
@@ -73,7 +73,7 @@ def parse(text: str, file: str) -> Targets:
         if found:
             broken.append(name)
         else:
-            rows[name] = Target(name=name, **{key: plain(value) for key, value in table.items()})
+            rows[name] = Target(name=name, **{key: plain(key, value) for key, value in table.items()})
     return Targets(rows, tuple(broken), tuple(problems))
 
 
@@ -117,18 +117,28 @@ def together(table: Mapping[str, Any], where: Mapping[str, str]) -> Iterator[Pro
         yield Problem(None, "target_both", {**where, "key": "kind", "other": "address"})
 
 
-def plain(value: Any) -> Any:
-    """A value as a frozen row holds it."""
+def plain(key: str, value: Any) -> Any:
+    """A value of a field as a frozen row holds it."""
+    if key == "setup":
+        return setup_lines(value)
     return tuple(value) if isinstance(value, list) else value
 
 
 def shown(key: str, value: Any) -> str:
-    """A value as it is named, in one line; of variables the names alone, since one may hold a secret."""
+    """A value as it is named, in one line; of variables the names alone, since one may hold a secret, and of lines the
+    one that is wrong."""
     try:
-        text = repr(list(value) if key == "env" and isinstance(value, dict) else value)
+        text = shown_lines(value) if key == "setup" else repr(
+            list(value) if key == "env" and isinstance(value, dict) else value)
     except (ValueError, RecursionError):  # 0x… of more digits than are written in tens
         text = "…"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def shown_lines(value: Any) -> str:
+    """What of lines of a shell is named."""
+    code, named = setup_fault(value)
+    return named if code == "target_setup_secret" or named == UNNAMED else repr(named or value)
 
 
 HEADER = re.compile(r"\[([^\[\]]+)\]\s*(#.*)?")  # of a line without the spaces around it

@@ -16,16 +16,16 @@ class Target:
     """A row of targets.toml. Texts that are "" and numbers that are None leave the choice to the cluster.
 
     name: letters, digits, - and _. kind: who starts the jobs. cli: the llamafactory-cli there, absolute, or a name that
-    is found once the modules are loaded; "" the dashboard's own. python: what runs the supervisor there, 3.9 or newer;
+    is found after `modules` and `setup`; "" the dashboard's own. python: what runs the supervisor there, 3.9 or newer;
     "" the one beside `cli`. workspace: where the workspace lies there, absolute; "" under the same path. modules: for
-    `module load`. container, runner: an image, and what runs it. address: of a Ray dashboard. token_file: what holds
-    its token, on this machine. slurm_conf: the cluster's configuration file on this machine; "" the one that Slurm
-    finds itself. partition, account, qos, constraint, time_limit, memory (of a node): as sbatch takes them. cpus, gpus:
-    of a node; gpu_type: as in --gres=gpu:TYPE:N. nodes: how many. env: variables of every job there, without secrets;
-    what a job sets itself wins. save_s: seconds before the time limit at which a training is told to save and stop; on
-    Ray, those that it has after somebody has stopped its job there. resume: attempts that are started by themselves
-    after a training was ended by its time limit or for another job (0: none). extra: more options of sbatch, each as in
-    a line `#SBATCH OPTION`.
+    `module load`. setup: lines of bash, which every job there begins with, each a command of its own. container,
+    runner: an image, and what runs it. address: of a Ray dashboard. token_file: what holds its token, on this machine.
+    slurm_conf: the cluster's configuration file on this machine; "" the one that Slurm finds itself. partition,
+    account, qos, constraint, time_limit, memory (of a node): as sbatch takes them. cpus, gpus: of a node; gpu_type: as
+    in --gres=gpu:TYPE:N. nodes: how many. env: variables of every job there, without secrets; what a job sets itself
+    wins. save_s: seconds before the time limit at which a training is told to save and stop; on Ray, those that it has
+    after somebody has stopped its job there. resume: attempts that are started by themselves after a training was ended
+    by its time limit or for another job (0: none). extra: more options of sbatch, each as in a line `#SBATCH OPTION`.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Target:
     python: str = ""
     workspace: str = ""
     modules: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
     container: str = ""
     runner: str = ""
     address: str = ""

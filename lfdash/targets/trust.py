@@ -102,7 +102,10 @@ class UsedTargets:
             logger.warning("%s", what)
 
     def _mark(self, target: Target) -> str:
-        told = json.dumps([self._workspace, {**asdict(target), "env": dict(target.env)}], sort_keys=True)
+        row = {**asdict(target), "env": dict(target.env)}
+        if not target.setup:  # so that what was used before there was one still is
+            del row["setup"]
+        told = json.dumps([self._workspace, row], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lfdash.outcomes import Problem
 from lfdash.supervisor import mask
-from lfdash.targets.fields import FIELD_OF_OPTION, FIELDS, NAME, VARIABLE, WORD, extra_line
+from lfdash.targets.fields import FIELD_OF_OPTION, FIELDS, NAME, VARIABLE, WORD, extra_line, setup_line, setup_lines
 from lfdash.targets.reading import Lines, plain, wrong
 from lfdash.targets.target import LOCAL, Kind, Target
 
@@ -17,7 +17,7 @@ DEFAULTS: Mapping[str, Any] = {
     one.name: {} if one.default is MISSING else one.default
     for one in fields(Target) if one.name not in ("name", "kind")
 }
-LINES = ("extra", "env")  # an entry in each line
+LINES = ("setup", "extra", "env")  # an entry in each line
 NOWHERE = Lines("")
 ANY_NAME = "target"
 SBATCH = re.compile(r"#SBATCH(\s+|$)")  # of a line that was copied from a batch script
@@ -57,6 +57,8 @@ def value_of(name: str, text: str) -> Any:
         pairs = [line.partition("=") for line in text.splitlines() if line.strip()]
         good = all(sign for _, sign, _ in pairs)
         return {key.strip(): value.strip() for key, _, value in pairs} if good else text
+    if name == "setup":
+        return list(setup_lines(text) or ())
     if isinstance(default, tuple):
         lines = [SBATCH.sub("", line.strip()) for line in text.splitlines()]
         return [line for line in lines if line] if name in LINES else text.split()
@@ -87,16 +89,16 @@ def read(
         problems += in_lines(own, texts.get(of, "")) if of in IN_LINES and not found.code.endswith("kinds") else [own]
     if problems:
         return tuple(problems)
-    return Target(name, **{key: plain(value) for key, value in table.items()})
+    return Target(name, **{key: plain(key, value) for key, value in table.items()})
 
 
-IN_LINES = ("extra", "env", "modules")  # fields of which each entry is told of alone
+IN_LINES = ("setup", "extra", "env", "modules")  # fields of which each entry is told of alone
 
 
 def in_lines(problem: Problem, text: str) -> list[Problem]:
     """A problem of a field of several entries, once for each that has one, with what is wrong there. text: as typed."""
     name = str(problem.field)
-    found = {"extra": extra_lines, "env": env_lines, "modules": bad_words}[name](text)
+    found = {"setup": bad_lines, "extra": extra_lines, "env": env_lines, "modules": bad_words}[name](text)
     return [replace(problem, code=code, params={**problem.params, **params}) for code, params in found] or [problem]
 
 
@@ -108,6 +110,12 @@ def extra_lines(text: str) -> Iterator[tuple[str, dict[str, str]]]:
             yield "target_extra_field", {"value": line, "other": FIELD_OF_OPTION[option]}
         elif code is not None:
             yield code, {"value": line}
+
+
+def bad_lines(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """What is wrong with lines of a shell."""
+    faults = [(code, named) for code, named in map(setup_line, value_of("setup", text)) if code is not None]
+    yield from ((code, {"value": named}) for code, named in faults)
 
 
 def env_lines(text: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -72,6 +72,8 @@ def test_what_is_there_is_found(tests: TargetTests, ray_cluster: RayCluster, wor
 @pytest.mark.parametrize(("more", "code", "word"), [
     ({"workspace": "/nowhere/else"}, "unseen", "/nowhere/else"),
     ({"python": "/no/such/python"}, "python", "/no/such/python"),
+    ({"setup": ("true", "echo no lf; conda_activate lf")}, "setup", "conda_activate: command not found"),
+    ({"setup": ("true", "echo no lf; conda_activate lf")}, "setup", "echo no lf; conda_activate lf"),
     ({"token_file": "/no/such/token"}, "not_begun", "No such file"),
     ({"token_file": ""}, "not_begun", "wants one"),
     ({"address": "http://127.0.0.1:1"}, "not_begun", "refused"),

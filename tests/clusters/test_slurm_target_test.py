@@ -71,6 +71,7 @@ def test_what_is_there_is_found(tests: TargetTests, cluster: SlurmCluster, works
     ({"workspace": "/nowhere/else"}, "unseen"),
     ({"python": "/no/such/python"}, "python"),
     ({"modules": ("no-such-module",)}, "modules"),
+    ({"setup": ("true", "echo no env >&2; false")}, "setup"),
     ({"partition": "none"}, "not_begun"),
 ])
 def test_what_is_wrong_is_told(
@@ -81,6 +82,28 @@ def test_what_is_wrong_is_told(
     result = finished(tests, target_on(cluster, **more))
     assert result.facts is None and result.failure is not None and result.failure.code == code, result
     assert until(lambda: nothing_stays(workspace, cluster), 20)
+
+
+def test_a_line_of_the_setup_that_fails_is_named(
+    tests: TargetTests, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target_tests, "SETTLE_S", 1.0)
+    result = finished(tests, target_on(cluster, setup=("true", "echo no lf >&2; conda_activate lf")))
+    assert result.failure is not None and result.failure.code == "setup"
+    assert result.failure.params["line"] == "echo no lf >&2; conda_activate lf"
+    assert "conda_activate: command not found" in result.failure.params["reason"]
+
+
+def test_a_cli_is_found_by_what_the_setup_makes_of_path(
+    tests: TargetTests, cluster: SlurmCluster, tmp_path: Path
+) -> None:
+    """As `conda activate` does."""
+    folder = Path(fake_cli(tmp_path)).parent
+    (tmp_path / "env.sh").write_text(f'activate() {{ export PATH="{folder}:$PATH"; }}\n')
+    target = target_on(cluster, cli="llamafactory-cli", setup=(f"source {tmp_path}/env.sh", "activate"))
+    facts = finished(tests, target).facts
+    assert facts is not None and facts.cli == str(folder / "llamafactory-cli")
+    assert tests.facts(target) == facts and tests.facts(replace(target, setup=("true",))) is None
 
 
 def test_a_cli_that_is_not_there_is_told_beside_what_is(tests: TargetTests, cluster: SlurmCluster) -> None:

@@ -16,7 +16,7 @@ from unittest import mock
 import pytest
 
 from lfdash.engine import target_tests
-from lfdash.engine.target_facts import MOST_PACKAGES, Failure, TargetGpu, TargetResult, facts_in
+from lfdash.engine.target_facts import MOST_PACKAGES, Failure, TargetGpu, TargetResult, deciding, facts_in
 from lfdash.engine.target_tests import TargetTests
 from lfdash.files import Unreadable
 from lfdash.launchers.scheduled import write_supervisor
@@ -107,6 +107,7 @@ def test_the_report_is_kept_with_its_time_and_row(
     (Seen("FAILED", "NonZeroExitCode", waits=False, over=True, code=72), "unwritten"),
     (Seen("FAILED", "NonZeroExitCode", waits=False, over=True, code=73), "modules"),
     (Seen("FAILED", "NonZeroExitCode", waits=False, over=True, code=74), "python"),
+    (Seen("FAILED", "NonZeroExitCode", waits=False, over=True, code=76), "ended"),
     (Seen("COMPLETED", waits=False, over=True, code=0), "unseen"),
     (Seen("NODE_FAIL", waits=False, over=True), "ended"),
 ])
@@ -117,6 +118,26 @@ def test_a_job_that_is_over_without_a_report_says_why(
     result = finished(tests)
     assert result.facts is None and result.failure is not None and result.failure.code == code
     assert str(workspace) in str(result.failure.params["path"]) and not (workspace / FOLDER).exists()
+
+
+@pytest.mark.parametrize(("said", "reason"), [
+    ("of before\nconda: not found\n\nlfdash: setup line failed (exit code 127): b\n", "conda: not found"),
+    (None, "?"), ("\nlfdash: setup line failed (exit code 1): b", "?"),
+])
+def test_the_line_of_a_setup_that_fails_is_named_with_its_last_words(
+    tests: TargetTests, scheduler: Scheduler, said: str | None, reason: str
+) -> None:
+    def fails(probe: Probe) -> None:
+        if said is not None:
+            (probe.folder / "shim.log").write_text(said)
+
+    scheduler.does, scheduler.seen = fails, Seen("FAILED", "NonZeroExitCode", waits=False, over=True, code=77)
+    failure = finished(tests, replace(LAB, setup=("a", "b"))).failure
+    assert failure is not None and (failure.code, dict(failure.params)) == ("setup", {"line": "b", "reason": reason})
+
+
+def test_what_was_found_before_there_was_a_setup_is_of_the_same_target() -> None:
+    assert "setup" not in deciding(LAB) and deciding(replace(LAB, setup=("a",)))["setup"] == ["a"]
 
 
 @pytest.mark.parametrize(("limit", "seen", "code"), [

@@ -26,6 +26,11 @@ TARGETS = {
         "pool", "ray", address="https://head/ray", token_file="/home/me/.ray/auth_token", workspace="/shared/team/ws",
         cli="/opt/lf/bin/llamafactory-cli", memory="64G", cpus=16, gpus=4, env={"OMP_NUM_THREADS": "8"}, save_s=300,
     ),
+    "setup": Target("pool", "ray", address="http://head:8265", gpus=1, setup=(". /opt/env.sh", "conda activate lf")),
+    "setup_nodes": Target(
+        "pool", "ray", address="http://head:8265", nodes=2, gpus=1,
+        setup=(". /opt/env.sh", "conda activate 'lf' # ours"),
+    ),
     "nodes": Target("pool", "ray", address="http://head:8265", nodes=2, cpus=8, gpus=4, memory="64G"),
 }
 

@@ -38,6 +38,10 @@ TARGETS = {
         "lab", "slurm", cli="llamafactory-cli", container="/images/lf.sif", runner="apptainer", gpus=1, python="python3"
     ),
     "nodes": Target("lab", "slurm", nodes=2, cpus=8, gpus=4),
+    "setup": Target(
+        "lab", "slurm", cli="llamafactory-cli", modules=("gcc",), env={"A": "1"},
+        setup=("source ~/miniconda3/etc/profile.d/conda.sh", "conda activate 'lf' # ours"),
+    ),
     "pyxis": Target("lab", "slurm", cli="llamafactory-cli", container="nvcr.io#x/y:1", runner="pyxis", gpus=1),
 }
 
@@ -133,6 +137,15 @@ def test_an_array_asks_for_what_each_of_its_jobs_would(tmp_path: Path) -> None:
     own = {option for option in words(batch_script(plans[0], target)) if option in set(asked_for(plans[0], target))}
     assert own <= set(words(text)) and "--array=0-1%1" in words(text) and "--job-name=lfdash-sweep-x" in words(text)
     assert "exec bash -l ../../batch.sh" in text and "HF_TOKEN" not in text
+
+
+@pytest.mark.parametrize("more", [{"modules": ("gcc",)}, {"setup": ("conda activate lf",)}, {"cli": "by-path"}])
+def test_what_needs_a_login_shell_has_one(more: dict[str, Any]) -> None:
+    """Also where an array starts it."""
+    plain, target = Target("lab", "slurm"), Target("lab", "slurm", **more)
+    assert batch_script(plan_of(), plain).startswith("#!/bin/bash\n")
+    assert batch_script(plan_of(), target).startswith("#!/bin/bash -l\n")
+    assert "exec bash -l ../../batch.sh" in array_script([plan_of()], target, "x", 1)
 
 
 @pytest.mark.parametrize("place", [0, 1])

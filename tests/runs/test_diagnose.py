@@ -295,6 +295,12 @@ def test_what_ray_says_of_a_run_that_wrote_no_end(said: str, cause: str) -> None
     assert found is not None and found.id == "gpu_memory"
 
 
+@pytest.mark.parametrize("words", ["", "Slurm: FAILED (NonZeroExitCode): ", "Ray: FAILED (exit code 1): "])
+def test_a_setup_that_fails_is_told_with_its_line(words: str) -> None:
+    found = diagnose([], None, f"{words}lfdash: setup line failed (exit code 127): conda activate lf (ours)")
+    assert found is not None and (found.id, found.params["what"]) == ("setup_line", "conda activate lf (ours)")
+
+
 @pytest.mark.parametrize(
     ("line", "cause"),
     [

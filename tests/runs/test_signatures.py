@@ -37,7 +37,7 @@ def test_what_counts_outside_of_exceptions_is_a_small_set_that_no_healthy_log_ha
     assert {one.id for one in anywhere} == {
         "invalid_argument", "own_package", "shared_memory", "nccl_timeout", "chat_port_taken",
         "host_memory", "segfault", "bus_error", "illegal_instruction",
-        "ray_node", "ray_no_place", "ray_no_ray", "ray_part",
+        "ray_node", "ray_no_place", "ray_no_ray", "ray_part", "setup_line",
     }
     for path in healthy():
         for line in path.read_text(errors="replace").splitlines():

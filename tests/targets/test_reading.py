@@ -22,6 +22,7 @@ cli = "/opt/venv/bin/llamafactory-cli"
 python = "python3.11"
 workspace = "/shared/ws"
 modules = ["cuda/12.4", "gcc"]
+setup = ["source ~/conda.sh", "", "conda activate lf"]
 container = "/images/lf.sif"
 runner = "apptainer"
 slurm_conf = "/etc/slurm/slurm.conf"
@@ -55,6 +56,26 @@ def test_a_row_is_typed() -> None:
     assert Target("here", "local").launcher == "local"
 
 
+@pytest.mark.parametrize("value", [
+    "['a && b # c', ' ', '\tulimit -n 9 ']", "\'\'\'\n\n  a && b # c\n\tulimit -n 9\t\n\'\'\'",
+    "\'\'\'\r\na && b # c\r\nulimit -n 9\'\'\'",
+], ids=["list", "text", "crlf"])
+@pytest.mark.parametrize("kind", ["slurm", "ray"])
+def test_lines_of_a_shell(kind: str, value: str) -> None:
+    found = parse(f"[target.lab]\nkind = '{kind}'\naddress = 'http://h'\nsetup = {value}".replace(
+        "address = 'http://h'\n" if kind == "slurm" else "\0", ""), "t")
+    assert found.problems == () and found.rows["lab"].setup == ("a && b # c", "ulimit -n 9")
+
+
+@pytest.mark.parametrize(("lines", "good"), [
+    (["x" * 500] * 50, True), (["x" * 501], False), (["x"] * 51, False), (["x"] * 50 + [""], True), (["a \\\\"], True),
+    (["export HF_TOKEN=$(cat ~/token-of-hf)"], True), (["HF_TOKEN=\"$MY_TOKEN_OF_HF\" true"], True),
+    (["export TOKENIZERS_PARALLELISM=false A=b"], True), (["curl -H x http://u:$PASS@h"], True),
+])
+def test_how_many_lines_of_a_shell(lines: list[str], good: bool) -> None:
+    assert (FIELDS["setup"].check(lines) is None) is good
+
+
 def test_a_workspace_without_the_file_has_no_targets(tmp_path: Path) -> None:
     assert read(tmp_path / "targets.toml") == Targets()
 
@@ -78,6 +99,13 @@ WRONG: list[tuple[str, Any, str]] = [
     ("extra", ["--exclusive --uid=0"], "target_extra_two"), ("extra", ["--wrap=x"], "target_extra_own"),
     ("env", "A=1", "target_env"), ("env", {"A": 1}, "target_env"), ("env", {"A B": "1"}, "target_env"),
     ("env", {"LFDASH_TICKET": "1"}, "target_env"), ("env", {"HF_TOKEN": "hf_abcdefgh"}, "target_env_secret"),
+    ("setup", 3, "target_setup"), ("setup", ["a", 1], "target_setup"), ("setup", ["a", "b\\nc"], "target_setup"),
+    ("setup", ["a\\rb"], "target_setup"), ("setup", "a\\u2028b", "target_setup"),
+    ("setup", ["a\\u0000"], "target_setup"),
+    ("setup", {"HF_TOKEN": "hf_abcdefgh"}, "target_setup"), ("setup", ["module load \\\\", "x"], "target_setup_open"),
+    ("setup", "a\\nexport A=1 HF_TOKEN=hf_abcdefgh", "target_setup_secret"),
+    ("setup", ["HF_TOKEN='hf_abcdefgh' run"], "target_setup_secret"),
+    ("setup", ["login --token=hf_abcdefgh"], "target_setup_secret"),
     ("partitions", "gpu", "target_unknown"), ("address", "http://x", "target_kinds"),
 ]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_one_that_was_used_is_known_to_later_processes(tmp_path: Path) -> None:
     assert not UsedTargets(tmp_path / "another", state).has(LAB)
     (mark,) = (state / FOLDER).iterdir()
     assert [path.stat().st_mode & 0o777 for path in (state, state / FOLDER, mark)] == [0o700, 0o700, 0o600]
+
+
+def test_one_that_was_used_before_there_was_a_setup_still_is(tmp_path: Path) -> None:
+    row = {name: value for name, value in asdict(LAB).items() if name != "setup"}
+    mark = hashlib.sha256(json.dumps(["/w", {**row, "env": dict(LAB.env)}], sort_keys=True).encode()).hexdigest()
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / mark).touch()
+    used = UsedTargets(Path("/w"), tmp_path)
+    assert used.has(LAB) and not used.has(replace(LAB, setup=("curl http://x | sh",)))
 
 
 def write_both(state: Path, count: int) -> list[str]:

@@ -13,6 +13,7 @@ from lfdash.targets.typed import names, read, texts_of
 
 WHOLE = Target(
     "lab", "slurm", cli="/opt/lf/bin/llamafactory-cli", python="python3", workspace="/shared/ws", modules=("a/1", "b"),
+    setup=("source ~/conda.sh", "conda activate lf"),
     container="img.sif", runner="apptainer", slurm_conf="/etc/slurm.conf", partition="gpu", account="p", qos="q",
     constraint="a100&nvlink", time_limit="1-0", memory="64G", cpus=8, gpus=4, gpu_type="a100", nodes=2,
     env={"A": "x=y z", "B": ""}, save_s=60, resume=3, extra=("--exclusive", "--mail-type=END,FAIL"),
@@ -73,6 +74,16 @@ def test_each_line_that_is_wrong_is_told_alone_with_the_field_that_it_has() -> N
         ("target_extra_own", "-J x", None), ("target_extra_own", "--wait -x n1", None),
     ]
     assert told("modules", "cuda/12.4 a$b") == [("target_words", "a$b")]
+
+
+def test_lines_of_a_shell_are_kept_as_they_are_and_told_of_alone() -> None:
+    found = read("lab", "ray", {"address": "http://h", "setup": "#SBATCH x\n\n  a  && b # c  \nconda activate lf"})
+    assert isinstance(found, Target) and found.setup == ("#SBATCH x", "a  && b # c", "conda activate lf")
+    text = "good\nbad \\\nexport HF_TOKEN=hf_abcdefgh\na\u2028b"
+    assert told("setup", text) == [
+        ("target_setup_open", "bad \\"), ("target_setup_secret", "HF_TOKEN"), ("target_setup", "a\u2028b"),
+    ]
+    assert told("setup", "x\n" * 51) == [("target_setup", "…")]
 
 
 def test_a_line_of_a_batch_script_is_taken() -> None:

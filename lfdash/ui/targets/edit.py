@@ -26,7 +26,7 @@ OWN_WORDS = ("cli", "python", "workspace", "slurm_conf", "gpus", "token_file")
 NOTHING = ("address", "container")  # empty means that there is none
 GROUPS = {  # the rest, folded; what no group has is in the last one
     "resources": ("cpus", "memory", "gpu_type", "nodes", "account", "qos", "constraint", "save_s"),
-    "environment": ("python", "workspace", "modules", "env", "container", "runner"),
+    "environment": ("python", "workspace", "modules", "setup", "env", "container", "runner"),
     "expert": (),
 }
 MISSING = "both"  # the code of what is only told once Save was pressed: somebody may still be typing

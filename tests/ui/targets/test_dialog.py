@@ -284,7 +284,8 @@ def test_every_problem_of_a_field_has_a_text() -> None:
     source = Path(fields.__file__).read_text(encoding="utf-8")
     source += " target_name target_kinds target_both target_table target_extra_field"
     codes = {word.strip('"\'(),') for word in source.split() if word.strip('"\'(),').startswith("target_")}
-    params = {"value": "v", "least": "1", "most": "2", "choices": "c", "key": "cpus", "other": "gpus", "line": "1"}
+    params = {"value": "v", "least": "1", "most": "2", "choices": "c", "key": "cpus", "other": "gpus", "line": "1",
+              "lines": "50", "length": "500"}
     for code in codes:
         assert words.problem_text(Problem("gpus", code, params))
 
@@ -403,6 +404,27 @@ def test_what_is_wrong_can_be_copied(services: Services) -> None:
     fill(app, "extra", "#SBATCH --partition=short")
     assert "` --partition=short `: this option has a field here: “Partition”." in said(app)
     assert words.problem_markdown(Problem("x", "target_time", {"value": "a``b"})).startswith("``` a``b ``` is not")
+
+
+@pytest.mark.parametrize("kind", ["slurm", "ray"])
+def test_lines_of_a_shell_are_typed_one_below_the_other(services: Services, kind: str) -> None:
+    app = opened()
+    click(app, f"targets_new_{kind}")
+    fill(app, "name", "lab")
+    if kind == "ray":
+        fill(app, "address", "http://head:8265")
+    app.session_state["targets.open_environment"] = True
+    pages.good(app.run())
+    (area,) = (one for one in app.text_area if str(one.key).startswith(keys.field_key("setup")))
+    assert area.label == "Setup lines" and "conda activate" in area.help
+    fill(app, "setup", "module load a \\\nexport HF_TOKEN=hf_abcdefgh")
+    told = said(app)
+    assert "none may end in a backslash" in told and "HF_TOKEN" in told and "hf_abcdefgh" not in told
+    click(app, "target_save")
+    assert not services.registry.targets.read().rows
+    fill(app, "setup", "source ~/conda.sh\n\nconda activate lf  # ours")
+    click(app, "target_save")
+    assert services.registry.targets.read().rows["lab"].setup == ("source ~/conda.sh", "conda activate lf  # ours")
 
 
 def test_a_value_that_may_mean_something_else_is_told_at_its_field() -> None:
