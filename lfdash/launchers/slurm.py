@@ -151,7 +151,7 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
             word, reason = job.word, job.reason
         if word in BROKEN:
             said = self.words(Job("", word, reason), None)
-            ended = replace(ended, by=None, code=ended.code or None, error=ended.error or said)
+            ended = replace(ended, by=None, stop=(), code=ended.code or None, error=ended.error or said)
         elif word in INTERRUPTED:
             ended = replace(ended, by=INTERRUPTED[word])
         return Status("ended", ended, wish, ended.started)

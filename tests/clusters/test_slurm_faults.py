@@ -15,7 +15,7 @@ import pytest
 
 from lfdash.launchers import asking, slurm_calls, slurm_jobs
 from lfdash.launchers.slurm import SlurmLauncher
-from lfdash.runs.record import Handle, RunRecord, RunState, Status
+from lfdash.runs.record import Handle, RunRecord, RunState, Status, read_exit
 from lfdash.runs.view import judge
 from lfdash.supervisor.processes import start_ticks
 from tests.clusters.test_slurm_runs import full, submitted
@@ -220,3 +220,18 @@ def test_every_process_of_it_is_killed(cluster: SlurmCluster, launcher: SlurmLau
     wait_for(lambda: start_ticks(child["shim"]) is None)
     status = the_end(launcher, handle, 60)
     assert judge(status, complete=False) is RunState.FAILED
+
+
+def test_a_node_that_slurm_gives_up_is_a_failure_even_where_the_run_could_save(
+    cluster: SlurmCluster, launcher: SlurmLauncher, workspace: Path
+) -> None:
+    """Its supervisor gets a signal and ends well; only Slurm knows that nobody wanted that."""
+    handle = submitted(launcher, plan_for(workspace, steps=100000, delay=0.01))
+    wait_ready(handle)
+    told = wait_for(lambda: (s := launcher.poll(handle).scheduled) and s.nodes and s)
+    cluster.call("scontrol", "update", f"nodename={told.nodes}", "state=down", "reason=test")
+    status = the_end(launcher, handle, 60)
+    assert read_exit(handle).by == "signal" and judge(status, complete=False) is RunState.FAILED
+    assert str(status.exit.error).startswith("Slurm: NODE_FAIL")
+    launcher.reap()
+    assert slurm_launcher(cluster).poll(handle) == status

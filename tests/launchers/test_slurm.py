@@ -427,7 +427,8 @@ def test_whose_signal_it_was_that_ended_one(case: Case, word: str, code: int, st
     case.begin()
     case.told.says("RUNNING")
     assert case.poll().phase == "running"
-    case.handle.paths.exit.write_text(json.dumps(Exit("id-r1", 1, code, started=5.0, by="signal").__dict__))
+    ended = Exit("id-r1", 1, code, started=5.0, stop=("graceful",), by="signal")
+    case.handle.paths.exit.write_text(json.dumps(ended.__dict__))
     assert case.poll().phase == "running", "Slurm has not said yet"
     case.told.says(word, "Why")
     status = case.poll()
