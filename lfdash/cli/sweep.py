@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lfdash.cli.commands import command, set_option
+from lfdash.cli.commands import command, set_option, target_option
 from lfdash.cli.jobs import config_of, notes_of, problem_json, problem_line, tell
 from lfdash.cli.terminal import FINE, WRONG_USE, Terminal, local_time, number, table, utc
 from lfdash.cli.texts import language, t
@@ -39,8 +39,10 @@ def dry_run_option() -> click.Option:
     return click.Option(["--dry-run", "dry_run"], is_flag=True, help=t("cli.opt_sweep_dry_run"))
 
 
-@command("sweep", what_argument, sweep_argument, set_option, dry_run_option)
-def sweep(terminal: Terminal, what: str, sweep: str | None, changes: Mapping[str, Any], dry_run: bool) -> int:
+@command("sweep", what_argument, sweep_argument, set_option, target_option, dry_run_option)
+def sweep(
+    terminal: Terminal, what: str, sweep: str | None, changes: Mapping[str, Any], target: str | None, dry_run: bool
+) -> int:
     """Makes a sweep of a file, or does what is said with one that is there."""
     if (what in NEED_ONE) != (sweep is not None):
         terminal.note(f"lfdash: {t('cli.sweep_which', what=what)}")
@@ -49,15 +51,17 @@ def sweep(terminal: Terminal, what: str, sweep: str | None, changes: Mapping[str
         return listed(terminal)
     if sweep is not None:
         return told_or_changed(terminal, what, sweep)
-    return made(terminal, what, changes, dry_run=dry_run)
+    return made(terminal, what, changes, target, dry_run=dry_run)
 
 
-def made(terminal: Terminal, file: str, changes: Mapping[str, Any], *, dry_run: bool) -> int:
+def made(
+    terminal: Terminal, file: str, changes: Mapping[str, Any], target: str | None, *, dry_run: bool
+) -> int:
     """Makes the sweep of a file; with `dry_run` only says what it would be."""
     workspace = terminal.open(create=not dry_run)
     workspace.services.ask_other_version()
     workspace.look()
-    opened = open_sweep(workspace.services, config_of(file), changes)
+    opened = open_sweep(workspace.services, config_of(file), changes, target)
     if isinstance(opened, Refused):
         return terminal.refuse(opened)
     if opened.sweep is None:

@@ -29,8 +29,11 @@ class OpenedSweep:
         return self.opened.job
 
 
-def open_sweep(services: Services, config: Config, changes: Mapping[str, Any] | None = None) -> OpenedSweep | Refused:
-    """Reads a sweep's file: a path, a mapping, or YAML text. changes: arguments of the job that are set on top.
+def open_sweep(
+    services: Services, config: Config, changes: Mapping[str, Any] | None = None, target: str | None = None
+) -> OpenedSweep | Refused:
+    """Reads a sweep's file: a path, a mapping, or YAML text. changes: arguments of the job that are set on top. target:
+    where its runs are to be; "" this machine, None where the file says.
 
     Refused: config_unreadable, not_opened, sweep_file (it has no `sweep` mapping).
     """
@@ -45,7 +48,7 @@ def open_sweep(services: Services, config: Config, changes: Mapping[str, Any] | 
         return not_opened(source.name, error)
     if mapping is None:
         return Refused("sweep_file", {"name": source.name or "YAML"})
-    opened = open_config(services, text, changes)
+    opened = open_config(services, text, changes, target)
     if isinstance(opened, Refused):
         return opened
     sweep = read_sweep(mapping, opened.job)

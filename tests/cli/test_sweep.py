@@ -77,6 +77,11 @@ def test_the_same_sweep_is_made_once_while_it_goes_on(folder: Path) -> None:
     assert lfdash("sweep", file(folder)).code == 0
 
 
+def test_its_runs_are_for_the_target_that_is_named(folder: Path) -> None:
+    said = lfdash("sweep", file(folder), "--dry-run", "--target", "gone", "--json")
+    assert said.code == 1 and [one["code"] for one in said.json["problems"]] == ["target_gone"]
+
+
 def test_what_is_wrong_is_said_with_field_value_and_remedy(folder: Path) -> None:
     said = lfdash("sweep", file(folder, "sweep: {settings: {learning_rate: '1e-3, 7', nope: [1, 2]}}\n"))
     assert said.code == 1

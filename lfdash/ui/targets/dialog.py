@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from lfdash.engine.services import Services
@@ -12,8 +10,7 @@ from lfdash.ui.shared import dialogs
 from lfdash.ui.shared.text import t
 from lfdash.ui.targets import edit, listing
 from lfdash.ui.targets.keys import KIND, OPEN, SAID, SAVED, close, show_list
-
-Use = Callable[[str], None]
+from lfdash.ui.targets.listing import Use
 
 
 def open_button(services: Services) -> None:
@@ -49,4 +46,4 @@ def draw(services: Services, use: Use | None = None) -> None:
         if edits:
             edit.draw(services)
         else:
-            listing.draw(services)
+            listing.draw(services, use)

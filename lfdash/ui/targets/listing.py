@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -24,11 +25,13 @@ from lfdash.ui.targets.keys import REMOVE, SAID, edit
 
 LOOK_S = 1.0  # between two looks at a test that goes on, or at what a cluster is asked
 IN_QUEUE = (RunState.QUEUED, RunState.HELD)
+Use = Callable[[str], None]
 NEW: tuple[Kind, ...] = ("slurm", "ray")
 
 
-def draw(services: Services) -> None:
-    """The list, what is wrong with its file, and the way to a new target."""
+def draw(services: Services, use: Use | None = None) -> None:
+    """The list, what is wrong with its file, and the way to a new target. use: chooses one for the form; None where it
+    takes none."""
     targets = services.registry.targets.read()
     rows = [row for row in targets.rows.values() if row.kind != LOCAL]
     st.caption(t("targets.about"))
@@ -37,7 +40,7 @@ def draw(services: Services) -> None:
         if str(problem.params.get("target")) not in known:
             st.error(markdown_safe(problem_words(problem)), icon=":material/build:")
     for row in rows:
-        draw_row(services, row)
+        draw_row(services, row, use)
     for place, name in enumerate(targets.broken):
         draw_broken(services, targets, place, name)
     if not rows and not targets.broken and not targets.unread:
@@ -53,8 +56,8 @@ def draw(services: Services) -> None:
             )
 
 
-def draw_row(services: Services, target: Target) -> None:
-    """One target."""
+def draw_row(services: Services, target: Target, use: Use | None) -> None:
+    """One target. use: as for `draw`."""
     with st.container(border=True, key=f"targets_row_{target.name}", gap="xsmall"):
         st.markdown(f"**{markdown_safe(target.name)}** · {markdown_safe(words.row_words(target))}")
         ticking = is_ticking(services, target)
@@ -64,6 +67,11 @@ def draw_row(services: Services, target: Target) -> None:
             return
         with st.container(horizontal=True, gap="small", key=f"target_do_{target.name}"):
             draw_test_button(services, target)
+            if use is not None:
+                st.button(
+                    t("targets.use_short"), key=f"target_use_{target.name}", icon=":material/check:", on_click=use,
+                    args=(target.name,), help=t("targets.use_help", name=target.name),
+                )
             st.button(
                 t("targets.edit"), key=f"target_edit_{target.name}", icon=":material/edit:", on_click=edit,
                 args=(target.kind, target),

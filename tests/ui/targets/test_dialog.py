@@ -384,6 +384,17 @@ def test_a_new_target_is_offered_to_the_form(services: Services) -> None:
     assert app.session_state["train.target"] == "lab" and keys.OPEN not in app.session_state
 
 
+def test_each_target_of_the_list_can_be_used_for_the_form(services: Services) -> None:
+    """After its test, say; whatever was saved last."""
+    for name in ("lab", "other"):
+        assert services.registry.targets.put(replace(LAB, name=name), None) is None
+    app = pages.start()
+    app.button(key="targets_open").click()
+    pages.good(app.run())
+    click(app, "target_use_other")
+    assert app.session_state["train.target"] == "other" and keys.OPEN not in app.session_state
+
+
 def test_a_target_that_is_changed_is_not_offered(services: Services) -> None:
     assert services.registry.targets.put(LAB, None) is None
     app = pages.start()
