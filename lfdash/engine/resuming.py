@@ -190,24 +190,26 @@ def newest_whole(view: RunView) -> int | None:
     return None
 
 
-def goes_on(services: Services, view: RunView) -> bool:
-    """Whether a run that is over is to go on by itself, now or once what refuses it has passed."""
+def look_standing(services: Services, view: RunView) -> Standing | None:
+    """How a run stands that its scheduler has ended; None for any other, and where that cannot be seen now."""
     try:
         why = standing(services, view) if is_on_target(view) else None
     except OSError:
-        return False
-    return isinstance(why, Standing) and why.code in NEXT
+        return None
+    return why if isinstance(why, Standing) else None
 
 
-def resumed_words(services: Services, code: str, view: RunView) -> str:
-    """In a sentence, that a run went on by itself, goes on, or does not; "" where nothing is to be said."""
+def goes_on(why: Standing | None) -> bool:
+    """Whether a run that is over is to go on by itself, now or once what refuses it has passed."""
+    return why is not None and why.code in NEXT
+
+
+def resumed_in(code: str, view: RunView, why: Standing | None) -> str:
+    """In a sentence, that a run went on by itself, goes on, or does not; "" where nothing is to be said. why: of
+    `look_standing`."""
     if view.record is not None and view.record.last.automatic and view.state not in ENDED:
         return in_language(code, "scheduler.resumed", number=in_a_row(view.record))
-    try:
-        why = standing(services, view) if is_on_target(view) else None
-    except OSError:
-        return ""
-    if not isinstance(why, Standing):
+    if why is None:
         return ""
     reason = in_language(code, f"scheduler.why_{why.params['why']}")
     refused = refusal_in(code, why.refused) if why.refused is not None else ""

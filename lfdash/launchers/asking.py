@@ -19,6 +19,7 @@ MOST_S = 60.0  # between two questions at most
 FIRST_S = 2.0  # for the first answer is waited, once
 ASK_S = 20.0  # after which a question is given up
 FINISH_S = 10.0  # for what is still wanted when a process ends
+FINISH_PAUSE_S = 0.3  # between two questions of that time
 STALE_S = MOST_S + 2 * ASK_S  # from which age on an answer is none: the next one was due, and is not there
 
 
@@ -98,7 +99,8 @@ class Asking(ABC, Generic[S]):
                 busy, self._busy = self._busy, True
             if not busy:
                 self._work()
-            time.sleep(0.05)  # a scheduler needs a moment, too
+            if self.wants():
+                time.sleep(FINISH_PAUSE_S)  # a scheduler needs a moment, too
 
     def _start(self) -> None:
         """Has the thread ask, if it is time."""

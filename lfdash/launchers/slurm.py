@@ -136,12 +136,14 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
         self, ended: Exit, handle: Handle, watched: Watched[Snapshot, str], seen: Snapshot | None, wish: str | None
     ) -> Status:
         """See the base. A supervisor that got a signal does not know whose: Slurm does, once it calls the job over."""
-        if ended.by != "signal" or wish or seen is None:
+        if ended.by != "signal" or wish:
             return super().status_of(ended, handle, watched, seen, wish)
         control = handle.paths.attempt(handle.attempt)
         told = look_json(control.root / LAST)
         word, reason = str(told.get("word") or ""), str(told.get("reason") or "")
-        job = None if word else seen.find(*self._identity(handle, control, look_json(control.spec)))
+        job = None
+        if not word and seen is not None:
+            job = seen.find(*self._identity(handle, control, look_json(control.spec)))
         if job is not None and job.word not in OVER:
             watched.over = watched.over or self._clock()
             if self._clock() - watched.over < ENDS_S:
@@ -227,24 +229,20 @@ class SlurmLauncher(ScheduledLauncher[Job, Snapshot, str]):
         spec = look_json(control.spec)
         told = spec.get("slurm")
         most, step = (told.get("resume"), told.get("step")) if isinstance(told, dict) else (0, 0)
-        if not isinstance(most, int) or not isinstance(step, int) or most < 1 or self._stays(handle, control):
+        if not isinstance(most, int) or not isinstance(step, int) or most < 1 or look_mark(control.stays) is not None:
+            return Interruption()
+        ended = read_exit(handle)
+        # of several nodes the first supervisor leaves the wish for the others when Slurm tells it of the time limit
+        if control.read_wish() is not None and (ended is None or ended.by != "time_limit"):
             return Interruption()
         ours = self.is_ours(handle, spec)
-        return Interruption(self._why_ended(handle, control, spec, ours), most, step, ours)
-
-    def _stays(self, handle: Handle, control: AttemptPaths) -> bool:
-        """Whether somebody wished an end. Of several nodes the first supervisor leaves the wish for the others when
-        Slurm tells it of the time limit."""
-        if look_mark(control.stays) is not None:
-            return True
-        ended = read_exit(handle)
-        return control.read_wish() is not None and (ended is None or ended.by != "time_limit")
+        return Interruption(self._why_ended(handle, ended, spec, ours), most, step, ours)
 
     def _why_ended(
-        self, handle: Handle, control: AttemptPaths, spec: Mapping[str, Any], ours: bool
+        self, handle: Handle, ended: Exit | None, spec: Mapping[str, Any], ours: bool
     ) -> Literal["time_limit", "preempted", "unknown", ""]:
         """See `Interruption`. ours: whether Slurm is to be asked, where the folder does not tell."""
-        ended = read_exit(handle)
+        control = handle.paths.attempt(handle.attempt)
         if ended is not None and (ended.by is None or ended.by == "time_limit"):
             return "time_limit" if ended.by else ""
         word = str(look_json(control.root / LAST).get("word") or "")

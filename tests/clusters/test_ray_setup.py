@@ -14,6 +14,7 @@ from lfdash.runs.view import judge
 from tests.clusters.test_ray_nodes import ENV
 from tests.clusters.test_ray_runs import job_of
 from tests.clusters.test_slurm_runs import end_of, submitted
+from tests.clusters.test_slurm_setup import found_in, has_found
 from tests.support.clusters.launchers import ray_launcher
 from tests.support.clusters.ray import RayCluster
 from tests.support.runs import fake_cli, members, plan_for, wait_for, wait_ready
@@ -42,15 +43,10 @@ def test_the_trainer_has_what_it_sets(ray_cluster: RayCluster, workspace: Path, 
 def test_the_program_is_found_where_it_says(
     ray_cluster: RayCluster, workspace: Path, tmp_path: Path, nodes: int
 ) -> None:
-    """As `conda activate` changes PATH."""
     folder = Path(fake_cli(tmp_path / "env")).parent
-    lines = (f'export PATH="{folder}:$PATH"',)
-    launcher = ray_launcher(ray_cluster, nodes=nodes, setup=lines, env=ENV, cli="llamafactory-cli", python="")
+    launcher = ray_launcher(ray_cluster, nodes=nodes, **found_in(folder, ENV))
     handle = submitted(launcher, plan_for(workspace, steps=1, chatty=1, dump=1, cli="/not/there/llamafactory-cli"))
-    status = end_of(launcher, handle)
-    assert status.exit is not None and status.exit.code == 0, handle.paths.console.read_text()
-    env = json.loads((handle.paths.root / "env.json").read_text())
-    assert str(folder) in env["PATH"].split(":")  # python3 may be a script that puts more before it
+    has_found(handle, end_of(launcher, handle), folder)
 
 
 @pytest.mark.parametrize("nodes", [1, 2])

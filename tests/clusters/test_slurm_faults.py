@@ -15,7 +15,7 @@ import pytest
 
 from lfdash.launchers import asking, slurm_calls, slurm_jobs
 from lfdash.launchers.slurm import SlurmLauncher
-from lfdash.runs.record import Handle, RunRecord, RunState, Status, read_exit
+from lfdash.runs.record import Handle, RunRecord, RunState, Scheduled, Status, read_exit
 from lfdash.runs.view import judge
 from lfdash.supervisor.processes import start_ticks
 from tests.clusters.test_slurm_runs import full, submitted
@@ -179,13 +179,18 @@ def test_the_step_daemon_is_killed(cluster: SlurmCluster, launcher: SlurmLaunche
     assert members(handle) == []
 
 
+def placed(launcher: SlurmLauncher, workspace: Path) -> tuple[Handle, Scheduled]:
+    """A run that goes on, and what Slurm says of it once it tells the node."""
+    handle = submitted(launcher, plan_for(workspace, steps=100000, delay=0.01))
+    wait_ready(handle)
+    return handle, wait_for(lambda: (s := launcher.poll(handle).scheduled) and s.nodes and s)
+
+
 def test_a_node_that_slurm_has_lost_still_runs(
     cluster: SlurmCluster, launcher: SlurmLauncher, workspace: Path
 ) -> None:
     """Its slurmd is dead for longer than Slurm waits: NODE_FAIL is what Slurm says, but the heart beats."""
-    handle = submitted(launcher, plan_for(workspace, steps=100000, delay=0.01))
-    wait_ready(handle)
-    told = wait_for(lambda: (s := launcher.poll(handle).scheduled) and s.nodes and s)
+    handle, told = placed(launcher, workspace)
     job = told.job
     cluster.kill(told.nodes)
     wait_for(lambda: "JobState=NODE_FAIL" in cluster.show(job), 90)
@@ -226,9 +231,7 @@ def test_a_node_that_slurm_gives_up_is_a_failure_even_where_the_run_could_save(
     cluster: SlurmCluster, launcher: SlurmLauncher, workspace: Path
 ) -> None:
     """Its supervisor gets a signal and ends well; only Slurm knows that nobody wanted that."""
-    handle = submitted(launcher, plan_for(workspace, steps=100000, delay=0.01))
-    wait_ready(handle)
-    told = wait_for(lambda: (s := launcher.poll(handle).scheduled) and s.nodes and s)
+    handle, told = placed(launcher, workspace)
     cluster.call("scontrol", "update", f"nodename={told.nodes}", "state=down", "reason=test")
     status = the_end(launcher, handle, 60)
     assert read_exit(handle).by == "signal" and judge(status, complete=False) is RunState.FAILED

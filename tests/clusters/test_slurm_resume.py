@@ -16,7 +16,7 @@ import pytest
 
 from lfdash.engine import rests, resuming
 from lfdash.engine.resume import prepare_resume
-from lfdash.engine.resuming import Resuming, Standing, attach, goes_on, resumed_words, standing
+from lfdash.engine.resuming import Resuming, Standing, attach, goes_on, look_standing, standing
 from lfdash.engine.services import Services, find_project
 from lfdash.launchers.base import Launched
 from lfdash.outcomes import Refused
@@ -26,6 +26,7 @@ from lfdash.supervisor.failpoints import VARIABLE
 from lfdash.targets.target import Target
 from tests.clusters.test_slurm_workspace import job, target_on
 from tests.support.clusters.slurm import CONF, SlurmCluster
+from tests.support.resuming import resumed_words
 from tests.support.runs import fake_cli, wait_end, wait_for
 
 pytestmark = pytest.mark.clusters
@@ -217,10 +218,10 @@ def test_not_after_a_stop_while_it_was_about_to(folder: Path, cluster: SlurmClus
     wait_for(lambda: looked().saved.checkpoints, 30)
     cluster.call("scancel", "--batch", "--signal=USR1", wait_for(lambda: looked().scheduled).job)
     view = wait_for(lambda: (v := looked()).state is RunState.STOPPED and v, 30)
-    assert goes_on(services, view)
+    assert goes_on(look_standing(services, view))
     prepared = prepare_resume(services, view, view.saved.checkpoints[-1], "x")
     assert registry.stop("id-r1", "graceful") is None
-    assert not goes_on(services, looked()) and resumed_words(services, "en", seen(services)) == ""
+    assert not goes_on(look_standing(services, looked())) and resumed_words(services, "en", seen(services)) == ""
     assert registry.stop("id-r1", "graceful") == Refused("not_running"), "there is nothing more to stop"
     assert Resuming(services).consider(seen(services)) and looked().attempt == 1
     late = registry.launch(prepared.plan, prepared.record.with_last(automatic=True), prepared.request)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lfdash.runs.diagnose import diagnose
-from lfdash.runs.record import RunState
+from lfdash.runs.record import Handle, RunState, Status
 from lfdash.runs.view import judge
 from tests.clusters.test_slurm_nodes import ENV
 from tests.clusters.test_slurm_runs import end_of, submitted
@@ -36,12 +38,19 @@ def test_the_trainer_has_what_it_sets(cluster: SlurmCluster, workspace: Path, tm
 def test_the_program_is_found_where_it_says(
     cluster: SlurmCluster, workspace: Path, tmp_path: Path, nodes: int
 ) -> None:
-    """As `conda activate` changes PATH."""
     folder = Path(fake_cli(tmp_path / "env")).parent
-    lines = (f'export PATH="{folder}:$PATH"',)
-    launcher = slurm_launcher(cluster, nodes=nodes, setup=lines, env=ENV, cli="llamafactory-cli", python="")
+    launcher = slurm_launcher(cluster, nodes=nodes, **found_in(folder, ENV))
     handle = submitted(launcher, plan_for(workspace, steps=1, chatty=1, dump=1, cli="/not/there/llamafactory-cli"))
-    status = end_of(launcher, handle)
+    has_found(handle, end_of(launcher, handle), folder)
+
+
+def found_in(folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
+    """Of a target whose setup changes PATH, as `conda activate` does."""
+    return {"setup": (f'export PATH="{folder}:$PATH"',), "env": env, "cli": "llamafactory-cli", "python": ""}
+
+
+def has_found(handle: Handle, status: Status, folder: Path) -> None:
+    """The run ended well, with that folder in its PATH."""
     assert status.exit is not None and status.exit.code == 0, handle.paths.console.read_text()
     env = json.loads((handle.paths.root / "env.json").read_text())
     assert str(folder) in env["PATH"].split(":")  # python3 may be a script that puts more before it

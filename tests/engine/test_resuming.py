@@ -10,10 +10,11 @@ import pytest
 
 from lfdash.engine import resuming
 from lfdash.engine.rests import FIRST_S, MOST_S, Rests
-from lfdash.engine.resuming import Resuming, Standing, resumed_words, standing
+from lfdash.engine.resuming import Resuming, Standing, standing
 from lfdash.launchers.base import Interruption, Launched
 from lfdash.outcomes import Refused
 from lfdash.runs.record import Handle, RunState
+from tests.support.resuming import resumed_words
 
 SILENT = Refused("scheduler_silent", {"reason": "sbatch did not answer"})
 LAUNCHED = Launched(cast(Handle, SimpleNamespace(run_id="id-r1")))

@@ -11,11 +11,12 @@ from unittest import mock
 import pytest
 
 from lfdash.engine import resuming
-from lfdash.engine.resuming import Resuming, resumed_words
+from lfdash.engine.resuming import Resuming
 from lfdash.launchers.base import Interruption
 from lfdash.outcomes import Refused
 from lfdash.runs.record import RunState
 from lfdash.targets.target import Target
+from tests.support.resuming import resumed_words
 
 LAB = Target("lab", "slurm")
 

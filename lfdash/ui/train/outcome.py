@@ -8,7 +8,7 @@ import streamlit as st
 
 from lfdash.engine.more import past_end_in
 from lfdash.engine.resume import why_not_resumed
-from lfdash.engine.resuming import goes_on, resumed_words
+from lfdash.engine.resuming import goes_on, look_standing, resumed_in
 from lfdash.engine.scheduler_words import not_ours_in, used_in, uses_in
 from lfdash.engine.services import Services
 from lfdash.engine.words import no_checkpoint_in, span_in
@@ -78,10 +78,11 @@ def draw_scheduler(services: Services, view: RunView) -> None:
     """Whether a run that its scheduler has ended goes on by itself; where it was, and what it took there."""
     if not view.target:
         return
-    again = resumed_words(services, language(), view)
+    why = look_standing(services, view)
+    again = resumed_in(language(), view, why)
     if again:
         st.info(markdown_safe(again), icon=":material/autorenew:")
-        if goes_on(services, view):
+        if goes_on(why):
             st.button(
                 t("scheduler.stay"), key="stay", icon=":material/stop:", on_click=actions.stop,
                 args=(services, view.run_id, "graceful"),

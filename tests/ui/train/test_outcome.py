@@ -10,11 +10,13 @@ from unittest import mock
 
 import pytest
 
+from lfdash.engine.resuming import Standing
 from lfdash.engine.services import Services
 from lfdash.jobs.kinds import BY_NAME
 from lfdash.launchers.base import Launched
 from lfdash.launchers.fake import FakeLauncher
 from lfdash.locales import in_language
+from lfdash.outcomes import Refused
 from lfdash.runs.metrics.progress import Progress
 from lfdash.runs.paths import RunPaths
 from lfdash.runs.record import Exit, RunRecord, RunState
@@ -200,15 +202,27 @@ def test_a_training_that_finished_before_its_end_says_at_which_step(services: Se
 def test_an_end_by_the_scheduler_says_what_follows_and_what_it_took(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcome, "resumed_words", lambda _services, code, view: f"goes on *{code}* {view.name}")
+    monkeypatch.setattr(outcome, "resumed_in", lambda code, view, why: f"goes on *{code}* {view.name}")
     monkeypatch.setattr(outcome, "used_in", lambda _services, code, view: f"took 3 GiB {view.attempt}")
     record = replace(record_for(plan_for(services.workspace.root)), launcher="slurm:lab")
     said = show(services, state=RunState.STOPPED, record=record)
     assert f"goes on \\\\*{language()}" in said and "took 3 GiB 1" in said
 
 
+@pytest.mark.parametrize("code", ["resume_next", "resume_tries", "resume_strange", "resume_limit"])
+def test_a_run_that_is_to_go_on_by_itself_can_be_called_off(
+    services: Services, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    params = {"why": "time_limit", "most": "3", "done": "3", "step": "5"}
+    why = Standing(code, params, Refused("unbegun", {"reason": "x"}) if code == "resume_tries" else None)
+    monkeypatch.setattr(outcome, "look_standing", lambda *_: why)
+    record = replace(record_for(plan_for(services.workspace.root)), launcher="slurm:lab")
+    said = show(services, state=RunState.STOPPED, record=record)
+    assert ('"stay"' in said) is (code in ("resume_next", "resume_tries")) and "by its time limit" in said
+
+
 def test_a_run_of_this_machine_has_no_scheduler(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcome, "resumed_words", lambda *_: "goes on")
+    monkeypatch.setattr(outcome, "resumed_in", lambda *_: "goes on")
     assert "goes on" not in show(services, state=RunState.STOPPED)
 
 
